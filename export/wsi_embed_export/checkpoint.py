@@ -1,0 +1,56 @@
+"""Read a training run: weights, settings, and what is known of the data."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from wsi_embed.errors import UsageError
+from wsi_embed_train.methods import CluBYOL
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained network and what the exported file should say about it.
+
+    Attributes:
+        network: In evaluation mode, float32, on the CPU.
+        config: The training settings.
+        training: Data, epochs and steps of the training.
+        name: File name and digest of the checkpoint.
+    """
+
+    network: CluBYOL
+    config: dict[str, Any]
+    training: dict[str, Any]
+    name: str
+
+
+def read_checkpoint(source: Path) -> Checkpoint:
+    """Read a run folder or a checkpoint file of `wsi-embed train`.
+
+    No code from the file runs (`weights_only=True`).
+
+    Raises:
+        UsageError: There is no checkpoint, or it is not one of ours.
+    """
+    path = source / "checkpoints" / "last.ckpt" if source.is_dir() else source
+    if not path.is_file():
+        raise UsageError(f"{source}: no checkpoint found (expected a run folder, or a .ckpt file)")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        ours, weights = content["wsi_embed"], content["state_dict"]
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UsageError(f"{path}: not a checkpoint of wsi-embed train ({reason})") from error
+    config = ours["config"]
+    names = ("backbone", "feat_size", "predictor_hidden", "clusters", "alpha", "ema")
+    network = CluBYOL(**{name: config[name] for name in names})
+    network.load_state_dict({k.removeprefix("network."): v for k, v in weights.items()})
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    training = {**ours["data"], "epochs": ours["epochs_done"], "steps": ours["steps"], "settings": config}
+    return Checkpoint(network.eval(), config, training, f"{path.name} sha256:{digest}")

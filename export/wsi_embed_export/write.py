@@ -1,0 +1,73 @@
+"""Write a `TileModel` as ONNX or TorchScript."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+import torch
+
+from wsi_embed.encoder.metadata import FILE, KEY, ModelMetadata
+from wsi_embed_export.graph import OUTPUTS, TileModel
+
+OPSET = 18
+
+
+def write_onnx(model: TileModel, metadata: ModelMetadata, path: Path) -> None:
+    """Write an ONNX file with a dynamic batch, checked by the ONNX checker.
+
+    Args:
+        model: What to export.
+        metadata: Goes into `metadata_props`.
+        path: The file to write.
+    """
+    # Three tiles, because the exporter takes a batch of 1 for a constant (pytorch#157621).
+    example = torch.randint(0, 256, (3, model.tile_px, model.tile_px, 3), dtype=torch.uint8)
+    with _quiet():
+        torch.onnx.export(
+            model,
+            (example,),
+            str(path),
+            dynamo=True,
+            input_names=["tiles"],
+            output_names=list(OUTPUTS),
+            dynamic_shapes={"tiles": {0: torch.export.Dim("batch", min=1)}},
+            opset_version=OPSET,
+            external_data=False,
+        )
+    add_onnx_metadata(path, metadata)
+
+
+def add_onnx_metadata(path: Path, metadata: ModelMetadata) -> None:
+    """Put the metadata into an ONNX file, replacing what is there, and check the file."""
+    proto = onnx.load(str(path))
+    onnx.helper.set_model_props(proto, {KEY: metadata.to_json()})
+    onnx.checker.check_model(proto, full_check=True)
+    onnx.save(proto, str(path))
+
+
+def write_torchscript(model: TileModel, metadata: ModelMetadata, path: Path) -> None:
+    """Write a TorchScript file with the metadata as an extra file."""
+    example = torch.randint(0, 256, (3, model.tile_px, model.tile_px, 3), dtype=torch.uint8)
+    with _quiet(), torch.inference_mode():
+        traced = torch.jit.trace(model, (example,), check_trace=False)
+    torch.jit.save(traced, str(path), _extra_files={FILE: metadata.to_json()})
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporters report their steps on stdout and through warnings."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

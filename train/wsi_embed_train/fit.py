@@ -1,0 +1,201 @@
+"""Train an encoder: data, Lightning module, trainer, run folder."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+import yaml
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from wsi_embed.errors import DeviceError, UsageError
+from wsi_embed_train.augment import TwoViews
+from wsi_embed_train.config import TrainConfig
+from wsi_embed_train.data import TileDataset, find_tiles, pixel_statistics
+from wsi_embed_train.methods import CluBYOL
+from wsi_embed_train.monitor import MetricsFile, cluster_figures
+
+PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+
+
+class Training(L.LightningModule):
+    """CluBYOL under Lightning: SGD, learning rate scaled by batch, cosine decay per epoch.
+
+    Args:
+        config: Settings of the run.
+        data: What the export needs to know of the data: `mean`, `std`, `tiles`, `source`.
+    """
+
+    def __init__(self, config: TrainConfig, data: dict[str, Any]) -> None:
+        super().__init__()
+        self.config, self.data = config, data
+        self.network = CluBYOL(
+            config.backbone,
+            config.feat_size,
+            config.predictor_hidden,
+            config.clusters,
+            config.alpha,
+            config.ema,
+        ).to(memory_format=torch.channels_last)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        view1, view2 = (v.contiguous(memory_format=torch.channels_last) for v in batch)
+        losses, logits = self.network(view1, view2)
+        figures = cluster_figures(logits)
+        figures |= {
+            "loss": losses.total.detach(),
+            "invariance": losses.invariance,
+            "cluster_similarity": losses.cluster,
+        }
+        self.log_dict(figures, on_step=False, on_epoch=True, batch_size=len(view1))
+        self.log("loss_step", losses.total.detach(), prog_bar=True, logger=False)
+        total: Tensor = losses.total
+        return total
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.network.update_target()
+
+    def configure_optimizers(self) -> Any:
+        c = self.config
+        optimizer = torch.optim.SGD(
+            (p for p in self.network.parameters() if p.requires_grad),
+            lr=c.lr * c.batch_size / 256,
+            momentum=c.momentum,
+            weight_decay=c.weight_decay,
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda epoch: 0.5 * (1 + math.cos(math.pi * epoch / c.epochs))
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "epoch"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["wsi_embed"] = {
+            "config": self.config.to_dict(),
+            "data": self.data,
+            "epochs_done": self.current_epoch + 1,
+            "steps": self.global_step,
+        }
+
+
+def train(
+    source: Path,
+    run: Path,
+    config: TrainConfig,
+    *,
+    split: str | None = None,
+    resume: bool = False,
+    progress: bool = False,
+) -> Path:
+    """Train an encoder without labels and leave a run folder behind.
+
+    Args:
+        source: A folder of tile images (any depth), or a CSV with a column `path`.
+        run: The run folder to make: `config.yaml`, `checkpoints/last.ckpt`, `metrics.csv`,
+            `summary.json`.
+        config: Settings, from `load_recipe`.
+        split: With a CSV: take the rows with this value in the column `split`.
+        resume: Go on from `checkpoints/last.ckpt` of an interrupted run.
+        progress: Show Lightning's progress bar.
+
+    Returns:
+        Path of the last checkpoint.
+
+    Raises:
+        UsageError: Nothing to train on, or the run folder is in the way.
+        DeviceError: CUDA was asked for and is not there.
+    """
+    last = run / "checkpoints" / "last.ckpt"
+    _check_run_folder(run, last, config, resume)
+    L.seed_everything(config.seed, workers=True, verbose=False)
+    tiles = find_tiles(source, split)
+    if len(tiles) < config.batch_size:
+        raise UsageError(
+            f"{source} has {len(tiles)} tiles, fewer than one batch: use --batch-size {len(tiles)} or less"
+        )
+    mean, std = pixel_statistics(tiles, config.seed)
+    data = {"source": source.name, "split": split, "tiles": len(tiles), "mean": mean, "std": std}
+    loader = _loader(config, TileDataset(tiles, TwoViews(config, mean, std)))
+    started = time.monotonic()
+    run.mkdir(parents=True, exist_ok=True)
+    (run / "config.yaml").write_text(yaml.safe_dump(config.to_dict(), sort_keys=False), "utf-8")
+    trainer = _trainer(run, config, progress)
+    module = Training(config, data)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*(does not have many workers|logging interval).*")
+        trainer.fit(module, loader, ckpt_path=last if resume else None, weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    _write_summary(run, trainer, data, time.monotonic() - started)
+    return last
+
+
+def _check_run_folder(run: Path, last: Path, config: TrainConfig, resume: bool) -> None:
+    if resume and not last.is_file():
+        raise UsageError(f"{run}: nothing to resume, there is no {last.name} in checkpoints/")
+    if resume:
+        before = torch.load(last, map_location="cpu", weights_only=True)["wsi_embed"]["config"]
+        now = config.to_dict()
+        free = {"devices", "workers"}  # may change without changing what is learned
+        for name in sorted(now.keys() - free):
+            if before.get(name) != now[name]:
+                raise UsageError(
+                    f"{run} was trained with {name} = {before.get(name)}, not {now[name]}: "
+                    "resume with the same settings or start another run"
+                )
+    elif last.exists():
+        raise UsageError(f"{run} holds a run already: choose another --out, or add --resume")
+
+
+def _loader(config: TrainConfig, dataset: TileDataset) -> DataLoader[Any]:
+    return DataLoader(
+        dataset,
+        batch_size=config.batch_size,
+        shuffle=True,
+        drop_last=True,
+        num_workers=config.workers,
+        persistent_workers=config.workers > 0,
+        # spawned: a fork after a library has started threads can deadlock
+        multiprocessing_context="spawn" if config.workers else None,
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+def _trainer(run: Path, config: TrainConfig, progress: bool) -> L.Trainer:
+    if config.devices == "cuda" and not torch.cuda.is_available():
+        raise DeviceError("--devices cuda: PyTorch sees no CUDA device; use --devices cpu or auto")
+    gpu = config.devices != "cpu" and torch.cuda.is_available()
+    return L.Trainer(
+        accelerator="gpu" if gpu else "cpu",
+        devices=1,
+        precision=PRECISIONS[config.precision],  # type: ignore[arg-type]
+        max_epochs=config.epochs,
+        logger=False,
+        enable_progress_bar=progress,
+        enable_model_summary=False,
+        callbacks=[
+            MetricsFile(run / "metrics.csv"),
+            # without a monitor the newest is kept: one file, after every epoch
+            ModelCheckpoint(
+                run / "checkpoints", filename="last", save_top_k=1, enable_version_counter=False
+            ),
+        ],
+    )
+
+
+def _write_summary(run: Path, trainer: L.Trainer, data: dict[str, Any], seconds: float) -> None:
+    summary = {
+        "epochs": trainer.current_epoch,
+        "steps": trainer.global_step,
+        "seconds": round(seconds, 1),
+        "data": data,
+        "last": {k: round(float(v), 6) for k, v in sorted(trainer.callback_metrics.items())},
+    }
+    (run / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", "utf-8")

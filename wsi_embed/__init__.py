@@ -1,0 +1,105 @@
+"""Whole-slide images to tile embeddings and cluster assignments, without PyTorch.
+
+    import wsi_embed
+
+    wsi_embed.embed("slides/", "feats.zarr", model="clubyol.onnx")
+    for slide_id, bag in wsi_embed.open_store("feats.zarr").items():
+        features = bag.features[:]  # (N, D)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wsi_embed.api import embed
+    from wsi_embed.encoder import Encoded, Encoder, ModelMetadata, load_encoder
+    from wsi_embed.errors import (
+        DeviceError,
+        MissingExtraError,
+        ModelError,
+        ResolutionError,
+        SlideError,
+        Stopped,
+        StoreError,
+        StoreMismatchError,
+        UsageError,
+        WsiEmbedError,
+    )
+    from wsi_embed.report import JobReport, Listener, SlideResult
+    from wsi_embed.slide import Slide, open_slide
+    from wsi_embed.store import Bag, Problem, Store, open_store, verify
+    from wsi_embed.tissue import TissueRecipe
+
+__version__ = "0.1.0"
+
+# Imported at first use, so that `wsi-embed --help` and `import wsi_embed` are instant.
+_HOME = {
+    "embed": "api",
+    "Encoded": "encoder",
+    "Encoder": "encoder",
+    "ModelMetadata": "encoder",
+    "load_encoder": "encoder",
+    "DeviceError": "errors",
+    "MissingExtraError": "errors",
+    "ModelError": "errors",
+    "ResolutionError": "errors",
+    "SlideError": "errors",
+    "Stopped": "errors",
+    "StoreError": "errors",
+    "StoreMismatchError": "errors",
+    "UsageError": "errors",
+    "WsiEmbedError": "errors",
+    "JobReport": "report",
+    "Listener": "report",
+    "SlideResult": "report",
+    "Slide": "slide",
+    "open_slide": "slide",
+    "Bag": "store",
+    "Problem": "store",
+    "Store": "store",
+    "open_store": "store",
+    "verify": "store",
+    "TissueRecipe": "tissue",
+}
+
+__all__ = [
+    "Bag",
+    "DeviceError",
+    "Encoded",
+    "Encoder",
+    "JobReport",
+    "Listener",
+    "MissingExtraError",
+    "ModelError",
+    "ModelMetadata",
+    "Problem",
+    "ResolutionError",
+    "Slide",
+    "SlideError",
+    "SlideResult",
+    "Stopped",
+    "Store",
+    "StoreError",
+    "StoreMismatchError",
+    "TissueRecipe",
+    "UsageError",
+    "WsiEmbedError",
+    "__version__",
+    "embed",
+    "load_encoder",
+    "open_slide",
+    "open_store",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'wsi_embed' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"wsi_embed.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

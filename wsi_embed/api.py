@@ -1,0 +1,155 @@
+"""The job as one function."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from wsi_embed.encoder import Encoder, load_encoder
+from wsi_embed.encoder.base import cpu_count
+from wsi_embed.engines.local import run_local
+from wsi_embed.errors import UsageError
+from wsi_embed.grid import Edge
+from wsi_embed.inputs import find_slides, parse_shard, shard as take_shard
+from wsi_embed.job import Job, store_path_problem, store_settings
+from wsi_embed.plan import Tiling
+from wsi_embed.report import JobReport, Listener, Silent
+from wsi_embed.store import StoreWriter
+from wsi_embed.tissue import TissueRecipe
+
+DTYPES = ("float16", "float32")
+RECORDED = ("numpy", "onnxruntime", "opencv-python-headless", "openslide-bin", "openslide-python", "zarr")
+
+
+def embed(
+    slides: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    model: str | Path | Encoder | None = None,
+    mpp: float | None = None,
+    tile_px: int | None = None,
+    overlap: int = 0,
+    edge: Edge = "drop",
+    tissue: str | TissueRecipe = "otsu",
+    min_tissue: float = 0.25,
+    mpp_override: float | None = None,
+    device: str = "auto",
+    batch_size: int | None = None,
+    workers: int | None = None,
+    dtype: str = "float16",
+    overwrite: bool = False,
+    shard: str | None = None,
+    limit: int | None = None,
+    dry_run: bool = False,
+    listener: Listener | None = None,
+    stop: threading.Event | None = None,
+) -> JobReport:
+    """Tile slides, encode the tiles, and write features and clusters into a Zarr store.
+
+    Slides that the store has with the same settings are skipped; a slide that fails is recorded in
+    the report and does not stop the others.
+
+    Args:
+        slides: Files, folders (at any depth) or manifests (CSV, Parquet).
+        out: The store; made, or added to.
+        model: An exported model, or a loaded encoder; None takes the demonstration model.
+        mpp: Micrometres per pixel of a tile; by default the model's.
+        tile_px: Side of a tile, pixels; by default the model's.
+        overlap: Of neighbouring tiles, target pixels.
+        edge: `drop` or `pad` tiles that stick out of the slide.
+        tissue: `otsu`, `none`, or a recipe.
+        min_tissue: Least share of tissue of a tile, 0 to 1.
+        mpp_override: Micrometres per level-0 pixel of every slide, whatever its metadata say.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        batch_size: Tiles a batch; by default 32 on the CPU, 256 on CUDA.
+        workers: Reader threads; by default one a core.
+        dtype: Of the features in the store, `float16` or `float32`.
+        overwrite: Redo slides that the store has with other settings.
+        shard: `i/n`: take the i-th of n shares, counted from 0.
+        limit: Take only the first so many slides.
+        dry_run: Open the slides and count tiles; write nothing.
+        listener: Hears of every step.
+        stop: Set it to stop early.
+
+    Returns:
+        The report: every slide with status, tiles, seconds and reason.
+
+    Raises:
+        UsageError: Wrong arguments; nothing was done.
+        DeviceError: The device cannot be used.
+        StoreError: The store cannot be made.
+    """
+    began = time.perf_counter()
+    started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    _check(dtype=dtype, batch_size=batch_size, workers=workers, limit=limit)
+    recipe = TissueRecipe(tissue) if isinstance(tissue, str) else tissue
+    tiling = Tiling(overlap, edge, recipe, min_tissue, mpp_override)
+    items = find_slides([slides] if isinstance(slides, str | Path) else slides)
+    if shard is not None:
+        items = take_shard(items, *parse_shard(shard))
+    items = items[:limit]
+    if problem := store_path_problem(Path(out), items):
+        raise UsageError(problem)
+    encoder = (
+        model if isinstance(model, Encoder) else load_encoder(model, device=device, tile_px=tile_px, mpp=mpp)
+    )
+    settings = store_settings(encoder, dtype)
+    if not 0 <= overlap < settings.tile_px:
+        raise UsageError(f"--overlap {overlap} must be at least 0 and below the tile's {settings.tile_px} px")
+    batch_size = batch_size or (32 if encoder.device == "cpu" else 256)
+    workers = workers or cpu_count()
+    versions = _versions()
+    store = None if dry_run else StoreWriter(Path(out), settings, encoder.metadata)
+    job = Job(items, encoder, store, settings, tiling, batch_size, workers, overwrite, versions)
+    stop = stop or threading.Event()
+    results = run_local(job, listener or Silent(), stop)
+    return JobReport(
+        store=Path(out).name,
+        model={
+            "name": encoder.metadata.name,
+            "model_id": encoder.model_id,
+            "device": encoder.device,
+            "demonstration": model is None,
+        },
+        settings={
+            **settings.to_dict(),
+            "overlap": overlap,
+            "edge": edge,
+            "tissue": recipe.to_dict(),
+            "min_tissue": min_tissue,
+            "batch_size": batch_size,
+            "workers": workers,
+        },
+        versions=versions,
+        slides=results,
+        started=started,
+        seconds=round(time.perf_counter() - began, 3),
+        stopped=stop.is_set() and any(r.status == "stopped" for r in results),
+    )
+
+
+def _check(dtype: str, batch_size: int | None, workers: int | None, limit: int | None) -> None:
+    if dtype not in DTYPES:
+        raise UsageError(f"--dtype {dtype}: choose {' or '.join(DTYPES)}")
+    for name, value in (("batch-size", batch_size), ("workers", workers), ("limit", limit)):
+        if value is not None and value < 1:
+            raise UsageError(f"--{name} {value}: at least 1 is expected")
+
+
+def _versions() -> dict[str, str]:
+    found = {"wsi-embed": _version("wsi-embed")}
+    found |= {name: _version(name) for name in RECORDED}
+    if found["onnxruntime"] == "none":
+        found["onnxruntime"] = _version("onnxruntime-gpu")
+    return found
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"

@@ -1,0 +1,53 @@
+"""Exported models and what runs them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from wsi_embed.encoder.base import Encoded, Encoder
+from wsi_embed.encoder.metadata import ModelMetadata
+from wsi_embed.errors import ModelError
+
+__all__ = ["Encoded", "Encoder", "ModelMetadata", "default_model", "load_encoder"]
+
+
+def default_model() -> Path:
+    """Path of the demonstration model that comes with the package."""
+    return Path(__file__).parent.parent / "models" / "default.onnx"
+
+
+def load_encoder(
+    path: str | Path | None = None,
+    *,
+    device: str = "auto",
+    tile_px: int | None = None,
+    mpp: float | None = None,
+    threads: int | None = None,
+) -> Encoder:
+    """Load an exported model, ready to encode tiles.
+
+    Args:
+        path: An `.onnx` or `.ts` file; None takes the demonstration model of the package.
+        device: `auto` (CUDA where it works, else the CPU), `cpu`, `cuda` or `cuda:N`.
+        tile_px: Side of a tile, pixels; needed by files without wsi-embed's metadata.
+        mpp: Micrometres per pixel of a tile; needed where the file does not say it.
+        threads: CPU threads of the model; by default one a core.
+
+    Raises:
+        ModelError: The file is missing or not a model that follows the contract.
+        DeviceError: The device cannot be used.
+        MissingExtraError: A TorchScript file, and PyTorch is not installed.
+    """
+    path = default_model() if path is None else Path(path)
+    if not path.is_file():
+        raise ModelError(f"{path}: no such model file; check --model")
+    suffix = path.suffix.lower()
+    if suffix == ".onnx":
+        from wsi_embed.encoder.onnx import OnnxEncoder
+
+        return OnnxEncoder(path, device=device, tile_px=tile_px, mpp=mpp, threads=threads)
+    if suffix in (".ts", ".torchscript"):
+        from wsi_embed.encoder.torchscript import TorchScriptEncoder
+
+        return TorchScriptEncoder(path, device=device, tile_px=tile_px, mpp=mpp, threads=threads)
+    raise ModelError(f"{path}: not a model; expected a file that ends in .onnx or .ts (TorchScript)")

@@ -1,0 +1,145 @@
+"""The interface of an encoder: raw tiles in, features and clusters out."""
+
+from __future__ import annotations
+
+import abc
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from wsi_embed.encoder.metadata import ModelMetadata
+from wsi_embed.errors import ModelError, UsageError
+from wsi_embed.slide.base import UInt8Array
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What a batch of tiles became.
+
+    Attributes:
+        features: float32 [B, D].
+        cluster: int64 [B]; None without a cluster head.
+        confidence: Softmax probability of that cluster, float32 [B]; None without a cluster head.
+    """
+
+    features: npt.NDArray[np.float32]
+    cluster: npt.NDArray[np.int64] | None = None
+    confidence: npt.NDArray[np.float32] | None = None
+
+
+class Encoder(abc.ABC):
+    """A loaded model.
+
+    Attributes:
+        path: The file.
+        metadata: What it says about itself; made up from flags for a foreign file.
+        model_id: Digest that identifies weights, preprocessing, outputs and precision.
+        device: Where it runs: `cpu`, `cuda:0`.
+    """
+
+    path: Path
+    metadata: ModelMetadata
+    device: str
+
+    @property
+    def model_id(self) -> str:
+        """Digest that identifies weights, preprocessing, outputs and precision."""
+        return self.metadata.model_id
+
+    @property
+    def feature_dim(self) -> int:
+        """Numbers a tile."""
+        return self.metadata.feature_dim
+
+    @property
+    def clusters(self) -> int | None:
+        """Outputs of the cluster head, None without one."""
+        return self.metadata.clusters
+
+    def encode(self, tiles: UInt8Array) -> Encoded:
+        """Encode a batch.
+
+        Args:
+            tiles: RGB, uint8 [B, tile_px, tile_px, 3], at the model's mpp.
+
+        Raises:
+            ValueError: The tiles have another shape or type.
+        """
+        px = self.metadata.tile_px
+        if tiles.dtype != np.uint8 or tiles.ndim != 4 or tiles.shape[1:] != (px, px, 3):
+            raise ValueError(
+                f"{self.path.name} wants uint8 [B, {px}, {px}, 3], got {tiles.dtype} {list(tiles.shape)}"
+            )
+        return self._encode(tiles)
+
+    @abc.abstractmethod
+    def _encode(self, tiles: UInt8Array) -> Encoded:
+        """Run the model on checked tiles."""
+
+    def _check_outputs(self) -> None:
+        """Encode one white tile: is what comes out what the metadata say?"""
+        px, where = self.metadata.tile_px, self.path
+        try:
+            out = self._encode(np.full((1, px, px, 3), 255, np.uint8))
+        except Exception as error:
+            raise ModelError(f"{where}: cannot encode a tile of {px} x {px} pixels ({error})") from error
+        if out.features.ndim != 2:
+            raise ModelError(f"{where}: features have shape {out.features.shape}, expected [batch, D]")
+        if self.metadata.feature_dim == 0:
+            self.metadata = replace(self.metadata, feature_dim=out.features.shape[1])
+        if out.features.shape != (1, self.feature_dim):
+            raise ModelError(
+                f"{where}: features have shape {out.features.shape}, its metadata say {self.feature_dim}"
+            )
+        if not np.isfinite(out.features).all():
+            raise ModelError(f"{where}: the features of a white tile are not finite; export it again")
+
+
+def with_flags(metadata: ModelMetadata, tile_px: int | None, mpp: float | None, where: Path) -> ModelMetadata:
+    """Fill in what the user says: `mpp` may differ from the file's, `tile_px` may not.
+
+    Raises:
+        UsageError: `tile_px` differs from the file's.
+        ModelError: Nobody says the mpp.
+    """
+    if tile_px is not None and tile_px != metadata.tile_px:
+        raise UsageError(f"--tile-px {tile_px}: {where.name} takes tiles of {metadata.tile_px} pixels only")
+    mpp = metadata.mpp if mpp is None else mpp
+    if mpp is None:
+        raise ModelError(
+            f"{where.name} does not say at which resolution it was trained; give --mpp (um per pixel)"
+        )
+    return replace(metadata, mpp=mpp)
+
+
+def foreign_metadata(where: Path, digest: str, tile_px: int | None, mpp: float | None) -> ModelMetadata:
+    """Metadata for a file that has none, from flags.
+
+    Raises:
+        ModelError: A flag is missing.
+    """
+    if tile_px is None or mpp is None:
+        raise ModelError(
+            f"{where.name} was not exported by wsi-embed: say what tiles it takes with --tile-px and --mpp"
+        )
+    return ModelMetadata(
+        name=where.stem,
+        method="unknown",
+        backbone="unknown",
+        tile_px=tile_px,
+        mpp=mpp,
+        mean=(),
+        std=(),
+        feature_dim=0,
+        clusters=None,
+        precision="unknown",
+        model_id=f"sha256:{digest}",
+    )
+
+
+def cpu_count() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,102 @@
+"""The JSON document inside an exported model."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Self
+
+from wsi_embed.errors import ModelError
+
+# Where the document lives: ONNX metadata_props[KEY], TorchScript extra file FILE.
+KEY = "wsi_embed"
+FILE = "wsi_embed.json"
+SCHEMA = 1
+
+_NUMBER = (int, float)
+_TYPES: dict[str, tuple[type, ...]] = {
+    "schema": (int,), "name": (str,), "method": (str,), "backbone": (str,), "tile_px": (int,),
+    "mpp": (*_NUMBER, type(None)), "mean": (list, tuple), "std": (list, tuple), "feature_dim": (int,),
+    "clusters": (int, type(None)), "precision": (str,), "model_id": (str,), "training": (dict,),
+    "training_slides": (list, tuple), "source_checkpoint": (str, type(None)), "licence": (str,),
+    "created": (str,), "parity": (dict,),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ModelMetadata:
+    """What an exported model says about itself.
+
+    Attributes:
+        name: For people.
+        method: Training method, `clubyol` for instance.
+        backbone: Architecture.
+        tile_px: Side of an input tile, pixels.
+        mpp: Micrometres per pixel of an input tile; None where training did not know it.
+        mean: RGB mean in the graph, in [0, 1].
+        std: RGB standard deviation in the graph, in [0, 1].
+        feature_dim: Numbers a tile.
+        clusters: Outputs of the cluster head; None without one.
+        precision: `fp32`, `fp16`: which precision runs.
+        model_id: Digest of weights, preprocessing, outputs and precision.
+        training: Data and settings of the training.
+        training_slides: Ids of the slides it was trained on.
+        source_checkpoint: File name and digest of the checkpoint.
+        licence: Of the weights.
+        created: Date of the export (ISO 8601).
+        parity: How far the file is from PyTorch fp32.
+    """
+
+    name: str
+    method: str
+    backbone: str
+    tile_px: int
+    mpp: float | None
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    feature_dim: int
+    clusters: int | None
+    precision: str
+    model_id: str
+    training: dict[str, Any] = field(default_factory=dict)
+    training_slides: tuple[str, ...] = ()
+    source_checkpoint: str | None = None
+    licence: str = ""
+    created: str = ""
+    parity: dict[str, Any] = field(default_factory=dict)
+    schema: int = SCHEMA
+
+    def to_json(self) -> str:
+        """The document."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str, where: str) -> Self:
+        """Read and check a document.
+
+        Args:
+            text: The document.
+            where: The file, for the message.
+
+        Raises:
+            ModelError: It does not follow the schema.
+        """
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ModelError(f"{where}: its wsi_embed metadata are not JSON; export it again") from error
+        if not isinstance(values, dict) or values.get("schema") != SCHEMA:
+            found = values.get("schema") if isinstance(values, dict) else None
+            raise ModelError(
+                f"{where}: metadata schema {found!r}, this wsi-embed reads {SCHEMA}; update wsi-embed"
+            )
+        required = {f.name for f in fields(cls)}
+        for name in sorted(required):
+            if name not in values:
+                raise ModelError(f"{where}: its metadata lack {name!r}; export it again")
+            good = isinstance(values[name], _TYPES[name]) and not isinstance(values[name], bool)
+            if not good:
+                raise ModelError(f"{where}: its metadata have {name} = {values[name]!r}; export it again")
+        for name in ("mean", "std", "training_slides"):
+            values[name] = tuple(values[name])
+        return cls(**{k: v for k, v in values.items() if k in required})

@@ -1,0 +1,87 @@
+"""Exported models in TorchScript, run by PyTorch (extra `torchscript`)."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wsi_embed.encoder.base import Encoded, Encoder, cpu_count, foreign_metadata, with_flags
+from wsi_embed.encoder.metadata import FILE, ModelMetadata
+from wsi_embed.errors import DeviceError, MissingExtraError, ModelError
+from wsi_embed.slide.base import UInt8Array
+
+
+class TorchScriptEncoder(Encoder):
+    """A model file run by PyTorch, on the CPU or one CUDA device. Arguments as `OnnxEncoder`.
+
+    Raises:
+        ModelError: Not a model that follows the contract.
+        DeviceError: The device cannot be used.
+        MissingExtraError: PyTorch is not installed.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        device: str = "auto",
+        tile_px: int | None = None,
+        mpp: float | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self.path = path
+        self._torch = _import_torch(path)
+        self._torch.set_num_threads(threads or cpu_count())
+        self.device = _choose_device(self._torch, device)
+        extra: dict[str, Any] = {FILE: ""}
+        try:
+            self._module = self._torch.jit.load(str(path), self.device, _extra_files=extra).eval()
+        except Exception as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ModelError(f"{path}: not a TorchScript model ({reason})") from error
+        if not extra[FILE]:
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            self.metadata = foreign_metadata(path, digest, tile_px, mpp)
+        else:
+            metadata = ModelMetadata.from_json(_text(extra[FILE]), str(path))
+            self.metadata = with_flags(metadata, tile_px, mpp, path)
+        self._check_outputs()
+
+    def _encode(self, tiles: UInt8Array) -> Encoded:
+        torch = self._torch
+        with torch.inference_mode():
+            out = self._module(torch.from_numpy(np.ascontiguousarray(tiles)).to(self.device))
+        arrays = [o.cpu().numpy() for o in (out if isinstance(out, tuple) else (out,))]
+        features = np.asarray(arrays[0], np.float32)
+        if len(arrays) < 3:
+            return Encoded(features)
+        return Encoded(features, np.asarray(arrays[1], np.int64), np.asarray(arrays[2], np.float32))
+
+
+def _import_torch(path: Path) -> Any:
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"{path.name} is TorchScript, which needs PyTorch: pip install 'wsi-embed[torchscript]', "
+            "or export the model to .onnx"
+        ) from error
+    return torch
+
+
+def _choose_device(torch: Any, device: str) -> str:
+    name, _, index = device.partition(":")
+    if name not in ("auto", "cpu", "cuda") or (index and not (name == "cuda" and index.isdigit())):
+        raise DeviceError(f"--device {device}: choose auto, cpu, cuda or cuda:N")
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+        return "cpu"
+    if not torch.cuda.is_available() or int(index or 0) >= torch.cuda.device_count():
+        raise DeviceError(f"--device {device} cannot be used: PyTorch sees no such device; use --device cpu")
+    return f"cuda:{int(index or 0)}"
+
+
+def _text(content: str | bytes) -> str:
+    return content.decode("utf-8") if isinstance(content, bytes) else content

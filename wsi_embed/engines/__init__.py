@@ -1,0 +1,1 @@
+"""Who runs the slides of a job."""

@@ -1,0 +1,65 @@
+"""Every error a user can cause, in one tree.
+
+* WsiEmbedError
+  + UsageError              wrong arguments: nothing was done (exit code 2)
+    - ModelError            not a model this runtime can use
+    - StoreMismatchError    a store that was made with something else
+    - MissingExtraError     a command needs an extra that is not installed
+  + SlideError              one slide failed: the others go on (exit code 1)
+    - ResolutionError       the slide's resolution is unknown, absurd or too coarse
+  + StoreError              a store that cannot be read or written
+  + DeviceError             a device that was asked for cannot be used (exit code 2)
+  + Stopped                 SIGTERM or SIGINT: run again to go on (exit code 75)
+
+A message says what is wrong, where, and how to fix it.
+"""
+
+from __future__ import annotations
+
+
+class WsiEmbedError(Exception):
+    """Base of all errors that are not bugs."""
+
+    exit_code = 1
+
+
+class UsageError(WsiEmbedError):
+    """Wrong arguments; nothing was done."""
+
+    exit_code = 2
+
+
+class ModelError(UsageError):
+    """A file that is not a model this runtime can use."""
+
+
+class StoreMismatchError(UsageError):
+    """A store that holds features of another model or another resolution."""
+
+
+class MissingExtraError(UsageError):
+    """A command needs an extra that is not installed."""
+
+
+class DeviceError(WsiEmbedError):
+    """A device that was asked for cannot be used."""
+
+    exit_code = 2
+
+
+class SlideError(WsiEmbedError):
+    """One slide cannot be read or processed; other slides are not affected."""
+
+
+class ResolutionError(SlideError):
+    """A slide's resolution is unknown, absurd, or coarser than what was asked for."""
+
+
+class StoreError(WsiEmbedError):
+    """A store cannot be read or written."""
+
+
+class Stopped(WsiEmbedError):
+    """The job was told to stop (SIGTERM, SIGINT); running it again goes on."""
+
+    exit_code = 75

@@ -1,0 +1,182 @@
+"""Where the tiles of a slide lie. Pure geometry: no pixels, no files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from wsi_embed.errors import ResolutionError, UsageError
+
+Edge = Literal["drop", "pad"]
+Int32Array = npt.NDArray[np.int32]
+Float32Array = npt.NDArray[np.float32]
+
+TOLERANCE = 0.01
+
+
+@dataclass(frozen=True)
+class ReadPlan:
+    """From which level tiles are read, and how large.
+
+    Attributes:
+        level: The read level.
+        read_px: Side n of a tile in pixels of that level; resampled to `tile_px` where they differ.
+        tile_px: Side of a tile as the encoder gets it.
+        effective_mpp: Micrometres per pixel of the tile as the encoder gets it.
+    """
+
+    level: int
+    read_px: int
+    tile_px: int
+    effective_mpp: float
+
+    @property
+    def resampled(self) -> bool:
+        """Whether tiles are resampled after reading."""
+        return self.read_px != self.tile_px
+
+
+def plan_read(
+    mpp: float, level_downsamples: Sequence[float], target_mpp: float, tile_px: int
+) -> ReadPlan:
+    """Choose the read level and the read size.
+
+    The level is the coarsest whose mpp exceeds the target by at most 1 %. Within 1 % of `tile_px`
+    nothing is resampled.
+
+    Args:
+        mpp: Micrometres per pixel of level 0.
+        level_downsamples: Level-0 pixels per pixel of each level.
+        target_mpp: Micrometres per pixel the encoder wants.
+        tile_px: Pixels a side the encoder wants.
+
+    Raises:
+        ResolutionError: Even level 0 is coarser than the target.
+    """
+    fitting = [i for i, d in enumerate(level_downsamples) if mpp * d <= target_mpp * (1 + TOLERANCE)]
+    if not fitting:
+        raise ResolutionError(
+            f"the slide's finest level has {mpp:g} um per pixel, coarser than the {target_mpp:g} asked for; "
+            f"pixels are never invented: use --mpp {mpp:.3g} or more, or leave the slide out"
+        )
+    level = max(fitting, key=lambda i: level_downsamples[i])
+    level_mpp = mpp * level_downsamples[level]
+    n = max(1, round(tile_px * target_mpp / level_mpp))
+    if abs(n - tile_px) <= TOLERANCE * tile_px:
+        n = tile_px
+    return ReadPlan(level, n, tile_px, level_mpp * n / tile_px)
+
+
+@dataclass(frozen=True)
+class TileGrid:
+    """Tiles of one slide in row-major order of the lattice.
+
+    Attributes:
+        plan: Read level and size.
+        stride: Lattice step, pixels of the read level.
+        downsample: Level-0 pixels per pixel of the read level.
+        grid: (row, col) of each tile, int32 [N, 2].
+        level_xy: Top-left corner, whole pixels of the read level, int32 [N, 2].
+        tissue_fraction: Share of each tile that is tissue, float32 [N].
+    """
+
+    plan: ReadPlan
+    stride: int
+    downsample: float
+    grid: Int32Array
+    level_xy: Int32Array
+    tissue_fraction: Float32Array
+
+    def __len__(self) -> int:
+        return len(self.grid)
+
+    @property
+    def level(self) -> int:
+        """The read level."""
+        return self.plan.level
+
+    @property
+    def read_px(self) -> int:
+        """Side of a tile, pixels of the read level."""
+        return self.plan.read_px
+
+    @property
+    def tile_px(self) -> int:
+        """Side of a tile as the encoder gets it."""
+        return self.plan.tile_px
+
+    @property
+    def extent(self) -> float:
+        """Side of a tile, level-0 pixels."""
+        return self.plan.read_px * self.downsample
+
+    @property
+    def coords(self) -> Int32Array:
+        """Top-left corner (x, y) in level-0 pixels, int32 [N, 2]."""
+        return np.rint(self.level_xy * self.downsample).astype(np.int32)
+
+    def rows(self, start: int, stop: int) -> TileGrid:
+        """The tiles from `start` to before `stop` as a grid of their own."""
+        return self.where(np.s_[start:stop])
+
+    def where(self, index: slice | npt.NDArray[np.bool_]) -> TileGrid:
+        """A subset of the tiles, in the same order."""
+        return replace(
+            self,
+            grid=self.grid[index],
+            level_xy=self.level_xy[index],
+            tissue_fraction=self.tissue_fraction[index],
+        )
+
+
+def make_grid(
+    plan: ReadPlan,
+    downsample: float,
+    level_size: tuple[int, int],
+    bounds: tuple[int, int, int, int],
+    overlap: int = 0,
+    edge: Edge = "drop",
+) -> TileGrid:
+    """Lay the lattice over a slide's bounds.
+
+    Args:
+        plan: Read level and size.
+        downsample: Of the read level.
+        level_size: (width, height) of the read level.
+        bounds: (x, y, width, height) of the scanned area, level-0 pixels.
+        overlap: Of neighbouring tiles, target pixels.
+        edge: `drop` leaves out tiles that stick out of the slide; `pad` keeps them, on white.
+
+    Raises:
+        UsageError: The overlap is not smaller than a tile.
+    """
+    if not 0 <= overlap < plan.tile_px:
+        raise UsageError(f"--overlap {overlap} must be at least 0 and below the tile's {plan.tile_px} px")
+    n = plan.read_px
+    stride = max(1, n - round(overlap * n / plan.tile_px))
+    starts = []
+    for origin, length, limit in zip(bounds[:2], bounds[2:], level_size, strict=True):
+        low = max(0, round(origin / downsample))
+        high = min(limit, round((origin + length) / downsample))
+        starts.append(_starts(low, high, n, stride, edge))
+    xs, ys = starts
+    rows, cols = np.meshgrid(np.arange(len(ys)), np.arange(len(xs)), indexing="ij")
+    grid = np.stack([rows.ravel(), cols.ravel()], axis=1).astype(np.int32)
+    level_xy = np.stack([xs[grid[:, 1]], ys[grid[:, 0]]], axis=1).astype(np.int32)
+    ones = np.ones(len(grid), np.float32)
+    return TileGrid(plan, stride, downsample, grid, level_xy, ones)
+
+
+def _starts(low: int, high: int, n: int, stride: int, edge: Edge) -> Int32Array:
+    """First pixels of the tiles along one axis of the area [low, high)."""
+    spare = high - low - n
+    if edge == "pad":
+        count = math.ceil(max(spare, 0) / stride) + 1 if high > low else 0
+    else:
+        count = spare // stride + 1 if spare >= 0 else 0
+    return (low + stride * np.arange(count)).astype(np.int32)

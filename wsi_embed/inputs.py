@@ -1,0 +1,206 @@
+"""Which slides a job is about: files, folders and manifests, each with a unique id."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from wsi_embed.errors import MissingExtraError, UsageError
+from wsi_embed.slide import SLIDE_SUFFIXES
+from wsi_embed.slide.fingerprint import dicom_series
+
+MANIFEST_SUFFIXES = frozenset({".csv", ".parquet"})
+MANIFEST_COLUMNS = ("path", "slide_id", "patient", "mpp", "roi")
+
+
+@dataclass(frozen=True)
+class SlideInput:
+    """One slide of a job.
+
+    Attributes:
+        slide_id: Its group's name in the store.
+        path: The file.
+        name: The file as the store records it: relative to the folder or manifest it came from.
+        patient: From the manifest.
+        mpp: Micrometres per level-0 pixel, from the manifest.
+        roi: GeoJSON file with the regions to take, from the manifest.
+    """
+
+    slide_id: str
+    path: Path
+    name: str
+    patient: str | None = None
+    mpp: float | None = None
+    roi: Path | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file; 0 where it is missing."""
+        try:
+            return self.path.stat().st_size
+        except OSError:
+            return 0
+
+
+def find_slides(sources: Sequence[str | Path]) -> list[SlideInput]:
+    """Resolve files, folders (at any depth) and manifests (CSV, Parquet) to slides, sorted by id.
+
+    A folder's DICOM files of one series are one slide.
+
+    Raises:
+        UsageError: A path is missing, nothing is found, a manifest is wrong, or two slides have
+            one id.
+    """
+    found = [item for source in sources for item in _from_source(Path(source))]
+    if not found:
+        raise UsageError(f"no slides found in {', '.join(map(str, sources))}")
+    by_id: dict[str, SlideInput] = {}
+    for item in found:
+        other = by_id.setdefault(item.slide_id, item)
+        if other is not item and not _same_file(other.path, item.path):
+            raise UsageError(
+                f"two slides have the id {item.slide_id!r}: {other.path} and {item.path}; "
+                "rename one, or give ids in a manifest (columns path, slide_id)"
+            )
+    return [by_id[slide_id] for slide_id in sorted(by_id)]
+
+
+def slide_id_of(relative: str) -> str:
+    """Id of a slide from its path relative to the given folder.
+
+    The extension goes, `/` becomes `__`, anything outside `A-Za-z0-9._-` is percent-encoded.
+    """
+    slide_id = "__".join(quote(part, safe="") for part in Path(relative).with_suffix("").parts)
+    slide_id = slide_id.replace("~", "%7E")  # the one character quote() leaves beyond ours
+    if slide_id.startswith("__"):  # reserved by Zarr
+        slide_id = "%5F%5F" + slide_id[2:]
+    return slide_id.replace(".", "%2E") if set(slide_id) == {"."} else slide_id
+
+
+def shard(slides: Sequence[SlideInput], index: int, count: int) -> list[SlideInput]:
+    """The slides of shard `index` of `count`: disjoint, complete, balanced by file size.
+
+    The same on every machine that sees the same files.
+    """
+    loads = [0] * count
+    mine = []
+    for item in sorted(slides, key=lambda s: (-s.size, s.slide_id)):
+        lightest = loads.index(min(loads))
+        loads[lightest] += max(item.size, 1)
+        if lightest == index:
+            mine.append(item)
+    return sorted(mine, key=lambda s: s.slide_id)
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """Parse `i/n`, from 0/n to n-1/n.
+
+    Raises:
+        UsageError: It is not of that form.
+    """
+    index, _, count = text.partition("/")
+    if not (index.isdigit() and count.isdigit() and int(index) < int(count)):
+        raise UsageError(f"--shard {text}: expected i/n, counted from 0: 0/4, 1/4, 2/4, 3/4")
+    return int(index), int(count)
+
+
+def _from_source(source: Path) -> list[SlideInput]:
+    if source.is_dir():
+        if (source / "zarr.json").is_file():
+            raise UsageError(f"{source} is a store, not a folder of slides")
+        files = [p for p in source.rglob("*") if p.suffix.lower() in SLIDE_SUFFIXES and p.is_file()]
+        files = _one_of_each_series(sorted(p for p in files if not p.name.startswith("._")))
+        names = [p.relative_to(source).as_posix() for p in files]
+        return [SlideInput(slide_id_of(n), p, n) for n, p in zip(names, files, strict=True)]
+    if not source.exists():
+        raise UsageError(f"{source}: no such file or folder; check the path")
+    if source.suffix.lower() in MANIFEST_SUFFIXES:
+        return _from_manifest(source)
+    return [SlideInput(slide_id_of(source.name), source, source.name)]
+
+
+def _one_of_each_series(files: Iterable[Path]) -> list[Path]:
+    kept, seen = [], set()
+    for path in files:
+        if path.suffix.lower() == ".dcm":
+            try:
+                series = dicom_series(path)
+            except OSError:
+                series = None  # opening it will say why
+            if series and (path.parent, series) in seen:
+                continue
+            seen.add((path.parent, series))
+        kept.append(path)
+    return kept
+
+
+def _from_manifest(source: Path) -> list[SlideInput]:
+    rows = _read_parquet(source) if source.suffix.lower() == ".parquet" else _read_csv(source)
+    return [_manifest_row(source, number, row) for number, row in enumerate(rows, start=2)]
+
+
+def _read_csv(source: Path) -> list[dict[str, Any]]:
+    try:
+        with source.open(newline="", encoding="utf-8-sig") as lines:
+            reader = csv.DictReader(lines)
+            rows = list(reader)
+            _check_columns(source, list(reader.fieldnames or []))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{source}: cannot be read as a CSV manifest ({error})") from error
+    return rows
+
+
+def _read_parquet(source: Path) -> list[dict[str, Any]]:
+    try:
+        import pyarrow.parquet as parquet
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"{source}: reading Parquet needs pyarrow: pip install 'wsi-embed[parquet]', or give a CSV"
+        ) from error
+    try:
+        table = parquet.read_table(source)
+    except Exception as error:
+        raise UsageError(f"{source}: cannot be read as a Parquet manifest ({error})") from error
+    _check_columns(source, table.column_names)
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
+
+
+def _check_columns(source: Path, columns: list[str]) -> None:
+    if "path" not in columns:
+        raise UsageError(
+            f"{source}: a manifest needs a column `path` (optional: slide_id, patient, mpp, roi); "
+            f"it has {', '.join(columns) or 'none'}"
+        )
+
+
+def _manifest_row(source: Path, number: int, row: dict[str, Any]) -> SlideInput:
+    values = {k: str(row[k]).strip() for k in MANIFEST_COLUMNS if row.get(k) not in (None, "")}
+    where = f"{source}, row {number}"
+    if not values.get("path"):
+        raise UsageError(f"{where}: the path is empty")
+    path = source.parent / values["path"]
+    slide_id = values.get("slide_id")
+    if slide_id is None:
+        slide_id = slide_id_of(path.name)
+    elif slide_id_of(f"{slide_id}.x") != slide_id:
+        raise UsageError(f"{where}: slide_id {slide_id!r} may hold only A-Z a-z 0-9 . _ -")
+    try:
+        mpp = float(values["mpp"]) if "mpp" in values else None
+    except ValueError as error:
+        raise UsageError(f"{where}: mpp {values['mpp']!r} is not a number") from error
+    roi = source.parent / values["roi"] if "roi" in values else None
+    # what is recorded never holds an absolute path
+    name = path.name if Path(values["path"]).is_absolute() else values["path"]
+    return SlideInput(slide_id, path, name, values.get("patient"), mpp, roi)
+
+
+def _same_file(a: Path, b: Path) -> bool:
+    try:
+        return a.samefile(b)
+    except OSError:
+        return a == b

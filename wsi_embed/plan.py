@@ -1,0 +1,168 @@
+"""What is to be done with one slide: resolution, read level, settings fingerprint, grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from wsi_embed.errors import SlideError, UsageError
+from wsi_embed.grid import Edge, ReadPlan, TileGrid, make_grid, plan_read
+from wsi_embed.inputs import SlideInput
+from wsi_embed.roi import Regions, read_regions
+from wsi_embed.slide import Resolution, Slide, open_slide, resolve_mpp
+from wsi_embed.store.layout import FORMAT_VERSION, StoreSettings, canonical_digest
+from wsi_embed.tissue import TissueRecipe, tissue_mask
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How slides are tiled, beyond what the store's settings fix.
+
+    Attributes:
+        overlap: Of neighbouring tiles, target pixels.
+        edge: `drop` or `pad` tiles that stick out of the slide.
+        tissue: The tissue recipe.
+        min_tissue: Tiles with a smaller share of tissue are left out, 0 to 1.
+        mpp_override: Micrometres per level-0 pixel of every slide, whatever its metadata say.
+    """
+
+    overlap: int = 0
+    edge: Edge = "drop"
+    tissue: TissueRecipe = field(default_factory=TissueRecipe)
+    min_tissue: float = 0.25
+    mpp_override: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.edge not in ("drop", "pad"):
+            raise UsageError(f"--edge {self.edge}: choose drop or pad")
+        if not 0 <= self.min_tissue <= 1:
+            raise UsageError(f"--min-tissue {self.min_tissue}: a share from 0 to 1 is expected")
+
+
+@dataclass(frozen=True)
+class SlidePlan:
+    """An open slide and everything decided about it, before its pixels are looked at.
+
+    Attributes:
+        item: The input.
+        slide: Open; whoever holds the plan closes it.
+        resolution: Micrometres per pixel, and from where.
+        read: Read level and size.
+        regions: Of interest, from the manifest.
+        settings: Everything that decides the slide's arrays, plain values.
+    """
+
+    item: SlideInput
+    slide: Slide
+    resolution: Resolution
+    read: ReadPlan
+    regions: Regions | None
+    settings: dict[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of `settings`: the same means the same arrays."""
+        return canonical_digest(self.settings)
+
+    def make_grid(self, tiling: Tiling) -> TileGrid:
+        """Find the tissue and lay the grid over it.
+
+        Raises:
+            SlideError: The slide cannot be read, or is smaller than a tile.
+        """
+        level = self.read.level
+        downsample = self.slide.level_downsamples[level]
+        size = self.slide.level_sizes[level]
+        grid = make_grid(self.read, downsample, size, self.slide.bounds, tiling.overlap, tiling.edge)
+        if len(grid) == 0:
+            raise SlideError(
+                f"{self.item.path}: {size[0]} x {size[1]} pixels at its read level, smaller than one tile of "
+                f"{self.read.read_px}; use --edge pad to keep it"
+            )
+        mask = tissue_mask(self.slide, self.resolution.mpp, tiling.tissue, self.regions)
+        fraction = mask.coverage(grid)
+        grid = TileGrid(grid.plan, grid.stride, grid.downsample, grid.grid, grid.level_xy, fraction)
+        # a tile with no tissue at all is never wanted, even with --min-tissue 0
+        return grid.where((fraction >= tiling.min_tissue) & (fraction > 0))
+
+    def attributes(self, grid: TileGrid, tiling: Tiling, versions: dict[str, str]) -> dict[str, Any]:
+        """What the store says of the slide."""
+        slide = self.slide
+        return {
+            "slide": self.item.name,
+            "patient": self.item.patient,
+            "size": list(slide.level_sizes[0]),
+            "bounds": list(slide.bounds),
+            "slide_fingerprint": slide.fingerprint,
+            "vendor": slide.vendor,
+            "reader": slide.reader,
+            "mpp": self.resolution.mpp,
+            "mpp_source": self.resolution.source,
+            "effective_mpp": self.read.effective_mpp,
+            "tile_px": self.read.tile_px,
+            "extent": grid.extent,
+            "level": self.read.level,
+            "level_downsample": grid.downsample,
+            "read_px": self.read.read_px,
+            "stride": grid.stride,
+            "resampled": self.read.resampled,
+            "coords_units": "level0_px",
+            "tissue": tiling.tissue.to_dict(),
+            "min_tissue": tiling.min_tissue,
+            "versions": versions,
+            "settings": self.settings,
+            "settings_fingerprint": self.fingerprint,
+        }
+
+
+def plan_slide(item: SlideInput, tiling: Tiling, store: StoreSettings) -> SlidePlan:
+    """Open a slide and decide how it is read. Cheap: no pixel is decoded.
+
+    Raises:
+        SlideError: The slide cannot be opened, or its resolution is unknown or too coarse.
+    """
+    regions = read_regions(item.roi) if item.roi is not None else None
+    slide = open_slide(item.path)
+    try:
+        if item.mpp is not None:
+            resolution = resolve_mpp(slide, item.mpp, "manifest")
+        else:
+            resolution = resolve_mpp(slide, tiling.mpp_override, "--mpp-override")
+        try:
+            read = plan_read(resolution.mpp, slide.level_downsamples, store.mpp, store.tile_px)
+        except SlideError as error:
+            raise type(error)(f"{item.path.name}: {error}") from error
+    except BaseException:
+        slide.close()
+        raise
+    settings = {
+        "format_version": FORMAT_VERSION,
+        "slide": slide.fingerprint,
+        "slide_mpp": resolution.mpp,
+        "model_id": store.model_id,
+        "tile_px": store.tile_px,
+        "mpp": store.mpp,
+        "dtype": store.dtype,
+        "overlap": tiling.overlap,
+        "edge": tiling.edge,
+        "tissue": tiling.tissue.to_dict(),
+        "min_tissue": tiling.min_tissue,
+        "roi": regions.digest if regions else None,
+        "icc": False,
+        "resampling": "area",
+    }
+    return SlidePlan(item, slide, resolution, read, regions, settings)
+
+
+def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """Which settings differ, for people: `overlap 0 -> 16, tissue.close_um 64 -> 32`."""
+    a, b = _flat(before), _flat(now)
+    names = sorted(k for k in a.keys() | b.keys() if a.get(k) != b.get(k))
+    return ", ".join(f"{k} {a.get(k)} -> {b.get(k)}" for k in names)
+
+
+def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for name, item in value.items():
+        out |= _flat(item, f"{prefix}{name}.") if isinstance(item, dict) else {f"{prefix}{name}": item}
+    return out

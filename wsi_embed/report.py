@@ -1,0 +1,136 @@
+"""What happened to every slide of a job."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from wsi_embed.errors import WsiEmbedError
+
+Status = Literal["done", "skipped", "failed", "stopped", "planned"]
+
+
+@dataclass
+class SlideResult:
+    """One slide's outcome.
+
+    Attributes:
+        slide_id: Its id.
+        slide: The file, relative to what was given.
+        status: `done`, `skipped` (complete already), `failed`, `stopped` (not reached, or dropped),
+            `planned` (dry run).
+        tiles: Number of tiles.
+        seconds: By stage: `tissue`, `read`, `encode`, `write` (they overlap), `total` on the wall.
+        reason: Why it failed, was skipped or was stopped.
+        warnings: What to look at although it is done.
+        traceback: Of an unexpected error, which is a bug.
+    """
+
+    slide_id: str
+    slide: str
+    status: Status = "stopped"
+    tiles: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+    reason: str | None = None
+    warnings: list[str] = field(default_factory=list)
+    traceback: str | None = None
+
+
+@dataclass
+class JobReport:
+    """A job's outcome.
+
+    Attributes:
+        store: Name of the store.
+        model: Name and id of the model, device, and whether it is the demonstration model.
+        settings: Resolution, tiling, batch size, readers.
+        versions: Of wsi-embed and the libraries that made the numbers.
+        slides: Every slide, in the order of their ids.
+        started: ISO 8601, UTC.
+        seconds: On the wall.
+        stopped: Whether the job was told to stop.
+    """
+
+    store: str
+    model: dict[str, Any]
+    settings: dict[str, Any]
+    versions: dict[str, str]
+    slides: list[SlideResult] = field(default_factory=list)
+    started: str = ""
+    seconds: float = 0.0
+    stopped: bool = False
+
+    def count(self, status: Status) -> int:
+        """Number of slides with a status."""
+        return Counter(s.status for s in self.slides)[status]
+
+    @property
+    def tiles(self) -> int:
+        """Tiles encoded by this job."""
+        return sum(s.tiles for s in self.slides if s.status == "done")
+
+    @property
+    def exit_code(self) -> int:
+        """0 all done, 1 some slides failed, 75 stopped early."""
+        if self.stopped:
+            return 75
+        return 1 if self.count("failed") else 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, with a summary first."""
+        names = ("done", "skipped", "failed", "stopped", "planned")
+        summary = {name: self.count(name) for name in names}  # type: ignore[arg-type]
+        return {"summary": {**summary, "tiles": self.tiles, "exit_code": self.exit_code}, **asdict(self)}
+
+    def write(self, path: Path) -> None:
+        """Write the report as JSON, whole or not at all.
+
+        Raises:
+            WsiEmbedError: It cannot be written.
+        """
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(json.dumps(self.to_dict(), indent=2) + "\n", "utf-8")
+            os.replace(temporary, path)
+        except OSError as error:
+            raise WsiEmbedError(f"{path}: the report cannot be written ({error.strerror})") from error
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+class Listener(Protocol):
+    """Hears what a job does while it does it. Called from one thread."""
+
+    def job_started(self, slides: int) -> None:
+        """The job has found its slides."""
+
+    def slide_started(self, slide_id: str, tiles: int) -> None:
+        """Encoding of a slide begins."""
+
+    def tiles_done(self, count: int) -> None:
+        """More tiles of the current slide are encoded."""
+
+    def slide_finished(self, result: SlideResult) -> None:
+        """A slide is done, skipped, or failed."""
+
+
+class Silent:
+    """A listener that does nothing."""
+
+    def job_started(self, slides: int) -> None:
+        """Ignore."""
+
+    def slide_started(self, slide_id: str, tiles: int) -> None:
+        """Ignore."""
+
+    def tiles_done(self, count: int) -> None:
+        """Ignore."""
+
+    def slide_finished(self, result: SlideResult) -> None:
+        """Ignore."""

@@ -1,0 +1,150 @@
+"""What every slide reader offers."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from wsi_embed.errors import SlideError
+
+if TYPE_CHECKING:
+    from wsi_embed.grid import TileGrid
+
+UInt8Array = npt.NDArray[np.uint8]
+
+# Thumbnails of slides without a small level are read in bands of at most this many pixels.
+BAND_PIXELS = 32_000_000
+
+
+class Slide(abc.ABC):
+    """An open whole-slide image. Safe to use from several threads.
+
+    Attributes:
+        path: The file.
+        reader: Name of the reader.
+        vendor: Scanner vendor as the format names it.
+        level_sizes: (width, height) of each level, pixels.
+        level_downsamples: Level-0 pixels per pixel of each level; the first is 1.0.
+        mpp: Micrometres per pixel of level 0, (x, y), as the metadata say; None if they do not.
+        mpp_source: Which metadata field `mpp` comes from; None without one.
+        objective_power: Magnification as the metadata say, or None.
+        bounds: (x, y, width, height) of the scanned area, level-0 pixels.
+        fingerprint: Digest of the content (size, head and tail of every file); path and time of
+            the file do not matter.
+    """
+
+    path: Path
+    reader: str
+    vendor: str
+    level_sizes: list[tuple[int, int]]
+    level_downsamples: list[float]
+    mpp: tuple[float, float] | None = None
+    mpp_source: str | None = None
+    objective_power: float | None = None
+    bounds: tuple[int, int, int, int]
+    fingerprint: str
+
+    @abc.abstractmethod
+    def _read(self, level: int, x: int, y: int, w: int, h: int) -> UInt8Array:
+        """Read a region that lies wholly inside the level: uint8 [h, w, 3]."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Release the file. Closing twice is fine."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def read(self, level: int, x: int, y: int, w: int, h: int) -> UInt8Array:
+        """Read a region.
+
+        Args:
+            level: 0 is the finest.
+            x: Left edge, whole pixels of that level; may be negative.
+            y: Top edge.
+            w: Width, pixels of that level.
+            h: Height.
+
+        Returns:
+            RGB, uint8 [h, w, 3]. What lies outside the slide, or is transparent, is white.
+
+        Raises:
+            SlideError: The file cannot be decoded there.
+            ValueError: There is no such level, or the size is not positive.
+        """
+        if not 0 <= level < len(self.level_sizes):
+            raise ValueError(f"{self.path.name}: no level {level}, there are {len(self.level_sizes)}")
+        if w < 1 or h < 1:
+            raise ValueError(f"{self.path.name}: cannot read a region of {w} x {h} pixels")
+        width, height = self.level_sizes[level]
+        left, top = max(x, 0), max(y, 0)
+        right, bottom = min(x + w, width), min(y + h, height)
+        if (left, top, right, bottom) == (x, y, x + w, y + h):
+            return self._read(level, x, y, w, h)
+        out = np.full((h, w, 3), 255, np.uint8)
+        if left < right and top < bottom:
+            inside = self._read(level, left, top, right - left, bottom - top)
+            out[top - y : bottom - y, left - x : right - x] = inside
+        return out
+
+    def thumbnail(self, max_px: int) -> UInt8Array:
+        """Read the whole slide, area-averaged, with its longer side at most `max_px` pixels.
+
+        Never enlarges, and needs bounded memory even where level 0 is the only level.
+
+        Args:
+            max_px: Upper bound of the longer side, pixels.
+
+        Returns:
+            RGB, uint8 [h, w, 3]. Label and macro images are never read.
+        """
+        width, height = self.level_sizes[0]
+        scale = min(1.0, max_px / max(width, height))
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        level = self._coarsest_level_of(size)
+        level_w, level_h = self.level_sizes[level]
+        factor = max(1, min(level_w // size[0], level_h // size[1]))
+        rows = max(factor, BAND_PIXELS // level_w // factor * factor)
+        bands = [
+            _shrink(self.read(level, 0, y, level_w, min(rows, level_h - y)), factor)
+            for y in range(0, level_h, rows)
+        ]
+        image = np.concatenate(bands)
+        return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+    def read_tiles(self, grid: TileGrid) -> Iterator[tuple[int, UInt8Array]]:
+        """Yield (row of the grid table, uint8 [tile_px, tile_px, 3]) for every tile, in any order.
+
+        Readers that can decode each compressed tile once override this.
+        """
+        n, px = grid.read_px, grid.tile_px
+        for row, (x, y) in enumerate(grid.level_xy.tolist()):
+            tile = self.read(grid.level, x, y, n, n)
+            if n != px:
+                tile = np.asarray(cv2.resize(tile, (px, px), interpolation=cv2.INTER_AREA), np.uint8)
+            yield row, tile
+
+    def _coarsest_level_of(self, size: tuple[int, int]) -> int:
+        fitting = [i for i, (w, h) in enumerate(self.level_sizes) if w >= size[0] and h >= size[1]]
+        return fitting[-1] if fitting else 0
+
+
+def _shrink(band: UInt8Array, factor: int) -> UInt8Array:
+    if factor == 1:
+        return band
+    size = (max(1, band.shape[1] // factor), max(1, -(-band.shape[0] // factor)))
+    return np.asarray(cv2.resize(band, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def unreadable(path: Path, error: object) -> SlideError:
+    """The error for pixels that cannot be decoded."""
+    return SlideError(f"{path}: cannot be read ({error}); the file may be damaged or truncated: copy it again")

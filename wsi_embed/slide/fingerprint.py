@@ -1,0 +1,59 @@
+"""Identity of a slide's content: independent of path, name of folder and time."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+HEAD_TAIL = 256 * 1024
+_SERIES_UID = re.compile(rb"\x20\x00\x0e\x00UI(..)", re.DOTALL)
+
+
+def fingerprint(path: Path) -> str:
+    """Digest of byte size, head and tail of a slide's files.
+
+    Args:
+        path: The slide; the other files of a multi-file slide are found from it.
+
+    Returns:
+        32 hexadecimal digits.
+
+    Raises:
+        OSError: A file cannot be read.
+    """
+    digest = hashlib.sha256()
+    for file in slide_files(path):
+        size = file.stat().st_size
+        digest.update(size.to_bytes(8, "little"))
+        with file.open("rb") as data:
+            digest.update(data.read(HEAD_TAIL))
+            if size > HEAD_TAIL:
+                data.seek(max(HEAD_TAIL, size - HEAD_TAIL))
+                digest.update(data.read(HEAD_TAIL))
+    return digest.hexdigest()[:32]
+
+
+def slide_files(path: Path) -> list[Path]:
+    """All files that make up a slide, in an order that does not depend on where it lies."""
+    suffix = path.suffix.lower()
+    if suffix == ".mrxs" and path.with_suffix("").is_dir():
+        return [path, *sorted(p for p in path.with_suffix("").rglob("*") if p.is_file())]
+    if suffix in (".vms", ".vmu"):
+        values = (line.partition("=")[2].strip() for line in path.read_text("latin-1").splitlines())
+        parts = {path.parent / v for v in values if v and "/" not in v}
+        return [path, *sorted(p for p in parts if p.is_file())]
+    if suffix == ".dcm" and (series := dicom_series(path)):
+        return [p for p in sorted(path.parent.glob("*.dcm")) if dicom_series(p) == series]
+    return [path]
+
+
+def dicom_series(path: Path) -> bytes | None:
+    """SeriesInstanceUID of an explicit little-endian DICOM file, or None."""
+    with path.open("rb") as data:
+        head = data.read(64 * 1024)
+    found = _SERIES_UID.search(head)
+    if not found:
+        return None
+    length = int.from_bytes(found.group(1), "little")
+    return head[found.end() : found.end() + length].rstrip(b"\x00 ")

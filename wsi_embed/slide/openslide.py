@@ -1,0 +1,97 @@
+"""Slides through OpenSlide, pixels straight into numpy."""
+
+from __future__ import annotations
+
+import ctypes
+from pathlib import Path
+
+import cv2
+import numpy as np
+import openslide
+from openslide import lowlevel
+
+from wsi_embed.errors import SlideError
+from wsi_embed.slide.base import Slide, UInt8Array, unreadable
+from wsi_embed.slide.fingerprint import fingerprint
+
+
+class OpenSlideSlide(Slide):
+    """A slide read by OpenSlide (https://openslide.org).
+
+    OpenSlide takes level-0 positions and interpolates where they are not whole pixels of the level.
+    `read` asks for the nearest level-0 position, so at a downsample that is not an integer a pixel
+    can be off by at most half a level-0 pixel.
+
+    Args:
+        path: The slide.
+
+    Raises:
+        SlideError: OpenSlide does not know the format, or the file is damaged.
+    """
+
+    reader = "openslide"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._osr = openslide.OpenSlide(path)
+        except openslide.OpenSlideUnsupportedFormatError as error:
+            raise SlideError(
+                f"{path}: not a slide in a format that OpenSlide {openslide.__library_version__} knows; "
+                "is it complete, and is its extension right?"
+            ) from error
+        except openslide.OpenSlideError as error:
+            raise unreadable(path, error) from error
+        try:
+            self._read_metadata()
+        except (openslide.OpenSlideError, OSError) as error:
+            raise unreadable(path, error) from error
+
+    def _read_metadata(self) -> None:
+        osr, p = self._osr, self._osr.properties
+        self.vendor = p.get(openslide.PROPERTY_NAME_VENDOR, "unknown")
+        self.level_sizes = [(int(w), int(h)) for w, h in osr.level_dimensions]
+        self.level_downsamples = [float(d) for d in osr.level_downsamples]
+        width, height = self.level_sizes[0]
+        self.bounds = (
+            int(p.get(openslide.PROPERTY_NAME_BOUNDS_X, 0)),
+            int(p.get(openslide.PROPERTY_NAME_BOUNDS_Y, 0)),
+            int(p.get(openslide.PROPERTY_NAME_BOUNDS_WIDTH, width)),
+            int(p.get(openslide.PROPERTY_NAME_BOUNDS_HEIGHT, height)),
+        )
+        x, y = (_number(p.get(name)) for name in ("openslide.mpp-x", "openslide.mpp-y"))
+        if x is not None and y is not None:
+            self.mpp, self.mpp_source = (x, y), "openslide.mpp-x"
+        self.objective_power = _number(p.get(openslide.PROPERTY_NAME_OBJECTIVE_POWER))
+        self.fingerprint = fingerprint(self.path)
+
+    def _read(self, level: int, x: int, y: int, w: int, h: int) -> UInt8Array:
+        argb = np.empty((h, w), np.uint32)
+        pointer = argb.ctypes.data_as(ctypes.POINTER(ctypes.c_uint32))
+        downsample = self.level_downsamples[level]
+        try:
+            # The public read_region goes through a Pillow image, at a third of the speed.
+            lowlevel._read_region(
+                self._osr._osr, pointer, round(x * downsample), round(y * downsample), level, w, h
+            )
+        except openslide.OpenSlideError as error:
+            raise unreadable(self.path, error) from error
+        return _argb_to_rgb(argb)
+
+    def close(self) -> None:
+        self._osr.close()
+
+
+def _argb_to_rgb(argb: np.ndarray) -> UInt8Array:
+    """Premultiplied native-endian ARGB, uint32 [h, w], over white."""
+    bgra = argb.astype("<u4", copy=False).view(np.uint8).reshape(*argb.shape, 4)
+    rgb = np.asarray(cv2.cvtColor(bgra, cv2.COLOR_BGRA2RGB), np.uint8)
+    alpha = bgra[..., 3:]
+    return rgb if alpha.min() == 255 else rgb + (255 - alpha)
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text) if text is not None else None
+    except ValueError:
+        return None

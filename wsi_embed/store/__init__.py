@@ -1,0 +1,18 @@
+"""The feature store: Zarr format 3, one group a slide."""
+
+from wsi_embed.store.layout import FORMAT_VERSION, StoreSettings
+from wsi_embed.store.reader import Bag, Store, open_store
+from wsi_embed.store.verify import Problem, verify
+from wsi_embed.store.writer import SlideWriter, StoreWriter
+
+__all__ = [
+    "FORMAT_VERSION",
+    "Bag",
+    "Problem",
+    "SlideWriter",
+    "Store",
+    "StoreSettings",
+    "StoreWriter",
+    "open_store",
+    "verify",
+]

@@ -1,0 +1,120 @@
+"""What lies where in a store. The contract with everyone who reads one.
+
+    feats.zarr/                     attributes: format_version, model_id, model, settings
+      <slide_id>/                   attributes: see `writer`; `complete: true` is written last
+        features            (N, D)  float16 or float32
+        coords              (N, 2)  int32, (x, y) of the top-left corner, level-0 pixels
+        grid                (N, 2)  int32, (row, col)
+        cluster             (N,)    int16; absent without a cluster head
+        cluster_confidence  (N,)    float16
+        tissue_fraction     (N,)    float16
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+FORMAT_VERSION = 1
+METADATA_FILE = "zarr.json"
+
+CHUNK_BYTES = 4 * 2**20
+SHARD_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class StoreSettings:
+    """What all slides of a store share. A store holds one feature space.
+
+    Attributes:
+        model_id: Of the model that made the features.
+        tile_px: Side of a tile, pixels.
+        mpp: Micrometres per pixel of a tile that was asked for.
+        dtype: Of the features, `float16` or `float32`.
+        feature_dim: Numbers a tile.
+        clusters: Outputs of the cluster head; None without one.
+    """
+
+    model_id: str
+    tile_px: int
+    mpp: float
+    dtype: str
+    feature_dim: int
+    clusters: int | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class ArrayLayout:
+    """Shape, type, chunks and shards of one array."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    chunk_rows: int
+    shard_rows: int
+    fill: float
+
+    @property
+    def sharded(self) -> bool:
+        """Whether several chunks share an object."""
+        return self.shard_rows > self.chunk_rows
+
+
+def array_layouts(n: int, settings: StoreSettings) -> dict[str, ArrayLayout]:
+    """The arrays of a slide with `n` tiles, by name."""
+    nan = float("nan")
+    layouts = {
+        "features": _layout((n, settings.feature_dim), settings.dtype, nan),
+        "coords": _layout((n, 2), "int32", -1),
+        "grid": _layout((n, 2), "int32", -1),
+        "tissue_fraction": _layout((n,), "float16", nan),
+    }
+    if settings.clusters is not None:
+        layouts["cluster"] = _layout((n,), "int16", -1)
+        layouts["cluster_confidence"] = _layout((n,), "float16", nan)
+    return layouts
+
+
+def _layout(shape: tuple[int, ...], dtype: str, fill: float) -> ArrayLayout:
+    """Chunks of up to 4 MiB, evenly filled so that little is padded; shards of up to 64 MiB."""
+    n = shape[0]
+    row_bytes = int(dtype.lstrip("floatin")) // 8 * math.prod(shape[1:])
+    most = max(1, CHUNK_BYTES // row_bytes)
+    chunks = max(1, math.ceil(n / most))
+    chunk_rows = max(1, math.ceil(n / chunks))
+    shard_chunks = min(chunks, max(1, SHARD_BYTES // (chunk_rows * row_bytes)))
+    return ArrayLayout(shape, dtype, chunk_rows, chunk_rows * shard_chunks, fill)
+
+
+def canonical_digest(value: Any) -> str:
+    """sha256 of a JSON value, independent of the order of keys; 32 hexadecimal digits."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def group_digest(folder: Path, attributes: dict[str, Any]) -> str:
+    """Digest of a group's attributes and of its arrays' metadata documents.
+
+    Chunks carry checksums of their own; this covers the rest, so that `verify` notices any change.
+    """
+    arrays = {
+        f.parent.name: json.loads(f.read_bytes()) for f in sorted(folder.glob(f"*/{METADATA_FILE}"))
+    }
+    kept = {k: v for k, v in attributes.items() if k not in ("digest", "complete")}
+    return canonical_digest({"attributes": kept, "arrays": arrays})
+
+
+def written_objects(folder: Path) -> dict[str, int]:
+    """Size in bytes of every chunk and shard object below a group, by key relative to it."""
+    return {
+        p.relative_to(folder).as_posix(): p.stat().st_size
+        for p in sorted(folder.glob("*/c/**/*"))
+        if p.is_file()
+    }

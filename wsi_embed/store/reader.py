@@ -1,0 +1,152 @@
+"""Read a store: bags of tiles, lazily."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import zarr
+
+from wsi_embed.errors import StoreError
+from wsi_embed.store.layout import FORMAT_VERSION, METADATA_FILE
+from wsi_embed.store.writer import read_attributes
+
+
+class Bag:
+    """All tiles of one slide. Arrays are read when they are sliced: `bag.features[:]`.
+
+    Attributes:
+        slide_id: Id of the slide.
+        attrs: What the store says of the slide (mpp, extent, tile_px, ...).
+    """
+
+    def __init__(self, slide_id: str, group: zarr.Group) -> None:
+        self.slide_id, self._group = slide_id, group
+        self.attrs: dict[str, Any] = dict(group.attrs)
+
+    def __len__(self) -> int:
+        return int(self.attrs["n_tiles"])
+
+    def __repr__(self) -> str:
+        return f"Bag({self.slide_id!r}, {len(self)} tiles)"
+
+    @property
+    def patient(self) -> str | None:
+        """The patient from the manifest, if it said one."""
+        return self.attrs.get("patient")
+
+    @property
+    def features(self) -> zarr.Array[Any]:
+        """float16 or float32 [N, D]."""
+        return self._array("features")
+
+    @property
+    def coords(self) -> zarr.Array[Any]:
+        """Top-left corners (x, y), level-0 pixels, int32 [N, 2]."""
+        return self._array("coords")
+
+    @property
+    def grid(self) -> zarr.Array[Any]:
+        """(row, col), int32 [N, 2]."""
+        return self._array("grid")
+
+    @property
+    def tissue_fraction(self) -> zarr.Array[Any]:
+        """Share of each tile that is tissue, float16 [N]."""
+        return self._array("tissue_fraction")
+
+    @property
+    def cluster(self) -> zarr.Array[Any] | None:
+        """Cluster of each tile, int16 [N]; None where the model has no cluster head."""
+        return self._array("cluster") if "cluster" in self._group else None
+
+    @property
+    def cluster_confidence(self) -> zarr.Array[Any] | None:
+        """Softmax probability of that cluster, float16 [N], or None."""
+        return self._array("cluster_confidence") if "cluster_confidence" in self._group else None
+
+    def _array(self, name: str) -> zarr.Array[Any]:
+        array = self._group[name]
+        if not isinstance(array, zarr.Array):
+            raise StoreError(f"{self.slide_id}: {name} is not an array; run wsi-embed verify")
+        return array
+
+
+class Store(Mapping[str, Bag]):
+    """A store as a mapping from slide id to bag. Slides that are not complete do not exist.
+
+    Attributes:
+        path: The store's folder.
+        attrs: Root attributes: `format_version`, `model_id`, `model`, `settings`.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not (self.path / METADATA_FILE).is_file():
+            raise StoreError(f"{self.path}: no store there; check the path")
+        self.attrs = read_attributes(self.path)
+        found = self.attrs.get("format_version")
+        if found != FORMAT_VERSION:
+            raise StoreError(
+                f"{self.path}: "
+                + ("not a wsi-embed store" if found is None else f"format {found}, this wsi-embed reads 1")
+            )
+
+    @property
+    def model_id(self) -> str:
+        """Digest of the model that made the features."""
+        return str(self.attrs["model_id"])
+
+    @property
+    def slide_ids(self) -> list[str]:
+        """Ids of all complete slides, sorted."""
+        return list(self)
+
+    def __getitem__(self, slide_id: str) -> Bag:
+        bag = self._bag(slide_id)
+        if bag is None:
+            raise KeyError(f"{slide_id}: no complete slide of that id in {self.path}")
+        return bag
+
+    def __iter__(self) -> Iterator[str]:
+        for folder in sorted(p.parent for p in self.path.glob(f"*/{METADATA_FILE}")):
+            if self._bag(folder.name) is not None:
+                yield folder.name
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __repr__(self) -> str:
+        return f"Store({str(self.path)!r})"
+
+    def incomplete(self) -> list[str]:
+        """Names of groups that are not complete: the next run redoes them."""
+        groups = sorted(p.name for p in self.path.iterdir() if p.is_dir())
+        return [name for name in groups if self._bag(name) is None]
+
+    def _bag(self, slide_id: str) -> Bag | None:
+        folder = self.path / slide_id
+        if not slide_id or "/" in slide_id or not (folder / METADATA_FILE).is_file():
+            return None
+        try:
+            group = zarr.open_group(folder, mode="r", zarr_format=3, use_consolidated=False)
+            bag = Bag(slide_id, group)
+        except Exception:  # a damaged document: not complete; `verify` says more
+            return None
+        return bag if bag.attrs.get("complete") is True else None
+
+
+def open_store(path: str | Path) -> Store:
+    """Open a store for reading.
+
+    Args:
+        path: The folder that `wsi-embed ... --out` wrote.
+
+    Returns:
+        A mapping from slide id to `Bag`.
+
+    Raises:
+        StoreError: There is no store, or it has a format this version does not read.
+    """
+    return Store(path)

@@ -1,0 +1,113 @@
+"""Is a store what was written? Checksums, missing objects, row counts, finite numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+from wsi_embed.errors import StoreError
+from wsi_embed.store.layout import (
+    METADATA_FILE,
+    StoreSettings,
+    array_layouts,
+    canonical_digest,
+    group_digest,
+    written_objects,
+)
+from wsi_embed.store.reader import Store
+from wsi_embed.store.writer import read_attributes
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is off: where (slide id, or the store) and what."""
+
+    where: str
+    what: str
+
+
+def verify(path: str | Path) -> list[Problem]:
+    """Read everything in a store and list what is off.
+
+    Incomplete slides are no problem: readers do not see them and the next run redoes them.
+
+    Args:
+        path: The store.
+
+    Returns:
+        Problems; an empty list means that every byte is as it was written.
+
+    Raises:
+        StoreError: There is no store.
+    """
+    store = Store(path)
+    problems: list[Problem] = []
+    kept = {k: v for k, v in store.attrs.items() if k != "digest"}
+    if store.attrs.get("digest") != canonical_digest(kept):
+        problems.append(Problem("store", "the root attributes were changed after they were written"))
+        return problems
+    settings = StoreSettings(**store.attrs["settings"])
+    for document in sorted(store.path.glob(f"*/{METADATA_FILE}")):
+        name = document.parent.name
+        problems += [Problem(name, what) for what in _slide_problems(document.parent, settings)]
+    return problems
+
+
+def _slide_problems(folder: Path, settings: StoreSettings) -> Iterator[str]:
+    try:
+        attributes = read_attributes(folder)
+    except StoreError as error:
+        yield str(error)
+        return
+    if attributes.get("complete") is not True:
+        if "objects" in attributes:
+            yield "it was complete once, but its `complete` mark is damaged"
+        return
+    try:
+        if attributes.get("digest") != group_digest(folder, attributes):
+            yield "attributes or array metadata were changed after they were written"
+            return
+    except ValueError:
+        yield "the metadata of an array cannot be parsed"
+        return
+    yield from _object_problems(folder, attributes["objects"])
+    group = zarr.open_group(folder, mode="r", zarr_format=3, use_consolidated=False)
+    for name, layout in array_layouts(attributes["n_tiles"], settings).items():
+        yield from _array_problems(group, name, layout.shape, settings)
+
+
+def _object_problems(folder: Path, recorded: dict[str, int]) -> Iterator[str]:
+    found = written_objects(folder)
+    for key, size in recorded.items():
+        if key not in found:
+            yield f"{key} is missing"
+        elif found[key] != size:
+            yield f"{key} has {found[key]} bytes, {size} were written"
+    for key in sorted(found.keys() - recorded.keys()):
+        yield f"{key} was not there when the slide was written"
+
+
+def _array_problems(
+    group: zarr.Group, name: str, shape: tuple[int, ...], settings: StoreSettings
+) -> Iterator[str]:
+    if name not in group:
+        yield f"the array {name} is missing"
+        return
+    array: Any = group[name]
+    if array.shape != shape:
+        yield f"{name} has shape {array.shape}, expected {shape}"
+        return
+    try:
+        values = array[:]
+    except Exception as error:  # a checksum that does not match, a truncated object
+        yield f"{name} cannot be read ({error})"
+        return
+    if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
+        yield f"{name} holds numbers that are not finite"
+    if name == "cluster" and len(values) and not 0 <= values.min() <= values.max() < (settings.clusters or 0):
+        yield f"cluster holds numbers outside 0 to {(settings.clusters or 0) - 1}"

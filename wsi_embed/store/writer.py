@@ -1,0 +1,250 @@
+"""Write a store: the root once, then one slide a group, committed by its last write."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+from zarr.codecs import Crc32cCodec
+
+from wsi_embed.encoder.base import Encoded
+from wsi_embed.encoder.metadata import ModelMetadata
+from wsi_embed.errors import SlideError, StoreError, StoreMismatchError
+from wsi_embed.grid import TileGrid
+from wsi_embed.store.layout import (
+    FORMAT_VERSION,
+    METADATA_FILE,
+    ArrayLayout,
+    StoreSettings,
+    array_layouts,
+    canonical_digest,
+    group_digest,
+    written_objects,
+)
+
+
+class StoreWriter:
+    """The root of a store. Any number of processes may write different slides of one store.
+
+    Args:
+        path: The store's folder; made if it is not there.
+        settings: What all its slides share.
+        model: Metadata of the model, recorded in the root.
+
+    Raises:
+        StoreMismatchError: The folder holds something else, or features of another model,
+            resolution or type.
+        StoreError: It cannot be written.
+    """
+
+    def __init__(self, path: Path, settings: StoreSettings, model: ModelMetadata) -> None:
+        self.path, self.settings = path, settings
+        if (path / METADATA_FILE).exists():
+            self._check_root()
+            return
+        if path.is_file() or (path.is_dir() and any(path.iterdir())):
+            raise StoreMismatchError(f"{path} is there and is not a store; choose another --out")
+        root = {
+            "format_version": FORMAT_VERSION,
+            "model_id": settings.model_id,
+            "settings": settings.to_dict(),
+            # neither the file's place nor its time: the same model gives the same root
+            "model": {**model.__dict__, "mpp": settings.mpp},
+        }
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            zarr.create_group(path, zarr_format=3, attributes={**root, "digest": canonical_digest(_plain(root))})
+        except OSError as error:
+            raise StoreError(f"{path}: cannot make the store ({error.strerror or error})") from error
+
+    def _check_root(self) -> None:
+        attributes = read_attributes(self.path)
+        found = attributes.get("settings")
+        if attributes.get("format_version") != FORMAT_VERSION or not isinstance(found, dict):
+            raise StoreMismatchError(
+                f"{self.path} is not a store of format {FORMAT_VERSION}; choose another --out"
+            )
+        for name, ours in self.settings.to_dict().items():
+            if found.get(name) != ours:
+                raise StoreMismatchError(
+                    f"{self.path} was made with {name} = {found.get(name)}, this run has {ours}. "
+                    "One store holds one model at one resolution: choose another --out, or delete it"
+                )
+
+    def committed(self, slide_id: str) -> dict[str, Any] | None:
+        """Attributes of a slide that is complete, or None."""
+        folder = self.path / slide_id
+        if not (folder / METADATA_FILE).exists():
+            return None
+        try:
+            attributes = read_attributes(folder)
+        except StoreError:
+            return None  # an unreadable group is redone
+        return attributes if attributes.get("complete") is True else None
+
+    def slide(self, slide_id: str, grid: TileGrid) -> SlideWriter:
+        """Start writing a slide, over whatever is there under its id."""
+        return SlideWriter(self.path / slide_id, grid, self.settings)
+
+
+class SlideWriter:
+    """One slide's group. Rows are appended in grid order; `commit` makes them exist.
+
+    Leaving the context without `commit` removes what was written.
+
+    Args:
+        folder: The group's folder.
+        grid: The tiles, all of which will be appended.
+        settings: Of the store.
+    """
+
+    def __init__(self, folder: Path, grid: TileGrid, settings: StoreSettings) -> None:
+        self.folder, self.grid, self.settings = folder, grid, settings
+        self._layouts = array_layouts(len(grid), settings)
+        self._rows = 0
+        self._committed = False
+        _remove_group(folder)
+        self._group = zarr.create_group(folder, zarr_format=3, attributes={"complete": False})
+        self._arrays = {name: _create(self._group, name, a) for name, a in self._layouts.items()}
+        shard = self._layouts["features"]
+        self._shard = np.empty((min(shard.shard_rows, max(1, len(grid))), settings.feature_dim), settings.dtype)
+        self._small: dict[str, npt.NDArray[Any]] = {
+            name: np.empty(a.shape, a.dtype) for name, a in self._layouts.items() if name.startswith("cluster")
+        }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._committed:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def append(self, encoded: Encoded) -> None:
+        """Add the next rows, in grid order.
+
+        Raises:
+            SlideError: A feature is not finite in the store's type.
+            StoreError: The store cannot be written.
+        """
+        start, stop = self._rows, self._rows + len(encoded.features)
+        with np.errstate(over="ignore"):
+            features = encoded.features.astype(self.settings.dtype)
+        if not np.isfinite(features).all():
+            self._refuse(encoded.features, start)
+        if encoded.cluster is not None and encoded.confidence is not None and self._small:
+            self._small["cluster"][start:stop] = encoded.cluster
+            self._small["cluster_confidence"][start:stop] = encoded.confidence
+        size = len(self._shard)
+        while start < stop:
+            offset = start % size
+            take = min(size - offset, stop - start)
+            done = start - self._rows
+            self._shard[offset : offset + take] = features[done : done + take]
+            start += take
+            if start % size == 0:
+                self._write("features", slice(start - size, start), self._shard)
+        self._rows = stop
+
+    def _refuse(self, features: npt.NDArray[np.float32], start: int) -> None:
+        bad = start + int(np.flatnonzero(~np.isfinite(features.astype(self.settings.dtype)).all(axis=1))[0])
+        if np.isfinite(features).all():
+            raise SlideError(
+                f"features of tile {bad} are too large for {self.settings.dtype}; use --dtype float32"
+            )
+        raise SlideError(f"the model gives features that are not finite (tile {bad}); check the model")
+
+    def commit(self, attributes: dict[str, Any]) -> None:
+        """Write the rest and make the slide exist.
+
+        Args:
+            attributes: Everything readers should know of the slide, JSON values.
+
+        Raises:
+            StoreError: The store cannot be written.
+        """
+        n = len(self.grid)
+        if self._rows != n:
+            raise RuntimeError(f"{self.folder.name}: {self._rows} of {n} rows were appended")
+        if n:
+            if tail := n % len(self._shard):
+                self._write("features", slice(n - tail, n), self._shard[:tail])
+            small = {"coords": self.grid.coords, "grid": self.grid.grid, **self._small}
+            small["tissue_fraction"] = self.grid.tissue_fraction
+            for name, values in small.items():
+                self._write(name, slice(0, n), values)
+        try:
+            whole = {**attributes, "n_tiles": n, "objects": written_objects(self.folder)}
+            whole = _plain(whole)
+            whole["digest"] = group_digest(self.folder, whole)
+            # one atomic replacement of the group's document: before it the slide does not exist
+            self._group.update_attributes({**whole, "complete": True})
+        except OSError as error:
+            raise _cannot_write(self.folder, error) from error
+        self._committed = True
+
+    def _write(self, name: str, rows: slice, values: npt.NDArray[Any]) -> None:
+        try:
+            self._arrays[name][rows] = values.astype(self._layouts[name].dtype, copy=False)
+        except OSError as error:
+            raise _cannot_write(self.folder, error) from error
+
+
+def read_attributes(folder: Path) -> dict[str, Any]:
+    """Attributes of a group.
+
+    Raises:
+        StoreError: There is no readable group.
+    """
+    try:
+        group = zarr.open_group(folder, mode="r", zarr_format=3, use_consolidated=False)
+        return dict(group.attrs)
+    except Exception as error:  # zarr raises many kinds for a damaged document
+        raise StoreError(f"{folder}: not a readable Zarr group ({error})") from error
+
+
+def _create(group: zarr.Group, name: str, layout: ArrayLayout) -> zarr.Array[Any]:
+    rest = layout.shape[1:]
+    return group.create_array(
+        name,
+        shape=layout.shape,
+        dtype=layout.dtype,
+        chunks=(layout.chunk_rows, *rest),
+        shards=(layout.shard_rows, *rest) if layout.sharded else None,
+        compressors=[Crc32cCodec()],
+        fill_value=layout.fill,
+        config={"write_empty_chunks": True},
+    )
+
+
+def _remove_group(folder: Path) -> None:
+    """Remove a group so that at no moment a half of it looks complete."""
+    document = folder / METADATA_FILE
+    try:
+        document.unlink(missing_ok=True)
+        if folder.exists():
+            shutil.rmtree(folder)
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+
+
+def _cannot_write(folder: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"{folder}: cannot be written ({error.strerror or error}); free some space or check permissions, "
+        "then run again"
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, as JSON gives them back."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value

@@ -67,8 +67,8 @@ def plan_read(
     level = max(fitting, key=lambda i: level_downsamples[i])
     level_mpp = mpp * level_downsamples[level]
     n = max(1, round(tile_px * target_mpp / level_mpp))
-    if abs(n - tile_px) <= TOLERANCE * tile_px:
-        n = tile_px
+    if n <= tile_px * (1 + TOLERANCE):
+        n = tile_px  # a level up to 1 % coarser than the target counts as the target: never enlarge
     return ReadPlan(level, n, tile_px, level_mpp * n / tile_px)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from wsi_embed.errors import MissingExtraError, UsageError
 from wsi_embed.slide import SLIDE_SUFFIXES
-from wsi_embed.slide.fingerprint import dicom_series
+from wsi_embed.slide.fingerprint import dicom_series, slide_files
 
 MANIFEST_SUFFIXES = frozenset({".csv", ".parquet"})
 MANIFEST_COLUMNS = ("path", "slide_id", "patient", "mpp", "roi")
@@ -74,11 +74,15 @@ def slide_id_of(relative: str) -> str:
 
     The extension goes, `/` becomes `__`, anything outside `A-Za-z0-9._-` is percent-encoded.
     """
-    slide_id = "__".join(quote(part, safe="") for part in Path(relative).with_suffix("").parts)
-    slide_id = slide_id.replace("~", "%7E")  # the one character quote() leaves beyond ours
+    slide_id = "__".join(_quoted(part) for part in Path(relative).with_suffix("").parts)
     if slide_id.startswith("__"):  # reserved by Zarr
         slide_id = "%5F%5F" + slide_id[2:]
     return slide_id.replace(".", "%2E") if set(slide_id) == {"."} else slide_id
+
+
+def _quoted(text: str) -> str:
+    # names that are not UTF-8 keep their bytes; ~ is the one character quote() leaves beyond ours
+    return quote(text, safe="", errors="surrogateescape").replace("~", "%7E")
 
 
 def shard(slides: Sequence[SlideInput], index: int, count: int) -> list[SlideInput]:
@@ -103,7 +107,7 @@ def parse_shard(text: str) -> tuple[int, int]:
         UsageError: It is not of that form.
     """
     index, _, count = text.partition("/")
-    if not (index.isdigit() and count.isdigit() and int(index) < int(count)):
+    if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
         raise UsageError(f"--shard {text}: expected i/n, counted from 0: 0/4, 1/4, 2/4, 3/4")
     return int(index), int(count)
 
@@ -113,7 +117,7 @@ def _from_source(source: Path) -> list[SlideInput]:
         if (source / "zarr.json").is_file():
             raise UsageError(f"{source} is a store, not a folder of slides")
         files = [p for p in source.rglob("*") if p.suffix.lower() in SLIDE_SUFFIXES and p.is_file()]
-        files = _one_of_each_series(sorted(p for p in files if not p.name.startswith("._")))
+        files = _without_parts(sorted(p for p in files if not p.name.startswith("._")))
         names = [p.relative_to(source).as_posix() for p in files]
         return [SlideInput(slide_id_of(n), p, n) for n, p in zip(names, files, strict=True)]
     if not source.exists():
@@ -123,9 +127,15 @@ def _from_source(source: Path) -> list[SlideInput]:
     return [SlideInput(slide_id_of(source.name), source, source.name)]
 
 
-def _one_of_each_series(files: Iterable[Path]) -> list[Path]:
+def _without_parts(files: Sequence[Path]) -> list[Path]:
+    """Leave out files that are part of another: a VMS slide's JPEGs, further files of a DICOM series."""
+    parts = {
+        part for path in files if path.suffix.lower() in (".vms", ".vmu") for part in slide_files(path)[1:]
+    }
     kept, seen = [], set()
     for path in files:
+        if path in parts:
+            continue
         if path.suffix.lower() == ".dcm":
             try:
                 series = dicom_series(path)
@@ -140,21 +150,21 @@ def _one_of_each_series(files: Iterable[Path]) -> list[Path]:
 
 def _from_manifest(source: Path) -> list[SlideInput]:
     rows = _read_parquet(source) if source.suffix.lower() == ".parquet" else _read_csv(source)
-    return [_manifest_row(source, number, row) for number, row in enumerate(rows, start=2)]
+    return [_manifest_row(source, number, row) for number, row in rows]
 
 
-def _read_csv(source: Path) -> list[dict[str, Any]]:
+def _read_csv(source: Path) -> list[tuple[int, dict[str, Any]]]:
     try:
         with source.open(newline="", encoding="utf-8-sig") as lines:
             reader = csv.DictReader(lines)
-            rows = list(reader)
+            rows = [(reader.line_num, row) for row in reader]
             _check_columns(source, list(reader.fieldnames or []))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{source}: cannot be read as a CSV manifest ({error})") from error
     return rows
 
 
-def _read_parquet(source: Path) -> list[dict[str, Any]]:
+def _read_parquet(source: Path) -> list[tuple[int, dict[str, Any]]]:
     try:
         import pyarrow.parquet as parquet
     except ModuleNotFoundError as error:
@@ -166,8 +176,7 @@ def _read_parquet(source: Path) -> list[dict[str, Any]]:
     except Exception as error:
         raise UsageError(f"{source}: cannot be read as a Parquet manifest ({error})") from error
     _check_columns(source, table.column_names)
-    rows: list[dict[str, Any]] = table.to_pylist()
-    return rows
+    return list(enumerate(table.to_pylist(), start=1))
 
 
 def _check_columns(source: Path, columns: list[str]) -> None:
@@ -179,9 +188,10 @@ def _check_columns(source: Path, columns: list[str]) -> None:
 
 
 def _manifest_row(source: Path, number: int, row: dict[str, Any]) -> SlideInput:
-    values = {k: str(row[k]).strip() for k in MANIFEST_COLUMNS if row.get(k) not in (None, "")}
+    values = {k: str(row[k]).strip() for k in MANIFEST_COLUMNS if row.get(k) is not None}
+    values = {k: v for k, v in values.items() if v}
     where = f"{source}, row {number}"
-    if not values.get("path"):
+    if "path" not in values:
         raise UsageError(f"{where}: the path is empty")
     path = source.parent / values["path"]
     slide_id = values.get("slide_id")

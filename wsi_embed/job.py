@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wsi_embed.encoder import Encoder
-from wsi_embed.errors import SlideError, Stopped, WsiEmbedError
+from wsi_embed.errors import ModelError, SlideError, Stopped, WsiEmbedError
 from wsi_embed.grid import TileGrid
 from wsi_embed.inputs import SlideInput
 from wsi_embed.pipeline import Seconds, stream_slide
@@ -176,10 +176,16 @@ def fail(result: SlideResult, error: Exception) -> None:
 
 
 def store_settings(encoder: Encoder, dtype: str) -> StoreSettings:
-    """What a store of this encoder's features fixes."""
+    """What a store of this encoder's features fixes.
+
+    Raises:
+        ModelError: Neither the model nor the user says a resolution.
+    """
     m = encoder.metadata
     if m.mpp is None:
-        raise WsiEmbedError(f"{encoder.path}: loaded without a resolution")
+        raise ModelError(
+            f"{encoder.path.name} does not say at which resolution it was trained; give --mpp (um per pixel)"
+        )
     return StoreSettings(m.model_id, m.tile_px, m.mpp, dtype, m.feature_dim, m.clusters)
 
 

@@ -75,8 +75,7 @@ def _write_and_compare(
         write_onnx(model, metadata, path)
     else:
         write_torchscript(model, metadata, path)
-    mpp = None if metadata.mpp is not None else 1.0  # any: no pixels of a slide are involved
-    return check_parity(reference, load_encoder(path, device="cpu", mpp=mpp), metadata.precision)
+    return check_parity(reference, load_encoder(path, device="cpu"), metadata.precision)
 
 
 def _write_metadata(model: TileModel, metadata: ModelMetadata, path: Path) -> None:

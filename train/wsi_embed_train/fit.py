@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import math
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,14 @@ from wsi_embed_train.methods import CluBYOL
 from wsi_embed_train.monitor import MetricsFile, cluster_figures
 
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+# Warnings of Lightning that a user can do nothing about.
+NOT_NEWS = (
+    "does not have many workers",
+    "logging interval",
+    r"isinstance\(treespec, LeafSpec\)",
+    "GPU available but not used",
+    "Checkpoint directory .* exists",
+)
 
 
 class Training(L.LightningModule):
@@ -126,10 +137,9 @@ def train(
     started = time.monotonic()
     run.mkdir(parents=True, exist_ok=True)
     (run / "config.yaml").write_text(yaml.safe_dump(config.to_dict(), sort_keys=False), "utf-8")
-    trainer = _trainer(run, config, progress)
     module = Training(config, data)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*(does not have many workers|logging interval).*")
+    with _quiet():
+        trainer = _trainer(run, config, progress)
         trainer.fit(module, loader, ckpt_path=last if resume else None, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
@@ -188,6 +198,23 @@ def _trainer(run: Path, config: TrainConfig, progress: bool) -> L.Trainer:
             ),
         ],
     )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Lightning announces devices and tips, and warns of choices that are meant."""
+    loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            for text in NOT_NEWS:
+                warnings.filterwarnings("ignore", f".*{text}")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _write_summary(run: Path, trainer: L.Trainer, data: dict[str, Any], seconds: float) -> None:

@@ -103,16 +103,10 @@ def with_flags(metadata: ModelMetadata, tile_px: int | None, mpp: float | None, 
 
     Raises:
         UsageError: `tile_px` differs from the file's.
-        ModelError: Nobody says the mpp.
     """
     if tile_px is not None and tile_px != metadata.tile_px:
         raise UsageError(f"--tile-px {tile_px}: {where.name} takes tiles of {metadata.tile_px} pixels only")
-    mpp = metadata.mpp if mpp is None else mpp
-    if mpp is None:
-        raise ModelError(
-            f"{where.name} does not say at which resolution it was trained; give --mpp (um per pixel)"
-        )
-    return replace(metadata, mpp=mpp)
+    return metadata if mpp is None else replace(metadata, mpp=mpp)
 
 
 def foreign_metadata(where: Path, digest: str, tile_px: int | None, mpp: float | None) -> ModelMetadata:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +73,7 @@ class OnnxEncoder(Encoder):
 def _check_input(path: Path, session: Any, tile_px: int | None) -> str:
     inputs = session.get_inputs()
     shape = inputs[0].shape if len(inputs) == 1 else None
-    fits = shape is not None and len(shape) == 4 and shape[3] == 3 and inputs[0].type == "tensor(uint8)"
-    if not fits:
+    if shape is None or len(shape) != 4 or shape[3] != 3 or inputs[0].type != "tensor(uint8)":
         found = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)
         raise ModelError(
             f"{path.name} takes {found}; wsi-embed hands over one tensor of raw tiles, uint8 "
@@ -105,7 +106,8 @@ def _cuda_session(path: Path, number: int, threads: int) -> Any:
             "--device cuda: this onnxruntime has no CUDA provider; install onnxruntime-gpu, or use --device cpu"
         )
     if hasattr(ort, "preload_dlls"):
-        ort.preload_dlls(directory="")  # from the nvidia-* packages of the extra `cuda`
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it cannot find
+            ort.preload_dlls(directory="")  # from the nvidia-* packages of the extra `cuda`
     provider = ("CUDAExecutionProvider", {"device_id": str(number)})
     try:
         session = _session(path, [provider, "CPUExecutionProvider"], threads)

@@ -33,6 +33,8 @@ class ImageSlide(Slide):
         try:
             with Image.open(path, formats=("PNG", "JPEG")) as image:
                 self.level_sizes = [image.size]
+                if image.mode.startswith(("I", "F")):
+                    raise SlideError(f"{path}: more than 8 bits a channel; convert it to 8-bit RGB")
             self.fingerprint = fingerprint(path)
         except UnidentifiedImageError as error:
             raise SlideError(f"{path}: not a PNG or JPEG image; is its extension right?") from error

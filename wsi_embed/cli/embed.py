@@ -1,0 +1,147 @@
+"""`wsi-embed SLIDES... --out STORE`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from wsi_embed.report import JobReport
+
+# SIGTERM must be answered within 10 s, whatever a batch or a slow disk is doing.
+HARD_STOP_SECONDS = 8.0
+
+INPUT, TILES, RUN, JOB = "Input and output", "Tiles", "Running", "Jobs"
+
+
+def _option(name: str, help_: str, panel: str, **more: Any) -> Any:
+    """An option that can also be set as WSI_EMBED_<OPTION>."""
+    env = "WSI_EMBED_" + name.lstrip("-").replace("-", "_").upper()
+    return typer.Option(name, help=help_, rich_help_panel=panel, envvar=env, show_envvar=False, **more)
+
+
+def command(
+    slides: Annotated[
+        list[Path],
+        typer.Argument(help="Slides, folders (at any depth), or manifests (CSV, Parquet).", show_default=False),
+    ],
+    out: Annotated[Path, _option("--out", "The Zarr store; made, or added to.", INPUT, show_default=False)],
+    model: Annotated[
+        Path | None,
+        _option("--model", "Exported model (.onnx, .ts). Default: the demonstration model.", INPUT),
+    ] = None,
+    mpp: Annotated[
+        float | None, _option("--mpp", "Resolution of a tile, um per pixel. Default: the model's.", TILES)
+    ] = None,
+    tile_px: Annotated[
+        int | None, _option("--tile-px", "Side of a tile, pixels. Default: the model's.", TILES)
+    ] = None,
+    overlap: Annotated[int, _option("--overlap", "Overlap of neighbouring tiles, pixels at --mpp.", TILES)] = 0,
+    edge: Annotated[
+        str, _option("--edge", "Tiles that stick out of the slide: drop, or pad with white.", TILES)
+    ] = "drop",
+    tissue: Annotated[str, _option("--tissue", "Tissue mask: otsu, or none (whole slide).", TILES)] = "otsu",
+    min_tissue: Annotated[
+        float, _option("--min-tissue", "Least share of tissue of a tile, 0 to 1.", TILES)
+    ] = 0.25,
+    mpp_override: Annotated[
+        float | None,
+        _option(
+            "--mpp-override",
+            "Resolution of level 0 of every slide, um per pixel, whatever its metadata say. Default: none.",
+            TILES,
+        ),
+    ] = None,
+    dtype: Annotated[str, _option("--dtype", "Type of the features: float16 or float32.", INPUT)] = "float16",
+    overwrite: Annotated[
+        bool, _option("--overwrite", "Redo slides that the store has with other settings.", INPUT)
+    ] = False,
+    device: Annotated[str, _option("--device", "auto, cpu, cuda or cuda:N.", RUN)] = "auto",
+    batch_size: Annotated[
+        int | None, _option("--batch-size", "Tiles a batch. Default: 32 on the CPU, 256 on CUDA.", RUN)
+    ] = None,
+    workers: Annotated[
+        int | None, _option("--workers", "Reader threads. Default: one a core.", RUN)
+    ] = None,
+    shard: Annotated[
+        str | None,
+        _option("--shard", "i/n: take the i-th of n shares of the slides, counted from 0.", JOB),
+    ] = None,
+    limit: Annotated[
+        int | None, _option("--limit", "Take only the first so many slides. Default: all.", JOB)
+    ] = None,
+    dry_run: Annotated[
+        bool, _option("--dry-run", "Open the slides and count tiles; write nothing.", JOB)
+    ] = False,
+    report: Annotated[
+        Path | None, _option("--report", "Write what happened to every slide as JSON. Default: none.", JOB)
+    ] = None,
+) -> None:
+    """Tile slides and write features and clusters of every tissue tile into a Zarr store.
+
+    Slides that the store has already are skipped: after an interruption run the same command again.
+    A slide that fails does not stop the others. Exit codes: 0 all done, 1 some slides failed, 2 wrong
+    usage, 75 stopped early (run again to go on).
+    """
+    from wsi_embed.api import embed
+    from wsi_embed.cli.display import open_display, show_report
+
+    stop = threading.Event()
+    with open_display() as display, _signals(stop):
+        if model is None:
+            display.note(
+                "using the demonstration model that comes with wsi-embed (its card: `wsi-embed info default`); "
+                "for real work train your own: wsi-embed train"
+            )
+        done = embed(
+            list(slides), out, model=model, mpp=mpp, tile_px=tile_px, overlap=overlap,
+            edge=edge,  # type: ignore[arg-type]  # checked by Tiling
+            tissue=tissue, min_tissue=min_tissue, mpp_override=mpp_override, device=device,
+            batch_size=batch_size, workers=workers, dtype=dtype, overwrite=overwrite, shard=shard,
+            limit=limit, dry_run=dry_run, listener=display, stop=stop,
+        )  # fmt: skip
+    _finish(done, report)
+    show_report(done)
+    raise typer.Exit(done.exit_code)
+
+
+def _finish(done: JobReport, report: Path | None) -> None:
+    if report is not None:
+        done.write(report)
+
+
+class _signals:  # noqa: N801
+    """While open, SIGTERM and SIGINT set `stop`; a second one, or 8 s, ends the process with 75.
+
+    What the process leaves behind then is an incomplete slide, which readers do not see.
+    """
+
+    def __init__(self, stop: threading.Event) -> None:
+        self.stop = stop
+        self._before: dict[int, Any] = {}
+        self._timer: threading.Timer | None = None
+
+    def __enter__(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._before[number] = signal.signal(number, self._on_signal)
+
+    def __exit__(self, *exc: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        if self._timer:
+            self._timer.cancel()
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self.stop.is_set():
+            os._exit(75)
+        self.stop.set()
+        self._timer = threading.Timer(HARD_STOP_SECONDS, os._exit, (75,))
+        self._timer.daemon = True
+        self._timer.start()

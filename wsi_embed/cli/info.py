@@ -1,0 +1,26 @@
+"""`wsi-embed info X`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def command(
+    what: Annotated[
+        str, typer.Argument(help="A slide, a model, a store, or `default` (the demonstration model).", show_default=False)
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what a slide, an exported model or a store is."""
+    from wsi_embed.cli.display import show_facts
+    from wsi_embed.describe import describe
+
+    facts, rows = describe(what)
+    if as_json:
+        typer.echo(json.dumps({**facts, **({"slides": rows} if rows else {})}, indent=2))
+    else:
+        show_facts(facts, rows)

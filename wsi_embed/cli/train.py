@@ -1,0 +1,56 @@
+"""`wsi-embed train SOURCE --out RUN`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    source: Annotated[
+        Path,
+        typer.Argument(help="Folder of tile images, or a CSV with a column `path`.", show_default=False),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The run folder.", show_default=False)],
+    recipe: Annotated[str, typer.Option("--recipe", help="A shipped recipe, or a YAML file.")] = "clubyol",
+    split: Annotated[
+        str | None, typer.Option("--split", help="Of a CSV: only rows with this value in `split`.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="Recipe: 50.")] = None,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", help="Tiles a step. Recipe: 512.")] = None,
+    tile_px: Annotated[int | None, typer.Option("--tile-px", help="Side of a view, pixels. Recipe: 224.")] = None,
+    mpp: Annotated[
+        float | None,
+        typer.Option("--mpp", help="Resolution at which the model will be given tiles, um per pixel."),
+    ] = None,
+    clusters: Annotated[int | None, typer.Option("--clusters", help="Recipe: 100.")] = None,
+    feat_size: Annotated[int | None, typer.Option("--feat-size", help="Projection. Recipe: 256.")] = None,
+    alpha: Annotated[float | None, typer.Option("--alpha", help="Weight of the cluster term. Recipe: 0.9.")] = None,
+    lr: Annotated[float | None, typer.Option("--lr", help="For a batch of 256. Recipe: 0.05.")] = None,
+    backbone: Annotated[str | None, typer.Option("--backbone", help="A torchvision ResNet. Recipe: resnet18.")] = None,
+    devices: Annotated[str | None, typer.Option("--devices", help="auto, cpu or cuda.")] = None,
+    precision: Annotated[str | None, typer.Option("--precision", help="32, bf16 or 16. Recipe: 32.")] = None,
+    workers: Annotated[int | None, typer.Option("--workers", help="Decoding processes. Recipe: 8.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Recipe: 0.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+) -> None:
+    """Train a CluBYOL encoder without labels on a folder of tile images (extra `train`)."""
+    from wsi_embed.cli.extras import needs_extra
+
+    with needs_extra("train", "wsi-embed train"):
+        from wsi_embed_train import load_recipe, train
+
+    config = load_recipe(
+        recipe, epochs=epochs, batch_size=batch_size, tile_px=tile_px, mpp=mpp, clusters=clusters,
+        feat_size=feat_size, alpha=alpha, lr=lr, backbone=backbone, devices=devices, precision=precision,
+        workers=workers, seed=seed,
+    )  # fmt: skip
+    try:
+        checkpoint = train(source, out, config, split=split, resume=resume, progress=sys.stdout.isatty())
+    except KeyboardInterrupt:
+        typer.echo("stopped early; go on with --resume", err=True)
+        raise typer.Exit(75) from None
+    typer.echo(f"trained: {checkpoint}; next: wsi-embed export {out} --out model.onnx")

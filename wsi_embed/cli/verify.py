@@ -1,0 +1,33 @@
+"""`wsi-embed verify STORE`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    store: Annotated[Path, typer.Argument(help="The store.", show_default=False)],
+) -> None:
+    """Read everything in a store: checksums, missing objects, row counts, finite numbers.
+
+    Exit code 1 when something is off.
+    """
+    from wsi_embed.store import open_store, verify
+
+    problems = verify(store)
+    for problem in problems:
+        typer.echo(f"{problem.where}: {problem.what}")
+    opened = open_store(store)
+    incomplete = opened.incomplete()
+    if incomplete:
+        typer.echo(f"incomplete, the next run redoes them: {', '.join(incomplete)}")
+    if problems:
+        typer.echo(
+            f"{len(problems)} problem{'s' * (len(problems) != 1)}; delete the folder of a slide that is off "
+            "and run the job again"
+        )
+        raise typer.Exit(1)
+    typer.echo(f"{len(opened)} slides, every byte as written")

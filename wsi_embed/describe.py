@@ -1,0 +1,97 @@
+"""Facts about a slide, a model or a store, for people and for scripts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from wsi_embed.encoder import default_model, load_encoder
+from wsi_embed.errors import ResolutionError, UsageError
+from wsi_embed.slide import open_slide, resolve_mpp
+from wsi_embed.store import Bag, open_store
+
+Facts = dict[str, Any]
+
+
+def describe(what: str) -> tuple[Facts, list[Facts]]:
+    """Describe a slide, an exported model, a store, or `default`.
+
+    Returns:
+        Facts, and for a store one row of facts a slide.
+
+    Raises:
+        UsageError: There is nothing of that name.
+        WsiEmbedError: It cannot be read.
+    """
+    path = Path(what)
+    if what == "default" and not path.exists():
+        return _model(default_model()), []
+    if path.is_dir():
+        return _store(path)
+    if not path.exists():
+        raise UsageError(f"{what}: no such file or folder; give a slide, a model, a store or `default`")
+    if path.suffix.lower() in (".onnx", ".ts", ".torchscript"):
+        return _model(path), []
+    return _slide(path), []
+
+
+def _slide(path: Path) -> Facts:
+    with open_slide(path) as slide:
+        try:
+            resolution = resolve_mpp(slide)
+            mpp: Any = f"{resolution.mpp:.4g} um per pixel ({resolution.source})"
+        except ResolutionError as error:
+            mpp = f"not usable: {error}"
+        levels = zip(slide.level_sizes, slide.level_downsamples, strict=True)
+        return {
+            "kind": "slide",
+            "name": path.name,
+            "reader": slide.reader,
+            "vendor": slide.vendor,
+            "mpp": mpp,
+            "objective_power": slide.objective_power,
+            "levels": [f"{w} x {h} (1/{d:.4g})" for (w, h), d in levels],
+            "bounds": list(slide.bounds),
+            "fingerprint": slide.fingerprint,
+        }
+
+
+def _model(path: Path) -> Facts:
+    metadata = load_encoder(path, device="cpu").metadata
+    facts = {k: v for k, v in metadata.__dict__.items() if k != "schema"}
+    return {"kind": "model", "file": path.name, **facts}
+
+
+def _store(path: Path) -> tuple[Facts, list[Facts]]:
+    store = open_store(path)
+    bags = list(store.values())
+    facts = {
+        "kind": "store",
+        "name": path.name,
+        "format": store.attrs["format_version"],
+        "model": store.attrs["model"]["name"],
+        **store.attrs["settings"],
+        "slides": len(bags),
+        "patients": len({b.patient for b in bags if b.patient}),
+        "tiles": sum(len(b) for b in bags),
+        "incomplete": store.incomplete(),
+    }
+    return facts, [_bag(b) for b in bags]
+
+
+def _bag(bag: Bag) -> Facts:
+    row: Facts = {
+        "slide": bag.slide_id,
+        "tiles": len(bag),
+        "mpp": round(bag.attrs["mpp"], 4),
+        "tile (level 0)": round(bag.attrs["extent"], 1),
+    }
+    if bag.patient:
+        row["patient"] = bag.patient
+    if bag.cluster is not None and len(bag):
+        counts = Counter(bag.cluster[:].tolist())
+        row["clusters used"] = len(counts)
+        top = [f"{name}: {100 * count / len(bag):.0f} %" for name, count in counts.most_common(3)]
+        row["largest clusters"] = ", ".join(top)
+    return row

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 
 from wsi_embed.encoder.metadata import KEY, ModelMetadata
+
+if TYPE_CHECKING:
+    from wsi_embed_train.config import TrainConfig
 
 QUADRANTS = 12  # 2 x 2 quadrants, 3 channels
 OVERFLOW = 1e5  # beyond float16's 65504
@@ -192,3 +196,26 @@ def _cluster_head(
         node("Softmax", ["logits"], ["probabilities"], axis=1),
         node("ReduceMax", ["probabilities", "axis1"], ["cluster_confidence"], keepdims=0),
     ]
+
+
+def tiny_tiles(folder: Path, count: int = 16, tile_px: int = 32, seed: int = 0) -> Path:
+    """Fill a folder with PNG tiles of soft colours, each another; returns the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    for number in range(count):
+        coarse = rng.integers(0, 256, (4, 4, 3), np.uint8)
+        Image.fromarray(coarse).resize((tile_px, tile_px), Image.Resampling.BICUBIC).save(
+            folder / f"tile_{number:02d}.png"
+        )
+    return folder
+
+
+def tiny_config(**overrides: Any) -> TrainConfig:
+    """The shipped recipe with a network and epochs small enough for a test; needs PyTorch."""
+    from wsi_embed_train.config import load_recipe
+
+    small = {
+        "tile_px": 32, "feat_size": 16, "predictor_hidden": 32, "clusters": 5, "epochs": 2, "batch_size": 8,
+        "workers": 0, "devices": "cpu",
+    }  # fmt: skip
+    return load_recipe("clubyol", **(small | overrides))

@@ -129,9 +129,7 @@ def _from_source(source: Path) -> list[SlideInput]:
 
 def _without_parts(files: Sequence[Path]) -> list[Path]:
     """Leave out files that are part of another: a VMS slide's JPEGs, further files of a DICOM series."""
-    parts = {
-        part for path in files if path.suffix.lower() in (".vms", ".vmu") for part in slide_files(path)[1:]
-    }
+    parts = {part for path in files for part in _jpeg_parts(path)}
     kept, seen = [], set()
     for path in files:
         if path in parts:
@@ -146,6 +144,16 @@ def _without_parts(files: Sequence[Path]) -> list[Path]:
             seen.add((path.parent, series))
         kept.append(path)
     return kept
+
+
+def _jpeg_parts(path: Path) -> list[Path]:
+    """The JPEGs of a VMS slide. One is the macro image, which may show a patient's name."""
+    if path.suffix.lower() not in (".vms", ".vmu"):
+        return []
+    try:
+        return slide_files(path)[1:]
+    except OSError:
+        return []  # opening it will say why
 
 
 def _from_manifest(source: Path) -> list[SlideInput]:

@@ -94,6 +94,15 @@ class Training(L.LightningModule):
             "epochs_done": self.current_epoch + 1,
             "steps": self.global_step,
         }
+        checkpoint["rng"] = {"cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            checkpoint["rng"]["cuda"] = torch.cuda.get_rng_state(self.device)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        # before the loader makes its first batch: what the interrupted run would have drawn
+        torch.set_rng_state(checkpoint["rng"]["cpu"])
+        if "cuda" in checkpoint["rng"] and torch.cuda.is_available():
+            torch.cuda.set_rng_state(checkpoint["rng"]["cuda"])
 
 
 def train(

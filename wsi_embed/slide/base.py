@@ -112,7 +112,9 @@ class Slide(abc.ABC):
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         level = self._coarsest_level_of(size)
         level_w, level_h = self.level_sizes[level]
-        factor = max(1, min(level_w // size[0], level_h // size[1]))
+        # in one step where memory allows it: two steps blur
+        fits = level_w * level_h <= BAND_PIXELS
+        factor = 1 if fits else max(1, min(level_w // size[0], level_h // size[1]))
         rows = max(factor, BAND_PIXELS // level_w // factor * factor)
         bands = [
             _shrink(self.read(level, 0, y, level_w, min(rows, level_h - y)), factor)

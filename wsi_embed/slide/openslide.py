@@ -33,6 +33,7 @@ class OpenSlideSlide(Slide):
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._closed = False
         try:
             self._osr = openslide.OpenSlide(path)
         except openslide.OpenSlideUnsupportedFormatError as error:
@@ -79,7 +80,9 @@ class OpenSlideSlide(Slide):
         return _argb_to_rgb(argb)
 
     def close(self) -> None:
-        self._osr.close()
+        if not self._closed:  # OpenSlide itself refuses the second time
+            self._closed = True
+            self._osr.close()
 
 
 def _argb_to_rgb(argb: np.ndarray) -> UInt8Array:

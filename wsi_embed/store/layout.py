@@ -1,13 +1,13 @@
 """What lies where in a store. The contract with everyone who reads one.
 
-    feats.zarr/                     attributes: format_version, model_id, model, settings
-      <slide_id>/                   attributes: see `writer`; `complete: true` is written last
-        features            (N, D)  float16 or float32
-        coords              (N, 2)  int32, (x, y) of the top-left corner, level-0 pixels
-        grid                (N, 2)  int32, (row, col)
-        cluster             (N,)    int16; absent without a cluster head
-        cluster_confidence  (N,)    float16
-        tissue_fraction     (N,)    float16
+feats.zarr/                     attributes: format_version, model_id, model, settings
+  <slide_id>/                   attributes: see `writer`; `complete: true` is written last
+    features            (N, D)  float16 or float32
+    coords              (N, 2)  int32, (x, y) of the top-left corner, level-0 pixels
+    grid                (N, 2)  int32, (row, col)
+    cluster             (N,)    int16; absent without a cluster head
+    cluster_confidence  (N,)    float16
+    tissue_fraction     (N,)    float16
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 FORMAT_VERSION = 1
 METADATA_FILE = "zarr.json"
@@ -85,7 +87,7 @@ def array_layouts(n: int, settings: StoreSettings) -> dict[str, ArrayLayout]:
 def _layout(shape: tuple[int, ...], dtype: str, fill: float) -> ArrayLayout:
     """Chunks of up to 4 MiB, evenly filled so that little is padded; shards of up to 64 MiB."""
     n = shape[0]
-    row_bytes = int(dtype.lstrip("floatin")) // 8 * math.prod(shape[1:])
+    row_bytes = np.dtype(dtype).itemsize * math.prod(shape[1:])
     most = max(1, CHUNK_BYTES // row_bytes)
     chunks = max(1, math.ceil(n / most))
     chunk_rows = max(1, math.ceil(n / chunks))
@@ -104,9 +106,7 @@ def group_digest(folder: Path, attributes: dict[str, Any]) -> str:
 
     Chunks carry checksums of their own; this covers the rest, so that `verify` notices any change.
     """
-    arrays = {
-        f.parent.name: json.loads(f.read_bytes()) for f in sorted(folder.glob(f"*/{METADATA_FILE}"))
-    }
+    arrays = {f.parent.name: json.loads(f.read_bytes()) for f in sorted(folder.glob(f"*/{METADATA_FILE}"))}
     kept = {k: v for k, v in attributes.items() if k not in ("digest", "complete")}
     return canonical_digest({"attributes": kept, "arrays": arrays})
 

@@ -90,7 +90,11 @@ class Store(Mapping[str, Bag]):
         if found != FORMAT_VERSION:
             raise StoreError(
                 f"{self.path}: "
-                + ("not a wsi-embed store" if found is None else f"format {found}, this wsi-embed reads 1")
+                + (
+                    "not a wsi-embed store"
+                    if found is None
+                    else f"format {found}, this wsi-embed reads {FORMAT_VERSION}"
+                )
             )
 
     @property
@@ -104,14 +108,14 @@ class Store(Mapping[str, Bag]):
         return list(self)
 
     def __getitem__(self, slide_id: str) -> Bag:
-        bag = self._bag(slide_id)
-        if bag is None:
+        if not self._complete(slide_id):
             raise KeyError(f"{slide_id}: no complete slide of that id in {self.path}")
-        return bag
+        folder = self.path / slide_id
+        return Bag(slide_id, zarr.open_group(folder, mode="r", zarr_format=3, use_consolidated=False))
 
     def __iter__(self) -> Iterator[str]:
         for folder in sorted(p.parent for p in self.path.glob(f"*/{METADATA_FILE}")):
-            if self._bag(folder.name) is not None:
+            if self._complete(folder.name):
                 yield folder.name
 
     def __len__(self) -> int:
@@ -123,18 +127,15 @@ class Store(Mapping[str, Bag]):
     def incomplete(self) -> list[str]:
         """Names of groups that are not complete: the next run redoes them."""
         groups = sorted(p.name for p in self.path.iterdir() if p.is_dir())
-        return [name for name in groups if self._bag(name) is None]
+        return [name for name in groups if not self._complete(name)]
 
-    def _bag(self, slide_id: str) -> Bag | None:
-        folder = self.path / slide_id
-        if not slide_id or "/" in slide_id or not (folder / METADATA_FILE).is_file():
-            return None
+    def _complete(self, slide_id: str) -> bool:
+        if not slide_id or "/" in slide_id:
+            return False
         try:
-            group = zarr.open_group(folder, mode="r", zarr_format=3, use_consolidated=False)
-            bag = Bag(slide_id, group)
-        except Exception:  # a damaged document: not complete; `verify` says more
-            return None
-        return bag if bag.attrs.get("complete") is True else None
+            return read_attributes(self.path / slide_id).get("complete") is True
+        except StoreError:  # nothing there, or a damaged document: `verify` says more
+            return False
 
 
 def open_store(path: str | Path) -> Store:

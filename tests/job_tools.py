@@ -1,0 +1,75 @@
+"""What the tests of jobs share: small jobs with real slides, a real model and the real command."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tests.made_models import tiny_onnx
+from tests.made_slides import he_pixels, write_svs, write_tiff
+from wsi_embed import Store, open_store
+
+COMMAND = [sys.executable, "-m", "wsi_embed"]
+
+
+def make_slides(folder: Path, count: int = 3, side: int = 600) -> Path:
+    """A folder of real TIFF and SVS files, some in a subfolder."""
+    (folder / "batch 2").mkdir(parents=True)
+    for index in range(count):
+        pixels = he_pixels(side, side + 100 * index, seed=index)
+        if index % 2:
+            write_svs(folder / "batch 2" / f"s{index}.svs", pixels, mpp=0.5)
+        else:
+            write_tiff(folder / f"s{index}.tif", pixels, mpp=0.5)
+    return folder
+
+
+def make_model(folder: Path, **options: Any) -> Path:
+    """A tiny model in a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return tiny_onnx(folder / "tiny.onnx", **options)
+
+
+def run(*args: str | Path, env: dict[str, str] | None = None, **more: Any) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own."""
+    return subprocess.run(
+        [*COMMAND, *map(str, args)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **(env or {})},
+        timeout=120,
+        check=False,
+        **more,
+    )
+
+
+def arrays(store: Path | Store) -> dict[str, npt.NDArray[Any]]:
+    """Every array of every complete slide, by `slide/array`."""
+    opened = store if isinstance(store, Store) else open_store(store)
+    names = ("features", "coords", "grid", "cluster", "cluster_confidence", "tissue_fraction")
+    found = {}
+    for slide_id, bag in opened.items():
+        for name in names:
+            array = getattr(bag, name)
+            if array is not None:
+                found[f"{slide_id}/{name}"] = array[:]
+    return found
+
+
+def assert_same_arrays(a: Path, b: Path) -> None:
+    """Both stores hold the same slides with bit-identical arrays."""
+    first, second = arrays(a), arrays(b)
+    assert first.keys() == second.keys()
+    for name, values in first.items():
+        np.testing.assert_array_equal(values, second[name], err_msg=name)
+
+
+def tree(store: Path) -> dict[str, bytes]:
+    """Every file of a store by its path in it."""
+    return {p.relative_to(store).as_posix(): p.read_bytes() for p in store.rglob("*") if p.is_file()}

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.made_slides import UInt8Array, he_pixels
+from tests.slide.conformance import SlideConformance
+from wsi_embed.errors import SlideError
+from wsi_embed.slide import open_slide
+
+PIXELS = he_pixels(310, 270, seed=2)
+
+
+class TestPng(SlideConformance):
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> Path:
+        path = tmp_path / "made.png"
+        Image.fromarray(PIXELS).save(path)
+        return path
+
+    @pytest.fixture
+    def level0(self) -> UInt8Array | None:
+        return PIXELS
+
+
+class TestJpeg(SlideConformance):
+    tolerance = 60
+
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> Path:
+        path = tmp_path / "made.JPG"
+        Image.fromarray(PIXELS).save(path, "JPEG", quality=92, subsampling=0)
+        return path
+
+    @pytest.fixture
+    def level0(self) -> UInt8Array | None:
+        return PIXELS
+
+
+class TestRealJpeg(SlideConformance):
+    @pytest.fixture
+    def path(self, shared_data: Path) -> Path:
+        return shared_data / "regions" / "hgsc_nest.jpg"
+
+
+def pixel_of(image: Image.Image, path: Path, **options: int) -> list[int]:
+    image.save(path, **options)
+    with open_slide(path) as slide:
+        rgb: list[int] = slide.read(0, 0, 0, 1, 1)[0, 0].tolist()
+    return rgb
+
+
+@pytest.mark.parametrize(
+    ("rgba", "expected"),
+    [
+        ((200, 0, 100, 0), [255, 255, 255]),
+        ((200, 0, 100, 255), [200, 0, 100]),
+        ((200, 0, 100, 51), [244, 204, 224]),
+    ],
+)
+def test_transparency_lets_white_through(
+    tmp_path: Path, rgba: tuple[int, int, int, int], expected: list[int]
+) -> None:
+    assert pixel_of(Image.new("RGBA", (4, 4), rgba), tmp_path / "a.png") == pytest.approx(expected, abs=1)
+
+
+def test_a_transparent_palette_colour_is_white(tmp_path: Path) -> None:
+    image = Image.new("P", (4, 4), 1)
+    image.putpalette([0, 0, 0, 9, 99, 199])
+    assert pixel_of(image, tmp_path / "opaque.png") == [9, 99, 199]
+    assert pixel_of(image, tmp_path / "clear.png", transparency=1) == [255, 255, 255]
+
+
+def test_grey_becomes_rgb(tmp_path: Path) -> None:
+    assert pixel_of(Image.new("L", (4, 4), 77), tmp_path / "a.png") == [77, 77, 77]
+
+
+def test_grey_of_16_bits_is_refused_and_not_clipped_to_white(tmp_path: Path) -> None:
+    Image.fromarray(np.full((4, 4), 40_000, np.uint16)).save(tmp_path / "a.png")
+    with pytest.raises(SlideError, match=r"a\.png: more than 8 bits a channel; convert it to 8-bit RGB"):
+        open_slide(tmp_path / "a.png")
+
+
+def test_an_image_never_knows_its_resolution(tmp_path: Path) -> None:
+    Image.fromarray(PIXELS).save(tmp_path / "a.png", dpi=(300, 300))
+    with open_slide(tmp_path / "a.png") as slide:
+        assert slide.mpp is None
+        assert slide.objective_power is None
+        assert slide.level_downsamples == [1.0]
+        assert (slide.vendor, slide.reader) == ("image", "pillow")
+
+
+@pytest.mark.parametrize("name", ["text.png", "text.jpg"])
+def test_text_that_is_called_an_image_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("not an image")
+    with pytest.raises(SlideError, match=rf"^[^\n]*{name}: not a PNG or JPEG image; [^\n]*$"):
+        open_slide(tmp_path / name)
+
+
+def test_another_format_that_is_called_png_is_refused(tmp_path: Path) -> None:
+    Image.fromarray(PIXELS).save(tmp_path / "a.png", "BMP")
+    with pytest.raises(SlideError, match="not a PNG or JPEG image"):
+        open_slide(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("name", ["cut.png", "cut.jpg"])
+def test_a_truncated_image_fails_as_one_slide(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    Image.fromarray(PIXELS).save(path)
+    path.write_bytes(path.read_bytes()[:-4000])
+    with open_slide(path) as slide, pytest.raises(SlideError, match=rf"^[^\n]*{name}: cannot be read [^\n]*$"):
+        slide.read(0, 0, 0, 10, 10)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
+def test_damage_anywhere_gives_pixels_or_a_slide_error(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    Image.fromarray(PIXELS[:90, :90]).save(path)
+    content = path.read_bytes()
+    failed = 0
+    for start in range(0, len(content) - 8, len(content) // 60):
+        path.write_bytes(content[:start] + b"\xa5" * 8 + content[start + 8 :])
+        try:
+            with open_slide(path) as slide:
+                assert slide.read(0, 0, 0, 10, 10).shape == (10, 10, 3)
+        except SlideError as error:
+            failed += 1
+            assert "\n" not in str(error)
+    assert failed > 0
+
+
+def test_an_image_beyond_pillows_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.fromarray(PIXELS).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(SlideError, match="too large for a plain image .* convert it to a pyramidal TIFF"):
+        open_slide(tmp_path / "a.png")

@@ -1,0 +1,130 @@
+"""One slide's stream: bounded memory, order, clean ends."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.job_tools import make_model
+from tests.made_slides import he_pixels, write_tiff
+from wsi_embed import Encoded, load_encoder, open_slide
+from wsi_embed.encoder import Encoder
+from wsi_embed.errors import SlideError, Stopped
+from wsi_embed.grid import TileGrid, make_grid, plan_read
+from wsi_embed.pipeline import Seconds, stream_slide
+from wsi_embed.slide import Slide, UInt8Array
+
+
+class Rows:
+    """Takes what the writer would take."""
+
+    def __init__(self) -> None:
+        self.parts: list[Encoded] = []
+
+    def append(self, encoded: Encoded) -> None:
+        self.parts.append(encoded)
+
+
+@pytest.fixture
+def slide(tmp_path: Path) -> Iterator[Slide]:
+    with open_slide(write_tiff(tmp_path / "s.tif", he_pixels(512, 512), mpp=0.5)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def encoder(tmp_path: Path) -> Encoder:
+    return load_encoder(make_model(tmp_path / "m"), device="cpu", threads=1)
+
+
+def whole_grid(slide: Slide) -> TileGrid:
+    plan = plan_read(0.5, slide.level_downsamples, 0.5, 32)
+    return make_grid(plan, 1.0, slide.level_sizes[0], slide.bounds)
+
+
+def stream(slide: Slide, encoder: Encoder, stop: threading.Event | None = None, workers: int = 3) -> Rows:
+    rows = Rows()
+    with ThreadPoolExecutor(workers) as readers:
+        stream_slide(
+            slide,
+            whole_grid(slide),
+            encoder,
+            rows,  # type: ignore[arg-type]  # only `append` is called
+            batch_size=10,
+            readers=readers,
+            in_flight=workers + 2,
+            seconds=Seconds(),
+            stop=stop or threading.Event(),
+            on_tiles=lambda count: None,
+        )
+    return rows
+
+
+def test_batches_are_full_but_the_last(slide: Slide, encoder: Encoder) -> None:
+    sizes = [len(p.features) for p in stream(slide, encoder).parts]
+    assert sizes == [10] * 25 + [6]
+
+
+def test_result_equals_a_plain_loop(slide: Slide, encoder: Encoder) -> None:
+    streamed = np.concatenate([p.features for p in stream(slide, encoder).parts])
+    tiles = dict(slide.read_tiles(whole_grid(slide)))
+    plain = np.concatenate([encoder.encode(tiles[row][None]).features for row in range(len(tiles))])
+    np.testing.assert_array_equal(streamed, plain)
+
+
+def test_a_slow_encoder_does_not_pile_up_batches(
+    slide: Slide, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, encoded, ahead = 0, 0, 0
+    original = Slide.read_tiles
+
+    def counted(self: Slide, grid: TileGrid) -> Iterator[tuple[int, UInt8Array]]:
+        nonlocal read
+        yield from original(self, grid)
+        read += 1
+
+    def slow(tiles: UInt8Array) -> Encoded:
+        nonlocal encoded, ahead
+        threading.Event().wait(0.01)
+        encoded += 1
+        ahead = max(ahead, read - encoded)
+        return Encoded(np.zeros((len(tiles), 8), np.float32))
+
+    monkeypatch.setattr(Slide, "read_tiles", counted)
+    monkeypatch.setattr(encoder, "_encode", slow)
+    stream(slide, encoder, workers=2)
+    assert encoded == 26
+    assert 1 <= ahead <= 4
+
+
+def test_stop_ends_the_stream(slide: Slide, encoder: Encoder) -> None:
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(Stopped):
+        stream(slide, encoder, stop)
+
+
+def test_a_failing_tile_fails_the_stream_and_nobody_reads_on(
+    slide: Slide, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading = 0
+    original = Slide.read_tiles
+
+    def failing(self: Slide, grid: TileGrid) -> Iterator[tuple[int, UInt8Array]]:
+        nonlocal reading
+        reading += 1
+        try:
+            if grid.grid[0].tolist() == [3, 2]:  # tile 50: the sixth batch
+                raise SlideError("corrupt tile")
+            yield from original(self, grid)
+        finally:
+            reading -= 1
+
+    monkeypatch.setattr(Slide, "read_tiles", failing)
+    with pytest.raises(SlideError, match="corrupt tile"):
+        stream(slide, encoder)
+    assert reading == 0

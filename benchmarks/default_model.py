@@ -1,6 +1,7 @@
-"""Make the demonstration model again: train, export, and the figures of its card.
+r"""Make the demonstration model again: train, export, and the figures of its card.
 
-    python benchmarks/default_model.py --tiles DATA/tiles.csv --run runs/default --out wsi_embed/models/default.onnx
+    python benchmarks/default_model.py --tiles DATA/tiles.csv --run runs/default \
+        --out wsi_embed/models/default.onnx
 
 `tiles.csv` has the columns path, label, split (train, test). Each organ (the label's first word) is
 evaluated by itself: nearest neighbour by cosine in the exported model's features, beside an untrained
@@ -44,14 +45,18 @@ LICENCE = "Apache-2.0 (weights); trained on LC25000 and oral squamous cell carci
 
 def main() -> None:
     """Train if the run is not there, export, evaluate."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--tiles", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     if not (args.run / "checkpoints" / "last.ckpt").exists():
         train(args.tiles, args.run, load_recipe("clubyol", **SETTINGS), split="train")
-    metadata = export(args.run, args.out, precision="fp16", name="demonstration CluBYOL ResNet-18", licence=LICENCE)
+    metadata = export(
+        args.run, args.out, precision="fp16", name="demonstration CluBYOL ResNet-18", licence=LICENCE
+    )
     rows = list(csv.DictReader(args.tiles.open(newline="", encoding="utf-8")))
     tiles = np.stack([read_small(args.tiles.parent / r["path"], metadata.tile_px) for r in rows])
     encoder = load_encoder(args.out, device="cpu")
@@ -78,7 +83,9 @@ def read_small(path: Path, px: int) -> npt.NDArray[np.uint8]:
     return np.asarray(cv2.resize(pixels, (px, px), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def encode(encoder: Encoder, tiles: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+def encode(
+    encoder: Encoder, tiles: npt.NDArray[np.uint8]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """Features and clusters of all tiles."""
     parts = [encoder.encode(tiles[i : i + 32]) for i in range(0, len(tiles), 32)]
     clusters = [p.cluster for p in parts if p.cluster is not None]
@@ -103,7 +110,9 @@ def by_organ(features: npt.NDArray[np.float32], rows: list[dict[str, str]]) -> d
     found = {}
     for organ in sorted({r["label"].split("_")[0] for r in rows}):
         mine = [r["label"].startswith(organ) for r in rows]
-        train_, test_ = ([m and r["split"] == s for m, r in zip(mine, rows, strict=True)] for s in ("train", "test"))
+        train_, test_ = (
+            [m and r["split"] == s for m, r in zip(mine, rows, strict=True)] for s in ("train", "test")
+        )
         labels = np.array([r["label"] for r in rows])
         scores = evaluate_knn(features[train_], list(labels[train_]), features[test_], list(labels[test_]))
         found[organ] = {k: round(v, 4) for k, v in asdict(scores).items()}

@@ -36,7 +36,9 @@ def make_model(folder: Path, **options: Any) -> Path:
     return tiny_onnx(folder / "tiny.onnx", **options)
 
 
-def run(*args: str | Path, env: dict[str, str] | None = None, **more: Any) -> subprocess.CompletedProcess[str]:
+def run(
+    *args: str | Path, env: dict[str, str] | None = None, **more: Any
+) -> subprocess.CompletedProcess[str]:
     """Run the command line in a process of its own."""
     return subprocess.run(
         [*COMMAND, *map(str, args)],

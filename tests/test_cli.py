@@ -156,7 +156,7 @@ def test_usage_errors_are_one_line_and_exit_2(slides: Path, model: Path, tmp_pat
     full.mkdir()
     (full / "notes.txt").write_text("mine")
     out = tmp_path / "f.zarr"
-    cases = {
+    cases: dict[str, list[str | Path]] = {
         "no such file or folder": [tmp_path / "missing.svs", "--out", out, "--model", model],
         "not a model": [slides, "--out", out, "--model", tmp_path / "text.onnx"],
         "no such model file": [slides, "--out", out, "--model", tmp_path / "none.onnx"],
@@ -233,7 +233,12 @@ def test_sigterm_exits_75_soon_and_resume_goes_on(model: Path, tmp_path: Path) -
 def test_a_closed_pipe_is_no_error(slides: Path, model: Path, tmp_path: Path) -> None:
     command = " ".join(map(str, [*COMMAND, slides, "--out", tmp_path / "f.zarr", "--model", model]))
     done = subprocess.run(
-        f"{command} | head -n 1", shell=True, capture_output=True, text=True, env=dict(os.environ), check=False
+        f"{command} | head -n 1",
+        shell=True,
+        capture_output=True,
+        text=True,
+        env=dict(os.environ),
+        check=False,
     )
     assert "Traceback" not in done.stderr
 

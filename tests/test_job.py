@@ -292,7 +292,8 @@ def test_a_foreign_onnx_file_works_with_flags(slides: Path, tmp_path: Path) -> N
 def test_shards_together_are_the_whole(slides: Path, model: Path, tmp_path: Path) -> None:
     wsi_embed.embed(slides, tmp_path / "whole.zarr", model=model)
     done = [
-        wsi_embed.embed(slides, tmp_path / "f.zarr", model=model, shard=f"{i}/2").count("done") for i in (0, 1)
+        wsi_embed.embed(slides, tmp_path / "f.zarr", model=model, shard=f"{i}/2").count("done")
+        for i in (0, 1)
     ]
     assert sum(done) == 3
     assert min(done) >= 1

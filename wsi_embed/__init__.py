@@ -1,10 +1,10 @@
 """Whole-slide images to tile embeddings and cluster assignments, without PyTorch.
 
-    import wsi_embed
+import wsi_embed
 
-    wsi_embed.embed("slides/", "feats.zarr", model="clubyol.onnx")
-    for slide_id, bag in wsi_embed.open_store("feats.zarr").items():
-        features = bag.features[:]  # (N, D)
+wsi_embed.embed("slides/", "feats.zarr", model="clubyol.onnx")
+for slide_id, bag in wsi_embed.open_store("feats.zarr").items():
+    features = bag.features[:]  # (N, D)
 """
 
 from __future__ import annotations

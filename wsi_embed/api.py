@@ -14,7 +14,8 @@ from wsi_embed.encoder.base import cpu_count
 from wsi_embed.engines.local import run_local
 from wsi_embed.errors import UsageError
 from wsi_embed.grid import Edge
-from wsi_embed.inputs import find_slides, parse_shard, shard as take_shard
+from wsi_embed.inputs import find_slides, parse_shard
+from wsi_embed.inputs import shard as take_shard
 from wsi_embed.job import Job, store_path_problem, store_settings
 from wsi_embed.plan import Tiling
 from wsi_embed.report import JobReport, Listener, Silent

@@ -41,9 +41,7 @@ class ReadPlan:
         return self.read_px != self.tile_px
 
 
-def plan_read(
-    mpp: float, level_downsamples: Sequence[float], target_mpp: float, tile_px: int
-) -> ReadPlan:
+def plan_read(mpp: float, level_downsamples: Sequence[float], target_mpp: float, tile_px: int) -> ReadPlan:
     """Choose the read level and the read size.
 
     The level is the coarsest whose mpp exceeds the target by at most 1 %. Within 1 % of `tile_px`

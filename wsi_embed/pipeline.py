@@ -1,6 +1,6 @@
 """One slide: read, encode and write, overlapped, in bounded memory.
 
-    reader threads -> batches in row order -> encoder -> shard buffer -> store
+reader threads -> batches in row order -> encoder -> shard buffer -> store
 """
 
 from __future__ import annotations

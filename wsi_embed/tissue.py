@@ -81,9 +81,7 @@ class TissueMask:
         x0, y0 = corner[:, 0] / self.scale[0], corner[:, 1] / self.scale[1]
         w, h = grid.extent / self.scale[0], grid.extent / self.scale[1]
         x1, y1 = x0 + w, y0 + h
-        tissue = (
-            _area(table, x1, y1) - _area(table, x0, y1) - _area(table, x1, y0) + _area(table, x0, y0)
-        )
+        tissue = _area(table, x1, y1) - _area(table, x0, y1) - _area(table, x1, y0) + _area(table, x0, y0)
         return np.clip(tissue / (w * h), 0, 1).astype(np.float32)
 
 
@@ -99,9 +97,7 @@ def _area(
     return np.asarray(top * (1 - fy) + bottom * fy)
 
 
-def tissue_mask(
-    slide: Slide, mpp: float, recipe: TissueRecipe, regions: Regions | None = None
-) -> TissueMask:
+def tissue_mask(slide: Slide, mpp: float, recipe: TissueRecipe, regions: Regions | None = None) -> TissueMask:
     """Find the tissue of a slide.
 
     Args:

@@ -60,7 +60,9 @@ def export(
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.stem}.{uuid.uuid4().hex[:8]}{out.suffix}")
     try:
-        metadata = replace(metadata, parity=_write_and_compare(model, reference, metadata, temporary).to_dict())
+        metadata = replace(
+            metadata, parity=_write_and_compare(model, reference, metadata, temporary).to_dict()
+        )
         _write_metadata(model, metadata, temporary)
         os.replace(temporary, out)
     finally:
@@ -68,9 +70,7 @@ def export(
     return metadata
 
 
-def _write_and_compare(
-    model: TileModel, reference: TileModel, metadata: ModelMetadata, path: Path
-) -> Parity:
+def _write_and_compare(model: TileModel, reference: TileModel, metadata: ModelMetadata, path: Path) -> Parity:
     if path.suffix == ".onnx":
         write_onnx(model, metadata, path)
     else:

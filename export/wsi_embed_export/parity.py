@@ -71,7 +71,9 @@ def check_parity(reference: TileModel, encoder: Encoder, precision: str, seed: i
         theirs.append(encoded.features)
         if encoded.cluster is not None:
             agree.append((encoded.cluster == cluster)[clear])
-    parity = _figures(np.concatenate(ours), np.concatenate(theirs), np.concatenate(agree or [np.ones(1, bool)]))
+    parity = _figures(
+        np.concatenate(ours), np.concatenate(theirs), np.concatenate(agree or [np.ones(1, bool)])
+    )
     _judge(parity, precision)
     return parity
 
@@ -127,7 +129,8 @@ def _judge(parity: Parity, precision: str) -> None:
         }
     else:
         checks = {
-            f"features (centred cosine {p.min_centred_cosine:.6f}, at least 0.999)": p.min_centred_cosine > 0.999,
+            f"features (centred cosine {p.min_centred_cosine:.6f}, at least 0.999)": p.min_centred_cosine
+            > 0.999,
             f"cluster (agreement {p.cluster_agreement:.4f}, over 0.995)": p.cluster_agreement > 0.995,
         }
     for output, good in checks.items():

@@ -150,7 +150,9 @@ class SlideConformance:
         assert _apart(bands, whole) < 8
         assert _apart(cv2.blur(bands, (9, 9)), cv2.blur(whole, (9, 9))) < 3
 
-    def test_the_fingerprint_does_not_know_path_or_time(self, path: Path, slide: Slide, tmp_path: Path) -> None:
+    def test_the_fingerprint_does_not_know_path_or_time(
+        self, path: Path, slide: Slide, tmp_path: Path
+    ) -> None:
         moved = tmp_path / f"moved{path.suffix}"
         shutil.copyfile(path, moved)
         os.utime(moved, (1, 1))

@@ -111,7 +111,10 @@ def test_a_truncated_image_fails_as_one_slide(tmp_path: Path, name: str) -> None
     path = tmp_path / name
     Image.fromarray(PIXELS).save(path)
     path.write_bytes(path.read_bytes()[:-4000])
-    with open_slide(path) as slide, pytest.raises(SlideError, match=rf"^[^\n]*{name}: cannot be read [^\n]*$"):
+    with (
+        open_slide(path) as slide,
+        pytest.raises(SlideError, match=rf"^[^\n]*{name}: cannot be read [^\n]*$"),
+    ):
         slide.read(0, 0, 0, 10, 10)
 
 

@@ -87,7 +87,9 @@ def plain_read(path: Path, x: int, y: int, level: int, w: int, h: int) -> UInt8A
         "test3-TRITC-2-560.ndpi",
     ],
 )
-def test_pixels_of_real_slides_are_those_of_openslides_public_function(shared_slides: Path, name: str) -> None:
+def test_pixels_of_real_slides_are_those_of_openslides_public_function(
+    shared_slides: Path, name: str
+) -> None:
     path = shared_slides / name
     with open_slide(path) as slide:
         for level in range(min(3, len(slide.level_sizes))):

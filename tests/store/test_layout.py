@@ -26,7 +26,7 @@ def row_bytes(layout: ArrayLayout) -> int:
 @given(tiles, dims, dtypes)
 def test_chunks_and_shards_stay_within_their_sizes(n: int, dim: int, dtype: str) -> None:
     for layout in array_layouts(n, make_settings(dtype, dim)).values():
-        assert 1 <= layout.chunk_rows
+        assert layout.chunk_rows >= 1
         assert layout.chunk_rows * row_bytes(layout) <= 4 * MIB
         assert layout.shard_rows * row_bytes(layout) <= 64 * MIB
         assert layout.shard_rows % layout.chunk_rows == 0

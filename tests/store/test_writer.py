@@ -220,7 +220,7 @@ def test_the_commit_replaces_the_document_in_one_step(tmp_path: Path, settings: 
 
 
 def test_attributes_come_back_as_json_gives_them(tmp_path: Path, settings: StoreSettings) -> None:
-    attributes: dict[str, Any] = {"size": (3, 4), "numbers": {i: 1e-7 for i in range(12)}}
+    attributes: dict[str, Any] = {"size": (3, 4), "numbers": dict.fromkeys(range(12), 1e-07)}
     write_slide(open_writer(tmp_path / "s", settings), "a", make_encoded(7, settings), attributes=attributes)
     attrs = open_store(tmp_path / "s")["a"].attrs
     assert attrs["size"] == [3, 4]

@@ -78,7 +78,9 @@ def test_parameter_counts(published: CluBYOL) -> None:
 
 
 def test_residual_branches_start_at_zero(published: CluBYOL) -> None:
-    last_norms = [block.bn2 for layer in range(1, 5) for block in getattr(published.encoder.backbone, f"layer{layer}")]
+    last_norms = [
+        block.bn2 for layer in range(1, 5) for block in getattr(published.encoder.backbone, f"layer{layer}")
+    ]
     assert len(last_norms) == 8
     assert all(torch.equal(norm.weight, torch.zeros_like(norm.weight)) for norm in last_norms)
 
@@ -144,7 +146,9 @@ def test_update_moves_parameters_by_the_momentum(small: CluBYOL) -> None:
         for parameter in small.encoder.parameters():
             parameter.add_(torch.randn_like(parameter))
     small.update_target()
-    for old, online, target in zip(before, small.encoder.parameters(), small.target.parameters(), strict=True):
+    for old, online, target in zip(
+        before, small.encoder.parameters(), small.target.parameters(), strict=True
+    ):
         torch.testing.assert_close(target, 0.9 * old + 0.1 * online.detach())
 
 

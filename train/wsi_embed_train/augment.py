@@ -21,6 +21,7 @@ class PillowBlur:
         self.sigma = sigma
 
     def __call__(self, image: Image.Image) -> Image.Image:
+        """Blur an image."""
         # torch's generator, because that is the one DataLoader workers are seeded with
         low, high = self.sigma
         radius = low + (high - low) * torch.rand(()).item()
@@ -36,9 +37,7 @@ class TwoViews:
         std: Standard deviation of the data, RGB, in [0, 1].
     """
 
-    def __init__(
-        self, config: TrainConfig, mean: tuple[float, ...], std: tuple[float, ...]
-    ) -> None:
+    def __init__(self, config: TrainConfig, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         self.transform = T.Compose(
             [
                 T.RandomResizedCrop(config.tile_px, scale=config.crop_scale),
@@ -52,5 +51,5 @@ class TwoViews:
         )
 
     def __call__(self, image: Image.Image) -> tuple[Tensor, Tensor]:
+        """Draw two views of an image."""
         return self.transform(image), self.transform(image)
-

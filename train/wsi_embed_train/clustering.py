@@ -50,9 +50,7 @@ def cluster_similarity(
         return (centroids @ centroids.T)[pairs].mean()
 
 
-def _straight_through_gumbel(
-    logits: Tensor, temperature: float, generator: torch.Generator | None
-) -> Tensor:
+def _straight_through_gumbel(logits: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
     """One-hot rows [N, K] whose gradient is the Gumbel-softmax's (Jang et al., ICLR 2017)."""
     noise = -torch.empty_like(logits).exponential_(generator=generator).log()
     soft = ((logits + noise) / temperature).softmax(dim=1)

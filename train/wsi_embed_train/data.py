@@ -85,9 +85,7 @@ class TileDataset(Dataset[Any]):
         return self.transform(read_tile(self.tiles[index]))
 
 
-def pixel_statistics(
-    tiles: Sequence[Path], seed: int = 0
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def pixel_statistics(tiles: Sequence[Path], seed: int = 0) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of RGB in [0, 1] over a bounded random sample of tiles.
 
     Args:

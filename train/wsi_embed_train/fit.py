@@ -58,6 +58,7 @@ class Training(L.LightningModule):
         ).to(memory_format=torch.channels_last)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """One step's loss; its figures are logged as means of the epoch."""
         view1, view2 = (v.contiguous(memory_format=torch.channels_last) for v in batch)
         losses, logits = self.network(view1, view2)
         figures = cluster_figures(logits)
@@ -72,9 +73,11 @@ class Training(L.LightningModule):
         return total
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Move the target network after every step, as published."""
         self.network.update_target()
 
     def configure_optimizers(self) -> Any:
+        """SGD over all trained parameters, cosine decay per epoch."""
         c = self.config
         optimizer = torch.optim.SGD(
             (p for p in self.network.parameters() if p.requires_grad),
@@ -88,6 +91,7 @@ class Training(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "epoch"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what the export needs, as plain values."""
         checkpoint["wsi_embed"] = {
             "config": self.config.to_dict(),
             "data": self.data,
@@ -99,6 +103,7 @@ class Training(L.LightningModule):
             checkpoint["rng"]["cuda"] = torch.cuda.get_rng_state(self.device)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restore the random numbers of an interrupted run."""
         # before the loader makes its first batch: what the interrupted run would have drawn
         torch.set_rng_state(checkpoint["rng"]["cpu"])
         if "cuda" in checkpoint["rng"] and torch.cuda.is_available():
@@ -202,9 +207,7 @@ def _trainer(run: Path, config: TrainConfig, progress: bool) -> L.Trainer:
         callbacks=[
             MetricsFile(run / "metrics.csv"),
             # without a monitor the newest is kept: one file, after every epoch
-            ModelCheckpoint(
-                run / "checkpoints", filename="last", save_top_k=1, enable_version_counter=False
-            ),
+            ModelCheckpoint(run / "checkpoints", filename="last", save_top_k=1, enable_version_counter=False),
         ],
     )
 

@@ -39,6 +39,7 @@ class MetricsFile(L.Callback):
         self.path = path
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Append one row."""
         row = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step}
         row |= {k: round(float(v), 6) for k, v in sorted(trainer.callback_metrics.items())}
         new = not self.path.exists()

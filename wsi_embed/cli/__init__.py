@@ -55,9 +55,13 @@ def with_default_command(args: Sequence[str]) -> list[str]:
     if not args or args[0] in COMMANDS or args[0] in ("-h", "--help", "--version"):
         return list(args)
     first = args[0]
-    if not first.startswith("-") and not Path(first).exists() and not set(first) & set("/.\\"):
-        if close := difflib.get_close_matches(first, COMMANDS, n=1):
-            raise UsageError(f"no command and no file is called {first!r}; did you mean `wsi-embed {close[0]}`?")
+    looks_typed = not first.startswith("-") and not set(first) & set("/.\\")
+    if (
+        looks_typed
+        and not Path(first).exists()
+        and (close := difflib.get_close_matches(first, COMMANDS, n=1))
+    ):
+        raise UsageError(f"no command and no file is called {first!r}; did you mean `wsi-embed {close[0]}`?")
     return ["embed", *args]
 
 

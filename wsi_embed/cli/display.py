@@ -74,6 +74,7 @@ class BarDisplay(PlainDisplay):
         self._slides: TaskID | None = None
         self._tiles: TaskID | None = None
         self._count, self._began = 0, time.monotonic()
+        self._slide_count, self._slide_tiles = 0, 1
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -92,21 +93,26 @@ class BarDisplay(PlainDisplay):
 
     def slide_started(self, slide_id: str, tiles: int) -> None:
         """Start the slide's bar anew."""
+        self._slide_count, self._slide_tiles = 0, max(tiles, 1)
         if self._tiles is not None:
             self._progress.reset(self._tiles, total=tiles, description=escape(slide_id[-40:]), visible=True)
 
     def tiles_done(self, count: int) -> None:
         """Move the bars."""
         self._count += count
+        self._slide_count += count
         rate = f"{self._count / max(time.monotonic() - self._began, 1e-6):.0f} tiles/s"
         if self._tiles is not None and self._slides is not None:
             self._progress.advance(self._tiles, count)
-            self._progress.update(self._slides, rate=rate)
+            # a fraction of a slide counts, or one long slide would say nothing of the time left
+            part = self._slide_count / self._slide_tiles
+            self._progress.update(self._slides, rate=rate, completed=self._finished + min(part, 0.999))
 
     def slide_finished(self, result: SlideResult) -> None:
         """Move the slides' bar; failures and warnings stay on the screen."""
+        self._finished += 1
         if self._slides is not None:
-            self._progress.advance(self._slides)
+            self._progress.update(self._slides, completed=self._finished)
         if result.status == "failed":
             self._line(f"{result.slide_id}: {outcome(result)}")
         for warning in result.warnings:
@@ -139,6 +145,7 @@ def show_report(report: JobReport) -> None:
     if len(report.slides) <= LISTED:
         shown = report.slides
     if shown:
+        console.print()
         table = Table(box=None, pad_edge=False, header_style="bold")
         for name in ("slide", "status"):
             table.add_column(name, overflow="fold")
@@ -168,7 +175,8 @@ def _summary(report: JobReport) -> str:
     counts = [f"{report.count(n)} {n}" for n in names if report.count(n)]  # type: ignore[arg-type]
     if report.slides and report.count("skipped") == len(report.slides):
         return f"nothing to do: {_slides(len(report.slides))} complete in {report.store} already"
-    text = f"{', '.join(counts) or 'no slides'}; {report.tiles} tiles in {report.seconds:.1f} s -> {report.store}"
+    text = f"{', '.join(counts) or 'no slides'}; {report.tiles} tiles in {report.seconds:.1f} s"
+    text += f" -> {report.store}"
     if report.stopped:
         text += "\nstopped early; run the same command again to go on"
     return text
@@ -202,5 +210,7 @@ def _value(value: object) -> str:
     if isinstance(value, dict):
         return escape("\n".join(f"{k}: {v}" for k, v in value.items()))
     if isinstance(value, list | tuple):
-        return escape("\n".join(map(str, value))) if any(isinstance(v, str) for v in value) else str(list(value))
+        return (
+            escape("\n".join(map(str, value))) if any(isinstance(v, str) for v in value) else str(list(value))
+        )
     return "-" if value is None else escape(str(value))

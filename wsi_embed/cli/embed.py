@@ -30,7 +30,9 @@ def _option(name: str, help_: str, panel: str, **more: Any) -> Any:
 def command(
     slides: Annotated[
         list[Path],
-        typer.Argument(help="Slides, folders (at any depth), or manifests (CSV, Parquet).", show_default=False),
+        typer.Argument(
+            help="Slides, folders (at any depth), or manifests (CSV, Parquet).", show_default=False
+        ),
     ],
     out: Annotated[Path, _option("--out", "The Zarr store; made, or added to.", INPUT, show_default=False)],
     model: Annotated[
@@ -43,7 +45,9 @@ def command(
     tile_px: Annotated[
         int | None, _option("--tile-px", "Side of a tile, pixels. Default: the model's.", TILES)
     ] = None,
-    overlap: Annotated[int, _option("--overlap", "Overlap of neighbouring tiles, pixels at --mpp.", TILES)] = 0,
+    overlap: Annotated[
+        int, _option("--overlap", "Overlap of neighbouring tiles, pixels at --mpp.", TILES)
+    ] = 0,
     edge: Annotated[
         str, _option("--edge", "Tiles that stick out of the slide: drop, or pad with white.", TILES)
     ] = "drop",
@@ -67,9 +71,7 @@ def command(
     batch_size: Annotated[
         int | None, _option("--batch-size", "Tiles a batch. Default: 32 on the CPU, 256 on CUDA.", RUN)
     ] = None,
-    workers: Annotated[
-        int | None, _option("--workers", "Reader threads. Default: one a core.", RUN)
-    ] = None,
+    workers: Annotated[int | None, _option("--workers", "Reader threads. Default: one a core.", RUN)] = None,
     shard: Annotated[
         str | None,
         _option("--shard", "i/n: take the i-th of n shares of the slides, counted from 0.", JOB),
@@ -97,7 +99,7 @@ def command(
     with open_display() as display, _signals(stop):
         if model is None:
             display.note(
-                "using the demonstration model that comes with wsi-embed (its card: `wsi-embed info default`); "
+                "using the demonstration model that comes with wsi-embed (see `wsi-embed info default`); "
                 "for real work train your own: wsi-embed train"
             )
         done = embed(
@@ -117,7 +119,7 @@ def _finish(done: JobReport, report: Path | None) -> None:
         done.write(report)
 
 
-class _signals:  # noqa: N801
+class _signals:
     """While open, SIGTERM and SIGINT set `stop`; a second one, or 8 s, ends the process with 75.
 
     What the process leaves behind then is an incomplete slide, which readers do not see.

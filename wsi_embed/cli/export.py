@@ -12,7 +12,9 @@ def command(
     source: Annotated[
         Path, typer.Argument(help="A run folder, or a checkpoint of wsi-embed train.", show_default=False)
     ],
-    out: Annotated[Path, typer.Option("--out", help="Ends in .onnx or .ts (TorchScript).", show_default=False)],
+    out: Annotated[
+        Path, typer.Option("--out", help="Ends in .onnx or .ts (TorchScript).", show_default=False)
+    ],
     precision: Annotated[str, typer.Option("--precision", help="Of the backbone: fp32 or fp16.")] = "fp32",
     mpp: Annotated[
         float | None, typer.Option("--mpp", help="Resolution of the tiles, um per pixel. Default: the run's.")
@@ -34,4 +36,6 @@ def command(
     typer.echo(f"{out}: {metadata.method} {metadata.backbone}, {metadata.precision}, {metadata.model_id}")
     typer.echo(f"against PyTorch fp32: {parity}")
     if metadata.mpp is None:
-        typer.echo("the training did not know its resolution: give --mpp here, or every time the model is used")
+        typer.echo(
+            "the training did not know its resolution: give --mpp here, or every time the model is used"
+        )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 
 def command(
     what: Annotated[
-        str, typer.Argument(help="A slide, a model, a store, or `default` (the demonstration model).", show_default=False)
+        str,
+        typer.Argument(
+            help="A slide, a model, a store, or `default` (the demonstration model).", show_default=False
+        ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

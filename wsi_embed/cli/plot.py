@@ -17,7 +17,9 @@ def command(
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder of the pictures. Default: plots/ beside the store.")
     ] = None,
-    max_px: Annotated[int, typer.Option("--max-px", help="Longest side of a slide in the picture, pixels.")] = 1000,
+    max_px: Annotated[
+        int, typer.Option("--max-px", help="Longest side of a slide in the picture, pixels.")
+    ] = 1000,
 ) -> None:
     """Draw each slide with its tissue outline beside its cluster map, as PNG."""
     from wsi_embed.errors import UsageError, WsiEmbedError

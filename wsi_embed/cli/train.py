@@ -21,16 +21,22 @@ def command(
     ] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", help="Recipe: 50.")] = None,
     batch_size: Annotated[int | None, typer.Option("--batch-size", help="Tiles a step. Recipe: 512.")] = None,
-    tile_px: Annotated[int | None, typer.Option("--tile-px", help="Side of a view, pixels. Recipe: 224.")] = None,
+    tile_px: Annotated[
+        int | None, typer.Option("--tile-px", help="Side of a view, pixels. Recipe: 224.")
+    ] = None,
     mpp: Annotated[
         float | None,
         typer.Option("--mpp", help="Resolution at which the model will be given tiles, um per pixel."),
     ] = None,
     clusters: Annotated[int | None, typer.Option("--clusters", help="Recipe: 100.")] = None,
     feat_size: Annotated[int | None, typer.Option("--feat-size", help="Projection. Recipe: 256.")] = None,
-    alpha: Annotated[float | None, typer.Option("--alpha", help="Weight of the cluster term. Recipe: 0.9.")] = None,
+    alpha: Annotated[
+        float | None, typer.Option("--alpha", help="Weight of the cluster term. Recipe: 0.9.")
+    ] = None,
     lr: Annotated[float | None, typer.Option("--lr", help="For a batch of 256. Recipe: 0.05.")] = None,
-    backbone: Annotated[str | None, typer.Option("--backbone", help="A torchvision ResNet. Recipe: resnet18.")] = None,
+    backbone: Annotated[
+        str | None, typer.Option("--backbone", help="A torchvision ResNet. Recipe: resnet18.")
+    ] = None,
     devices: Annotated[str | None, typer.Option("--devices", help="auto, cpu or cuda.")] = None,
     precision: Annotated[str | None, typer.Option("--precision", help="32, bf16 or 16. Recipe: 32.")] = None,
     workers: Annotated[int | None, typer.Option("--workers", help="Decoding processes. Recipe: 8.")] = None,

@@ -77,7 +77,7 @@ def _check_input(path: Path, session: Any, tile_px: int | None) -> str:
         found = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)
         raise ModelError(
             f"{path.name} takes {found}; wsi-embed hands over one tensor of raw tiles, uint8 "
-            "[batch, tile_px, tile_px, 3]: put normalisation and layout into the graph (wsi-embed export does)"
+            "[batch, tile_px, tile_px, 3]: put normalisation and layout into the graph"
         )
     side = shape[1]
     if tile_px is not None and isinstance(side, int) and side != tile_px:
@@ -103,7 +103,8 @@ def _open_session(path: Path, device: str, threads: int) -> tuple[Any, str]:
 def _cuda_session(path: Path, number: int, threads: int) -> Any:
     if "CUDAExecutionProvider" not in ort.get_available_providers():
         raise DeviceError(
-            "--device cuda: this onnxruntime has no CUDA provider; install onnxruntime-gpu, or use --device cpu"
+            "--device cuda: this onnxruntime has no CUDA provider; install onnxruntime-gpu, "
+            "or use --device cpu"
         )
     if hasattr(ort, "preload_dlls"):
         with contextlib.redirect_stdout(io.StringIO()):  # it prints what it cannot find
@@ -129,4 +130,6 @@ def _session(path: Path, providers: list[Any], threads: int) -> Any:
     try:
         return ort.InferenceSession(str(path), options, providers=providers)
     except Exception as error:
-        raise ModelError(f"{path}: not a model that ONNX Runtime {ort.__version__} can load ({error})") from error
+        raise ModelError(
+            f"{path}: not a model that ONNX Runtime {ort.__version__} can load ({error})"
+        ) from error

@@ -8,7 +8,15 @@ from wsi_embed.errors import SlideError
 from wsi_embed.slide.base import Slide, UInt8Array
 from wsi_embed.slide.resolution import Resolution, resolve_mpp
 
-__all__ = ["IMAGE_SUFFIXES", "SLIDE_SUFFIXES", "Resolution", "Slide", "UInt8Array", "open_slide", "resolve_mpp"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "SLIDE_SUFFIXES",
+    "Resolution",
+    "Slide",
+    "UInt8Array",
+    "open_slide",
+    "resolve_mpp",
+]
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 SLIDE_SUFFIXES = IMAGE_SUFFIXES | {

@@ -149,4 +149,6 @@ def _shrink(band: UInt8Array, factor: int) -> UInt8Array:
 
 def unreadable(path: Path, error: object) -> SlideError:
     """The error for pixels that cannot be decoded."""
-    return SlideError(f"{path}: cannot be read ({error}); the file may be damaged or truncated: copy it again")
+    return SlideError(
+        f"{path}: cannot be read ({error}); the file may be damaged or truncated: copy it again"
+    )

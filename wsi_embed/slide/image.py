@@ -66,4 +66,5 @@ class ImageSlide(Slide):
             raise unreadable(self.path, error) from error
 
     def close(self) -> None:
+        """Release the file. Closing twice is fine."""
         self._pixels = None

@@ -80,6 +80,7 @@ class OpenSlideSlide(Slide):
         return _argb_to_rgb(argb)
 
     def close(self) -> None:
+        """Release the file. Closing twice is fine."""
         if not self._closed:  # OpenSlide itself refuses the second time
             self._closed = True
             self._osr.close()

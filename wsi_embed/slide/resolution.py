@@ -73,7 +73,4 @@ def _check_range(name: str, mpp: float, source: str) -> None:
 def _disagreement(slide: Slide, override: float) -> str | None:
     if slide.mpp is None or abs(slide.mpp[0] - override) / override <= ANISOTROPY_MAX:
         return None
-    return (
-        f"{slide.path.name}: the metadata say {slide.mpp[0]:g} um per pixel; "
-        f"using {override:g} as told"
-    )
+    return f"{slide.path.name}: the metadata say {slide.mpp[0]:g} um per pixel; using {override:g} as told"

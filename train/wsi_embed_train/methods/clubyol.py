@@ -127,9 +127,7 @@ class CluBYOL(nn.Module):
     @torch.no_grad()
     def update_target(self) -> None:
         """Move the target's parameters towards the online ones; its batch norms run by themselves."""
-        for online, target in zip(
-            self.encoder.parameters(), self.target.parameters(), strict=True
-        ):
+        for online, target in zip(self.encoder.parameters(), self.target.parameters(), strict=True):
             target.lerp_(online, 1 - self.ema)
 
 

@@ -1,0 +1,43 @@
+"""What the README says is true: its Python runs, its links lead somewhere, its options exist."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.job_tools import make_slides, run
+from wsi_embed.cli import COMMANDS
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def test_the_python_examples_run_one_after_the_other(tmp_path: Path) -> None:
+    make_slides(tmp_path / "slides", count=2)
+    examples = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(examples) == 2
+    for example in examples:
+        done = subprocess.run(
+            [sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def test_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        assert target.startswith("https://") or (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_options_in_examples_exist(command: str) -> None:
+    lines = [line for line in README.splitlines() if re.match(rf"\s+wsi-embed {command} ", line)]
+    if command == "embed":
+        lines = [line for line in README.splitlines() if re.match(r"\s+wsi-embed slides/", line)]
+    used = {option for line in lines for option in re.findall(r"--[a-z-]+", line)}
+    help_text = run(command, "--help", env={"COLUMNS": "200"}).stdout
+    assert lines
+    assert {o for o in used if o not in help_text} == set()

@@ -1,0 +1,55 @@
+"""One array of a bag, read when it is sliced."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+
+from wsi_embed.errors import StoreError
+
+
+class LazyArray:
+    """An array in a store. `a[:]`, `a[10:20]`, `a[mask]` and `np.asarray(a)` read; nothing else does.
+
+    Args:
+        array: The Zarr array; also there as `.zarr`.
+
+    Raises:
+        StoreError: On reading, where a part of the array is missing.
+    """
+
+    def __init__(self, array: zarr.Array[Any]) -> None:
+        self.zarr = array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape."""
+        return self.zarr.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the numbers."""
+        return np.dtype(self.zarr.dtype)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Any) -> npt.NDArray[Any]:
+        values = np.asarray(self.zarr[index])
+        # Zarr reads a missing object as the fill value (NaN, -1), which is never stored: no silent hole.
+        probe = values[..., 0] if values.ndim > 1 else values
+        if probe.size and (np.isnan(probe).any() if probe.dtype.kind == "f" else (probe < 0).any()):
+            raise StoreError(
+                f"{self.zarr.path or self.zarr.name}: part of the array is missing; run wsi-embed verify, then "
+                "delete the slide's folder and run the job again"
+            )
+        return values
+
+    def __array__(self, dtype: npt.DTypeLike = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return np.asarray(self[:], dtype)
+
+    def __repr__(self) -> str:
+        return f"LazyArray(shape={self.shape}, dtype={self.dtype})"

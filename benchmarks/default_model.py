@@ -102,7 +102,7 @@ def encode_torch(model: TileModel, tiles: npt.NDArray[np.uint8]) -> npt.NDArray[
 def colour_histogram(tile: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """Joint RGB histogram with 6 bins a channel, square root taken (so that cosine is Bhattacharyya's)."""
     counts, _ = np.histogramdd(tile.reshape(-1, 3), bins=6, range=[(0, 256)] * 3)
-    return np.sqrt(counts.ravel()).astype(np.float32)
+    return np.asarray(np.sqrt(counts.ravel()), np.float32)
 
 
 def by_organ(features: npt.NDArray[np.float32], rows: list[dict[str, str]]) -> dict[str, Any]:

@@ -132,7 +132,7 @@ class ZarrStore(Format):
         yield open_store(self.path)[slide_id].features
 
     def fancy(self, features: Any, rows: Rows) -> npt.NDArray[Any]:
-        return np.asarray(features.oindex[rows])
+        return np.asarray(getattr(features, "zarr", features).oindex[rows])
 
     def list(self) -> dict[str, int]:
         return {slide_id: len(bag) for slide_id, bag in open_store(self.path).items()}

@@ -111,33 +111,33 @@ def made_metadata(
 
 def tiny_features(tiles: npt.NDArray[np.uint8], dim: int = 8, seed: int = 0) -> npt.NDArray[np.float32]:
     """What `tiny_onnx` must say of tiles [B, tile_px, tile_px, 3], by NumPy."""
-    weighted = _quadrant_sums(tiles) @ _weights(seed, dim)
-    return weighted.astype(np.float32) * _scale(tiles.shape[1])
+    weighted = quadrant_sums(tiles) @ quadrant_weights(seed, dim)
+    return weighted.astype(np.float32) * pixel_scale(tiles.shape[1])
 
 
 def tiny_clusters(tiles: npt.NDArray[np.uint8], clusters: int = 4, seed: int = 0) -> npt.NDArray[np.int64]:
     """The clusters `tiny_onnx` must give to tiles, by NumPy."""
-    weighted = _quadrant_sums(tiles) @ _cluster_weights(seed, clusters)
+    weighted = quadrant_sums(tiles) @ cluster_weights(seed, clusters)
     return np.asarray(weighted.argmax(1), np.int64)
 
 
-def _quadrant_sums(tiles: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
+def quadrant_sums(tiles: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
     batch, half = len(tiles), tiles.shape[1] // 2
     parts = tiles.astype(np.int32).reshape(batch, 2, half, 2, half, 3)
     return np.asarray(parts.sum((2, 4), dtype=np.int32).reshape(batch, QUADRANTS))
 
 
-def _weights(seed: int, outputs: int) -> npt.NDArray[np.int32]:
+def quadrant_weights(seed: int, outputs: int) -> npt.NDArray[np.int32]:
     return np.random.default_rng(seed).integers(-3, 4, (QUADRANTS, outputs), np.int32)
 
 
-def _cluster_weights(seed: int, clusters: int) -> npt.NDArray[np.int32]:
+def cluster_weights(seed: int, clusters: int) -> npt.NDArray[np.int32]:
     """Sums to zero for every cluster, so that structure decides and not brightness."""
     values = np.repeat(np.array([[-3, -2, -1, 1, 2, 3] * 2], np.int32), clusters, 0)
     return np.random.default_rng(seed).permuted(values, axis=1).T
 
 
-def _scale(tile_px: int) -> np.float32:
+def pixel_scale(tile_px: int) -> np.float32:
     return np.float32(1 / (255 * (tile_px // 2) ** 2))
 
 
@@ -151,8 +151,8 @@ def _features(
         "long": np.array([0, QUADRANTS, 1], np.int64),
         "axis1": np.array([1], np.int64),
         "axis2": np.array([2], np.int64),
-        "weights": _weights(seed, dim)[np.newaxis],
-        "scale": np.array(_scale(tile_px)),
+        "weights": quadrant_weights(seed, dim)[np.newaxis],
+        "scale": np.array(pixel_scale(tile_px)),
     }
     node = helper.make_node
     nodes = [
@@ -185,7 +185,7 @@ def _features(
 def _cluster_head(
     constants: dict[str, npt.NDArray[Any]], tile_px: int, clusters: int, seed: int
 ) -> list[onnx.NodeProto]:
-    constants["cluster_weights"] = _cluster_weights(seed, clusters)[np.newaxis]
+    constants["cluster_weights"] = cluster_weights(seed, clusters)[np.newaxis]
     node = helper.make_node
     return [
         node("Mul", ["quadrants", "cluster_weights"], ["cluster_products"]),

@@ -149,10 +149,11 @@ def _jpeg_tiles(image: UInt8Array, tile: int, empty: set[int]) -> Iterator[bytes
 
 def _call_it_jpeg(path: Path) -> None:
     """Correct the tags of JPEG tiles, which tifffile by itself does not write as such."""
-    with tifffile.TiffFile(path, mode="r+b") as tif:
+    with tifffile.TiffFile(path, mode="r+") as tif:
         for page in tif.pages:
-            page.tags["Compression"].overwrite(tifffile.COMPRESSION.JPEG)
-            page.tags["PhotometricInterpretation"].overwrite(tifffile.PHOTOMETRIC.YCBCR)
+            tags = page.aspage().tags
+            tags["Compression"].overwrite(tifffile.COMPRESSION.JPEG)
+            tags["PhotometricInterpretation"].overwrite(tifffile.PHOTOMETRIC.YCBCR)
 
 
 def _smooth_noise(rng: np.random.Generator, h: int, w: int, scale: int) -> npt.NDArray[np.float64]:

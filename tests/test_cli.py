@@ -213,7 +213,7 @@ def test_missing_slide_in_a_manifest_fails_that_slide(slides: Path, model: Path,
 def test_sigterm_exits_75_soon_and_resume_goes_on(model: Path, tmp_path: Path) -> None:
     slides = make_slides(tmp_path / "many", count=3, side=2600)
     out = tmp_path / "f.zarr"
-    args = [slides, "--out", out, "--model", model, "--batch-size", "8", "--overlap", "24"]
+    args: list[str | Path] = [slides, "--out", out, "--model", model, "--batch-size", "8", "--overlap", "24"]
     process = subprocess.Popen([*COMMAND, *map(str, args)], stdout=subprocess.PIPE, text=True)
     while not list(out.glob("*/features")):
         time.sleep(0.01)

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from wsi_embed.errors import ResolutionError, UsageError
 from wsi_embed.grid import Edge, ReadPlan, TileGrid, make_grid, plan_read
 
-settings.register_profile("geometry", max_examples=150, deadline=None)
-geometry = settings.get_profile("geometry")
+geometry = settings(max_examples=100, deadline=None)
 
 mpps = st.floats(0.05, 20)
 targets = st.floats(0.1, 10)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     )
     from wsi_embed.report import JobReport, Listener, SlideResult
     from wsi_embed.slide import Slide, open_slide
-    from wsi_embed.store import Bag, Problem, Store, open_store, verify
+    from wsi_embed.store import Bag, LazyArray, Problem, Store, open_store, verify
     from wsi_embed.tissue import TissueRecipe
 
 __version__ = "0.1.0"
@@ -57,6 +57,7 @@ _HOME = {
     "Slide": "slide",
     "open_slide": "slide",
     "Bag": "store",
+    "LazyArray": "store",
     "Problem": "store",
     "Store": "store",
     "open_store": "store",
@@ -70,6 +71,7 @@ __all__ = [
     "Encoded",
     "Encoder",
     "JobReport",
+    "LazyArray",
     "Listener",
     "MissingExtraError",
     "ModelError",

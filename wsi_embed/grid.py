@@ -116,7 +116,7 @@ class TileGrid:
     @property
     def coords(self) -> Int32Array:
         """Top-left corner (x, y) in level-0 pixels, int32 [N, 2]."""
-        return np.rint(self.level_xy * self.downsample).astype(np.int32)
+        return np.asarray(np.rint(self.level_xy * self.downsample), np.int32)
 
     def rows(self, start: int, stop: int) -> TileGrid:
         """The tiles from `start` to before `stop` as a grid of their own."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import uuid
@@ -101,7 +102,8 @@ class JobReport:
         except OSError as error:
             raise WsiEmbedError(f"{path}: the report cannot be written ({error.strerror})") from error
         finally:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink()
 
 
 class Listener(Protocol):

@@ -77,7 +77,7 @@ class TissueMask:
         """
         table = np.zeros((self.mask.shape[0] + 1, self.mask.shape[1] + 1))
         table[1:, 1:] = self.mask.cumsum(0).cumsum(1)
-        corner = grid.level_xy * grid.downsample
+        corner = np.asarray(grid.level_xy * grid.downsample, np.float64)
         x0, y0 = corner[:, 0] / self.scale[0], corner[:, 1] / self.scale[1]
         w, h = grid.extent / self.scale[0], grid.extent / self.scale[1]
         x1, y1 = x0 + w, y0 + h

@@ -29,6 +29,9 @@ class TileModel(nn.Module):
         precision: `fp32` or `fp16`.
     """
 
+    scale: Tensor
+    shift: Tensor
+
     def __init__(
         self,
         network: CluBYOL,

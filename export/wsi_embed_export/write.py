@@ -55,8 +55,10 @@ def write_torchscript(model: TileModel, metadata: ModelMetadata, path: Path) -> 
     """Write a TorchScript file with the metadata as an extra file."""
     example = torch.randint(0, 256, (3, model.tile_px, model.tile_px, 3), dtype=torch.uint8)
     with _quiet(), torch.inference_mode():
-        traced = torch.jit.trace(model, (example,), check_trace=False)
-    torch.jit.save(traced, str(path), _extra_files={FILE: metadata.to_json()})
+        traced = torch.jit.trace(  # type: ignore[no-untyped-call]
+            model, (example,), check_trace=False
+        )
+        torch.jit.save(traced, str(path), _extra_files={FILE: metadata.to_json()})
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -100,8 +101,8 @@ class SlideConformance:
         w, h = min(width, 600), min(height, 600)
         xs, ys = [0, w // 3, w // 2 + 7, w], [0, h // 4 + 1, h // 2, h]
         rows = [
-            np.hstack([slide.read(0, x, y, x1 - x, y1 - y) for x, x1 in zip(xs, xs[1:], strict=False)])
-            for y, y1 in zip(ys, ys[1:], strict=False)
+            np.hstack([slide.read(0, x, y, x1 - x, y1 - y) for x, x1 in pairwise(xs)])
+            for y, y1 in pairwise(ys)
         ]
         assert np.array_equal(np.vstack(rows), slide.read(0, 0, 0, w, h))
 

@@ -86,7 +86,7 @@ def test_an_mrxs_file_without_its_folder_is_one_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".vms", ".vmu", ".VMS"])
 def test_files_that_a_vms_index_names_belong_to_the_slide(tmp_path: Path, suffix: str) -> None:
-    index = b"[Virtual Microscope Specimen]\r\nImageFile=b.jpg\r\nImageFile(1,0)=a.jpg\r\nNoLayers=1\r\nGone=c.jpg\r\n"
+    index = b"[Virtual]\r\nImageFile=b.jpg\r\nImageFile(1,0)=a.jpg\r\nNoLayers=1\r\nGone=c.jpg\r\n"
     path = write(tmp_path / f"slide{suffix}", index)
     parts = [write(tmp_path / name, b"jpeg") for name in ("a.jpg", "b.jpg")]
     write(tmp_path / "unrelated.jpg", b"jpeg")

@@ -36,20 +36,40 @@ def test_what_is_no_slide_is_no_key(store_path: Path, slide_id: str) -> None:
         store[slide_id]
 
 
-def test_arrays_are_read_when_sliced(store_path: Path) -> None:
-    bag = open_store(store_path)["a"]
-    features = bag.features
-    assert isinstance(features, zarr.Array)
+def test_arrays_are_read_when_sliced(store_path: Path, tmp_path: Path, settings: StoreSettings) -> None:
+    other = make_encoded(37, settings, seed=1)
+    write_slide(open_writer(tmp_path / "other", settings), "a", other)
+    features = open_store(store_path)["a"].features
     shutil.rmtree(store_path / "a" / "features" / "c")
-    (store_path / "a" / "features" / "c").write_text("what was not sliced was not read")
-    assert np.isnan(np.asarray(features[:])).all()
+    shutil.copytree(tmp_path / "other" / "a" / "features" / "c", store_path / "a" / "features" / "c")
+    np.testing.assert_array_equal(np.asarray(features[:]), other.features.astype(np.float16))
+
+
+def test_a_missing_object_is_an_error_not_a_hole(store_path: Path) -> None:
+    bag = open_store(store_path)["a"]
+    for name in ("features", "coords", "grid", "tissue_fraction"):
+        shutil.rmtree(store_path / "a" / name / "c")
+        with pytest.raises(StoreError, match="run wsi-embed verify"):
+            getattr(bag, name)[:]
+
+
+def test_arrays_behave_like_arrays(store_path: Path, settings: StoreSettings) -> None:
+    expected = make_encoded(37, settings).features.astype(np.float16)
+    features = open_store(store_path)["a"].features
+    mask = np.arange(37) % 5 == 0
+    assert (len(features), features.shape, features.dtype) == (37, expected.shape, np.float16)
+    np.testing.assert_array_equal(np.asarray(features), expected)
+    np.testing.assert_array_equal(features[3], expected[3])
+    np.testing.assert_array_equal(features[-2:], expected[-2:])
+    np.testing.assert_array_equal(features[[36, 0, -1]], expected[[36, 0, -1]])
+    np.testing.assert_array_equal(features[mask], expected[mask])
 
 
 def test_slices_are_of_the_rows_asked_for(store_path: Path, settings: StoreSettings) -> None:
     expected = make_encoded(37, settings).features.astype(np.float16)
     features = open_store(store_path)["a"].features
     np.testing.assert_array_equal(np.asarray(features[7:30]), expected[7:30])
-    np.testing.assert_array_equal(np.asarray(features.oindex[[0, 9, 36]]), expected[[0, 9, 36]])
+    np.testing.assert_array_equal(np.asarray(features[36]), expected[36])
 
 
 def test_a_bag_knows_its_attributes(store_path: Path) -> None:

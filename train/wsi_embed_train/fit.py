@@ -105,9 +105,11 @@ class Training(L.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the random numbers of an interrupted run."""
         # before the loader makes its first batch: what the interrupted run would have drawn
-        torch.set_rng_state(checkpoint["rng"]["cpu"])
-        if "cuda" in checkpoint["rng"] and torch.cuda.is_available():
-            torch.cuda.set_rng_state(checkpoint["rng"]["cuda"])
+        states = checkpoint.get("rng", {})
+        if "cpu" in states:
+            torch.set_rng_state(states["cpu"])
+        if "cuda" in states and torch.cuda.is_available():
+            torch.cuda.set_rng_state(states["cuda"])
 
 
 def train(
@@ -136,6 +138,7 @@ def train(
     Raises:
         UsageError: Nothing to train on, or the run folder is in the way.
         DeviceError: CUDA was asked for and is not there.
+        KeyboardInterrupt: SIGINT; `resume` goes on after the last whole epoch.
     """
     last = run / "checkpoints" / "last.ckpt"
     _check_run_folder(run, last, config, resume)
@@ -152,11 +155,12 @@ def train(
     run.mkdir(parents=True, exist_ok=True)
     (run / "config.yaml").write_text(yaml.safe_dump(config.to_dict(), sort_keys=False), "utf-8")
     module = Training(config, data)
-    with _quiet():
-        trainer = _trainer(run, config, progress)
-        trainer.fit(module, loader, ckpt_path=last if resume else None, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    try:
+        with _quiet():
+            trainer = _trainer(run, config, progress)
+            trainer.fit(module, loader, ckpt_path=last if resume else None, weights_only=True)
+    except SystemExit as ended:  # how Lightning answers SIGINT
+        raise KeyboardInterrupt from ended
     _write_summary(run, trainer, data, time.monotonic() - started)
     return last
 

@@ -40,7 +40,7 @@ class MetricsFile(L.Callback):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Append one row."""
-        row = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step}
+        row: dict[str, float] = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step}
         row |= {k: round(float(v), 6) for k, v in sorted(trainer.callback_metrics.items())}
         new = not self.path.exists()
         with self.path.open("a", newline="", encoding="utf-8") as out:

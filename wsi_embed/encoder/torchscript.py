@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,9 @@ class TorchScriptEncoder(Encoder):
         self.device = _choose_device(self._torch, device)
         extra: dict[str, Any] = {FILE: ""}
         try:
-            self._module = self._torch.jit.load(str(path), self.device, _extra_files=extra).eval()
+            with warnings.catch_warnings():  # PyTorch would rather have another format
+                warnings.simplefilter("ignore", FutureWarning)
+                self._module = self._torch.jit.load(str(path), self.device, _extra_files=extra).eval()
         except Exception as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ModelError(f"{path}: not a TorchScript model ({reason})") from error

@@ -1,5 +1,6 @@
 """The feature store: Zarr format 3, one group a slide."""
 
+from wsi_embed.store.array import LazyArray
 from wsi_embed.store.layout import FORMAT_VERSION, StoreSettings
 from wsi_embed.store.reader import Bag, Store, open_store
 from wsi_embed.store.verify import Problem, verify
@@ -8,6 +9,7 @@ from wsi_embed.store.writer import SlideWriter, StoreWriter
 __all__ = [
     "FORMAT_VERSION",
     "Bag",
+    "LazyArray",
     "Problem",
     "SlideWriter",
     "Store",

@@ -38,17 +38,19 @@ class LazyArray:
         return self.shape[0]
 
     def __getitem__(self, index: Any) -> npt.NDArray[Any]:
-        values = np.asarray(self.zarr[index])
+        # NumPy's meaning for rows by number or mask; Zarr's own would want one index an axis
+        rows = isinstance(index, list | np.ndarray)
+        values = np.asarray(self.zarr.oindex[np.asarray(index)] if rows else self.zarr[index])
         # Zarr reads a missing object as the fill value (NaN, -1), which is never stored: no silent hole.
         probe = values[..., 0] if values.ndim > 1 else values
         if probe.size and (np.isnan(probe).any() if probe.dtype.kind == "f" else (probe < 0).any()):
             raise StoreError(
-                f"{self.zarr.path or self.zarr.name}: part of the array is missing; run wsi-embed verify, then "
-                "delete the slide's folder and run the job again"
+                f"{self.zarr.path or self.zarr.name}: part of the array is missing; run wsi-embed verify, "
+                "then delete the slide's folder and run the job again"
             )
         return values
 
-    def __array__(self, dtype: npt.DTypeLike = None, copy: bool | None = None) -> npt.NDArray[Any]:
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return np.asarray(self[:], dtype)
 
     def __repr__(self) -> str:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,10 @@ import numpy as np
 FORMAT_VERSION = 1
 METADATA_FILE = "zarr.json"
 
-CHUNK_BYTES = 4 * 2**20
-SHARD_BYTES = 64 * 2**20
+# Measured (benchmarks/RESULTS.md): larger shards read whole bags up to twice slower, larger chunks
+# read single tiles slower.
+CHUNK_BYTES = 2 * 2**20
+SHARD_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def array_layouts(n: int, settings: StoreSettings) -> dict[str, ArrayLayout]:
 
 
 def _layout(shape: tuple[int, ...], dtype: str, fill: float) -> ArrayLayout:
-    """Chunks of up to 4 MiB, evenly filled so that little is padded; shards of up to 64 MiB."""
+    """Chunks of up to 2 MiB, evenly filled so that little is padded; shards of up to 16 MiB."""
     n = shape[0]
     row_bytes = np.dtype(dtype).itemsize * math.prod(shape[1:])
     most = max(1, CHUNK_BYTES // row_bytes)
@@ -111,10 +114,14 @@ def group_digest(folder: Path, attributes: dict[str, Any]) -> str:
     return canonical_digest({"attributes": kept, "arrays": arrays})
 
 
-def written_objects(folder: Path) -> dict[str, int]:
-    """Size in bytes of every chunk and shard object below a group, by key relative to it."""
-    return {
-        p.relative_to(folder).as_posix(): p.stat().st_size
-        for p in sorted(folder.glob("*/c/**/*"))
-        if p.is_file()
-    }
+def written_objects(folder: Path) -> dict[str, list[int]]:
+    """Size in bytes and crc32 of every chunk and shard object below a group, by key relative to it.
+
+    Zarr's own checksums tell a damaged object; these also tell a sound one in the wrong place, as a
+    copy that was cut short leaves behind.
+    """
+    objects = {}
+    for path in sorted(p for p in folder.glob("*/c/**/*") if p.is_file()):
+        content = path.read_bytes()
+        objects[path.relative_to(folder).as_posix()] = [len(content), zlib.crc32(content)]
+    return objects

@@ -9,6 +9,7 @@ from typing import Any
 import zarr
 
 from wsi_embed.errors import StoreError
+from wsi_embed.store.array import LazyArray
 from wsi_embed.store.layout import FORMAT_VERSION, METADATA_FILE
 from wsi_embed.store.writer import read_attributes
 
@@ -37,40 +38,40 @@ class Bag:
         return self.attrs.get("patient")
 
     @property
-    def features(self) -> zarr.Array[Any]:
+    def features(self) -> LazyArray:
         """float16 or float32 [N, D]."""
         return self._array("features")
 
     @property
-    def coords(self) -> zarr.Array[Any]:
+    def coords(self) -> LazyArray:
         """Top-left corners (x, y), level-0 pixels, int32 [N, 2]."""
         return self._array("coords")
 
     @property
-    def grid(self) -> zarr.Array[Any]:
+    def grid(self) -> LazyArray:
         """(row, col), int32 [N, 2]."""
         return self._array("grid")
 
     @property
-    def tissue_fraction(self) -> zarr.Array[Any]:
+    def tissue_fraction(self) -> LazyArray:
         """Share of each tile that is tissue, float16 [N]."""
         return self._array("tissue_fraction")
 
     @property
-    def cluster(self) -> zarr.Array[Any] | None:
+    def cluster(self) -> LazyArray | None:
         """Cluster of each tile, int16 [N]; None where the model has no cluster head."""
         return self._array("cluster") if "cluster" in self._group else None
 
     @property
-    def cluster_confidence(self) -> zarr.Array[Any] | None:
+    def cluster_confidence(self) -> LazyArray | None:
         """Softmax probability of that cluster, float16 [N], or None."""
         return self._array("cluster_confidence") if "cluster_confidence" in self._group else None
 
-    def _array(self, name: str) -> zarr.Array[Any]:
+    def _array(self, name: str) -> LazyArray:
         array = self._group[name]
         if not isinstance(array, zarr.Array):
             raise StoreError(f"{self.slide_id}: {name} is not an array; run wsi-embed verify")
-        return array
+        return LazyArray(array)
 
 
 class Store(Mapping[str, Bag]):

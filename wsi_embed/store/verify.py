@@ -40,7 +40,7 @@ def verify(path: str | Path) -> list[Problem]:
         path: The store.
 
     Returns:
-        Problems; an empty list means that every byte is as it was written.
+        Problems; an empty list means that nothing is damaged, missing or too much.
 
     Raises:
         StoreError: There is no store.
@@ -59,7 +59,7 @@ def verify(path: str | Path) -> list[Problem]:
 
 def _slide_problems(folder: Path, settings: StoreSettings) -> Iterator[str]:
     if not (folder / METADATA_FILE).exists():
-        if written_objects(folder):
+        if any(folder.iterdir()):
             yield f"{METADATA_FILE} is missing, so readers do not see the slide; the next run redoes it"
         return
     try:
@@ -84,13 +84,15 @@ def _slide_problems(folder: Path, settings: StoreSettings) -> Iterator[str]:
         yield from _array_problems(group, name, layout.shape, settings)
 
 
-def _object_problems(folder: Path, recorded: dict[str, int]) -> Iterator[str]:
+def _object_problems(folder: Path, recorded: dict[str, list[int]]) -> Iterator[str]:
     found = written_objects(folder)
-    for key, size in recorded.items():
+    for key, (size, crc) in recorded.items():
         if key not in found:
             yield f"{key} is missing"
-        elif found[key] != size:
-            yield f"{key} has {found[key]} bytes, {size} were written"
+        elif found[key][0] != size:
+            yield f"{key} has {found[key][0]} bytes, {size} were written"
+        elif found[key][1] != crc:
+            yield f"{key} is not the object that was written"
     for key in sorted(found.keys() - recorded.keys()):
         yield f"{key} was not there when the slide was written"
 

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.made_models import tiny_config, tiny_tiles
+
+pytest.importorskip("torch")
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder after one epoch; do not write into it."""
+    from wsi_embed_train import train
+
+    folder = tmp_path_factory.mktemp("trained")
+    train(tiny_tiles(folder / "tiles"), folder / "run", tiny_config(epochs=1, mpp=0.5))
+    return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def exported(run: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The run as `fp32.onnx`, `fp16.onnx`, `fp32.ts` and `fp16.ts`."""
+    from wsi_embed_export import export
+
+    folder = tmp_path_factory.mktemp("exported")
+    files = {f"{precision}{suffix}": precision for suffix in (".onnx", ".ts") for precision in ("fp32", "fp16")}
+    for name, precision in files.items():
+        export(run, folder / name, precision=precision, name="tiny", licence="CC0-1.0")
+    return {name: folder / name for name in files}

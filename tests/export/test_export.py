@@ -1,0 +1,274 @@
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import pickle
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+from onnx import numpy_helper
+from torchvision.transforms import functional
+
+from wsi_embed.encoder import ModelMetadata, load_encoder
+from wsi_embed.encoder.metadata import FILE, KEY
+from wsi_embed.errors import UsageError
+from wsi_embed_export import export
+from wsi_embed_export.graph import TileModel
+from wsi_embed_export.parity import ParityError, made_tiles
+from wsi_embed_train.methods import CluBYOL
+
+NAMES = ["fp32.onnx", "fp16.onnx", "fp32.ts", "fp16.ts"]
+writers = importlib.import_module("wsi_embed_export.export")  # the package names a function like the module
+
+
+def tiles(count: int, seed: int = 5) -> npt.NDArray[np.uint8]:
+    return made_tiles(np.random.default_rng(seed), count, 32)
+
+
+def network(run: Path) -> tuple[CluBYOL, dict[str, Any]]:
+    content = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    net = CluBYOL("resnet18", 16, 32, 5)
+    net.load_state_dict({k.removeprefix("network."): v for k, v in content["state_dict"].items()})
+    return net.eval(), content["wsi_embed"]
+
+
+def independent(run: Path, batch: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], ...]:
+    """Features and cluster probabilities by torchvision's normalisation and the unfused network."""
+    net, ours = network(run)
+    mean, std = ours["data"]["mean"], ours["data"]["std"]
+    images = torch.stack([functional.normalize(functional.to_tensor(t), mean, std) for t in batch])
+    with torch.inference_mode():
+        features = net.encoder.backbone(images)
+        probabilities = net.assign(net.encoder.projector(features)).softmax(1)
+    return features.numpy(), probabilities.numpy()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_computes_what_the_network_computes(exported: dict[str, Path], run: Path, name: str) -> None:
+    batch = tiles(32)
+    features, probabilities = independent(run, batch)
+    encoded = load_encoder(exported[name], device="cpu").encode(batch)
+    assert encoded.cluster is not None
+    assert encoded.confidence is not None
+    near = 1e-5 if name.startswith("fp32") else 2e-2
+    np.testing.assert_allclose(encoded.features, features, atol=near * np.abs(features).max())
+    np.testing.assert_allclose(encoded.confidence, probabilities.max(1), atol=near)
+    best = np.sort(probabilities, axis=1)
+    clear = best[:, -1] - best[:, -2] > near
+    assert clear.sum() > 8
+    assert np.array_equal(encoded.cluster[clear], probabilities.argmax(1)[clear])
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("batch", [1, 2, 7, 64])
+def test_batch_is_dynamic(exported: dict[str, Path], name: str, batch: int) -> None:
+    encoder = load_encoder(exported[name], device="cpu")
+    many = tiles(64)
+    encoded = encoder.encode(many[:batch])
+    assert encoded.features.shape == (batch, 512)
+    # 1e-2: half precision adds up in another order in another batch size
+    near = 1e-5 if name.startswith("fp32") else 1e-2
+    whole = encoder.encode(many).features[:batch]
+    np.testing.assert_allclose(encoded.features, whole, atol=near * np.abs(whole).max())
+
+
+@pytest.mark.parametrize("name", ["fp32.onnx", "fp16.onnx"])
+def test_onnx_signature(exported: dict[str, Path], name: str) -> None:
+    session = ort.InferenceSession(str(exported[name]), providers=["CPUExecutionProvider"])
+    (given,) = session.get_inputs()
+    assert (given.name, given.type, given.shape[1:]) == ("tiles", "tensor(uint8)", [32, 32, 3])
+    assert isinstance(given.shape[0], str)
+    assert [(o.name, o.type) for o in session.get_outputs()] == [
+        ("features", "tensor(float)"),
+        ("cluster", "tensor(int64)"),
+        ("cluster_confidence", "tensor(float)"),
+    ]
+    features, cluster, confidence = session.run(None, {"tiles": tiles(3)})
+    assert (features.shape, cluster.shape, confidence.shape) == ((3, 512), (3,), (3,))
+
+
+def test_torchscript_signature(exported: dict[str, Path]) -> None:
+    out = torch.jit.load(str(exported["fp16.ts"]))(torch.from_numpy(tiles(3)))  # type: ignore[no-untyped-call]
+    assert [(o.dtype, tuple(o.shape)) for o in out] == [
+        (torch.float32, (3, 512)),
+        (torch.int64, (3,)),
+        (torch.float32, (3,)),
+    ]
+
+
+@pytest.mark.parametrize("name", ["fp32.onnx", "fp16.onnx"])
+def test_onnx_file_is_whole_and_recent(exported: dict[str, Path], name: str) -> None:
+    model = onnx.load(str(exported[name]))
+    onnx.checker.check_model(model, full_check=True)
+    assert {o.domain: o.version for o in model.opset_import}[""] >= 18
+    assert {o.domain for o in model.opset_import} == {""}  # nothing a plain ONNX Runtime lacks
+
+
+def test_fp16_weights_are_half_as_large(exported: dict[str, Path]) -> None:
+    sizes = {name: path.stat().st_size for name, path in exported.items()}
+    assert sizes["fp16.onnx"] < 0.6 * sizes["fp32.onnx"]
+    assert sizes["fp16.ts"] < 0.6 * sizes["fp32.ts"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_metadata_are_complete(exported: dict[str, Path], run: Path, name: str) -> None:
+    about = load_encoder(exported[name], device="cpu").metadata
+    ours = network(run)[1]
+    assert (about.name, about.method, about.backbone) == ("tiny", "clubyol", "resnet18")
+    assert (about.tile_px, about.mpp, about.feature_dim, about.clusters) == (32, 0.5, 512, 5)
+    assert about.precision == name[:4]
+    assert (list(about.mean), list(about.std)) == (list(ours["data"]["mean"]), list(ours["data"]["std"]))
+    assert (about.training["epochs"], about.training["steps"], about.training["tiles"]) == (1, 2, 16)
+    assert about.training["settings"]["alpha"] == 0.9
+    assert re.fullmatch(r"last\.ckpt sha256:[0-9a-f]{16}", about.source_checkpoint or "")
+    assert re.fullmatch(r"sha256:[0-9a-f]{32}", about.model_id)
+    assert about.licence == "CC0-1.0"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", about.created)
+    assert set(about.parity) == {"max_error", "min_cosine", "min_centred_cosine", "cluster_agreement"}
+    assert about.parity["min_cosine"] > 0.999
+
+
+def test_metadata_lie_where_the_contract_says(exported: dict[str, Path]) -> None:
+    props = {p.key: p.value for p in onnx.load(str(exported["fp32.onnx"])).metadata_props}
+    extra = {FILE: ""}
+    torch.jit.load(str(exported["fp32.ts"]), _extra_files=extra)  # type: ignore[no-untyped-call]
+    assert json.loads(props[KEY])["schema"] == json.loads(extra[FILE])["schema"] == 1
+
+
+def test_one_id_for_one_model(exported: dict[str, Path], run: Path, tmp_path: Path) -> None:
+    ids = {name: load_encoder(path, device="cpu").model_id for name, path in exported.items()}
+    assert ids["fp32.onnx"] == ids["fp32.ts"]
+    assert ids["fp16.onnx"] == ids["fp16.ts"]
+    assert ids["fp32.onnx"] != ids["fp16.onnx"]
+    again = export(run, tmp_path / "again.ts", name="another name")
+    assert again.model_id == ids["fp32.ts"]
+
+
+def test_id_depends_on_weights_and_preprocessing(run: Path) -> None:
+    mean, std = (0.5, 0.5, 0.5), (0.2, 0.2, 0.2)
+
+    def digest(net: CluBYOL, mean: tuple[float, ...] = mean, px: int = 32) -> str:
+        return TileModel(net, mean, std, px).digest()
+
+    net = network(run)[0]
+    other = network(run)[0]
+    with torch.no_grad():
+        other.cluster_assigner.bias[0] += 1e-3
+    ids = [digest(net), digest(other), digest(net, (0.5, 0.5, 0.51)), digest(net, px=64)]
+    assert len(set(ids)) == 4
+    assert digest(network(run)[0]) == ids[0]
+
+
+def test_mpp_and_name_by_default(run: Path, tmp_path: Path) -> None:
+    about = export(run, tmp_path / "deep" / "mine.ts")
+    assert (about.mpp, about.name) == (0.5, "mine")
+    assert export(run, tmp_path / "mine.ts", mpp=0.25).mpp == 0.25
+
+
+def test_checkpoint_file_is_as_good_as_the_run_folder(
+    exported: dict[str, Path], run: Path, tmp_path: Path
+) -> None:
+    about = export(run / "checkpoints" / "last.ckpt", tmp_path / "model.ts")
+    assert about.model_id == load_encoder(exported["fp32.ts"], device="cpu").model_id
+
+
+@pytest.mark.parametrize(
+    ("initializer", "output"), [("backbone.conv1.weight", "features"), ("head.2.weight", "cluster")]
+)
+def test_a_file_that_computes_something_else_is_not_left_behind(
+    exported: dict[str, Path],
+    run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    initializer: str,
+    output: str,
+) -> None:
+    def write(model: TileModel, metadata: ModelMetadata, path: Path) -> None:
+        proto = onnx.load(str(exported["fp32.onnx"]))
+        (weight,) = (i for i in proto.graph.initializer if i.name == initializer)
+        weight.CopyFrom(numpy_helper.from_array(-numpy_helper.to_array(weight), initializer))
+        onnx.save(proto, str(path))
+
+    monkeypatch.setattr(writers, "write_onnx", write)
+    with pytest.raises(ParityError, match=rf"differs from PyTorch in {output} \("):
+        export(run, tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_export_keeps_the_file_that_was_there(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(model: TileModel, metadata: ModelMetadata, path: Path) -> None:
+        path.write_bytes(b"half a mod")
+        raise OSError("disk full")
+
+    out = tmp_path / "model.onnx"
+    out.write_bytes(b"before")
+    monkeypatch.setattr(writers, "write_onnx", write)
+    with pytest.raises(OSError, match="disk full"):
+        export(run, out)
+    assert out.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [out]
+
+
+@pytest.mark.parametrize("name", ["model.pt", "model", "model.onnx.gz"])
+def test_wrong_ending_is_refused(run: Path, tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=r"ends in \.onnx or \.ts"):
+        export(run, tmp_path / name)
+
+
+def test_unknown_precision_is_refused(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="choose fp32 or fp16"):
+        export(run, tmp_path / "model.onnx", precision="int8")
+
+
+def test_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no checkpoint found"):
+        export(tmp_path, tmp_path / "model.onnx")
+    with pytest.raises(UsageError, match="no checkpoint found"):
+        export(tmp_path / "missing.ckpt", tmp_path / "model.onnx")
+
+
+def test_checkpoint_of_something_else_is_refused(tmp_path: Path) -> None:
+    torch.save({"state_dict": {}}, tmp_path / "theirs.ckpt")
+    (tmp_path / "text.ckpt").write_text("not a checkpoint")
+    for name in ("theirs.ckpt", "text.ckpt"):
+        with pytest.raises(UsageError, match=f"{name}: not a checkpoint of wsi-embed train"):
+            export(tmp_path / name, tmp_path / "model.onnx")
+
+
+class Harmful:
+    """Unpickling it makes a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.folder),)
+
+
+def test_code_in_a_checkpoint_does_not_run(run: Path, tmp_path: Path) -> None:
+    content = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    torch.save(content | {"extra": Harmful(tmp_path / "made")}, tmp_path / "harmful.ckpt")
+    with pytest.raises(UsageError, match="not a checkpoint"):
+        export(tmp_path / "harmful.ckpt", tmp_path / "model.onnx")
+    assert not (tmp_path / "made").exists()
+    pickle.loads(pickle.dumps(Harmful(tmp_path / "made")))
+    assert (tmp_path / "made").exists()  # it would have
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("suffix", [".onnx", ".ts"])
+def test_nothing_is_printed(
+    run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], suffix: str
+) -> None:
+    export(run, tmp_path / f"model{suffix}")
+    assert capfd.readouterr() == ("", "")

@@ -11,7 +11,8 @@ from urllib.parse import quote
 
 from wsi_embed.errors import MissingExtraError, UsageError
 from wsi_embed.slide import SLIDE_SUFFIXES
-from wsi_embed.slide.fingerprint import dicom_series, slide_files
+from wsi_embed.slide.dicom import dicom_series
+from wsi_embed.slide.fingerprint import slide_files
 
 MANIFEST_SUFFIXES = frozenset({".csv", ".parquet"})
 MANIFEST_COLUMNS = ("path", "slide_id", "patient", "mpp", "roi")

@@ -73,6 +73,8 @@ def _polygons(node: Any) -> Iterator[list[Ring]]:
         for item in node:
             yield from _polygons(item)
         return
+    if node is None:  # a feature without geometry
+        return
     kind = node["type"]
     if kind == "FeatureCollection":
         yield from _polygons(node["features"])

@@ -32,12 +32,14 @@ class Parity:
         min_cosine: Of a tile's two feature vectors.
         min_centred_cosine: The same with the mean feature removed; the honest figure.
         cluster_agreement: Share of tiles with the same cluster, ties left out.
+        confidence_error: Largest difference of a cluster's probability.
     """
 
     max_error: float
     min_cosine: float
     min_centred_cosine: float
     cluster_agreement: float
+    confidence_error: float
 
     def to_dict(self) -> dict[str, float]:
         """Plain values for the metadata."""
@@ -51,7 +53,7 @@ def check_parity(reference: TileModel, encoder: Encoder, precision: str, seed: i
         reference: The model in PyTorch, fp32.
         encoder: The exported file, loaded by the runtime.
         precision: Decides the limits: fp32 cosine > 0.99999 and equal clusters; fp16 centred cosine
-            > 0.999 and > 99.5 % equal clusters.
+            > 0.999 and > 99.5 % equal clusters; probabilities within 0.001 and 0.1.
         seed: Of the tiles.
 
     Raises:
@@ -60,20 +62,22 @@ def check_parity(reference: TileModel, encoder: Encoder, precision: str, seed: i
     ours: list[npt.NDArray[np.float32]] = []
     theirs: list[npt.NDArray[np.float32]] = []
     agree: list[npt.NDArray[np.bool_]] = []
+    off = [0.0]
     rng = np.random.default_rng(seed)
     for batch in BATCHES:
         tiles = made_tiles(rng, batch, reference.tile_px)
         encoded = encoder.encode(tiles)
-        features, cluster, clear = _reference(reference, tiles)
+        features, cluster, confidence, clear = _reference(reference, tiles)
         if encoded.features.shape != features.shape:
             raise ParityError(f"features have shape {encoded.features.shape}, expected {features.shape}")
         ours.append(features)
         theirs.append(encoded.features)
         if encoded.cluster is not None:
             agree.append((encoded.cluster == cluster)[clear])
-    parity = _figures(
-        np.concatenate(ours), np.concatenate(theirs), np.concatenate(agree or [np.ones(1, bool)])
-    )
+        if encoded.confidence is not None:
+            off.append(float(np.abs(encoded.confidence - confidence).max()))
+    same = np.concatenate(agree or [np.ones(1, bool)])
+    parity = _figures(np.concatenate(ours), np.concatenate(theirs), same, max(off))
     _judge(parity, precision)
     return parity
 
@@ -94,16 +98,19 @@ def made_tiles(rng: np.random.Generator, count: int, px: int) -> UInt8Array:
 
 def _reference(
     model: TileModel, tiles: UInt8Array
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
     with torch.inference_mode():
-        features, cluster, _ = model(torch.from_numpy(tiles))
+        features, cluster, confidence = model(torch.from_numpy(tiles))
         best = model.head(features).softmax(dim=1).topk(2, dim=1).values
     clear = (best[:, 0] - best[:, 1] > TIE).numpy()
-    return features.numpy(), cluster.numpy(), clear
+    return features.numpy(), cluster.numpy(), confidence.numpy(), clear
 
 
 def _figures(
-    ours: npt.NDArray[np.float32], theirs: npt.NDArray[np.float32], agree: npt.NDArray[np.bool_]
+    ours: npt.NDArray[np.float32],
+    theirs: npt.NDArray[np.float32],
+    agree: npt.NDArray[np.bool_],
+    confidence_error: float,
 ) -> Parity:
     mean = ours.mean(0)
     return Parity(
@@ -111,6 +118,7 @@ def _figures(
         min_cosine=_min_cosine(ours, theirs),
         min_centred_cosine=_min_cosine(ours - mean, theirs - mean),
         cluster_agreement=float(agree.mean()) if agree.size else 1.0,
+        confidence_error=confidence_error,
     )
 
 
@@ -126,12 +134,14 @@ def _judge(parity: Parity, precision: str) -> None:
         checks = {
             f"features (cosine {p.min_cosine:.7f}, at least 0.99999)": p.min_cosine > 0.99999,
             f"cluster (agreement {p.cluster_agreement:.4f}, 1 expected)": p.cluster_agreement == 1.0,
+            f"cluster_confidence (off by {p.confidence_error:.6f}, below 0.001)": p.confidence_error < 1e-3,
         }
     else:
         checks = {
             f"features (centred cosine {p.min_centred_cosine:.6f}, at least 0.999)": p.min_centred_cosine
             > 0.999,
             f"cluster (agreement {p.cluster_agreement:.4f}, over 0.995)": p.cluster_agreement > 0.995,
+            f"cluster_confidence (off by {p.confidence_error:.6f}, below 0.1)": p.confidence_error < 0.1,
         }
     for output, good in checks.items():
         if not good:

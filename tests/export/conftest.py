@@ -25,7 +25,9 @@ def exported(run: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, P
     from wsi_embed_export import export
 
     folder = tmp_path_factory.mktemp("exported")
-    files = {f"{precision}{suffix}": precision for suffix in (".onnx", ".ts") for precision in ("fp32", "fp16")}
+    files = {
+        f"{precision}{suffix}": precision for suffix in (".onnx", ".ts") for precision in ("fp32", "fp16")
+    }
     for name, precision in files.items():
         export(run, folder / name, precision=precision, name="tiny", licence="CC0-1.0")
     return {name: folder / name for name in files}

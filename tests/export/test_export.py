@@ -95,6 +95,7 @@ def test_onnx_signature(exported: dict[str, Path], name: str) -> None:
     assert (features.shape, cluster.shape, confidence.shape) == ((3, 512), (3,), (3,))
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.load:FutureWarning")
 def test_torchscript_signature(exported: dict[str, Path]) -> None:
     out = torch.jit.load(str(exported["fp16.ts"]))(torch.from_numpy(tiles(3)))  # type: ignore[no-untyped-call]
     assert [(o.dtype, tuple(o.shape)) for o in out] == [
@@ -132,10 +133,12 @@ def test_metadata_are_complete(exported: dict[str, Path], run: Path, name: str) 
     assert re.fullmatch(r"sha256:[0-9a-f]{32}", about.model_id)
     assert about.licence == "CC0-1.0"
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", about.created)
-    assert set(about.parity) == {"max_error", "min_cosine", "min_centred_cosine", "cluster_agreement"}
     assert about.parity["min_cosine"] > 0.999
+    assert about.parity["cluster_agreement"] > 0.995
+    assert about.parity.keys() >= {"max_error", "min_centred_cosine", "confidence_error"}
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.load:FutureWarning")
 def test_metadata_lie_where_the_contract_says(exported: dict[str, Path]) -> None:
     props = {p.key: p.value for p in onnx.load(str(exported["fp32.onnx"])).metadata_props}
     extra = {FILE: ""}
@@ -181,7 +184,12 @@ def test_checkpoint_file_is_as_good_as_the_run_folder(
 
 
 @pytest.mark.parametrize(
-    ("initializer", "output"), [("backbone.conv1.weight", "features"), ("head.2.weight", "cluster")]
+    ("initializer", "output"),
+    [
+        ("backbone.conv1.weight", "features"),
+        ("head.2.bias", "cluster"),
+        ("head.2.weight", "cluster_confidence"),  # after one epoch the bias alone decides the cluster
+    ],
 )
 def test_a_file_that_computes_something_else_is_not_left_behind(
     exported: dict[str, Path],

@@ -3,11 +3,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import openslide
 import pytest
 
 from tests.made_slides import dicom_bytes
-from wsi_embed.slide.fingerprint import HEAD_TAIL, dicom_series, fingerprint, slide_files
+from wsi_embed.slide.fingerprint import HEAD_TAIL, fingerprint, slide_files
 
 
 def write(path: Path, content: bytes) -> Path:
@@ -115,22 +114,3 @@ def test_dicom_files_of_one_series_are_one_slide(tmp_path: Path) -> None:
     assert fingerprint(first) == before
     write(second, dicom_bytes("1.2.3", b"level 2"))
     assert fingerprint(first) != before
-
-
-@pytest.mark.parametrize("series", ["1.2.3", "1.2.34"])
-def test_the_padding_of_a_series_uid_is_not_part_of_it(tmp_path: Path, series: str) -> None:
-    assert dicom_series(write(tmp_path / "a.dcm", dicom_bytes(series, b"\x20\x00"))) == series.encode()
-
-
-def test_a_dicom_file_without_series_is_a_slide_of_its_own(tmp_path: Path) -> None:
-    path = write(tmp_path / "1.dcm", b"not DICOM")
-    write(tmp_path / "2.dcm", b"nor this")
-    assert dicom_series(path) is None
-    assert slide_files(path) == [path]
-
-
-@pytest.mark.parametrize("name", ["camelyon_lowres_jpeg.dcm", "camelyon_lowres_jpeg2000.dcm"])
-def test_the_series_of_a_real_dicom_slide_is_what_openslide_says(shared_slides: Path, name: str) -> None:
-    with openslide.OpenSlide(shared_slides / name) as slide:
-        expected = slide.properties["dicom.SeriesInstanceUID"]
-    assert dicom_series(shared_slides / name) == expected.encode()

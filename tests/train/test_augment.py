@@ -60,7 +60,7 @@ def test_published_parameters() -> None:
 def test_nothing_on_gives_the_normalised_image() -> None:
     mean, std = (0.7, 0.5, 0.6), (0.1, 0.2, 0.3)
     views = TwoViews(replace(tiny_config(), **PLAIN), mean, std)(noise())
-    expected = (np.asarray(noise(), np.float32) / 255 - np.float32(mean)) / np.float32(std)
+    expected = (np.asarray(noise(), np.float64) / 255 - np.array(mean)) / np.array(std)
     for view in views:
         assert view.dtype == torch.float32
         np.testing.assert_allclose(view.permute(1, 2, 0), expected, atol=1e-5)

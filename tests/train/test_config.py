@@ -59,7 +59,8 @@ def test_missing_setting_is_refused_by_name() -> None:
     ("name", "value"),
     [
         ("alpha", 1.1), ("alpha", -0.1), ("batch_size", 1), ("clusters", 1), ("epochs", 0), ("lr", 0.0),
-        ("mpp", 0.01), ("mpp", 250.0), ("precision", "8"), ("devices", "tpu"), ("tile_px", 16), ("workers", -1),
+        ("mpp", 0.01), ("mpp", 250.0), ("precision", "8"), ("devices", "tpu"), ("tile_px", 16),
+        ("workers", -1),
     ],
 )  # fmt: skip
 def test_nonsense_is_refused(name: str, value: Any) -> None:

@@ -65,7 +65,8 @@ def command(
     ] = None,
     dtype: Annotated[str, _option("--dtype", "Type of the features: float16 or float32.", INPUT)] = "float16",
     overwrite: Annotated[
-        bool, _option("--overwrite", "Redo slides that the store has with other settings.", INPUT)
+        bool,
+        _option("--overwrite", "Redo slides that the store has with other settings. Default: off.", INPUT),
     ] = False,
     device: Annotated[str, _option("--device", "auto, cpu, cuda or cuda:N.", RUN)] = "auto",
     batch_size: Annotated[
@@ -80,7 +81,7 @@ def command(
         int | None, _option("--limit", "Take only the first so many slides. Default: all.", JOB)
     ] = None,
     dry_run: Annotated[
-        bool, _option("--dry-run", "Open the slides and count tiles; write nothing.", JOB)
+        bool, _option("--dry-run", "Open the slides and count tiles; write nothing. Default: off.", JOB)
     ] = False,
     report: Annotated[
         Path | None, _option("--report", "Write what happened to every slide as JSON. Default: none.", JOB)

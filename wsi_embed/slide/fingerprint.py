@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from pathlib import Path
 
+from wsi_embed.slide.dicom import dicom_series
+
 HEAD_TAIL = 256 * 1024
-_SERIES_UID = re.compile(rb"\x20\x00\x0e\x00UI(..)", re.DOTALL)
 
 
 def fingerprint(path: Path) -> str:
@@ -46,14 +46,3 @@ def slide_files(path: Path) -> list[Path]:
     if suffix == ".dcm" and (series := dicom_series(path)):
         return [p for p in sorted(path.parent.glob("*.dcm")) if dicom_series(p) == series]
     return [path]
-
-
-def dicom_series(path: Path) -> bytes | None:
-    """SeriesInstanceUID of an explicit little-endian DICOM file, or None."""
-    with path.open("rb") as data:
-        head = data.read(64 * 1024)
-    found = _SERIES_UID.search(head)
-    if not found:
-        return None
-    length = int.from_bytes(found.group(1), "little")
-    return head[found.end() : found.end() + length].rstrip(b"\x00 ")

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import wsi_embed
+
+
+def loaded_by(*modules: str) -> set[str]:
+    """Top-level modules that a fresh Python has after importing these."""
+    code = "import importlib, sys\nfor m in sys.argv[1:]: importlib.import_module(m)\nprint(*sys.modules)"
+    command = [sys.executable, "-c", code, *modules]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return {name.partition(".")[0] for name in done.stdout.split()}
+
+
+def test_the_runtime_does_without_pytorch_and_training() -> None:
+    loaded = loaded_by("wsi_embed", "wsi_embed.api", "wsi_embed.encoder.onnx", "wsi_embed.store")
+    assert {"onnxruntime", "zarr"} <= loaded
+    assert not loaded & {"torch", "torchvision", "lightning", "onnx", "wsi_embed_train", "wsi_embed_export"}
+
+
+def test_importing_the_package_alone_is_instant() -> None:
+    assert not loaded_by("wsi_embed") & {"numpy", "zarr", "onnxruntime", "cv2", "openslide", "typer", "rich"}
+
+
+@pytest.mark.parametrize("name", [n for n in wsi_embed.__all__ if n != "__version__"])
+def test_public_name_is_there_and_documented(name: str) -> None:
+    assert (getattr(wsi_embed, name).__doc__ or "").strip()
+    assert name in dir(wsi_embed)
+
+
+def test_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'embedd'"):
+        _ = wsi_embed.embedd

@@ -3,8 +3,9 @@
 from wsi_embed.store.array import LazyArray
 from wsi_embed.store.layout import FORMAT_VERSION, StoreSettings
 from wsi_embed.store.reader import Bag, Store, open_store
+from wsi_embed.store.root import StoreWriter
 from wsi_embed.store.verify import Problem, verify
-from wsi_embed.store.writer import SlideWriter, StoreWriter
+from wsi_embed.store.writer import SlideWriter
 
 __all__ = [
     "FORMAT_VERSION",

@@ -22,6 +22,8 @@ from typing import Any
 
 import numpy as np
 
+from wsi_embed.errors import StoreError
+
 FORMAT_VERSION = 1
 METADATA_FILE = "zarr.json"
 
@@ -125,3 +127,25 @@ def written_objects(folder: Path) -> dict[str, list[int]]:
         content = path.read_bytes()
         objects[path.relative_to(folder).as_posix()] = [len(content), zlib.crc32(content)]
     return objects
+
+
+def read_attributes(folder: Path) -> dict[str, Any]:
+    """Attributes of a group.
+
+    Raises:
+        StoreError: There is no readable group.
+    """
+    try:
+        document = json.loads((folder / METADATA_FILE).read_bytes())
+        # all three keys, so that none of them can be damaged without notice
+        if document["zarr_format"] != 3 or document["node_type"] != "group":
+            raise ValueError("not a group of Zarr format 3")
+        return dict(document["attributes"])
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise StoreError(f"{folder}: not a readable Zarr group ({error})") from error
+
+
+def as_json(value: dict[str, Any]) -> dict[str, Any]:
+    """What JSON gives back: tuples as lists, keys as text."""
+    plain: dict[str, Any] = json.loads(json.dumps(value))
+    return plain

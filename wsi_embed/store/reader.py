@@ -10,8 +10,7 @@ import zarr
 
 from wsi_embed.errors import StoreError
 from wsi_embed.store.array import LazyArray
-from wsi_embed.store.layout import FORMAT_VERSION, METADATA_FILE
-from wsi_embed.store.writer import read_attributes
+from wsi_embed.store.layout import FORMAT_VERSION, METADATA_FILE, read_attributes
 
 
 class Bag:

@@ -17,10 +17,10 @@ from wsi_embed.store.layout import (
     array_layouts,
     canonical_digest,
     group_digest,
+    read_attributes,
     written_objects,
 )
 from wsi_embed.store.reader import Store
-from wsi_embed.store.writer import read_attributes
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,8 @@
-"""Write a store: the root once, then one slide a group, committed by its last write."""
+"""Write one slide's group, committed by its last write."""
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import uuid
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,80 +13,17 @@ import zarr
 from zarr.codecs import Crc32cCodec
 
 from wsi_embed.encoder.base import Encoded
-from wsi_embed.encoder.metadata import ModelMetadata
-from wsi_embed.errors import SlideError, StoreError, StoreMismatchError
+from wsi_embed.errors import SlideError, StoreError
 from wsi_embed.grid import TileGrid
 from wsi_embed.store.layout import (
-    FORMAT_VERSION,
     METADATA_FILE,
     ArrayLayout,
     StoreSettings,
     array_layouts,
-    canonical_digest,
+    as_json,
     group_digest,
     written_objects,
 )
-
-
-class StoreWriter:
-    """The root of a store. Any number of processes may write different slides of one store.
-
-    Args:
-        path: The store's folder; made if it is not there.
-        settings: What all its slides share.
-        model: Metadata of the model, recorded in the root.
-
-    Raises:
-        StoreMismatchError: The folder holds something else, or features of another model,
-            resolution or type.
-        StoreError: It cannot be written.
-    """
-
-    def __init__(self, path: Path, settings: StoreSettings, model: ModelMetadata) -> None:
-        self.path, self.settings = path, settings
-        document = path / METADATA_FILE
-        try:
-            foreign = path.is_file() or (
-                path.is_dir() and any(p.suffix != ".partial" for p in path.iterdir())
-            )
-            # looked for after the listing: another process may be making the store right now
-            if not document.exists():
-                if foreign:
-                    raise StoreMismatchError(f"{path} is there and is not a store; choose another --out")
-                path.mkdir(parents=True, exist_ok=True)
-                _create_root(document, settings, model)
-        except OSError as error:
-            raise StoreError(f"{path}: cannot make the store ({error.strerror or error})") from error
-        self._check_root()
-
-    def _check_root(self) -> None:
-        attributes = read_attributes(self.path)
-        found = attributes.get("settings")
-        if attributes.get("format_version") != FORMAT_VERSION or not isinstance(found, dict):
-            raise StoreMismatchError(
-                f"{self.path} is not a store of format {FORMAT_VERSION}; choose another --out"
-            )
-        for name, ours in self.settings.to_dict().items():
-            if found.get(name) != ours:
-                raise StoreMismatchError(
-                    f"{self.path} was made with {name} = {found.get(name)}, this run has {ours}. "
-                    "One store holds one model at one resolution: choose another --out, or delete it"
-                )
-
-    def committed(self, slide_id: str) -> dict[str, Any] | None:
-        """Attributes of a slide that is complete, or None."""
-        folder = self.path / slide_id
-        if not (folder / METADATA_FILE).exists():
-            return None
-        try:
-            attributes = read_attributes(folder)
-        except StoreError:
-            return None  # an unreadable group is redone
-        return attributes if attributes.get("complete") is True else None
-
-    def slide(self, slide_id: str, grid: TileGrid) -> SlideWriter:
-        """Start writing a slide, over whatever is there under its id."""
-        return SlideWriter(self.path / slide_id, grid, self.settings)
 
 
 class SlideWriter:
@@ -189,7 +123,7 @@ class SlideWriter:
             for name, values in small.items():
                 self._write(name, slice(0, n), values)
         try:
-            whole = _plain({**attributes, "n_tiles": n, "objects": written_objects(self.folder)})
+            whole = as_json({**attributes, "n_tiles": n, "objects": written_objects(self.folder)})
             whole["digest"] = group_digest(self.folder, whole)
             # one atomic replacement of the group's document: before it the slide does not exist
             self._group.update_attributes({**whole, "complete": True})
@@ -202,48 +136,6 @@ class SlideWriter:
             self._arrays[name][rows] = values.astype(self._layouts[name].dtype, copy=False)
         except OSError as error:
             raise _cannot_write(self.folder, error) from error
-
-
-def read_attributes(folder: Path) -> dict[str, Any]:
-    """Attributes of a group.
-
-    Raises:
-        StoreError: There is no readable group.
-    """
-    try:
-        document = json.loads((folder / METADATA_FILE).read_bytes())
-        # all three keys, so that none of them can be damaged without notice
-        if document["zarr_format"] != 3 or document["node_type"] != "group":
-            raise ValueError("not a group of Zarr format 3")
-        return dict(document["attributes"])
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise StoreError(f"{folder}: not a readable Zarr group ({error})") from error
-
-
-def _create_root(document: Path, settings: StoreSettings, model: ModelMetadata) -> None:
-    """Write the root's document in one step, unless another process was faster."""
-    root = _plain(
-        {
-            "format_version": FORMAT_VERSION,
-            "model_id": settings.model_id,
-            "settings": settings.to_dict(),
-            # neither the file's place nor its time: the same model gives the same root
-            "model": {**model.__dict__, "mpp": settings.mpp},
-        }
-    )
-    attributes = {**root, "digest": canonical_digest(root)}
-    text = json.dumps({"attributes": attributes, "zarr_format": 3, "node_type": "group"}, indent=2)
-    partial = document.with_suffix(f".{uuid.uuid4().hex}.partial")
-    partial.write_text(text)
-    try:
-        os.link(partial, document)  # unlike a rename it never replaces what another process wrote
-    except FileExistsError:
-        pass
-    except OSError:  # a file system without hard links
-        if not document.exists():
-            partial.replace(document)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _create(group: zarr.Group, name: str, layout: ArrayLayout) -> zarr.Array[Any]:
@@ -276,9 +168,3 @@ def _cannot_write(folder: Path, error: OSError) -> StoreError:
         f"{folder}: cannot be written ({error.strerror or error}); free some space or check permissions, "
         "then run again"
     )
-
-
-def _plain(value: dict[str, Any]) -> dict[str, Any]:
-    """What JSON gives back: tuples as lists, keys as text."""
-    plain: dict[str, Any] = json.loads(json.dumps(value))
-    return plain

@@ -49,7 +49,7 @@ class TileModel(nn.Module):
             network.encoder.projector, network.cluster_projector, network.cluster_assigner
         ).float()
         # (x / 255 - mean) / std as one multiplication and one addition
-        scale = 1 / (256 * torch.tensor(std, dtype=torch.float64))
+        scale = 1 / (255 * torch.tensor(std, dtype=torch.float64))
         shift = -torch.tensor(mean, dtype=torch.float64) / torch.tensor(std, dtype=torch.float64)
         self.register_buffer("scale", scale.float().reshape(1, 3, 1, 1))
         self.register_buffer("shift", shift.float().reshape(1, 3, 1, 1))

@@ -106,11 +106,12 @@ def test_weights_move_and_the_target_lags_behind(finished_run: Path) -> None:
     assert (online - target).norm() < 0.1 * online.norm()
 
 
-def test_loss_falls_when_the_same_tiles_are_seen_often(tmp_path: Path) -> None:
+def test_loss_falls(tmp_path: Path) -> None:
+    plain = {"crop_scale": [1.0, 1.0], "jitter_p": 0.0, "grey_p": 0.0, "blur_p": 0.0, "flip_p": 0.0}
     run = tmp_path / "run"
-    train(tiny_tiles(tmp_path / "tiles", 8), run, tiny_config(epochs=6, alpha=0.0, lr=1.0, clusters=2))
+    train(tiny_tiles(tmp_path / "tiles", 8), run, tiny_config(epochs=6, alpha=0.0, lr=1.0, **plain))
     losses = [float(r["invariance"]) for r in metrics(run)]
-    assert sum(losses[-3:]) < sum(losses[:3])
+    assert losses[-1] < losses[0] - 0.2
 
 
 @pytest.mark.parametrize(("lr", "batch_size"), [(0.05, 512), (0.05, 64), (0.2, 256)])

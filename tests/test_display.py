@@ -15,7 +15,7 @@ FAILED = SlideResult("c", "c.svs", "failed", reason="c.svs: [red]not[/] a slide"
 
 def play(display: PlainDisplay) -> None:
     with display:
-        display.job_started(2)
+        display.job_started(2, "tiny on cpu")
         display.slide_started("a__b", 160)
         display.tiles_done(160)
         display.slide_finished(DONE)
@@ -34,9 +34,9 @@ def test_bars_show_slides_rate_and_time_left() -> None:
 
 def test_plain_lines_are_numbered_and_plain() -> None:
     out = io.StringIO()
-    play(PlainDisplay(Console(file=out, width=40)))
+    play(PlainDisplay(Console(file=out, width=60)))
     assert out.getvalue().splitlines() == [
-        "2 slides to look at",
+        "2 slides to look at; tiny on cpu",
         "[1/2] a__b: 160 tiles in 2.0 s, 80 tiles/s",
         "[2/2] c: failed: c.svs: [red]not[/] a slide",
     ]

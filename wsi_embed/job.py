@@ -46,6 +46,14 @@ class Job:
     overwrite: bool
     versions: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def how(self) -> str:
+        """Model, device, reader threads and batch size, for people."""
+        readers = f"{self.workers} reader thread{'s' * (self.workers != 1)}"
+        return (
+            f"{self.encoder.metadata.name} on {self.encoder.device}, {readers}, batches of {self.batch_size}"
+        )
+
 
 @dataclass
 class PreparedSlide:

@@ -109,8 +109,8 @@ class JobReport:
 class Listener(Protocol):
     """Hears what a job does while it does it. Called from one thread."""
 
-    def job_started(self, slides: int) -> None:
-        """The job has found its slides."""
+    def job_started(self, slides: int, how: str) -> None:
+        """The job has found its slides; `how` names model, device, readers and batch size."""
 
     def slide_started(self, slide_id: str, tiles: int) -> None:
         """Encoding of a slide begins."""
@@ -125,7 +125,7 @@ class Listener(Protocol):
 class Silent:
     """A listener that does nothing."""
 
-    def job_started(self, slides: int) -> None:
+    def job_started(self, slides: int, how: str) -> None:
         """Ignore."""
 
     def slide_started(self, slide_id: str, tiles: int) -> None:

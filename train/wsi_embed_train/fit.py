@@ -24,7 +24,7 @@ from wsi_embed_train.augment import TwoViews
 from wsi_embed_train.config import TrainConfig
 from wsi_embed_train.data import TileDataset, find_tiles, pixel_statistics
 from wsi_embed_train.methods import CluBYOL
-from wsi_embed_train.monitor import MetricsFile, cluster_figures
+from wsi_embed_train.monitor import MetricsFile, cluster_figures, epoch_means
 
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 # Warnings of Lightning that a user can do nothing about.
@@ -239,6 +239,6 @@ def _write_summary(run: Path, trainer: L.Trainer, data: dict[str, Any], seconds:
         "steps": trainer.global_step,
         "seconds": round(seconds, 1),
         "data": data,
-        "last": {k: round(float(v), 6) for k, v in sorted(trainer.callback_metrics.items())},
+        "last": epoch_means(trainer),
     }
     (run / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", "utf-8")

@@ -28,6 +28,12 @@ def cluster_figures(logits: Tensor) -> dict[str, float]:
     }
 
 
+def epoch_means(trainer: L.Trainer) -> dict[str, float]:
+    """The last epoch's figures; what is only of the last step is left out."""
+    figures = sorted(trainer.callback_metrics.items())
+    return {k: round(float(v), 6) for k, v in figures if not k.endswith("_step")}
+
+
 class MetricsFile(L.Callback):
     """Appends the epoch's means to `metrics.csv`, so that a resumed run continues the file.
 
@@ -41,7 +47,7 @@ class MetricsFile(L.Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Append one row."""
         row: dict[str, float] = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step}
-        row |= {k: round(float(v), 6) for k, v in sorted(trainer.callback_metrics.items())}
+        row |= epoch_means(trainer)
         new = not self.path.exists()
         with self.path.open("a", newline="", encoding="utf-8") as out:
             writer = csv.DictWriter(out, fieldnames=list(row))

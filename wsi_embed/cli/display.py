@@ -36,10 +36,10 @@ class PlainDisplay:
         """Say something once."""
         self._line(f"note: {text}")
 
-    def job_started(self, slides: int) -> None:
-        """Say how much there is to do."""
+    def job_started(self, slides: int, how: str) -> None:
+        """Say how much there is to do, and with what."""
         self._total = slides
-        self._line(f"{_slides(slides)} to look at")
+        self._line(f"{_slides(slides)} to look at; {how}")
 
     def slide_started(self, slide_id: str, tiles: int) -> None:
         """Nothing: the line comes when the slide is finished."""
@@ -85,9 +85,10 @@ class BarDisplay(PlainDisplay):
     ) -> None:
         self._progress.stop()
 
-    def job_started(self, slides: int) -> None:
+    def job_started(self, slides: int, how: str) -> None:
         """Show the bars."""
-        self._total, self._began = slides, time.monotonic()
+        super().job_started(slides, how)
+        self._began = time.monotonic()
         self._slides = self._progress.add_task("slides", total=slides, rate="")
         self._tiles = self._progress.add_task("", total=None, rate="tiles", visible=False)
 

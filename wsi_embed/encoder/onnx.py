@@ -54,8 +54,9 @@ class OnnxEncoder(Encoder):
             self.metadata = with_flags(ModelMetadata.from_json(text, str(path)), tile_px, mpp, path)
         names = [o.name for o in self._session.get_outputs()]
         self._features = "features" if "features" in names else names[0]
-        self._has_clusters = {"cluster", "cluster_confidence"} <= set(names)
-        if self._has_clusters != (self.metadata.clusters is not None) and text is not None:
+        clusters = {"cluster", "cluster_confidence"} <= set(names)
+        self._has_clusters = clusters and self.metadata.clusters is not None
+        if text is not None and clusters != (self.metadata.clusters is not None):
             raise ModelError(f"{path}: metadata and outputs disagree about the cluster head; export it again")
         self._check_outputs()
 
@@ -113,6 +114,7 @@ def _cuda_session(path: Path, number: int, threads: int) -> Any:
     try:
         session = _session(path, [provider, "CPUExecutionProvider"], threads)
     except ModelError as error:
+        _session(path, ["CPUExecutionProvider"], threads)  # is it the file that is bad?
         raise DeviceError(f"--device cuda:{number} cannot be used ({error.__cause__})") from error
     # ONNX Runtime falls back to the CPU with no more than a warning.
     if "CUDAExecutionProvider" not in session.get_providers():

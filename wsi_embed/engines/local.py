@@ -23,7 +23,7 @@ def run_local(job: Job, listener: Listener, stop: threading.Event) -> list[Slide
         One result a slide, in the order of `job.slides`; those not reached have status `stopped`.
     """
     results: list[SlideResult] = []
-    listener.job_started(len(job.slides))
+    listener.job_started(len(job.slides), job.how)
     with (
         ThreadPoolExecutor(1, "wsi-embed-prepare") as ahead,
         ThreadPoolExecutor(job.workers, "wsi-embed-read") as readers,

@@ -36,7 +36,7 @@ def write_onnx(model: TileModel, metadata: ModelMetadata, path: Path) -> None:
             dynamo=True,
             input_names=["tiles"],
             output_names=list(OUTPUTS),
-            dynamic_shapes={"tiles": {0: torch.export.Dim("batch", min=1)}},
+            dynamic_shapes={"tiles": {0: "batch"}},
             opset_version=OPSET,
             external_data=False,
         )
@@ -64,12 +64,11 @@ def write_torchscript(model: TileModel, metadata: ModelMetadata, path: Path) -> 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """The exporters report their steps on stdout and through warnings."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        logging.disable(before)

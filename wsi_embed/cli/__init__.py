@@ -10,7 +10,7 @@ from pathlib import Path
 
 import typer
 
-from wsi_embed.cli import embed, export, info, plot, train, verify
+from wsi_embed.cli import doctor, embed, export, info, plot, train, verify
 from wsi_embed.errors import UsageError, WsiEmbedError
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "info": info.command,
     "verify": verify.command,
     "plot": plot.command,
+    "doctor": doctor.command,
     "train": train.command,
     "export": export.command,
 }

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from wsi_embed.doctor import Check
 from wsi_embed.report import JobReport, SlideResult
 
 # More slides than this are not listed one by one at the end.
@@ -201,6 +202,20 @@ def show_facts(facts: dict[str, object], rows: list[dict[str, object]]) -> None:
         for row in rows:
             listing.add_row(*(_value(row.get(name, "")) for name in names))
         console.print(listing, highlight=False)
+
+
+def show_checks(checks: list[Check]) -> None:
+    """Print what the doctor found, with the fix below each problem."""
+    console = Console()
+    colours = {"ok": "green", "warning": "yellow", "problem": "red"}
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for name in ("status", "name"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("message", overflow="fold")
+    for check in checks:
+        fix = f"\nfix: {check.fix}" if check.fix else ""
+        table.add_row(f"[{colours[check.status]}]{check.status}[/]", check.name, escape(check.message + fix))
+    console.print(table, highlight=False)
 
 
 def _slides(count: int) -> str:

@@ -1,0 +1,28 @@
+"""`wsi-embed doctor`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    folder: Annotated[Path, typer.Argument(help="Where stores will be written.")] = Path(),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Check this machine: versions, GPU and driver, OpenSlide, model, disk. Each problem with its fix.
+
+    Exit code 1 when something will fail.
+    """
+    from wsi_embed.cli.display import show_checks
+    from wsi_embed.doctor import diagnose
+
+    checks = diagnose(folder)
+    if as_json:
+        typer.echo(json.dumps([check.to_dict() for check in checks], indent=2))
+    else:
+        show_checks(checks)
+    raise typer.Exit(1 if any(check.status == "problem" for check in checks) else 0)

@@ -62,11 +62,8 @@ def find_slides(sources: Sequence[str | Path]) -> list[SlideInput]:
     by_id: dict[str, SlideInput] = {}
     for item in found:
         other = by_id.setdefault(item.slide_id, item)
-        if other is not item and not _same_file(other.path, item.path):
-            raise UsageError(
-                f"two slides have the id {item.slide_id!r}: {other.path} and {item.path}; "
-                "rename one, or give ids in a manifest (columns path, slide_id)"
-            )
+        if other is not item:
+            _check_same(other, item)
     return [by_id[slide_id] for slide_id in sorted(by_id)]
 
 
@@ -216,6 +213,17 @@ def _manifest_row(source: Path, number: int, row: dict[str, Any]) -> SlideInput:
     # what is recorded never holds an absolute path
     name = path.name if Path(values["path"]).is_absolute() else values["path"]
     return SlideInput(slide_id, path, name, values.get("patient"), mpp, roi)
+
+
+def _check_same(a: SlideInput, b: SlideInput) -> None:
+    """One id twice is fine only for the same file with the same facts."""
+    if not _same_file(a.path, b.path):
+        raise UsageError(
+            f"two slides have the id {a.slide_id!r}: {a.path} and {b.path}; "
+            "rename one, or give ids in a manifest (columns path, slide_id)"
+        )
+    if (a.patient, a.mpp, a.roi) != (b.patient, b.mpp, b.roi):
+        raise UsageError(f"{b.path} is given twice, with different patient, mpp or roi; keep one of them")
 
 
 def _same_file(a: Path, b: Path) -> bool:

@@ -198,14 +198,13 @@ class TestManifests:
         with pytest.raises(UsageError, match=r"id 'a': .*1/a\.svs and .*2/a\.svs"):
             find_slides([path])
 
-    def test_one_slide_twice_with_different_facts_is_refused(self, tmp_path: Path) -> None:
+    def test_one_slide_twice_with_different_facts_is_refused(self, tmp_path: Path, kind: str) -> None:
         put(tmp_path, "a.svs")
-        manifest = tmp_path / "m.csv"
-        manifest.write_text("path,mpp\na.svs,0.5\na.svs,0.5\n")
-        assert ids(manifest) == ["a"]
-        manifest.write_text("path,mpp\na.svs,0.5\na.svs,0.25\n")
+        same = manifest(tmp_path, kind, [{"path": "a.svs", "mpp": 0.5}] * 2)
+        assert ids(same) == ["a"]
+        other = manifest(tmp_path, kind, [{"path": "a.svs", "mpp": 0.5}, {"path": "a.svs", "mpp": 0.25}])
         with pytest.raises(UsageError, match="given twice, with different patient, mpp or roi"):
-            find_slides([manifest])
+            find_slides([other])
 
     @pytest.mark.parametrize(
         ("bad", "message"),

@@ -8,7 +8,7 @@ import logging
 import math
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +120,7 @@ def train(
     split: str | None = None,
     resume: bool = False,
     progress: bool = False,
+    on_epoch: Callable[[dict[str, float]], None] | None = None,
 ) -> Path:
     """Train an encoder without labels and leave a run folder behind.
 
@@ -131,6 +132,7 @@ def train(
         split: With a CSV: take the rows with this value in the column `split`.
         resume: Go on from `checkpoints/last.ckpt` of an interrupted run.
         progress: Show Lightning's progress bar.
+        on_epoch: Called after every epoch with its row of `metrics.csv`.
 
     Returns:
         Path of the last checkpoint.
@@ -157,7 +159,7 @@ def train(
     module = Training(config, data)
     try:
         with _quiet():
-            trainer = _trainer(run, config, progress)
+            trainer = _trainer(config, progress, _callbacks(run, on_epoch))
             trainer.fit(module, loader, ckpt_path=last if resume else None, weights_only=True)
     except SystemExit as ended:  # how Lightning answers SIGINT
         raise KeyboardInterrupt from ended
@@ -196,7 +198,13 @@ def _loader(config: TrainConfig, dataset: TileDataset) -> DataLoader[Any]:
     )
 
 
-def _trainer(run: Path, config: TrainConfig, progress: bool) -> L.Trainer:
+def _callbacks(run: Path, on_epoch: Callable[[dict[str, float]], None] | None) -> list[L.Callback]:
+    # without a monitor the newest is kept: one file, after every epoch
+    newest = ModelCheckpoint(run / "checkpoints", filename="last", save_top_k=1, enable_version_counter=False)
+    return [MetricsFile(run / "metrics.csv", on_epoch), newest]
+
+
+def _trainer(config: TrainConfig, progress: bool, callbacks: list[L.Callback]) -> L.Trainer:
     if config.devices == "cuda" and not torch.cuda.is_available():
         raise DeviceError("--devices cuda: PyTorch sees no CUDA device; use --devices cpu or auto")
     gpu = config.devices != "cpu" and torch.cuda.is_available()
@@ -208,11 +216,7 @@ def _trainer(run: Path, config: TrainConfig, progress: bool) -> L.Trainer:
         logger=False,
         enable_progress_bar=progress,
         enable_model_summary=False,
-        callbacks=[
-            MetricsFile(run / "metrics.csv"),
-            # without a monitor the newest is kept: one file, after every epoch
-            ModelCheckpoint(run / "checkpoints", filename="last", save_top_k=1, enable_version_counter=False),
-        ],
+        callbacks=callbacks,
     )
 
 

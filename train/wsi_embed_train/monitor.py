@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 
 import lightning as L
@@ -39,10 +40,11 @@ class MetricsFile(L.Callback):
 
     Args:
         path: The CSV file.
+        on_epoch: Called with every row.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, on_epoch: Callable[[dict[str, float]], None] | None = None) -> None:
+        self.path, self.on_epoch = path, on_epoch
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Append one row."""
@@ -54,3 +56,5 @@ class MetricsFile(L.Callback):
             if new:
                 writer.writeheader()
             writer.writerow(row)
+        if self.on_epoch is not None:
+            self.on_epoch(row)

@@ -54,8 +54,24 @@ def command(
         feat_size=feat_size, alpha=alpha, lr=lr, backbone=backbone, devices=devices, precision=precision,
         workers=workers, seed=seed,
     )  # fmt: skip
+
+    def line(row: dict[str, float]) -> None:
+        typer.echo(
+            f"epoch {row['epoch']:.0f}/{config.epochs}: loss {row['loss']:.4f}, "
+            f"clusters used {row['clusters_used']:.1f}, largest share {row['largest_share']:.2f}"
+        )
+
+    terminal = sys.stdout.isatty()
     try:
-        checkpoint = train(source, out, config, split=split, resume=resume, progress=sys.stdout.isatty())
+        checkpoint = train(
+            source,
+            out,
+            config,
+            split=split,
+            resume=resume,
+            progress=terminal,
+            on_epoch=None if terminal else line,
+        )
     except KeyboardInterrupt:
         typer.echo("stopped early; go on with --resume", err=True)
         raise typer.Exit(75) from None

@@ -165,6 +165,7 @@ def test_usage_errors_are_one_line_and_exit_2(slides: Path, model: Path, tmp_pat
         ],
         "is not a store": [slides, "--out", full, "--model", model],
         "--device": [slides, "--out", out, "--model", model, "--device", "tpu"],
+        "is a folder": [slides, "--out", out, "--model", model, "--report", tmp_path],
     }  # fmt: skip
     for text, args in cases.items():
         done = run(*args)

@@ -380,6 +380,9 @@ def test_nothing_of_this_machine_is_in_the_store(slides: Path, model: Path, tmp_
         ({"min_tissue": 1.5}, "--min-tissue"),
         ({"shard": "4/4"}, "--shard"),
         ({"tile_px": 48}, "--tile-px"),
+        ({"mpp": 0.0}, "--mpp 0"),
+        ({"mpp": float("nan")}, "--mpp nan"),
+        ({"mpp_override": 99.0}, "--mpp-override 99"),
     ],
 )
 def test_wrong_arguments_do_nothing(

@@ -19,6 +19,7 @@ from wsi_embed.inputs import shard as take_shard
 from wsi_embed.job import Job, store_path_problem, store_settings
 from wsi_embed.plan import Tiling
 from wsi_embed.report import JobReport, Listener, Silent
+from wsi_embed.slide.resolution import check_mpp
 from wsi_embed.store import StoreWriter
 from wsi_embed.tissue import TissueRecipe
 
@@ -86,7 +87,9 @@ def embed(
     """
     began = time.perf_counter()
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    _check(dtype=dtype, batch_size=batch_size, workers=workers, limit=limit)
+    _check(dtype, {"batch-size": batch_size, "workers": workers, "limit": limit})
+    check_mpp("--mpp", mpp)
+    check_mpp("--mpp-override", mpp_override)
     recipe = TissueRecipe(tissue) if isinstance(tissue, str) else tissue
     tiling = Tiling(overlap, edge, recipe, min_tissue, mpp_override)
     items = find_slides([slides] if isinstance(slides, str | Path) else slides)
@@ -133,10 +136,10 @@ def embed(
     )
 
 
-def _check(dtype: str, batch_size: int | None, workers: int | None, limit: int | None) -> None:
+def _check(dtype: str, counts: dict[str, int | None]) -> None:
     if dtype not in DTYPES:
         raise UsageError(f"--dtype {dtype}: choose {' or '.join(DTYPES)}")
-    for name, value in (("batch-size", batch_size), ("workers", workers), ("limit", limit)):
+    for name, value in counts.items():
         if value is not None and value < 1:
             raise UsageError(f"--{name} {value}: at least 1 is expected")
 

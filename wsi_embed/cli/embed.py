@@ -95,7 +95,10 @@ def command(
     """
     from wsi_embed.api import embed
     from wsi_embed.cli.display import open_display, show_report
+    from wsi_embed.errors import UsageError
 
+    if report is not None and report.is_dir():
+        raise UsageError(f"--report {report}: is a folder; give a file's name")
     stop = threading.Event()
     with open_display() as display, _signals(stop):
         if model is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wsi_embed.errors import ResolutionError
+from wsi_embed.errors import ResolutionError, UsageError
 from wsi_embed.slide.base import Slide
 
 MPP_MIN, MPP_MAX = 0.05, 20.0
@@ -60,6 +60,16 @@ def resolve_mpp(slide: Slide, override: float | None = None, override_source: st
         f"{name}: the file does not say its resolution; give it with --mpp-override "
         "(um per pixel of level 0) or a manifest column mpp"
     )
+
+
+def check_mpp(option: str, mpp: float | None) -> None:
+    """Refuse a resolution that no slide has, before any work.
+
+    Raises:
+        UsageError: It is outside 0.05 to 20.
+    """
+    if mpp is not None and not MPP_MIN <= mpp <= MPP_MAX:
+        raise UsageError(f"{option} {mpp:g}: um per pixel from {MPP_MIN:g} to {MPP_MAX:g} are expected")
 
 
 def _check_range(name: str, mpp: float, source: str) -> None:

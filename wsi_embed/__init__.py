@@ -10,7 +10,11 @@ for slide_id, bag in wsi_embed.open_store("feats.zarr").items():
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
+
+# ONNX Runtime's GPU wheel collects usage data from its import on; slides and clusters are nobody's business.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from wsi_embed.api import embed

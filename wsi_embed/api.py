@@ -23,6 +23,7 @@ from wsi_embed.slide.resolution import check_mpp
 from wsi_embed.store import StoreWriter
 from wsi_embed.tissue import TissueRecipe
 
+MOST = 1_000_000
 DTYPES = ("float16", "float32")
 RECORDED = ("numpy", "onnxruntime", "opencv-python-headless", "openslide-bin", "openslide-python", "zarr")
 
@@ -98,6 +99,8 @@ def embed(
     items = items[:limit]
     if problem := store_path_problem(Path(out), items):
         raise UsageError(problem)
+    if isinstance(model, Encoder) and not (mpp is None and tile_px is None and device == "auto"):
+        raise UsageError("a loaded encoder has its mpp, tile_px and device: give them to load_encoder")
     encoder = (
         model if isinstance(model, Encoder) else load_encoder(model, device=device, tile_px=tile_px, mpp=mpp)
     )
@@ -140,8 +143,8 @@ def _check(dtype: str, counts: dict[str, int | None]) -> None:
     if dtype not in DTYPES:
         raise UsageError(f"--dtype {dtype}: choose {' or '.join(DTYPES)}")
     for name, value in counts.items():
-        if value is not None and value < 1:
-            raise UsageError(f"--{name} {value}: at least 1 is expected")
+        if value is not None and not 1 <= value <= MOST:
+            raise UsageError(f"--{name} {value}: 1 to {MOST} is expected")
 
 
 def _versions() -> dict[str, str]:

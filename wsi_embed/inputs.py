@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from wsi_embed.slide.dicom import dicom_series
 from wsi_embed.slide.fingerprint import slide_files
 
 MANIFEST_SUFFIXES = frozenset({".csv", ".parquet"})
+LONGEST_ID = 240
 MANIFEST_COLUMNS = ("path", "slide_id", "patient", "mpp", "roi")
 
 
@@ -57,6 +59,11 @@ def find_slides(sources: Sequence[str | Path]) -> list[SlideInput]:
             one id.
     """
     found = [item for source in sources for item in _from_source(Path(source))]
+    for item in found:
+        if len(item.slide_id) > LONGEST_ID:
+            raise UsageError(
+                f"{item.path}: its id would be too long for a file name; give slide_id in a manifest"
+            )
     if not found:
         raise UsageError(f"no slides found in {', '.join(map(str, sources))}")
     by_id: dict[str, SlideInput] = {}
@@ -75,7 +82,8 @@ def slide_id_of(relative: str) -> str:
     slide_id = "__".join(_quoted(part) for part in Path(relative).with_suffix("").parts)
     if slide_id.startswith("__"):  # reserved by Zarr
         slide_id = "%5F%5F" + slide_id[2:]
-    return slide_id.replace(".", "%2E") if set(slide_id) == {"."} else slide_id
+    reserved = set(slide_id) == {"."} or slide_id == "zarr.json"
+    return slide_id.replace(".", "%2E") if reserved else slide_id
 
 
 def _quoted(text: str) -> str:
@@ -114,7 +122,7 @@ def _from_source(source: Path) -> list[SlideInput]:
     if source.is_dir():
         if (source / "zarr.json").is_file():
             raise UsageError(f"{source} is a store, not a folder of slides")
-        files = [p for p in source.rglob("*") if p.suffix.lower() in SLIDE_SUFFIXES and p.is_file()]
+        files = [p for p in _walk(source) if p.suffix.lower() in SLIDE_SUFFIXES]
         files = _without_parts(sorted(p for p in files if not p.name.startswith("._")))
         names = [p.relative_to(source).as_posix() for p in files]
         return [SlideInput(slide_id_of(n), p, n) for n, p in zip(names, files, strict=True)]
@@ -123,6 +131,22 @@ def _from_source(source: Path) -> list[SlideInput]:
     if source.suffix.lower() in MANIFEST_SUFFIXES:
         return _from_manifest(source)
     return [SlideInput(slide_id_of(source.name), source, source.name)]
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """All files below a folder, through linked folders too, each real folder once.
+
+    A broken link is a file: it fails as a slide and is not left out silently.
+    """
+    seen = set()
+    for root, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(root)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort()
+        yield from (Path(root) / name for name in files)
 
 
 def _without_parts(files: Sequence[Path]) -> list[Path]:

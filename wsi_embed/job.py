@@ -18,6 +18,7 @@ from wsi_embed.pipeline import Seconds, stream_slide
 from wsi_embed.plan import SlidePlan, Tiling, differences, plan_slide
 from wsi_embed.report import SlideResult
 from wsi_embed.store import StoreSettings, StoreWriter
+from wsi_embed.store.lock import slide_lock
 
 
 @dataclass(frozen=True)
@@ -144,23 +145,11 @@ def encode_slide(
         return result
     began, seconds = time.perf_counter(), Seconds(tissue=prepared.tissue_seconds)
     try:
-        with job.store.slide(plan.item.slide_id, grid) as writer:
-            if len(grid):
-                stream_slide(
-                    plan.slide,
-                    grid,
-                    job.encoder,
-                    writer,
-                    batch_size=job.batch_size,
-                    readers=readers,
-                    in_flight=job.workers + 2,
-                    seconds=seconds,
-                    stop=stop,
-                    on_tiles=on_tiles,
-                )
-            committing = time.perf_counter()
-            writer.commit(plan.attributes(grid, job.tiling, job.versions))
-            seconds.write += time.perf_counter() - committing
+        with slide_lock(job.store.path, plan.item.slide_id):
+            if _is_committed(job, plan):  # by another process, since the slide was prepared
+                result.status, result.reason, result.tiles = "skipped", "complete already", 0
+                return result
+            _write_slide(job, job.store, plan, grid, readers, stop, on_tiles, seconds)
         result.status = "done"
     except Stopped:
         raise
@@ -171,6 +160,35 @@ def encode_slide(
     total = time.perf_counter() - began + seconds.tissue
     result.seconds = {k: round(v, 4) for k, v in {**seconds.__dict__, "total": total}.items()}
     return result
+
+
+def _write_slide(
+    job: Job,
+    store: StoreWriter,
+    plan: SlidePlan,
+    grid: TileGrid,
+    readers: ThreadPoolExecutor,
+    stop: threading.Event,
+    on_tiles: Callable[[int], None],
+    seconds: Seconds,
+) -> None:
+    with store.slide(plan.item.slide_id, grid) as writer:
+        if len(grid):
+            stream_slide(
+                plan.slide,
+                grid,
+                job.encoder,
+                writer,
+                batch_size=job.batch_size,
+                readers=readers,
+                in_flight=job.workers + 2,
+                seconds=seconds,
+                stop=stop,
+                on_tiles=on_tiles,
+            )
+        began = time.perf_counter()
+        writer.commit(plan.attributes(grid, job.tiling, job.versions))
+        seconds.write += time.perf_counter() - began
 
 
 def fail(result: SlideResult, error: Exception) -> None:

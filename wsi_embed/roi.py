@@ -41,7 +41,7 @@ class Regions:
         for rings in self.polygons:
             one = np.zeros(shape, np.uint8)
             # fillPoly's coordinates are pixel centres; even-odd filling leaves holes open
-            points = [np.rint(ring / scale - 0.5).astype(np.int32) for ring in rings]
+            points = [np.rint(ring / scale - 0.5).clip(-(10**6), 10**6).astype(np.int32) for ring in rings]
             cv2.fillPoly(one, points, 1)
             total |= one
         return total.astype(np.bool_)
@@ -82,7 +82,7 @@ def _polygons(node: Any) -> Iterator[list[Ring]]:
         yield from _polygons(node["geometry"])
     elif kind == "GeometryCollection":
         yield from _polygons(node["geometries"])
-    elif kind == "Polygon":
+    elif kind == "Polygon" and node["coordinates"]:
         yield [_ring(ring) for ring in node["coordinates"]]
     elif kind == "MultiPolygon":
         for rings in node["coordinates"]:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from wsi_embed.errors import UsageError
+from wsi_embed.errors import SlideError, UsageError
 from wsi_embed.grid import Float32Array, TileGrid
 from wsi_embed.roi import Regions
 from wsi_embed.slide.base import Slide, UInt8Array
@@ -73,7 +73,7 @@ class TissueMask:
     def coverage(self, grid: TileGrid) -> Float32Array:
         """Share of each tile that is tissue, exact to fractions of a mask pixel, float32 [N].
 
-        What lies outside the slide counts as background.
+        Of a tile that sticks out of the slide, the part inside counts.
         """
         table = np.zeros((self.mask.shape[0] + 1, self.mask.shape[1] + 1))
         table[1:, 1:] = self.mask.cumsum(0).cumsum(1)
@@ -82,7 +82,9 @@ class TissueMask:
         w, h = grid.extent / self.scale[0], grid.extent / self.scale[1]
         x1, y1 = x0 + w, y0 + h
         tissue = _area(table, x1, y1) - _area(table, x0, y1) - _area(table, x1, y0) + _area(table, x0, y0)
-        return np.clip(tissue / (w * h), 0, 1).astype(np.float32)
+        height, width = self.mask.shape
+        inside = (np.minimum(x1, width) - np.maximum(x0, 0)) * (np.minimum(y1, height) - np.maximum(y0, 0))
+        return np.asarray(np.clip(tissue / np.maximum(inside, 1e-9), 0, 1), np.float32)
 
 
 def _area(
@@ -121,7 +123,13 @@ def tissue_mask(slide: Slide, mpp: float, recipe: TissueRecipe, regions: Regions
         scale = (width / view.shape[1], height / view.shape[0])
         mask = otsu_mask(view, recipe, mpp * scale[0])
     if regions is not None:
-        mask &= regions.mask((mask.shape[0], mask.shape[1]), scale)
+        inside = regions.mask((mask.shape[0], mask.shape[1]), scale)
+        if not inside.any():
+            raise SlideError(
+                f"{slide.path.name}: its ROI lies outside the slide ({width} x {height} pixels); "
+                "is it of another slide, or in other units than level-0 pixels?"
+            )
+        mask &= inside
     return TissueMask(mask, scale)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from types import TracebackType
 from typing import Self
@@ -16,6 +18,15 @@ from wsi_embed.report import JobReport, SlideResult
 
 # More slides than this are not listed one by one at the end.
 LISTED = 30
+
+
+class JobConsole(Console):
+    """A console whose reader may go away (`| head`): the job goes on without a word."""
+
+    def on_broken_pipe(self) -> None:
+        """Write to nowhere from now on."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class PlainDisplay:
@@ -123,7 +134,7 @@ class BarDisplay(PlainDisplay):
 
 def open_display() -> PlainDisplay:
     """Bars where standard output is a terminal, else plain lines."""
-    console = Console()
+    console = JobConsole()
     return BarDisplay(console) if console.is_terminal else PlainDisplay(console)
 
 
@@ -142,7 +153,7 @@ def outcome(result: SlideResult) -> str:
 
 def show_report(report: JobReport) -> None:
     """Print the table at the end of a job."""
-    console = Console()
+    console = JobConsole()
     shown = [s for s in report.slides if s.status == "failed"]
     if len(report.slides) <= LISTED:
         shown = report.slides
@@ -186,7 +197,7 @@ def _summary(report: JobReport) -> str:
 
 def show_facts(facts: dict[str, object], rows: list[dict[str, object]]) -> None:
     """Print facts as name and value, and rows as a table."""
-    console = Console()
+    console = JobConsole()
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -206,7 +217,7 @@ def show_facts(facts: dict[str, object], rows: list[dict[str, object]]) -> None:
 
 def show_checks(checks: list[Check]) -> None:
     """Print what the doctor found, with the fix below each problem."""
-    console = Console()
+    console = JobConsole()
     colours = {"ok": "green", "warning": "yellow", "problem": "red"}
     table = Table(box=None, pad_edge=False, show_header=False)
     for name in ("status", "name"):

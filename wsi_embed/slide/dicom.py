@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 from pathlib import Path
 
@@ -21,6 +22,12 @@ def dicom_series(path: Path) -> bytes | None:
     Raises:
         OSError: The file cannot be read.
     """
+    stat = path.stat()
+    return _series(path, stat.st_size, stat.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=65536)  # every slide of a folder asks for every file beside it
+def _series(path: Path, size: int, changed: int) -> bytes | None:
     with path.open("rb") as data:
         head = data.read(HEAD)
     if head[128:132] != b"DICM":

@@ -44,5 +44,6 @@ def slide_files(path: Path) -> list[Path]:
         parts = {path.parent / v for v in values if v and "/" not in v}
         return [path, *sorted(p for p in parts if p.is_file())]
     if suffix == ".dcm" and (series := dicom_series(path)):
-        return [p for p in sorted(path.parent.glob("*.dcm")) if dicom_series(p) == series]
+        beside = (p for p in sorted(path.parent.iterdir()) if p.suffix.lower() == ".dcm")
+        return [p for p in beside if dicom_series(p) == series]
     return [path]

@@ -62,7 +62,7 @@ class ImageSlide(Slide):
                     white = Image.new("RGBA", rgba.size, "white")
                     return np.asarray(Image.alpha_composite(white, rgba).convert("RGB"))
                 return np.asarray(image.convert("RGB"))
-        except OSError as error:
+        except (OSError, SyntaxError, ValueError) as error:  # Pillow's words for a broken chunk
             raise unreadable(self.path, error) from error
 
     def close(self) -> None:

@@ -76,7 +76,7 @@ def _check_range(name: str, mpp: float, source: str) -> None:
     if not MPP_MIN <= mpp <= MPP_MAX:
         raise ResolutionError(
             f"{name}: {mpp:g} um per pixel ({source}) is outside {MPP_MIN:g} to {MPP_MAX:g}; "
-            "give the right number with --mpp-override or a manifest column mpp"
+            "if it is right leave the slide out, else give --mpp-override or a manifest column mpp"
         )
 
 

@@ -18,11 +18,15 @@ class LazyArray:
         array: The Zarr array; also there as `.zarr`.
 
     Raises:
-        StoreError: On reading, where a part of the array is missing.
+        StoreError: On reading, where a part of the array is missing or damaged.
     """
 
     def __init__(self, array: zarr.Array[Any]) -> None:
         self.zarr = array
+
+    @property
+    def _name(self) -> str:
+        return "/".join(str(self.zarr.store_path).split("/")[-2:])
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -40,12 +44,15 @@ class LazyArray:
     def __getitem__(self, index: Any) -> npt.NDArray[Any]:
         # NumPy's meaning for rows by number or mask; Zarr's own would want one index an axis
         rows = isinstance(index, list | np.ndarray)
-        values = np.asarray(self.zarr.oindex[np.asarray(index)] if rows else self.zarr[index])
+        try:
+            values = np.asarray(self.zarr.oindex[np.asarray(index)] if rows else self.zarr[index])
+        except ValueError as error:  # a checksum that does not match, an object cut short
+            raise StoreError(f"{self._name}: cannot be read ({error}); run wsi-embed verify") from error
         # Zarr reads a missing object as the fill value (NaN, -1), which is never stored: no silent hole.
         probe = values[..., 0] if values.ndim > 1 else values
         if probe.size and (np.isnan(probe).any() if probe.dtype.kind == "f" else (probe < 0).any()):
             raise StoreError(
-                f"{self.zarr.path or self.zarr.name}: part of the array is missing; run wsi-embed verify, "
+                f"{self._name}: part of the array is missing; run wsi-embed verify, "
                 "then delete the slide's folder and run the job again"
             )
         return values

@@ -312,6 +312,78 @@ def test_manifest_columns_arrive_in_the_store(slides: Path, model: Path, tmp_pat
     assert store["second"].coords[:, 0].max() < 300 < store["first"].coords[:, 0].max()
 
 
+def test_dry_run_looks_at_the_store(slides: Path, model: Path, tmp_path: Path) -> None:
+    wsi_embed.embed(slides / "s0.tif", tmp_path / "f.zarr", model=model)
+    before = tree(tmp_path / "f.zarr")
+    dry = wsi_embed.embed(slides, tmp_path / "f.zarr", model=model, dry_run=True)
+    assert {s.slide_id: s.status for s in dry.slides} == {
+        "batch%202__s1": "planned",
+        "s0": "skipped",
+        "s2": "planned",
+    }
+    assert tree(tmp_path / "f.zarr") == before
+    with pytest.raises(wsi_embed.StoreMismatchError, match="mpp"):
+        wsi_embed.embed(slides, tmp_path / "f.zarr", model=model, mpp=1.0, dry_run=True)
+
+
+def test_the_store_keeps_what_the_model_was_trained_at(slides: Path, model: Path, tmp_path: Path) -> None:
+    wsi_embed.embed(slides, tmp_path / "f.zarr", model=model, mpp=2.0)
+    attrs = wsi_embed.open_store(tmp_path / "f.zarr").attrs
+    assert (attrs["settings"]["mpp"], attrs["model"]["mpp"]) == (2.0, 0.5)
+
+
+def test_pad_keeps_a_slide_smaller_than_a_tile(model: Path, tmp_path: Path) -> None:
+    path = write_tiff(tmp_path / "small.tif", he_pixels(300, 20)[:20], mpp=0.5, levels=(1,))
+    dropped = wsi_embed.embed(path, tmp_path / "a.zarr", model=model)
+    assert "--edge pad" in str(dropped.slides[0].reason)
+    padded = wsi_embed.embed(path, tmp_path / "b.zarr", model=model, edge="pad", tissue="none")
+    assert padded.slides[0].tiles == 1
+
+
+def test_links_are_followed_and_a_broken_one_is_a_failed_slide(
+    slides: Path, model: Path, tmp_path: Path
+) -> None:
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    (linked / "more").symlink_to(slides)
+    (slides / "loop").symlink_to(slides)
+    (linked / "gone.svs").symlink_to(tmp_path / "nowhere.svs")
+    report = wsi_embed.embed(linked, tmp_path / "f.zarr", model=model)
+    assert {s.slide_id: s.status for s in report.slides} == {
+        "gone": "failed",
+        "more__batch%202__s1": "done",
+        "more__s0": "done",
+        "more__s2": "done",
+    }
+
+
+def test_a_roi_of_another_slide_fails_the_slide(slides: Path, model: Path, tmp_path: Path) -> None:
+    roi = '{"type": "Polygon", "coordinates": [[[1e12, 1e12], [2e12, 1e12], [2e12, 2e12]]]}'
+    (slides / "far.geojson").write_text(roi)
+    (slides / "all.csv").write_text("path,roi\ns0.tif,far.geojson\n")
+    report = wsi_embed.embed(slides / "all.csv", tmp_path / "f.zarr", model=model)
+    assert "outside the slide" in str(report.slides[0].reason)
+
+
+def test_a_loaded_encoder_takes_no_flags(slides: Path, model: Path, tmp_path: Path) -> None:
+    encoder = wsi_embed.load_encoder(model, device="cpu")
+    with pytest.raises(wsi_embed.UsageError, match="load_encoder"):
+        wsi_embed.embed(slides, tmp_path / "f.zarr", model=encoder, mpp=2.0)
+    assert wsi_embed.embed(slides, tmp_path / "f.zarr", model=encoder).exit_code == 0
+
+
+def test_a_damaged_array_is_a_store_error(slides: Path, model: Path, tmp_path: Path) -> None:
+    wsi_embed.embed(slides, tmp_path / "f.zarr", model=model)
+    chunk = tmp_path / "f.zarr" / "s0" / "cluster" / "c" / "0"
+    content = bytearray(chunk.read_bytes())
+    content[0] ^= 1
+    chunk.write_bytes(bytes(content))
+    bag = wsi_embed.open_store(tmp_path / "f.zarr")["s0"]
+    assert bag.cluster is not None
+    with pytest.raises(wsi_embed.StoreError, match="s0/cluster: cannot be read"):
+        bag.cluster[:]
+
+
 def test_dry_run_writes_nothing(slides: Path, model: Path, tmp_path: Path) -> None:
     dry = wsi_embed.embed(slides, tmp_path / "f.zarr", model=model, dry_run=True)
     assert not (tmp_path / "f.zarr").exists()

@@ -7,6 +7,7 @@ import importlib.metadata
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from wsi_embed.encoder import Encoder, load_encoder
@@ -21,6 +22,7 @@ from wsi_embed.plan import Tiling
 from wsi_embed.report import JobReport, Listener, Silent
 from wsi_embed.slide.resolution import check_mpp
 from wsi_embed.store import StoreWriter
+from wsi_embed.store.layout import METADATA_FILE
 from wsi_embed.tissue import TissueRecipe
 
 MOST = 1_000_000
@@ -110,8 +112,10 @@ def embed(
     batch_size = batch_size or (32 if encoder.device == "cpu" else 256)
     workers = workers or cpu_count()
     versions = _versions()
-    store = None if dry_run else StoreWriter(Path(out), settings, encoder.metadata)
-    job = Job(items, encoder, store, settings, tiling, batch_size, workers, overwrite, versions)
+    as_trained = replace(encoder.metadata, mpp=encoder.trained_mpp)
+    known = (Path(out) / METADATA_FILE).exists()  # a dry run looks at a store and makes none
+    store = StoreWriter(Path(out), settings, as_trained) if known or not dry_run else None
+    job = Job(items, encoder, store, settings, tiling, batch_size, workers, overwrite, dry_run, versions)
     stop = stop or threading.Event()
     results = run_local(job, listener or Silent(), stop)
     return JobReport(

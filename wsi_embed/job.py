@@ -28,12 +28,13 @@ class Job:
     Attributes:
         slides: What to do.
         encoder: The loaded model.
-        store: The open store; None for a dry run.
+        store: The open store; None for a dry run where there is none yet.
         settings: What all slides of the store share.
         tiling: How slides are tiled.
         batch_size: Tiles a batch.
         workers: Reader threads.
         overwrite: Redo slides that are in the store with other settings.
+        dry_run: Only say what would be done.
         versions: Recorded with every slide.
     """
 
@@ -45,15 +46,19 @@ class Job:
     batch_size: int
     workers: int
     overwrite: bool
+    dry_run: bool = False
     versions: dict[str, str] = field(default_factory=dict)
 
     @property
     def how(self) -> str:
         """Model, device, reader threads and batch size, for people."""
         readers = f"{self.workers} reader thread{'s' * (self.workers != 1)}"
-        return (
-            f"{self.encoder.metadata.name} on {self.encoder.device}, {readers}, batches of {self.batch_size}"
-        )
+        name, device = self.encoder.metadata.name, self.encoder.device
+        text = f"{name} on {device}, {readers}, batches of {self.batch_size}"
+        trained, mpp = self.encoder.trained_mpp, self.settings.mpp
+        if trained is not None and abs(trained - mpp) > 0.01 * trained:
+            text += f"; tiles at {mpp:g} um per pixel, but the model was trained at {trained:g}"
+        return text
 
 
 @dataclass
@@ -97,7 +102,7 @@ def prepare_slide(job: Job, item: SlideInput) -> PreparedSlide:
         result.tiles = len(prepared.grid)
         if not len(prepared.grid):
             result.warnings.append(f"{item.name}: no tissue found, the bag is empty")
-        if job.store is None:
+        if job.dry_run:
             result.status = "planned"
             prepared.close()
             prepared.plan = None

@@ -188,7 +188,11 @@ def _summary(report: JobReport) -> str:
     counts = [f"{report.count(n)} {n}" for n in names if report.count(n)]  # type: ignore[arg-type]
     if report.slides and report.count("skipped") == len(report.slides):
         return f"nothing to do: {_slides(len(report.slides))} complete in {report.store} already"
-    text = f"{', '.join(counts) or 'no slides'}; {report.tiles} tiles in {report.seconds:.1f} s"
+    planned = sum(s.tiles for s in report.slides if s.status == "planned")
+    tiles = (
+        f"{planned} tiles would be encoded" if planned else f"{report.tiles} tiles in {report.seconds:.1f} s"
+    )
+    text = f"{', '.join(counts) or 'no slides'}; {tiles}"
     text += f" -> {report.store}"
     if report.stopped:
         text += "\nstopped early; run the same command again to go on"

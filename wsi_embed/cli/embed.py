@@ -59,7 +59,8 @@ def command(
         float | None,
         _option(
             "--mpp-override",
-            "Resolution of level 0 of every slide, um per pixel, whatever its metadata say. Default: none.",
+            "Resolution of level 0 of every slide, um per pixel, whatever its metadata say "
+            "(a manifest's mpp comes first). Default: none.",
             TILES,
         ),
     ] = None,
@@ -93,34 +94,60 @@ def command(
     A slide that fails does not stop the others. Exit codes: 0 all done, 1 some slides failed, 2 wrong
     usage, 75 stopped early (run again to go on).
     """
-    from wsi_embed.api import embed
-    from wsi_embed.cli.display import open_display, show_report
-    from wsi_embed.errors import UsageError
-
-    if report is not None and report.is_dir():
-        raise UsageError(f"--report {report}: is a folder; give a file's name")
     stop = threading.Event()
-    with open_display() as display, _signals(stop):
-        if model is None:
-            display.note(
-                "using the demonstration model that comes with wsi-embed (see `wsi-embed info default`); "
-                "for real work train your own: wsi-embed train"
-            )
-        done = embed(
-            list(slides), out, model=model, mpp=mpp, tile_px=tile_px, overlap=overlap,
-            edge=edge,  # type: ignore[arg-type]  # checked by Tiling
-            tissue=tissue, min_tissue=min_tissue, mpp_override=mpp_override, device=device,
-            batch_size=batch_size, workers=workers, dtype=dtype, overwrite=overwrite, shard=shard,
-            limit=limit, dry_run=dry_run, listener=display, stop=stop,
-        )  # fmt: skip
-    _finish(done, report)
+    with _signals(stop):  # before the imports: they take most of the first second
+        from wsi_embed.api import embed
+        from wsi_embed.cli.display import open_display, show_report
+
+        _check_report(report)
+        with open_display() as display:
+            if model is None:
+                display.note(
+                    "using the demonstration model that comes with wsi-embed (see `wsi-embed info default`); "
+                    "for real work train your own: wsi-embed train"
+                )
+            done = embed(
+                list(slides), out, model=model, mpp=mpp, tile_px=tile_px, overlap=overlap,
+                edge=edge,  # type: ignore[arg-type]  # checked by Tiling
+                tissue=tissue, min_tissue=min_tissue, mpp_override=mpp_override, device=device,
+                batch_size=batch_size, workers=workers, dtype=dtype, overwrite=overwrite, shard=shard,
+                limit=limit, dry_run=dry_run, listener=display, stop=stop,
+            )  # fmt: skip
     show_report(done)
+    _write_report(done, report)
     raise typer.Exit(done.exit_code)
 
 
-def _finish(done: JobReport, report: Path | None) -> None:
-    if report is not None:
+def _check_report(report: Path | None) -> None:
+    """Refuse a report that cannot be written, or would replace a slide, before hours of work."""
+    from wsi_embed.errors import UsageError
+    from wsi_embed.slide import SLIDE_SUFFIXES
+
+    if report is None:
+        return
+    if report.is_dir() or report.suffix.lower() in SLIDE_SUFFIXES:
+        what = "is a folder" if report.is_dir() else "has the ending of a slide"
+        raise UsageError(f"--report {report}: {what}; give a file like report.json")
+    try:
+        report.parent.mkdir(parents=True, exist_ok=True)
+        writable = os.access(report.parent, os.W_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        raise UsageError(f"--report {report}: cannot be written there; choose another place")
+
+
+def _write_report(done: JobReport, report: Path | None) -> None:
+    """Write the report; a failure now must not hide how the job ended."""
+    from wsi_embed.errors import WsiEmbedError
+
+    if report is None:
+        return
+    try:
         done.write(report)
+    except WsiEmbedError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(done.exit_code or 1) from error
 
 
 class _signals:

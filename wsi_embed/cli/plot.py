@@ -30,6 +30,11 @@ def command(
 
     opened = open_store(store)
     folder = out or store.resolve().parent / "plots"
+    for source in slides:
+        if source.is_dir() and folder.resolve().is_relative_to(source.resolve()):
+            raise UsageError(
+                f"{folder} lies among the slides, and the next run would take pictures for slides: use --out"
+            )
     items = [item for item in find_slides(list(slides)) if item.slide_id in opened]
     if not items:
         raise UsageError(f"none of the slides in {', '.join(map(str, slides))} is in {store}")

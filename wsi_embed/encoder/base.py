@@ -38,11 +38,13 @@ class Encoder(abc.ABC):
         metadata: What it says about itself; made up from flags for a foreign file.
         model_id: Digest that identifies weights, preprocessing, outputs and precision.
         device: Where it runs: `cpu`, `cuda:0`.
+        trained_mpp: Micrometres per pixel as the file says; `metadata.mpp` is what is used.
     """
 
     path: Path
     metadata: ModelMetadata
     device: str
+    trained_mpp: float | None = None
 
     @property
     def model_id(self) -> str:

@@ -51,7 +51,9 @@ class OnnxEncoder(Encoder):
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             self.metadata = foreign_metadata(path, digest, tile_px, mpp)
         else:
-            self.metadata = with_flags(ModelMetadata.from_json(text, str(path)), tile_px, mpp, path)
+            metadata = ModelMetadata.from_json(text, str(path))
+            self.trained_mpp = metadata.mpp
+            self.metadata = with_flags(metadata, tile_px, mpp, path)
         names = [o.name for o in self._session.get_outputs()]
         self._features = "features" if "features" in names else names[0]
         clusters = {"cluster", "cluster_confidence"} <= set(names)

@@ -50,6 +50,7 @@ class TorchScriptEncoder(Encoder):
             self.metadata = foreign_metadata(path, digest, tile_px, mpp)
         else:
             metadata = ModelMetadata.from_json(_text(extra[FILE]), str(path))
+            self.trained_mpp = metadata.mpp
             self.metadata = with_flags(metadata, tile_px, mpp, path)
         self._check_outputs()
 

@@ -91,7 +91,7 @@ def _create_root(document: Path, settings: StoreSettings, model: ModelMetadata) 
             "model_id": settings.model_id,
             "settings": settings.to_dict(),
             # neither the file's place nor its time: the same model gives the same root
-            "model": {**model.__dict__, "mpp": settings.mpp},
+            "model": model.__dict__,
         }
     )
     attributes = {**root, "digest": canonical_digest(root)}

@@ -27,7 +27,7 @@ def test_the_metadata_are_believed(tmp_path: Path) -> None:
 def test_what_the_user_says_wins_over_the_metadata_with_a_warning(tmp_path: Path) -> None:
     found = resolve_mpp(svs(tmp_path, mpp=0.25), 0.5, "manifest")
     assert (found.mpp, found.source) == (0.5, "manifest")
-    assert found.warning == "a.svs: the metadata say 0.25 um per pixel; using 0.5 as told"
+    assert found.warning == "a.svs: the metadata say 0.25 um per pixel; using 0.5 (manifest)"
 
 
 @pytest.mark.parametrize("mpp", [0.2501, 0.246, 0.254])

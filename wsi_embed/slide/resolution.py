@@ -39,7 +39,7 @@ def resolve_mpp(slide: Slide, override: float | None = None, override_source: st
     name = slide.path.name
     if override is not None:
         _check_range(name, override, override_source)
-        return Resolution(override, override_source, _disagreement(slide, override))
+        return Resolution(override, override_source, _disagreement(slide, override, override_source))
     if slide.mpp is not None and slide.mpp_source is not None:
         x, y = slide.mpp
         for value in slide.mpp:
@@ -80,7 +80,7 @@ def _check_range(name: str, mpp: float, source: str) -> None:
         )
 
 
-def _disagreement(slide: Slide, override: float) -> str | None:
+def _disagreement(slide: Slide, override: float, source: str) -> str | None:
     if slide.mpp is None or abs(slide.mpp[0] - override) / override <= ANISOTROPY_MAX:
         return None
-    return f"{slide.path.name}: the metadata say {slide.mpp[0]:g} um per pixel; using {override:g} as told"
+    return f"{slide.path.name}: the metadata say {slide.mpp[0]:g} um per pixel; using {override:g} ({source})"

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from tests.made_slides import dicom_bytes
 from wsi_embed.errors import UsageError
-from wsi_embed.inputs import SlideInput, find_slides, parse_shard, shard, slide_id_of
+from wsi_embed.inputs import SlideInput, find_slides, slide_id_of
+from wsi_embed.shards import parse_shard, shard
 
 NOT_IN_NAMES = "/\0"
 file_names = st.text(st.characters(exclude_characters=NOT_IN_NAMES, exclude_categories=["Cs"]), min_size=1)

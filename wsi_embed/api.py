@@ -7,7 +7,6 @@ import importlib.metadata
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from wsi_embed.encoder import Encoder, load_encoder
@@ -15,11 +14,12 @@ from wsi_embed.encoder.base import cpu_count
 from wsi_embed.engines.local import run_local
 from wsi_embed.errors import UsageError
 from wsi_embed.grid import Edge
-from wsi_embed.inputs import find_slides, parse_shard
-from wsi_embed.inputs import shard as take_shard
-from wsi_embed.job import Job, store_path_problem, store_settings
+from wsi_embed.inputs import find_slides
+from wsi_embed.job import Job, store_settings
 from wsi_embed.plan import Tiling
 from wsi_embed.report import JobReport, Listener, Silent
+from wsi_embed.shards import parse_shard
+from wsi_embed.shards import shard as take_shard
 from wsi_embed.slide.resolution import check_mpp
 from wsi_embed.store import StoreWriter
 from wsi_embed.store.layout import METADATA_FILE
@@ -99,8 +99,8 @@ def embed(
     if shard is not None:
         items = take_shard(items, *parse_shard(shard))
     items = items[:limit]
-    if problem := store_path_problem(Path(out), items):
-        raise UsageError(problem)
+    if any(Path(out).resolve() == item.path.resolve() for item in items):
+        raise UsageError(f"--out {out} is one of the slides")
     if isinstance(model, Encoder) and not (mpp is None and tile_px is None and device == "auto"):
         raise UsageError("a loaded encoder has its mpp, tile_px and device: give them to load_encoder")
     encoder = (
@@ -112,34 +112,39 @@ def embed(
     batch_size = batch_size or (32 if encoder.device == "cpu" else 256)
     workers = workers or cpu_count()
     versions = _versions()
-    as_trained = replace(encoder.metadata, mpp=encoder.trained_mpp)
     known = (Path(out) / METADATA_FILE).exists()  # a dry run looks at a store and makes none
-    store = StoreWriter(Path(out), settings, as_trained) if known or not dry_run else None
+    store = StoreWriter(Path(out), settings, encoder.metadata) if known or not dry_run else None
     job = Job(items, encoder, store, settings, tiling, batch_size, workers, overwrite, dry_run, versions)
     stop = stop or threading.Event()
-    results = run_local(job, listener or Silent(), stop)
+    report = _empty_report(job, Path(out), demonstration=model is None)
+    report.started = started
+    report.slides = run_local(job, listener or Silent(), stop)
+    report.stopped = stop.is_set() and report.count("stopped") > 0
+    report.seconds = round(time.perf_counter() - began, 3)
+    return report
+
+
+def _empty_report(job: Job, out: Path, demonstration: bool) -> JobReport:
+    """A report that says what is about to be done, and with what."""
+    encoder, tiling = job.encoder, job.tiling
     return JobReport(
-        store=Path(out).name,
+        store=out.name,
         model={
             "name": encoder.metadata.name,
             "model_id": encoder.model_id,
             "device": encoder.device,
-            "demonstration": model is None,
+            "demonstration": demonstration,
         },
         settings={
-            **settings.to_dict(),
-            "overlap": overlap,
-            "edge": edge,
-            "tissue": recipe.to_dict(),
-            "min_tissue": min_tissue,
-            "batch_size": batch_size,
-            "workers": workers,
+            **job.settings.to_dict(),
+            "overlap": tiling.overlap,
+            "edge": tiling.edge,
+            "tissue": tiling.tissue.to_dict(),
+            "min_tissue": tiling.min_tissue,
+            "batch_size": job.batch_size,
+            "workers": job.workers,
         },
-        versions=versions,
-        slides=results,
-        started=started,
-        seconds=round(time.perf_counter() - began, 3),
-        stopped=stop.is_set() and any(r.status == "stopped" for r in results),
+        versions=job.versions,
     )
 
 

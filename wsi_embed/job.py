@@ -8,7 +8,6 @@ import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from wsi_embed.encoder import Encoder
 from wsi_embed.errors import ModelError, SlideError, Stopped, WsiEmbedError
@@ -55,7 +54,7 @@ class Job:
         readers = f"{self.workers} reader thread{'s' * (self.workers != 1)}"
         name, device = self.encoder.metadata.name, self.encoder.device
         text = f"{name} on {device}, {readers}, batches of {self.batch_size}"
-        trained, mpp = self.encoder.trained_mpp, self.settings.mpp
+        trained, mpp = self.encoder.metadata.mpp, self.settings.mpp
         if trained is not None and abs(trained - mpp) > 0.01 * trained:
             text += f"; tiles at {mpp:g} um per pixel, but the model was trained at {trained:g}"
         return text
@@ -213,16 +212,8 @@ def store_settings(encoder: Encoder, dtype: str) -> StoreSettings:
         ModelError: Neither the model nor the user says a resolution.
     """
     m = encoder.metadata
-    if m.mpp is None:
+    if encoder.mpp is None:
         raise ModelError(
             f"{encoder.path.name} does not say at which resolution it was trained; give --mpp (um per pixel)"
         )
-    return StoreSettings(m.model_id, m.tile_px, m.mpp, dtype, m.feature_dim, m.clusters)
-
-
-def store_path_problem(out: Path, slides: list[SlideInput]) -> str | None:
-    """Why a store cannot lie there, or None."""
-    for item in slides:
-        if out.resolve() == item.path.resolve():
-            return f"--out {out} is one of the slides"
-    return None
+    return StoreSettings(m.model_id, m.tile_px, encoder.mpp, dtype, m.feature_dim, m.clusters)

@@ -58,14 +58,14 @@ def test_metadata_are_read_whole(tmp_path: Path) -> None:
 
 
 def test_mpp_of_the_user_wins(tiny: Path) -> None:
-    assert load_encoder(tiny, device="cpu").metadata.mpp == 0.5
-    assert load_encoder(tiny, device="cpu", mpp=0.25).metadata.mpp == 0.25
+    assert load_encoder(tiny, device="cpu").mpp == 0.5
+    assert load_encoder(tiny, device="cpu", mpp=0.25).mpp == 0.25
 
 
 def test_mpp_left_open_is_the_users_to_say(tmp_path: Path) -> None:
     path = tiny_onnx(tmp_path / "model.onnx", mpp=None)
-    assert load_encoder(path, device="cpu").metadata.mpp is None
-    assert load_encoder(path, device="cpu", mpp=0.5).metadata.mpp == 0.5
+    assert load_encoder(path, device="cpu").mpp is None
+    assert load_encoder(path, device="cpu", mpp=0.5).mpp == 0.5
 
 
 def test_tile_px_that_fits_is_fine(tiny: Path) -> None:

@@ -38,13 +38,13 @@ class Encoder(abc.ABC):
         metadata: What it says about itself; made up from flags for a foreign file.
         model_id: Digest that identifies weights, preprocessing, outputs and precision.
         device: Where it runs: `cpu`, `cuda:0`.
-        trained_mpp: Micrometres per pixel as the file says; `metadata.mpp` is what is used.
+        mpp: Micrometres per pixel of its tiles: the user's, else the file's; None if nobody says it.
     """
 
     path: Path
     metadata: ModelMetadata
     device: str
-    trained_mpp: float | None = None
+    mpp: float | None = None
 
     @property
     def model_id(self) -> str:
@@ -100,15 +100,14 @@ class Encoder(abc.ABC):
             raise ModelError(f"{where}: the features of a white tile are not finite; export it again")
 
 
-def with_flags(metadata: ModelMetadata, tile_px: int | None, mpp: float | None, where: Path) -> ModelMetadata:
-    """Fill in what the user says: `mpp` may differ from the file's, `tile_px` may not.
+def check_tile_px(metadata: ModelMetadata, tile_px: int | None, where: Path) -> None:
+    """A model takes tiles of one size.
 
     Raises:
-        UsageError: `tile_px` differs from the file's.
+        UsageError: The user says another.
     """
     if tile_px is not None and tile_px != metadata.tile_px:
         raise UsageError(f"--tile-px {tile_px}: {where.name} takes tiles of {metadata.tile_px} pixels only")
-    return metadata if mpp is None else replace(metadata, mpp=mpp)
 
 
 def foreign_metadata(where: Path, digest: str, tile_px: int | None, mpp: float | None) -> ModelMetadata:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from wsi_embed.encoder.base import Encoded, Encoder, cpu_count, foreign_metadata, with_flags
+from wsi_embed.encoder.base import Encoded, Encoder, check_tile_px, cpu_count, foreign_metadata
 from wsi_embed.encoder.metadata import KEY, ModelMetadata
 from wsi_embed.errors import DeviceError, ModelError
 from wsi_embed.slide.base import UInt8Array
@@ -51,9 +51,9 @@ class OnnxEncoder(Encoder):
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             self.metadata = foreign_metadata(path, digest, tile_px, mpp)
         else:
-            metadata = ModelMetadata.from_json(text, str(path))
-            self.trained_mpp = metadata.mpp
-            self.metadata = with_flags(metadata, tile_px, mpp, path)
+            self.metadata = ModelMetadata.from_json(text, str(path))
+        check_tile_px(self.metadata, tile_px, path)
+        self.mpp = self.metadata.mpp if mpp is None else mpp
         names = [o.name for o in self._session.get_outputs()]
         self._features = "features" if "features" in names else names[0]
         clusters = {"cluster", "cluster_confidence"} <= set(names)

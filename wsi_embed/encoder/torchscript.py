@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from wsi_embed.encoder.base import Encoded, Encoder, cpu_count, foreign_metadata, with_flags
+from wsi_embed.encoder.base import Encoded, Encoder, check_tile_px, cpu_count, foreign_metadata
 from wsi_embed.encoder.metadata import FILE, ModelMetadata
 from wsi_embed.errors import DeviceError, MissingExtraError, ModelError
 from wsi_embed.slide.base import UInt8Array
@@ -49,9 +49,9 @@ class TorchScriptEncoder(Encoder):
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             self.metadata = foreign_metadata(path, digest, tile_px, mpp)
         else:
-            metadata = ModelMetadata.from_json(_text(extra[FILE]), str(path))
-            self.trained_mpp = metadata.mpp
-            self.metadata = with_flags(metadata, tile_px, mpp, path)
+            self.metadata = ModelMetadata.from_json(_text(extra[FILE]), str(path))
+        check_tile_px(self.metadata, tile_px, path)
+        self.mpp = self.metadata.mpp if mpp is None else mpp
         self._check_outputs()
 
     def _encode(self, tiles: UInt8Array) -> Encoded:

@@ -12,8 +12,8 @@ from pathlib import Path
 from wsi_embed.errors import SlideError
 from wsi_embed.store.layout import METADATA_FILE
 
-# The file systems that answer so have no locks; sharded jobs need none.
-_NO_LOCKS = {errno.ENOLCK, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
+# What a lock that somebody else holds answers; anything else means that there are no locks here.
+_HELD = {errno.EAGAIN, errno.EACCES}
 
 
 @contextlib.contextmanager
@@ -45,7 +45,7 @@ def slide_lock(store: Path, slide_id: str) -> Iterator[None]:
         try:
             fcntl.fcntl(file, command, region)
         except OSError as error:
-            if error.errno not in _NO_LOCKS:
+            if error.errno in _HELD:
                 raise SlideError(
                     f"{slide_id}: another process is writing it into {store.name}; run again when it is done"
                 ) from error

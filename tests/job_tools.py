@@ -54,7 +54,7 @@ def run(
 def arrays(store: Path | Store) -> dict[str, npt.NDArray[Any]]:
     """Every array of every complete slide, by `slide/array`."""
     opened = store if isinstance(store, Store) else open_store(store)
-    names = ("features", "coords", "grid", "cluster", "cluster_confidence", "tissue_fraction")
+    names = ("features", "coords", "grid", "cluster", "cluster_confidence", "tissue_fraction", "tissue_mask")
     found = {}
     for slide_id, bag in opened.items():
         for name in names:

@@ -125,17 +125,17 @@ def test_a_slide_smaller_than_a_tile_fails_unless_padded(tmp_path: Path, edge: A
         if edge == "drop":
             message = r"small\.png: 500 x 63 pixels .* smaller than one tile of 64; use --edge pad"
             with pytest.raises(SlideError, match=message):
-                plan.make_grid(tiling)
+                plan.make_grid(tiling)[0]
         else:
-            assert len(plan.make_grid(tiling)) == 8
+            assert len(plan.make_grid(tiling)[0]) == 8
 
 
 def test_only_tiles_with_enough_tissue_are_kept_and_in_order(made_slide: Path) -> None:
     tiling = Tiling(min_tissue=0.5)
     plan = plan_slide(item_of(made_slide), tiling, STORE)
     with plan.slide:
-        every = plan.make_grid(replace(tiling, min_tissue=0.0))
-        some = plan.make_grid(tiling)
+        every = plan.make_grid(replace(tiling, min_tissue=0.0))[0]
+        some = plan.make_grid(tiling)[0]
     assert 0 < len(some) < len(every) < (1100 // 64) * (900 // 64)
     assert (some.tissue_fraction >= 0.5).all()
     assert (every.tissue_fraction > 0).all()
@@ -148,7 +148,7 @@ def test_tiles_stay_inside_the_regions(made_slide: Path, tmp_path: Path) -> None
     tiling = replace(ALL, min_tissue=0.9)
     plan = plan_slide(item_of(made_slide, roi=roi_file(tmp_path)), tiling, STORE)
     with plan.slide:
-        grid = plan.make_grid(tiling)
+        grid = plan.make_grid(tiling)[0]
     assert len(grid) > 0
     assert grid.coords.min() >= 90
     assert (grid.coords + 64).max() <= 410
@@ -157,7 +157,7 @@ def test_tiles_stay_inside_the_regions(made_slide: Path, tmp_path: Path) -> None
 def attributes_of(path: Path, tiling: Tiling, **values: Any) -> dict[str, Any]:
     plan = plan_slide(item_of(path, **values), tiling, STORE)
     with plan.slide:
-        return plan.attributes(plan.make_grid(tiling), tiling, {"wsi_embed": "0"})
+        return plan.attributes(plan.make_grid(tiling)[0], tiling, {"wsi_embed": "0"})
 
 
 def test_attributes_are_plain_json(made_slide: Path, tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_attributes_hold_no_absolute_path(made_slide: Path, tmp_path: Path) -> N
 def test_attributes_say_how_tiles_lie_on_level_0(made_slide: Path) -> None:
     plan = plan_slide(item_of(made_slide), ALL, replace(STORE, mpp=2.5))
     with plan.slide:
-        attributes = plan.attributes(plan.make_grid(ALL), ALL, {})
+        attributes = plan.attributes(plan.make_grid(ALL)[0], ALL, {})
     assert attributes["size"] == [1100, 900]
     assert attributes["bounds"] == [0, 0, 1100, 900]
     assert (attributes["level"], attributes["level_downsample"]) == (1, 4.0)

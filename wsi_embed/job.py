@@ -18,6 +18,7 @@ from wsi_embed.plan import SlidePlan, Tiling, differences, plan_slide
 from wsi_embed.report import SlideResult
 from wsi_embed.store import StoreSettings, StoreWriter
 from wsi_embed.store.lock import slide_lock
+from wsi_embed.tissue import TissueMask
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,14 @@ class PreparedSlide:
         result: Filled in so far; its status is final where `plan` is None.
         plan: Holds the open slide.
         grid: The tiles.
+        mask: The tissue.
         tissue_seconds: Time spent on the tissue mask.
     """
 
     result: SlideResult
     plan: SlidePlan | None = None
     grid: TileGrid | None = None
+    mask: TissueMask | None = None
     tissue_seconds: float = 0.0
 
     def close(self) -> None:
@@ -96,7 +99,7 @@ def prepare_slide(job: Job, item: SlideInput) -> PreparedSlide:
             prepared.plan = None
             return prepared
         began = time.perf_counter()
-        prepared.grid = plan.make_grid(job.tiling)
+        prepared.grid, prepared.mask = plan.make_grid(job.tiling)
         prepared.tissue_seconds = time.perf_counter() - began
         result.tiles = len(prepared.grid)
         if not len(prepared.grid):
@@ -153,7 +156,7 @@ def encode_slide(
             if _is_committed(job, plan):  # by another process, since the slide was prepared
                 result.status, result.reason, result.tiles = "skipped", "complete already", 0
                 return result
-            _write_slide(job, job.store, plan, grid, readers, stop, on_tiles, seconds)
+            _write_slide(job, job.store, prepared, readers, stop, on_tiles, seconds)
         result.status = "done"
     except Stopped:
         raise
@@ -169,14 +172,16 @@ def encode_slide(
 def _write_slide(
     job: Job,
     store: StoreWriter,
-    plan: SlidePlan,
-    grid: TileGrid,
+    prepared: PreparedSlide,
     readers: ThreadPoolExecutor,
     stop: threading.Event,
     on_tiles: Callable[[int], None],
     seconds: Seconds,
 ) -> None:
-    with store.slide(plan.item.slide_id, grid) as writer:
+    plan, grid = prepared.plan, prepared.grid
+    assert plan is not None
+    assert grid is not None
+    with store.slide(plan.item.slide_id, grid, prepared.mask) as writer:
         if len(grid):
             stream_slide(
                 plan.slide,

@@ -11,7 +11,7 @@ from wsi_embed.inputs import SlideInput
 from wsi_embed.roi import Regions, read_regions
 from wsi_embed.slide import Resolution, Slide, open_slide, resolve_mpp
 from wsi_embed.store.layout import FORMAT_VERSION, StoreSettings, canonical_digest
-from wsi_embed.tissue import TissueRecipe, tissue_mask
+from wsi_embed.tissue import TissueMask, TissueRecipe, tissue_mask
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,11 @@ class SlidePlan:
         """Digest of `settings`: the same means the same arrays."""
         return canonical_digest(self.settings)
 
-    def make_grid(self, tiling: Tiling) -> TileGrid:
+    def make_grid(self, tiling: Tiling) -> tuple[TileGrid, TissueMask]:
         """Find the tissue and lay the grid over it.
+
+        Returns:
+            The tiles with enough tissue, and the mask that says so.
 
         Raises:
             SlideError: The slide cannot be read, or is smaller than a tile.
@@ -83,7 +86,7 @@ class SlidePlan:
         fraction = mask.coverage(grid)
         grid = TileGrid(grid.plan, grid.stride, grid.downsample, grid.grid, grid.level_xy, fraction)
         # a tile with no tissue at all is never wanted, even with --min-tissue 0
-        return grid.where((fraction >= tiling.min_tissue) & (fraction > 0))
+        return grid.where((fraction >= tiling.min_tissue) & (fraction > 0)), mask
 
     def attributes(self, grid: TileGrid, tiling: Tiling, versions: dict[str, str]) -> dict[str, Any]:
         """What the store says of the slide."""

@@ -26,6 +26,7 @@ from wsi_embed.encoder.base import Encoded
 from wsi_embed.errors import SlideError, StoreError, StoreMismatchError
 from wsi_embed.store import StoreSettings, open_store, verify
 from wsi_embed.store.layout import array_layouts
+from wsi_embed.tissue import TissueMask
 
 REPO = Path(__file__).parents[2]
 
@@ -84,6 +85,23 @@ def test_chunks_of_the_real_size_come_back(tmp_path: Path) -> None:
     write_slide(open_writer(tmp_path / "s", settings), "a", encoded, batch=256)
     assert [key for key in chunk_keys(tmp_path / "s" / "a") if "features" in key] == ["features/c/0/0"]
     np.testing.assert_array_equal(stored(tmp_path / "s", "a")["features"], encoded.features)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (700, 9000)])
+def test_the_tissue_mask_comes_back(tmp_path: Path, settings: StoreSettings, shape: tuple[int, int]) -> None:
+    mask = TissueMask(np.random.default_rng(0).random(shape) < 0.5, (16.0, 16.02))
+    with open_writer(tmp_path / "s", settings).slide("a", make_grid(7), mask) as writer:
+        writer.append(make_encoded(7, settings))
+        writer.commit({})
+    bag = open_store(tmp_path / "s")["a"]
+    assert bag.tissue_mask is not None
+    np.testing.assert_array_equal(bag.tissue_mask[:], mask.mask)
+    assert bag.attrs["tissue_mask_scale"] == [16.0, 16.02]
+    assert verify(tmp_path / "s") == []
+    next(p for p in (tmp_path / "s" / "a" / "tissue_mask" / "c").rglob("*") if p.is_file()).unlink()
+    assert verify(tmp_path / "s")
+    with pytest.raises(StoreError, match="missing"):
+        bag.tissue_mask[:]
 
 
 def test_an_empty_bag_is_complete(tmp_path: Path, settings: StoreSettings) -> None:

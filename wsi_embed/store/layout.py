@@ -8,6 +8,7 @@ feats.zarr/                     attributes: format_version, model_id, model, set
     cluster             (N,)    int16; absent without a cluster head
     cluster_confidence  (N,)    float16
     tissue_fraction     (N,)    float16
+    tissue_mask         (h, w)  int8, 1 where tissue (within the ROI) was found; scale in the attributes
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import hashlib
 import json
 import math
 import zlib
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +69,7 @@ class ArrayLayout:
     chunk_rows: int
     shard_rows: int
     fill: float
+    compressed: bool = False
 
     @property
     def sharded(self) -> bool:
@@ -74,8 +77,10 @@ class ArrayLayout:
         return self.shard_rows > self.chunk_rows
 
 
-def array_layouts(n: int, settings: StoreSettings) -> dict[str, ArrayLayout]:
-    """The arrays of a slide with `n` tiles, by name."""
+def array_layouts(
+    n: int, settings: StoreSettings, mask_shape: Sequence[int] | None = None
+) -> dict[str, ArrayLayout]:
+    """The arrays of a slide with `n` tiles and a tissue mask of (h, w), by name."""
     nan = float("nan")
     layouts = {
         "features": _layout((n, settings.feature_dim), settings.dtype, nan),
@@ -86,6 +91,9 @@ def array_layouts(n: int, settings: StoreSettings) -> dict[str, ArrayLayout]:
     if settings.clusters is not None:
         layouts["cluster"] = _layout((n,), "int16", -1)
         layouts["cluster_confidence"] = _layout((n,), "float16", nan)
+    if mask_shape is not None:
+        # features do not compress, a mask does: a thousand times
+        layouts["tissue_mask"] = replace(_layout(tuple(mask_shape), "int8", -1), compressed=True)
     return layouts
 
 

@@ -66,6 +66,15 @@ class Bag:
         """Softmax probability of that cluster, float16 [N], or None."""
         return self._array("cluster_confidence") if "cluster_confidence" in self._group else None
 
+    @property
+    def tissue_mask(self) -> LazyArray | None:
+        """Where tissue was found within the ROI, int8 [h, w] of 0 and 1, over the whole of level 0.
+
+        `attrs["tissue_mask_scale"]` holds the level-0 pixels of a mask pixel, (x, y). None where the
+        store was written without it.
+        """
+        return self._array("tissue_mask") if "tissue_mask" in self._group else None
+
     def _array(self, name: str) -> LazyArray:
         array = self._group[name]
         if not isinstance(array, zarr.Array):

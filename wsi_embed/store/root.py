@@ -20,6 +20,7 @@ from wsi_embed.store.layout import (
     read_attributes,
 )
 from wsi_embed.store.writer import SlideWriter
+from wsi_embed.tissue import TissueMask
 
 
 class StoreWriter:
@@ -78,9 +79,9 @@ class StoreWriter:
             return None  # an unreadable group is redone
         return attributes if attributes.get("complete") is True else None
 
-    def slide(self, slide_id: str, grid: TileGrid) -> SlideWriter:
+    def slide(self, slide_id: str, grid: TileGrid, mask: TissueMask | None = None) -> SlideWriter:
         """Start writing a slide, over whatever is there under its id."""
-        return SlideWriter(self.path / slide_id, grid, self.settings)
+        return SlideWriter(self.path / slide_id, grid, self.settings, mask)
 
 
 def _create_root(document: Path, settings: StoreSettings, model: ModelMetadata) -> None:

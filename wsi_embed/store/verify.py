@@ -80,7 +80,8 @@ def _slide_problems(folder: Path, settings: StoreSettings) -> Iterator[str]:
         return
     yield from _object_problems(folder, attributes["objects"])
     group = zarr.open_group(folder, mode="r", zarr_format=3, use_consolidated=False)
-    for name, layout in array_layouts(attributes["n_tiles"], settings).items():
+    shape = attributes.get("tissue_mask_shape")
+    for name, layout in array_layouts(attributes["n_tiles"], settings, shape).items():
         yield from _array_problems(group, name, layout.shape, settings)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import zarr
-from zarr.codecs import Crc32cCodec
+from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from wsi_embed.encoder.base import Encoded
 from wsi_embed.errors import SlideError, StoreError
@@ -24,6 +24,7 @@ from wsi_embed.store.layout import (
     group_digest,
     written_objects,
 )
+from wsi_embed.tissue import TissueMask
 
 
 class SlideWriter:
@@ -35,11 +36,14 @@ class SlideWriter:
         folder: The group's folder.
         grid: The tiles, all of which will be appended.
         settings: Of the store.
+        mask: Where the tissue is, kept so that pictures and polygons need no slide.
     """
 
-    def __init__(self, folder: Path, grid: TileGrid, settings: StoreSettings) -> None:
-        self.folder, self.grid, self.settings = folder, grid, settings
-        self._layouts = array_layouts(len(grid), settings)
+    def __init__(
+        self, folder: Path, grid: TileGrid, settings: StoreSettings, mask: TissueMask | None = None
+    ) -> None:
+        self.folder, self.grid, self.settings, self.mask = folder, grid, settings, mask
+        self._layouts = array_layouts(len(grid), settings, mask.mask.shape if mask else None)
         self._rows = 0
         self._committed = False
         _remove_group(folder)
@@ -122,6 +126,10 @@ class SlideWriter:
             small["tissue_fraction"] = self.grid.tissue_fraction
             for name, values in small.items():
                 self._write(name, slice(0, n), values)
+        if self.mask is not None:
+            shape, scale = self.mask.mask.shape, self.mask.scale
+            self._write("tissue_mask", slice(0, shape[0]), self.mask.mask)
+            attributes = {**attributes, "tissue_mask_shape": shape, "tissue_mask_scale": scale}
         try:
             whole = as_json({**attributes, "n_tiles": n, "objects": written_objects(self.folder)})
             whole["digest"] = group_digest(self.folder, whole)
@@ -146,7 +154,7 @@ def _create(group: zarr.Group, name: str, layout: ArrayLayout) -> zarr.Array[Any
         dtype=layout.dtype,
         chunks=(layout.chunk_rows, *rest),
         shards=(layout.shard_rows, *rest) if layout.sharded else None,
-        compressors=[Crc32cCodec()],
+        compressors=[ZstdCodec(level=3), Crc32cCodec()] if layout.compressed else [Crc32cCodec()],
         fill_value=layout.fill,
         config={"write_empty_chunks": True},
     )

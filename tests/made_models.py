@@ -34,7 +34,7 @@ def tiny_onnx(
     mpp: float | None = 0.5,
     metadata: bool = True,
     input_type: Literal["uint8", "float32"] = "uint8",
-    bad: Literal["nan", "overflow"] | None = None,
+    bad: Literal["nan", "overflow", "memory"] | None = None,
     seed: int = 0,
     changes: dict[str, Any] | None = None,
 ) -> Path:
@@ -49,7 +49,8 @@ def tiny_onnx(
         metadata: False makes a foreign file.
         input_type: `float32` breaks the contract.
         bad: `nan`: features of every tile that is not pure white are NaN (a white one is what
-            `load_encoder` tries). `overflow`: features beyond float16, finite in float32.
+            `load_encoder` tries). `overflow`: features beyond float16, finite in float32. `memory`:
+            two tiles or more at once want 256 TiB.
         seed: Of the weights; another seed is another model with another `model_id`.
         changes: Values that replace those of the metadata document.
 
@@ -172,6 +173,8 @@ def _features(
     if bad == "overflow":
         constants["offset"] = np.array(OVERFLOW, np.float32)
         return [*nodes, node("Add", ["good", "offset"], ["features"])], constants
+    if bad == "memory":
+        return [*nodes, *_memory_hog(constants)], constants
     constants["white"] = np.array(255 * tile_px * tile_px * 3, np.int32)
     constants["nan"] = np.array(np.nan, np.float32)
     nodes += [
@@ -180,6 +183,20 @@ def _features(
         node("Where", ["is_white", "good", "nan"], ["features"]),
     ]
     return nodes, constants
+
+
+def _memory_hog(constants: dict[str, npt.NDArray[Any]]) -> list[onnx.NodeProto]:
+    """Adds the sum of 2^46 zeros for every tile beyond the first."""
+    constants |= {"one": np.array([1], np.int64), "many": np.array([2**46], np.int64)}
+    node = helper.make_node
+    return [
+        node("Shape", ["tiles"], ["batch_size"], start=0, end=1),
+        node("Sub", ["batch_size", "one"], ["beyond"]),
+        node("Mul", ["beyond", "many"], ["wanted"]),
+        node("ConstantOfShape", ["wanted"], ["zeros"]),
+        node("ReduceSum", ["zeros"], ["nothing"], keepdims=0),
+        node("Add", ["good", "nothing"], ["features"]),
+    ]
 
 
 def _cluster_head(

@@ -9,7 +9,9 @@ from rich.console import Console
 from wsi_embed.cli.display import BarDisplay, PlainDisplay, outcome, show_report
 from wsi_embed.report import JobReport, SlideResult
 
-DONE = SlideResult("a__b", "a/b.svs", "done", 160, {"total": 2.0, "read": 0.5, "encode": 1.4, "write": 0.1})
+DONE = SlideResult(
+    "a__b", "a/b.svs", "done", 160, seconds={"total": 2.0, "read": 0.5, "encode": 1.4, "write": 0.1}
+)
 FAILED = SlideResult("c", "c.svs", "failed", reason="c.svs: [red]not[/] a slide")
 
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from wsi_embed.encoder import Encoder, load_encoder
 from wsi_embed.encoder.base import cpu_count
@@ -16,6 +17,8 @@ from wsi_embed.errors import UsageError
 from wsi_embed.grid import Edge
 from wsi_embed.inputs import find_slides
 from wsi_embed.job import Job, store_settings
+from wsi_embed.outliers import find_outliers
+from wsi_embed.pipeline import BadTile
 from wsi_embed.plan import Tiling
 from wsi_embed.report import JobReport, Listener, Silent
 from wsi_embed.shards import parse_shard
@@ -47,6 +50,7 @@ def embed(
     workers: int | None = None,
     dtype: str = "float16",
     overwrite: bool = False,
+    on_bad_tile: BadTile = "fail",
     shard: str | None = None,
     limit: int | None = None,
     dry_run: bool = False,
@@ -74,6 +78,8 @@ def embed(
         workers: Reader threads; by default one a core.
         dtype: Of the features in the store, `float16` or `float32`.
         overwrite: Redo slides that the store has with other settings.
+        on_bad_tile: What to do with a tile that cannot be read: `fail` the slide, or take it as `white`
+            and record its row.
         shard: `i/n`: take the i-th of n shares, counted from 0.
         limit: Take only the first so many slides.
         dry_run: Open the slides and count tiles; write nothing.
@@ -90,6 +96,8 @@ def embed(
     """
     began = time.perf_counter()
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    if on_bad_tile not in get_args(BadTile):
+        raise UsageError(f"--on-bad-tile {on_bad_tile}: choose {' or '.join(get_args(BadTile))}")
     _check(dtype, {"batch-size": batch_size, "workers": workers, "limit": limit})
     check_mpp("--mpp", mpp)
     check_mpp("--mpp-override", mpp_override)
@@ -114,11 +122,24 @@ def embed(
     versions = _versions()
     known = (Path(out) / METADATA_FILE).exists()  # a dry run looks at a store and makes none
     store = StoreWriter(Path(out), settings, encoder.metadata) if known or not dry_run else None
-    job = Job(items, encoder, store, settings, tiling, batch_size, workers, overwrite, dry_run, versions)
+    job = Job(
+        items,
+        encoder,
+        store,
+        settings,
+        tiling,
+        batch_size,
+        workers,
+        overwrite,
+        on_bad_tile,
+        dry_run,
+        versions,
+    )
     stop = stop or threading.Event()
     report = _empty_report(job, Path(out), demonstration=model is None)
     report.started = started
     report.slides = run_local(job, listener or Silent(), stop)
+    report.outliers = find_outliers(report.slides)
     report.stopped = stop.is_set() and report.count("stopped") > 0
     report.seconds = round(time.perf_counter() - began, 3)
     return report
@@ -141,6 +162,7 @@ def _empty_report(job: Job, out: Path, demonstration: bool) -> JobReport:
             "edge": tiling.edge,
             "tissue": tiling.tissue.to_dict(),
             "min_tissue": tiling.min_tissue,
+            "on_bad_tile": job.on_bad_tile,
             "batch_size": job.batch_size,
             "workers": job.workers,
         },

@@ -9,6 +9,7 @@
     - ResolutionError       the slide's resolution is unknown, absurd or too coarse
   + StoreError              a store that cannot be read or written
   + DeviceError             a device that was asked for cannot be used (exit code 2)
+    - DeviceMemoryError     a batch does not fit into its memory: that slide fails
   + Stopped                 SIGTERM or SIGINT: run again to go on (exit code 75)
 
 A message says what is wrong, where, and how to fix it.
@@ -45,6 +46,12 @@ class DeviceError(WsiEmbedError):
     """A device that was asked for cannot be used."""
 
     exit_code = 2
+
+
+class DeviceMemoryError(DeviceError):
+    """A batch does not fit into the device's memory."""
+
+    exit_code = 1
 
 
 class SlideError(WsiEmbedError):

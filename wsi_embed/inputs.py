@@ -93,10 +93,12 @@ def _quoted(text: str) -> str:
 
 def _from_source(source: Path) -> list[SlideInput]:
     if source.is_dir():
+        unlisted: list[Path] = []
         if (source / "zarr.json").is_file():
             raise UsageError(f"{source} is a store, not a folder of slides")
-        files = [p for p in _walk(source) if p.suffix.lower() in SLIDE_SUFFIXES]
+        files = [p for p in _walk(source, unlisted) if p.suffix.lower() in SLIDE_SUFFIXES]
         files = _without_parts(sorted(p for p in files if not p.name.startswith("._")))
+        files += sorted(unlisted)  # each fails as a slide: what is in it must not be missing silently
         names = [p.relative_to(source).as_posix() for p in files]
         return [SlideInput(slide_id_of(n), p, n) for n, p in zip(names, files, strict=True)]
     if not source.exists():
@@ -106,13 +108,18 @@ def _from_source(source: Path) -> list[SlideInput]:
     return [SlideInput(slide_id_of(source.name), source, source.name)]
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(folder: Path, unlisted: list[Path]) -> Iterator[Path]:
     """All files below a folder, through linked folders too, each real folder once.
 
-    A broken link is a file: it fails as a slide and is not left out silently.
+    A broken link is a file: it fails as a slide and is not left out silently. Folders that cannot be
+    listed are added to `unlisted`.
     """
     seen = set()
-    for root, folders, files in os.walk(folder, followlinks=True):
+
+    def note(error: OSError) -> None:
+        unlisted.append(Path(error.filename))
+
+    for root, folders, files in os.walk(folder, onerror=note, followlinks=True):
         real = os.path.realpath(root)
         if real in seen:
             folders.clear()

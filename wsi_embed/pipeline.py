@@ -11,14 +11,18 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from wsi_embed.encoder import Encoded, Encoder
-from wsi_embed.errors import Stopped
+from wsi_embed.errors import SlideError, Stopped
 from wsi_embed.grid import TileGrid
 from wsi_embed.slide import Slide, UInt8Array
 from wsi_embed.store import SlideWriter
+
+BadTile = Literal["fail", "white"]
+_Read = tuple[UInt8Array, list[int], float]
 
 
 @dataclass
@@ -43,21 +47,39 @@ def stream_slide(
     seconds: Seconds,
     stop: threading.Event,
     on_tiles: Callable[[int], None],
-) -> None:
+    on_bad_tile: BadTile = "fail",
+) -> list[int]:
     """Read a slide's tiles in `readers`, encode them batch by batch in row order, append them.
 
     At most `in_flight` batches exist at any time. Which thread reads what never shows in the
     result: batches are formed by row and encoded in order.
+
+    Args:
+        slide: The open slide.
+        grid: Its tiles.
+        encoder: The model.
+        writer: Takes the rows.
+        batch_size: Tiles a batch.
+        readers: Threads that read.
+        in_flight: Most batches at a time.
+        seconds: Time spent is added here.
+        stop: Set it to stop.
+        on_tiles: Called with the number of tiles of every encoded batch.
+        on_bad_tile: What to do with a tile that cannot be read: `fail`, or take it as `white`.
+
+    Returns:
+        Rows of the tiles that were taken as white.
 
     Raises:
         SlideError: A tile cannot be read, or a feature is not finite.
         StoreError: The store cannot be written.
         Stopped: `stop` was set.
     """
+    bad: list[int] = []
     starts = deque(range(0, len(grid), batch_size))
     size = min(batch_size, len(grid))
     buffers = [np.empty((size, grid.tile_px, grid.tile_px, 3), np.uint8) for _ in range(in_flight)]
-    pending: deque[tuple[UInt8Array, Future[tuple[UInt8Array, float]]]] = deque()
+    pending: deque[tuple[int, UInt8Array, Future[_Read]]] = deque()
     with ThreadPoolExecutor(1, "wsi-embed-write") as write:
         writing: deque[Future[float]] = deque()
         try:
@@ -66,11 +88,13 @@ def stream_slide(
                     start = starts.popleft()
                     buffer = buffers.pop()
                     part = grid.rows(start, start + batch_size)
-                    pending.append((buffer, readers.submit(_read_batch, slide, part, buffer)))
+                    future = readers.submit(_read_batch, slide, part, buffer, on_bad_tile)
+                    pending.append((start, buffer, future))
                 if stop.is_set():
                     raise Stopped("stopped")
-                buffer, future = pending.popleft()
-                batch, spent = future.result()
+                start, buffer, future = pending.popleft()
+                batch, white, spent = future.result()
+                bad += [start + row for row in white]
                 seconds.read += spent
                 began = time.perf_counter()
                 encoded = encoder.encode(batch)
@@ -83,17 +107,33 @@ def stream_slide(
             seconds.write += sum(f.result() for f in writing)
         finally:
             # nobody may still be reading when the slide is closed
-            for _, future in pending:
+            for _, _, future in pending:
                 future.cancel()
-            wait([future for _, future in pending])
+            wait([future for _, _, future in pending])
+    return bad
 
 
-def _read_batch(slide: Slide, part: TileGrid, buffer: UInt8Array) -> tuple[UInt8Array, float]:
+def _read_batch(slide: Slide, part: TileGrid, buffer: UInt8Array, on_bad_tile: BadTile) -> _Read:
     began = time.perf_counter()
-    batch = buffer[: len(part)]
-    for row, tile in slide.read_tiles(part):
-        batch[row] = tile
-    return batch, time.perf_counter() - began
+    batch, white = buffer[: len(part)], []
+    try:
+        for row, tile in slide.read_tiles(part):
+            batch[row] = tile
+    except SlideError:
+        if on_bad_tile == "fail":
+            raise
+        white = [row for row in range(len(part)) if not _read_one(slide, part.rows(row, row + 1), batch[row])]
+    return batch, white, time.perf_counter() - began
+
+
+def _read_one(slide: Slide, tile: TileGrid, out: UInt8Array) -> bool:
+    """Read one tile by itself; white, and False, where it cannot be read."""
+    try:
+        out[:] = next(iter(slide.read_tiles(tile)))[1]
+    except SlideError:
+        out[:] = 255
+        return False
+    return True
 
 
 def _append(writer: SlideWriter, encoded: Encoded) -> float:

@@ -10,6 +10,8 @@ from wsi_embed.grid import Edge, ReadPlan, TileGrid, make_grid, plan_read
 from wsi_embed.inputs import SlideInput
 from wsi_embed.roi import Regions, read_regions
 from wsi_embed.slide import Resolution, Slide, open_slide, resolve_mpp
+from wsi_embed.slide.base import unreadable
+from wsi_embed.slide.fingerprint import file_states
 from wsi_embed.store.layout import FORMAT_VERSION, StoreSettings, canonical_digest
 from wsi_embed.tissue import TissueMask, TissueRecipe, tissue_mask
 
@@ -50,6 +52,7 @@ class SlidePlan:
         read: Read level and size.
         regions: Of interest, from the manifest.
         settings: Everything that decides the slide's arrays, plain values.
+        states: Of the slide's files before they were read.
     """
 
     item: SlideInput
@@ -58,14 +61,35 @@ class SlidePlan:
     read: ReadPlan
     regions: Regions | None
     settings: dict[str, Any]
+    states: list[tuple[str, int, int]]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What to look at although the slide can be read."""
+        return [self.resolution.warning] if self.resolution.warning else []
+
+    def check_unchanged(self) -> None:
+        """Has anyone written to the slide's files since it was opened?
+
+        Raises:
+            SlideError: Yes; what was read may be half old, half new.
+        """
+        try:
+            unchanged = file_states(self.item.path) == self.states
+        except OSError:
+            unchanged = False
+        if not unchanged:
+            raise SlideError(
+                f"{self.item.name}: the file changed while it was read; run again when nobody writes to it"
+            )
 
     @property
     def fingerprint(self) -> str:
         """Digest of `settings`: the same means the same arrays."""
         return canonical_digest(self.settings)
 
-    def make_grid(self, tiling: Tiling) -> tuple[TileGrid, TissueMask]:
-        """Find the tissue and lay the grid over it.
+    def make_grid(self, tiling: Tiling, around_unreadable: bool = False) -> tuple[TileGrid, TissueMask]:
+        """Find the tissue and lay the grid over it; see `tissue_mask` for `around_unreadable`.
 
         Returns:
             The tiles with enough tissue, and the mask that says so.
@@ -82,7 +106,13 @@ class SlidePlan:
                 f"{self.item.path}: {size[0]} x {size[1]} pixels at its read level, smaller than one tile of "
                 f"{self.read.read_px}; use --edge pad to keep it"
             )
-        mask = tissue_mask(self.slide, self.resolution.mpp, tiling.tissue, self.regions)
+        mask = tissue_mask(
+            self.slide,
+            self.resolution.mpp,
+            tiling.tissue,
+            self.regions,
+            around_unreadable=around_unreadable,
+        )
         fraction = mask.coverage(grid)
         grid = TileGrid(grid.plan, grid.stride, grid.downsample, grid.grid, grid.level_xy, fraction)
         # a tile with no tissue at all is never wanted, even with --min-tissue 0
@@ -127,6 +157,7 @@ def plan_slide(item: SlideInput, tiling: Tiling, store: StoreSettings) -> SlideP
     regions = read_regions(item.roi) if item.roi is not None else None
     slide = open_slide(item.path)
     try:
+        states = _states(item)
         if item.mpp is not None:
             resolution = resolve_mpp(slide, item.mpp, "manifest")
         else:
@@ -154,7 +185,14 @@ def plan_slide(item: SlideInput, tiling: Tiling, store: StoreSettings) -> SlideP
         "icc": False,
         "resampling": "area",
     }
-    return SlidePlan(item, slide, resolution, read, regions, settings)
+    return SlidePlan(item, slide, resolution, read, regions, settings, states)
+
+
+def _states(item: SlideInput) -> list[tuple[str, int, int]]:
+    try:
+        return file_states(item.path)
+    except OSError as error:
+        raise unreadable(item.path, error) from error
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> str:

@@ -116,3 +116,11 @@ def _draw_legend(draw: ImageDraw.ImageDraw, counts: Counter[int], at: tuple[int,
     if len(counts) > LEGEND_ROWS:
         text = f"and {len(counts) - LEGEND_ROWS} more"
         draw.text((x, y + 26 * LEGEND_ROWS), text, INK, font=font)
+
+
+def draw_views(slide: Slide, bag: Bag, *, max_px: int) -> tuple[Image.Image, Image.Image]:
+    """The slide with its tissue outline, and its cluster map; see `plot_bag`."""
+    if slide.fingerprint != bag.attrs["slide_fingerprint"]:
+        raise SlideError(f"{slide.path.name} is not the slide that the store has under {bag.slide_id!r}")
+    view = _view(slide, max_px)
+    return Image.fromarray(_outlined(view, slide, bag)), Image.fromarray(_mapped(view, slide, bag)[0])

@@ -9,7 +9,7 @@ import uuid
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 from wsi_embed.errors import WsiEmbedError
 
@@ -26,6 +26,9 @@ class SlideResult:
         status: `done`, `skipped` (complete already), `failed`, `stopped` (not reached, or dropped),
             `planned` (dry run).
         tiles: Number of tiles.
+        tissue: Share of the slide that is tissue, 0 to 1; None where it was not looked for.
+        mpp: Micrometres per level-0 pixel; None where it is not known.
+        bad_tiles: Tiles that could not be read and were taken as white.
         seconds: By stage: `tissue`, `read`, `encode`, `write` (they overlap), `total` on the wall.
         reason: Why it failed, was skipped or was stopped.
         warnings: What to look at although it is done.
@@ -36,6 +39,9 @@ class SlideResult:
     slide: str
     status: Status = "stopped"
     tiles: int = 0
+    tissue: float | None = None
+    mpp: float | None = None
+    bad_tiles: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     reason: str | None = None
     warnings: list[str] = field(default_factory=list)
@@ -52,6 +58,7 @@ class JobReport:
         settings: Resolution, tiling, batch size, readers.
         versions: Of wsi-embed and the libraries that made the numbers.
         slides: Every slide, in the order of their ids.
+        outliers: What is odd about slides that are unlike the rest, by slide id.
         started: ISO 8601, UTC.
         seconds: On the wall.
         stopped: Whether the job was told to stop.
@@ -62,6 +69,7 @@ class JobReport:
     settings: dict[str, Any]
     versions: dict[str, str]
     slides: list[SlideResult] = field(default_factory=list)
+    outliers: dict[str, list[str]] = field(default_factory=dict)
     started: str = ""
     seconds: float = 0.0
     stopped: bool = False
@@ -84,9 +92,12 @@ class JobReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, with a summary first."""
-        names = ("done", "skipped", "failed", "stopped", "planned")
-        summary = {name: self.count(name) for name in names}  # type: ignore[arg-type]
-        return {"summary": {**summary, "tiles": self.tiles, "exit_code": self.exit_code}, **asdict(self)}
+        return {"summary": self.summary(), **asdict(self)}
+
+    def summary(self) -> dict[str, int]:
+        """Number of slides by status, tiles encoded, exit code."""
+        counts: dict[str, int] = {name: self.count(name) for name in get_args(Status)}
+        return {**counts, "tiles": self.tiles, "exit_code": self.exit_code}
 
     def write(self, path: Path) -> None:
         """Write the report as JSON, whole or not at all.
@@ -94,16 +105,25 @@ class JobReport:
         Raises:
             WsiEmbedError: It cannot be written.
         """
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps(self.to_dict(), indent=2) + "\n", "utf-8")
-            os.replace(temporary, path)
-        except OSError as error:
-            raise WsiEmbedError(f"{path}: the report cannot be written ({error.strerror})") from error
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
+        write_whole(path, json.dumps(self.to_dict(), indent=2) + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a report's file, whole or not at all.
+
+    Raises:
+        WsiEmbedError: It cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, "utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise WsiEmbedError(f"{path}: the report cannot be written ({error.strerror})") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 class Listener(Protocol):

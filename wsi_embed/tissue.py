@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from wsi_embed.errors import SlideError, UsageError
 from wsi_embed.grid import Float32Array, TileGrid
 from wsi_embed.roi import Regions
-from wsi_embed.slide.base import Slide, UInt8Array
+from wsi_embed.slide.base import Box, Slide, UInt8Array
 
 RECIPES = ("otsu", "none")
 
@@ -60,10 +61,12 @@ class TissueMask:
     Attributes:
         mask: True where there is tissue, bool [h, w].
         scale: Level-0 pixels per mask pixel, (x, y).
+        note: What to tell the user about how it was found.
     """
 
     mask: npt.NDArray[np.bool_]
     scale: tuple[float, float]
+    note: str | None = None
 
     @property
     def fraction(self) -> float:
@@ -99,7 +102,14 @@ def _area(
     return np.asarray(top * (1 - fy) + bottom * fy)
 
 
-def tissue_mask(slide: Slide, mpp: float, recipe: TissueRecipe, regions: Regions | None = None) -> TissueMask:
+def tissue_mask(
+    slide: Slide,
+    mpp: float,
+    recipe: TissueRecipe,
+    regions: Regions | None = None,
+    *,
+    around_unreadable: bool = False,
+) -> TissueMask:
     """Find the tissue of a slide.
 
     Args:
@@ -107,10 +117,13 @@ def tissue_mask(slide: Slide, mpp: float, recipe: TissueRecipe, regions: Regions
         mpp: Micrometres per pixel of its level 0.
         recipe: How.
         regions: Where given, only what lies inside them counts.
+        around_unreadable: Go on where the slide cannot be decoded. Such places count as tissue, so that
+            their tiles are not left out silently.
 
     Raises:
         SlideError: The slide cannot be read.
     """
+    unreadable: list[Box] | None = [] if around_unreadable else None
     width, height = slide.level_sizes[0]
     longest = max(width, height)
     side = min(recipe.max_px, max(1, round(longest * mpp / recipe.mask_mpp)), longest)
@@ -119,9 +132,12 @@ def tissue_mask(slide: Slide, mpp: float, recipe: TissueRecipe, regions: Regions
         mask = np.ones(shape, np.bool_)
         scale = (width / shape[1], height / shape[0])
     else:
-        view = slide.thumbnail(side)
+        view = slide.thumbnail(side, unreadable)
         scale = (width / view.shape[1], height / view.shape[0])
         mask = otsu_mask(view, recipe, mpp * scale[0])
+        for x, y, w, h in unreadable or ():
+            columns = slice(int(x / scale[0]), math.ceil((x + w) / scale[0]))
+            mask[int(y / scale[1]) : math.ceil((y + h) / scale[1]), columns] = True
     if regions is not None:
         inside = regions.mask((mask.shape[0], mask.shape[1]), scale)
         if not inside.any():

@@ -11,6 +11,7 @@ from pathlib import Path
 import typer
 
 from wsi_embed.cli import doctor, embed, export, info, plot, train, verify
+from wsi_embed.cli.log import log_line
 from wsi_embed.errors import UsageError, WsiEmbedError
 
 app = typer.Typer(
@@ -66,11 +67,23 @@ def with_default_command(args: Sequence[str]) -> list[str]:
     return ["embed", *args]
 
 
+def _wants_json() -> bool:
+    """Whether errors belong into a log of JSON lines, although the arguments may be what is wrong."""
+    return "--log-json" in sys.argv or os.environ.get("WSI_EMBED_LOG_JSON", "").lower() in (
+        "1",
+        "true",
+        "yes",
+    )
+
+
 def main() -> None:
     """Run the command line; user errors are one line, bugs keep their traceback."""
     try:
         app(with_default_command(sys.argv[1:]))
     except WsiEmbedError as error:
+        if _wants_json():
+            log_line("error", "error", message=str(error), exit_code=error.exit_code)
+            sys.exit(error.exit_code)
         typer.secho(f"error: {error}", err=True, fg="red" if sys.stderr.isatty() else None)
         sys.exit(error.exit_code)
     except BrokenPipeError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -13,6 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from wsi_embed.cli.log import JsonDisplay
 from wsi_embed.doctor import Check
 from wsi_embed.report import JobReport, SlideResult
 
@@ -30,10 +32,15 @@ class JobConsole(Console):
 
 
 class PlainDisplay:
-    """One line a slide; for logs and pipes."""
+    """One line a slide; for logs and pipes.
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
+    Args:
+        console: Where to.
+        notes: To be said once the job starts.
+    """
+
+    def __init__(self, console: Console, notes: Sequence[str] = ()) -> None:
+        self.console, self._notes = console, notes
         self._total = self._finished = 0
 
     def __enter__(self) -> Self:
@@ -44,13 +51,11 @@ class PlainDisplay:
     ) -> None:
         return None
 
-    def note(self, text: str) -> None:
-        """Say something once."""
-        self._line(f"note: {text}")
-
     def job_started(self, slides: int, how: str) -> None:
         """Say how much there is to do, and with what."""
         self._total = slides
+        for note in self._notes:
+            self._line(f"note: {note}")
         self._line(f"{_slides(slides)} to look at; {how}")
 
     def slide_started(self, slide_id: str, tiles: int) -> None:
@@ -66,6 +71,10 @@ class PlainDisplay:
         for warning in result.warnings:
             self._line(f"  warning: {warning}")
 
+    def show_report(self, report: JobReport) -> None:
+        """Print the table at the end of a job."""
+        show_report(report)
+
     def _line(self, text: str) -> None:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
@@ -73,8 +82,8 @@ class PlainDisplay:
 class BarDisplay(PlainDisplay):
     """Two bars on a terminal: slides with tiles per second and time left, and the current slide."""
 
-    def __init__(self, console: Console) -> None:
-        super().__init__(console)
+    def __init__(self, console: Console, notes: Sequence[str] = ()) -> None:
+        super().__init__(console, notes)
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),
@@ -132,10 +141,12 @@ class BarDisplay(PlainDisplay):
             self._line(f"warning: {warning}")
 
 
-def open_display() -> PlainDisplay:
-    """Bars where standard output is a terminal, else plain lines."""
+def open_display(log_json: bool, notes: Sequence[str]) -> PlainDisplay | JsonDisplay:
+    """JSON lines where they are asked for; bars where standard output is a terminal, else plain lines."""
+    if log_json:
+        return JsonDisplay(notes)
     console = JobConsole()
-    return BarDisplay(console) if console.is_terminal else PlainDisplay(console)
+    return (BarDisplay if console.is_terminal else PlainDisplay)(console, notes)
 
 
 def outcome(result: SlideResult) -> str:
@@ -169,6 +180,8 @@ def show_report(report: JobReport) -> None:
         console.print(table)
     for result in [s for s in report.slides if s.traceback][:3]:
         console.print(result.traceback, markup=False, highlight=False)
+    for slide_id, texts in list(report.outliers.items())[:LISTED]:
+        console.print(f"unlike the rest: {slide_id}: {'; '.join(texts)}", markup=False, highlight=False)
     console.print(_summary(report), markup=False, highlight=False, soft_wrap=True)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import signal
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,17 +15,22 @@ import typer
 if TYPE_CHECKING:
     from types import FrameType
 
-    from wsi_embed.report import JobReport
-
 # SIGTERM must be answered within 10 s, whatever a batch or a slow disk is doing.
 HARD_STOP_SECONDS = 8.0
 
+DEMONSTRATION = (
+    "using the demonstration model that comes with wsi-embed (see `wsi-embed info default`); "
+    "for real work train your own: wsi-embed train"
+)
+ENV = "WSI_EMBED_"
+_ENV_NAMES: list[str] = []
 INPUT, TILES, RUN, JOB = "Input and output", "Tiles", "Running", "Jobs"
 
 
 def _option(name: str, help_: str, panel: str, **more: Any) -> Any:
     """An option that can also be set as WSI_EMBED_<OPTION>."""
-    env = "WSI_EMBED_" + name.lstrip("-").replace("-", "_").upper()
+    env = ENV + name.lstrip("-").replace("-", "_").upper()
+    _ENV_NAMES.append(env)
     return typer.Option(name, help=help_, rich_help_panel=panel, envvar=env, show_envvar=False, **more)
 
 
@@ -84,9 +91,24 @@ def command(
     dry_run: Annotated[
         bool, _option("--dry-run", "Open the slides and count tiles; write nothing. Default: off.", JOB)
     ] = False,
+    on_bad_tile: Annotated[
+        str,
+        _option(
+            "--on-bad-tile", "A tile that cannot be read: fail the slide, or go on with white in place.", JOB
+        ),
+    ] = "fail",
     report: Annotated[
-        Path | None, _option("--report", "Write what happened to every slide as JSON. Default: none.", JOB)
+        list[Path] | None,
+        _option(
+            "--report",
+            "Write what happened to every slide: a .json file, or a .html page with pictures; "
+            "may be given twice. Default: none.",
+            JOB,
+        ),
     ] = None,
+    log_json: Annotated[
+        bool, _option("--log-json", "Print JSON lines, for a container's log. Default: off.", JOB)
+    ] = False,
 ) -> None:
     """Tile slides and write features and clusters of every tissue tile into a Zarr store.
 
@@ -97,57 +119,33 @@ def command(
     stop = threading.Event()
     with _signals(stop):  # before the imports: they take most of the first second
         from wsi_embed.api import embed
-        from wsi_embed.cli.display import open_display, show_report
+        from wsi_embed.cli.display import open_display
+        from wsi_embed.cli.reports import check_reports, write_reports
 
-        _check_report(report)
-        with open_display() as display:
-            if model is None:
-                display.note(
-                    "using the demonstration model that comes with wsi-embed (see `wsi-embed info default`); "
-                    "for real work train your own: wsi-embed train"
-                )
+        reports = report or []
+        check_reports(reports)
+        notes = unknown_settings(os.environ)
+        if model is None:
+            notes.append(DEMONSTRATION)
+        with open_display(log_json, notes) as display:
             done = embed(
                 list(slides), out, model=model, mpp=mpp, tile_px=tile_px, overlap=overlap,
                 edge=edge,  # type: ignore[arg-type]  # checked by Tiling
                 tissue=tissue, min_tissue=min_tissue, mpp_override=mpp_override, device=device,
                 batch_size=batch_size, workers=workers, dtype=dtype, overwrite=overwrite, shard=shard,
+                on_bad_tile=on_bad_tile,  # type: ignore[arg-type]  # checked by embed
                 limit=limit, dry_run=dry_run, listener=display, stop=stop,
             )  # fmt: skip
-    show_report(done)
-    _write_report(done, report)
+    display.show_report(done)
+    write_reports(done, reports, list(slides), out)
     raise typer.Exit(done.exit_code)
 
 
-def _check_report(report: Path | None) -> None:
-    """Refuse a report that cannot be written, or would replace a slide, before hours of work."""
-    from wsi_embed.errors import UsageError
-    from wsi_embed.slide import SLIDE_SUFFIXES
-
-    if report is None:
-        return
-    if report.is_dir() or report.suffix.lower() in SLIDE_SUFFIXES:
-        what = "is a folder" if report.is_dir() else "has the ending of a slide"
-        raise UsageError(f"--report {report}: {what}; give a file like report.json")
-    try:
-        report.parent.mkdir(parents=True, exist_ok=True)
-        writable = os.access(report.parent, os.W_OK)
-    except OSError:
-        writable = False
-    if not writable:
-        raise UsageError(f"--report {report}: cannot be written there; choose another place")
-
-
-def _write_report(done: JobReport, report: Path | None) -> None:
-    """Write the report; a failure now must not hide how the job ended."""
-    from wsi_embed.errors import WsiEmbedError
-
-    if report is None:
-        return
-    try:
-        done.write(report)
-    except WsiEmbedError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(done.exit_code or 1) from error
+def unknown_settings(environ: Mapping[str, str]) -> list[str]:
+    """Environment variables that look like a mistyped option, one line each."""
+    mistyped = (name for name in sorted(environ) if name.startswith(ENV) and name not in _ENV_NAMES)
+    meant = ((name, difflib.get_close_matches(name, _ENV_NAMES, n=1, cutoff=0.85)) for name in mistyped)
+    return [f"{name} is set, but is no option; did you mean {close[0]}?" for name, close in meant if close]
 
 
 class _signals:

@@ -39,8 +39,13 @@ def load_encoder(
         MissingExtraError: A TorchScript file, and PyTorch is not installed.
     """
     path = default_model() if path is None else Path(path)
-    if not path.is_file():
-        raise ModelError(f"{path}: no such model file; check --model")
+    try:
+        if not path.is_file():
+            raise ModelError(f"{path}: no such model file; check --model")
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be opened ({error.strerror}); check its permissions") from error
     suffix = path.suffix.lower()
     if suffix == ".onnx":
         from wsi_embed.encoder.onnx import OnnxEncoder

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_embed.encoder.metadata import ModelMetadata
-from wsi_embed.errors import ModelError, UsageError
+from wsi_embed.errors import DeviceMemoryError, ModelError, UsageError
 from wsi_embed.slide.base import UInt8Array
 
 
@@ -69,13 +69,22 @@ class Encoder(abc.ABC):
 
         Raises:
             ValueError: The tiles have another shape or type.
+            DeviceMemoryError: The batch does not fit into the device's memory.
         """
         px = self.metadata.tile_px
         if tiles.dtype != np.uint8 or tiles.ndim != 4 or tiles.shape[1:] != (px, px, 3):
             raise ValueError(
                 f"{self.path.name} wants uint8 [B, {px}, {px}, 3], got {tiles.dtype} {list(tiles.shape)}"
             )
-        return self._encode(tiles)
+        try:
+            return self._encode(tiles)
+        except Exception as error:  # each runtime has an exception of its own, some none but RuntimeError
+            if not _is_out_of_memory(error):
+                raise
+            raise DeviceMemoryError(
+                f"out of memory on {self.device} with a batch of {len(tiles)} tiles of {px} pixels; "
+                + (f"use --batch-size {len(tiles) // 2}" if len(tiles) > 1 else "use a smaller model")
+            ) from error
 
     @abc.abstractmethod
     def _encode(self, tiles: UInt8Array) -> Encoded:
@@ -98,6 +107,23 @@ class Encoder(abc.ABC):
             )
         if not np.isfinite(out.features).all():
             raise ModelError(f"{where}: the features of a white tile are not finite; export it again")
+
+
+# What ONNX Runtime (its arena, CUDA, cuBLAS, cuDNN) and PyTorch say when memory runs out.
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "failed to allocate memory",
+    "not enough memory",
+    "is smaller than requested bytes",
+    "bad allocation",
+    "bad_alloc",
+    "alloc_failed",
+)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(words in text for words in _OUT_OF_MEMORY)
 
 
 def check_tile_px(metadata: ModelMetadata, tile_px: int | None, where: Path) -> None:

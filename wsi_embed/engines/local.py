@@ -7,8 +7,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from wsi_embed.errors import Stopped
 from wsi_embed.inputs import SlideInput
-from wsi_embed.job import Job, PreparedSlide, encode_slide, prepare_slide
+from wsi_embed.job import Job
 from wsi_embed.report import Listener, SlideResult
+from wsi_embed.work import PreparedSlide, encode_slide, prepare_slide
 
 
 def run_local(job: Job, listener: Listener, stop: threading.Event) -> list[SlideResult]:

@@ -41,9 +41,11 @@ def open_slide(path: str | Path) -> Slide:
 
     path = Path(path)
     try:
+        if path.is_dir():
+            next(path.iterdir(), None)  # a folder that cannot be listed says so
+            raise SlideError(f"{path}: is a folder, not a slide; check the path")
         if not path.is_file():
-            what = "is a folder, not a slide" if path.is_dir() else "no such file"
-            raise SlideError(f"{path}: {what}; check the path")
+            raise SlideError(f"{path}: no such file; check the path")
         if path.stat().st_size == 0:
             raise SlideError(f"{path}: the file is empty (0 bytes); copy it again")
         with path.open("rb"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -17,9 +18,12 @@ if TYPE_CHECKING:
     from wsi_embed.grid import TileGrid
 
 UInt8Array = npt.NDArray[np.uint8]
+Box = tuple[int, int, int, int]  # x, y, width, height
 
 # Thumbnails of slides without a small level are read in bands of at most this many pixels.
 BAND_PIXELS = 32_000_000
+# The unreadable part of a slide is found to this many pixels: about one compressed tile.
+SMALLEST_BOX = 256
 
 
 class Slide(abc.ABC):
@@ -96,16 +100,20 @@ class Slide(abc.ABC):
             out[top - y : bottom - y, left - x : right - x] = inside
         return out
 
-    def thumbnail(self, max_px: int) -> UInt8Array:
+    def thumbnail(self, max_px: int, unreadable: list[Box] | None = None) -> UInt8Array:
         """Read the whole slide, area-averaged, with its longer side at most `max_px` pixels.
 
         Never enlarges, and needs bounded memory even where level 0 is the only level.
 
         Args:
             max_px: Upper bound of the longer side, pixels.
+            unreadable: Where given, what cannot be decoded is white and its boxes are added here.
 
         Returns:
             RGB, uint8 [h, w, 3]. Label and macro images are never read.
+
+        Raises:
+            SlideError: The file cannot be decoded, and `unreadable` is not given.
         """
         width, height = self.level_sizes[0]
         scale = min(1.0, max_px / max(width, height))
@@ -117,7 +125,7 @@ class Slide(abc.ABC):
         factor = 1 if fits else max(1, min(level_w // size[0], level_h // size[1]))
         rows = max(factor, BAND_PIXELS // level_w // factor * factor)
         bands = [
-            _shrink(self.read(level, 0, y, level_w, min(rows, level_h - y)), factor)
+            _shrink(self._read_band(level, (0, y, level_w, min(rows, level_h - y)), unreadable), factor)
             for y in range(0, level_h, rows)
         ]
         image = np.concatenate(bands)
@@ -134,6 +142,24 @@ class Slide(abc.ABC):
             if n != px:
                 tile = np.asarray(cv2.resize(tile, (px, px), interpolation=cv2.INTER_AREA), np.uint8)
             yield row, tile
+
+    def _read_band(self, level: int, box: Box, unreadable: list[Box] | None) -> UInt8Array:
+        """Read a box of a level; around what is unreadable, by halves, where the caller wants that."""
+        x, y, w, h = box
+        try:
+            return self.read(level, x, y, w, h)
+        except SlideError:
+            if unreadable is None:
+                raise
+        if max(w, h) <= SMALLEST_BOX:
+            scale = self.level_downsamples[level]
+            unreadable.append((int(x * scale), int(y * scale), math.ceil(w * scale), math.ceil(h * scale)))
+            return np.full((h, w, 3), 255, np.uint8)
+        if w >= h:
+            halves = [(x, y, w // 2, h), (x + w // 2, y, w - w // 2, h)]
+        else:
+            halves = [(x, y, w, h // 2), (x, y + h // 2, w, h - h // 2)]
+        return np.concatenate([self._read_band(level, half, unreadable) for half in halves], int(w >= h))
 
     def _coarsest_level_of(self, size: tuple[int, int]) -> int:
         fitting = [i for i, (w, h) in enumerate(self.level_sizes) if w >= size[0] and h >= size[1]]

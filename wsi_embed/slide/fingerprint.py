@@ -34,6 +34,16 @@ def fingerprint(path: Path) -> str:
     return digest.hexdigest()[:32]
 
 
+def file_states(path: Path) -> list[tuple[str, int, int]]:
+    """Name, size and time of change of a slide's files: alike means that nobody wrote to them since.
+
+    Raises:
+        OSError: A file is gone.
+    """
+    states = [(file.name, file.stat()) for file in slide_files(path)]
+    return [(name, state.st_size, state.st_mtime_ns) for name, state in states]
+
+
 def slide_files(path: Path) -> list[Path]:
     """All files that make up a slide, in an order that does not depend on where it lies."""
     suffix = path.suffix.lower()

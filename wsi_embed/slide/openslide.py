@@ -7,12 +7,16 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import openslide
 from openslide import lowlevel
 
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.base import Slide, UInt8Array, unreadable
 from wsi_embed.slide.fingerprint import fingerprint
+from wsi_embed.slide.handles import Handles
+
+UInt32Array = npt.NDArray[np.uint32]
 
 
 class OpenSlideSlide(Slide):
@@ -33,9 +37,8 @@ class OpenSlideSlide(Slide):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._closed = False
         try:
-            self._osr = openslide.OpenSlide(path)
+            self._handles = Handles(path)
         except openslide.OpenSlideUnsupportedFormatError as error:
             raise SlideError(
                 f"{path}: not a slide in a format that OpenSlide {openslide.__library_version__} knows; "
@@ -44,12 +47,13 @@ class OpenSlideSlide(Slide):
         except openslide.OpenSlideError as error:
             raise unreadable(path, error) from error
         try:
-            self._read_metadata()
+            with self._handles.use() as osr:
+                self._read_metadata(osr)
         except (openslide.OpenSlideError, OSError) as error:
             raise unreadable(path, error) from error
 
-    def _read_metadata(self) -> None:
-        osr, p = self._osr, self._osr.properties
+    def _read_metadata(self, osr: openslide.OpenSlide) -> None:
+        p = osr.properties
         self.vendor = p.get(openslide.PROPERTY_NAME_VENDOR, "unknown")
         self.level_sizes = [(int(w), int(h)) for w, h in osr.level_dimensions]
         self.level_downsamples = [float(d) for d in osr.level_downsamples]
@@ -67,26 +71,35 @@ class OpenSlideSlide(Slide):
         self.fingerprint = fingerprint(self.path)
 
     def _read(self, level: int, x: int, y: int, w: int, h: int) -> UInt8Array:
-        argb = np.empty((h, w), np.uint32)
-        pointer = argb.ctypes.data_as(ctypes.POINTER(ctypes.c_uint32))
         downsample = self.level_downsamples[level]
+        corner = (round(x * downsample), round(y * downsample))
         try:
-            # The public read_region goes through a Pillow image, at a third of the speed.
-            lowlevel._read_region(
-                self._osr._osr, pointer, round(x * downsample), round(y * downsample), level, w, h
-            )
+            with self._handles.use() as osr:
+                return _argb_to_rgb(_region(osr, corner, level, (w, h)))
+        except openslide.OpenSlideError:
+            pass  # it may have been another thread's error: once more, alone
+        try:
+            with self._handles.fresh() as osr:
+                return _argb_to_rgb(_region(osr, corner, level, (w, h)))
         except openslide.OpenSlideError as error:
             raise unreadable(self.path, error) from error
-        return _argb_to_rgb(argb)
 
     def close(self) -> None:
         """Release the file. Closing twice is fine."""
-        if not self._closed:  # OpenSlide itself refuses the second time
-            self._closed = True
-            self._osr.close()
+        self._handles.close()
 
 
-def _argb_to_rgb(argb: np.ndarray) -> UInt8Array:
+def _region(
+    osr: openslide.OpenSlide, corner: tuple[int, int], level: int, size: tuple[int, int]
+) -> UInt32Array:
+    """Premultiplied ARGB; the public read_region goes through a Pillow image, at a third of the speed."""
+    argb = np.empty(size[::-1], np.uint32)
+    pointer = argb.ctypes.data_as(ctypes.POINTER(ctypes.c_uint32))
+    lowlevel._read_region(osr._osr, pointer, *corner, level, *size)
+    return argb
+
+
+def _argb_to_rgb(argb: UInt32Array) -> UInt8Array:
     """Premultiplied native-endian ARGB, uint32 [h, w], over white."""
     bgra = argb.astype("<u4", copy=False).view(np.uint8).reshape(*argb.shape, 4)
     rgb = np.asarray(cv2.cvtColor(bgra, cv2.COLOR_BGRA2RGB), np.uint8)

@@ -1,0 +1,77 @@
+"""What a container's log gets of a job: one JSON object a line."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from types import TracebackType
+from typing import Any, Self
+
+import typer
+
+from wsi_embed.report import JobReport, SlideResult
+
+# A slide can take an hour: say in between that the job is alive.
+PROGRESS_SECONDS = 30.0
+
+
+class JsonDisplay:
+    """Every event of a job as a line: `time` (UTC), `level`, `event`, and what belongs to it.
+
+    Args:
+        notes: To be said once the job starts.
+    """
+
+    def __init__(self, notes: Sequence[str] = ()) -> None:
+        self._notes = notes
+        self._slide_id, self._tiles, self._done = "", 0, 0
+        self._said = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def job_started(self, slides: int, how: str) -> None:
+        """Say how much there is to do, and with what."""
+        for note in self._notes:
+            log_line("note", message=note)
+        log_line("job_started", slides=slides, message=how)
+
+    def slide_started(self, slide_id: str, tiles: int) -> None:
+        """Say which slide is in hand."""
+        self._slide_id, self._tiles, self._done, self._said = slide_id, tiles, 0, time.monotonic()
+        log_line("slide_started", slide_id=slide_id, tiles=tiles)
+
+    def tiles_done(self, count: int) -> None:
+        """Say every now and then how far it is."""
+        self._done += count
+        if time.monotonic() - self._said >= PROGRESS_SECONDS:
+            self._said = time.monotonic()
+            log_line("progress", slide_id=self._slide_id, tiles_done=self._done, tiles=self._tiles)
+
+    def slide_finished(self, result: SlideResult) -> None:
+        """Say what became of a slide, warnings and all."""
+        level = "error" if result.status == "failed" else "warning" if result.warnings else "info"
+        log_line("slide_finished", level, **asdict(result))
+
+    def show_report(self, report: JobReport) -> None:
+        """Say how the job ended."""
+        for slide_id, texts in report.outliers.items():
+            log_line("outlier", "warning", slide_id=slide_id, message="; ".join(texts))
+        level = "error" if report.exit_code else "info"
+        log_line("job_finished", level, **report.summary(), seconds=report.seconds, store=report.store)
+
+
+def log_line(event: str, level: str = "info", **fields: Any) -> None:
+    """Write one line to standard output, at once."""
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+    typer.echo(json.dumps({"time": now, "level": level, "event": event, **fields}))
+    sys.stdout.flush()

@@ -1,0 +1,54 @@
+"""The files that `--report` asks for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from wsi_embed.errors import UsageError, WsiEmbedError
+from wsi_embed.report import JobReport
+
+SUFFIXES = (".json", ".html")
+
+
+def check_reports(reports: Sequence[Path]) -> None:
+    """Refuse a report that cannot be written, or is of no known kind, before hours of work.
+
+    Raises:
+        UsageError: Of which one, and why.
+    """
+    for report in reports:
+        if report.is_dir() or report.suffix.lower() not in SUFFIXES:
+            what = "is a folder" if report.is_dir() else "ends neither in .json nor in .html"
+            raise UsageError(f"--report {report}: {what}; give a file like report.json or report.html")
+        try:
+            report.parent.mkdir(parents=True, exist_ok=True)
+            writable = os.access(report.parent, os.W_OK)
+        except OSError:
+            writable = False
+        if not writable:
+            raise UsageError(f"--report {report}: cannot be written there; choose another place")
+
+
+def write_reports(done: JobReport, reports: Sequence[Path], slides: Sequence[Path], store: Path) -> None:
+    """Write the reports; a failure now must not hide how the job ended."""
+    for report in reports:
+        try:
+            if report.suffix.lower() == ".html":
+                _write_html(done, report, slides, store)
+            else:
+                done.write(report)
+        except WsiEmbedError as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(done.exit_code or 1) from error
+
+
+def _write_html(done: JobReport, report: Path, slides: Sequence[Path], store: Path) -> None:
+    from wsi_embed.html_report import draw_slides, write_html
+    from wsi_embed.inputs import find_slides
+
+    paths = {item.slide_id: item.path for item in find_slides(slides)}
+    write_html(done, report, draw_slides(done, paths, store))

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     )
     from wsi_embed.report import JobReport, Listener, SlideResult
     from wsi_embed.slide import Slide, open_slide
-    from wsi_embed.store import Bag, LazyArray, Problem, Store, open_store, verify
+    from wsi_embed.store import Bag, LazyArray, PatientBag, Problem, Store, open_store, verify
     from wsi_embed.tissue import TissueRecipe
 
 __version__ = "0.1.0"
@@ -62,6 +62,7 @@ _HOME = {
     "open_slide": "slide",
     "Bag": "store",
     "LazyArray": "store",
+    "PatientBag": "store",
     "Problem": "store",
     "Store": "store",
     "open_store": "store",
@@ -80,6 +81,7 @@ __all__ = [
     "MissingExtraError",
     "ModelError",
     "ModelMetadata",
+    "PatientBag",
     "Problem",
     "ResolutionError",
     "Slide",

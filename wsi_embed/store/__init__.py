@@ -1,8 +1,10 @@
 """The feature store: Zarr format 3, one group a slide."""
 
 from wsi_embed.store.array import LazyArray
+from wsi_embed.store.bag import Bag
 from wsi_embed.store.layout import FORMAT_VERSION, StoreSettings
-from wsi_embed.store.reader import Bag, Store, open_store
+from wsi_embed.store.patient import PatientBag
+from wsi_embed.store.reader import Store, open_store
 from wsi_embed.store.root import StoreWriter
 from wsi_embed.store.verify import Problem, verify
 from wsi_embed.store.writer import SlideWriter
@@ -11,6 +13,7 @@ __all__ = [
     "FORMAT_VERSION",
     "Bag",
     "LazyArray",
+    "PatientBag",
     "Problem",
     "SlideWriter",
     "Store",

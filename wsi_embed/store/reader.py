@@ -1,85 +1,16 @@
-"""Read a store: bags of tiles, lazily."""
+"""Read a store: a mapping from slide ids to bags, and patients to joined bags."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import zarr
 
 from wsi_embed.errors import StoreError
-from wsi_embed.store.array import LazyArray
+from wsi_embed.store.bag import Bag
 from wsi_embed.store.layout import FORMAT_VERSION, METADATA_FILE, read_attributes
-
-
-class Bag:
-    """All tiles of one slide. Arrays are read when they are sliced: `bag.features[:]`.
-
-    Attributes:
-        slide_id: Id of the slide.
-        attrs: What the store says of the slide (mpp, extent, tile_px, ...).
-    """
-
-    def __init__(self, slide_id: str, group: zarr.Group) -> None:
-        self.slide_id, self._group = slide_id, group
-        self.attrs: dict[str, Any] = dict(group.attrs)
-
-    def __len__(self) -> int:
-        return int(self.attrs["n_tiles"])
-
-    def __repr__(self) -> str:
-        return f"Bag({self.slide_id!r}, {len(self)} tiles)"
-
-    @property
-    def patient(self) -> str | None:
-        """The patient from the manifest, if it said one."""
-        return self.attrs.get("patient")
-
-    @property
-    def features(self) -> LazyArray:
-        """float16 or float32 [N, D]."""
-        return self._array("features")
-
-    @property
-    def coords(self) -> LazyArray:
-        """Top-left corners (x, y), level-0 pixels, int32 [N, 2]."""
-        return self._array("coords")
-
-    @property
-    def grid(self) -> LazyArray:
-        """(row, col), int32 [N, 2]."""
-        return self._array("grid")
-
-    @property
-    def tissue_fraction(self) -> LazyArray:
-        """Share of each tile that is tissue, float16 [N]."""
-        return self._array("tissue_fraction")
-
-    @property
-    def cluster(self) -> LazyArray | None:
-        """Cluster of each tile, int16 [N]; None where the model has no cluster head."""
-        return self._array("cluster") if "cluster" in self._group else None
-
-    @property
-    def cluster_confidence(self) -> LazyArray | None:
-        """Softmax probability of that cluster, float16 [N], or None."""
-        return self._array("cluster_confidence") if "cluster_confidence" in self._group else None
-
-    @property
-    def tissue_mask(self) -> LazyArray | None:
-        """Where tissue was found within the ROI, int8 [h, w] of 0 and 1, over the whole of level 0.
-
-        `attrs["tissue_mask_scale"]` holds the level-0 pixels of a mask pixel, (x, y). None where the
-        store was written without it.
-        """
-        return self._array("tissue_mask") if "tissue_mask" in self._group else None
-
-    def _array(self, name: str) -> LazyArray:
-        array = self._group[name]
-        if not isinstance(array, zarr.Array):
-            raise StoreError(f"{self.slide_id}: {name} is not an array; run wsi-embed verify")
-        return LazyArray(array)
+from wsi_embed.store.patient import PatientBag
 
 
 class Store(Mapping[str, Bag]):
@@ -132,6 +63,18 @@ class Store(Mapping[str, Bag]):
 
     def __repr__(self) -> str:
         return f"Store({str(self.path)!r})"
+
+    def patients(self) -> dict[str, PatientBag]:
+        """The slides joined by patient, by the patient's name, sorted.
+
+        Slides of which no manifest named the patient are in none of them; whether there are any tells
+        `[bag.slide_id for bag in store.values() if bag.patient is None]`.
+        """
+        by_patient: dict[str, list[Bag]] = {}
+        for bag in self.values():
+            if bag.patient is not None:
+                by_patient.setdefault(bag.patient, []).append(bag)
+        return {patient: PatientBag(patient, by_patient[patient]) for patient in sorted(by_patient)}
 
     def incomplete(self) -> list[str]:
         """Names of groups that are not complete: the next run redoes them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,15 @@ def test_a_store_lists_its_slides(tmp_path: Path) -> None:
 def test_nothing_of_that_name(tmp_path: Path) -> None:
     with pytest.raises(wsi_embed.UsageError, match="no such file"):
         describe(str(tmp_path / "nothing"))
+
+
+def test_damaged_attributes_are_no_traceback(tmp_path: Path) -> None:
+    slide = write_tiff(tmp_path / "a.tif", he_pixels(300, 300), mpp=0.5)
+    wsi_embed.embed(slide, tmp_path / "f.zarr", model=make_model(tmp_path / "m"))
+    for folder, name in (("a", "n_tiles"), (".", "model")):
+        document = tmp_path / "f.zarr" / folder / "zarr.json"
+        values = json.loads(document.read_text())
+        del values["attributes"][name]
+        document.write_text(json.dumps(values))
+        with pytest.raises(wsi_embed.StoreError, match="wsi-embed verify"):
+            describe(str(tmp_path / "f.zarr"))

@@ -242,6 +242,16 @@ def test_blank_lines_of_a_csv_count_as_rows(tmp_path: Path) -> None:
         find_slides([tmp_path / "a.csv"])
 
 
+@pytest.mark.parametrize(("suffix", "mark"), [(".csv", ";"), (".csv", "\t"), (".tsv", "\t"), (".csv", ",")])
+def test_semicolons_and_tabs_separate_too(tmp_path: Path, suffix: str, mark: str) -> None:
+    (tmp_path / "a, b.svs").touch()
+    rows = [["path", "patient", "mpp"], ['"a, b.svs"', "p;1" if mark == "\t" else "p1", "0.25"]]
+    path = tmp_path / f"list{suffix}"
+    path.write_text("\n".join(mark.join(row) for row in rows), "utf-8-sig")
+    (item,) = find_slides([path])
+    assert (item.name, item.patient, item.mpp) == ("a, b.svs", rows[1][1], 0.25)
+
+
 def test_a_csv_as_excel_writes_it_is_read(tmp_path: Path) -> None:
     put(tmp_path, "a.csv", content="path,patient\r\na.svs,Schürmann\r\n".encode("utf-8-sig"))
     assert find_slides([tmp_path / "a.csv"])[0].patient == "Schürmann"

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from wsi_embed.encoder import default_model, load_encoder
-from wsi_embed.errors import ResolutionError, UsageError
+from wsi_embed.errors import ResolutionError, StoreError, UsageError
 from wsi_embed.slide import open_slide, resolve_mpp
-from wsi_embed.store import Bag, open_store
+from wsi_embed.store import Bag, Store, open_store
 
 Facts = dict[str, Any]
 
@@ -65,6 +65,13 @@ def _model(path: Path) -> Facts:
 
 def _store(path: Path) -> tuple[Facts, list[Facts]]:
     store = open_store(path)
+    try:
+        return _store_facts(path, store)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise StoreError(f"{path}: damaged attributes ({error!r}); run wsi-embed verify") from error
+
+
+def _store_facts(path: Path, store: Store) -> tuple[Facts, list[Facts]]:
     bags = list(store.values())
     facts = {
         "kind": "store",

@@ -15,7 +15,7 @@ from wsi_embed.slide import SLIDE_SUFFIXES
 from wsi_embed.slide.dicom import dicom_series
 from wsi_embed.slide.fingerprint import slide_files
 
-MANIFEST_SUFFIXES = frozenset({".csv", ".parquet"})
+MANIFEST_SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
 LONGEST_ID = 240
 MANIFEST_COLUMNS = ("path", "slide_id", "patient", "mpp", "roi")
 
@@ -166,12 +166,19 @@ def _from_manifest(source: Path) -> list[SlideInput]:
 def _read_csv(source: Path) -> list[tuple[int, dict[str, Any]]]:
     try:
         with source.open(newline="", encoding="utf-8-sig") as lines:
-            reader = csv.DictReader(lines)
+            delimiter = _delimiter(lines.readline())
+            lines.seek(0)
+            reader = csv.DictReader(lines, delimiter=delimiter)
             rows = [(reader.line_num, row) for row in reader]
             _check_columns(source, list(reader.fieldnames or []))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{source}: cannot be read as a CSV manifest ({error})") from error
     return rows
+
+
+def _delimiter(header: str) -> str:
+    """Spreadsheets write semicolons where a comma is the decimal sign, and tabs on request."""
+    return max(",;\t", key=header.count)
 
 
 def _read_parquet(source: Path) -> list[tuple[int, dict[str, Any]]]:

@@ -192,7 +192,7 @@ def _row(result: SlideResult) -> list[str]:
     known = result.status in ("done", "planned")
     colour = {"failed": "red", "done": "green"}.get(result.status)
     status = f"[{colour}]{result.status}[/]" if colour else result.status
-    rate = f"{result.tiles / total:.0f}" if total else ""
+    rate = f"{result.tiles / total:.0f}" if total and known else ""
     return [escape(result.slide_id), status, str(result.tiles) if known else "", rate, *stages]
 
 

@@ -17,15 +17,34 @@ def command(
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder of the pictures. Default: plots/ beside the store.")
     ] = None,
+    annotations: Annotated[
+        Path | None,
+        typer.Option(
+            "--annotations",
+            help="Draw annotators' contours: a folder of ASAP XML or QuPath GeoJSON files named like the "
+            "slides, or one slide's file.",
+        ),
+    ] = None,
+    contact_sheet: Annotated[
+        bool,
+        typer.Option("--contact-sheet", help="Draw typical tiles of each cluster instead. Default: off."),
+    ] = False,
+    view: Annotated[
+        str, typer.Option("--view", help="both (slide and cluster map), or map (without title and legend).")
+    ] = "both",
     max_px: Annotated[
         int, typer.Option("--max-px", help="Longest side of a slide in the picture, pixels.")
     ] = 1000,
+    dpi: Annotated[int, typer.Option("--dpi", help="Pixels per inch, recorded in the pictures.")] = 300,
+    picture_format: Annotated[str, typer.Option("--format", help="Of the pictures: png or tiff.")] = "png",
 ) -> None:
-    """Draw each slide with its tissue outline beside its cluster map, as PNG."""
-    from wsi_embed.errors import UsageError, WsiEmbedError
+    """Draw each slide with its tissue outline beside its cluster map, and one legend for all of them.
+
+    A cluster has the same colour on all slides and in all pictures.
+    """
+    from wsi_embed.errors import UsageError
     from wsi_embed.inputs import find_slides
-    from wsi_embed.plot import plot_bag
-    from wsi_embed.slide import open_slide
+    from wsi_embed.plot.run import Drawing, draw_sheet, draw_slides, select
     from wsi_embed.store import open_store
 
     opened = open_store(store)
@@ -35,18 +54,18 @@ def command(
             raise UsageError(
                 f"{folder} lies among the slides, and the next run would take pictures for slides: use --out"
             )
-    items = [item for item in find_slides(list(slides)) if item.slide_id in opened]
-    if not items:
-        raise UsageError(f"none of the slides in {', '.join(map(str, slides))} is in {store}")
-    folder.mkdir(parents=True, exist_ok=True)
-    failed = 0
-    for item in items:
-        try:
-            with open_slide(item.path) as slide:
-                picture = plot_bag(slide, opened[item.slide_id], max_px=max_px)
-            picture.save(folder / f"{item.slide_id}.png")
-            typer.echo(f"{folder / item.slide_id}.png")
-        except WsiEmbedError as error:
-            failed += 1
-            typer.echo(f"{item.slide_id}: {error}", err=True)
+    drawing = Drawing(max_px, view, annotations, dpi, picture_format)
+    items = select(opened, find_slides(list(slides)), _warn)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"--out {folder}: cannot be made ({error.strerror}); choose another place"
+        ) from error
+    draw = draw_sheet if contact_sheet else draw_slides
+    failed = draw(opened, items, folder, drawing, typer.echo, _warn)
     raise typer.Exit(1 if failed else 0)
+
+
+def _warn(line: str) -> None:
+    typer.echo(line, err=True)

@@ -1,0 +1,76 @@
+"""Annotators' contours, drawn over views."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from wsi_embed.errors import SlideError
+from wsi_embed.plot._regions import Polygon, annotation_file, read_annotations
+from wsi_embed.plot.colours import HALO, Colour
+from wsi_embed.plot.views import FloatArray, View
+from wsi_embed.slide import UInt8Array
+
+__all__ = ["Polygon", "annotation_file", "draw_contours", "find_annotations", "read_annotations"]
+
+ClassColours = Mapping[str | None, Colour]
+# OpenCV takes fixed-point positions, so that lines do not jump from pixel to pixel.
+FRACTION_BITS = 4
+FAR = 2.0**20
+
+
+def find_annotations(source: Path, slide_id: str, slide_name: str, size: tuple[int, int]) -> list[Polygon]:
+    """Read a slide's annotations; none where there is no file for it.
+
+    Args:
+        source: An annotation file, or a folder of them.
+        slide_id: Of the slide.
+        slide_name: Its file as the store records it.
+        size: (width, height) of the slide, to notice annotations of another one.
+
+    Raises:
+        SlideError: The file cannot be read, or nothing in it lies on the slide.
+    """
+    file = annotation_file(source, slide_id, slide_name)
+    if file is None:
+        return []
+    polygons = read_annotations(file)
+    outer = [polygon.rings[0] for polygon in polygons]
+    if outer and not any((ring.max(0) > 0).all() and (ring.min(0) < size).all() for ring in outer):
+        raise SlideError(
+            f"{file.name}: all its annotations lie outside the slide ({size[0]} x {size[1]} pixels); "
+            "are they of another slide, or in other units than level-0 pixels?"
+        )
+    return polygons
+
+
+def draw_contours(
+    pixels: UInt8Array, view: View, polygons: Sequence[Polygon], colours: ClassColours, line: int
+) -> None:
+    """Draw polygons into a picture of the view: lines in their class's colour in a white halo.
+
+    Holes are drawn like outer rings. The halo makes a line visible on any colour; all halos come
+    first, so that none covers another line.
+
+    Args:
+        pixels: RGB, uint8 [h, w, 3]; changed.
+        view: Says where level-0 positions lie.
+        polygons: Rings in level-0 pixels.
+        colours: By class.
+        line: Width in pixels.
+    """
+    rings = [(_fixed(view.to_view(ring)), polygon.label) for polygon in polygons for ring in polygon.rings]
+    options = {"lineType": cv2.LINE_AA, "shift": FRACTION_BITS}
+    for points, _ in rings:
+        cv2.polylines(pixels, [points], True, HALO, 2 * line + 1, **options)
+    for points, label in rings:
+        cv2.polylines(pixels, [points], True, colours[label], line, **options)
+
+
+def _fixed(points: FloatArray) -> npt.NDArray[np.int32]:
+    # pixel centres lie at halves in views, at whole numbers in OpenCV
+    return np.rint((points - 0.5).clip(-FAR, FAR) * 2**FRACTION_BITS).astype(np.int32)

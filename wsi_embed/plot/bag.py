@@ -1,0 +1,131 @@
+"""Pictures of a bag: the slide beside its cluster map, with contours, legend and scale bar."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PIL import Image, ImageDraw
+
+from wsi_embed.errors import UsageError
+from wsi_embed.plot.annotations import ClassColours, Polygon, draw_contours
+from wsi_embed.plot.colours import INK, class_colours
+from wsi_embed.plot.legend import Columns, slide_entries
+from wsi_embed.plot.style import Style, counted, font, shortened, text_width
+from wsi_embed.plot.tiles import Tiles, check_same_slide, read_tiles
+from wsi_embed.plot.views import cluster_map, make_view, outlined
+from wsi_embed.slide import Slide, UInt8Array
+from wsi_embed.store import Bag
+
+SMALLEST_PX = 100
+
+
+def plot_bag(
+    slide: Slide,
+    bag: Bag,
+    *,
+    max_px: int = 1000,
+    annotations: Sequence[Polygon] = (),
+    classes: ClassColours | None = None,
+    view: str = "both",
+) -> Image.Image:
+    """Draw a slide: thumbnail with tissue outline, cluster map, legend, scale bar.
+
+    Without clusters the map shows which tiles were taken.
+
+    Args:
+        slide: The open slide the bag was made from.
+        bag: From the store.
+        max_px: Longest side of each view, pixels; text and lines are shares of it.
+        annotations: Drawn as contours over both views.
+        classes: Colours of annotation classes; give those of all slides where several are drawn.
+        view: `both`, or `map`: the cluster map and the scale bar alone, for a figure of several slides.
+
+    Raises:
+        SlideError: The slide cannot be read, or is not the one the bag was made from.
+        StoreError: The bag is damaged.
+        UsageError: There is no such view, or the picture would be too small to be read.
+    """
+    check_view(view, max_px)
+    tiles = read_tiles(bag)
+    check_same_slide(slide, bag.slide_id, tiles.fingerprint)
+    style, seen = Style(max_px), make_view(slide, max_px)
+    labels = {polygon.label for polygon in annotations}
+    colours = {k: v for k, v in (classes or class_colours(labels)).items() if k in labels}
+    panels = [cluster_map(seen, tiles, style.line)]
+    if view == "both":
+        panels.insert(0, outlined(seen, tiles, style.line))
+    for panel in panels:
+        draw_contours(panel, seen, annotations, colours, style.line)
+    bar = (tiles.mpp / seen.scale[0], style)
+    if view == "map":
+        return _with_bar(panels[0], *bar)
+    entries = slide_entries(tiles.counts, colours, tiles.tissue is not None)
+    legend = Columns(entries, style, height=max(seen.size[1], 8 * style.row))
+    return _composed([_with_bar(panel, *bar) for panel in panels], legend, tiles, style)
+
+
+def check_view(view: str, max_px: int) -> None:
+    """Refuse a view or a size before any work.
+
+    Raises:
+        UsageError: There is no such view, or the picture would be too small to be read.
+    """
+    if view not in ("both", "map"):
+        raise UsageError(f"--view {view}: choose both or map")
+    if max_px < SMALLEST_PX:
+        raise UsageError(f"--max-px {max_px}: nothing can be read on it; {SMALLEST_PX} or more")
+
+
+def _composed(panels: list[Image.Image], legend: Columns, tiles: Tiles, style: Style) -> Image.Image:
+    """Title above, views side by side, legend on the right."""
+    margin, top = style.margin, 2 * style.margin + style.title + style.row
+    x = margin
+    places = []
+    for panel in panels:
+        places.append((x, top))
+        x += panel.width + margin
+    width = x + (legend.size[0] + margin if legend.entries else 0)
+    facts = _facts(tiles)
+    width = max(width, text_width(facts, style.text) + 2 * margin)
+    height = top + max(panels[0].height, legend.size[1]) + margin
+    canvas = Image.new("RGB", (width, height), "white")
+    for panel, place in zip(panels, places, strict=True):
+        canvas.paste(panel, place)
+    draw = ImageDraw.Draw(canvas)
+    title = shortened(tiles.slide_id, style.title, width - 2 * margin)
+    draw.text((margin, margin), title, INK, font=font(style.title))
+    below = margin + style.title + round(0.4 * style.text)
+    draw.text((margin, below), facts, INK, font=font(style.text))
+    legend.draw(draw, (x, top))
+    return canvas
+
+
+def _facts(tiles: Tiles) -> str:
+    plan = tiles.grid.plan
+    size = f"{plan.tile_px} px at {plan.effective_mpp:.3g} um per pixel"
+    clusters = f", {counted(len(tiles.counts), 'cluster')}" if tiles.counts else ""
+    return f"{counted(len(tiles.grid), 'tile')} of {size}{clusters}"
+
+
+def _with_bar(panel: UInt8Array, um_per_px: float, style: Style) -> Image.Image:
+    """A view with a scale bar below it."""
+    height, width = panel.shape[:2]
+    canvas = Image.new("RGB", (width, height + 2 * style.row), "white")
+    canvas.paste(Image.fromarray(panel), (0, 0))
+    um = bar_length(um_per_px * width)
+    right, middle = round(um / um_per_px), height + style.row
+    draw = ImageDraw.Draw(canvas)
+    draw.rectangle((0, middle - style.line, right, middle + style.line), INK)
+    text = f"{um / 1000:g} mm" if um >= 1000 else f"{um:g} um"
+    draw.text((right + style.text, middle), text, INK, font=font(style.text), anchor="lm")
+    return canvas
+
+
+def bar_length(width_um: float) -> float:
+    """The longest of 1, 2, 5, 10, ... um that is at most a quarter of a view's width."""
+    step = 1.0
+    lengths = []
+    while step <= width_um:
+        lengths += [step, 2 * step, 5 * step]
+        step *= 10
+    return max((length for length in lengths if length <= width_um / 4), default=width_um / 4)

@@ -1,0 +1,112 @@
+"""Colours that mean the same in every picture: of clusters, and of annotation classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+Colour = tuple[int, int, int]
+FloatArray = npt.NDArray[np.float64]
+
+INK: Colour = (40, 40, 40)
+OUTLINE: Colour = (0, 130, 70)
+HALO: Colour = (255, 255, 255)
+# Further clusters repeat colours: nobody tells more apart.
+PALETTE_SIZE = 256
+# That many are kept apart for readers with red-green colour blindness too; more do not fit.
+FOR_ALL_EYES = 20
+# For those the distances in normal vision count this much, or they would be all that the others leave.
+NORMAL_WEIGHT = 0.6
+FIRST: Colour = (0, 105, 180)
+# In OKLab. Darker and paler colours are left to contours, text and glass.
+LIGHTNESS = (0.42, 0.90)
+CHROMA = (0.04, 0.17)
+# A contour is a strong dark line in a white halo; clusters are neither that dark nor white.
+CLASS_COLOURS: tuple[Colour, ...] = (
+    (0, 0, 205), (0, 0, 0), (195, 0, 0), (0, 95, 0), (140, 0, 150), (115, 70, 0), (0, 95, 105), (90, 90, 90),
+)  # fmt: skip
+# Linear RGB as a protanope and as a deuteranope sees it: Machado et al., "A Physiologically-based Model
+# for Simulation of Color Vision Deficiency", IEEE TVCG 2009, severity 1.
+PROTANOPE = (
+    (0.152286, 1.052583, -0.204868),
+    (0.114503, 0.786281, 0.099216),
+    (-0.003882, -0.048116, 1.051998),
+)
+DEUTERANOPE = (
+    (0.367322, 0.860646, -0.227968),
+    (0.280085, 0.672501, 0.047413),
+    (-0.011820, 0.042940, 0.968881),
+)
+
+
+def cluster_colour(cluster: int) -> Colour:
+    """Colour of a cluster, RGB: depends on its number alone, so it is the same on all slides of a store."""
+    return _palette()[cluster % PALETTE_SIZE]
+
+
+def class_colours(labels: Iterable[str | None]) -> dict[str | None, Colour]:
+    """A contour colour for each annotation class, in the order of their names.
+
+    Args:
+        labels: Of all slides that are drawn together; None for a polygon without a class.
+    """
+    ordered = sorted(set(labels), key=lambda label: (label is not None, label or ""))
+    return {label: CLASS_COLOURS[i % len(CLASS_COLOURS)] for i, label in enumerate(ordered)}
+
+
+@cache
+def _palette() -> tuple[Colour, ...]:
+    """Each colour is the one farthest from white and from all before it, so the first ones differ most.
+
+    Distances are Euclidean in OKLab; among the first `FOR_ALL_EYES` the smallest of three kinds of vision.
+    """
+    steps = np.arange(0, 256, 15)
+    rgb = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(-1, 3)
+    rgb = rgb[_usable(_oklab(_linear(rgb)))]
+    linear = _linear(rgb)
+    seen = [_oklab(linear), _oklab(linear @ np.array(PROTANOPE).T), _oklab(linear @ np.array(DEUTERANOPE).T)]
+    white = _oklab(np.ones((1, 3)))
+    gap = [np.linalg.norm(space - white, axis=1) for space in seen]
+    chosen: list[Colour] = []
+    best = int(np.abs(rgb - np.array(FIRST)).sum(1).argmin())
+    while len(chosen) < PALETTE_SIZE:
+        chosen.append((int(rgb[best, 0]), int(rgb[best, 1]), int(rgb[best, 2])))
+        gap = [np.minimum(g, np.linalg.norm(s - s[best], axis=1)) for g, s in zip(gap, seen, strict=True)]
+        for_all = np.minimum.reduce([NORMAL_WEIGHT * gap[0], *gap[1:]])
+        # rounded, so that another processor's last digit never picks another colour
+        best = int((for_all if len(chosen) < FOR_ALL_EYES else gap[0]).round(6).argmax())
+    return tuple(chosen)
+
+
+def _usable(lab: FloatArray) -> npt.NDArray[np.bool_]:
+    lightness, chroma = lab[:, 0], np.hypot(lab[:, 1], lab[:, 2])
+    light = (lightness > LIGHTNESS[0]) & (lightness < LIGHTNESS[1])
+    return np.asarray(light & (chroma > CHROMA[0]) & (chroma < CHROMA[1]))
+
+
+def _linear(rgb: npt.NDArray[np.integer]) -> FloatArray:
+    """SRGB, 0 to 255, to linear light, 0 to 1 (IEC 61966-2-1)."""
+    value = rgb / 255
+    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+
+
+def _oklab(linear: FloatArray) -> FloatArray:
+    """Linear RGB [N, 3] to OKLab, where Euclidean distance is about what eyes see (Ottosson, 2020)."""
+    to_cones = np.array(
+        [
+            [0.4122214708, 0.5363325363, 0.0514459929],
+            [0.2119034982, 0.6806995451, 0.1073969566],
+            [0.0883024619, 0.2817188376, 0.6299787005],
+        ]
+    )
+    to_lab = np.array(
+        [
+            [0.2104542553, 0.7936177850, -0.0040720468],
+            [1.9779984951, -2.4285922050, 0.4505937099],
+            [0.0259040371, 0.7827717662, -0.8086757660],
+        ]
+    )
+    return np.asarray(np.cbrt(linear.clip(0, 1) @ to_cones.T) @ to_lab.T)

@@ -1,0 +1,131 @@
+"""Legends: which colour is which cluster, which line is which annotation class."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PIL import Image, ImageDraw
+
+from wsi_embed.plot.annotations import ClassColours
+from wsi_embed.plot.colours import HALO, INK, OUTLINE, Colour, cluster_colour
+from wsi_embed.plot.style import Style, font, percent, shortened, text_width
+
+# A slide's own legend names the largest clusters; the store's legend names all.
+SLIDE_ROWS = 24
+LONGEST_NAME = 14  # heights of the text
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of a legend: a filled square, a contour, or text alone; a value on its right."""
+
+    text: str
+    value: str = ""
+    fill: Colour | None = None
+    line: Colour | None = None
+    halo: bool = True
+
+
+def slide_entries(counts: Counter[int], classes: ClassColours, tissue: bool) -> list[Entry]:
+    """The legend of one slide: annotation classes, then its largest clusters in the order of their numbers.
+
+    Args:
+        counts: Tiles of each cluster.
+        classes: Annotation classes on the slide.
+        tissue: Whether the outline of the tissue mask is drawn.
+    """
+    largest = [c for c, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:SLIDE_ROWS]]
+    entries = [Entry("tissue", line=OUTLINE, halo=False)] * tissue + _class_entries(classes)
+    entries += _cluster_entries(sorted(largest), counts)
+    if rest := len(counts) - len(largest):
+        share = 1 - sum(counts[c] for c in largest) / counts.total()
+        entries.append(Entry(f"{rest} more", percent(share)))
+    return entries
+
+
+def store_legend(counts: Counter[int], classes: ClassColours, *, max_px: int = 1000) -> Image.Image:
+    """A legend for the pictures of several slides: every cluster that occurs, in the order of its number.
+
+    Args:
+        counts: Tiles of each cluster, of all these slides.
+        classes: Annotation classes of all these slides.
+        max_px: As for the slides, so that the text has the same height.
+    """
+    style = Style(max_px)
+    entries = _class_entries(classes) + _cluster_entries(sorted(counts), counts)
+    columns = Columns(entries, style, height=round(0.75 * max_px))
+    width, height = columns.size
+    picture = Image.new("RGB", (width + 2 * style.margin, height + 2 * style.margin), "white")
+    columns.draw(ImageDraw.Draw(picture), (style.margin, style.margin))
+    return picture
+
+
+class Columns:
+    """Legend entries in as many columns as a height asks for.
+
+    Args:
+        entries: In order, column by column.
+        style: Sizes.
+        height: Pixels that may be used; at least one entry a column is drawn.
+    """
+
+    def __init__(self, entries: Sequence[Entry], style: Style, height: int) -> None:
+        self.style = style
+        most = LONGEST_NAME * style.text
+        self.entries = [(e, shortened(e.text, style.text, most)) for e in entries]
+        self.rows = max(1, min(len(entries), height // style.row))
+        self.widest = max((_width(entry, text, style) for entry, text in self.entries), default=0)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        columns = -(-len(self.entries) // self.rows)
+        return max(0, columns * self.column - self.style.text), self.rows * self.style.row
+
+    @property
+    def column(self) -> int:
+        """From one column to the next."""
+        return self.widest + round(2.5 * self.style.text)
+
+    def draw(self, draw: ImageDraw.ImageDraw, at: tuple[int, int]) -> None:
+        """Draw into a picture with the top-left corner at `at`."""
+        style = self.style
+        for index, (entry, text) in enumerate(self.entries):
+            x = at[0] + index // self.rows * self.column
+            y = at[1] + index % self.rows * style.row
+            middle = y + style.row // 2
+            if entry.fill is not None:
+                half = round(0.45 * style.text)
+                draw.rectangle((x, middle - half, x + 2 * half, middle + half), entry.fill)
+            if entry.line is not None:
+                _sample(draw, (x, middle), entry, style)
+            x += round(1.5 * style.text)
+            draw.text((x, middle), text, INK, font=font(style.text), anchor="lm")
+            if entry.value:
+                draw.text((x + self.widest, middle), entry.value, INK, font=font(style.text), anchor="rm")
+
+
+def _width(entry: Entry, text: str, style: Style) -> int:
+    value = text_width(entry.value, style.text) + style.text if entry.value else 0
+    return text_width(text, style.text) + value
+
+
+def _sample(draw: ImageDraw.ImageDraw, at: tuple[int, int], entry: Entry, style: Style) -> None:
+    """A piece of contour, on grey so that its halo is seen."""
+    x, y = at
+    right, half = x + style.text, round(0.45 * style.text)
+    if entry.halo:
+        draw.rectangle((x, y - half, right, y + half), (190, 190, 190))
+        draw.line((x, y, right, y), HALO, 2 * style.line + 1)
+    draw.line((x, y, right, y), entry.line, style.line)
+
+
+def _class_entries(classes: ClassColours) -> list[Entry]:
+    return [Entry(label or "annotation", line=colour) for label, colour in classes.items()]
+
+
+def _cluster_entries(clusters: Sequence[int], counts: Counter[int]) -> list[Entry]:
+    total = counts.total()
+    return [Entry(f"cluster {c}   {_percent(counts[c] / total)}", fill=cluster_colour(c)) for c in clusters]

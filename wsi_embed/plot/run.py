@@ -1,0 +1,202 @@
+"""Pictures of many slides into a folder: one that fails is named, the others go on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from wsi_embed.errors import SlideError, UsageError, WsiEmbedError
+from wsi_embed.inputs import SlideInput
+from wsi_embed.plot.annotations import (
+    ClassColours,
+    Polygon,
+    annotation_file,
+    find_annotations,
+    read_annotations,
+)
+from wsi_embed.plot.bag import check_view, plot_bag
+from wsi_embed.plot.colours import class_colours
+from wsi_embed.plot.legend import store_legend
+from wsi_embed.plot.save import check_print, save_picture
+from wsi_embed.plot.sheet import contact_sheet
+from wsi_embed.plot.tiles import check_same_slide, damage_named, read_tiles
+from wsi_embed.slide import Slide, open_slide
+from wsi_embed.store import Bag, Store
+
+Say = Callable[[str], None]
+NAMED = 5
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What pictures are like.
+
+    Attributes:
+        max_px: Longest side of a view.
+        view: `both` or `map`.
+        annotations: A file or folder with annotators' contours.
+        dpi: Recorded in the files.
+        format: `png` or `tiff`.
+    """
+
+    max_px: int = 1000
+    view: str = "both"
+    annotations: Path | None = None
+    dpi: int = 300
+    format: str = "png"
+
+    def __post_init__(self) -> None:
+        check_view(self.view, self.max_px)
+        check_print(self.format, self.dpi)
+
+    def save(self, picture: Image.Image, folder: Path, name: str) -> Path:
+        """Write a picture; returns its path."""
+        path = folder / f"{name}.{self.format}"
+        save_picture(picture, path, dpi=self.dpi)
+        return path
+
+
+def draw_slides(
+    store: Store, items: Sequence[SlideInput], folder: Path, drawing: Drawing, say: Say, warn: Say
+) -> int:
+    """Draw slides, and a legend for all of them.
+
+    Args:
+        store: With their bags.
+        items: Slides, all in the store.
+        folder: Where pictures go; it exists.
+        drawing: What they are like.
+        say: Told the path of every picture.
+        warn: Told of slides that fail, or have no annotations.
+
+    Returns:
+        How many slides failed.
+
+    Raises:
+        UsageError: Nothing can be drawn like that; nothing was.
+    """
+    classes = _check_annotations(drawing.annotations, items, warn)
+    counts: Counter[int] = Counter()
+    failed = 0
+    for item in items:
+        try:
+            bag = _bag(store, item.slide_id)
+            with open_slide(item.path) as slide:
+                polygons = _annotations(drawing.annotations, item, slide)
+                picture = plot_bag(
+                    slide,
+                    bag,
+                    max_px=drawing.max_px,
+                    annotations=polygons,
+                    classes=classes,
+                    view=drawing.view,
+                )
+            say(str(drawing.save(picture, folder, item.slide_id)))
+            counts += read_tiles(bag).counts
+        except UsageError:
+            raise
+        except WsiEmbedError as error:
+            failed += 1
+            warn(f"{item.slide_id}: {error}")
+    if counts or classes:
+        legend = store_legend(counts, classes, max_px=drawing.max_px)
+        say(str(drawing.save(legend, folder, _shared_name(store, "legend"))))
+    return failed
+
+
+def draw_sheet(
+    store: Store, items: Sequence[SlideInput], folder: Path, drawing: Drawing, say: Say, warn: Say
+) -> int:
+    """Draw the contact sheet of a store's clusters; arguments and result as for `draw_slides`.
+
+    Raises:
+        UsageError: The store has no clusters, or no tiles.
+    """
+    failed = set()
+
+    def on_error(slide_id: str, error: WsiEmbedError) -> None:
+        failed.add(slide_id)
+        warn(f"{slide_id}: {error}")
+
+    paths = {item.slide_id: item.path for item in items}
+    drawable = set()
+    for slide_id, path in paths.items():
+        try:
+            with open_slide(path) as slide, damage_named(slide_id):
+                check_same_slide(slide, slide_id, store[slide_id].attrs["slide_fingerprint"])
+            drawable.add(slide_id)
+        except WsiEmbedError as error:
+            on_error(slide_id, error)
+    for name, page in contact_sheet(store, drawable, lambda slide_id: open_slide(paths[slide_id]), on_error):
+        say(str(drawing.save(page, folder, _shared_name(store, name))))
+    return len(failed)
+
+
+def select(store: Store, items: Sequence[SlideInput], warn: Say) -> list[SlideInput]:
+    """The slides that the store has; the others are named in one line.
+
+    Raises:
+        UsageError: It has none of them.
+    """
+    present = {item.slide_id for item in items if item.slide_id in store}
+    absent = [item.slide_id for item in items if item.slide_id not in present]
+    if len(absent) == len(items):
+        raise UsageError(f"none of the {len(items)} slides given is complete in {store.path}")
+    if absent:
+        warn(f"{len(absent)} of {len(items)} slides given are not complete in the store: {_named(absent)}")
+    return [item for item in items if item.slide_id in present]
+
+
+def _check_annotations(source: Path | None, items: Sequence[SlideInput], warn: Say) -> ClassColours:
+    """Colours of all classes; refuses annotations that are of none of the slides."""
+    if source is None:
+        return {}
+    if not source.exists():
+        raise UsageError(f"--annotations {source}: no such file or folder; check the path")
+    if source.is_file() and len(items) > 1:
+        raise UsageError(
+            f"--annotations {source}: one file, but {len(items)} slides; "
+            "give a folder of files named like the slides, or --slides with that slide alone"
+        )
+    files = {item.slide_id: annotation_file(source, item.slide_id, item.name) for item in items}
+    without = [slide_id for slide_id, file in files.items() if file is None]
+    if len(without) == len(items):
+        raise UsageError(
+            f"--annotations {source}: no file for any of the {len(items)} slides; "
+            f"they are named like the slides, {items[0].slide_id}.xml or .geojson"
+        )
+    if without:
+        warn(f"{len(without)} slides have no annotation file, drawn without contours: {_named(without)}")
+    return class_colours(label for file in files.values() if file for label in _labels(file))
+
+
+def _labels(file: Path) -> Iterator[str | None]:
+    try:
+        yield from {polygon.label for polygon in read_annotations(file)}
+    except SlideError:  # said when its slide is drawn
+        return
+
+
+def _annotations(source: Path | None, item: SlideInput, slide: Slide) -> list[Polygon]:
+    if source is None:
+        return []
+    return find_annotations(source, item.slide_id, item.name, slide.level_sizes[0])
+
+
+def _bag(store: Store, slide_id: str) -> Bag:
+    with damage_named(slide_id):
+        return store[slide_id]
+
+
+def _shared_name(store: Store, name: str) -> str:
+    """A file name that is no slide's."""
+    return f"_{name}" if name in store else name
+
+
+def _named(slide_ids: Sequence[str]) -> str:
+    more = len(slide_ids) - NAMED
+    return ", ".join(slide_ids[:NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,136 @@
+"""Contact sheets: a row of typical tiles for each cluster of a store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw
+
+from wsi_embed.errors import UsageError, WsiEmbedError
+from wsi_embed.plot.colours import INK, cluster_colour
+from wsi_embed.plot.style import Style, counted, font, percent, shortened
+from wsi_embed.plot.tiles import bag_grid
+from wsi_embed.plot.typical import Cluster, OnError, Typical, find_typical
+from wsi_embed.slide import Slide, UInt8Array
+from wsi_embed.store import Bag
+
+# A page of A4 at 300 pixels per inch, with tiles of the usual 224 pixels as they are.
+STYLE = Style(1500)
+TILE = 224
+GAP = 12
+TILES_A_ROW = 8
+ROWS_A_PAGE = 12
+LABEL = 500
+ABSENT = (235, 235, 235)
+
+OpenById = Callable[[str], Slide]
+
+
+def contact_sheet(
+    bags: Mapping[str, Bag], drawable: Collection[str], open_by_id: OpenById, on_error: OnError
+) -> Iterator[tuple[str, Image.Image]]:
+    """Draw the clusters of a store, the largest first, with counts and typical tiles.
+
+    Args:
+        bags: All bags of a store.
+        drawable: Ids of the slides that tiles may come from.
+        open_by_id: Opens one of these slides; it is closed again after each page.
+        on_error: Told of damaged bags, which are left out, and of slides that cannot be read, whose
+            tiles stay grey.
+
+    Yields:
+        A page's name (`clusters`, or `clusters-1` and so on) and its picture.
+
+    Raises:
+        UsageError: The store has no clusters, or no tiles.
+    """
+    clusters, slides = find_typical(bags, drawable, TILES_A_ROW, on_error)
+    if not clusters:
+        raise UsageError("the store holds no tiles: there is nothing to show")
+    total = sum(cluster.tiles for cluster in clusters)
+    pages = [clusters[i : i + ROWS_A_PAGE] for i in range(0, len(clusters), ROWS_A_PAGE)]
+    title = f"{counted(len(clusters), 'cluster')}, {counted(total, 'tile')} of {counted(slides, 'slide')}"
+    for number, page in enumerate(pages, start=1):
+        several = len(pages) > 1
+        tiles = _read(page, bags, open_by_id, on_error)
+        picture = _drawn(page, tiles, f"{title}   ({number} of {len(pages)})" if several else title, total)
+        yield f"clusters-{number}" if several else "clusters", picture
+
+
+def read_bag_tiles(slide: Slide, bag: Bag, rows: Sequence[int]) -> dict[int, UInt8Array]:
+    """Read tiles of a bag, uint8 [tile_px, tile_px, 3] by row: the pixels that were encoded.
+
+    Raises:
+        SlideError: The slide cannot be read.
+        StoreError: The bag is damaged.
+    """
+    wanted = np.zeros(len(bag), np.bool_)
+    wanted[list(rows)] = True
+    grid = bag_grid(bag).where(wanted)
+    return {sorted(rows)[index]: tile for index, tile in slide.read_tiles(grid)}
+
+
+def _read(
+    page: Sequence[Cluster], bags: Mapping[str, Bag], open_by_id: OpenById, on_error: OnError
+) -> dict[Typical, UInt8Array]:
+    """The tiles of a page, slide by slide."""
+    by_slide: dict[str, list[Typical]] = {}
+    for cluster in page:
+        for typical in cluster.typical:
+            by_slide.setdefault(typical.slide_id, []).append(typical)
+    tiles = {}
+    for slide_id, wanted in sorted(by_slide.items()):
+        try:
+            with open_by_id(slide_id) as slide:
+                found = read_bag_tiles(slide, bags[slide_id], [t.row for t in wanted])
+            tiles.update({typical: found[typical.row] for typical in wanted})
+        except WsiEmbedError as error:
+            on_error(slide_id, error)
+    return tiles
+
+
+def _drawn(
+    page: Sequence[Cluster], tiles: Mapping[Typical, UInt8Array], title: str, total: int
+) -> Image.Image:
+    margin, step = STYLE.margin, TILE + GAP
+    top = 2 * margin + STYLE.title
+    width = 2 * margin + LABEL + TILES_A_ROW * step - GAP
+    canvas = Image.new("RGB", (width, top + len(page) * step - GAP + margin), "white")
+    draw = ImageDraw.Draw(canvas)
+    draw.text((margin, margin), title, INK, font=font(STYLE.title))
+    for index, cluster in enumerate(page):
+        y = top + index * step
+        _label(draw, (margin, y), cluster, total)
+        for column, typical in enumerate(cluster.typical):
+            x = margin + LABEL + column * step
+            if typical in tiles:
+                canvas.paste(Image.fromarray(_sized(tiles[typical])), (x, y))
+            else:
+                draw.rectangle((x, y, x + TILE - 1, y + TILE - 1), ABSENT)
+    return canvas
+
+
+def _label(draw: ImageDraw.ImageDraw, at: tuple[int, int], cluster: Cluster, total: int) -> None:
+    x, y = at
+    draw.rectangle((x, y, x + STYLE.text, y + TILE - 1), cluster_colour(cluster.number))
+    x += 2 * STYLE.text
+    lines = (
+        f"{counted(cluster.tiles, 'tile')}, {percent(cluster.tiles / total)}",
+        f"on {counted(cluster.slides, 'slide')}",
+        "" if cluster.typical else "none on the slides given",
+    )
+    draw.text((x, y), f"cluster {cluster.number}", INK, font=font(STYLE.title))
+    for number, line in enumerate(lines):
+        below = y + round(1.5 * STYLE.title) + number * STYLE.row
+        text = shortened(line, STYLE.text, LABEL - 3 * STYLE.text)
+        draw.text((x, below), text, INK, font=font(STYLE.text))
+
+
+def _sized(tile: UInt8Array) -> UInt8Array:
+    side = tile.shape[0]
+    if side == TILE:
+        return tile
+    how = cv2.INTER_AREA if side > TILE else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(tile, (TILE, TILE), interpolation=how), np.uint8)

@@ -1,0 +1,131 @@
+"""What pictures need of a bag, read at once, so that a damaged store is named before anything is drawn."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from wsi_embed.errors import SlideError, StoreError
+from wsi_embed.grid import ReadPlan, TileGrid
+from wsi_embed.slide import Slide
+from wsi_embed.store import Bag
+
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Where a bag's tiles lie, and their clusters.
+
+    Attributes:
+        slide_id: Of the slide.
+        grid: As the job laid it; its tissue fractions are not read.
+        cluster: int [N], or None without a cluster head.
+        mpp: Micrometres per level-0 pixel.
+        fingerprint: Of the slide that the bag was made from.
+        tissue: Mask, bool [h, w], where the store has it.
+        tissue_scale: Level-0 pixels per mask pixel, (x, y).
+    """
+
+    slide_id: str
+    grid: TileGrid
+    cluster: npt.NDArray[np.int64] | None
+    mpp: float
+    fingerprint: str
+    tissue: BoolArray | None
+    tissue_scale: tuple[float, float]
+
+    @property
+    def counts(self) -> Counter[int]:
+        """Tiles of each cluster."""
+        return Counter(self.cluster.tolist() if self.cluster is not None else [])
+
+
+@contextmanager
+def damage_named(slide_id: str) -> Iterator[None]:
+    """Turn what a damaged group raises into one line.
+
+    Raises:
+        StoreError: An attribute or array is missing or makes no sense.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, IndexError, OSError) as error:
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise StoreError(
+            f"{slide_id}: its group in the store is damaged or incomplete ({what}); run wsi-embed verify"
+        ) from error
+
+
+def read_tiles(bag: Bag) -> Tiles:
+    """Read a bag's geometry, clusters and tissue mask.
+
+    Raises:
+        StoreError: The group is damaged.
+    """
+    with damage_named(bag.slide_id):
+        cluster = None if bag.cluster is None else np.asarray(bag.cluster[:], np.int64)
+        mask = getattr(bag, "tissue_mask", None)
+        scale = (1.0, 1.0)
+        if mask is not None:
+            x, y = bag.attrs["tissue_mask_scale"]
+            scale = (_positive(x), _positive(y))
+        tiles = Tiles(
+            bag.slide_id,
+            bag_grid(bag),
+            cluster,
+            _positive(bag.attrs["mpp"]),
+            str(bag.attrs["slide_fingerprint"]),
+            None if mask is None else np.asarray(mask[:], np.bool_),
+            scale,
+        )
+        if cluster is not None and len(cluster) != len(tiles.grid):
+            raise ValueError(f"{len(cluster)} clusters for {len(tiles.grid)} tiles")
+    return tiles
+
+
+def bag_grid(bag: Bag) -> TileGrid:
+    """The grid that the job laid, so that `Slide.read_tiles` gives the pixels that were encoded.
+
+    Raises:
+        StoreError: The group is damaged.
+    """
+    with damage_named(bag.slide_id):
+        a: dict[str, Any] = bag.attrs
+        plan = ReadPlan(
+            int(a["level"]),
+            round(_positive(a["read_px"])),
+            round(_positive(a["tile_px"])),
+            _positive(a["effective_mpp"]),
+        )
+        downsample, stride = _positive(a["level_downsample"]), round(_positive(a["stride"]))
+        coords, grid = bag.coords[:], bag.grid[:]
+        if coords.shape != (len(bag), 2) or grid.shape != (len(bag), 2):
+            raise ValueError(f"{len(bag)} tiles, but coords {coords.shape} and grid {grid.shape}")
+        # coords are level_xy times the downsample, rounded; the downsample is at least 1, so this is exact
+        level_xy = np.rint(coords / downsample).astype(np.int32)
+        unknown = np.full(len(bag), np.nan, np.float32)
+        return TileGrid(plan, stride, downsample, np.asarray(grid, np.int32), level_xy, unknown)
+
+
+def check_same_slide(slide: Slide, slide_id: str, fingerprint: str) -> None:
+    """Refuse a slide that is not the one the bag was made from.
+
+    Raises:
+        SlideError: Its content differs.
+    """
+    if slide.fingerprint != fingerprint:
+        raise SlideError(f"{slide.path.name} is not the slide that the store has under {slide_id!r}")
+
+
+def _positive(value: Any) -> float:
+    number = float(value)
+    if not 0 < number < float("inf"):
+        raise ValueError(f"{value!r} is not a positive number")
+    return number

@@ -1,0 +1,106 @@
+"""The two views of a slide: thumbnail with tissue outline, and cluster map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from wsi_embed.grid import TileGrid
+from wsi_embed.plot.colours import OUTLINE, cluster_colour
+from wsi_embed.plot.tiles import Tiles
+from wsi_embed.slide import Slide, UInt8Array
+
+FloatArray = npt.NDArray[np.float64]
+PALE = 0.25
+
+
+@dataclass(frozen=True)
+class View:
+    """The whole of a slide at the size of the picture.
+
+    Attributes:
+        pixels: RGB, uint8 [h, w, 3].
+        scale: Pixels of the view per level-0 pixel, (x, y).
+    """
+
+    pixels: UInt8Array
+    scale: tuple[float, float]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height)."""
+        return self.pixels.shape[1], self.pixels.shape[0]
+
+    def to_view(self, xy: FloatArray) -> FloatArray:
+        """Level-0 positions [P, 2] as positions of the view; pixel centres lie at halves in both."""
+        return np.asarray(xy * np.array(self.scale))
+
+
+def make_view(slide: Slide, max_px: int) -> View:
+    """See a slide at `max_px`, enlarged where it is smaller, so that small slides can be seen too."""
+    width, height = slide.level_sizes[0]
+    pixels = slide.thumbnail(max_px)
+    factor = max_px / max(pixels.shape[:2])
+    if factor > 1.01:
+        size = (max(1, round(pixels.shape[1] * factor)), max(1, round(pixels.shape[0] * factor)))
+        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_CUBIC), np.uint8)
+    return View(pixels, (pixels.shape[1] / width, pixels.shape[0] / height))
+
+
+def outlined(view: View, tiles: Tiles, line: int) -> UInt8Array:
+    """The slide, with the outline of the tissue mask where the store has one."""
+    pixels = view.pixels.copy()
+    if tiles.tissue is None:
+        return pixels
+    fx, fy = (s * v for s, v in zip(tiles.tissue_scale, view.scale, strict=True))
+    # between pixel centres, or the outline would be off by half a mask pixel
+    move = np.array([[fx, 0, fx / 2 - 0.5], [0, fy, fy / 2 - 0.5]])
+    large = cv2.warpAffine(tiles.tissue.astype(np.uint8) * 255, move, view.size, flags=cv2.INTER_LINEAR)
+    smooth = (large > 127).astype(np.uint8)
+    contours, _ = cv2.findContours(smooth, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    return np.asarray(cv2.drawContours(pixels, contours, -1, OUTLINE, line, cv2.LINE_AA), np.uint8)
+
+
+def cluster_map(view: View, tiles: Tiles, line: int) -> UInt8Array:
+    """The pale slide, every tile filled with its cluster's colour; without clusters, tiles as frames."""
+    pale = (255 - (255 - view.pixels.astype(np.float32)) * PALE).astype(np.uint8)
+    if tiles.cluster is None:
+        return _framed(pale, view, tiles.grid, max(1, line // 2))
+    cell = tile_at_pixels(tiles.grid, view)
+    colours = np.array([cluster_colour(c) for c in tiles.cluster.tolist()], np.uint8).reshape(-1, 3)
+    pale[cell >= 0] = colours[cell[cell >= 0]]
+    return pale
+
+
+def tile_at_pixels(grid: TileGrid, view: View) -> npt.NDArray[np.int32]:
+    """The row of the tile under each pixel of the view, int32 [h, w]; -1 where there is none.
+
+    Each pixel's centre is looked up in the lattice, so that tiles leave no gaps and never overlap,
+    at whatever scale. Where tiles were read with overlap, each has the middle cell of its extent.
+    """
+    if not len(grid):
+        return np.full(view.pixels.shape[:2], -1, np.int32)
+    step = grid.stride * grid.downsample
+    rows, cols = grid.grid[:, 0], grid.grid[:, 1]
+    table = np.full((int(rows.max()) + 2, int(cols.max()) + 2), -1, np.int32)  # the last ones stay empty
+    table[rows, cols] = np.arange(len(grid))
+    origin = (grid.level_xy[0] - grid.grid[0, ::-1] * grid.stride) * grid.downsample
+    origin = origin + (grid.extent - step) / 2
+    index = []
+    for axis, (first, count) in enumerate(zip(origin, table.shape[::-1], strict=True)):
+        centres = (np.arange(view.size[axis]) + 0.5) / view.scale[axis]
+        cell = np.floor((centres - first) / step).astype(np.int64)
+        index.append(np.where((cell >= 0) & (cell < count), cell, count - 1))
+    return np.asarray(table[np.ix_(index[1], index[0])])
+
+
+def _framed(pale: UInt8Array, view: View, grid: TileGrid, line: int) -> UInt8Array:
+    first = view.to_view(grid.level_xy * grid.downsample)
+    last = first + np.array(view.scale) * grid.extent
+    for (x0, y0), (x1, y1) in zip(np.rint(first).astype(int), np.rint(last).astype(int), strict=True):
+        right, bottom = max(int(x0), int(x1) - 1), max(int(y0), int(y1) - 1)
+        cv2.rectangle(pale, (int(x0), int(y0)), (right, bottom), OUTLINE, line)
+    return pale

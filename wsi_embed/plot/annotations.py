@@ -73,4 +73,4 @@ def draw_contours(
 
 def _fixed(points: FloatArray) -> npt.NDArray[np.int32]:
     # pixel centres lie at halves in views, at whole numbers in OpenCV
-    return np.rint((points - 0.5).clip(-FAR, FAR) * 2**FRACTION_BITS).astype(np.int32)
+    return np.asarray(np.rint((points - 0.5).clip(-FAR, FAR) * 2**FRACTION_BITS), np.int32)

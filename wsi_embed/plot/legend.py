@@ -12,8 +12,10 @@ from wsi_embed.plot.annotations import ClassColours
 from wsi_embed.plot.colours import HALO, INK, OUTLINE, Colour, cluster_colour
 from wsi_embed.plot.style import Style, font, percent, shortened, text_width
 
-# A slide's own legend names the largest clusters; the store's legend names all.
-SLIDE_ROWS = 24
+# A slide's own legend has room for that many lines, and names so many of the largest clusters at least;
+# the store's legend names all.
+SLIDE_ROWS = 25
+LEAST_CLUSTERS = 12
 LONGEST_NAME = 14  # heights of the text
 
 
@@ -36,8 +38,10 @@ def slide_entries(counts: Counter[int], classes: ClassColours, tissue: bool) -> 
         classes: Annotation classes on the slide.
         tissue: Whether the outline of the tissue mask is drawn.
     """
-    largest = [c for c, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:SLIDE_ROWS]]
     entries = [Entry("tissue", line=OUTLINE, halo=False)] * tissue + _class_entries(classes)
+    room = max(SLIDE_ROWS - len(entries), LEAST_CLUSTERS)
+    by_size = [c for c, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
+    largest = by_size if len(by_size) <= room else by_size[: room - 1]
     entries += _cluster_entries(sorted(largest), counts)
     if rest := len(counts) - len(largest):
         share = 1 - sum(counts[c] for c in largest) / counts.total()
@@ -75,13 +79,14 @@ class Columns:
         self.style = style
         most = LONGEST_NAME * style.text
         self.entries = [(e, shortened(e.text, style.text, most)) for e in entries]
-        self.rows = max(1, min(len(entries), height // style.row))
+        columns = -(-len(entries) // max(1, height // style.row))
+        self.rows = -(-len(entries) // max(1, columns))  # all about equally long
         self.widest = max((_width(entry, text, style) for entry, text in self.entries), default=0)
 
     @property
     def size(self) -> tuple[int, int]:
         """(width, height) in pixels."""
-        columns = -(-len(self.entries) // self.rows)
+        columns = -(-len(self.entries) // max(1, self.rows))
         return max(0, columns * self.column - self.style.text), self.rows * self.style.row
 
     @property
@@ -128,4 +133,4 @@ def _class_entries(classes: ClassColours) -> list[Entry]:
 
 def _cluster_entries(clusters: Sequence[int], counts: Counter[int]) -> list[Entry]:
     total = counts.total()
-    return [Entry(f"cluster {c}   {_percent(counts[c] / total)}", fill=cluster_colour(c)) for c in clusters]
+    return [Entry(f"cluster {c}", percent(counts[c] / total), fill=cluster_colour(c)) for c in clusters]

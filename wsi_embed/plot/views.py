@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -34,7 +35,7 @@ class View:
         """(width, height)."""
         return self.pixels.shape[1], self.pixels.shape[0]
 
-    def to_view(self, xy: FloatArray) -> FloatArray:
+    def to_view(self, xy: npt.NDArray[Any]) -> FloatArray:
         """Level-0 positions [P, 2] as positions of the view; pixel centres lie at halves in both."""
         return np.asarray(xy * np.array(self.scale))
 
@@ -59,8 +60,8 @@ def outlined(view: View, tiles: Tiles, line: int) -> UInt8Array:
     # between pixel centres, or the outline would be off by half a mask pixel
     move = np.array([[fx, 0, fx / 2 - 0.5], [0, fy, fy / 2 - 0.5]])
     large = cv2.warpAffine(tiles.tissue.astype(np.uint8) * 255, move, view.size, flags=cv2.INTER_LINEAR)
-    smooth = (large > 127).astype(np.uint8)
-    contours, _ = cv2.findContours(smooth, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    rounded = cv2.GaussianBlur(large, (0, 0), 0.1 + 0.7 * max(fx, fy))  # or the mask's pixels are seen
+    contours, _ = cv2.findContours((rounded > 127).astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     return np.asarray(cv2.drawContours(pixels, contours, -1, OUTLINE, line, cv2.LINE_AA), np.uint8)
 
 

@@ -43,7 +43,7 @@ XML = """<?xml version="1.0"?>
       <Coordinate Order="2" X="500" Y="600" />
     </Coordinates></Annotation>
   </Annotations>
-  <AnnotationGroups><Group Name="_0" PartOfGroup="None" Color="#ff0000"><Attributes /></Group></AnnotationGroups>
+  <AnnotationGroups><Group Name="_0" PartOfGroup="None" Color="#ff0000" /></AnnotationGroups>
 </ASAP_Annotations>
 """
 

@@ -293,7 +293,8 @@ def test_plot_writes_a_picture_a_slide(slides: Path, model: Path, tmp_path: Path
     run(slides, "--out", tmp_path / "f.zarr", "--model", model)
     done = run("plot", tmp_path / "f.zarr", "--slides", slides, "--out", tmp_path / "p", "--max-px", "300")
     assert done.returncode == 0, done.stderr
-    assert sorted(p.name for p in (tmp_path / "p").iterdir()) == ["batch%202__s1.png", "s0.png"]
+    names = sorted(p.name for p in (tmp_path / "p").iterdir())
+    assert names == ["batch%202__s1.png", "legend.png", "s0.png"]
 
 
 def test_plot_refuses_another_slide_under_the_same_id(slides: Path, model: Path, tmp_path: Path) -> None:

@@ -27,7 +27,10 @@ def command(
     ] = None,
     contact_sheet: Annotated[
         bool,
-        typer.Option("--contact-sheet", help="Draw typical tiles of each cluster instead. Default: off."),
+        typer.Option(
+            "--contact-sheet",
+            help="Draw typical tiles of each cluster of the store instead (A4 at 300 dpi). Default: off.",
+        ),
     ] = False,
     view: Annotated[
         str, typer.Option("--view", help="both (slide and cluster map), or map (without title and legend).")

@@ -1,9 +1,9 @@
-"""Annotation files, until `wsi_embed.regions` reads them: the one place that changes then."""
+"""Where annotation files are found and read: the one place that knows their formats."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ from xml.etree import ElementTree
 import numpy as np
 import numpy.typing as npt
 
-from wsi_embed.errors import SlideError
+from wsi_embed.errors import SlideError, UsageError
+from wsi_embed.inputs import SlideInput
 from wsi_embed.roi import read_regions
 
 SUFFIXES = (".geojson", ".json", ".xml")
@@ -26,12 +27,25 @@ class Polygon:
     label: str | None = None
 
 
-def annotation_file(source: Path, slide_id: str, slide_name: str) -> Path | None:
-    """The annotation file of a slide: `source` itself, or in that folder one named like the slide."""
-    if source.is_file():
-        return source
-    stems = [slide_id, Path(slide_name).stem]
-    places = (source / f"{stem}{suffix}" for stem in stems for suffix in SUFFIXES)
+def annotation_files(items: Sequence[SlideInput], source: Path) -> dict[str, Path | None]:
+    """The annotation file of each slide by id, or None: `source` itself, or in that folder.
+
+    Raises:
+        UsageError: There is no such file or folder, or it is one file for several slides.
+    """
+    if not source.exists():
+        raise UsageError(f"--annotations {source}: no such file or folder; check the path")
+    if source.is_file() and len(items) > 1:
+        raise UsageError(
+            f"--annotations {source}: one file, but {len(items)} slides; "
+            "give a folder of files named like the slides, or --slides with that slide alone"
+        )
+    return {item.slide_id: source if source.is_file() else _named_like(item, source) for item in items}
+
+
+def _named_like(item: SlideInput, folder: Path) -> Path | None:
+    stems = (item.slide_id, Path(item.name).stem)
+    places = (folder / f"{stem}{suffix}" for stem in stems for suffix in SUFFIXES)
     return next((place for place in places if place.is_file()), None)
 
 

@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_embed.errors import SlideError
-from wsi_embed.plot._regions import Polygon, annotation_file, read_annotations
+from wsi_embed.plot._regions import Polygon, annotation_files, read_annotations
 from wsi_embed.plot.colours import HALO, Colour
 from wsi_embed.plot.views import FloatArray, View
-from wsi_embed.slide import UInt8Array
+from wsi_embed.slide import Slide, UInt8Array
 
-__all__ = ["Polygon", "annotation_file", "draw_contours", "find_annotations", "read_annotations"]
+__all__ = ["Polygon", "annotation_files", "draw_contours", "read_annotations", "slide_annotations"]
 
 ClassColours = Mapping[str | None, Colour]
 # OpenCV takes fixed-point positions, so that lines do not jump from pixel to pixel.
@@ -23,22 +23,14 @@ FRACTION_BITS = 4
 FAR = 2.0**20
 
 
-def find_annotations(source: Path, slide_id: str, slide_name: str, size: tuple[int, int]) -> list[Polygon]:
-    """Read a slide's annotations; none where there is no file for it.
-
-    Args:
-        source: An annotation file, or a folder of them.
-        slide_id: Of the slide.
-        slide_name: Its file as the store records it.
-        size: (width, height) of the slide, to notice annotations of another one.
+def slide_annotations(file: Path, slide: Slide) -> list[Polygon]:
+    """Read the annotations of a slide.
 
     Raises:
         SlideError: The file cannot be read, or nothing in it lies on the slide.
     """
-    file = annotation_file(source, slide_id, slide_name)
-    if file is None:
-        return []
     polygons = read_annotations(file)
+    size = slide.level_sizes[0]
     outer = [polygon.rings[0] for polygon in polygons]
     if outer and not any((ring.max(0) > 0).all() and (ring.min(0) < size).all() for ring in outer):
         raise SlideError(

@@ -50,7 +50,8 @@ def plot_bag(
     check_same_slide(slide, bag.slide_id, tiles.fingerprint)
     style, seen = Style(max_px), make_view(slide, max_px)
     labels = {polygon.label for polygon in annotations}
-    colours = {k: v for k, v in (classes or class_colours(labels)).items() if k in labels}
+    known = {**class_colours(labels), **(classes or {})}
+    colours = {label: colour for label, colour in known.items() if label in labels}
     panels = [cluster_map(seen, tiles, style.line)]
     if view == "both":
         panels.insert(0, outlined(seen, tiles, style.line))
@@ -108,15 +109,16 @@ def _facts(tiles: Tiles) -> str:
 
 
 def _with_bar(panel: UInt8Array, um_per_px: float, style: Style) -> Image.Image:
-    """A view with a scale bar below it."""
+    """A view with a scale bar below it, which may be wider than a narrow view."""
     height, width = panel.shape[:2]
-    canvas = Image.new("RGB", (width, height + 2 * style.row), "white")
-    canvas.paste(Image.fromarray(panel), (0, 0))
     um = bar_length(um_per_px * width)
+    text = f"{um / 1000:g} mm" if um >= 1000 else f"{um:g} um"
     right, middle = round(um / um_per_px), height + style.row
+    end = right + style.text + text_width(text, style.text)
+    canvas = Image.new("RGB", (max(width, end + 1), height + 2 * style.row), "white")
+    canvas.paste(Image.fromarray(panel), (0, 0))
     draw = ImageDraw.Draw(canvas)
     draw.rectangle((0, middle - style.line, right, middle + style.line), INK)
-    text = f"{um / 1000:g} mm" if um >= 1000 else f"{um:g} um"
     draw.text((right + style.text, middle), text, INK, font=font(style.text), anchor="lm")
     return canvas
 

@@ -11,20 +11,15 @@ from PIL import Image
 
 from wsi_embed.errors import SlideError, UsageError, WsiEmbedError
 from wsi_embed.inputs import SlideInput
-from wsi_embed.plot.annotations import (
-    ClassColours,
-    Polygon,
-    annotation_file,
-    find_annotations,
-    read_annotations,
-)
+from wsi_embed.plot.annotations import annotation_files, read_annotations, slide_annotations
 from wsi_embed.plot.bag import check_view, plot_bag
 from wsi_embed.plot.colours import class_colours
 from wsi_embed.plot.legend import store_legend
 from wsi_embed.plot.save import check_print, save_picture
 from wsi_embed.plot.sheet import contact_sheet
+from wsi_embed.plot.style import counted
 from wsi_embed.plot.tiles import check_same_slide, damage_named, read_tiles
-from wsi_embed.slide import Slide, open_slide
+from wsi_embed.slide import open_slide
 from wsi_embed.store import Bag, Store
 
 Say = Callable[[str], None]
@@ -79,14 +74,16 @@ def draw_slides(
     Raises:
         UsageError: Nothing can be drawn like that; nothing was.
     """
-    classes = _check_annotations(drawing.annotations, items, warn)
+    files = _annotation_files(drawing.annotations, items, warn)
+    classes = class_colours(label for file in files.values() for label in _labels(file))
     counts: Counter[int] = Counter()
     failed = 0
     for item in items:
         try:
             bag = _bag(store, item.slide_id)
             with open_slide(item.path) as slide:
-                polygons = _annotations(drawing.annotations, item, slide)
+                file = files.get(item.slide_id)
+                polygons = slide_annotations(file, slide) if file else []
                 picture = plot_bag(
                     slide,
                     bag,
@@ -114,8 +111,10 @@ def draw_sheet(
     """Draw the contact sheet of a store's clusters; arguments and result as for `draw_slides`.
 
     Raises:
-        UsageError: The store has no clusters, or no tiles.
+        UsageError: The store has no clusters, or no tiles; or contours were asked for.
     """
+    if drawing.annotations is not None:
+        raise UsageError("--contact-sheet shows no contours: leave --annotations out")
     failed = set()
 
     def on_error(slide_id: str, error: WsiEmbedError) -> None:
@@ -145,33 +144,29 @@ def select(store: Store, items: Sequence[SlideInput], warn: Say) -> list[SlideIn
     present = {item.slide_id for item in items if item.slide_id in store}
     absent = [item.slide_id for item in items if item.slide_id not in present]
     if len(absent) == len(items):
-        raise UsageError(f"none of the {len(items)} slides given is complete in {store.path}")
+        raise UsageError(f"none of {counted(len(items), 'slide')} given is complete in {store.path}")
     if absent:
-        warn(f"{len(absent)} of {len(items)} slides given are not complete in the store: {_named(absent)}")
+        share = f"{len(absent)} of {counted(len(items), 'slide')} given"
+        warn(f"{share} are not complete in the store: {_named(absent)}")
     return [item for item in items if item.slide_id in present]
 
 
-def _check_annotations(source: Path | None, items: Sequence[SlideInput], warn: Say) -> ClassColours:
-    """Colours of all classes; refuses annotations that are of none of the slides."""
+def _annotation_files(source: Path | None, items: Sequence[SlideInput], warn: Say) -> dict[str, Path]:
+    """Files of the slides that have one; refuses annotations that are of none of the slides."""
     if source is None:
         return {}
-    if not source.exists():
-        raise UsageError(f"--annotations {source}: no such file or folder; check the path")
-    if source.is_file() and len(items) > 1:
-        raise UsageError(
-            f"--annotations {source}: one file, but {len(items)} slides; "
-            "give a folder of files named like the slides, or --slides with that slide alone"
-        )
-    files = {item.slide_id: annotation_file(source, item.slide_id, item.name) for item in items}
-    without = [slide_id for slide_id, file in files.items() if file is None]
+    found = annotation_files(items, source)
+    without = [slide_id for slide_id, file in found.items() if file is None]
     if len(without) == len(items):
         raise UsageError(
             f"--annotations {source}: no file for any of the {len(items)} slides; "
             f"they are named like the slides, {items[0].slide_id}.xml or .geojson"
         )
     if without:
-        warn(f"{len(without)} slides have no annotation file, drawn without contours: {_named(without)}")
-    return class_colours(label for file in files.values() if file for label in _labels(file))
+        warn(
+            f"{counted(len(without), 'slide')} without annotations, drawn without contours: {_named(without)}"
+        )
+    return {slide_id: file for slide_id, file in found.items() if file is not None}
 
 
 def _labels(file: Path) -> Iterator[str | None]:
@@ -179,12 +174,6 @@ def _labels(file: Path) -> Iterator[str | None]:
         yield from {polygon.label for polygon in read_annotations(file)}
     except SlideError:  # said when its slide is drawn
         return
-
-
-def _annotations(source: Path | None, item: SlideInput, slide: Slide) -> list[Polygon]:
-    if source is None:
-        return []
-    return find_annotations(source, item.slide_id, item.name, slide.level_sizes[0])
 
 
 def _bag(store: Store, slide_id: str) -> Bag:

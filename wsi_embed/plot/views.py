@@ -60,8 +60,9 @@ def outlined(view: View, tiles: Tiles, line: int) -> UInt8Array:
     # between pixel centres, or the outline would be off by half a mask pixel
     move = np.array([[fx, 0, fx / 2 - 0.5], [0, fy, fy / 2 - 0.5]])
     large = cv2.warpAffine(tiles.tissue.astype(np.uint8) * 255, move, view.size, flags=cv2.INTER_LINEAR)
-    rounded = cv2.GaussianBlur(large, (0, 0), 0.1 + 0.7 * max(fx, fy))  # or the mask's pixels are seen
-    contours, _ = cv2.findContours((rounded > 127).astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    # rounded, or the mask's pixels are seen
+    large = cv2.GaussianBlur(large, (0, 0), 0.1 + 0.5 * fx, sigmaY=0.1 + 0.5 * fy)
+    contours, _ = cv2.findContours((large > 127).astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     return np.asarray(cv2.drawContours(pixels, contours, -1, OUTLINE, line, cv2.LINE_AA), np.uint8)
 
 

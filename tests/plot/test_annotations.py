@@ -1,0 +1,58 @@
+"""Contours: where the annotator drew them, visible on every colour, and only on their own slide."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.made_slides import he_pixels, write_tiff
+from wsi_embed import SlideError, open_slide
+from wsi_embed.plot import cluster_colour
+from wsi_embed.plot.annotations import Polygon, draw_contours, slide_annotations
+from wsi_embed.plot.views import View
+
+BLUE = (0, 0, 205)
+SQUARE = np.array([[40.0, 40.0], [160.0, 40.0], [160.0, 160.0], [40.0, 160.0]])
+HOLE = np.array([[80.0, 80.0], [120.0, 80.0], [120.0, 120.0], [80.0, 120.0]])
+
+
+def drawn(background: tuple[int, int, int], polygons: list[Polygon], line: int = 4) -> np.ndarray:
+    pixels = np.full((400, 400, 3), background, np.uint8)
+    draw_contours(pixels, View(pixels, (2.0, 2.0)), polygons, {"Tumor": BLUE, "Fat": (0, 0, 0)}, line)
+    return pixels
+
+
+@pytest.mark.parametrize("cluster", range(0, 100, 9))
+def test_a_contour_is_seen_on_any_cluster(cluster: int) -> None:
+    background = cluster_colour(cluster)
+    pixels = drawn(background, [Polygon([SQUARE], "Tumor")])
+    across = pixels[200, 70:91]  # the left edge lies at x = 80
+    assert tuple(across[10]) == BLUE
+    assert tuple(across[6]) == tuple(across[14]) == (255, 255, 255)
+    assert tuple(across[0]) == tuple(across[20]) == background
+    assert tuple(pixels[130, 130]) == background  # the inside stays filled
+
+
+def test_holes_are_drawn_and_halos_cover_no_other_line() -> None:
+    pixels = drawn((200, 100, 50), [Polygon([SQUARE, HOLE], "Tumor"), Polygon([SQUARE + 2], "Fat")])
+    assert tuple(pixels[200, 160]) == BLUE
+    assert tuple(pixels[200, 80]) == BLUE
+    assert tuple(pixels[200, 84]) == (0, 0, 0)
+
+
+def test_absurd_coordinates_are_no_problem() -> None:
+    far = np.array([[1e12, 1e12], [-1e12, 40.0], [40.0, 1e300]])
+    drawn((200, 100, 50), [Polygon([far], "Tumor")])
+
+
+def test_annotations_of_another_slide_are_refused(tmp_path: Path) -> None:
+    slide = write_tiff(tmp_path / "s.tif", he_pixels(100, 200), mpp=0.5)
+    file = tmp_path / "s.geojson"
+    file.write_text('{"type": "Polygon", "coordinates": [[[500, 10], [600, 10], [600, 90], [500, 10]]]}')
+    with open_slide(slide) as opened, pytest.raises(SlideError, match=r"outside the slide \(200 x 100"):
+        slide_annotations(file, opened)
+    file.write_text('{"type": "Polygon", "coordinates": [[[150, 10], [600, 10], [600, 90], [150, 10]]]}')
+    with open_slide(slide) as opened:
+        assert len(slide_annotations(file, opened)) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +127,16 @@ def test_a_damaged_group_is_one_line_and_the_others_go_on(made: Path, sheet: boo
     assert line.startswith("a: ")
     assert line.endswith("run wsi-embed verify")
     assert console.pictures == (["clusters.png"] if sheet else ["new.png", "sub__b.png", "legend.png"])
+
+
+def test_a_missing_array_is_one_line(made: Path, tmp_path: Path) -> None:
+    store = tmp_path / "f.zarr"
+    shutil.copytree(made / "f.zarr", store)
+    shutil.rmtree(store / "a" / "coords")
+    failed, console = drawn(made, tmp_path / "p", Drawing(300), store=store)
+    assert failed == 1
+    assert console.pictures == ["sub__b.png", "legend.png"]
+    assert "run wsi-embed verify" in console.lines[-1]
 
 
 def test_a_slide_called_legend_keeps_its_picture(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 from tests.made_slides import BoolArray, UInt8Array, blobs, he_pixels, write_tiff
 from wsi_embed.errors import UsageError
 from wsi_embed.grid import ReadPlan, TileGrid, make_grid
-from wsi_embed.roi import Regions
+from wsi_embed.regions import Polygon, Regions
 from wsi_embed.slide import open_slide
 from wsi_embed.tissue import TissueMask, TissueRecipe, otsu_mask, tissue_mask
 
@@ -160,7 +160,7 @@ def test_only_tissue_inside_the_regions_counts(tmp_path: Path, name: str) -> Non
     pixels = np.full((200, 200, 3), (190, 90, 160), np.uint8)
     square = np.array([[0, 0], [100, 0], [100, 100], [0, 100]], np.float64)
     with open_slide(image(tmp_path, pixels)) as slide:
-        found = tissue_mask(slide, 4.0, TissueRecipe(name=name), Regions([[square]], ""))
+        found = tissue_mask(slide, 4.0, TissueRecipe(name=name), Regions([Polygon([square])], [], ""))
     assert found.fraction == pytest.approx(0.25, abs=0.02)
     assert found.mask[:49, :49].all()
     assert not found.mask[52:, 52:].any()

@@ -20,6 +20,8 @@ from wsi_embed.job import Job, store_settings
 from wsi_embed.outliers import find_outliers
 from wsi_embed.pipeline import BadTile
 from wsi_embed.plan import Tiling
+from wsi_embed.regions import RegionRules, check_rules, with_annotations
+from wsi_embed.regions.rules import Missing
 from wsi_embed.report import JobReport, Listener, Silent
 from wsi_embed.shards import parse_shard
 from wsi_embed.shards import shard as take_shard
@@ -45,6 +47,10 @@ def embed(
     tissue: str | TissueRecipe = "otsu",
     min_tissue: float = 0.25,
     mpp_override: float | None = None,
+    roi: str | Path | None = None,
+    roi_include: Sequence[str] = (),
+    roi_exclude: Sequence[str] = (),
+    roi_missing: Missing = "fail",
     device: str = "auto",
     batch_size: int | None = None,
     workers: int | None = None,
@@ -73,6 +79,10 @@ def embed(
         tissue: `otsu`, `none`, or a recipe.
         min_tissue: Least share of tissue of a tile, 0 to 1.
         mpp_override: Micrometres per level-0 pixel of every slide, whatever its metadata say.
+        roi: Annotations (GeoJSON, ASAP XML): a file for the one slide, or a folder with one a slide.
+        roi_include: Classes of regions to take; none takes every region that is not excluded.
+        roi_exclude: Classes of regions to leave out.
+        roi_missing: `fail`, `skip` or take `whole` a slide without annotations.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         batch_size: Tiles a batch; by default 32 on the CPU, 256 on CUDA.
         workers: Reader threads; by default one a core.
@@ -102,8 +112,11 @@ def embed(
     check_mpp("--mpp", mpp)
     check_mpp("--mpp-override", mpp_override)
     recipe = TissueRecipe(tissue) if isinstance(tissue, str) else tissue
-    tiling = Tiling(overlap, edge, recipe, min_tissue, mpp_override)
-    items = find_slides([slides] if isinstance(slides, str | Path) else slides)
+    source = None if roi is None else Path(roi)
+    rules = RegionRules(source, tuple(roi_include), tuple(roi_exclude), roi_missing)
+    tiling = Tiling(overlap, edge, recipe, min_tissue, mpp_override, rules)
+    items = with_annotations(find_slides([slides] if isinstance(slides, str | Path) else slides), source)
+    check_rules(rules, items)
     if shard is not None:
         items = take_shard(items, *parse_shard(shard))
     items = items[:limit]
@@ -163,6 +176,7 @@ def _empty_report(job: Job, out: Path, demonstration: bool) -> JobReport:
             "tissue": tiling.tissue.to_dict(),
             "min_tissue": tiling.min_tissue,
             "on_bad_tile": job.on_bad_tile,
+            "roi": tiling.regions.to_dict(),
             "batch_size": job.batch_size,
             "workers": job.workers,
         },

@@ -7,6 +7,7 @@
     - MissingExtraError     a command needs an extra that is not installed
   + SlideError              one slide failed: the others go on (exit code 1)
     - ResolutionError       the slide's resolution is unknown, absurd or too coarse
+    - NoRegionsError        its annotations have nothing to take
   + StoreError              a store that cannot be read or written
   + DeviceError             a device that was asked for cannot be used (exit code 2)
     - DeviceMemoryError     a batch does not fit into its memory: that slide fails
@@ -60,6 +61,10 @@ class SlideError(WsiEmbedError):
 
 class ResolutionError(SlideError):
     """A slide's resolution is unknown, absurd, or coarser than what was asked for."""
+
+
+class NoRegionsError(SlideError):
+    """A slide has no annotation file, or no region in it that could be taken."""
 
 
 class StoreError(WsiEmbedError):

@@ -30,7 +30,7 @@ class SlideInput:
         name: The file as the store records it: relative to the folder or manifest it came from.
         patient: From the manifest.
         mpp: Micrometres per level-0 pixel, from the manifest.
-        roi: GeoJSON file with the regions to take, from the manifest.
+        roi: Annotation file with the regions to take, from the manifest or beside others.
     """
 
     slide_id: str

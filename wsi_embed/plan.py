@@ -8,7 +8,7 @@ from typing import Any
 from wsi_embed.errors import SlideError, UsageError
 from wsi_embed.grid import Edge, ReadPlan, TileGrid, make_grid, plan_read
 from wsi_embed.inputs import SlideInput
-from wsi_embed.roi import Regions, read_regions
+from wsi_embed.regions import RegionRules, Regions, slide_regions
 from wsi_embed.slide import Resolution, Slide, open_slide, resolve_mpp
 from wsi_embed.slide.base import unreadable
 from wsi_embed.slide.fingerprint import file_states
@@ -26,6 +26,7 @@ class Tiling:
         tissue: The tissue recipe.
         min_tissue: Tiles with a smaller share of tissue are left out, 0 to 1.
         mpp_override: Micrometres per level-0 pixel of every slide, whatever its metadata say.
+        regions: Which annotated regions are taken.
     """
 
     overlap: int = 0
@@ -33,6 +34,7 @@ class Tiling:
     tissue: TissueRecipe = field(default_factory=TissueRecipe)
     min_tissue: float = 0.25
     mpp_override: float | None = None
+    regions: RegionRules = field(default_factory=RegionRules)
 
     def __post_init__(self) -> None:
         if self.edge not in ("drop", "pad"):
@@ -50,7 +52,7 @@ class SlidePlan:
         slide: Open; whoever holds the plan closes it.
         resolution: Micrometres per pixel, and from where.
         read: Read level and size.
-        regions: Of interest, from the manifest.
+        regions: Of interest, in level-0 pixels; None takes the whole slide.
         settings: Everything that decides the slide's arrays, plain values.
         states: Of the slide's files before they were read.
     """
@@ -66,7 +68,8 @@ class SlidePlan:
     @property
     def warnings(self) -> list[str]:
         """What to look at although the slide can be read."""
-        return [self.resolution.warning] if self.resolution.warning else []
+        warnings = [self.resolution.warning] if self.resolution.warning else []
+        return [*warnings, *(self.regions.warnings if self.regions else ())]
 
     def check_unchanged(self) -> None:
         """Has anyone written to the slide's files since it was opened?
@@ -142,6 +145,7 @@ class SlidePlan:
             "coords_units": "level0_px",
             "tissue": tiling.tissue.to_dict(),
             "min_tissue": tiling.min_tissue,
+            "roi": {"file": self.regions.name, **tiling.regions.classes()} if self.regions else None,
             "versions": versions,
             "settings": self.settings,
             "settings_fingerprint": self.fingerprint,
@@ -152,9 +156,10 @@ def plan_slide(item: SlideInput, tiling: Tiling, store: StoreSettings) -> SlideP
     """Open a slide and decide how it is read. Cheap: no pixel is decoded.
 
     Raises:
-        SlideError: The slide cannot be opened, or its resolution is unknown or too coarse.
+        SlideError: The slide or its annotations cannot be read, its resolution is unknown or too coarse,
+            or it has no region to take.
     """
-    regions = read_regions(item.roi) if item.roi is not None else None
+    regions = slide_regions(item, tiling.regions)
     slide = open_slide(item.path)
     try:
         states = _states(item)
@@ -166,6 +171,8 @@ def plan_slide(item: SlideInput, tiling: Tiling, store: StoreSettings) -> SlideP
             read = plan_read(resolution.mpp, slide.level_downsamples, store.mpp, store.tile_px)
         except SlideError as error:
             raise type(error)(f"{item.path.name}: {error}") from error
+        if regions is not None:
+            regions = regions.placed(slide.level_sizes[0], slide.bounds)
     except BaseException:
         slide.close()
         raise

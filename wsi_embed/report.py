@@ -23,8 +23,8 @@ class SlideResult:
     Attributes:
         slide_id: Its id.
         slide: The file, relative to what was given.
-        status: `done`, `skipped` (complete already), `failed`, `stopped` (not reached, or dropped),
-            `planned` (dry run).
+        status: `done`, `skipped` (complete already, or nothing to take), `failed`, `stopped` (not
+            reached, or dropped), `planned` (dry run).
         tiles: Number of tiles.
         tissue: Share of the slide that is tissue, 0 to 1; None where it was not looked for.
         mpp: Micrometres per level-0 pixel; None where it is not known.

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from wsi_embed.errors import SlideError, UsageError
 from wsi_embed.grid import Float32Array, TileGrid
-from wsi_embed.roi import Regions
+from wsi_embed.regions import Regions
 from wsi_embed.slide.base import Box, Slide, UInt8Array
 
 RECIPES = ("otsu", "none")

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from wsi_embed.errors import SlideError, Stopped
+from wsi_embed.errors import NoRegionsError, SlideError, Stopped
 from wsi_embed.failure import record_failure
 from wsi_embed.grid import TileGrid
 from wsi_embed.inputs import SlideInput
@@ -74,6 +74,8 @@ def prepare_slide(job: Job, item: SlideInput) -> PreparedSlide:
     except Exception as error:
         prepared.close()
         record_failure(result, error, job.names(item))
+        if isinstance(error, NoRegionsError) and job.tiling.regions.missing == "skip":
+            result.status = "skipped"
     return prepared
 
 

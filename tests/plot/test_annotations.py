@@ -10,8 +10,9 @@ import pytest
 from tests.made_slides import he_pixels, write_tiff
 from wsi_embed import SlideError, open_slide
 from wsi_embed.plot import cluster_colour
-from wsi_embed.plot.annotations import Polygon, draw_contours, slide_annotations
+from wsi_embed.plot.annotations import draw_contours, slide_annotations
 from wsi_embed.plot.views import View
+from wsi_embed.regions import Polygon
 
 BLUE = (0, 0, 205)
 SQUARE = np.array([[40.0, 40.0], [160.0, 40.0], [160.0, 160.0], [40.0, 160.0]])

@@ -91,11 +91,14 @@ def test_pictures_record_their_resolution(made: Path, tmp_path: Path) -> None:
 
 
 def test_annotations_that_fit_nothing_are_refused_before_any_work(made: Path, tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
+    for folder in ("empty", "foreign"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "foreign" / "z.geojson").write_text('{"type": "FeatureCollection", "features": []}')
     for source, words in (
         (tmp_path / "nothing", "no such file or folder"),
-        (tmp_path / "empty", "no file for any of the 2 slides"),
-        (made / "annotations" / "a.geojson", "one file, but 2 slides"),
+        (tmp_path / "empty", "holds no .geojson"),
+        (tmp_path / "foreign", "no file for any of the 2 slides"),
+        (made / "annotations" / "a.geojson", "is one file, but there are 2 slides"),
     ):
         with pytest.raises(UsageError, match=words):
             drawn(made, tmp_path / "p", Drawing(300, annotations=source))

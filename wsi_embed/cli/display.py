@@ -158,7 +158,7 @@ def outcome(result: SlideResult) -> str:
     if result.status == "planned":
         return f"{result.tiles} tiles would be encoded"
     if result.status == "skipped":
-        return "complete already, skipped"
+        return f"{result.reason or 'complete already'}, skipped"
     return f"{result.status}: {result.reason}"
 
 
@@ -199,7 +199,7 @@ def _row(result: SlideResult) -> list[str]:
 def _summary(report: JobReport) -> str:
     names = ("done", "skipped", "failed", "stopped", "planned")
     counts = [f"{report.count(n)} {n}" for n in names if report.count(n)]  # type: ignore[arg-type]
-    if report.slides and report.count("skipped") == len(report.slides):
+    if report.slides and all((s.status, s.reason) == ("skipped", "complete already") for s in report.slides):
         return f"nothing to do: {_slides(len(report.slides))} complete in {report.store} already"
     planned = sum(s.tiles for s in report.slides if s.status == "planned")
     tiles = (

@@ -24,7 +24,7 @@ DEMONSTRATION = (
 )
 ENV = "WSI_EMBED_"
 _ENV_NAMES: list[str] = []
-INPUT, TILES, RUN, JOB = "Input and output", "Tiles", "Running", "Jobs"
+INPUT, TILES, ROI, RUN, JOB = "Input and output", "Tiles", "Regions", "Running", "Jobs"
 
 
 def _option(name: str, help_: str, panel: str, **more: Any) -> Any:
@@ -71,6 +71,26 @@ def command(
             TILES,
         ),
     ] = None,
+    roi: Annotated[
+        Path | None,
+        _option(
+            "--roi",
+            "Regions to take (GeoJSON, ASAP XML): a file for one slide, or a folder with one a slide, "
+            "called by slide id (a manifest's roi comes first). Default: whole slides.",
+            ROI,
+        ),
+    ] = None,
+    roi_include: Annotated[
+        list[str] | None,
+        _option("--roi-include", "Class of regions to take; may be repeated. Default: all.", ROI),
+    ] = None,
+    roi_exclude: Annotated[
+        list[str] | None,
+        _option("--roi-exclude", "Class of regions to leave out; may be repeated. Default: none.", ROI),
+    ] = None,
+    roi_missing: Annotated[
+        str, _option("--roi-missing", "A slide without annotations: fail, skip, or take it whole.", ROI)
+    ] = "fail",
     dtype: Annotated[str, _option("--dtype", "Type of the features: float16 or float32.", INPUT)] = "float16",
     overwrite: Annotated[
         bool,
@@ -131,7 +151,10 @@ def command(
             done = embed(
                 list(slides), out, model=model, mpp=mpp, tile_px=tile_px, overlap=overlap,
                 edge=edge,  # type: ignore[arg-type]  # checked by Tiling
-                tissue=tissue, min_tissue=min_tissue, mpp_override=mpp_override, device=device,
+                tissue=tissue, min_tissue=min_tissue, mpp_override=mpp_override,
+                roi=roi, roi_include=roi_include or (), roi_exclude=roi_exclude or (),
+                roi_missing=roi_missing,  # type: ignore[arg-type]  # checked by RegionRules
+                device=device,
                 batch_size=batch_size, workers=workers, dtype=dtype, overwrite=overwrite, shard=shard,
                 on_bad_tile=on_bad_tile,  # type: ignore[arg-type]  # checked by embed
                 limit=limit, dry_run=dry_run, listener=display, stop=stop,

@@ -1,19 +1,22 @@
-"""`wsi-embed plot STORE --slides DIR`."""
+"""`wsi-embed plot STORE --slides DIR`, `wsi-embed plot STORE --geojson`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from wsi_embed.store import Store
 
 
 def command(
     store: Annotated[Path, typer.Argument(help="The store.", show_default=False)],
     slides: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Option("--slides", help="Where its slides are: files, folders, manifests.", show_default=False),
-    ],
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder of the pictures. Default: plots/ beside the store.")
     ] = None,
@@ -40,10 +43,18 @@ def command(
     ] = 1000,
     dpi: Annotated[int, typer.Option("--dpi", help="Pixels per inch, recorded in the pictures.")] = 300,
     picture_format: Annotated[str, typer.Option("--format", help="Of the pictures: png or tiff.")] = "png",
+    geojson: Annotated[
+        bool,
+        typer.Option("--geojson", help="Write <slide id>.geojson for QuPath; --slides is not needed for it."),
+    ] = False,
+    geojson_parts: Annotated[
+        str, typer.Option("--geojson-parts", help="What it holds, separated by commas.")
+    ] = "tissue,clusters,tiles",
 ) -> None:
     """Draw each slide with its tissue outline beside its cluster map, and one legend for all of them.
 
-    A cluster has the same colour on all slides and in all pictures.
+    A cluster has the same colour on all slides and in all pictures. With --geojson, write tissue, clusters
+    and tiles for QuPath; that needs no slides.
     """
     from wsi_embed.errors import UsageError
     from wsi_embed.inputs import find_slides
@@ -52,6 +63,11 @@ def command(
 
     opened = open_store(store)
     folder = out or store.resolve().parent / "plots"
+    if not slides and not geojson:
+        raise UsageError("give --slides DIR for pictures, --geojson for QuPath, or both")
+    failed = _write_geojson(opened, folder, geojson_parts) if geojson else 0
+    if not slides:
+        raise typer.Exit(1 if failed else 0)
     for source in slides:
         if source.is_dir() and folder.resolve().is_relative_to(source.resolve()):
             raise UsageError(
@@ -66,9 +82,29 @@ def command(
             f"--out {folder}: cannot be made ({error.strerror}); choose another place"
         ) from error
     draw = draw_sheet if contact_sheet else draw_slides
-    failed = draw(opened, items, folder, drawing, typer.echo, _warn)
+    failed += draw(opened, items, folder, drawing, typer.echo, _warn)
     raise typer.Exit(1 if failed else 0)
 
 
 def _warn(line: str) -> None:
     typer.echo(line, err=True)
+
+
+def _write_geojson(store: Store, folder: Path, wanted: str) -> int:
+    """Write one file a slide; returns how many failed."""
+    from wsi_embed.errors import WsiEmbedError
+    from wsi_embed.regions.export import parse_parts, write_bag
+
+    failed, parts = 0, parse_parts(wanted)
+    for slide_id, bag in store.items():
+        path = folder / f"{slide_id}.geojson"
+        try:
+            count = write_bag(path, bag, parts)
+        except WsiEmbedError as error:
+            failed += 1
+            typer.echo(f"{slide_id}: {error}", err=True)
+            continue
+        typer.echo(f"{path}  {count} objects")
+        if "tissue" in parts and bag.tissue_mask is None:
+            typer.echo(f"{slide_id}: no tissue outline, the store was made without masks", err=True)
+    return failed

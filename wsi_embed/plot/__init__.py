@@ -1,6 +1,6 @@
 """Pictures: cluster maps with annotators' contours, and contact sheets of clusters."""
 
-from wsi_embed.plot.bag import plot_bag
+from wsi_embed.plot.bag import draw_views, plot_bag
 from wsi_embed.plot.colours import class_colours, cluster_colour
 from wsi_embed.plot.legend import store_legend
 from wsi_embed.plot.save import FORMATS, save_picture
@@ -11,6 +11,7 @@ __all__ = [
     "class_colours",
     "cluster_colour",
     "contact_sheet",
+    "draw_views",
     "plot_bag",
     "save_picture",
     "store_legend",

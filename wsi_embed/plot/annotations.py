@@ -10,12 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_embed.errors import SlideError
-from wsi_embed.plot._regions import Polygon, annotation_files, read_annotations
 from wsi_embed.plot.colours import HALO, Colour
 from wsi_embed.plot.views import FloatArray, View
+from wsi_embed.regions import Polygon, read_annotations
 from wsi_embed.slide import Slide, UInt8Array
-
-__all__ = ["Polygon", "annotation_files", "draw_contours", "read_annotations", "slide_annotations"]
 
 ClassColours = Mapping[str | None, Colour]
 # OpenCV takes fixed-point positions, so that lines do not jump from pixel to pixel.
@@ -24,12 +22,14 @@ FAR = 2.0**20
 
 
 def slide_annotations(file: Path, slide: Slide) -> list[Polygon]:
-    """Read the annotations of a slide.
+    """Read the annotations of a slide, in its level-0 pixels.
 
     Raises:
         SlideError: The file cannot be read, or nothing in it lies on the slide.
     """
-    polygons = read_annotations(file)
+    annotations = read_annotations(file)
+    x, y = slide.bounds[:2] if annotations.origin == "bounds" else (0, 0)
+    polygons = [polygon.moved(x, y) for polygon in annotations.polygons]
     size = slide.level_sizes[0]
     outer = [polygon.rings[0] for polygon in polygons]
     if outer and not any((ring.max(0) > 0).all() and (ring.min(0) < size).all() for ring in outer):

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw
 
 from wsi_embed.errors import UsageError
-from wsi_embed.plot.annotations import ClassColours, Polygon, draw_contours
+from wsi_embed.plot.annotations import ClassColours, draw_contours
 from wsi_embed.plot.colours import INK, class_colours
 from wsi_embed.plot.legend import Columns, slide_entries
 from wsi_embed.plot.style import Style, counted, font, shortened, text_width
 from wsi_embed.plot.tiles import Tiles, check_same_slide, read_tiles
 from wsi_embed.plot.views import cluster_map, make_view, outlined
+from wsi_embed.regions import Polygon
 from wsi_embed.slide import Slide, UInt8Array
 from wsi_embed.store import Bag
 
@@ -63,6 +64,24 @@ def plot_bag(
     entries = slide_entries(tiles.counts, colours, tiles.tissue is not None)
     legend = Columns(entries, style, height=max(seen.size[1], 8 * style.row))
     return _composed([_with_bar(panel, *bar) for panel in panels], legend, tiles, style)
+
+
+def draw_views(slide: Slide, bag: Bag, *, max_px: int) -> tuple[Image.Image, Image.Image]:
+    """The slide with its tissue outline, and its cluster map, with nothing around them.
+
+    Args:
+        slide: The open slide the bag was made from.
+        bag: From the store.
+        max_px: Longest side, pixels.
+
+    Raises:
+        SlideError: The slide cannot be read, or is not the one the bag was made from.
+        StoreError: The bag is damaged.
+    """
+    tiles = read_tiles(bag)
+    check_same_slide(slide, bag.slide_id, tiles.fingerprint)
+    seen, line = make_view(slide, max_px), Style(max_px).line
+    return Image.fromarray(outlined(seen, tiles, line)), Image.fromarray(cluster_map(seen, tiles, line))
 
 
 def check_view(view: str, max_px: int) -> None:

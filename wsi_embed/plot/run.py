@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image
 
 from wsi_embed.errors import SlideError, UsageError, WsiEmbedError
 from wsi_embed.inputs import SlideInput
-from wsi_embed.plot.annotations import annotation_files, read_annotations, slide_annotations
+from wsi_embed.plot.annotations import slide_annotations
 from wsi_embed.plot.bag import check_view, plot_bag
 from wsi_embed.plot.colours import class_colours
 from wsi_embed.plot.legend import store_legend
@@ -19,6 +19,7 @@ from wsi_embed.plot.save import check_print, save_picture
 from wsi_embed.plot.sheet import contact_sheet
 from wsi_embed.plot.style import counted
 from wsi_embed.plot.tiles import check_same_slide, damage_named, read_tiles
+from wsi_embed.regions import read_annotations, with_annotations
 from wsi_embed.slide import open_slide
 from wsi_embed.store import Bag, Store
 
@@ -155,7 +156,8 @@ def _annotation_files(source: Path | None, items: Sequence[SlideInput], warn: Sa
     """Files of the slides that have one; refuses annotations that are of none of the slides."""
     if source is None:
         return {}
-    found = annotation_files(items, source)
+    unmarked = [replace(item, roi=None) for item in items]
+    found = {item.slide_id: item.roi for item in with_annotations(unmarked, source, "--annotations")}
     without = [slide_id for slide_id, file in found.items() if file is None]
     if len(without) == len(items):
         raise UsageError(
@@ -171,7 +173,7 @@ def _annotation_files(source: Path | None, items: Sequence[SlideInput], warn: Sa
 
 def _labels(file: Path) -> Iterator[str | None]:
     try:
-        yield from {polygon.label for polygon in read_annotations(file)}
+        yield from {polygon.label for polygon in read_annotations(file).polygons}
     except SlideError:  # said when its slide is drawn
         return
 

@@ -71,7 +71,7 @@ def read_tiles(bag: Bag) -> Tiles:
     """
     with damage_named(bag.slide_id):
         cluster = None if bag.cluster is None else np.asarray(bag.cluster[:], np.int64)
-        mask = getattr(bag, "tissue_mask", None)
+        mask = bag.tissue_mask
         scale = (1.0, 1.0)
         if mask is not None:
             x, y = bag.attrs["tissue_mask_scale"]

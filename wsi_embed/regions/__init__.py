@@ -1,0 +1,19 @@
+"""Regions of a slide: annotations in (GeoJSON, ASAP XML), tissue, tiles and clusters out (GeoJSON)."""
+
+from __future__ import annotations
+
+from wsi_embed.regions.files import read_annotations, with_annotations
+from wsi_embed.regions.polygons import Polygon, Regions, Ring
+from wsi_embed.regions.rules import RegionRules, check_rules, read_regions, slide_regions
+
+__all__ = [
+    "Polygon",
+    "RegionRules",
+    "Regions",
+    "Ring",
+    "check_rules",
+    "read_annotations",
+    "read_regions",
+    "slide_regions",
+    "with_annotations",
+]

@@ -1,0 +1,143 @@
+"""Regions of one slide: polygons in level-0 pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from wsi_embed.errors import SlideError
+from wsi_embed.regions.raster import rasterise
+
+Ring = npt.NDArray[np.float64]
+Colour = tuple[int, int, int]
+# Where (0, 0) is: the corner of level 0, or of the slide's bounds, to which QuPath crops a slide.
+Origin = Literal["level0", "bounds"]
+
+# Longest side of the raster on which areas are compared.
+AREA_PX = 1024
+
+
+@dataclass(frozen=True)
+class Polygon:
+    """One area with its class.
+
+    Attributes:
+        rings: The outline, then the holes, float64 [P, 2] of (x, y). What lies in an odd number of
+            rings is inside.
+        label: Its class, or its name where it has no class.
+        colour: RGB.
+    """
+
+    rings: list[Ring]
+    label: str | None = None
+    colour: Colour | None = None
+
+    def moved(self, x: float, y: float) -> Polygon:
+        """The same polygon elsewhere."""
+        return replace(self, rings=[ring + np.array((x, y)) for ring in self.rings])
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Which part of one slide is taken.
+
+    Attributes:
+        include: Their union is taken; None takes everything.
+        exclude: Their union is left out of that.
+        digest: Of the file and the choice of classes, for the settings fingerprint; None without a file.
+        name: The annotation file, for messages.
+        origin: Where its coordinates start.
+        warnings: What to look at although the file can be used.
+    """
+
+    include: list[Polygon] | None
+    exclude: list[Polygon]
+    digest: str | None
+    name: str = "the annotation file"
+    origin: Origin = "level0"
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def polygons(self) -> list[Polygon]:
+        """All that count, for or against."""
+        return [*(self.include or []), *self.exclude]
+
+    def mask(self, shape: tuple[int, int], scale: tuple[float, float]) -> npt.NDArray[np.bool_]:
+        """Rasterise: True where a pixel's centre is included and not excluded, bool [h, w].
+
+        Args:
+            shape: (h, w) of the mask.
+            scale: Level-0 pixels per mask pixel, (x, y).
+
+        Raises:
+            SlideError: Nothing is left.
+        """
+        inside = np.ones(shape, np.bool_) if self.include is None else _fill(self.include, shape, scale)
+        if self.exclude:
+            inside &= ~_fill(self.exclude, shape, scale)
+        if not inside.any():
+            raise SlideError(
+                f"{self.name}: nothing of the slide is left: its regions cover no pixel of the tissue mask "
+                f"({scale[0]:.3g} level-0 pixels wide), or all of it is excluded"
+            )
+        return inside
+
+    def placed(self, size: tuple[int, int], bounds: tuple[int, int, int, int]) -> Regions:
+        """In level-0 pixels of a slide, checked against its size.
+
+        Args:
+            size: (width, height) of level 0.
+            bounds: (x, y, width, height) of the scanned area, level-0 pixels.
+
+        Raises:
+            SlideError: All regions lie outside the slide.
+        """
+        x, y = bounds[:2] if self.origin == "bounds" else (0, 0)
+        include = None if self.include is None else [p.moved(x, y) for p in self.include]
+        warnings = list(self.warnings)
+        if (x, y) != (0, 0):
+            warnings.append(
+                f"{self.name}: read as QuPath counts, from the corner of the scanned area ({x}, {y})"
+            )
+        moved = replace(self, include=include, exclude=[p.moved(x, y) for p in self.exclude], origin="level0")
+        share = moved.outside(size)
+        if share == 1:
+            raise SlideError(
+                f"{self.name}: all its regions lie outside the slide ({size[0]} x {size[1]} pixels); "
+                "is it of another slide, or in other units than level-0 pixels?"
+            )
+        if share > 0.1:
+            warnings.append(
+                f"{self.name}: {100 * share:.0f} % of its regions' area lie outside the slide "
+                f"({size[0]} x {size[1]} pixels); is it of this slide?"
+            )
+        return replace(moved, warnings=tuple(warnings))
+
+    def outside(self, size: tuple[int, int]) -> float:
+        """Share of the polygons' area outside a slide of (width, height), to about 1 %.
+
+        1.0 means that no polygon comes near the slide.
+        """
+        boxes = [np.concatenate([p.rings[0].min(0), p.rings[0].max(0)]) for p in self.polygons]
+        if not boxes:
+            return 0.0
+        box = np.array(boxes)
+        if not ((box[:, :2] < size) & (box[:, 2:] > 0)).all(axis=1).any():
+            return 1.0
+        low, high = box[:, :2].min(0), box[:, 2:].max(0)
+        step = max(float((high - low).max()) / AREA_PX, 1e-9)
+        w, h = (max(1, int(side)) for side in np.ceil((high - low) / step))
+        filled = rasterise([p.rings for p in self.polygons], (h, w), (step, step), (low[0], low[1]))
+        x, y = low[0] + (np.arange(w) + 0.5) * step, low[1] + (np.arange(h) + 0.5) * step
+        inside = ((y >= 0) & (y < size[1]))[:, None] & ((x >= 0) & (x < size[0]))
+        return min(float(1 - filled[inside].sum() / max(1, filled.sum())), 0.999) if filled.any() else 0.0
+
+
+def _fill(
+    polygons: Iterable[Polygon], shape: tuple[int, int], scale: tuple[float, float]
+) -> npt.NDArray[np.bool_]:
+    return rasterise([polygon.rings for polygon in polygons], shape, scale)

@@ -1,0 +1,137 @@
+"""Which polygons of an annotation file count: classes to include and to exclude."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from wsi_embed.errors import NoRegionsError, UsageError
+from wsi_embed.inputs import SlideInput
+from wsi_embed.regions.files import ANNOTATION_SUFFIXES, annotation_names, read_annotations
+from wsi_embed.regions.polygons import Polygon, Regions
+
+Missing = Literal["fail", "skip", "whole"]
+
+
+@dataclass(frozen=True)
+class RegionRules:
+    """What the user says of regions.
+
+    Class names match without regard to case.
+
+    Attributes:
+        source: Annotation file, or folder of them; a manifest's column `roi` comes first.
+        include: Classes to take; none: every polygon that is not excluded.
+        exclude: Classes to leave out.
+        missing: What becomes of a slide without annotation file: `fail`, `skip` (left out of the job) or
+            `whole`. `skip` also leaves out slides whose file has nothing to take.
+    """
+
+    source: Path | None = None
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    missing: Missing = "fail"
+
+    def __post_init__(self) -> None:
+        if self.missing not in ("fail", "skip", "whole"):
+            raise UsageError(f"--roi-missing {self.missing}: choose fail, skip or whole")
+        if not all(map(_key, (*self.include, *self.exclude))):
+            raise UsageError("--roi-include and --roi-exclude need the name of a class")
+        if both := _keys(self.include) & _keys(self.exclude):
+            raise UsageError(f"class {', '.join(sorted(both))} is both in --roi-include and --roi-exclude")
+
+    def classes(self) -> dict[str, list[str]]:
+        """The choice of classes as it matters: sorted, without regard to case."""
+        return {"include": sorted(_keys(self.include)), "exclude": sorted(_keys(self.exclude))}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for the report."""
+        source = self.source.name if self.source else None
+        return {"source": source, **self.classes(), "missing": self.missing}
+
+
+def check_rules(rules: RegionRules, items: list[SlideInput]) -> None:
+    """Refuse classes without any annotation they could be of.
+
+    Raises:
+        UsageError: Classes are named, but neither `--roi` nor a manifest names a file.
+    """
+    if (rules.include or rules.exclude) and rules.source is None and all(item.roi is None for item in items):
+        raise UsageError(
+            "--roi-include and --roi-exclude need --roi FILE|DIR, or a manifest with a column roi"
+        )
+
+
+def slide_regions(item: SlideInput, rules: RegionRules) -> Regions | None:
+    """The regions of one slide; None takes the whole slide.
+
+    Raises:
+        NoRegionsError: It has no annotation file, or that has nothing to take.
+        SlideError: The file cannot be read.
+    """
+    if item.roi is not None:
+        return read_regions(item.roi, rules)
+    if rules.source is None and not rules.include:
+        return None
+    names = annotation_names(item.slide_id, item.name)
+    looked = f"{', '.join(names)} with {', '.join(ANNOTATION_SUFFIXES)}"
+    where = f"no annotation file in {rules.source.name}" if rules.source else "no roi in the manifest"
+    if rules.missing == "whole":
+        return Regions(None, [], None, warnings=(f"{item.name}: {where}, taken whole",))
+    raise NoRegionsError(
+        f"{item.name}: {where}"
+        + (f" (looked for {looked})" if rules.source else "")
+        + "; add it, or say --roi-missing skip (leave out such slides) or whole (take them whole)"
+    )
+
+
+def read_regions(path: Path, rules: RegionRules | None = None) -> Regions:
+    """Read an annotation file and choose its polygons.
+
+    Raises:
+        NoRegionsError: It has no polygon that could be taken.
+        SlideError: It cannot be read.
+    """
+    rules, file = rules or RegionRules(), read_annotations(path)
+    polygons = file.polygons
+    if not polygons and not rules.exclude:
+        raise NoRegionsError(
+            f"{path.name}: holds no polygon, so there is nothing to take; check the ROI file"
+        )
+    include, exclude = _keys(rules.include), _keys(rules.exclude)
+    left_out = [p for p in polygons if _key(p.label) in exclude]
+    taken = [p for p in polygons if (_key(p.label) in include if include else _key(p.label) not in exclude)]
+    if include and not taken:
+        raise NoRegionsError(
+            f"{path.name}: no region of class {' or '.join(rules.include)}; {_classes(polygons)}. "
+            "Name one of those, or say --roi-missing skip to leave out such slides"
+        )
+    there = {_key(p.label) for p in polygons}
+    absent = [name for name in (*rules.include, *rules.exclude) if _key(name) not in there]
+    warnings = (
+        (f"{path.name}: no region of class {', '.join(absent)}; {_classes(polygons)}",) if absent else ()
+    )
+    digest = file.digest
+    if rules.include or rules.exclude:
+        digest = hashlib.sha256((digest + json.dumps(rules.classes())).encode()).hexdigest()
+    return Regions(taken or None, left_out, digest[:16], file.name, file.origin, warnings)
+
+
+def _key(label: str | None) -> str:
+    return (label or "").strip().casefold()
+
+
+def _keys(labels: tuple[str, ...]) -> set[str]:
+    return {_key(label) for label in labels}
+
+
+def _classes(polygons: list[Polygon]) -> str:
+    """Which classes a file has, for people."""
+    names = sorted({p.label.strip() for p in polygons if p.label})
+    if not names:
+        return "its polygons have no class" if polygons else "it holds no polygon"
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return f"it has {', '.join(names[:10])}{more}"

@@ -25,12 +25,13 @@ def read_asap(content: bytes) -> list[Polygon]:
     Raises:
         ValueError: It is not such a file, or it declares entities, which could blow it up.
     """
+    encoding = None  # what the file declares
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        content = content.decode("utf-16").encode()
+        content, encoding = content.decode("utf-16").encode(), "utf-8"
     if re.search(rb"<!(DOCTYPE|ENTITY)", content):
         raise ValueError("it declares a document type, which ASAP never does")
     try:
-        root = ET.fromstring(content, ET.XMLParser(encoding="utf-8"))
+        root = ET.fromstring(content, ET.XMLParser(encoding=encoding))
     except ET.ParseError as error:
         raise ValueError(f"broken XML, {error}") from error
     if root.tag != "ASAP_Annotations":

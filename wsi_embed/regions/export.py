@@ -112,13 +112,13 @@ def _lines(
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """The lines at which tiles start or end along one axis, and each tile's two of them.
 
-    Coordinates are rounded to whole pixels: where a tile ends within a pixel of where others start, that
-    is one line.
+    Coordinates are rounded to whole pixels: where a tile ends less than a pixel from where others start,
+    that is one line.
     """
     known = np.unique(starts)
     ends = starts + extent
-    near = np.searchsorted(known, ends - 1).clip(max=len(known) - 1)
-    ends = np.where(np.abs(known[near] - ends) <= 1, known[near], ends)
+    near = np.searchsorted(known, ends - 1, "right").clip(max=len(known) - 1)
+    ends = np.where(np.abs(known[near] - ends) < 1, known[near], ends)
     lines = np.unique(np.concatenate([known, ends]))
     return lines, np.searchsorted(lines, starts), np.searchsorted(lines, ends)
 

@@ -22,6 +22,7 @@ from wsi_embed.errors import WsiEmbedError
 from wsi_embed.regions.polygons import Colour, Polygon, Ring
 
 Feature = dict[str, Any]
+WITHOUT_AREA = frozenset({"Point", "MultiPoint", "LineString", "MultiLineString"})
 
 
 def read_geojson(content: bytes) -> list[Polygon]:
@@ -62,6 +63,8 @@ def _polygons(node: Any, label: str | None, colour: Colour | None) -> Iterator[P
     elif kind == "MultiPolygon":
         for rings in filter(None, node["coordinates"]):
             yield Polygon([_ring(ring) for ring in rings], label, colour)
+    elif kind != "Polygon" and kind not in WITHOUT_AREA:
+        raise ValueError(f"GeoJSON has no type {kind!r}")
 
 
 def _ring(points: Any) -> Ring:

@@ -1,0 +1,277 @@
+"""GeoJSON as QuPath and others write it, and what is written for QuPath."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wsi_embed.errors import WsiEmbedError
+from wsi_embed.regions.geojson import feature, read_geojson, write_geojson
+from wsi_embed.regions.polygons import Polygon
+
+SQUARE = [[20, 40], [60, 40], [60, 80], [20, 80], [20, 40]]
+HOLE = [[30, 50], [50, 50], [50, 70], [30, 70], [30, 50]]
+POLYGON: dict[str, Any] = {"type": "Polygon", "coordinates": [SQUARE]}
+
+# as QuPath 0.5 exports it: File > Export objects as GeoJSON, pretty, as a feature collection
+QUPATH_05 = """{
+  "type": "FeatureCollection",
+  "features": [
+    {
+      "type": "Feature",
+      "id": "a7bdc5a7-a7a1-4d7c-8d3f-4f1b3ee4b6bc",
+      "geometry": {
+        "type": "Polygon",
+        "coordinates": [
+          [
+            [12040.5, 9313.22],
+            [14040, 9313.22],
+            [14040, 11313],
+            [12040.5, 9313.22]
+          ]
+        ]
+      },
+      "properties": {
+        "objectType": "annotation",
+        "name": "first",
+        "classification": {
+          "name": "Tumor",
+          "color": [200, 0, 0]
+        },
+        "isLocked": true
+      }
+    },
+    {
+      "type": "Feature",
+      "id": "0a3e6b8e-5c54-4a0f-b6d9-0c5e3b9c8a11",
+      "geometry": {
+        "type": "MultiPolygon",
+        "coordinates": [
+          [[[0, 0], [10, 0], [10, 10], [0, 0]]],
+          [[[20, 0], [40, 0], [40, 20], [20, 20], [20, 0]], [[25, 5], [30, 5], [30, 10], [25, 5]]]
+        ],
+        "plane": {"c": -1, "z": 0, "t": 0}
+      },
+      "properties": {
+        "objectType": "annotation",
+        "classification": {
+          "names": ["Tumor", "Positive"],
+          "color": [250, 62, 62]
+        },
+        "measurements": {"Num Detections": 0}
+      }
+    },
+    {
+      "type": "Feature",
+      "id": "d5a4b6de-3a3a-46b3-8b3c-3c9a8c9d7e55",
+      "geometry": {
+        "type": "Polygon",
+        "coordinates": [[[5, 5], [6, 5], [6, 6], [5, 5]]],
+        "isEllipse": true
+      },
+      "properties": {"objectType": "annotation"}
+    },
+    {
+      "type": "Feature",
+      "id": "f7a4b6de-3a3a-46b3-8b3c-3c9a8c9d7e55",
+      "geometry": {"type": "MultiPoint", "coordinates": [[5, 5], [6, 5]]},
+      "properties": {"objectType": "annotation", "name": "clicks"}
+    },
+    {
+      "type": "Feature",
+      "id": "e7a4b6de-3a3a-46b3-8b3c-3c9a8c9d7e55",
+      "geometry": {"type": "LineString", "coordinates": [[5, 5], [6, 5]]},
+      "properties": {"objectType": "annotation"}
+    }
+  ]
+}
+"""
+# as QuPath 0.2 wrote it by script: a list, the type as id, packed colours
+QUPATH_02 = """[
+  {
+    "type": "Feature",
+    "id": "PathAnnotationObject",
+    "geometry": {"type": "Polygon", "coordinates": [[[0, 0], [9, 0], [9, 9], [0, 0]]]},
+    "properties": {
+      "classification": {"name": "Positive", "colorRGB": -377282,
+        "parentClass": {"name": "Tumor", "colorRGB": -3670016}},
+      "isLocked": false,
+      "measurements": []
+    }
+  }
+]
+"""
+
+
+def of(geometry: Any, **properties: Any) -> dict[str, Any]:
+    return {"type": "Feature", "id": "x", "geometry": geometry, "properties": properties}
+
+
+def read(document: Any) -> list[Polygon]:
+    return read_geojson(json.dumps(document).encode())
+
+
+def test_an_export_of_qupath_is_read_word_by_word() -> None:
+    first, second, third, ellipse = read_geojson(QUPATH_05.encode())
+    assert (first.label, first.colour) == ("Tumor", (200, 0, 0))
+    assert first.rings[0][0].tolist() == [12040.5, 9313.22]
+    assert second.label == third.label == "Tumor: Positive"
+    assert [len(second.rings), len(third.rings)] == [1, 2]
+    assert (ellipse.label, ellipse.colour) == (None, None)
+
+
+def test_an_old_export_of_qupath_is_read() -> None:
+    (polygon,) = read_geojson(QUPATH_02.encode())
+    assert polygon.label == "Tumor: Positive"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        POLYGON,
+        of(POLYGON),
+        {"type": "Feature", "geometry": POLYGON},
+        [of(POLYGON)],
+        {"type": "FeatureCollection", "features": [of(POLYGON)]},
+        {"type": "GeometryCollection", "geometries": [POLYGON]},
+        {"type": "MultiPolygon", "coordinates": [[SQUARE]]},
+        {"type": "Polygon", "coordinates": [[[*point, 7] for point in SQUARE]]},
+        [of({"type": "Point", "coordinates": [1, 2]}), of(POLYGON), of(None)],
+        [of(None, childObjects=[of(POLYGON)])],
+    ],
+)
+def test_one_square_is_read_from_every_kind_of_geojson(document: Any) -> None:
+    assert [[ring.tolist() for ring in polygon.rings] for polygon in read(document)] == [[SQUARE]]
+
+
+@pytest.mark.parametrize(
+    ("properties", "label"),
+    [
+        ({"classification": {"name": "Tumor", "color": [1, 2, 3]}}, "Tumor"),
+        ({"classification": {"name": "Tumor"}, "name": "left"}, "Tumor"),
+        ({"classification": {"names": ["Tumor", "Positive"]}}, "Tumor: Positive"),
+        ({"classification": "Stroma"}, "Stroma"),
+        ({"classification": '{"name": "Stroma", "color": [1, 2, 3]}'}, "Stroma"),
+        ({"classification": {}, "name": "left"}, "left"),
+        ({"classification": None, "name": "left"}, "left"),
+        ({"name": " left "}, "left"),
+        ({"name": ""}, None),
+        ({}, None),
+    ],
+)
+def test_the_class_is_found_in_every_dialect(properties: dict[str, Any], label: str | None) -> None:
+    assert read(of(POLYGON, **properties))[0].label == label
+
+
+def test_children_have_classes_of_their_own() -> None:
+    child = of(POLYGON, classification={"name": "Necrosis"})
+    parent = of(POLYGON, classification={"name": "Tumor"}, childObjects=[child, of(POLYGON)])
+    assert [p.label for p in read(parent)] == ["Tumor", "Necrosis", None]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"type": "Polygon"},
+        {"type": "Polygon", "coordinates": [[[1, 2], [3, 4]]]},
+        {"type": "Polygon", "coordinates": [[["a", "b"]] * 4]},
+        {"type": "Polygon", "coordinates": [[[1, 2], [3, 4], [float("nan"), 5]]]},
+        {"type": "Polygon", "coordinates": [[[1, 2], [3, 4], [float("inf"), 5]]]},
+        {"type": "Polygon", "coordinates": [[[1, 2], [3, 4], [10**400, 5]]]},
+        {"type": "Polygon", "coordinates": [[[1, 2], [3, 4, 5], [6, 7]]]},
+        {"type": "Polygon", "coordinates": 7},
+        {"type": "Feature", "properties": {}},
+        of(POLYGON) | {"properties": "none"},
+        {"type": "FeatureCollection", "features": None} | {"features": 3},
+        {"polygons": [SQUARE]},
+        {"type": "polygon", "coordinates": [SQUARE]},
+        [["Polygon"]],
+        "Polygon",
+        7,
+    ],
+)
+def test_what_is_not_geojson_is_refused(document: Any) -> None:
+    with pytest.raises(ValueError, match=r"^[^\n]+$"):
+        read(document)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe\x00", b"\x89PNG", QUPATH_05.encode()[:400]])
+def test_what_is_not_json_is_refused(content: bytes) -> None:
+    with pytest.raises(ValueError, match=r"^[^\n]+$"):
+        read_geojson(content)
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b'{"type":"Feature","geometry":' * 20_000])
+def test_a_document_nested_without_end_is_refused(content: bytes) -> None:
+    with pytest.raises(ValueError, match="deeply"):
+        read_geojson(content)
+
+
+coordinates = st.floats(-1e6, 1e6).map(lambda v: round(v, 2))
+rings = st.lists(st.tuples(coordinates, coordinates), min_size=3, max_size=6, unique=True)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.lists(rings, min_size=1, max_size=3), max_size=4),
+    st.none() | st.text(st.characters(codec="utf-8"), min_size=1).filter(lambda t: t.strip() == t),
+)
+def test_what_is_written_is_read_again(
+    tmp_path_factory: pytest.TempPathFactory, shapes: list[list[list[tuple[float, float]]]], label: str | None
+) -> None:
+    polygons = [Polygon([np.array(r) for r in rs], label, (1, 2, 3)) for rs in shapes]
+    path = tmp_path_factory.mktemp("round") / "trip.geojson"
+    assert write_geojson(path, (feature(p, str(i)) for i, p in enumerate(polygons))) == len(polygons)
+    found = read_geojson(path.read_bytes())
+    assert len(found) == len(polygons)
+    for before, after in zip(polygons, found, strict=True):
+        assert (after.label, after.colour) == (label, (1, 2, 3) if label else None)
+        for a, b in zip(before.rings, after.rings, strict=True):
+            assert np.array_equal(np.vstack([a, a[:1]]), b)
+
+
+def test_a_feature_has_what_qupath_asks_for() -> None:
+    """Its reader takes a class only with its colour, keeps only ids that are UUIDs, wants rings closed."""
+    square = Polygon([np.array(SQUARE[:-1], float)], "Tumor")
+    made = feature(square, "a", "tile", locked=True, measurements={"x": 1.5})
+    assert json.loads(json.dumps(made)) == {
+        "type": "Feature",
+        "id": str(uuid.UUID(made["id"])),
+        "geometry": {"type": "Polygon", "coordinates": [SQUARE]},
+        "properties": {
+            "objectType": "tile",
+            "classification": {"name": "Tumor", "color": [128, 128, 128]},
+            "isLocked": True,
+            "measurements": {"x": 1.5},
+        },
+    }
+    assert feature(square, "a")["id"] == made["id"] != feature(square, "b")["id"]
+    assert feature(Polygon(square.rings), "a")["properties"] == {"objectType": "annotation"}
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "a.geojson"
+    path.write_text("before")
+
+    def broken() -> Any:
+        yield feature(Polygon([np.array(SQUARE, float)]), "a")
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_geojson(path, broken())
+    assert path.read_text() == "before"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.geojson"]
+    with pytest.raises(WsiEmbedError, match=r"^b\.geojson: cannot be written"):
+        write_geojson(path / "b.geojson", [])
+
+
+def test_nothing_is_still_a_feature_collection(tmp_path: Path) -> None:
+    assert write_geojson(tmp_path / "a.geojson", []) == 0
+    assert json.loads((tmp_path / "a.geojson").read_text()) == {"type": "FeatureCollection", "features": []}

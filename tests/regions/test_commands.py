@@ -89,8 +89,8 @@ def test_a_folder_gives_each_slide_its_regions_by_class(slides: Path, model: Pat
     (roi / "more" / "d.xml").write_text(asap(_0=(0, 128, 256, 256)))
     done = run(
         "embed", slides, "--out", tmp_path / "f.zarr", "--model", model, "--tissue", "none",
-        "--min-tissue", "0.9", "--roi", roi, "--roi-include", "_0", "--roi-include", "_1", "--roi-exclude", "_2",
-        "--report", tmp_path / "r.json",
+        "--min-tissue", "0.9", "--roi", roi, "--roi-include", "_0", "--roi-include", "_1",
+        "--roi-exclude", "_2", "--report", tmp_path / "r.json",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert tiles(tmp_path / "f.zarr", "a") == (block(0, 0, 4, 4) | block(4, 0, 6, 2)) - block(0, 0, 2, 2)

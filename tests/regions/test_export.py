@@ -43,7 +43,8 @@ def rings(feature: dict[str, Any]) -> list[npt.NDArray[np.float64]]:
 
 
 def of_kind(bag: Bag, part: str) -> list[dict[str, Any]]:
-    return json.loads(json.dumps(list(bag_features(bag, [part]))))
+    found: list[dict[str, Any]] = json.loads(json.dumps(list(bag_features(bag, [part]))))
+    return found
 
 
 def test_tissue_polygons_are_the_mask(bag: Bag) -> None:

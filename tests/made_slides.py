@@ -54,6 +54,7 @@ def write_tiff(
     description: str | None = None,
     compression: Compression = None,
     empty_tiles: Sequence[int] = (),
+    profile: bytes | None = None,
 ) -> Path:
     """Write a pyramidal tiled TIFF, which OpenSlide opens as generic-tiff.
 
@@ -66,6 +67,7 @@ def write_tiff(
         description: ImageDescription of level 0.
         compression: `jpeg` is lossy; the others keep every pixel.
         empty_tiles: Numbers of level 0's tiles that the file leaves out (JPEG only).
+        profile: ICC profile of level 0.
 
     Returns:
         The path.
@@ -82,7 +84,7 @@ def write_tiff(
             if pixels.shape[2] == 4:
                 options["extrasamples"] = ["assocalpha"]
             if first:
-                options["description"] = description
+                options |= {"description": description, "iccprofile": profile}
             if mpp is not None:
                 x, y = mpp if isinstance(mpp, tuple) else (mpp, mpp)
                 per_cm = (1e4 / x / downsample, 1e4 / y / downsample)
@@ -107,6 +109,7 @@ def write_svs(
     levels: Sequence[int] = (1, 4),
     compression: Compression = None,
     empty_tiles: Sequence[int] = (),
+    profile: bytes | None = None,
 ) -> Path:
     """Write a file that OpenSlide takes for an Aperio SVS; arguments as for `write_tiff`."""
     description = APERIO.format(h=pixels.shape[0], w=pixels.shape[1])
@@ -122,6 +125,7 @@ def write_svs(
         description=description,
         compression=compression,
         empty_tiles=empty_tiles,
+        profile=profile,
     )
 
 

@@ -32,7 +32,15 @@ from wsi_embed.tissue import TissueRecipe
 
 MOST = 1_000_000
 DTYPES = ("float16", "float32")
-RECORDED = ("numpy", "onnxruntime", "opencv-python-headless", "openslide-bin", "openslide-python", "zarr")
+RECORDED = (
+    "numpy",
+    "onnxruntime",
+    "opencv-python-headless",
+    "openslide-bin",
+    "openslide-python",
+    "pillow",
+    "zarr",
+)
 
 
 def embed(
@@ -51,6 +59,7 @@ def embed(
     roi_include: Sequence[str] = (),
     roi_exclude: Sequence[str] = (),
     roi_missing: Missing = "fail",
+    icc: bool = False,
     device: str = "auto",
     batch_size: int | None = None,
     workers: int | None = None,
@@ -83,6 +92,7 @@ def embed(
         roi_include: Classes of regions to take; none takes every region that is not excluded.
         roi_exclude: Classes of regions to leave out.
         roi_missing: `fail`, `skip` or take `whole` a slide without annotations.
+        icc: Convert pixels to sRGB by the slide's embedded ICC profile, before anything else.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         batch_size: Tiles a batch; by default 32 on the CPU, 256 on CUDA.
         workers: Reader threads; by default one a core.
@@ -114,7 +124,7 @@ def embed(
     recipe = TissueRecipe(tissue) if isinstance(tissue, str) else tissue
     source = None if roi is None else Path(roi)
     rules = RegionRules(source, tuple(roi_include), tuple(roi_exclude), roi_missing)
-    tiling = Tiling(overlap, edge, recipe, min_tissue, mpp_override, rules)
+    tiling = Tiling(overlap, edge, recipe, min_tissue, mpp_override, rules, icc)
     items = with_annotations(find_slides([slides] if isinstance(slides, str | Path) else slides), source)
     check_rules(rules, items)
     if shard is not None:
@@ -177,6 +187,7 @@ def _empty_report(job: Job, out: Path, demonstration: bool) -> JobReport:
             "min_tissue": tiling.min_tissue,
             "on_bad_tile": job.on_bad_tile,
             "roi": tiling.regions.to_dict(),
+            "icc": tiling.icc,
             "batch_size": job.batch_size,
             "workers": job.workers,
         },

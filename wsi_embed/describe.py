@@ -9,6 +9,7 @@ from typing import Any
 from wsi_embed.encoder import default_model, load_encoder
 from wsi_embed.errors import ResolutionError, StoreError, UsageError
 from wsi_embed.slide import open_slide, resolve_mpp
+from wsi_embed.slide.icc import profile_digest
 from wsi_embed.store import Bag, Store, open_store
 
 Facts = dict[str, Any]
@@ -53,6 +54,7 @@ def _slide(path: Path) -> Facts:
             "objective_power": slide.objective_power,
             "levels": [f"{w} x {h} (1/{d:.4g})" for (w, h), d in levels],
             "bounds": list(slide.bounds),
+            "icc_profile": profile_digest(slide.icc_profile()),
             "fingerprint": slide.fingerprint,
         }
 
@@ -96,6 +98,8 @@ def _bag(bag: Bag) -> Facts:
     }
     if bag.patient:
         row["patient"] = bag.patient
+    if icc := bag.attrs["settings"].get("icc"):
+        row["colours"] = icc["to"] if icc["profile"] else "no ICC profile"
     if bag.cluster is not None and len(bag):
         counts = Counter(bag.cluster[:].tolist())
         row["clusters used"] = len(counts)

@@ -12,6 +12,7 @@ from wsi_embed.regions import RegionRules, Regions, slide_regions
 from wsi_embed.slide import Resolution, Slide, open_slide, resolve_mpp
 from wsi_embed.slide.base import unreadable
 from wsi_embed.slide.fingerprint import file_states
+from wsi_embed.slide.icc import to_srgb
 from wsi_embed.store.layout import FORMAT_VERSION, StoreSettings, canonical_digest
 from wsi_embed.tissue import TissueMask, TissueRecipe, tissue_mask
 
@@ -27,6 +28,7 @@ class Tiling:
         min_tissue: Tiles with a smaller share of tissue are left out, 0 to 1.
         mpp_override: Micrometres per level-0 pixel of every slide, whatever its metadata say.
         regions: Which annotated regions are taken.
+        icc: Whether pixels are converted to sRGB by the slide's embedded ICC profile.
     """
 
     overlap: int = 0
@@ -35,6 +37,7 @@ class Tiling:
     min_tissue: float = 0.25
     mpp_override: float | None = None
     regions: RegionRules = field(default_factory=RegionRules)
+    icc: bool = False
 
     def __post_init__(self) -> None:
         if self.edge not in ("drop", "pad"):
@@ -69,6 +72,9 @@ class SlidePlan:
     def warnings(self) -> list[str]:
         """What to look at although the slide can be read."""
         warnings = [self.resolution.warning] if self.resolution.warning else []
+        icc = self.settings["icc"]
+        if icc and icc["profile"] is None:
+            warnings.append(f"{self.item.name}: no ICC profile in the file; its colours are left as they are")
         return [*warnings, *(self.regions.warnings if self.regions else ())]
 
     def check_unchanged(self) -> None:
@@ -161,8 +167,11 @@ def plan_slide(item: SlideInput, tiling: Tiling, store: StoreSettings) -> SlideP
     """
     regions = slide_regions(item, tiling.regions)
     slide = open_slide(item.path)
+    icc: dict[str, Any] | bool = False
     try:
         states = _states(item)
+        if tiling.icc:
+            slide, icc = to_srgb(slide)
         if item.mpp is not None:
             resolution = resolve_mpp(slide, item.mpp, "manifest")
         else:
@@ -189,7 +198,7 @@ def plan_slide(item: SlideInput, tiling: Tiling, store: StoreSettings) -> SlideP
         "tissue": tiling.tissue.to_dict(),
         "min_tissue": tiling.min_tissue,
         "roi": regions.digest if regions else None,
-        "icc": False,
+        "icc": icc,
         "resampling": "area",
     }
     return SlidePlan(item, slide, resolution, read, regions, settings, states)

@@ -91,6 +91,10 @@ def command(
     roi_missing: Annotated[
         str, _option("--roi-missing", "A slide without annotations: fail, skip, or take it whole.", ROI)
     ] = "fail",
+    icc: Annotated[
+        bool,
+        _option("--icc", "Convert colours to sRGB by the slide's embedded ICC profile. Default: off.", TILES),
+    ] = False,
     dtype: Annotated[str, _option("--dtype", "Type of the features: float16 or float32.", INPUT)] = "float16",
     overwrite: Annotated[
         bool,
@@ -151,7 +155,7 @@ def command(
             done = embed(
                 list(slides), out, model=model, mpp=mpp, tile_px=tile_px, overlap=overlap,
                 edge=edge,  # type: ignore[arg-type]  # checked by Tiling
-                tissue=tissue, min_tissue=min_tissue, mpp_override=mpp_override,
+                tissue=tissue, min_tissue=min_tissue, mpp_override=mpp_override, icc=icc,
                 roi=roi, roi_include=roi_include or (), roi_exclude=roi_exclude or (),
                 roi_missing=roi_missing,  # type: ignore[arg-type]  # checked by RegionRules
                 device=device,

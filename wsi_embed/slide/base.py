@@ -58,6 +58,14 @@ class Slide(abc.ABC):
     def _read(self, level: int, x: int, y: int, w: int, h: int) -> UInt8Array:
         """Read a region that lies wholly inside the level: uint8 [h, w, 3]."""
 
+    def icc_profile(self) -> bytes | None:
+        """The embedded ICC profile of the pixels, as it lies in the file; None without one.
+
+        Raises:
+            SlideError: It cannot be read.
+        """
+        return None
+
     @abc.abstractmethod
     def close(self) -> None:
         """Release the file. Closing twice is fine."""

@@ -35,6 +35,7 @@ class ImageSlide(Slide):
                 self.level_sizes = [image.size]
                 if image.mode.startswith(("I", "F")):
                     raise SlideError(f"{path}: more than 8 bits a channel; convert it to 8-bit RGB")
+                self._profile: bytes | None = image.info.get("icc_profile") or None
             self.fingerprint = fingerprint(path)
         except UnidentifiedImageError as error:
             raise SlideError(f"{path}: not a PNG or JPEG image; is its extension right?") from error
@@ -64,6 +65,10 @@ class ImageSlide(Slide):
                 return np.asarray(image.convert("RGB"))
         except (OSError, SyntaxError, ValueError) as error:  # Pillow's words for a broken chunk
             raise unreadable(self.path, error) from error
+
+    def icc_profile(self) -> bytes | None:
+        """The embedded ICC profile of the pixels, as it lies in the file; None without one."""
+        return self._profile
 
     def close(self) -> None:
         """Release the file. Closing twice is fine."""

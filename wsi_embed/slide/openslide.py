@@ -84,6 +84,18 @@ class OpenSlideSlide(Slide):
         except openslide.OpenSlideError as error:
             raise unreadable(self.path, error) from error
 
+    def icc_profile(self) -> bytes | None:
+        """The embedded ICC profile of the pixels, as it lies in the file; None without one.
+
+        Raises:
+            SlideError: It cannot be read.
+        """
+        try:
+            profile: bytes | None = lowlevel.read_icc_profile(self._osr._osr)
+        except openslide.OpenSlideError as error:
+            raise unreadable(self.path, error) from error
+        return profile
+
     def close(self) -> None:
         """Release the file. Closing twice is fine."""
         self._handles.close()

@@ -1,0 +1,104 @@
+"""Colours as the scanner's ICC profile defines them: any slide, read as sRGB."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageCms
+
+from wsi_embed.errors import SlideError
+from wsi_embed.slide.base import Slide, UInt8Array
+
+# Keeps what was measured and maps the scanner's white to white. The perceptual intent would leave it to
+# each vendor how to reinterpret colours, which is the difference that the conversion is to remove.
+INTENT = ImageCms.Intent.RELATIVE_COLORIMETRIC
+INTENT_NAME = "relative colorimetric"
+
+
+class SrgbSlide(Slide):
+    """A slide whose pixels are converted to sRGB before anyone sees them.
+
+    Levels, resolution, bounds and fingerprint are those of the slide within. Pixels are converted as
+    they are read: before resampling, before the tissue mask, and before white is added beyond the
+    edges. White (255, 255, 255) stays white: it is glass, or was transparent.
+
+    Args:
+        slide: An open slide with a profile; closed together with this one.
+        profile: Its ICC profile.
+
+    Raises:
+        SlideError: The profile is broken, or not of RGB pixels.
+    """
+
+    def __init__(self, slide: Slide, profile: bytes) -> None:
+        self._slide = slide
+        self.path, self.reader, self.vendor = slide.path, slide.reader, slide.vendor
+        self.level_sizes, self.level_downsamples = slide.level_sizes, slide.level_downsamples
+        self.mpp, self.mpp_source = slide.mpp, slide.mpp_source
+        self.objective_power = slide.objective_power
+        self.bounds, self.fingerprint = slide.bounds, slide.fingerprint
+        self._transform = _transform(slide, profile)
+        white = self._convert(np.full((1, 1, 3), 255, np.uint8))
+        self._white_moves = bool((white != 255).any())
+
+    def icc_profile(self) -> bytes | None:
+        """None: what is read is sRGB already."""
+        return None
+
+    def _read(self, level: int, x: int, y: int, w: int, h: int) -> UInt8Array:
+        pixels = self._slide.read(level, x, y, w, h)
+        converted = self._convert(pixels)
+        if self._white_moves:
+            converted[(pixels == 255).all(-1)] = 255
+        return converted
+
+    def _convert(self, pixels: UInt8Array) -> UInt8Array:
+        image = ImageCms.applyTransform(Image.fromarray(pixels), self._transform)
+        return np.array(image, np.uint8)
+
+    def close(self) -> None:
+        """Release the file. Closing twice is fine."""
+        self._slide.close()
+
+
+def to_srgb(slide: Slide) -> tuple[Slide, dict[str, Any]]:
+    """Have a slide read as sRGB, where it has a profile.
+
+    Returns:
+        The slide to read, and what to record: `to`, `intent`, and `profile`, the first 32 hexadecimal
+        digits of the profile's sha256. `profile` is None where the slide has none, and then
+        the slide is the one given. Nothing of the profile's own texts is recorded.
+
+    Raises:
+        SlideError: The profile is broken, or not of RGB pixels.
+    """
+    profile = slide.icc_profile()
+    record = {"to": "sRGB", "intent": INTENT_NAME, "profile": profile_digest(profile)}
+    return (slide if profile is None else SrgbSlide(slide, profile)), record
+
+
+def profile_digest(profile: bytes | None) -> str | None:
+    """32 hexadecimal digits that identify a profile; None without one."""
+    return None if profile is None else hashlib.sha256(profile).hexdigest()[:32]
+
+
+def _transform(slide: Slide, profile: bytes) -> ImageCms.ImageCmsTransform:
+    try:
+        embedded = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        space = embedded.profile.xcolor_space.strip()
+        if space != "RGB":
+            raise SlideError(
+                f"{slide.path.name}: its ICC profile is of {space} pixels, not RGB; leave out --icc"
+            )
+        # without the cache of the last pixel, a transform has no state that threads could share
+        flags = ImageCms.Flags.NOCACHE
+        srgb = ImageCms.createProfile("sRGB")
+        return ImageCms.buildTransform(embedded, srgb, "RGB", "RGB", renderingIntent=INTENT, flags=flags)
+    except (ImageCms.PyCMSError, OSError, ValueError) as error:
+        raise SlideError(
+            f"{slide.path.name}: its ICC profile ({len(profile)} bytes) is broken; leave out --icc to read "
+            "its pixels as they are"
+        ) from error

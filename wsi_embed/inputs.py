@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import quote
 
 from wsi_embed.errors import MissingExtraError, UsageError
-from wsi_embed.slide import SLIDE_SUFFIXES
-from wsi_embed.slide.dicom import dicom_series
+from wsi_embed.slide import FOREIGN_SUFFIXES, SLIDE_SUFFIXES
+from wsi_embed.slide.dicom import dicom_series, named_as_dicom
 from wsi_embed.slide.fingerprint import slide_files
 
 MANIFEST_SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
@@ -77,9 +77,12 @@ def find_slides(sources: Sequence[str | Path]) -> list[SlideInput]:
 def slide_id_of(relative: str) -> str:
     """Id of a slide from its path relative to the given folder.
 
-    The extension goes, `/` becomes `__`, anything outside `A-Za-z0-9._-` is percent-encoded.
+    The extension goes (the number at the end of a DICOM UID is none), `/` becomes `__`, anything
+    outside `A-Za-z0-9._-` is percent-encoded.
     """
-    slide_id = "__".join(_quoted(part) for part in Path(relative).with_suffix("").parts)
+    path = Path(relative)
+    stem = path if path.suffix[1:].isdigit() else path.with_suffix("")
+    slide_id = "__".join(_quoted(part) for part in stem.parts)
     if slide_id.startswith("__"):  # reserved by Zarr
         slide_id = "%5F%5F" + slide_id[2:]
     reserved = set(slide_id) == {"."} or slide_id == "zarr.json"
@@ -96,7 +99,7 @@ def _from_source(source: Path) -> list[SlideInput]:
         unlisted: list[Path] = []
         if (source / "zarr.json").is_file():
             raise UsageError(f"{source} is a store, not a folder of slides")
-        files = [p for p in _walk(source, unlisted) if p.suffix.lower() in SLIDE_SUFFIXES]
+        files = [p for p in _walk(source, unlisted) if _is_slide(p)]
         files = _without_parts(sorted(p for p in files if not p.name.startswith("._")))
         files += sorted(unlisted)  # each fails as a slide: what is in it must not be missing silently
         names = [p.relative_to(source).as_posix() for p in files]
@@ -106,6 +109,16 @@ def _from_source(source: Path) -> list[SlideInput]:
     if source.suffix.lower() in MANIFEST_SUFFIXES:
         return _from_manifest(source)
     return [SlideInput(slide_id_of(source.name), source, source.name)]
+
+
+def _is_slide(path: Path) -> bool:
+    suffix = path.suffix.lower()
+    if suffix in SLIDE_SUFFIXES or suffix in FOREIGN_SUFFIXES:
+        return True
+    try:
+        return named_as_dicom(path) and path.is_file() and dicom_series(path) is not None
+    except OSError:
+        return False
 
 
 def _walk(folder: Path, unlisted: list[Path]) -> Iterator[Path]:
@@ -136,7 +149,7 @@ def _without_parts(files: Sequence[Path]) -> list[Path]:
     for path in files:
         if path in parts:
             continue
-        if path.suffix.lower() == ".dcm":
+        if named_as_dicom(path):
             try:
                 series = dicom_series(path)
             except OSError:

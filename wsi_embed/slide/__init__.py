@@ -7,8 +7,10 @@ from pathlib import Path
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.base import Slide, UInt8Array
 from wsi_embed.slide.resolution import Resolution, resolve_mpp
+from wsi_embed.slide.suffixes import FOREIGN_SUFFIXES, IMAGE_SUFFIXES, SLIDE_SUFFIXES
 
 __all__ = [
+    "FOREIGN_SUFFIXES",
     "IMAGE_SUFFIXES",
     "SLIDE_SUFFIXES",
     "Resolution",
@@ -17,11 +19,6 @@ __all__ = [
     "open_slide",
     "resolve_mpp",
 ]
-
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
-SLIDE_SUFFIXES = IMAGE_SUFFIXES | {
-    ".svs", ".tif", ".tiff", ".ndpi", ".vms", ".vmu", ".scn", ".mrxs", ".svslide", ".bif", ".czi", ".dcm",
-}  # fmt: skip
 
 
 def open_slide(path: str | Path) -> Slide:

@@ -182,7 +182,8 @@ def _shrink(band: UInt8Array, factor: int) -> UInt8Array:
 
 
 def unreadable(path: Path, error: object) -> SlideError:
-    """The error for pixels that cannot be decoded."""
-    return SlideError(
-        f"{path}: cannot be read ({error}); the file may be damaged or truncated: copy it again"
-    )
+    """The error for a file or pixels that cannot be decoded."""
+    advice = "the file may be damaged or truncated: copy it again"
+    if "support" in str(error).lower():  # OpenSlide's word for what it knows and does not read
+        advice = "convert it to another variety, or to DICOM or a pyramidal TIFF"
+    return SlideError(f"{path}: cannot be read ({error}); {advice}")

@@ -14,6 +14,12 @@ UNDEFINED = 0xFFFFFFFF
 LONG = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
 
 
+def named_as_dicom(path: Path) -> bool:
+    """Whether a file may be DICOM by its name: `.dcm`, or, out of an archive, no extension or a bare UID."""
+    suffix = path.suffix.lower()
+    return suffix == ".dcm" or ((suffix == "" or suffix[1:].isdigit()) and not path.name.startswith("."))
+
+
 def dicom_series(path: Path) -> bytes | None:
     """SeriesInstanceUID of an explicit little-endian DICOM file, or None.
 
@@ -29,9 +35,10 @@ def dicom_series(path: Path) -> bytes | None:
 @functools.lru_cache(maxsize=65536)  # every slide of a folder asks for every file beside it
 def _series(path: Path, size: int, changed: int) -> bytes | None:
     with path.open("rb") as data:
-        head = data.read(HEAD)
-    if head[128:132] != b"DICM":
-        return None
+        head = data.read(132)
+        if head[128:] != b"DICM":
+            return None
+        head += data.read(HEAD)
     try:
         at = 132
         while True:

@@ -15,6 +15,8 @@ from wsi_embed.errors import SlideError
 from wsi_embed.slide.base import Slide, UInt8Array, unreadable
 from wsi_embed.slide.fingerprint import fingerprint
 from wsi_embed.slide.handles import Handles
+from wsi_embed.slide.ome import ome_pixels
+from wsi_embed.slide.suffixes import FOREIGN_SUFFIXES
 
 UInt32Array = npt.NDArray[np.uint32]
 
@@ -40,10 +42,7 @@ class OpenSlideSlide(Slide):
         try:
             self._handles = Handles(path)
         except openslide.OpenSlideUnsupportedFormatError as error:
-            raise SlideError(
-                f"{path}: not a slide in a format that OpenSlide {openslide.__library_version__} knows; "
-                "is it complete, and is its extension right?"
-            ) from error
+            raise SlideError(f"{path}: {_unknown(path)}") from error
         except openslide.OpenSlideError as error:
             raise unreadable(path, error) from error
         try:
@@ -67,8 +66,22 @@ class OpenSlideSlide(Slide):
         x, y = (_number(p.get(name)) for name in ("openslide.mpp-x", "openslide.mpp-y"))
         if x is not None and y is not None:
             self.mpp, self.mpp_source = (x, y), "openslide.mpp-x"
+        if self.vendor == "generic-tiff":
+            self._read_ome(p.get(openslide.PROPERTY_NAME_COMMENT))
         self.objective_power = _number(p.get(openslide.PROPERTY_NAME_OBJECTIVE_POWER))
         self.fingerprint = fingerprint(self.path)
+
+    def _read_ome(self, description: str | None) -> None:
+        ome = ome_pixels(description)
+        if ome is None:
+            return
+        if ome.planes > 1:
+            raise SlideError(
+                f"{self.path}: its {ome.planes} channels lie in planes of their own, and OpenSlide reads "
+                "only the first, as grey; convert it to interleaved RGB"
+            )
+        if self.mpp is None and ome.mpp is not None:
+            self.mpp, self.mpp_source = ome.mpp, "OME PhysicalSizeX"
 
     def _read(self, level: int, x: int, y: int, w: int, h: int) -> UInt8Array:
         downsample = self.level_downsamples[level]
@@ -91,7 +104,8 @@ class OpenSlideSlide(Slide):
             SlideError: It cannot be read.
         """
         try:
-            profile: bytes | None = lowlevel.read_icc_profile(self._osr._osr)
+            with self._handles.use() as osr:
+                profile: bytes | None = lowlevel.read_icc_profile(osr._osr)
         except openslide.OpenSlideError as error:
             raise unreadable(self.path, error) from error
         return profile
@@ -117,6 +131,16 @@ def _argb_to_rgb(argb: UInt32Array) -> UInt8Array:
     rgb = np.asarray(cv2.cvtColor(bgra, cv2.COLOR_BGRA2RGB), np.uint8)
     alpha = bgra[..., 3:]
     return rgb if alpha.min() == 255 else rgb + (255 - alpha)
+
+
+def _unknown(path: Path) -> str:
+    foreign = FOREIGN_SUFFIXES.get(path.suffix.lower())
+    if foreign:
+        return f"{foreign} is a format that nothing here reads; convert it to DICOM or a pyramidal TIFF"
+    return (
+        f"not a slide in a format that OpenSlide {openslide.__library_version__} knows; "
+        "is it complete, and is its extension right?"
+    )
 
 
 def _number(text: str | None) -> float | None:

@@ -1,0 +1,101 @@
+"""Zeiss CZI: segments, each with a name and two sizes. https://openslide.org/formats/zeiss/."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numcodecs import Zstd
+
+from tests.made_formats.pixels import UInt8Array, shrunk
+
+MPP = 0.5
+BGR24 = 3
+COMPRESSION = {"none": 0, "jpeg xr": 4, "zstd0": 5, "zstd1": 6}
+Compression = Literal["none", "jpeg xr", "zstd0", "zstd1"]
+
+
+def write_czi(
+    path: Path, pixels: UInt8Array, compression: Compression = "zstd1", *, origin: tuple[int, int] = (-70, 33)
+) -> Path:
+    """Write a CZI with downsamples 1 and 2.
+
+    Args:
+        path: Where to.
+        pixels: Level 0; sides are multiples of 2.
+        compression: Of the subblocks; `jpeg xr` only says so, there is no encoder for it here.
+        origin: Where the scanner's coordinates begin: they need not begin at 0.
+    """
+    content = bytearray(_segment("ZISRAWFILE", bytes(512)))
+    entries = []
+    side = 256
+    for factor in (1, 2):
+        level = shrunk(pixels, factor)
+        for y in range(0, level.shape[0], side):
+            for x in range(0, level.shape[1], side):
+                tile = level[y : y + side, x : x + side]
+                place = (origin[0] + x * factor, origin[1] + y * factor)
+                entry = _entry(len(content), place, tile.shape[1::-1], factor, len(entries), compression)
+                entries.append(entry)
+                content += _subblock(entry, tile, compression)
+    directory = len(content)
+    content += _segment("ZISRAWDIRECTORY", struct.pack("<i", len(entries)) + bytes(124) + b"".join(entries))
+    metadata = len(content)
+    xml = _xml(pixels).encode()
+    content += _segment("ZISRAWMETADATA", struct.pack("<ii", len(xml), 0) + bytes(248) + xml)
+    attachments = len(content)
+    content += _segment("ZISRAWATTDIR", bytes(256))
+    guid = bytes(range(16))
+    head = (
+        struct.pack("<iiii", 1, 0, 0, 0)
+        + guid
+        + guid
+        + struct.pack("<iqqiq", 0, directory, metadata, 0, attachments)
+    )
+    content[32 : 32 + len(head)] = head
+    path.write_bytes(content)
+    return path
+
+
+def _segment(name: str, body: bytes) -> bytes:
+    return struct.pack("<16sqq", name.encode(), len(body), len(body)) + body
+
+
+def _entry(
+    at: int, place: tuple[int, int], size: tuple[int, ...], factor: int, number: int, compression: str
+) -> bytes:
+    dimensions = [
+        (b"X", place[0], size[0] * factor, size[0]),
+        (b"Y", place[1], size[1] * factor, size[1]),
+        (b"C", 0, 1, 1),
+        (b"M", number, 1, 1),
+    ]
+    head = struct.pack("<2siqiiB5xi", b"DV", BGR24, at, 0, COMPRESSION[compression], int(factor > 1), 4)
+    return head + b"".join(struct.pack("<4siifi", n, start, n0, 0.0, n1) for n, start, n0, n1 in dimensions)
+
+
+def _subblock(entry: bytes, tile: UInt8Array, compression: str) -> bytes:
+    data = np.ascontiguousarray(tile[..., ::-1]).tobytes()
+    if compression.startswith("zstd"):
+        data = bytes(Zstd(level=3).encode(data))
+    if compression == "zstd1":
+        data = b"\x01" + data  # a header of one byte: no options
+    fixed = struct.pack("<iiq", 0, 0, len(data)) + entry
+    return _segment("ZISRAWSUBBLOCK", fixed + bytes(256 - len(fixed)) + data)
+
+
+def _xml(pixels: UInt8Array) -> str:
+    h, w = pixels.shape[:2]
+    meters = MPP / 1e6
+    return (
+        "<ImageDocument><Metadata><Information><Image>"
+        f"<SizeX>{w}</SizeX><SizeY>{h}</SizeY><SizeC>1</SizeC><SizeS>1</SizeS><PixelType>Bgr24</PixelType>"
+        '<ObjectiveSettings><ObjectiveRef Id="Objective:1"/></ObjectiveSettings></Image>'
+        '<Instrument><Objectives><Objective Id="Objective:1"><NominalMagnification>20</NominalMagnification>'
+        "</Objective></Objectives></Instrument></Information><Scaling><Items>"
+        f'<Distance Id="X"><Value>{meters}</Value></Distance>'
+        f'<Distance Id="Y"><Value>{meters}</Value></Distance>'
+        "</Items></Scaling></Metadata></ImageDocument>"
+    )

@@ -18,7 +18,12 @@ Compression = Literal["none", "jpeg xr", "zstd0", "zstd1"]
 
 
 def write_czi(
-    path: Path, pixels: UInt8Array, compression: Compression = "zstd1", *, origin: tuple[int, int] = (-70, 33)
+    path: Path,
+    pixels: UInt8Array,
+    compression: Compression = "zstd1",
+    *,
+    origin: tuple[int, int] = (-70, 33),
+    stack: bool = False,
 ) -> Path:
     """Write a CZI with downsamples 1 and 2.
 
@@ -27,6 +32,7 @@ def write_czi(
         pixels: Level 0; sides are multiples of 2.
         compression: Of the subblocks; `jpeg xr` only says so, there is no encoder for it here.
         origin: Where the scanner's coordinates begin: they need not begin at 0.
+        stack: With a Z dimension, as microscopes write it.
     """
     content = bytearray(_segment("ZISRAWFILE", bytes(512)))
     entries = []
@@ -37,7 +43,9 @@ def write_czi(
             for x in range(0, level.shape[1], side):
                 tile = level[y : y + side, x : x + side]
                 place = (origin[0] + x * factor, origin[1] + y * factor)
-                entry = _entry(len(content), place, tile.shape[1::-1], factor, len(entries), compression)
+                more = [(b"Z", 0, 1, 1)] if stack else []
+                number = len(entries)
+                entry = _entry(len(content), place, tile.shape[1::-1], factor, number, compression, more)
                 entries.append(entry)
                 content += _subblock(entry, tile, compression)
     directory = len(content)
@@ -64,15 +72,24 @@ def _segment(name: str, body: bytes) -> bytes:
 
 
 def _entry(
-    at: int, place: tuple[int, int], size: tuple[int, ...], factor: int, number: int, compression: str
+    at: int,
+    place: tuple[int, int],
+    size: tuple[int, ...],
+    factor: int,
+    number: int,
+    compression: str,
+    more: list[tuple[bytes, int, int, int]],
 ) -> bytes:
     dimensions = [
         (b"X", place[0], size[0] * factor, size[0]),
         (b"Y", place[1], size[1] * factor, size[1]),
         (b"C", 0, 1, 1),
         (b"M", number, 1, 1),
+        *more,
     ]
-    head = struct.pack("<2siqiiB5xi", b"DV", BGR24, at, 0, COMPRESSION[compression], int(factor > 1), 4)
+    head = struct.pack(
+        "<2siqiiB5xi", b"DV", BGR24, at, 0, COMPRESSION[compression], int(factor > 1), len(dimensions)
+    )
     return head + b"".join(struct.pack("<4siifi", n, start, n0, 0.0, n1) for n, start, n0, n1 in dimensions)
 
 

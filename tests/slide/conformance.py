@@ -15,18 +15,20 @@ import pytest
 
 from wsi_embed.grid import ReadPlan, TileGrid, make_grid
 from wsi_embed.slide import Slide, UInt8Array, open_slide
-from wsi_embed.slide.fingerprint import fingerprint
+from wsi_embed.slide.fingerprint import fingerprint, slide_files
 
 
 class SlideConformance:
     """Subclass it with fixtures `path` (a slide) and `level0` (its pixels, or None if not known).
 
     `tolerance` is how far single values may be from `level0`: 0 where nothing is lossy;
-    `pyramid_tolerance` how far, on average, the file's own levels are from area averages.
+    `pyramid_tolerance` how far, on average, the file's own levels are from area averages. `alone` is
+    whether the slide is one file; else it has a folder to itself.
     """
 
     tolerance = 0
     pyramid_tolerance = 2.0
+    alone = True
 
     @pytest.fixture
     def path(self) -> Path:
@@ -39,6 +41,12 @@ class SlideConformance:
     @pytest.fixture
     def slide(self, path: Path) -> Slide:
         return open_slide(path)
+
+    def copied(self, path: Path, name: str, folder: Path) -> Path:
+        """A copy of the slide: under another name, or in a folder of another name."""
+        if self.alone:
+            return Path(shutil.copyfile(path, folder / f"{name}{path.suffix}"))
+        return shutil.copytree(path.parent, folder / name) / path.name
 
     def test_level_sizes_shrink_as_their_downsamples_say(self, slide: Slide) -> None:
         assert len(slide.level_sizes) == len(slide.level_downsamples) >= 1
@@ -154,18 +162,22 @@ class SlideConformance:
     def test_the_fingerprint_does_not_know_path_or_time(
         self, path: Path, slide: Slide, tmp_path: Path
     ) -> None:
-        moved = tmp_path / f"moved{path.suffix}"
-        shutil.copyfile(path, moved)
-        os.utime(moved, (1, 1))
+        moved = self.copied(path, "moved", tmp_path)
+        for file in slide_files(moved):
+            os.utime(file, (1, 1))
         with open_slide(moved) as other:
             assert other.fingerprint == slide.fingerprint
 
     def test_the_fingerprint_knows_a_changed_byte(self, path: Path, slide: Slide, tmp_path: Path) -> None:
-        changed = tmp_path / f"changed{path.suffix}"
-        content = bytearray(path.read_bytes())
-        content[-1] ^= 1  # in the tail: readers do not look at it before they decode
-        changed.write_bytes(content)
-        assert fingerprint(changed) != slide.fingerprint
+        changed = self.copied(path, "changed", tmp_path)
+        for file in slide_files(changed):
+            before = file.read_bytes()
+            content = bytearray(before)
+            content[-1] ^= 1  # in the tail: readers do not look at it before they decode
+            file.write_bytes(content)
+            assert fingerprint(changed) != slide.fingerprint
+            file.write_bytes(before)
+        assert fingerprint(changed) == slide.fingerprint
 
     @pytest.mark.parametrize(("read_px", "tile_px"), [(64, 64), (90, 64)])
     def test_read_tiles_gives_each_row_once_as_read_and_resized(

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from tests.job_tools import arrays, make_model
+from tests.made_formats.dicom import write_dicom
 from tests.made_profiles import as_srgb, grey_profile, matrix_profile
 from tests.made_slides import UInt8Array, he_pixels, write_svs, write_tiff
 from wsi_embed import embed, open_store
@@ -63,6 +64,11 @@ def test_the_profile_is_the_files_own_bytes(tmp_path: Path, name: str) -> None:
         assert slide.icc_profile() == PROFILE
     with open_slide(write(tmp_path / f"none{name}", profile=None)) as slide:
         assert slide.icc_profile() is None
+
+
+def test_the_profile_of_a_dicom_slide_is_found(tmp_path: Path) -> None:
+    path = write_dicom(tmp_path, PIXELS, "none", profile=PROFILE)[0]
+    assert np.abs(srgb(path).astype(int) - as_srgb(PIXELS, GAMMAS)).max() <= 1
 
 
 @pytest.mark.parametrize("name", ["a.svs", "a.tif", "a.png"])

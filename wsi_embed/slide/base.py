@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -184,6 +185,6 @@ def _shrink(band: UInt8Array, factor: int) -> UInt8Array:
 def unreadable(path: Path, error: object) -> SlideError:
     """The error for a file or pixels that cannot be decoded."""
     advice = "the file may be damaged or truncated: copy it again"
-    if "support" in str(error).lower():  # OpenSlide's word for what it knows and does not read
+    if re.search("support|unrecognized", str(error), re.IGNORECASE):  # OpenSlide's words for it
         advice = "convert it to another variety, or to DICOM or a pyramidal TIFF"
     return SlideError(f"{path}: cannot be read ({error}); {advice}")

@@ -35,7 +35,7 @@ def write_czi(
         stack: With a Z dimension, as microscopes write it.
     """
     content = bytearray(_segment("ZISRAWFILE", bytes(512)))
-    entries = []
+    entries: list[bytes] = []
     side = 256
     for factor in (1, 2):
         level = shrunk(pixels, factor)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -26,7 +26,7 @@ from tests.made_formats.pixels import UInt8Array, jpeg, jpeg2000, jpeg_rgb, shru
 MPP = 0.5
 SIDE = 256
 # (transfer syntax, photometric interpretation, encoder)
-CODINGS = {
+CODINGS: dict[str, tuple[UID, str, Callable[[UInt8Array], bytes]]] = {
     "none": (ExplicitVRLittleEndian, "RGB", lambda p: p.tobytes()),
     "jpeg": (JPEGBaseline8Bit, "YBR_FULL_422", jpeg),
     "jpeg RGB": (JPEGBaseline8Bit, "RGB", jpeg_rgb),

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from tests.job_tools import arrays, make_model
+from tests.job_tools import arrays, make_model, run
 from tests.made_formats.dicom import write_dicom
 from tests.made_profiles import as_srgb, grey_profile, matrix_profile
 from tests.made_slides import UInt8Array, he_pixels, write_svs, write_tiff
@@ -23,7 +23,7 @@ from wsi_embed.errors import SlideError
 from wsi_embed.inputs import SlideInput
 from wsi_embed.plan import SlidePlan, Tiling, plan_slide
 from wsi_embed.slide import open_slide
-from wsi_embed.slide.icc import SrgbSlide, profile_digest, to_srgb
+from wsi_embed.slide.icc import INTENT, SrgbSlide, profile_digest, to_srgb
 from wsi_embed.store.layout import StoreSettings
 from wsi_embed.tissue import TissueRecipe
 
@@ -200,13 +200,16 @@ def test_a_job_sees_only_converted_pixels_in_mask_and_features(tmp_path: Path) -
     write_svs(folder / "a.svs", PIXELS, mpp=0.5, levels=(1,), profile=profile)
     write_svs(folder / "b.svs", PIXELS, mpp=0.5, levels=(1,))
     model = make_model(tmp_path)
-    report = embed(folder, tmp_path / "icc.zarr", model=model, icc=True)
-    assert report.exit_code == 0
-    assert [len(s.warnings) for s in report.slides] == [0, 1]
+    report = tmp_path / "report.json"
+    done = run(folder, "--out", tmp_path / "icc.zarr", "--model", model, "--icc", "--report", report)
+    assert done.returncode == 0, done.stderr
+    slides = json.loads(report.read_text())["slides"]
+    assert [len(s["warnings"]) for s in slides] == [0, 1]
+    assert "no ICC profile" in done.stdout + done.stderr
     embed(folder, tmp_path / "plain.zarr", model=model)
     # the truth: the same slide, converted beforehand by one call of the colour library
     image = ImageCms.profileToProfile(
-        Image.fromarray(PIXELS), io.BytesIO(profile), ImageCms.createProfile("sRGB"), renderingIntent=1
+        Image.fromarray(PIXELS), io.BytesIO(profile), ImageCms.createProfile("sRGB"), renderingIntent=INTENT
     )
     assert image is not None
     before = tmp_path / "before"

@@ -81,6 +81,7 @@ def _check_range(name: str, mpp: float, source: str) -> None:
 
 
 def _disagreement(slide: Slide, override: float, source: str) -> str | None:
-    if slide.mpp is None or abs(slide.mpp[0] - override) / override <= ANISOTROPY_MAX:
+    if slide.mpp is None or all(abs(v - override) / override <= ANISOTROPY_MAX for v in slide.mpp):
         return None
-    return f"{slide.path.name}: the metadata say {slide.mpp[0]:g} um per pixel; using {override:g} ({source})"
+    stated = " x ".join(f"{v:g}" for v in dict.fromkeys(slide.mpp))
+    return f"{slide.path.name}: the metadata say {stated} um per pixel; using {override:g} ({source})"

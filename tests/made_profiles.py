@@ -28,7 +28,7 @@ def matrix_profile(
     tags = {
         "desc": b"desc" + bytes(4) + struct.pack(">I", 9) + b"Dr. Made\0" + bytes(12 + 67),
         "cprt": b"text" + bytes(4) + b"none\0",
-        "wtpt": _xyz(D50),
+        "wtpt": _xyz((0.90, 0.95, 0.80)),  # of the medium: only absolute colorimetry looks at it
         **{f"{name}XYZ": _xyz(xyz) for name, xyz in zip("rgb", primaries, strict=True)},
         **{f"{name}TRC": _curve(gamma) for name, gamma in zip("rgb", gammas, strict=True)},
     }

@@ -57,16 +57,20 @@ def draw_slides(report: JobReport, paths: Mapping[str, Path], store: Path) -> Pi
         that cannot be drawn has none: the report must not fail after the job did not.
     """
     from wsi_embed.plot import draw_views
-    from wsi_embed.slide import open_slide
+    from wsi_embed.plot.tiles import open_embedded
     from wsi_embed.store import open_store
 
     shown = [s for s in report.slides if s.status in ("done", "skipped") and s.slide_id in paths]
     shown.sort(key=lambda s: not (s.warnings or s.slide_id in report.outliers))
     pictures: dict[str, Sequence[tuple[str, Image.Image]]] = {}
+    if not shown:
+        return pictures  # there may be no store
+    opened = open_store(store)
     for result in shown[:MOST_PICTURES]:
         try:
-            with open_slide(paths[result.slide_id]) as slide:
-                left, right = draw_views(slide, open_store(store)[result.slide_id], max_px=PICTURE_PX)
+            bag = opened[result.slide_id]
+            with open_embedded(paths[result.slide_id], bag) as slide:
+                left, right = draw_views(slide, bag, max_px=PICTURE_PX)
         except (WsiEmbedError, KeyError):
             continue
         pictures[result.slide_id] = [("tissue", left), ("clusters", right)]

@@ -18,9 +18,9 @@ from wsi_embed.plot.legend import store_legend
 from wsi_embed.plot.save import check_print, save_picture
 from wsi_embed.plot.sheet import contact_sheet
 from wsi_embed.plot.style import counted
-from wsi_embed.plot.tiles import check_same_slide, damage_named, read_tiles
+from wsi_embed.plot.tiles import check_same_slide, damage_named, open_embedded, read_tiles
 from wsi_embed.regions import read_annotations, with_annotations
-from wsi_embed.slide import open_slide
+from wsi_embed.slide import Slide
 from wsi_embed.store import Bag, Store
 
 Say = Callable[[str], None]
@@ -82,7 +82,7 @@ def draw_slides(
     for item in items:
         try:
             bag = _bag(store, item.slide_id)
-            with open_slide(item.path) as slide:
+            with open_embedded(item.path, bag) as slide:
                 file = files.get(item.slide_id)
                 polygons = slide_annotations(file, slide) if file else []
                 picture = plot_bag(
@@ -126,12 +126,17 @@ def draw_sheet(
     drawable = set()
     for slide_id, path in paths.items():
         try:
-            with open_slide(path) as slide, damage_named(slide_id):
-                check_same_slide(slide, slide_id, store[slide_id].attrs["slide_fingerprint"])
+            bag = _bag(store, slide_id)
+            with open_embedded(path, bag) as slide, damage_named(slide_id):
+                check_same_slide(slide, slide_id, bag.attrs["slide_fingerprint"])
             drawable.add(slide_id)
         except WsiEmbedError as error:
             on_error(slide_id, error)
-    for name, page in contact_sheet(store, drawable, lambda slide_id: open_slide(paths[slide_id]), on_error):
+
+    def opened(slide_id: str) -> Slide:
+        return open_embedded(paths[slide_id], store[slide_id])
+
+    for name, page in contact_sheet(store, drawable, opened, on_error):
         say(str(drawing.save(page, folder, _shared_name(store, name))))
     return len(failed)
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ import numpy.typing as npt
 
 from wsi_embed.errors import SlideError, StoreError
 from wsi_embed.grid import ReadPlan, TileGrid
-from wsi_embed.slide import Slide
+from wsi_embed.slide import Slide, open_slide
+from wsi_embed.slide.icc import to_srgb
 from wsi_embed.store import Bag
 
 BoolArray = npt.NDArray[np.bool_]
@@ -88,6 +90,23 @@ def read_tiles(bag: Bag) -> Tiles:
         if cluster is not None and len(cluster) != len(tiles.grid):
             raise ValueError(f"{len(cluster)} clusters for {len(tiles.grid)} tiles")
     return tiles
+
+
+def open_embedded(path: Path, bag: Bag) -> Slide:
+    """Open a bag's slide as the job read it: converted to sRGB where that was asked for.
+
+    Raises:
+        SlideError: The slide cannot be read.
+    """
+    slide = open_slide(path)
+    settings = bag.attrs.get("settings")
+    if not (isinstance(settings, dict) and settings.get("icc")):
+        return slide
+    try:
+        return to_srgb(slide)[0]
+    except SlideError:
+        slide.close()
+        raise
 
 
 def bag_grid(bag: Bag) -> TileGrid:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from wsi_embed.errors import SlideError, UsageError
+from wsi_embed.errors import UsageError
 from wsi_embed.grid import Float32Array, TileGrid
 from wsi_embed.regions import Regions
 from wsi_embed.slide.base import Box, Slide, UInt8Array
@@ -121,7 +121,7 @@ def tissue_mask(
             their tiles are not left out silently.
 
     Raises:
-        SlideError: The slide cannot be read.
+        SlideError: The slide cannot be read, or the regions leave nothing of it.
     """
     unreadable: list[Box] | None = [] if around_unreadable else None
     width, height = slide.level_sizes[0]
@@ -139,13 +139,7 @@ def tissue_mask(
             columns = slice(int(x / scale[0]), math.ceil((x + w) / scale[0]))
             mask[int(y / scale[1]) : math.ceil((y + h) / scale[1]), columns] = True
     if regions is not None:
-        inside = regions.mask((mask.shape[0], mask.shape[1]), scale)
-        if not inside.any():
-            raise SlideError(
-                f"{slide.path.name}: its ROI lies outside the slide ({width} x {height} pixels); "
-                "is it of another slide, or in other units than level-0 pixels?"
-            )
-        mask &= inside
+        mask &= regions.mask((mask.shape[0], mask.shape[1]), scale)
     return TissueMask(mask, scale)
 
 

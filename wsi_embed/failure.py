@@ -35,10 +35,14 @@ def without_folders(text: str, names: Mapping[Path, str]) -> str:
 
     Reports and logs travel further than slides do: a path may hold a user's or a patient's name.
     """
-    for path, name in sorted(names.items(), key=lambda item: -len(str(item[0]))):
-        for form in {str(path), str(path.absolute()), str(path.resolve())}:
-            if "/" in form:
-                text = text.replace(form, name)
+    forms = {
+        form: name
+        for path, name in names.items()
+        for form in (str(path), str(path.absolute()), str(path.resolve()))
+        if "/" in form
+    }
+    for form in sorted(forms, key=len, reverse=True):  # a short one may be a part of a long one
+        text = text.replace(form, forms[form])
     for path in names:
         for folder in {str(path.absolute().parent), str(path.resolve().parent)} - {"/"}:
             text = text.replace(f"{folder}/", "")

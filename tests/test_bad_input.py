@@ -18,6 +18,7 @@ import tifffile
 
 import wsi_embed
 from tests.job_tools import COMMAND, make_model, run
+from tests.made_formats.mirax import write_mirax
 from tests.made_slides import he_pixels, write_svs, write_tiff
 from wsi_embed.report import JobReport, Silent
 
@@ -35,6 +36,7 @@ BAD = {
     "absurd_mpp": ("outside 0.05 to 20", "--mpp-override"),
     "coarse": ("coarser than", "--mpp 4"),
     "small": ("smaller than one tile", "--edge pad"),
+    "lonely": ("its folder lonely/ is not beside it", "copy both"),
     "folder": ("is a folder", "check the path"),
     "empty_roi": ("holds no polygon", "ROI"),
     "other_roi": ("outside the slide", "another slide"),
@@ -76,7 +78,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "other.geojson").write_text(json.dumps(square))
     (root / "broken.geojson").write_text('{"type": "Polygon", "coordinates": [[[0, 0], [1')
     files = ["missing.svs", "good_a.tif", "empty.svs", "text.svs", "truncated.tif", "corrupt.tif", "folder"]
-    files += ["no_mpp.tif", "absurd_mpp.tif", "coarse.tif", "small.tif", "good_z.svs"]
+    shutil.rmtree(write_mirax(root / "lonely.mrxs", pixels[:320, :384]).with_suffix(""))
+    files += ["lonely.mrxs", "no_mpp.tif", "absurd_mpp.tif", "coarse.tif", "small.tif", "good_z.svs"]
     rows = [(name, Path(name).stem, "") for name in files]
     rows += [
         ("good_a.tif", f"{roi}_roi", f"{roi}.geojson") for roi in ("empty", "other", "broken", "missing")
@@ -266,18 +269,23 @@ def test_what_may_not_be_read_fails_alone(model: Path, open_folder: Path) -> Non
     (slides / "locked").mkdir(parents=True)
     for name in ("good", "secret", "locked/inside"):
         write_tiff(slides / f"{name}.tif", he_pixels(300, 300))
+    write_mirax(slides / "several.mrxs", he_pixels(320, 384))  # a file and a folder
+    (slides / "several").chmod(0)
     (slides / "secret.tif").chmod(0)
     (slides / "locked").chmod(0)
     done = subprocess.run(
         [sys.executable, "-c", UNPRIVILEGED, str(open_folder), str(shutil.copy(model, open_folder))],
         capture_output=True, text=True, cwd=REPO, timeout=120, check=False,
     )  # fmt: skip
-    (slides / "locked").chmod(0o755)
+    for name in ("locked", "several"):
+        (slides / name).chmod(0o755)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["good"] == ["done", None]
     for name in ("secret", "locked"):
         assert found[name][0] == "failed"
         assert "cannot be opened (Permission denied); check its permissions" in found[name][1]
-        assert str(open_folder) not in found[name][1]
-    assert len(found) == 3
+    assert found["several"][0] == "failed"
+    assert "Slidedat.ini: Permission denied); check the permissions of all its files" in found["several"][1]
+    assert str(open_folder) not in json.dumps(found)
+    assert len(found) == 4

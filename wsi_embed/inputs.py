@@ -101,7 +101,8 @@ def _from_source(source: Path) -> list[SlideInput]:
             raise UsageError(f"{source} is a store, not a folder of slides")
         files = [p for p in _walk(source, unlisted) if _is_slide(p)]
         files = _without_parts(sorted(p for p in files if not p.name.startswith("._")))
-        files += sorted(unlisted)  # each fails as a slide: what is in it must not be missing silently
+        # each fails as a slide: what is in it must not be missing silently; a MIRAX slide says it itself
+        files += sorted(p for p in unlisted if p.with_suffix(".mrxs") not in files)
         names = [p.relative_to(source).as_posix() for p in files]
         return [SlideInput(slide_id_of(n), p, n) for n, p in zip(names, files, strict=True)]
     if not source.exists():

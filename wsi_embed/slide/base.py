@@ -187,4 +187,6 @@ def unreadable(path: Path, error: object) -> SlideError:
     advice = "the file may be damaged or truncated: copy it again"
     if re.search("support|unrecognized", str(error), re.IGNORECASE):  # OpenSlide's words for it
         advice = "convert it to another variety, or to DICOM or a pyramidal TIFF"
+    elif "Permission denied" in str(error):  # of a file beside it: MIRAX, VMS, DICOM
+        advice = "check the permissions of all its files"
     return SlideError(f"{path}: cannot be read ({error}); {advice}")

@@ -198,8 +198,16 @@ class _signals:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.stop.is_set():
-            os._exit(75)
+            _exit_now()
         self.stop.set()
-        self._timer = threading.Timer(HARD_STOP_SECONDS, os._exit, (75,))
+        self._timer = threading.Timer(HARD_STOP_SECONDS, _exit_now)
         self._timer.daemon = True
         self._timer.start()
+
+
+def _exit_now() -> None:
+    """End the process from wherever it is; not even a lock of Python's output may hold it up."""
+    os.write(
+        2, b"stopped early, without waiting for the slide in hand; run the same command again to go on\n"
+    )
+    os._exit(75)

@@ -1,0 +1,111 @@
+"""Pen marks and edges of coverslips: what is dark or coloured on a slide and no tissue."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from wsi_embed.slide.base import UInt8Array
+from wsi_embed.tissue.areas import grow, remove_thin
+from wsi_embed.tissue.glass import BoolArray, channel_range
+from wsi_embed.tissue.recipe import TissueRecipe
+
+# Ink lies flat on the glass, tissue has structure: mean deviation from a pixel's surroundings, as a
+# share of its darkness, at most.
+SMOOTHEST_TISSUE = 0.06
+MARGIN_UM = 40.0  # where ink thins out
+REACH_UM = 800.0  # how far from certain ink its paler or darker parts are looked for
+OVER_TISSUE = 80  # brightness of ink on stained tissue
+LINE_MPP = 32.0  # lines are looked for at this resolution
+
+
+def find_pen(balanced: UInt8Array, recipe: TissueRecipe, mpp: float) -> BoolArray:
+    """Strokes of green, blue, red and black markers, bool [h, w].
+
+    Violet ones have the colour of haematoxylin and stay.
+
+    Args:
+        balanced: The view divided by its glass, uint8 [h, w, 3].
+        recipe: Numbers.
+        mpp: Micrometres per pixel of the view.
+    """
+    found = np.zeros(balanced.shape[:2], np.bool_)
+    dark = channel_range(balanced)[1] <= OVER_TISSUE
+    for strong, weak in _inks(balanced):
+        core = remove_thin(strong, recipe.pen_um / mpp)
+        if core.any():
+            core = _smooth_pieces(core, balanced)
+            margin = max(MARGIN_UM / mpp, 2.0)
+            found |= grow(core, margin) | (grow(core, REACH_UM / mpp) & (weak | dark))
+    return found
+
+
+def _inks(balanced: UInt8Array) -> list[tuple[BoolArray, BoolArray]]:
+    """For every ink: where its colour is certain, and where it is likely beside such a place."""
+    hsv = cv2.cvtColor(balanced, cv2.COLOR_RGB2HSV)
+    low, high = channel_range(balanced)
+    inks = []
+    for first, last, sure, maybe in (
+        (35, 95, 50, 20),  # green, cyan: no common stain
+        (95, 124, 110, 40),  # blue, to where haematoxylin begins
+        (172, 10, 190, 120),  # red, more saturated than eosin and blood
+    ):
+        hue = _between(hsv, first, last)
+        inks.append((hue & (hsv[..., 1] >= sure) & (high >= 60), hue & (hsv[..., 1] >= maybe)))
+    chroma = cv2.subtract(high, low)
+    for_black = [np.asarray((high <= v) & (chroma <= (255 - high) * 0.25)) for v in (90, 170)]
+    inks.append((for_black[0], for_black[1]))
+    return inks
+
+
+def _between(hsv: np.ndarray, first: int, last: int) -> BoolArray:
+    hue = hsv[..., 0]
+    if first <= last:
+        return np.asarray((hue >= first) & (hue <= last), np.bool_)
+    return np.asarray((hue >= first) | (hue <= last), np.bool_)
+
+
+def _smooth_pieces(core: BoolArray, balanced: UInt8Array) -> BoolArray:
+    """Those connected pieces whose surface is smooth."""
+    grey = cv2.cvtColor(balanced, cv2.COLOR_RGB2GRAY)
+    rough = cv2.absdiff(grey, cv2.GaussianBlur(grey, (0, 0), 2.0))
+    count, labels = cv2.connectedComponents(np.ascontiguousarray(core).view(np.uint8))
+    at = labels[core]
+    roughness = np.bincount(at, rough[core], count)
+    darkness = np.bincount(at, 255.0 - grey[core], count)
+    smooth = roughness <= SMOOTHEST_TISSUE * np.maximum(darkness, 1)
+    smooth[0] = False
+    return np.asarray(smooth[labels], np.bool_)
+
+
+def find_edges(balanced: UInt8Array, recipe: TissueRecipe, mpp: float) -> BoolArray:
+    """Long, thin, straight lines of little colour: edges of coverslips and slides, bool [h, w].
+
+    Args:
+        balanced: The view divided by its glass, uint8 [h, w, 3].
+        recipe: Numbers.
+        mpp: Micrometres per pixel of the view.
+    """
+    low, high = channel_range(balanced)
+    chroma, darkness = cv2.subtract(high, low), cv2.bitwise_not(high)
+    # eosin hardly takes from the brightest channel, haematoxylin a little: only grey has more darkness
+    greyish = np.asarray((darkness >= 8) & (chroma <= 0.5 * darkness), np.bool_)
+    factor = max(1, round(LINE_MPP / mpp))
+    small, around = _any_of(greyish, factor), _any_of(greyish | (chroma > recipe.max_chroma), factor)
+    thin = small & ~remove_thin(around, 5)
+    length = max(10, round(recipe.edge_um / (mpp * factor)))
+    lines = cv2.HoughLinesP(
+        thin.astype(np.uint8), 1, np.pi / 360, round(0.7 * length), minLineLength=length, maxLineGap=length // 8
+    )
+    drawn = np.zeros(small.shape, np.uint8)
+    for x0, y0, x1, y1 in np.reshape(lines if lines is not None else (), (-1, 4)).tolist():
+        cv2.line(drawn, (x0, y0), (x1, y1), 1, 3)
+    near = cv2.resize(drawn, greyish.shape[::-1], interpolation=cv2.INTER_NEAREST).astype(np.bool_)
+    return near & (chroma <= 1.5 * np.maximum(darkness, 8))
+
+
+def _any_of(mask: BoolArray, factor: int) -> BoolArray:
+    """A mask reduced by a whole factor; one pixel of a block is enough, for lines are thinner than it."""
+    spread = cv2.dilate(np.ascontiguousarray(mask).view(np.uint8), np.ones((factor, factor), np.uint8))
+    size = (-(-mask.shape[1] // factor), -(-mask.shape[0] // factor))
+    return np.asarray(cv2.resize(spread, size, interpolation=cv2.INTER_NEAREST), np.bool_)

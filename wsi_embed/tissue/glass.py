@@ -1,0 +1,184 @@
+"""The glass of a slide: its colour, how to divide by it, and what to do where there is none."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from wsi_embed.errors import SlideError
+from wsi_embed.slide.base import UInt8Array
+
+BoolArray = npt.NDArray[np.bool_]
+Float32Array = npt.NDArray[np.float32]
+Colour = tuple[float, float, float]
+
+SAMPLE = 1_000_000  # pixels that the colour of the glass is estimated from
+DARKEST_GLASS = 150  # of its darkest channel
+MOST_TINT = 45  # chroma of yellowed mounting medium
+LEAST_SHARE = 0.005  # of the view, to be called glass
+BLACK = 12  # JPEG and resampling leave black padding not quite black
+NEUTRAL = (243.0, 243.0, 243.0)  # typical glass, for views that have none
+
+
+def padding(view: UInt8Array) -> BoolArray:
+    """What no camera has seen: exactly white, or black, bool [h, w]."""
+    low, high = channel_range(view)
+    return np.asarray((low == 255) | (high <= BLACK), np.bool_)
+
+
+def channel_range(view: UInt8Array) -> tuple[UInt8Array, UInt8Array]:
+    """Smallest and largest channel of each pixel, uint8 [h, w] each."""
+    r, g, b = cv2.split(view)
+    low, high = cv2.min(cv2.min(r, g), b), cv2.max(cv2.max(r, g), b)
+    return np.asarray(low, np.uint8), np.asarray(high, np.uint8)
+
+
+def find_glass(view: UInt8Array) -> Colour | None:
+    """Colour of the glass: the brightest frequent colour among smooth, bright, nearly grey pixels.
+
+    Args:
+        view: RGB, uint8 [h, w, 3].
+
+    Returns:
+        (r, g, b), or None where no glass is in view.
+    """
+    step = max(1, int(np.ceil(np.sqrt(view.shape[0] * view.shape[1] / SAMPLE))))
+    smooth = _smooth(view)[::step, ::step]
+    sample = view[::step, ::step]
+    unseen = padding(sample)
+    low, high = (c.astype(np.int16) for c in channel_range(sample))
+    usable = smooth & ~unseen & (low >= DARKEST_GLASS) & (high - low <= MOST_TINT)
+    pixels = sample[usable]
+    if len(pixels) < LEAST_SHARE * max(1, int((~unseen).sum())) or not len(pixels):
+        white = (low == 255).mean() >= LEAST_SHARE  # a camera that clips shows glass as white
+        return (255.0, 255.0, 255.0) if white else None
+    bright = pixels.astype(np.int32).sum(1) // 3
+    counts = np.convolve(np.bincount(bright, minlength=256), np.ones(9), "same")
+    last = int(np.flatnonzero(counts >= counts.max() / 4)[-1])  # lies on the far slope of its peak
+    start = max(0, last - 8)
+    peak = start + int(np.argmax(counts[start : last + 1]))
+    return tuple(np.median(pixels[np.abs(bright - peak) <= 6], axis=0).tolist())  # type: ignore[return-value]
+
+
+def _smooth(view: UInt8Array) -> BoolArray:
+    """Where a pixel is close to the mean of its neighbours."""
+    green = np.ascontiguousarray(view[..., 1])
+    return np.asarray(cv2.absdiff(green, cv2.blur(green, (5, 5))) <= 3, np.bool_)
+
+
+def divide(view: UInt8Array, glass: Colour | Float32Array) -> UInt8Array:
+    """The view as a share of the glass, 0 to 255; brighter than glass is glass.
+
+    Args:
+        view: RGB, uint8 [h, w, 3].
+        glass: One colour, or one a pixel, float32 [h, w, 3].
+    """
+    if isinstance(glass, tuple):
+        levels = np.arange(256)[:, None] * 255 / np.asarray(glass)[None]
+        table = np.rint(levels.clip(0, 255)).astype(np.uint8)[None]
+        return np.asarray(cv2.LUT(view, table), np.uint8)
+    return np.asarray(cv2.divide(view.astype(np.float32), glass, scale=255, dtype=cv2.CV_8U), np.uint8)
+
+
+def refuse_dark(view: UInt8Array, dark: int) -> None:
+    """Recognise fluorescence and dark field: no glass, a near-black background, and little light.
+
+    Args:
+        view: RGB, uint8 [h, w, 3], in which no glass was found.
+        dark: Typical brightness below which it counts as dark; 0 lets everything pass.
+
+    Raises:
+        SlideError: The view is dark.
+    """
+    light = np.asarray(cv2.cvtColor(view, cv2.COLOR_RGB2GRAY), np.uint8)
+    lit = light[light > 0]
+    typical = float(np.median(lit)) if len(lit) else 0.0
+    if typical < dark and (light < dark / 2).mean() > 0.25:
+        raise SlideError(
+            f"no glass in view and a typical brightness of {typical:.0f} of 255: it looks like fluorescence or "
+            "dark field, which the tissue recipes and models for stained slides are not made for; leave it out, "
+            "or use --tissue none to take it whole"
+        )
+
+
+def chroma_of(balanced: UInt8Array) -> UInt8Array:
+    """Largest less smallest channel, uint8 [h, w]."""
+    low, high = channel_range(balanced)
+    return np.asarray(cv2.subtract(high, low), np.uint8)
+
+
+def local_glass(view: UInt8Array, glass: Colour, side: int, max_tint: float) -> Float32Array:
+    """Colour of the glass in every block, float32 [rows, cols, 3].
+
+    A block shows nothing but glass where it is smooth, bright, and not more tinted against the slide's
+    glass than `max_tint`. The others take the mean of their neighbours'.
+
+    Args:
+        view: RGB, uint8 [h, w, 3].
+        glass: Of the slide.
+        side: Of a block, pixels.
+        max_tint: Most chroma of a block's glass after division by the slide's.
+    """
+    height, width = view.shape[:2]
+    rows, cols = -(-height // side), -(-width // side)
+    edge = ((0, rows * side - height), (0, cols * side - width), (0, 0))
+    blocks = np.pad(view, edge, "edge").reshape(rows, side, cols, side, 3)
+    step = max(1, side // 12)
+    blocks = blocks[:, ::step, :, ::step].transpose(0, 2, 1, 3, 4).reshape(rows, cols, -1, 3)
+    ordered = np.sort(blocks, axis=2).astype(np.float32)
+    low, middle, high = (ordered[:, :, int(q * ordered.shape[2])] for q in (0.1, 0.5, 0.9))
+    share = middle / np.asarray(glass, np.float32) * 255
+    tint = share.max(2) - share.min(2)
+    spread = (high - low).max(2)
+    usable = (tint <= max_tint) & (share.mean(2) > 0.7 * 255)
+    usable &= (spread <= max(6.0, 2 * float(np.percentile(spread, 10)))) & (middle.min(2) < 255)
+    return _fill(middle, usable, glass)
+
+
+def divide_local(view: UInt8Array, blocks: Float32Array, side: int) -> tuple[UInt8Array, UInt8Array]:
+    """The view as a share of its block's glass, and its least chroma beside the glass of near blocks.
+
+    At a step between two fields of view a pixel looks like the glass of one of them: it is tissue only
+    if it looks like neither.
+
+    Args:
+        view: RGB, uint8 [h, w, 3].
+        blocks: Glass of every block, float32 [rows, cols, 3].
+        side: Of a block, pixels.
+
+    Returns:
+        uint8 [h, w, 3] and uint8 [h, w].
+    """
+    height, width = view.shape[:2]
+    padded = np.pad(blocks, ((1, 1), (1, 1), (0, 0)), "edge")
+    rows, cols = blocks.shape[:2]
+    shares = []
+    for y, x in ((1, 1), (0, 1), (2, 1), (1, 0), (1, 2)):  # the block itself first
+        shifted = np.ascontiguousarray(padded[y : y + rows, x : x + cols])
+        grown = cv2.resize(shifted, (cols * side, rows * side), interpolation=cv2.INTER_NEAREST)
+        shares.append(divide(view, grown[:height, :width]))
+    least = chroma_of(shares[0])
+    for share in shares[1:]:
+        least = np.asarray(cv2.min(least, chroma_of(share)), np.uint8)
+    return shares[0], least
+
+
+def _fill(colours: Float32Array, known: BoolArray, glass: Colour) -> Float32Array:
+    """Give unknown blocks the weighted mean of the nearest known ones, by ever wider averages."""
+    filled = np.where(known[..., None], colours, 0).astype(np.float32)
+    missing = ~known
+    if missing.all():
+        return np.broadcast_to(np.asarray(glass, np.float32), colours.shape).copy()
+    weight, reach = known.astype(np.float32), 3
+    while missing.any():
+        size = (reach, reach)
+        total = cv2.boxFilter(weight, -1, size, normalize=False, borderType=cv2.BORDER_CONSTANT)
+        sums = cv2.boxFilter(
+            colours * weight[..., None], -1, size, normalize=False, borderType=cv2.BORDER_CONSTANT
+        )
+        near = missing & (total > 0.5)
+        filled[near] = sums[near] / total[near, None]
+        missing &= ~near
+        reach = 2 * reach + 1
+    return filled

@@ -1,0 +1,1 @@
+def segment(view, recipe): raise NotImplementedError

@@ -1,0 +1,73 @@
+"""Which pixels of a view are stained."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from wsi_embed.slide.base import UInt8Array
+from wsi_embed.tissue.glass import BoolArray, channel_range
+from wsi_embed.tissue.recipe import TissueRecipe
+
+BRIGHT = 225  # of a pixel's darkest channel beside glass of 255
+MOST_NOISE = 20.0
+
+
+def by_chroma(chroma: UInt8Array, balanced: UInt8Array, seen: BoolArray, recipe: TissueRecipe) -> BoolArray:
+    """Otsu's threshold on chroma, kept between a floor and a ceiling.
+
+    A dye takes more of one colour of light than of another, so it has chroma however thin it is;
+    shadows, dust, edges and steps in brightness have none. Otsu, "A threshold selection method from
+    gray-level histograms", IEEE SMC 1979, cuts between the two largest groups. Beside dark tissue that
+    would lose the faint, hence the ceiling. The floor is above the noise of this slide's glass.
+
+    Args:
+        chroma: Largest less smallest channel of what was divided by glass, uint8 [h, w].
+        balanced: The view divided by its glass, uint8 [h, w, 3].
+        seen: Pixels that a camera has seen; the others do not count, bool [h, w].
+        recipe: Numbers.
+
+    Returns:
+        bool [h, w].
+    """
+    low, high = channel_range(balanced)
+    sample = chroma[seen]
+    otsu = cv2.threshold(sample, 0, 255, cv2.THRESH_OTSU)[0] if len(sample) else 0.0
+    floor = max(recipe.min_chroma, _glass_noise(chroma, low))
+    level = max(floor, min(otsu, recipe.max_chroma))
+    darkness = cv2.LUT(high, np.floor(recipe.grey * (255 - np.arange(256))).astype(np.uint8))
+    # JPEG keeps colour at half the resolution, so strong colour leaks into the glass around it
+    around = cv2.dilate(chroma, np.ones((5, 5), np.uint8))
+    leak = cv2.LUT(around, np.floor(recipe.leak * np.arange(256)).astype(np.uint8))
+    needed = cv2.max(cv2.max(darkness, leak), np.full_like(chroma, int(level)))
+    return np.asarray((chroma > needed) & seen, np.bool_)
+
+
+def _glass_noise(chroma: UInt8Array, low: UInt8Array) -> float:
+    """Chroma that glass does not exceed: its median and four standard deviations, robustly."""
+    glass = chroma[::3, ::3][(low[::3, ::3] >= BRIGHT) & (chroma[::3, ::3] <= MOST_NOISE)]
+    if not len(glass):
+        return 0.0
+    median = float(np.median(glass))
+    return min(MOST_NOISE, median + 4 * 1.4826 * float(np.median(np.abs(glass - median))))
+
+
+def by_hsv(view: UInt8Array, seen: BoolArray, recipe: TissueRecipe) -> BoolArray:
+    """Fixed limits of hue, saturation and value: the same numbers mean the same on every slide.
+
+    Args:
+        view: RGB as scanned, uint8 [h, w, 3].
+        seen: Pixels that a camera has seen, bool [h, w].
+        recipe: Numbers.
+
+    Returns:
+        bool [h, w].
+    """
+    hsv = cv2.cvtColor(view, cv2.COLOR_RGB2HSV)
+    degrees = np.arange(256) * 2  # OpenCV counts hue in steps of two degrees
+    inside = (degrees >= recipe.hue_from, degrees <= recipe.hue_to)
+    hues = inside[0] & inside[1] if recipe.hue_from <= recipe.hue_to else inside[0] | inside[1]
+    steps = np.arange(256)
+    tables = (hues, steps >= recipe.min_saturation, (steps >= recipe.min_value) & (steps <= recipe.max_value))
+    found = cv2.LUT(hsv, np.stack(tables, axis=1).astype(np.uint8)[None])
+    return np.asarray(channel_range(np.asarray(found, np.uint8))[0].astype(np.bool_) & seen, np.bool_)

@@ -1,4 +1,4 @@
-"""Low-resolution views of stained slides whose tissue is known: what a lab's worst slides have, made from code.
+"""Low-resolution views of stained slides whose tissue is known, with what a lab's worst slides have.
 
 Everything is light: the lamp's colour times what glass, dyes, ink and dirt let through, then the
 camera's noise and JPEG. Densities follow Ruifrok and Johnston (2001) for haematoxylin, eosin and DAB.
@@ -61,7 +61,7 @@ class MadeView:
             image[where] = colour
         quality = int(self.rng.integers(70, 95))
         _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-        image = np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+        image = np.ascontiguousarray(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)[..., ::-1])
         for where, colour in self.unseen:  # padding is added by the reader, after JPEG
             image[where] = colour
         return image
@@ -89,7 +89,7 @@ def outline(rng: np.random.Generator, shape: tuple[int, int], share: float) -> B
 def tidy_truth(mask: BoolArray, area: int = 1600) -> BoolArray:
     """Without pieces and holes of less than 1,600 pixels (0.1 mm2): what is debris is made separately."""
     for value in (1, 0):
-        count, labels, stats, _ = cv2.connectedComponentsWithStats(
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(
             (mask == value).astype(np.uint8), connectivity=8 if value else 4
         )
         small = stats[:, cv2.CC_STAT_AREA] < area
@@ -160,7 +160,7 @@ def holes(view: MadeView, count: int = 3) -> None:
     view.truth &= torn == 0
 
 
-def stitching(view: MadeView, gain: float = 0.05, tint: float = 0.02, side: int = 130) -> None:
+def stitching(view: MadeView, gain: float = 0.03, tint: float = 0.02, side: int = 130) -> None:
     """Fields of view whose brightness and colour differ, each darker towards its corners."""
     h, w = view.shape
     steps = 1 + view.rng.normal(0, gain, (h // side + 1, w // side + 1, 1))

@@ -6,9 +6,9 @@ import datetime
 import importlib.metadata
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from wsi_embed.encoder import Encoder, load_encoder
 from wsi_embed.encoder.base import cpu_count
@@ -28,7 +28,7 @@ from wsi_embed.shards import shard as take_shard
 from wsi_embed.slide.resolution import check_mpp
 from wsi_embed.store import StoreWriter
 from wsi_embed.store.layout import METADATA_FILE
-from wsi_embed.tissue import TissueRecipe
+from wsi_embed.tissue import TissueRecipe, parse_recipe
 
 MOST = 1_000_000
 DTYPES = ("float16", "float32")
@@ -53,6 +53,7 @@ def embed(
     overlap: int = 0,
     edge: Edge = "drop",
     tissue: str | TissueRecipe = "otsu",
+    tissue_set: Sequence[str] | Mapping[str, Any] = (),
     min_tissue: float = 0.25,
     mpp_override: float | None = None,
     roi: str | Path | None = None,
@@ -85,7 +86,8 @@ def embed(
         tile_px: Side of a tile, pixels; by default the model's.
         overlap: Of neighbouring tiles, target pixels.
         edge: `drop` or `pad` tiles that stick out of the slide.
-        tissue: `otsu`, `none`, or a recipe.
+        tissue: `otsu`, `otsu-local`, `hsv`, `none`, `model:FILE`, or a recipe.
+        tissue_set: Numbers of the tissue recipe, `key=value` each or a mapping (see `TissueRecipe`).
         min_tissue: Least share of tissue of a tile, 0 to 1.
         mpp_override: Micrometres per level-0 pixel of every slide, whatever its metadata say.
         roi: Annotations (GeoJSON, ASAP XML): a file for the one slide, or a folder with one a slide.
@@ -121,7 +123,9 @@ def embed(
     _check(dtype, {"batch-size": batch_size, "workers": workers, "limit": limit})
     check_mpp("--mpp", mpp)
     check_mpp("--mpp-override", mpp_override)
-    recipe = TissueRecipe(tissue) if isinstance(tissue, str) else tissue
+    if isinstance(tissue, TissueRecipe) and tissue_set:
+        raise UsageError("a tissue recipe has its numbers: give tissue_set with a recipe's name")
+    recipe = parse_recipe(tissue, tissue_set) if isinstance(tissue, str) else tissue
     source = None if roi is None else Path(roi)
     rules = RegionRules(source, tuple(roi_include), tuple(roi_exclude), roi_missing)
     tiling = Tiling(overlap, edge, recipe, min_tissue, mpp_override, rules, icc)

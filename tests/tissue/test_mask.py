@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import cv2
@@ -10,18 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.made_slides import BoolArray, UInt8Array, blobs, he_pixels, write_tiff
-from wsi_embed.errors import UsageError
+from tests.made_slides import UInt8Array, blobs, he_pixels, write_tiff
+from tests.made_tissue import dice
+from wsi_embed.errors import SlideError
 from wsi_embed.grid import ReadPlan, TileGrid, make_grid
 from wsi_embed.regions import Polygon, Regions
 from wsi_embed.slide import open_slide
-from wsi_embed.tissue import TissueMask, TissueRecipe, otsu_mask, tissue_mask
+from wsi_embed.tissue import TissueMask, TissueRecipe, tissue_mask
 
 OTSU = TissueRecipe()
-
-
-def dice(a: BoolArray, b: BoolArray) -> float:
-    return float(2 * (a & b).sum() / (a.sum() + b.sum()))
 
 
 def mask_of(path: Path, mpp: float, recipe: TissueRecipe = OTSU) -> TissueMask:
@@ -107,7 +105,7 @@ def test_a_sharp_edge_of_tissue_at_the_border_of_the_slide_is_kept(tmp_path: Pat
     assert not found[204:].any()
 
 
-@pytest.mark.parametrize("glass", [(255, 255, 255), (243, 243, 243), (240, 238, 234), (0, 0, 0)])
+@pytest.mark.parametrize("glass", [(255, 255, 255), (243, 243, 243), (240, 238, 234)])
 def test_empty_glass_has_no_tissue(tmp_path: Path, glass: tuple[int, int, int]) -> None:
     noise = np.random.default_rng(0).integers(-2, 3, (500, 500, 1))
     pixels = (np.array(glass) + noise).clip(0, 255).astype(np.uint8)
@@ -166,40 +164,6 @@ def test_only_tissue_inside_the_regions_counts(tmp_path: Path, name: str) -> Non
     assert not found.mask[52:, 52:].any()
 
 
-def test_an_unknown_recipe_is_refused() -> None:
-    with pytest.raises(UsageError, match="--tissue magic: no such recipe; choose otsu or none"):
-        TissueRecipe(name="magic")
-
-
-def test_numbers_of_a_recipe_are_recorded_where_they_matter() -> None:
-    assert TissueRecipe(name="none", mask_mpp=4.0).to_dict() == {"name": "none"}
-    assert TissueRecipe(mask_mpp=4.0).to_dict()["mask_mpp"] == 4.0
-    assert set(OTSU.to_dict()) == set(TissueRecipe.__dataclass_fields__)
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        TissueRecipe(blur_um=80),
-        TissueRecipe(min_saturation=39),
-        TissueRecipe(max_saturation=200),
-        TissueRecipe(min_value=60),
-        TissueRecipe(close_um=0),
-        TissueRecipe(open_um=0),
-    ],
-)
-def test_every_number_of_the_recipe_changes_some_mask(other: TissueRecipe) -> None:
-    stained = he_pixels(300, 300, seed=1)
-    stained[5:9, 5:9] = (190, 90, 160)  # dust
-    stained[250:290, 10:60] = (50, 8, 20)  # dark
-    pale = np.full((300, 300, 3), 243, np.uint8)
-    pale[100:200, 100:200] = (243, 220, 236)
-    assert any(
-        not np.array_equal(otsu_mask(view, other, 4.0), otsu_mask(view, OTSU, 4.0))
-        for view in (stained, pale)
-    )
-
-
 def test_a_real_he_section_beside_glass_is_found(shared_slides: Path) -> None:
     with open_slide(shared_slides / "CMU-1-Small-Region.svs") as slide:
         found = tissue_mask(slide, 0.499, OTSU)
@@ -227,8 +191,20 @@ def test_a_real_section_is_found_where_its_tiles_are_and_nowhere_else(shared_dat
     assert mask.mean() < 0.001
 
 
-def test_fluorescence_on_black_has_tissue_and_background(shared_slides: Path) -> None:
-    with open_slide(shared_slides / "test3-TRITC-2-560.ndpi") as slide:
-        found = tissue_mask(slide, 0.228, OTSU)
-    assert found.mask.any()
-    assert not found.mask.all()
+def test_fluorescence_is_named_and_can_be_taken_whole(shared_slides: Path) -> None:
+    path = shared_slides / "test3-TRITC-2-560.ndpi"
+    with pytest.raises(SlideError, match=r"test3-TRITC-2-560\.ndpi: no glass in view .* --tissue none"):
+        mask_of(path, 0.228)
+    assert mask_of(path, 0.228, TissueRecipe("none")).fraction == 1
+    assert 0 <= mask_of(path, 0.228, TissueRecipe(dark=0)).fraction <= 1
+
+
+def test_what_to_look_at_is_noted(tmp_path: Path) -> None:
+    plain = mask_of(image(tmp_path, he_pixels(400, 400)), 8.0)
+    assert plain.note is None
+    magenta = np.full((400, 400, 3), (255, 115, 255), np.uint8)
+    assert "100 % of the slide counts as tissue" in str(mask_of(image(tmp_path, magenta), 8.0).note)
+    marked = he_pixels(400, 400)
+    marked[20:60] = (20, 120, 60)
+    note = str(mask_of(image(tmp_path, marked), 8.0).note)  # 3.2 x 0.32 mm, and what is next to it
+    assert re.fullmatch(r"1\.[0-2] mm2 of pen marks left out \(--tissue-set pen=off keeps them\)", note)

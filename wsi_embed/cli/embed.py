@@ -58,7 +58,26 @@ def command(
     edge: Annotated[
         str, _option("--edge", "Tiles that stick out of the slide: drop, or pad with white.", TILES)
     ] = "drop",
-    tissue: Annotated[str, _option("--tissue", "Tissue mask: otsu, or none (whole slide).", TILES)] = "otsu",
+    tissue: Annotated[
+        str,
+        _option(
+            "--tissue",
+            "Tissue mask: otsu; otsu-local for uneven or stitched backgrounds; hsv with fixed limits; "
+            "model:FILE, a segmentation network in ONNX; none (whole slide).",
+            TILES,
+        ),
+    ] = "otsu",
+    tissue_set: Annotated[
+        list[str] | None,
+        _option(
+            "--tissue-set",
+            "A number of the tissue recipe; give it once for each. Pieces below min_area_um2 are dropped, "
+            "holes above max_hole_um2 kept, pen=off keeps pen marks; a wrong KEY lists them all. "
+            "Default: as in docs/tissue.md.",
+            TILES,
+            metavar="KEY=VALUE",
+        ),
+    ] = None,
     min_tissue: Annotated[
         float, _option("--min-tissue", "Least share of tissue of a tile, 0 to 1.", TILES)
     ] = 0.25,
@@ -155,7 +174,7 @@ def command(
             done = embed(
                 list(slides), out, model=model, mpp=mpp, tile_px=tile_px, overlap=overlap,
                 edge=edge,  # type: ignore[arg-type]  # checked by Tiling
-                tissue=tissue, min_tissue=min_tissue, mpp_override=mpp_override, icc=icc,
+                tissue=tissue, tissue_set=tissue_set or (), min_tissue=min_tissue, mpp_override=mpp_override, icc=icc,
                 roi=roi, roi_include=roi_include or (), roi_exclude=roi_exclude or (),
                 roi_missing=roi_missing,  # type: ignore[arg-type]  # checked by RegionRules
                 device=device,

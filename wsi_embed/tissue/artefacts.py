@@ -13,9 +13,10 @@ from wsi_embed.tissue.recipe import TissueRecipe
 # Ink lies flat on the glass, tissue has structure: mean deviation from a pixel's surroundings, as a
 # share of its darkness, at most.
 SMOOTHEST_TISSUE = 0.06
-MARGIN_UM = 40.0  # where ink thins out
+MARGIN_UM = 24.0  # where ink thins out
 REACH_UM = 800.0  # how far from certain ink its paler or darker parts are looked for
 OVER_TISSUE = 80  # brightness of ink on stained tissue
+COLOURED = 10  # chroma
 LINE_MPP = 32.0  # lines are looked for at this resolution
 
 
@@ -47,7 +48,7 @@ def _inks(balanced: UInt8Array) -> list[tuple[BoolArray, BoolArray]]:
     inks = []
     for first, last, sure, maybe in (
         (35, 95, 50, 20),  # green, cyan: no common stain
-        (95, 124, 110, 40),  # blue, to where haematoxylin begins
+        (95, 124, 110, 70),  # blue, to where haematoxylin begins
         (172, 10, 190, 120),  # red, more saturated than eosin and blood
     ):
         hue = _between(hsv, first, last)
@@ -91,15 +92,20 @@ def find_edges(balanced: UInt8Array, recipe: TissueRecipe, mpp: float) -> BoolAr
     # eosin hardly takes from the brightest channel, haematoxylin a little: only grey has more darkness
     greyish = np.asarray((darkness >= 8) & (chroma <= 0.5 * darkness), np.bool_)
     factor = max(1, round(LINE_MPP / mpp))
-    small, around = _any_of(greyish, factor), _any_of(greyish | (chroma > recipe.max_chroma), factor)
+    small, around = _any_of(greyish, factor), _any_of(greyish | (chroma > COLOURED), factor)
     thin = small & ~remove_thin(around, 5)
     length = max(10, round(recipe.edge_um / (mpp * factor)))
     lines = cv2.HoughLinesP(
-        thin.astype(np.uint8), 1, np.pi / 360, round(0.7 * length), minLineLength=length, maxLineGap=length // 8
+        thin.astype(np.uint8),
+        1,
+        np.pi / 360,
+        round(0.7 * length),
+        minLineLength=length,
+        maxLineGap=length // 8,
     )
     drawn = np.zeros(small.shape, np.uint8)
-    for x0, y0, x1, y1 in np.reshape(lines if lines is not None else (), (-1, 4)).tolist():
-        cv2.line(drawn, (x0, y0), (x1, y1), 1, 3)
+    for x0, y0, x1, y1 in np.reshape(np.zeros(0, np.int32) if lines is None else lines, (-1, 4)).tolist():
+        cv2.line(drawn, (int(x0), int(y0)), (int(x1), int(y1)), 1, 3)
     near = cv2.resize(drawn, greyish.shape[::-1], interpolation=cv2.INTER_NEAREST).astype(np.bool_)
     return near & (chroma <= 1.5 * np.maximum(darkness, 8))
 

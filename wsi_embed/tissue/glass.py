@@ -58,7 +58,8 @@ def find_glass(view: UInt8Array) -> Colour | None:
     last = int(np.flatnonzero(counts >= counts.max() / 4)[-1])  # lies on the far slope of its peak
     start = max(0, last - 8)
     peak = start + int(np.argmax(counts[start : last + 1]))
-    return tuple(np.median(pixels[np.abs(bright - peak) <= 6], axis=0).tolist())  # type: ignore[return-value]
+    r, g, b = np.median(pixels[np.abs(bright - peak) <= 6], axis=0).tolist()
+    return r, g, b
 
 
 def _smooth(view: UInt8Array) -> BoolArray:
@@ -96,9 +97,9 @@ def refuse_dark(view: UInt8Array, dark: int) -> None:
     typical = float(np.median(lit)) if len(lit) else 0.0
     if typical < dark and (light < dark / 2).mean() > 0.25:
         raise SlideError(
-            f"no glass in view and a typical brightness of {typical:.0f} of 255: it looks like fluorescence or "
-            "dark field, which the tissue recipes and models for stained slides are not made for; leave it out, "
-            "or use --tissue none to take it whole"
+            f"no glass in view and a typical brightness of {typical:.0f} of 255: it looks like fluorescence "
+            "or dark field, which no recipe but `none` is made for; leave it out, or use --tissue none to "
+            "take it whole"
         )
 
 
@@ -132,7 +133,7 @@ def local_glass(view: UInt8Array, glass: Colour, side: int, max_tint: float) -> 
     tint = share.max(2) - share.min(2)
     spread = (high - low).max(2)
     usable = (tint <= max_tint) & (share.mean(2) > 0.7 * 255)
-    usable &= (spread <= max(6.0, 2 * float(np.percentile(spread, 10)))) & (middle.min(2) < 255)
+    usable &= (spread <= max(5.0, 1.25 * float(np.percentile(spread, 10)))) & (middle.min(2) < 255)
     return _fill(middle, usable, glass)
 
 
@@ -157,7 +158,7 @@ def divide_local(view: UInt8Array, blocks: Float32Array, side: int) -> tuple[UIn
     for y, x in ((1, 1), (0, 1), (2, 1), (1, 0), (1, 2)):  # the block itself first
         shifted = np.ascontiguousarray(padded[y : y + rows, x : x + cols])
         grown = cv2.resize(shifted, (cols * side, rows * side), interpolation=cv2.INTER_NEAREST)
-        shares.append(divide(view, grown[:height, :width]))
+        shares.append(divide(view, np.asarray(grown[:height, :width], np.float32)))
     least = chroma_of(shares[0])
     for share in shares[1:]:
         least = np.asarray(cv2.min(least, chroma_of(share)), np.uint8)

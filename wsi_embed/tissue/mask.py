@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -10,8 +11,8 @@ import numpy.typing as npt
 
 from wsi_embed.errors import SlideError
 from wsi_embed.grid import Float32Array, TileGrid
-from wsi_embed.roi import Regions
-from wsi_embed.slide.base import Slide, UInt8Array
+from wsi_embed.regions import Regions
+from wsi_embed.slide.base import Box, Slide, UInt8Array
 from wsi_embed.tissue.areas import tidy
 from wsi_embed.tissue.artefacts import find_edges, find_pen
 from wsi_embed.tissue.glass import (
@@ -31,6 +32,7 @@ from wsi_embed.tissue.threshold import by_chroma, by_hsv
 
 ALL_TISSUE = 0.98  # share of a slide
 NOTED_PEN_MM2 = 0.5
+
 
 @dataclass(frozen=True)
 class TissueMask:
@@ -80,7 +82,14 @@ def _area(
     return np.asarray(top * (1 - fy) + bottom * fy)
 
 
-def tissue_mask(slide: Slide, mpp: float, recipe: TissueRecipe, regions: Regions | None = None) -> TissueMask:
+def tissue_mask(
+    slide: Slide,
+    mpp: float,
+    recipe: TissueRecipe,
+    regions: Regions | None = None,
+    *,
+    around_unreadable: bool = False,
+) -> TissueMask:
     """Find the tissue of a slide.
 
     Args:
@@ -88,6 +97,8 @@ def tissue_mask(slide: Slide, mpp: float, recipe: TissueRecipe, regions: Regions
         mpp: Micrometres per pixel of its level 0.
         recipe: How.
         regions: Where given, only what lies inside them counts.
+        around_unreadable: Go on where the slide cannot be decoded. Such places count as tissue, so that
+            their tiles are not left out silently.
 
     Raises:
         SlideError: The slide cannot be read, is no stained slide on glass, or its regions lie elsewhere.
@@ -96,25 +107,22 @@ def tissue_mask(slide: Slide, mpp: float, recipe: TissueRecipe, regions: Regions
     width, height = slide.level_sizes[0]
     longest = max(width, height)
     side = min(recipe.max_px, max(1, round(longest * mpp / recipe.mask_mpp)), longest)
-    note = None
+    note, unreadable = None, list[Box]()
     if recipe.name == "none":
         shape = (max(1, round(height * side / longest)), max(1, round(width * side / longest)))
         mask = np.ones(shape, np.bool_)
     else:
-        view = slide.thumbnail(side)
+        view = slide.thumbnail(side, unreadable if around_unreadable else None)
         try:
             mask, note = find_tissue(view, recipe, mpp * width / view.shape[1])
         except SlideError as error:
             raise type(error)(f"{slide.path.name}: {error}") from error
     scale = (width / mask.shape[1], height / mask.shape[0])
+    for x, y, w, h in unreadable:
+        columns = slice(int(x / scale[0]), math.ceil((x + w) / scale[0]))
+        mask[int(y / scale[1]) : math.ceil((y + h) / scale[1]), columns] = True
     if regions is not None:
-        inside = regions.mask((mask.shape[0], mask.shape[1]), scale)
-        if not inside.any():
-            raise SlideError(
-                f"{slide.path.name}: its ROI lies outside the slide ({width} x {height} pixels); "
-                "is it of another slide, or in other units than level-0 pixels?"
-            )
-        mask = mask & inside
+        mask = mask & regions.mask((mask.shape[0], mask.shape[1]), scale)
     return TissueMask(mask, scale, note)
 
 
@@ -148,9 +156,9 @@ def find_tissue(view: UInt8Array, recipe: TissueRecipe, view_mpp: float) -> tupl
         side = max(4, round(recipe.background_um / view_mpp))
         blocks = local_glass(smooth, glass, side, recipe.max_tint)
         balanced, chroma = divide_local(smooth, blocks, side)
-        stained = by_chroma(chroma, balanced, seen, recipe)
+        stained = by_chroma(chroma, balanced, seen, recipe, view_mpp)
     else:
-        stained = by_chroma(chroma_of(balanced), balanced, seen, recipe)
+        stained = by_chroma(chroma_of(balanced), balanced, seen, recipe, view_mpp)
     if recipe.edges:
         stained &= ~find_edges(balanced, recipe, view_mpp)
     pen = find_pen(balanced, recipe, view_mpp) if recipe.pen else np.zeros_like(stained)
@@ -162,8 +170,8 @@ def _note(mask: BoolArray, pen: BoolArray, view_mpp: float) -> str | None:
     notes = []
     if mask.mean() > ALL_TISSUE:
         notes.append(
-            f"{100 * mask.mean():.0f} % of the slide counts as tissue: if there is glass in it, its colours are odd "
-            "(look with `wsi-embed plot`; --tissue otsu-local may help)"
+            f"{100 * mask.mean():.0f} % of the slide counts as tissue: if there is glass in it, its colours "
+            "are odd (look with `wsi-embed plot`; --tissue otsu-local may help)"
         )
     area = pen.sum() * (view_mpp / 1000) ** 2
     if area >= NOTED_PEN_MM2:

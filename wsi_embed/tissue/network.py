@@ -1,1 +1,263 @@
-def segment(view, recipe): raise NotImplementedError
+"""Tissue by a segmentation network in ONNX over the low-resolution view; docs/tissue.md has the contract."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import itertools
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from wsi_embed.encoder.base import cpu_count
+from wsi_embed.errors import ModelError, SlideError, UsageError
+from wsi_embed.slide.base import UInt8Array
+from wsi_embed.tissue.glass import BoolArray
+from wsi_embed.tissue.recipe import TissueRecipe
+
+KEY = "wsi_embed_tissue"
+# Names in the file's metadata, and the settings that they give defaults for.
+METADATA = {"mpp": "mask_mpp"} | {k: k for k in ("mean", "std", "threshold", "channel", "activation")}
+WINDOW = 1024  # side of what the network sees at once, where it takes any size
+OVERLAP = 64  # of neighbouring windows: what lies near a border is taken from the other one
+MULTIPLE = 32  # networks halve their input up to five times
+FLOAT32, UINT8 = "tensor(float)", "tensor(uint8)"
+Float32Array = npt.NDArray[np.float32]
+
+ort.set_default_logger_severity(4)
+_loading = threading.Lock()
+
+
+class TissueNetwork:
+    """A loaded network. Safe to use from several threads.
+
+    Args:
+        path: The `.onnx` file.
+
+    Attributes:
+        path: The file.
+        sha256: First 16 digits of the digest of its content.
+        defaults: Settings that its metadata give.
+
+    Raises:
+        ModelError: The file is missing, no ONNX, or does not follow the contract.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise ModelError(
+                f"--tissue model:{path}: cannot be read ({error.strerror}); check the path"
+            ) from error
+        self.sha256 = hashlib.sha256(content).hexdigest()[:16]
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = cpu_count()
+        options.log_severity_level = 4
+        try:
+            # by path, since weights may lie in a file beside it
+            self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise ModelError(
+                f"{path.name}: not a network that ONNX Runtime {ort.__version__} can load ({error})"
+            ) from error
+        self._read_input()
+        self.defaults = self._read_metadata()
+
+    def _read_input(self) -> None:
+        inputs = self._session.get_inputs()
+        shape = list(inputs[0].shape) if len(inputs) == 1 else []
+        channels_first, channels_last = shape[1:2] == [3], shape[3:4] == [3]
+        kind = inputs[0].type if inputs else ""
+        if len(shape) != 4 or channels_first == channels_last or kind not in (FLOAT32, UINT8):
+            found = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)
+            raise ModelError(
+                f"{self.path.name} takes {found}; a tissue network takes one tensor of RGB, float32 or "
+                "uint8, [1, 3, h, w] or [1, h, w, 3]"
+            )
+        if isinstance(shape[0], int) and shape[0] != 1:
+            raise ModelError(
+                f"{self.path.name} takes {shape[0]} images at once; export it with batch 1 or dynamic"
+            )
+        self._name, self._kind, self._channels_first = inputs[0].name, kind, channels_first
+        sides = shape[2:] if channels_first else shape[1:3]
+        self._fixed = [side if isinstance(side, int) and side > 0 else None for side in sides]
+
+    def _read_metadata(self) -> dict[str, Any]:
+        text = self._session.get_modelmeta().custom_metadata_map.get(KEY)
+        if text is None:
+            return {}
+        try:
+            values = json.loads(text)
+            found: dict[str, Any] = {
+                METADATA[k]: tuple(map(float, v)) if isinstance(v, list) else v for k, v in values.items()
+            }
+            TissueRecipe(**found)
+        except KeyError as error:
+            raise ModelError(f"{self.path.name}: its metadata say {error}, which is not known") from error
+        except (ValueError, TypeError, AttributeError, UsageError) as error:
+            raise ModelError(f"{self.path.name}: its metadata {KEY!r} cannot be used ({error})") from error
+        return found
+
+    def check_settings(self, settings: dict[str, Any]) -> None:
+        """Refuse settings that would change nothing.
+
+        Raises:
+            UsageError: Mean or deviation for a network that takes raw pixels.
+        """
+        raw = sorted({"mean", "std"} & settings.keys()) if self._kind == UINT8 else []
+        if raw:
+            raise UsageError(
+                f"--tissue-set {raw[0]}: {self.path.name} takes raw pixels (uint8), nothing is subtracted"
+            )
+
+    def try_out(self, recipe: TissueRecipe, channel_given: bool) -> None:
+        """Run it on white once, before any slide.
+
+        Args:
+            recipe: With the settings that will be used.
+            channel_given: Whether anybody says which output is tissue.
+
+        Raises:
+            ModelError: Its output is not what the contract says.
+        """
+        side = [fixed or 8 * MULTIPLE for fixed in self._fixed]
+        try:
+            out = self._run(np.full((*side, 3), 255, np.uint8), recipe)
+        except SlideError as error:
+            raise ModelError(str(error)) from error
+        except Exception as error:
+            raise ModelError(
+                f"{self.path.name}: cannot run on {side[1]} x {side[0]} pixels ({error})"
+            ) from error
+        if out.shape[0] > 1 and not channel_given:
+            raise ModelError(
+                f"{self.path.name} has {out.shape[0]} outputs a pixel; say which is tissue, as "
+                "--tissue-set channel=1"
+            )
+
+    def _run(self, pixels: UInt8Array, recipe: TissueRecipe) -> Float32Array:
+        """Probabilities of a window, float32 [C, h, w] at the window's or a lower resolution."""
+        image: npt.NDArray[Any] = pixels
+        if self._kind == FLOAT32:
+            mean, std = np.asarray(recipe.mean, np.float32), np.asarray(recipe.std, np.float32)
+            image = (pixels.astype(np.float32) / 255 - mean) / std
+        if self._channels_first:
+            image = image.transpose(2, 0, 1)
+        out = np.asarray(
+            self._session.run(None, {self._name: np.ascontiguousarray(image[None])})[0], np.float32
+        )
+        height, width = pixels.shape[:2]
+        fits = out.ndim == 4 and len(out) == 1 and 0 < out.shape[2] <= height and 0 < out.shape[3] <= width
+        if not fits or height * out.shape[3] != width * out.shape[2]:
+            raise ModelError(
+                f"{self.path.name} makes {list(out.shape)} of {width} x {height} pixels; expected "
+                "[1, channels, h, w] at that or a lower resolution"
+            )
+        if recipe.channel >= out.shape[1]:
+            raise ModelError(
+                f"{self.path.name} has {out.shape[1]} outputs a pixel: there is no channel {recipe.channel}"
+            )
+        return self._activate(out[0], recipe)
+
+    def _activate(self, out: Float32Array, recipe: TissueRecipe) -> Float32Array:
+        if recipe.activation == "sigmoid":
+            out = np.asarray(0.5 * (1 + np.tanh(0.5 * out)), np.float32)
+        elif recipe.activation == "softmax":
+            if len(out) < 2:
+                raise ModelError(
+                    f"{self.path.name} has one output a pixel, and softmax needs several: use sigmoid"
+                )
+            powers = np.exp(out - out.max(0))
+            out = np.asarray(powers / powers.sum(0), np.float32)
+        low, high = float(out.min()), float(out.max())
+        if not -1e-3 <= low <= high <= 1 + 1e-3:  # NaN too
+            raise SlideError(
+                f"{self.path.name} gives {low:g} to {high:g}, which are no probabilities; "
+                "--tissue-set activation=sigmoid or softmax makes them"
+            )
+        return out
+
+    def probability(self, view: UInt8Array, recipe: TissueRecipe) -> Float32Array:
+        """Probability of tissue at every pixel, float32 [h, w].
+
+        Windows overlap, and each gives what lies nearer to its own middle. What sticks out of the view
+        is white.
+
+        Args:
+            view: RGB, uint8 [h, w, 3].
+            recipe: Settings.
+
+        Raises:
+            SlideError: The network's output is not finite or no probability.
+        """
+        height, width = view.shape[:2]
+        side_y, side_x = (
+            fixed or min(WINDOW, -(-length // MULTIPLE) * MULTIPLE)
+            for fixed, length in zip(self._fixed, (height, width), strict=True)
+        )
+        padded = np.full((max(height, side_y), max(width, side_x), 3), 255, np.uint8)
+        padded[:height, :width] = view
+        total = np.zeros(padded.shape[:2], np.float32)
+        for y, (top, bottom) in _windows(padded.shape[0], side_y):
+            for x, (left, right) in _windows(padded.shape[1], side_x):
+                out = self._run(padded[y : y + side_y, x : x + side_x], recipe)[recipe.channel]
+                large = cv2.resize(out, (side_x, side_y), interpolation=cv2.INTER_LINEAR)
+                total[top:bottom, left:right] = large[top - y : bottom - y, left - x : right - x]
+        return total[:height, :width]
+
+
+def _windows(length: int, side: int) -> list[tuple[int, tuple[int, int]]]:
+    """Where windows begin along one axis, and which part of the axis each one gives."""
+    overlap = min(OVERLAP, side // 4)
+    count = 1 if length <= side else -(-(length - overlap) // (side - overlap))
+    starts = np.rint(np.linspace(0, length - side, count)).astype(int).tolist()
+    cuts = [0] + [(a + side + b) // 2 for a, b in itertools.pairwise(starts)] + [length]
+    return [(start, (cuts[i], cuts[i + 1])) for i, start in enumerate(starts)]
+
+
+def load_network(path: Path) -> TissueNetwork:
+    """The network of a file, loaded once.
+
+    Raises:
+        ModelError: The file is missing, no ONNX, or does not follow the contract.
+    """
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise ModelError(f"--tissue model:{path}: no such file ({error.strerror}); check the path") from error
+    with _loading:
+        return _load(path, stat.st_mtime_ns, stat.st_size)
+
+
+@functools.lru_cache(maxsize=2)
+def _load(path: Path, changed: int, size: int) -> TissueNetwork:
+    return TissueNetwork(path)
+
+
+def segment(view: UInt8Array, recipe: TissueRecipe) -> BoolArray:
+    """Tissue of a view by the recipe's network, bool [h, w].
+
+    Args:
+        view: RGB, uint8 [h, w, 3].
+        recipe: Of the name `model`.
+
+    Raises:
+        ModelError: The network is not at hand, or is another than the recipe's.
+        SlideError: The network's output is no probability.
+    """
+    if recipe.path is None:
+        raise ModelError(
+            f"the tissue network {recipe.model} ({recipe.sha256}) is not at hand: give its file again"
+        )
+    network = load_network(recipe.path)
+    if network.sha256 != recipe.sha256:
+        raise ModelError(f"{recipe.model} has changed since it was loaded ({recipe.sha256} before)")
+    return np.asarray(network.probability(view, recipe) > recipe.threshold, np.bool_)

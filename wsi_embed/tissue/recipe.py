@@ -62,8 +62,8 @@ class TissueRecipe:
         pen_um: Least width of a pen stroke.
         edges: Whether edges of coverslips are left out.
         edge_um: Least length of such an edge.
-        dark: A slide without glass whose typical brightness is below this counts as fluorescence or dark field
-            and fails; 0 switches that off.
+        dark: A slide without glass whose typical brightness is below this counts as fluorescence or
+            dark field and fails; 0 switches that off.
         close_um: Gaps narrower than this are closed.
         open_um: What is narrower than this is removed.
         min_area_um2: Smaller pieces are debris.
@@ -86,7 +86,7 @@ class TissueRecipe:
     max_chroma: float = _number(6.0, 0, 255)
     grey: float = _number(0.2, 0, 1)
     leak: float = _number(0.4, 0, 1)
-    background_um: float = _number(200.0, 16, 10_000)
+    background_um: float = _number(128.0, 16, 10_000)
     max_tint: float = _number(12.0, 0, 255)
     hue_from: float = _number(190.0, 0, 360)
     hue_to: float = _number(50.0, 0, 360)
@@ -144,7 +144,9 @@ class TissueRecipe:
         values: dict[str, Any] = {"name": self.name}
         if self.name == "model":
             values |= {"model": self.model, "sha256": self.sha256}
-        for key in self.used:
+        unused = {"pen_um"} if not self.pen else set()
+        unused |= {"edge_um"} if not self.edges else set()
+        for key in (k for k in self.used if k not in unused):
             value = getattr(self, key)
             values[key] = list(value) if isinstance(value, tuple) else value
         return values
@@ -159,8 +161,11 @@ class TissueRecipe:
         known = {field.name for field in dataclasses.fields(cls)} - {"path"}
         unknown = sorted(values.keys() - known)
         if unknown:
-            raise UsageError(f"a tissue recipe of another version of wsi-embed: {', '.join(unknown)} unknown here")
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+            raise UsageError(
+                f"a tissue recipe of another version of wsi-embed: {', '.join(unknown)} unknown here"
+            )
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**plain)
 
 
 def parse_recipe(text: str, settings: Sequence[str] | Mapping[str, Any] = ()) -> TissueRecipe:

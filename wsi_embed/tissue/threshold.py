@@ -11,9 +11,12 @@ from wsi_embed.tissue.recipe import TissueRecipe
 
 BRIGHT = 225  # of a pixel's darkest channel beside glass of 255
 MOST_NOISE = 20.0
+LEAK_UM = 16.0  # how far strong colour leaks
 
 
-def by_chroma(chroma: UInt8Array, balanced: UInt8Array, seen: BoolArray, recipe: TissueRecipe) -> BoolArray:
+def by_chroma(
+    chroma: UInt8Array, balanced: UInt8Array, seen: BoolArray, recipe: TissueRecipe, mpp: float
+) -> BoolArray:
     """Otsu's threshold on chroma, kept between a floor and a ceiling.
 
     A dye takes more of one colour of light than of another, so it has chroma however thin it is;
@@ -26,6 +29,7 @@ def by_chroma(chroma: UInt8Array, balanced: UInt8Array, seen: BoolArray, recipe:
         balanced: The view divided by its glass, uint8 [h, w, 3].
         seen: Pixels that a camera has seen; the others do not count, bool [h, w].
         recipe: Numbers.
+        mpp: Micrometres per pixel of the view.
 
     Returns:
         bool [h, w].
@@ -37,7 +41,8 @@ def by_chroma(chroma: UInt8Array, balanced: UInt8Array, seen: BoolArray, recipe:
     level = max(floor, min(otsu, recipe.max_chroma))
     darkness = cv2.LUT(high, np.floor(recipe.grey * (255 - np.arange(256))).astype(np.uint8))
     # JPEG keeps colour at half the resolution, so strong colour leaks into the glass around it
-    around = cv2.dilate(chroma, np.ones((5, 5), np.uint8))
+    side = 2 * int(LEAK_UM / mpp) + 1
+    around = cv2.dilate(chroma, np.ones((side, side), np.uint8)) if side > 1 else np.zeros_like(chroma)
     leak = cv2.LUT(around, np.floor(recipe.leak * np.arange(256)).astype(np.uint8))
     needed = cv2.max(cv2.max(darkness, leak), np.full_like(chroma, int(level)))
     return np.asarray((chroma > needed) & seen, np.bool_)

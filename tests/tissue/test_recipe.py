@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsi_embed.errors import UsageError
@@ -101,6 +101,7 @@ def test_a_recipe_of_another_version_is_refused() -> None:
         TissueRecipe.from_dict({"name": "otsu", "glow": 3})
 
 
+@settings(deadline=None)
 @given(
     values=st.dictionaries(st.sampled_from(USED["otsu"]), st.floats() | st.text() | st.booleans() | st.none())
 )

@@ -23,8 +23,6 @@ from wsi_embed.tissue import TissueMask
 
 # More tiles than this share cannot be read: it is the slide that is damaged, not a tile.
 MOST_BAD = 0.5
-# A scan of more than 4 mm with no glass in view: the mask is more likely wrong than the slide is a crop.
-ALL_TISSUE, CROP_UM = 0.98, 4000.0
 
 
 @dataclass
@@ -67,7 +65,7 @@ def prepare_slide(job: Job, item: SlideInput) -> PreparedSlide:
         prepared.grid, prepared.mask = plan.make_grid(job.tiling, job.on_bad_tile == "white")
         prepared.tissue_seconds = time.perf_counter() - began
         result.tiles, result.tissue = len(prepared.grid), round(prepared.mask.fraction, 4)
-        result.warnings += _tissue_warnings(item, plan, prepared.grid, prepared.mask)
+        result.warnings += _tissue_warnings(item, prepared.grid, prepared.mask)
         if job.dry_run:
             result.status = "planned"
             prepared.close()
@@ -79,15 +77,10 @@ def prepare_slide(job: Job, item: SlideInput) -> PreparedSlide:
     return prepared
 
 
-def _tissue_warnings(item: SlideInput, plan: SlidePlan, grid: TileGrid, mask: TissueMask) -> list[str]:
+def _tissue_warnings(item: SlideInput, grid: TileGrid, mask: TissueMask) -> list[str]:
     warnings = [f"{item.name}: {mask.note}"] if mask.note else []
     if not len(grid):
         warnings.append(f"{item.name}: no tissue found, the bag is empty")
-    searched = plan.regions is None and plan.settings["tissue"]["name"] != "none"
-    side = min(plan.slide.level_sizes[0]) * plan.resolution.mpp
-    if searched and mask.fraction > ALL_TISSUE and side > CROP_UM:
-        share = f"{100 * mask.fraction:.0f} %"
-        warnings.append(f"{item.name}: {share} of the slide counts as tissue; look at its tissue mask")
     return warnings
 
 

@@ -82,7 +82,10 @@ def test_sizes_are_micrometres(mpp: float) -> None:
     mask |= (np.abs(um - 800) < 600)[:, None] & (np.abs(um - 800) < 600)
     mask &= ~((np.abs(um - 800) < 150)[:, None] & (np.abs(um - 800) < 150))
     mask |= (np.abs(um - 2000) < 100)[:, None] & (np.abs(um - 2000) < 100)
-    at = lambda m, y: bool(m[round(y / mpp), round(y / mpp)])  # noqa: E731
+
+    def at(m: BoolArray, y: float) -> bool:
+        return bool(m[round(y / mpp), round(y / mpp)])
+
     kept = tidy(mask, TissueRecipe(max_hole_um2=80_000, min_area_um2=30_000, close_um=0), mpp)
     gone = tidy(mask, TissueRecipe(max_hole_um2=100_000, min_area_um2=50_000, close_um=0), mpp)
     assert (at(kept, 800), at(kept, 2000)) == (False, True)
@@ -93,3 +96,12 @@ def test_specks_do_not_become_tissue_by_closing() -> None:
     mask = np.zeros((100, 100), np.bool_)
     mask[::4, ::4] = True
     assert not tidy(mask, TissueRecipe(), 8.0).any()
+
+
+def test_on_a_small_crop_a_small_piece_is_no_debris() -> None:
+    mask = np.zeros((300, 300), np.bool_)  # 150 um a side
+    mask[100:160, 100:160] = True
+    mask[10:25, 10:25] = True
+    kept = tidy(mask, TissueRecipe(close_um=0, open_um=0), 0.5)
+    assert kept[130, 130]
+    assert not kept[15, 15], "less than a hundredth of the view"

@@ -202,7 +202,7 @@ def test_fluorescence_is_named_and_can_be_taken_whole(shared_slides: Path) -> No
 def test_what_to_look_at_is_noted(tmp_path: Path) -> None:
     plain = mask_of(image(tmp_path, he_pixels(400, 400)), 8.0)
     assert plain.note is None
-    magenta = np.full((400, 400, 3), (255, 115, 255), np.uint8)
+    magenta = np.full((600, 600, 3), (255, 115, 255), np.uint8)
     assert "100 % of the slide counts as tissue" in str(mask_of(image(tmp_path, magenta), 8.0).note)
     marked = he_pixels(400, 400)
     marked[20:60] = (20, 120, 60)

@@ -261,7 +261,8 @@ def test_the_view_has_the_networks_resolution(tmp_path: Path) -> None:
 def test_a_job_with_a_network_from_slide_to_picture(tmp_path: Path) -> None:
     slide = write_tiff(tmp_path / "s.tif", he_pixels(500, 600), mpp=0.5)
     network, model = made_network(tmp_path / "net.onnx"), make_model(tmp_path / "m")
-    out, flags = tmp_path / "f.zarr", ["--tissue", f"model:{network}", "--model", model]
+    out = tmp_path / "f.zarr"
+    flags: list[str | Path] = ["--tissue", f"model:{network}", "--model", model]
     env = {"WSI_EMBED_TISSUE_SET": "activation=sigmoid min_area_um2=100"}
     done = run(slide, "--out", out, *flags, env=env)
     assert done.returncode == 0, done.stderr

@@ -174,7 +174,8 @@ def command(
             done = embed(
                 list(slides), out, model=model, mpp=mpp, tile_px=tile_px, overlap=overlap,
                 edge=edge,  # type: ignore[arg-type]  # checked by Tiling
-                tissue=tissue, tissue_set=tissue_set or (), min_tissue=min_tissue, mpp_override=mpp_override, icc=icc,
+                tissue=tissue, tissue_set=tissue_set or (), min_tissue=min_tissue,
+                mpp_override=mpp_override, icc=icc,
                 roi=roi, roi_include=roi_include or (), roi_exclude=roi_exclude or (),
                 roi_missing=roi_missing,  # type: ignore[arg-type]  # checked by RegionRules
                 device=device,

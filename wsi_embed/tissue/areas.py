@@ -9,6 +9,9 @@ from wsi_embed.slide.base import UInt8Array
 from wsi_embed.tissue.glass import BoolArray
 from wsi_embed.tissue.recipe import TissueRecipe
 
+# Share of the view: on a small crop of a slide a piece of tissue is small, too.
+LARGEST_DEBRIS = 0.01
+
 
 def tidy(stained: BoolArray, recipe: TissueRecipe, mpp: float) -> BoolArray:
     """Make regions of stained pixels: close gaps, fill small holes, drop what is thin or small.
@@ -26,7 +29,7 @@ def tidy(stained: BoolArray, recipe: TissueRecipe, mpp: float) -> BoolArray:
     mask = close_gaps(mask, recipe.close_um / mpp)
     mask = fill_small(mask, recipe.max_hole_um2 / pixel)
     mask = remove_thin(mask, recipe.open_um / mpp)
-    return drop_small(mask, recipe.min_area_um2 / pixel)
+    return drop_small(mask, min(recipe.min_area_um2 / pixel, LARGEST_DEBRIS * mask.size))
 
 
 def close_gaps(mask: BoolArray, width: float) -> BoolArray:

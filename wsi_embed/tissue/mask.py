@@ -30,7 +30,8 @@ from wsi_embed.tissue.network import segment
 from wsi_embed.tissue.recipe import TissueRecipe
 from wsi_embed.tissue.threshold import by_chroma, by_hsv
 
-ALL_TISSUE = 0.98  # share of a slide
+# A scan of more than 4 mm with no glass in view: the mask is more likely wrong than the slide is a crop.
+ALL_TISSUE, CROP_UM = 0.98, 4000.0
 NOTED_PEN_MM2 = 0.5
 
 
@@ -168,7 +169,7 @@ def find_tissue(view: UInt8Array, recipe: TissueRecipe, view_mpp: float) -> tupl
 
 def _note(mask: BoolArray, pen: BoolArray, view_mpp: float) -> str | None:
     notes = []
-    if mask.mean() > ALL_TISSUE:
+    if mask.mean() > ALL_TISSUE and min(mask.shape) * view_mpp > CROP_UM:
         notes.append(
             f"{100 * mask.mean():.0f} % of the slide counts as tissue: if there is glass in it, its colours "
             "are odd (look with `wsi-embed plot`; --tissue otsu-local may help)"

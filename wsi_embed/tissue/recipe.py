@@ -66,7 +66,7 @@ class TissueRecipe:
             dark field and fails; 0 switches that off.
         close_um: Gaps narrower than this are closed.
         open_um: What is narrower than this is removed.
-        min_area_um2: Smaller pieces are debris.
+        min_area_um2: Smaller pieces are debris; never more than a hundredth of the view, for small crops.
         max_hole_um2: Smaller holes are filled: 0 keeps every hole, 1e12 none.
         threshold: Of the network's probability; `model` only, as the next four.
         channel: The network's output for tissue, counted from 0.

@@ -203,7 +203,7 @@ def test_tiling_that_makes_no_sense_is_refused(values: dict[str, Any], message: 
 def test_differences_are_told_by_name_with_both_values(made_slide: Path) -> None:
     before = plan_of(made_slide, Tiling()).settings
     now = plan_of(made_slide, Tiling(overlap=16, tissue=TissueRecipe(close_um=32.0))).settings
-    assert differences(before, now) == "overlap 0 -> 16, tissue.close_um 96.0 -> 32.0"
+    assert differences(before, now) == "overlap 0 -> 16, tissue.close_um 80.0 -> 32.0"
 
 
 def test_equal_settings_have_no_differences(made_slide: Path) -> None:

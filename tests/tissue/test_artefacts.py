@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.made_tissue import (
     INKS,
@@ -40,7 +43,7 @@ def inked(view: MadeView, ink: str) -> BoolArray:
 @pytest.mark.parametrize("ink", INKS)
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_ink_on_glass_is_found(ink: str, seed: int) -> None:
-    view = glass(seed)
+    view = glass(seed, (450, 600))
     where = inked(view, ink)
     found = find_pen(balanced(view), OTSU, MPP)
     assert (found & where).sum() > 0.95 * where.sum()
@@ -48,27 +51,23 @@ def test_ink_on_glass_is_found(ink: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize("draw", [haematoxylin_eosin, immunostain, fat])
-@pytest.mark.parametrize("seed", [4, 5, 6])
+@pytest.mark.parametrize("seed", [4, 5])
 def test_stained_tissue_is_no_ink(draw: object, seed: int) -> None:
-    view = glass(seed)
+    view = glass(seed, (450, 600))
     draw(view, outline(view.rng, view.shape, 0.4))  # type: ignore[operator]
     assert find_pen(balanced(view), OTSU, MPP).mean() < 0.0005
 
 
 @pytest.mark.parametrize("strength", [2.0, 3.5])
 def test_dense_haematoxylin_is_no_ink(strength: float) -> None:
-    view = glass(7)
+    view = glass(7, (450, 600))
     haematoxylin_eosin(view, outline(view.rng, view.shape, 0.4), strength)
     assert find_pen(balanced(view), OTSU, MPP).mean() < 0.002
 
 
 @pytest.mark.parametrize("name", ["idc_14306.png", "hgsc_nest.jpg", "hgsc_stromal_he.jpg"])
-def test_real_tissue_is_no_ink(shared_data: object, name: str) -> None:
-    from pathlib import Path
-
-    from PIL import Image
-
-    pixels = np.asarray(Image.open(Path(str(shared_data)) / "regions" / name).convert("RGB"))
+def test_real_tissue_is_no_ink(shared_data: Path, name: str) -> None:
+    pixels = np.asarray(Image.open(shared_data / "regions" / name).convert("RGB"))
     factor = 2 if "idc" in name else 16
     size = (pixels.shape[1] // factor, pixels.shape[0] // factor)
     small = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
@@ -77,7 +76,7 @@ def test_real_tissue_is_no_ink(shared_data: object, name: str) -> None:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_edges_of_a_coverslip_are_found_along_most_of_their_length(seed: int) -> None:
-    view = glass(seed)
+    view = glass(seed, (450, 600))
     coverslip(view)
     dark = view.light.max(2) < 0.6
     found = find_edges(balanced(view), OTSU, MPP)
@@ -85,8 +84,8 @@ def test_edges_of_a_coverslip_are_found_along_most_of_their_length(seed: int) ->
 
 
 @pytest.mark.parametrize("draw", [haematoxylin_eosin, immunostain, fat])
-@pytest.mark.parametrize("seed", [4, 5, 6])
+@pytest.mark.parametrize("seed", [4, 5])
 def test_tissue_has_no_edges_of_a_coverslip(draw: object, seed: int) -> None:
-    view = glass(seed)
+    view = glass(seed, (450, 600))
     draw(view, outline(view.rng, view.shape, 0.4))  # type: ignore[operator]
     assert find_edges(balanced(view), OTSU, MPP).mean() < 0.001

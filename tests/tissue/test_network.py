@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from tests.job_tools import make_model, run
 from tests.made_slides import he_pixels, write_tiff
 from tests.made_tissue import MPP, UInt8Array, dice, made
 from wsi_embed.errors import ModelError, SlideError, UsageError
+from wsi_embed.plot import plot_bag
 from wsi_embed.slide import open_slide
 from wsi_embed.tissue import TissueRecipe, parse_recipe, tissue_mask
 from wsi_embed.tissue.mask import find_tissue
@@ -74,7 +74,7 @@ VARIANTS: list[dict[str, Any]] = [
     {"kind": TensorProto.UINT8},
     {"kind": TensorProto.UINT8, "first": False, "sizes": (64, 96)},
     {"sizes": (128, 128), "stride": 4},
-    {"sizes": (2048, 2048)},
+    {"sizes": (1024, 1024)},
     {"sizes": ("h", 256), "batch": 1, "stride": 2},
 ]
 
@@ -268,12 +268,20 @@ def test_a_job_with_a_network_from_slide_to_picture(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     bag = wsi_embed.open_store(out)["s"]
     assert len(bag) > 20
-    assert bag.attrs["tissue"]["min_area_um2"] == 100
-    assert bag.attrs["tissue"]["model"] == "net.onnx"
-    assert "nothing to do" in run(slide, "--out", out, *flags, env=env).stdout
-    drawn = run("plot", out, "--slides", slide, "--out", tmp_path / "p", "--max-px", "300")
-    assert drawn.returncode == 0, drawn.stderr
-    refused = run(slide, "--out", tmp_path / "g.zarr", *flags, "--tissue-set", "depth=3")
+    assert (bag.attrs["tissue"]["model"], bag.attrs["tissue"]["min_area_um2"]) == ("net.onnx", 100)
+    again = wsi_embed.embed(
+        slide, out, model=model, tissue=f"model:{network}",
+        tissue_set={"activation": "sigmoid", "min_area_um2": 100},
+    )  # fmt: skip
+    assert again.count("skipped") == 1
+    with open_slide(slide) as opened:
+        assert plot_bag(opened, bag, max_px=300).width > 600
+
+
+def test_a_wrong_setting_ends_the_command_before_any_work(tmp_path: Path) -> None:
+    slide = write_tiff(tmp_path / "s.tif", he_pixels(500, 600), mpp=0.5)
+    network, out = made_network(tmp_path / "net.onnx"), tmp_path / "g.zarr"
+    refused = run(slide, "--out", out, "--tissue", f"model:{network}", "--tissue-set", "depth=3")
     assert refused.returncode == 2
-    assert re.search(r"error: --tissue-set depth: model has no such setting", refused.stderr)
-    assert not (tmp_path / "g.zarr").exists()
+    assert "error: --tissue-set depth: model has no such setting" in refused.stderr
+    assert not out.exists()

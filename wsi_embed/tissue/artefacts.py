@@ -13,7 +13,8 @@ from wsi_embed.tissue.recipe import TissueRecipe
 # Ink lies flat on the glass, tissue has structure: mean deviation from a pixel's surroundings, as a
 # share of its darkness, at most.
 SMOOTHEST_TISSUE = 0.06
-MARGIN_UM = 24.0  # where ink thins out
+PEN_MPP = 16.0  # pens are looked for at this resolution
+MARGIN_UM = 16.0  # where ink thins out
 REACH_UM = 800.0  # how far from certain ink its paler or darker parts are looked for
 OVER_TISSUE = 80  # brightness of ink on stained tissue
 COLOURED = 10  # chroma
@@ -30,15 +31,20 @@ def find_pen(balanced: UInt8Array, recipe: TissueRecipe, mpp: float) -> BoolArra
         recipe: Numbers.
         mpp: Micrometres per pixel of the view.
     """
-    found = np.zeros(balanced.shape[:2], np.bool_)
-    dark = channel_range(balanced)[1] <= OVER_TISSUE
-    for strong, weak in _inks(balanced):
-        core = remove_thin(strong, recipe.pen_um / mpp)
+    factor = max(1, round(PEN_MPP / mpp))
+    size = (-(-balanced.shape[1] // factor), -(-balanced.shape[0] // factor))
+    small = np.asarray(cv2.resize(balanced, size, interpolation=cv2.INTER_AREA), np.uint8)
+    pixel = mpp * balanced.shape[1] / size[0]
+    found = np.zeros(small.shape[:2], np.bool_)
+    dark = channel_range(small)[1] <= OVER_TISSUE
+    for strong, weak in _inks(small):
+        core = remove_thin(strong, recipe.pen_um / pixel)
         if core.any():
-            core = _smooth_pieces(core, balanced)
-            margin = max(MARGIN_UM / mpp, 2.0)
-            found |= grow(core, margin) | (grow(core, REACH_UM / mpp) & (weak | dark))
-    return found
+            core = _smooth_pieces(core, small)
+            margin = max(MARGIN_UM / pixel, 1.0)
+            found |= grow(core, margin) | (grow(core, REACH_UM / pixel) & (weak | dark))
+    full = cv2.resize(found.view(np.uint8), balanced.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    return np.asarray(full, np.bool_)
 
 
 def _inks(balanced: UInt8Array) -> list[tuple[BoolArray, BoolArray]]:
@@ -90,7 +96,7 @@ def find_edges(balanced: UInt8Array, recipe: TissueRecipe, mpp: float) -> BoolAr
     low, high = channel_range(balanced)
     chroma, darkness = cv2.subtract(high, low), cv2.bitwise_not(high)
     # eosin hardly takes from the brightest channel, haematoxylin a little: only grey has more darkness
-    greyish = np.asarray((darkness >= 8) & (chroma <= 0.5 * darkness), np.bool_)
+    greyish = np.asarray((darkness >= 8) & (chroma <= darkness >> 1), np.bool_)
     factor = max(1, round(LINE_MPP / mpp))
     small, around = _any_of(greyish, factor), _any_of(greyish | (chroma > COLOURED), factor)
     thin = small & ~remove_thin(around, 5)

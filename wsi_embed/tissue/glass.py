@@ -68,18 +68,16 @@ def _smooth(view: UInt8Array) -> BoolArray:
     return np.asarray(cv2.absdiff(green, cv2.blur(green, (5, 5))) <= 3, np.bool_)
 
 
-def divide(view: UInt8Array, glass: Colour | Float32Array) -> UInt8Array:
+def divide(view: UInt8Array, glass: Colour) -> UInt8Array:
     """The view as a share of the glass, 0 to 255; brighter than glass is glass.
 
     Args:
         view: RGB, uint8 [h, w, 3].
-        glass: One colour, or one a pixel, float32 [h, w, 3].
+        glass: Its colour.
     """
-    if isinstance(glass, tuple):
-        levels = np.arange(256)[:, None] * 255 / np.asarray(glass)[None]
-        table = np.rint(levels.clip(0, 255)).astype(np.uint8)[None]
-        return np.asarray(cv2.LUT(view, table), np.uint8)
-    return np.asarray(cv2.divide(view.astype(np.float32), glass, scale=255, dtype=cv2.CV_8U), np.uint8)
+    levels = np.arange(256)[:, None] * 255 / np.asarray(glass)[None]
+    table = np.rint(levels.clip(0, 255)).astype(np.uint8)[None]
+    return np.asarray(cv2.LUT(view, table), np.uint8)
 
 
 def refuse_dark(view: UInt8Array, dark: int) -> None:
@@ -125,7 +123,7 @@ def local_glass(view: UInt8Array, glass: Colour, side: int, max_tint: float) -> 
     rows, cols = -(-height // side), -(-width // side)
     edge = ((0, rows * side - height), (0, cols * side - width), (0, 0))
     blocks = np.pad(view, edge, "edge").reshape(rows, side, cols, side, 3)
-    step = max(1, side // 12)
+    step = max(1, side // 8)
     blocks = blocks[:, ::step, :, ::step].transpose(0, 2, 1, 3, 4).reshape(rows, cols, -1, 3)
     ordered = np.sort(blocks, axis=2).astype(np.float32)
     low, middle, high = (ordered[:, :, int(q * ordered.shape[2])] for q in (0.1, 0.5, 0.9))
@@ -154,11 +152,13 @@ def divide_local(view: UInt8Array, blocks: Float32Array, side: int) -> tuple[UIn
     height, width = view.shape[:2]
     padded = np.pad(blocks, ((1, 1), (1, 1), (0, 0)), "edge")
     rows, cols = blocks.shape[:2]
+    light = view.astype(np.float32)
     shares = []
     for y, x in ((1, 1), (0, 1), (2, 1), (1, 0), (1, 2)):  # the block itself first
         shifted = np.ascontiguousarray(padded[y : y + rows, x : x + cols])
         grown = cv2.resize(shifted, (cols * side, rows * side), interpolation=cv2.INTER_NEAREST)
-        shares.append(divide(view, np.asarray(grown[:height, :width], np.float32)))
+        share = cv2.divide(light, grown[:height, :width], scale=255, dtype=cv2.CV_8U)
+        shares.append(np.asarray(share, np.uint8))
     least = chroma_of(shares[0])
     for share in shares[1:]:
         least = np.asarray(cv2.min(least, chroma_of(share)), np.uint8)

@@ -98,7 +98,7 @@ class TissueRecipe:
     edges: bool = True
     edge_um: float = _number(3000.0, 100, 100_000)
     dark: int = _number(50, 0, 255)
-    close_um: float = _number(96.0, 0, 10_000)
+    close_um: float = _number(80.0, 0, 10_000)
     open_um: float = _number(24.0, 0, 10_000)
     min_area_um2: float = _number(20_000.0, 0, 1e12)
     max_hole_um2: float = _number(50_000.0, 0, 1e12)

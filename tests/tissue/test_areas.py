@@ -73,6 +73,11 @@ def test_a_bay_at_the_border_is_no_hole() -> None:
     np.testing.assert_array_equal(fill_small(mask, 1e9), mask)
 
 
+def at(mask: BoolArray, place: float) -> bool:
+    """The mask on its diagonal, pixels."""
+    return bool(mask[round(place), round(place)])
+
+
 @pytest.mark.parametrize("mpp", [4.0, 8.0])
 def test_sizes_are_micrometres(mpp: float) -> None:
     """A hole of 0.09 mm2 and a piece of 0.04 mm2 at two resolutions."""
@@ -82,14 +87,10 @@ def test_sizes_are_micrometres(mpp: float) -> None:
     mask |= (np.abs(um - 800) < 600)[:, None] & (np.abs(um - 800) < 600)
     mask &= ~((np.abs(um - 800) < 150)[:, None] & (np.abs(um - 800) < 150))
     mask |= (np.abs(um - 2000) < 100)[:, None] & (np.abs(um - 2000) < 100)
-
-    def at(m: BoolArray, y: float) -> bool:
-        return bool(m[round(y / mpp), round(y / mpp)])
-
     kept = tidy(mask, TissueRecipe(max_hole_um2=80_000, min_area_um2=30_000, close_um=0), mpp)
     gone = tidy(mask, TissueRecipe(max_hole_um2=100_000, min_area_um2=50_000, close_um=0), mpp)
-    assert (at(kept, 800), at(kept, 2000)) == (False, True)
-    assert (at(gone, 800), at(gone, 2000)) == (True, False)
+    assert (at(kept, 800 / mpp), at(kept, 2000 / mpp)) == (False, True)
+    assert (at(gone, 800 / mpp), at(gone, 2000 / mpp)) == (True, False)
 
 
 def test_specks_do_not_become_tissue_by_closing() -> None:

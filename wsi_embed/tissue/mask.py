@@ -144,12 +144,12 @@ def find_tissue(view: UInt8Array, recipe: TissueRecipe, view_mpp: float) -> tupl
     """
     if recipe.name == "model":
         return tidy(segment(view, recipe), recipe, view_mpp), None
-    glass = find_glass(view)
-    if glass is None:
-        refuse_dark(view, recipe.dark)
-    seen = ~padding(view)
     sigma = recipe.blur_um / view_mpp
     smooth = np.asarray(cv2.GaussianBlur(view, (0, 0), sigma), np.uint8) if sigma > 0.3 else view
+    seen = ~padding(view)
+    glass = find_glass(smooth)
+    if glass is None:
+        refuse_dark(view, recipe.dark)
     balanced = divide(smooth, glass or NEUTRAL)
     if recipe.name == "hsv":
         stained = by_hsv(smooth, seen, recipe)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,7 +49,8 @@ class TissueRecipe:
         max_chroma: Ceiling of Otsu's threshold, so that faint tissue beside dark is kept.
         grey: What is darker than glass needs this share of its darkness as chroma, or it is dust, a
             shadow, an edge.
-        leak: Beside strong colour a pixel needs this share of it as chroma, or the colour has leaked there.
+        leak: Beside strong colour a pixel needs this share of it as chroma, or the colour has leaked
+            there; a half puts edges where they are.
         background_um: Side of the blocks whose glass colour is estimated, `otsu-local` only.
         max_tint: Most chroma that a block's glass may have beside the slide's glass.
         hue_from: First hue of tissue, degrees (0 red, 120 green, 240 blue); `hsv` only, as the next five.
@@ -85,7 +85,7 @@ class TissueRecipe:
     min_chroma: float = _number(4.0, 0, 255)
     max_chroma: float = _number(6.0, 0, 255)
     grey: float = _number(0.2, 0, 1)
-    leak: float = _number(0.4, 0, 1)
+    leak: float = _number(0.5, 0, 1)
     background_um: float = _number(128.0, 16, 10_000)
     max_tint: float = _number(12.0, 0, 255)
     hue_from: float = _number(190.0, 0, 360)
@@ -100,7 +100,7 @@ class TissueRecipe:
     dark: int = _number(50, 0, 255)
     close_um: float = _number(80.0, 0, 10_000)
     open_um: float = _number(24.0, 0, 10_000)
-    min_area_um2: float = _number(20_000.0, 0, 1e12)
+    min_area_um2: float = _number(10_000.0, 0, 1e12)
     max_hole_um2: float = _number(50_000.0, 0, 1e12)
     threshold: float = _number(0.5, 0, 1)
     channel: int = _number(0, 0, 10_000)
@@ -132,7 +132,7 @@ class TissueRecipe:
         value = getattr(self, field.name)
         numbers = value if isinstance(value, tuple) else (value,)
         if not all(low <= n <= high for n in numbers):  # refuses NaN too
-            raise UsageError(f"tissue {field.name}={_text(value)}: {low:g} to {high:g} is expected")
+            raise UsageError(f"tissue {field.name}={as_text(value)}: {low:g} to {high:g} is expected")
 
     @property
     def used(self) -> tuple[str, ...]:
@@ -168,91 +168,10 @@ class TissueRecipe:
         return cls(**plain)
 
 
-def parse_recipe(text: str, settings: Sequence[str] | Mapping[str, Any] = ()) -> TissueRecipe:
-    """Make a recipe of what a user says.
-
-    Args:
-        text: A recipe's name, or `model:FILE` for a segmentation network in ONNX.
-        settings: `key=value` each, or a mapping; see `TissueRecipe` for the keys.
-
-    Raises:
-        UsageError: There is no such recipe, or a setting is unknown to it or out of range.
-        ModelError: The file is not a network that follows the contract.
-    """
-    name, _, file = text.partition(":")
-    if name != "model" or not file:
-        return TissueRecipe(name, **_values(TissueRecipe(name), settings))
-    from wsi_embed.tissue.network import load_network
-
-    network = load_network(Path(file))
-    stated = TissueRecipe("model", sha256=network.sha256, model=network.path.name, path=network.path)
-    given = _values(stated, settings)
-    network.check_settings(given)
-    recipe = dataclasses.replace(stated, **{**network.defaults, **given})
-    network.try_out(recipe, channel_given="channel" in {**network.defaults, **given})
-    return recipe
-
-
-def _values(recipe: TissueRecipe, settings: Sequence[str] | Mapping[str, Any]) -> dict[str, Any]:
-    pairs: Iterable[tuple[str, Any]]
-    pairs = settings.items() if isinstance(settings, Mapping) else [_pair(recipe, text) for text in settings]
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key not in recipe.used:
-            raise UsageError(f"--tissue-set {key}: {recipe.name} has no such setting; {_listing(recipe)}")
-        if key in found:
-            raise UsageError(f"--tissue-set {key} is given twice")
-        try:
-            found[key] = _convert(value, getattr(recipe, key))
-        except (ValueError, TypeError, OverflowError):
-            raise UsageError(
-                f"--tissue-set {key}={_text(value)}: expected something like {_text(getattr(recipe, key))}; "
-                f"{_listing(recipe)}"
-            ) from None
-    try:
-        dataclasses.replace(recipe, **found)
-    except UsageError as error:
-        raise UsageError(f"{error}; {_listing(recipe)}") from None
-    return found
-
-
-def _pair(recipe: TissueRecipe, text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise UsageError(f"--tissue-set {text}: expected key=value; {_listing(recipe)}")
-    return key.strip(), value.strip()
-
-
-def _convert(value: Any, like: Any) -> Any:
-    """A value of the type of `like`."""
-    if isinstance(like, bool):
-        words = {"on": True, "true": True, "yes": True, "1": True}
-        words |= {"off": False, "false": False, "no": False, "0": False}
-        if str(value).lower() not in words:
-            raise ValueError(value)
-        return words[str(value).lower()]
-    if isinstance(like, tuple):
-        parts = value.split(",") if isinstance(value, str) else list(value)
-        if len(parts) != len(like):
-            raise ValueError(value)
-        return tuple(float(part) for part in parts)
-    if isinstance(like, str):
-        return str(value)
-    number = float(value)
-    if isinstance(value, bool) or math.isnan(number) or (isinstance(like, int) and number != int(number)):
-        raise ValueError(value)
-    return type(like)(number)
-
-
-def _listing(recipe: TissueRecipe) -> str:
-    if not recipe.used:
-        return f"{recipe.name} has no settings"
-    return f"{recipe.name} has " + ", ".join(f"{key}={_text(getattr(recipe, key))}" for key in recipe.used)
-
-
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """A setting's value as a user would write it."""
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, tuple | list):
-        return ",".join(map(_text, value))
+        return ",".join(map(as_text, value))
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,93 @@
+"""A tissue recipe from what a user says: `--tissue` and `--tissue-set`."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from wsi_embed.errors import UsageError
+from wsi_embed.tissue.network import load_network
+from wsi_embed.tissue.recipe import TissueRecipe, as_text
+
+
+def parse_recipe(text: str, settings: Sequence[str] | Mapping[str, Any] = ()) -> TissueRecipe:
+    """Make a recipe of what a user says.
+
+    Args:
+        text: A recipe's name, or `model:FILE` for a segmentation network in ONNX.
+        settings: `key=value` each, or a mapping; see `TissueRecipe` for the keys.
+
+    Raises:
+        UsageError: There is no such recipe, or a setting is unknown to it or out of range.
+        ModelError: The file is not a network that follows the contract.
+    """
+    name, _, file = text.partition(":")
+    if name != "model" or not file:
+        return TissueRecipe(name, **_values(TissueRecipe(name), settings))
+    network = load_network(Path(file))
+    stated = TissueRecipe("model", sha256=network.sha256, model=network.path.name, path=network.path)
+    given = _values(stated, settings)
+    network.check_settings(given)
+    recipe = dataclasses.replace(stated, **{**network.defaults, **given})
+    network.try_out(recipe, channel_given="channel" in {**network.defaults, **given})
+    return recipe
+
+
+def _values(recipe: TissueRecipe, settings: Sequence[str] | Mapping[str, Any]) -> dict[str, Any]:
+    pairs: Iterable[tuple[str, Any]]
+    pairs = settings.items() if isinstance(settings, Mapping) else [_pair(recipe, text) for text in settings]
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key not in recipe.used:
+            raise UsageError(f"--tissue-set {key}: {recipe.name} has no such setting; {_listing(recipe)}")
+        if key in found:
+            raise UsageError(f"--tissue-set {key} is given twice")
+        try:
+            found[key] = _convert(value, getattr(recipe, key))
+        except (ValueError, TypeError, OverflowError):
+            raise UsageError(
+                f"--tissue-set {key}={as_text(value)}: expected something like "
+                f"{as_text(getattr(recipe, key))}; {_listing(recipe)}"
+            ) from None
+    try:
+        dataclasses.replace(recipe, **found)
+    except UsageError as error:
+        raise UsageError(f"{error}; {_listing(recipe)}") from None
+    return found
+
+
+def _pair(recipe: TissueRecipe, text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise UsageError(f"--tissue-set {text}: expected key=value; {_listing(recipe)}")
+    return key.strip(), value.strip()
+
+
+def _convert(value: Any, like: Any) -> Any:
+    """A value of the type of `like`."""
+    if isinstance(like, bool):
+        words = {"on": True, "true": True, "yes": True, "1": True}
+        words |= {"off": False, "false": False, "no": False, "0": False}
+        if str(value).lower() not in words:
+            raise ValueError(value)
+        return words[str(value).lower()]
+    if isinstance(like, tuple):
+        parts = value.split(",") if isinstance(value, str) else list(value)
+        if len(parts) != len(like):
+            raise ValueError(value)
+        return tuple(float(part) for part in parts)
+    if isinstance(like, str):
+        return str(value)
+    number = float(value)
+    if isinstance(value, bool) or math.isnan(number) or (isinstance(like, int) and number != int(number)):
+        raise ValueError(value)
+    return type(like)(number)
+
+
+def _listing(recipe: TissueRecipe) -> str:
+    if not recipe.used:
+        return f"{recipe.name} has no settings"
+    return f"{recipe.name} has " + ", ".join(f"{key}={as_text(getattr(recipe, key))}" for key in recipe.used)

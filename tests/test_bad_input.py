@@ -36,7 +36,7 @@ BAD = {
     "absurd_mpp": ("outside 0.05 to 20", "--mpp-override"),
     "coarse": ("coarser than", "--mpp 4"),
     "small": ("smaller than one tile", "--edge pad"),
-    "lonely": ("its folder lonely/ is not beside it", "copy both"),
+    "lonely": ("not a slide without its folder lonely/", "copy both"),
     "folder": ("is a folder", "check the path"),
     "empty_roi": ("holds no polygon", "ROI"),
     "other_roi": ("outside the slide", "another slide"),

@@ -161,31 +161,39 @@ def _write_slide(
     assert grid is not None, "a slide with a plan has a grid"
     assert mask is not None
     with store.slide(plan.item.slide_id, grid, mask) as writer:
-        bad = stream_slide(
-            plan.slide,
-            grid,
-            job.encoder,
-            writer,
-            batch_size=job.batch_size,
-            readers=readers,
-            in_flight=job.workers + 2,
-            seconds=seconds,
-            stop=stop,
-            on_tiles=on_tiles,
-            on_bad_tile=job.on_bad_tile,
-        )
-        result.bad_tiles = len(bad)
-        if bad:
-            if len(bad) > MOST_BAD * len(grid):
-                raise SlideError(
-                    f"{plan.item.name}: {len(bad)} of {len(grid)} tiles cannot be read; copy it again"
-                )
-            result.warnings.append(_bad_tiles(result))
+        try:
+            bad = stream_slide(
+                plan.slide,
+                grid,
+                job.encoder,
+                writer,
+                batch_size=job.batch_size,
+                readers=readers,
+                in_flight=job.workers + 2,
+                seconds=seconds,
+                stop=stop,
+                on_tiles=on_tiles,
+                on_bad_tile=job.on_bad_tile,
+            )
+        except SlideError:
+            plan.check_unchanged()  # the better reason, where it is one
+            raise
+        _count_bad(result, bad)
         plan.check_unchanged()
         began = time.perf_counter()
         found = {"bad_tiles": bad, "tissue_share": result.tissue}
         writer.commit({**plan.attributes(grid, job.tiling, job.versions), **found})
         seconds.write += time.perf_counter() - began
+
+
+def _count_bad(result: SlideResult, bad: list[int]) -> None:
+    result.bad_tiles = len(bad)
+    if len(bad) > MOST_BAD * result.tiles:
+        raise SlideError(
+            f"{result.slide}: {len(bad)} of {result.tiles} tiles cannot be read; copy the slide again"
+        )
+    if bad:
+        result.warnings.append(_bad_tiles(result))
 
 
 def _bad_tiles(result: SlideResult) -> str:

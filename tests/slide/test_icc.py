@@ -193,7 +193,9 @@ def test_a_slide_without_profile_goes_on_as_it_is_with_a_warning(tmp_path: Path)
 
 
 def test_a_job_sees_only_converted_pixels_in_mask_and_features(tmp_path: Path) -> None:
-    # saturation changes, and with it the mask: it has to see the converted pixels
+    # saturation changes, and with it the mask of fixed limits: it has to see the converted pixels
+    recipe: dict[str, Any] = {"tissue": "hsv", "tissue_set": ["min_saturation=90"]}
+    flags = ["--tissue", "hsv", "--tissue-set", "min_saturation=90"]
     profile = matrix_profile((2.2, 2.2, 2.9))
     folder = tmp_path / "slides"
     folder.mkdir()
@@ -201,12 +203,12 @@ def test_a_job_sees_only_converted_pixels_in_mask_and_features(tmp_path: Path) -
     write_svs(folder / "b.svs", PIXELS, mpp=0.5, levels=(1,))
     model = make_model(tmp_path)
     report = tmp_path / "report.json"
-    done = run(folder, "--out", tmp_path / "icc.zarr", "--model", model, "--icc", "--report", report)
+    done = run(folder, "--out", tmp_path / "icc.zarr", "--model", model, "--icc", "--report", report, *flags)
     assert done.returncode == 0, done.stderr
     slides = json.loads(report.read_text())["slides"]
     assert [len(s["warnings"]) for s in slides] == [0, 1]
     assert "no ICC profile" in done.stdout + done.stderr
-    embed(folder, tmp_path / "plain.zarr", model=model)
+    embed(folder, tmp_path / "plain.zarr", model=model, **recipe)
     # the truth: the same slide, converted beforehand by one call of the colour library
     image = ImageCms.profileToProfile(
         Image.fromarray(PIXELS), io.BytesIO(profile), ImageCms.createProfile("sRGB"), renderingIntent=INTENT
@@ -215,13 +217,13 @@ def test_a_job_sees_only_converted_pixels_in_mask_and_features(tmp_path: Path) -
     before = tmp_path / "before"
     before.mkdir()
     write_svs(before / "a.svs", np.asarray(image), mpp=0.5, levels=(1,))
-    embed(before, tmp_path / "before.zarr", model=model)
+    embed(before, tmp_path / "before.zarr", model=model, **recipe)
 
     found, plain = arrays(tmp_path / "icc.zarr"), arrays(tmp_path / "plain.zarr")
     for name, values in arrays(tmp_path / "before.zarr").items():
         np.testing.assert_array_equal(found[name], values, err_msg=name)
         np.testing.assert_array_equal(found[name.replace("a/", "b/")], plain[name.replace("a/", "b/")])
-    assert not np.array_equal(found["a/coords"], plain["a/coords"])
+    assert not np.array_equal(found["a/tissue_mask"], plain["a/tissue_mask"])
     assert len(found["a/coords"]) > 50
 
     attrs = open_store(tmp_path / "icc.zarr")["a"].attrs
@@ -230,7 +232,7 @@ def test_a_job_sees_only_converted_pixels_in_mask_and_features(tmp_path: Path) -
         "sRGB",
         "no ICC profile",
     ]
-    again = embed(folder, tmp_path / "plain.zarr", model=model, icc=True)
+    again = embed(folder, tmp_path / "plain.zarr", model=model, icc=True, **recipe)
     assert [s.status for s in again.slides] == ["failed", "failed"]
     assert all("icc" in str(s.reason) for s in again.slides)
 

@@ -15,7 +15,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from wsi_embed.cli.log import JsonDisplay
-from wsi_embed.doctor import Check
 from wsi_embed.report import JobReport, SlideResult
 
 # More slides than this are not listed one by one at the end.
@@ -212,49 +211,5 @@ def _summary(report: JobReport) -> str:
     return text
 
 
-def show_facts(facts: dict[str, object], rows: list[dict[str, object]]) -> None:
-    """Print facts as name and value, and rows as a table."""
-    console = JobConsole()
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in facts.items():
-        table.add_row(name, _value(value))
-    console.print(table, highlight=False)
-    if rows:
-        console.print()
-        names = list(dict.fromkeys(name for row in rows for name in row))
-        listing = Table(box=None, pad_edge=False, header_style="bold")
-        for name in names:
-            listing.add_column(name, overflow="fold")
-        for row in rows:
-            listing.add_row(*(_value(row.get(name, "")) for name in names))
-        console.print(listing, highlight=False)
-
-
-def show_checks(checks: list[Check]) -> None:
-    """Print what the doctor found, with the fix below each problem."""
-    console = JobConsole()
-    colours = {"ok": "green", "warning": "yellow", "problem": "red"}
-    table = Table(box=None, pad_edge=False, show_header=False)
-    for name in ("status", "name"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("message", overflow="fold")
-    for check in checks:
-        fix = f"\nfix: {check.fix}" if check.fix else ""
-        table.add_row(f"[{colours[check.status]}]{check.status}[/]", check.name, escape(check.message + fix))
-    console.print(table, highlight=False)
-
-
 def _slides(count: int) -> str:
     return f"{count} slide{'s' * (count != 1)}"
-
-
-def _value(value: object) -> str:
-    if isinstance(value, dict):
-        return escape("\n".join(f"{k}: {v}" for k, v in value.items()))
-    if isinstance(value, list | tuple):
-        return (
-            escape("\n".join(map(str, value))) if any(isinstance(v, str) for v in value) else str(list(value))
-        )
-    return "-" if value is None else escape(str(value))

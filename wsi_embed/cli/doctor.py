@@ -17,7 +17,7 @@ def command(
 
     Exit code 1 when something will fail.
     """
-    from wsi_embed.cli.display import show_checks
+    from wsi_embed.cli.tables import show_checks
     from wsi_embed.doctor import diagnose
 
     checks = diagnose(folder)

@@ -18,7 +18,7 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what a slide, an exported model or a store is."""
-    from wsi_embed.cli.display import show_facts
+    from wsi_embed.cli.tables import show_facts
     from wsi_embed.describe import describe
 
     facts, rows = describe(what)

@@ -138,7 +138,7 @@ def _unknown(path: Path) -> str:
     if foreign:
         return f"{foreign} is a format that nothing here reads; convert it to DICOM or a pyramidal TIFF"
     if path.suffix.lower() == ".mrxs" and not path.with_suffix("").is_dir():
-        return f"its folder {path.stem}/ is not beside it; copy both"
+        return f"not a slide without its folder {path.stem}/, which is not beside it; copy both"
     return (
         f"not a slide in a format that OpenSlide {openslide.__library_version__} knows; "
         "is it complete, and is its extension right?"

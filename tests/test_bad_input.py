@@ -163,6 +163,8 @@ def test_unreadable_parts_of_the_only_level_are_looked_at_too(model: Path, tmp_p
     assert report.slides[0].bad_tiles == 8 * 7, "all tiles on the compressed one, which the edge cuts"
     bag = wsi_embed.open_store(tmp_path / "f.zarr")["one"]
     assert len(bag) > 56
+    drawn = run("plot", tmp_path / "f.zarr", "--slides", path, "--out", tmp_path / "p", "--max-px", "200")
+    assert drawn.returncode == 0, drawn.stderr
 
 
 def test_a_slide_damaged_all_over_fails_whatever_the_policy(model: Path, tmp_path: Path) -> None:

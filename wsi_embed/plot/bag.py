@@ -49,7 +49,7 @@ def plot_bag(
     check_view(view, max_px)
     tiles = read_tiles(bag)
     check_same_slide(slide, bag.slide_id, tiles.fingerprint)
-    style, seen = Style(max_px), make_view(slide, max_px)
+    style, seen = Style(max_px), make_view(slide, max_px, bool(bag.attrs.get("bad_tiles")))
     labels = {polygon.label for polygon in annotations}
     known = {**class_colours(labels), **(classes or {})}
     colours = {label: colour for label, colour in known.items() if label in labels}
@@ -80,7 +80,7 @@ def draw_views(slide: Slide, bag: Bag, *, max_px: int) -> tuple[Image.Image, Ima
     """
     tiles = read_tiles(bag)
     check_same_slide(slide, bag.slide_id, tiles.fingerprint)
-    seen, line = make_view(slide, max_px), Style(max_px).line
+    seen, line = make_view(slide, max_px, bool(bag.attrs.get("bad_tiles"))), Style(max_px).line
     return Image.fromarray(outlined(seen, tiles, line)), Image.fromarray(cluster_map(seen, tiles, line))
 
 

@@ -40,10 +40,13 @@ class View:
         return np.asarray(xy * np.array(self.scale))
 
 
-def make_view(slide: Slide, max_px: int) -> View:
-    """See a slide at `max_px`, enlarged where it is smaller, so that small slides can be seen too."""
+def make_view(slide: Slide, max_px: int, around_unreadable: bool = False) -> View:
+    """See a slide at `max_px`, enlarged where it is smaller, so that small slides can be seen too.
+
+    With `around_unreadable`, what cannot be decoded is white: as the job took it, where it went on.
+    """
     width, height = slide.level_sizes[0]
-    pixels = slide.thumbnail(max_px)
+    pixels = slide.thumbnail(max_px, [] if around_unreadable else None)
     factor = max_px / max(pixels.shape[:2])
     if factor > 1.01:
         size = (max(1, round(pixels.shape[1] * factor)), max(1, round(pixels.shape[0] * factor)))

@@ -65,7 +65,7 @@ def interrupt_at(patch: pytest.MonkeyPatch, image: int) -> None:
 
 def test_run_folder(finished_run: Path) -> None:
     files = sorted(str(p.relative_to(finished_run)) for p in finished_run.rglob("*") if p.is_file())
-    assert files == ["checkpoints/last.ckpt", "config.yaml", "metrics.csv", "summary.json"]
+    assert files == ["checkpoints/last.ckpt", "config.yaml", "health.csv", "metrics.csv", "summary.json"]
 
 
 def test_config_of_the_run_can_be_read_back(finished_run: Path) -> None:

@@ -1,43 +1,93 @@
 from __future__ import annotations
 
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+import yaml
+from PIL import Image
 
-from wsi_embed_train.monitor import cluster_figures
+from tests.made_models import tiny_config
+from wsi_embed.errors import UsageError
+from wsi_embed_train import train
+from wsi_embed_train.monitor import PATIENCE, CollapseError
 
-
-def test_collapse_into_one_cluster_shows() -> None:
-    logits = torch.tensor([[9.0, 0.0, 1.0]] * 5)
-    assert cluster_figures(logits) == {"clusters_used": 1.0, "largest_share": 1.0, "logit_margin": 8.0}
-
-
-def test_even_use_shows() -> None:
-    figures = cluster_figures(torch.eye(4).repeat(3, 1))
-    assert figures == {"clusters_used": 4.0, "largest_share": 0.25, "logit_margin": 1.0}
+ALIKE = {"jitter_p": 0.0, "grey_p": 0.0, "blur_p": 0.0}
 
 
-def test_near_uniform_logits_show_as_a_small_margin() -> None:
-    assert cluster_figures(torch.randn(64, 10) * 1e-3)["logit_margin"] < 1e-2
+@pytest.fixture
+def white(tmp_path: Path) -> Path:
+    """Tiles with nothing to learn: whatever the network does, it gives all of them the same features."""
+    folder = tmp_path / "white"
+    folder.mkdir()
+    for number in range(16):
+        Image.new("RGB", (32, 32), "white").save(folder / f"{number}.png")
+    return folder
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.integers(1, 30), st.integers(2, 8), st.integers(0, 2**31))
-def test_equals_a_loop(rows: int, clusters: int, seed: int) -> None:
-    logits = torch.randn(rows, clusters, generator=torch.Generator().manual_seed(seed))
-    counts: dict[int, int] = {}
-    margin = 0.0
-    for row in logits.tolist():
-        winner = row.index(max(row))
-        counts[winner] = counts.get(winner, 0) + 1
-        best, second = sorted(row, reverse=True)[:2]
-        margin += (best - second) / rows
-    figures = cluster_figures(logits)
-    assert figures["clusters_used"] == len(counts)
-    assert figures["largest_share"] == pytest.approx(max(counts.values()) / rows)
-    assert figures["logit_margin"] == pytest.approx(margin, rel=1e-4, abs=1e-6)
+def health(run: Path) -> list[dict[str, str]]:
+    with (run / "health.csv").open() as lines:
+        return list(csv.DictReader(lines))
 
 
-def test_half_precision_logits() -> None:
-    assert cluster_figures(torch.eye(3).bfloat16())["logit_margin"] == 1.0
+def test_a_sound_run_is_not_warned_of(tiles: Path, tmp_path: Path) -> None:
+    warnings: list[str] = []
+    train(tiles, tmp_path / "r", tiny_config(epochs=PATIENCE + 1), on_warning=warnings.append)
+    rows = health(tmp_path / "r")
+    assert [int(float(row["step"])) for row in rows] == [1 + 2 * epoch for epoch in range(PATIENCE + 1)]
+    assert all(float(row["effective_rank"]) > 3 for row in rows)
+    assert warnings == []
+
+
+def test_a_collapse_is_told_once(white: Path, tmp_path: Path) -> None:
+    warnings: list[str] = []
+    config = tiny_config(epochs=PATIENCE + 2, **ALIKE)
+    train(white, tmp_path / "r", config, on_warning=warnings.append)
+    assert len(warnings) == 1
+    assert "collapse (representation): all tiles get nearly the same features" in warnings[0]
+    assert "lower lr" in warnings[0]
+    assert (tmp_path / "r" / "summary.json").is_file()
+
+
+def test_a_collapse_stops_a_run_that_is_to_stop(white: Path, tmp_path: Path) -> None:
+    config = tiny_config(epochs=PATIENCE + 2, **ALIKE)
+    with pytest.raises(CollapseError, match=r"last\.ckpt is of the last whole epoch"):
+        train(white, tmp_path / "r", config, on_collapse="stop")
+    saved = torch.load(tmp_path / "r" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert saved["wsi_embed"]["epochs_done"] == PATIENCE - 1
+    assert not (tmp_path / "r" / "summary.json").exists()
+
+
+def test_watching_changes_nothing(tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = []
+    for name in ("watched", "alone"):
+        last = train(tiles, tmp_path / name, tiny_config(epochs=2))
+        weights.append(torch.load(last, weights_only=True)["state_dict"])
+        monkeypatch.setattr("wsi_embed_train.monitor.EVERY_STEPS", 10**9)
+        monkeypatch.setattr("wsi_embed_train.monitor.representation_figures", lambda features: {})
+        monkeypatch.setattr("wsi_embed_train.monitor.assignment_figures", lambda logits: {})
+        monkeypatch.setattr("wsi_embed_train.monitor.diagnose", lambda *args: None)
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_the_choice_is_checked_before_any_work(tiles: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--on-collapse never: choose warn or stop"):
+        train(tiles, tmp_path / "r", tiny_config(), on_collapse="never")
+    assert not (tmp_path / "r").exists()
+
+
+def test_the_command_ends_with_one_line(white: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(yaml.safe_dump(tiny_config(epochs=PATIENCE + 2, **ALIKE).to_dict()))
+    command = [sys.executable, "-m", "wsi_embed", "train", str(white), "--out", str(tmp_path / "r")]
+    done = subprocess.run(
+        [*command, "--recipe", str(recipe), "--on-collapse", "stop"],
+        capture_output=True, text=True, check=False, timeout=150,
+    )  # fmt: skip
+    assert done.returncode == 1
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    assert len(lines) == 1
+    assert lines[0].startswith("error: step ")

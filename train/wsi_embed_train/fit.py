@@ -24,7 +24,7 @@ from wsi_embed_train.augment import TwoViews
 from wsi_embed_train.config import TrainConfig
 from wsi_embed_train.data import TileDataset, find_tiles, pixel_statistics
 from wsi_embed_train.methods import CluBYOL
-from wsi_embed_train.monitor import MetricsFile, cluster_figures, epoch_means
+from wsi_embed_train.monitor import CollapseMonitor, MetricsFile, epoch_means
 
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 # Warnings of Lightning that a user can do nothing about.
@@ -60,9 +60,8 @@ class Training(L.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """One step's loss; its figures are logged as means of the epoch."""
         view1, view2 = (v.contiguous(memory_format=torch.channels_last) for v in batch)
-        losses, logits = self.network(view1, view2)
-        figures = cluster_figures(logits)
-        figures |= {
+        losses, _ = self.network(view1, view2)
+        figures = {
             "loss": losses.total.detach(),
             "invariance": losses.invariance,
             "cluster_similarity": losses.cluster,
@@ -120,7 +119,9 @@ def train(
     split: str | None = None,
     resume: bool = False,
     progress: bool = False,
+    on_collapse: str = "warn",
     on_epoch: Callable[[dict[str, float]], None] | None = None,
+    on_warning: Callable[[str], None] | None = None,
 ) -> Path:
     """Train an encoder without labels and leave a run folder behind.
 
@@ -132,7 +133,9 @@ def train(
         split: With a CSV: take the rows with this value in the column `split`.
         resume: Go on from `checkpoints/last.ckpt` of an interrupted run.
         progress: Show Lightning's progress bar.
+        on_collapse: `warn`, or `stop` the run with the last whole epoch as its last checkpoint.
         on_epoch: Called after every epoch with its row of `metrics.csv`.
+        on_warning: Told of a collapse that is under way.
 
     Returns:
         Path of the last checkpoint.
@@ -140,8 +143,11 @@ def train(
     Raises:
         UsageError: Nothing to train on, or the run folder is in the way.
         DeviceError: CUDA was asked for and is not there.
+        CollapseError: The training collapsed, and `on_collapse` is `stop`.
         KeyboardInterrupt: SIGINT; `resume` goes on after the last whole epoch.
     """
+    if on_collapse not in ("warn", "stop"):
+        raise UsageError(f"--on-collapse {on_collapse}: choose warn or stop")
     last = run / "checkpoints" / "last.ckpt"
     _check_run_folder(run, last, config, resume)
     L.seed_everything(config.seed, workers=True, verbose=False)
@@ -159,7 +165,8 @@ def train(
     module = Training(config, data)
     try:
         with _quiet():
-            trainer = _trainer(config, progress, _callbacks(run, on_epoch))
+            health = CollapseMonitor(run / "health.csv", config.clusters, on_collapse == "stop", on_warning)
+            trainer = _trainer(config, progress, [health, *_callbacks(run, on_epoch)])
             trainer.fit(module, loader, ckpt_path=last if resume else None, weights_only=True)
     except SystemExit as ended:  # how Lightning answers SIGINT
         raise KeyboardInterrupt from ended

@@ -41,6 +41,10 @@ def command(
     precision: Annotated[str | None, typer.Option("--precision", help="32, bf16 or 16. Recipe: 32.")] = None,
     workers: Annotated[int | None, typer.Option("--workers", help="Decoding processes. Recipe: 8.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Recipe: 0.")] = None,
+    on_collapse: Annotated[
+        str,
+        typer.Option("--on-collapse", help="When the representation or the clusters collapse: warn, stop."),
+    ] = "warn",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
 ) -> None:
     """Train a CluBYOL encoder without labels on a folder of tile images (extra `train`)."""
@@ -70,7 +74,9 @@ def command(
             split=split,
             resume=resume,
             progress=terminal,
+            on_collapse=on_collapse,
             on_epoch=None if terminal else line,
+            on_warning=lambda text: typer.echo(f"warning: {text}", err=True),
         )
     except KeyboardInterrupt:
         typer.echo("stopped early; go on with --resume", err=True)

@@ -1,0 +1,138 @@
+"""Is the training collapsing, how, and what to change? Figures of one batch, and what they mean."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def representation_figures(features: Tensor) -> dict[str, float]:
+    """How much a batch of representations spreads.
+
+    Args:
+        features: Float [N, D], N of at least 2.
+
+    Returns:
+        `feature_std`: the standard deviation of the L2-normalised rows, mean over dimensions, times the
+        square root of D: 1 for rows spread evenly over the sphere, 0 where all rows are alike (Chen and
+        He, "Exploring Simple Siamese Representation Learning", CVPR 2021, section 4.1).
+        `effective_rank`: exponential of the entropy of the normalised singular values of the centred
+        rows: how many directions are used (Roy and Vetterli, EUSIPCO 2007; Garrido et al., "RankMe",
+        ICML 2023, there uncentred).
+    """
+    rows = features.detach().float()
+    std = F.normalize(rows, dim=1).std(dim=0).mean() * math.sqrt(rows.shape[1])
+    values = torch.linalg.svdvals(rows - rows.mean(dim=0))
+    shares = values / values.sum().clamp(min=1e-12)
+    entropy = -(shares * shares.clamp(min=1e-12).log()).sum()
+    return {"feature_std": float(std), "effective_rank": float(entropy.exp())}
+
+
+def assignment_figures(logits: Tensor, generator: torch.Generator | None = None) -> dict[str, float]:
+    """How the assigner spreads a batch over the clusters, without and with Gumbel noise.
+
+    Args:
+        logits: Cluster logits, float [N, K].
+        generator: Source of the noise; by default one of its own, so that looking changes no training.
+
+    Returns:
+        `clusters_used` and `clusters_noisy` by argmax without and with noise; `noise_kept`: share of rows
+        whose cluster the noise leaves as it is; `largest_share` (of N) and `assignment_entropy` (0 to 1,
+        1 for even use) without noise; `logit_margin`: mean of best minus second.
+    """
+    logits = logits.detach().float()
+    generator = generator or torch.Generator(logits.device).manual_seed(0)
+    noise = -torch.empty_like(logits).exponential_(generator=generator).log()
+    plain, noisy = logits.argmax(dim=1), (logits + noise).argmax(dim=1)
+    count = logits.shape[1]
+    shares = torch.bincount(plain, minlength=count) / len(logits)
+    best = logits.topk(2, dim=1).values
+    return {
+        "clusters_used": float((shares > 0).sum()),
+        "clusters_noisy": float((torch.bincount(noisy, minlength=count) > 0).sum()),
+        "noise_kept": float((plain == noisy).float().mean()),
+        "largest_share": float(shares.max()),
+        "assignment_entropy": float(torch.special.entr(shares).sum() / math.log(count)),
+        "logit_margin": float((best[:, 0] - best[:, 1]).mean()),
+    }
+
+
+@dataclass(frozen=True)
+class Collapse:
+    """A collapse that is under way.
+
+    Attributes:
+        kind: `representation`, `dominant cluster` or `noise decides`.
+        what: The figures that show it, for people.
+        remedy: What to change.
+    """
+
+    kind: str
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"collapse ({self.kind}): {self.what}; {self.remedy}"
+
+
+# A representation this narrow cannot tell tiles apart: a fifth of an even spread (lightly warns there, too),
+# or as good as one or two directions.
+LEAST_STD, LEAST_RANK = 0.2, 3.0
+# The authors' first mode: one dimension of the logits wins everywhere, whatever the noise.
+LARGEST_SHARE, LEAST_KEPT = 0.9, 0.5
+# Their second: without noise a handful of clusters, with noise nearly all of them (CluSiam#5).
+FEW_CLUSTERS, MANY_CLUSTERS = 0.1, 0.5
+
+
+def diagnose(history: Sequence[Mapping[str, float]], clusters: int | None, patience: int) -> Collapse | None:
+    """Name the collapse that the latest figures show, if they have shown it for a while.
+
+    The two modes of the cluster term are those that the authors name (github.com/wwyi1828/CluSiam,
+    issues 4 and 5).
+
+    Args:
+        history: Figures of this module, oldest first.
+        clusters: K; None without a cluster head.
+        patience: A collapse counts when this many figures in a row show the same kind.
+
+    Returns:
+        The collapse, or None.
+    """
+    if len(history) < patience:
+        return None
+    found = [_look(figures, clusters) for figures in history[-patience:]]
+    last = found[-1]
+    return last if last and all(f and f.kind == last.kind for f in found) else None
+
+
+def _look(figures: Mapping[str, float], clusters: int | None) -> Collapse | None:
+    std, rank = figures["feature_std"], figures["effective_rank"]
+    if std < LEAST_STD or rank < LEAST_RANK:
+        return Collapse(
+            "representation",
+            f"all tiles get nearly the same features (spread {std:.2f} of 1, effective rank {rank:.1f})",
+            "lower lr, or raise ema or batch_size",
+        )
+    if clusters is None:
+        return None
+    share, kept, used = figures["largest_share"], figures["noise_kept"], figures["clusters_used"]
+    if share > LARGEST_SHARE and kept > LEAST_KEPT:
+        return Collapse(
+            "dominant cluster",
+            f"one cluster takes {100 * share:.0f} % of the tiles, with noise or without",
+            "the cluster term is too heavy: lower alpha",
+        )
+    noisy = figures["clusters_noisy"]
+    if used < FEW_CLUSTERS * clusters and noisy > MANY_CLUSTERS * clusters and kept < LEAST_KEPT:
+        return Collapse(
+            "noise decides",
+            f"{used:.0f} of {clusters} clusters without Gumbel noise, {noisy:.0f} with it: the logits are "
+            "nearly alike",
+            "the cluster term is too light: raise alpha",
+        )
+    return None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from PIL import Image
 from tests.made_models import tiny_config
 from wsi_embed.errors import UsageError
 from wsi_embed_train import train
-from wsi_embed_train.monitor import PATIENCE, CollapseError
+from wsi_embed_train.monitor import PATIENCE, CollapseError, DivergedError, FiniteLoss
 
 ALIKE = {"jitter_p": 0.0, "grey_p": 0.0, "blur_p": 0.0}
 
@@ -91,3 +92,23 @@ def test_the_command_ends_with_one_line(white: Path, tmp_path: Path) -> None:
     lines = [line for line in done.stderr.splitlines() if line.strip()]
     assert len(lines) == 1
     assert lines[0].startswith("error: step ")
+
+
+@pytest.mark.parametrize(("lr", "says"), [(1e30, "lower --lr")])
+def test_a_loss_that_is_no_number_ends_the_run_before_it_is_saved(
+    lr: float, says: str, tiles: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DivergedError, match=rf"step \d+: the loss is nan.*{says}"):
+        train(tiles, tmp_path / "r", tiny_config(epochs=4, lr=lr))
+    last = tmp_path / "r" / "checkpoints" / "last.ckpt"
+    if last.exists():
+        weights = torch.load(last, weights_only=True)["state_dict"].values()
+        assert all(torch.isfinite(w).all() for w in weights)
+
+
+def test_half_precision_gets_another_remedy() -> None:
+    class Trainer:
+        global_step, is_last_batch = 7, True
+
+    with pytest.raises(DivergedError, match="--precision bf16 or 32"):
+        FiniteLoss("16").on_train_batch_end(Trainer(), None, {"loss": torch.tensor(math.inf)}, None, 3)  # type: ignore[arg-type]

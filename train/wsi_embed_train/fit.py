@@ -24,7 +24,7 @@ from wsi_embed_train.augment import TwoViews
 from wsi_embed_train.config import TrainConfig
 from wsi_embed_train.data import TileDataset, find_tiles, pixel_statistics
 from wsi_embed_train.methods import CluBYOL
-from wsi_embed_train.monitor import CollapseMonitor, MetricsFile, epoch_means
+from wsi_embed_train.monitor import CollapseMonitor, FiniteLoss, MetricsFile, epoch_means
 
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 # Warnings of Lightning that a user can do nothing about.
@@ -143,6 +143,7 @@ def train(
     Raises:
         UsageError: Nothing to train on, or the run folder is in the way.
         DeviceError: CUDA was asked for and is not there.
+        DivergedError: The loss is no number any more.
         CollapseError: The training collapsed, and `on_collapse` is `stop`.
         KeyboardInterrupt: SIGINT; `resume` goes on after the last whole epoch.
     """
@@ -166,7 +167,8 @@ def train(
     try:
         with _quiet():
             health = CollapseMonitor(run / "health.csv", config.clusters, on_collapse == "stop", on_warning)
-            trainer = _trainer(config, progress, [health, *_callbacks(run, on_epoch)])
+            watching = [FiniteLoss(config.precision), health]
+            trainer = _trainer(config, progress, [*watching, *_callbacks(run, on_epoch)])
             trainer.fit(module, loader, ckpt_path=last if resume else None, weights_only=True)
     except SystemExit as ended:  # how Lightning answers SIGINT
         raise KeyboardInterrupt from ended

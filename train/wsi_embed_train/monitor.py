@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
@@ -51,6 +53,37 @@ class MetricsFile(L.Callback):
             writer.writerow(row)
         if self.on_epoch is not None:
             self.on_epoch(row)
+
+
+class DivergedError(WsiEmbedError):
+    """The loss is no number any more."""
+
+
+class FiniteLoss(L.Callback):
+    """Ends a run whose loss is no number, before a checkpoint of it is written.
+
+    Looking waits for the device, so not after every step: every 20th, and the last of an epoch.
+
+    Args:
+        precision: `32`, `bf16` or `16`, for the likely cause.
+    """
+
+    def __init__(self, precision: str) -> None:
+        self.precision = precision
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: object, batch_idx: int
+    ) -> None:
+        """Look, now and then."""
+        if batch_idx % EVERY_STEPS and not trainer.is_last_batch:
+            return
+        loss = float(outputs["loss"])
+        if math.isfinite(loss):
+            return
+        remedy = "--precision bf16 or 32, then a lower --lr" if self.precision == "16" else "a lower --lr"
+        raise DivergedError(
+            f"step {trainer.global_step}: the loss is {loss}, it diverged; start again with {remedy}"
+        )
 
 
 class CollapseMonitor(L.Callback):

@@ -83,7 +83,7 @@ class Collapse:
 # A representation this narrow cannot tell tiles apart: a fifth of an even spread (lightly warns there, too),
 # or as good as one or two directions.
 LEAST_STD, LEAST_RANK = 0.2, 3.0
-# The authors' first mode: one dimension of the logits wins everywhere, whatever the noise.
+# The authors' first mode: one dimension of the logits, or a few, win everywhere, whatever the noise.
 LARGEST_SHARE, LEAST_KEPT = 0.9, 0.5
 # Their second: without noise a handful of clusters, with noise nearly all of them (CluSiam#5).
 FEW_CLUSTERS, MANY_CLUSTERS = 0.1, 0.5
@@ -121,14 +121,16 @@ def _look(figures: Mapping[str, float], clusters: int | None) -> Collapse | None
     if clusters is None:
         return None
     share, kept, used = figures["largest_share"], figures["noise_kept"], figures["clusters_used"]
-    if share > LARGEST_SHARE and kept > LEAST_KEPT:
+    few = used < FEW_CLUSTERS * clusters
+    if (share > LARGEST_SHARE or few) and kept > LEAST_KEPT:
         return Collapse(
             "dominant cluster",
-            f"one cluster takes {100 * share:.0f} % of the tiles, with noise or without",
-            "the cluster term is too heavy: lower alpha",
+            f"{used:.0f} of {clusters} clusters take all tiles, the largest {100 * share:.0f} %, with Gumbel "
+            "noise or without",
+            "the cluster term is too heavy: lower alpha, or lr",
         )
     noisy = figures["clusters_noisy"]
-    if used < FEW_CLUSTERS * clusters and noisy > MANY_CLUSTERS * clusters and kept < LEAST_KEPT:
+    if few and noisy > MANY_CLUSTERS * clusters and kept < LEAST_KEPT:
         return Collapse(
             "noise decides",
             f"{used:.0f} of {clusters} clusters without Gumbel noise, {noisy:.0f} with it: the logits are "

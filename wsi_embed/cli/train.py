@@ -41,6 +41,15 @@ def command(
     precision: Annotated[str | None, typer.Option("--precision", help="32, bf16 or 16. Recipe: 32.")] = None,
     workers: Annotated[int | None, typer.Option("--workers", help="Decoding processes. Recipe: 8.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Recipe: 0.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Any setting of the recipe; give it once for each.",
+            show_default=False,
+        ),
+    ] = None,
     on_collapse: Annotated[
         str,
         typer.Option("--on-collapse", help="When the representation or the clusters collapse: warn, stop."),
@@ -49,15 +58,21 @@ def command(
 ) -> None:
     """Train a CluBYOL encoder without labels on a folder of tile images (extra `train`)."""
     from wsi_embed.cli.extras import needs_extra
+    from wsi_embed.errors import UsageError
 
     with needs_extra("train", "wsi-embed train"):
         from wsi_embed_train import load_recipe, train
+        from wsi_embed_train.config import parse_settings
 
-    config = load_recipe(
-        recipe, epochs=epochs, batch_size=batch_size, tile_px=tile_px, mpp=mpp, clusters=clusters,
-        feat_size=feat_size, alpha=alpha, lr=lr, backbone=backbone, devices=devices, precision=precision,
-        workers=workers, seed=seed,
-    )  # fmt: skip
+    flags = {
+        "epochs": epochs, "batch_size": batch_size, "tile_px": tile_px, "mpp": mpp, "clusters": clusters,
+        "feat_size": feat_size, "alpha": alpha, "lr": lr, "backbone": backbone, "devices": devices,
+        "precision": precision, "workers": workers, "seed": seed,
+    }  # fmt: skip
+    given = parse_settings(settings or ())
+    if twice := [name for name in given if flags.get(name) is not None]:
+        raise UsageError(f"{twice[0]} is given twice, by its own option and by --set; keep one")
+    config = load_recipe(recipe, **(flags | given))
 
     def line(row: dict[str, float]) -> None:
         typer.echo(

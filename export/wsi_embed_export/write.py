@@ -46,9 +46,18 @@ def write_onnx(model: TileModel, metadata: ModelMetadata, path: Path) -> None:
 def add_onnx_metadata(path: Path, metadata: ModelMetadata) -> None:
     """Put the metadata into an ONNX file, replacing what is there, and check the file."""
     proto = onnx.load(str(path))
+    _forget_origin(proto.graph)
     onnx.helper.set_model_props(proto, {KEY: metadata.to_json()})
     onnx.checker.check_model(proto, full_check=True)
     onnx.save(proto, str(path))
+
+
+def _forget_origin(graph: onnx.GraphProto) -> None:
+    """Drop the exporter's notes: stack traces with the paths of the machine that exported."""
+    parts = (graph.node, graph.input, graph.output, graph.value_info, graph.initializer)
+    for noted in (graph, *(item for part in parts for item in part)):
+        noted.ClearField("metadata_props")
+        noted.ClearField("doc_string")
 
 
 def write_torchscript(model: TileModel, metadata: ModelMetadata, path: Path) -> None:

@@ -113,6 +113,14 @@ def test_onnx_file_is_whole_and_recent(exported: dict[str, Path], name: str) -> 
     assert {o.domain for o in model.opset_import} == {""}  # nothing a plain ONNX Runtime lacks
 
 
+@pytest.mark.parametrize("name", ["fp32.onnx", "fp16.onnx"])
+def test_the_file_says_nothing_of_the_machine_that_wrote_it(exported: dict[str, Path], name: str) -> None:
+    """PyTorch's exporter notes a stack trace, with paths, at every node."""
+    content = exported[name].read_bytes()
+    for place in (Path(__file__).parents[2], Path.home(), Path(torch.__file__).parent):
+        assert str(place).encode() not in content
+
+
 def test_fp16_weights_are_half_as_large(exported: dict[str, Path]) -> None:
     sizes = {name: path.stat().st_size for name, path in exported.items()}
     assert sizes["fp16.onnx"] < 0.6 * sizes["fp32.onnx"]

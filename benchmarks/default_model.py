@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     if not (args.run / "checkpoints" / "last.ckpt").exists():
-        train(args.tiles, args.run, load_recipe("clubyol", **SETTINGS), split="train")
+        train(args.tiles, args.run, load_recipe("clubyol-paper", **SETTINGS), split="train")
     metadata = export(
         args.run, args.out, precision="fp16", name="demonstration CluBYOL ResNet-18", licence=LICENCE
     )

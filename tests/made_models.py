@@ -227,7 +227,7 @@ def tiny_tiles(folder: Path, count: int = 16, tile_px: int = 32, seed: int = 0) 
     return folder
 
 
-def tiny_config(recipe: str = "clubyol", **overrides: Any) -> TrainConfig:
+def tiny_config(recipe: str = "clubyol", /, **overrides: Any) -> TrainConfig:
     """A shipped recipe with a network and epochs small enough for a test; needs PyTorch."""
     from wsi_embed_train.config import load_recipe
     from wsi_embed_train.methods import method_settings

@@ -27,8 +27,10 @@ class Prototypes:
     density: Tensor
 
 
-def kmeans(rows: Tensor, clusters: int, iterations: int = ITERATIONS) -> tuple[Tensor, Tensor]:
-    """Lloyd's algorithm, from rows drawn by PyTorch's global random numbers.
+def kmeans(
+    rows: Tensor, clusters: int, *, iterations: int = ITERATIONS, seed: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Lloyd's algorithm, from rows drawn at random.
 
     A cluster that loses all its rows starts again at a row drawn at random.
 
@@ -36,18 +38,24 @@ def kmeans(rows: Tensor, clusters: int, iterations: int = ITERATIONS) -> tuple[T
         rows: float [N, D], N at least `clusters`.
         clusters: K.
         iterations: At most so many; it ends when no row changes its cluster.
+        seed: Of the draws: of their own, so that all processes and a resumed run draw the same.
 
     Returns:
         Centroids [K, D], and the cluster of each row, int64 [N].
     """
-    centroids = rows[_draw(len(rows), clusters, rows.device)]
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(count: int) -> Tensor:
+        return rows[torch.randperm(len(rows), generator=generator)[:count].to(rows.device)]
+
+    centroids = draw(clusters)
     labels = _nearest(rows, centroids)
     for _ in range(iterations):
         counts = torch.bincount(labels, minlength=clusters)
         sums = torch.zeros_like(centroids).index_add_(0, labels, rows)
         centroids = sums / counts.clamp(min=1).unsqueeze(1)
         empty = counts == 0
-        centroids[empty] = rows[_draw(len(rows), int(empty.sum()), rows.device)]
+        centroids[empty] = draw(int(empty.sum()))
         before, labels = labels, _nearest(rows, centroids)
         if torch.equal(before, labels):
             break
@@ -75,10 +83,6 @@ def find_prototypes(rows: Tensor, clusters: int, temperature: float) -> Prototyp
     low, high = density.quantile(0.1), density.quantile(0.9)
     density = density.clamp(low, high).clamp(min=1e-6)
     return Prototypes(F.normalize(centroids, dim=1), density * temperature / density.mean())
-
-
-def _draw(count: int, size: int, device: torch.device) -> Tensor:
-    return torch.randperm(count)[:size].to(device)
 
 
 def _nearest(rows: Tensor, centroids: Tensor) -> Tensor:

@@ -24,10 +24,9 @@ import torch
 
 from wsi_embed import Encoder, load_encoder
 from wsi_embed_export import TileModel, export
-from wsi_embed_train import load_recipe, train
+from wsi_embed_train import build_method, load_recipe, train
 from wsi_embed_train.data import read_tile
 from wsi_embed_train.evaluate import evaluate_knn
-from wsi_embed_train.methods import CluBYOL
 
 SETTINGS: dict[str, Any] = {
     "tile_px": 96,
@@ -53,7 +52,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     if not (args.run / "checkpoints" / "last.ckpt").exists():
-        train(args.tiles, args.run, load_recipe("clubyol", **SETTINGS), split="train")
+        train(args.tiles, args.run, load_recipe("clubyol-paper", **SETTINGS), split="train")
     metadata = export(
         args.run, args.out, precision="fp16", name="demonstration CluBYOL ResNet-18", licence=LICENCE
     )
@@ -61,7 +60,8 @@ def main() -> None:
     tiles = np.stack([read_small(args.tiles.parent / r["path"], metadata.tile_px) for r in rows])
     encoder = load_encoder(args.out, device="cpu")
     torch.manual_seed(0)
-    untrained = TileModel(CluBYOL(clusters=2), metadata.mean, metadata.std, metadata.tile_px)
+    network = build_method(load_recipe("clubyol", clusters=2))
+    untrained = TileModel(network, metadata.mean, metadata.std, metadata.tile_px)
     trained, clusters = encode(encoder, tiles)
     features = {
         "this model": trained,

@@ -227,12 +227,16 @@ def tiny_tiles(folder: Path, count: int = 16, tile_px: int = 32, seed: int = 0) 
     return folder
 
 
-def tiny_config(**overrides: Any) -> TrainConfig:
-    """The shipped recipe with a network and epochs small enough for a test; needs PyTorch."""
+def tiny_config(recipe: str = "clubyol", /, **overrides: Any) -> TrainConfig:
+    """A shipped recipe with a network and epochs small enough for a test; needs PyTorch."""
     from wsi_embed_train.config import load_recipe
+    from wsi_embed_train.methods import method_settings
 
-    small = {
-        "tile_px": 32, "feat_size": 16, "predictor_hidden": 32, "clusters": 5, "epochs": 2, "batch_size": 8,
-        "workers": 0, "devices": "cpu",
+    small: dict[str, Any] = {"tile_px": 32, "epochs": 2, "batch_size": 8, "workers": 0, "devices": "cpu"}
+    of_methods = {
+        "feat_size": 16, "projector_hidden": 32, "predictor_hidden": 32, "clusters": 5, "prototypes": 6,
+        "queue": 16, "concepts": [2, 4],
     }  # fmt: skip
-    return load_recipe("clubyol", **(small | overrides))
+    used = method_settings(load_recipe(recipe).method)
+    small |= {name: value for name, value in of_methods.items() if name in used}
+    return load_recipe(recipe, **(small | overrides))

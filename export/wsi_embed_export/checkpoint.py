@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from wsi_embed.errors import UsageError
-from wsi_embed_train.methods import CluBYOL
+from wsi_embed_train.config import settings_of_run
+from wsi_embed_train.methods import Method, build_method
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Checkpoint:
         name: File name and digest of the checkpoint.
     """
 
-    network: CluBYOL
+    network: Method
     config: dict[str, Any]
     training: dict[str, Any]
     name: str
@@ -48,8 +49,8 @@ def read_checkpoint(source: Path) -> Checkpoint:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(f"{path}: not a checkpoint of wsi-embed train ({reason})") from error
     config = ours["config"]
-    names = ("backbone", "feat_size", "predictor_hidden", "clusters", "alpha", "ema")
-    network = CluBYOL(**{name: config[name] for name in names})
+    classes = len(ours["data"]["classes"]) if "classes" in ours["data"] else None
+    network = build_method(settings_of_run(config), classes)
     network.load_state_dict({k.removeprefix("network."): v for k, v in weights.items()})
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     training = {**ours["data"], "epochs": ours["epochs_done"], "steps": ours["steps"], "settings": config}

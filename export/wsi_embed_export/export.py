@@ -98,7 +98,7 @@ def _metadata(
         mean=tuple(checkpoint.training["mean"]),
         std=tuple(checkpoint.training["std"]),
         feature_dim=checkpoint.network.encoder.feature_dim,
-        clusters=config["clusters"],
+        clusters=config["clusters"] if model.head is not None else None,
         precision=model.precision,
         model_id=model.digest(),
         training=checkpoint.training,

@@ -13,7 +13,7 @@ import onnx
 import torch
 
 from wsi_embed.encoder.metadata import FILE, KEY, ModelMetadata
-from wsi_embed_export.graph import OUTPUTS, TileModel
+from wsi_embed_export.graph import TileModel
 
 OPSET = 18
 
@@ -35,7 +35,7 @@ def write_onnx(model: TileModel, metadata: ModelMetadata, path: Path) -> None:
             str(path),
             dynamo=True,
             input_names=["tiles"],
-            output_names=list(OUTPUTS),
+            output_names=list(model.outputs),
             dynamic_shapes={"tiles": {0: "batch"}},
             opset_version=OPSET,
             external_data=False,

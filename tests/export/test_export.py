@@ -17,13 +17,16 @@ import torch
 from onnx import numpy_helper
 from torchvision.transforms import functional
 
+from tests.made_models import tiny_config
 from wsi_embed.encoder import ModelMetadata, load_encoder
 from wsi_embed.encoder.metadata import FILE, KEY
 from wsi_embed.errors import UsageError
 from wsi_embed_export import export
 from wsi_embed_export.graph import TileModel
 from wsi_embed_export.parity import ParityError, made_tiles
-from wsi_embed_train.methods import CluBYOL
+from wsi_embed_train import build_method
+from wsi_embed_train.methods import METHODS
+from wsi_embed_train.methods.clubyol import CluBYOL
 
 NAMES = ["fp32.onnx", "fp16.onnx", "fp32.ts", "fp16.ts"]
 writers = importlib.import_module("wsi_embed_export.export")  # the package names a function like the module
@@ -35,7 +38,8 @@ def tiles(count: int, seed: int = 5) -> npt.NDArray[np.uint8]:
 
 def network(run: Path) -> tuple[CluBYOL, dict[str, Any]]:
     content = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
-    net = CluBYOL("resnet18", 16, 32, 5)
+    net = build_method(tiny_config())
+    assert isinstance(net, CluBYOL)
     net.load_state_dict({k.removeprefix("network."): v for k, v in content["state_dict"].items()})
     return net.eval(), content["wsi_embed"]
 
@@ -188,6 +192,66 @@ def test_checkpoint_file_is_as_good_as_the_run_folder(
     exported: dict[str, Path], run: Path, tmp_path: Path
 ) -> None:
     about = export(run / "checkpoints" / "last.ckpt", tmp_path / "model.ts")
+    assert about.model_id == load_encoder(exported["fp32.ts"], device="cpu").model_id
+
+
+def untrained(folder: Path, recipe: str, **settings: Any) -> Path:
+    """A checkpoint of a method with its first weights, as a run writes it."""
+    torch.manual_seed(0)
+    config = tiny_config(recipe, **settings)
+    net = build_method(config, 2)
+    for _ in range(30):  # norms without statistics let nothing through
+        net.encoder.backbone(torch.randn(8, 3, 32, 32))
+    data = {"mean": (0.6, 0.5, 0.7), "std": (0.2, 0.2, 0.2), "tiles": 16, "source": "none"}
+    if recipe == "supervised":
+        data["classes"] = ["a", "b"]
+    ours = {"config": config.to_dict(), "data": data, "epochs_done": 0, "steps": 0}
+    state = {f"network.{name}": tensor for name, tensor in net.state_dict().items()}
+    torch.save({"wsi_embed": ours, "state_dict": state}, folder / "last.ckpt")
+    return folder / "last.ckpt"
+
+
+@pytest.mark.parametrize("recipe", sorted({*METHODS} - {"clubyol"}))
+def test_every_method_exports(tmp_path: Path, recipe: str) -> None:
+    clusters = 5 if recipe == "clusiam" else None
+    about = export(untrained(tmp_path, recipe), tmp_path / "model.ts")
+    assert (about.method, about.clusters, about.feature_dim) == (recipe, clusters, 512)
+    encoded = load_encoder(tmp_path / "model.ts", device="cpu").encode(tiles(3))
+    assert encoded.features.shape == (3, 512)
+    assert (encoded.cluster is not None) == (encoded.confidence is not None) == (clusters is not None)
+
+
+def test_onnx_without_clusters_has_features_alone(tmp_path: Path) -> None:
+    path = untrained(tmp_path, "simclr")
+    export(path, tmp_path / "model.onnx", precision="fp16")
+    session = ort.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
+    assert [(o.name, o.type) for o in session.get_outputs()] == [("features", "tensor(float)")]
+    encoder = load_encoder(tmp_path / "model.onnx", device="cpu")
+    assert encoder.metadata.clusters is None
+    assert encoder.encode(tiles(2)).cluster is None
+
+
+@pytest.mark.parametrize("backbone", ["mobilenet_v3_small", "timm/resnet10t"])
+def test_other_backbones_export(tmp_path: Path, backbone: str) -> None:
+    if backbone.startswith("timm/"):
+        pytest.importorskip("timm")
+    about = export(untrained(tmp_path, "clubyol", backbone=backbone), tmp_path / "model.onnx")
+    assert about.backbone == backbone
+    assert load_encoder(tmp_path / "model.onnx", device="cpu").encode(tiles(2)).features.shape == (
+        2,
+        about.feature_dim,
+    )
+
+
+def test_a_checkpoint_of_an_earlier_version_exports_the_same(
+    exported: dict[str, Path], run: Path, tmp_path: Path
+) -> None:
+    content = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    config = content["wsi_embed"]["config"]
+    for later in ("ema_end", "predictor_lr", "fix_pred_lr", "exclude_norm_bias", "warmup_epochs"):
+        del config[later]
+    torch.save(content, tmp_path / "old.ckpt")
+    about = export(tmp_path / "old.ckpt", tmp_path / "model.ts")
     assert about.model_id == load_encoder(exported["fp32.ts"], device="cpu").model_id
 
 

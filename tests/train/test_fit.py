@@ -19,6 +19,8 @@ from wsi_embed.errors import DeviceError, UsageError
 from wsi_embed_train import TrainConfig, train
 from wsi_embed_train.augment import TwoViews
 from wsi_embed_train.fit import Training
+from wsi_embed_train.methods import METHODS
+from wsi_embed_train.methods.clubyol import CluBYOL
 
 DATA: dict[str, Any] = {"mean": (0.5,) * 3, "std": (0.2,) * 3, "tiles": 16, "source": "none"}
 
@@ -129,14 +131,71 @@ def test_learning_rate_scales_with_the_batch_and_falls_as_a_cosine(lr: float, ba
 
 
 def test_optimizer_is_the_published_one_and_skips_the_target() -> None:
-    module = Training(tiny_config(), DATA)
+    module = Training(tiny_config("clubyol-paper"), DATA)
     optimizer = module.configure_optimizers()["optimizer"]
     (group,) = optimizer.param_groups
     assert isinstance(optimizer, torch.optim.SGD)
+    assert isinstance(module.network, CluBYOL)
     assert (group["momentum"], group["weight_decay"], group["nesterov"]) == (0.9, 1e-4, False)
     trained = {p.data_ptr() for p in group["params"]}
     assert not trained & {p.data_ptr() for p in module.network.target.parameters()}
     assert module.network.cluster_assigner.weight.data_ptr() in trained
+
+
+def test_groups_of_the_optimizer_keep_to_their_rates() -> None:
+    config = tiny_config(
+        "clusiam", epochs=10, warmup_epochs=2, predictor_lr=10.0, exclude_norm_bias=True, lr=0.1
+    )
+    module = Training(config, DATA)
+    made = module.configure_optimizers()
+    optimizer, schedule = made["optimizer"], made["lr_scheduler"]["scheduler"]
+    base = 0.1 * 8 / 256
+    for epoch in range(10):
+        for group in optimizer.param_groups:
+            moving = (epoch + 1) / 3 if epoch < 2 else (1 + math.cos(math.pi * (epoch - 2) / 8)) / 2
+            expected = 10 * base if group["fixed_lr"] else base * moving
+            assert group["lr"] == pytest.approx(expected)
+        optimizer.step()
+        schedule.step()
+    assert {g["weight_decay"] for g in optimizer.param_groups} == {0.0, 1e-4}
+    assert {g["fixed_lr"] for g in optimizer.param_groups} == {False, True}
+
+
+@pytest.mark.parametrize("recipe", ["swav", "pcl"])
+def test_methods_with_a_memory_resume_exactly(tiles: Path, tmp_path: Path, recipe: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_at(patch, image=2 * 16 + 4)
+        with pytest.raises(KeyboardInterrupt):
+            train(tiles, tmp_path / "a", tiny_config(recipe, epochs=3))
+    train(tiles, tmp_path / "a", tiny_config(recipe, epochs=3), resume=True)
+    train(tiles, tmp_path / "b", tiny_config(recipe, epochs=3))
+    resumed, undisturbed = load(tmp_path / "a")["state_dict"], load(tmp_path / "b")["state_dict"]
+    assert all(torch.equal(resumed[name], tensor) for name, tensor in undisturbed.items())
+    assert len(metrics(tmp_path / "a")) == 3
+
+
+def test_supervised_learns_the_labels_of_a_csv(tiles: Path, tmp_path: Path) -> None:
+    rows = [f"{p},{'red' if i % 2 else 'blue'}" for i, p in enumerate(sorted(tiles.iterdir()))]
+    (tmp_path / "tiles.csv").write_text("path,label\n" + "\n".join(rows))
+    plain = {"crop_scale": [1.0, 1.0], "jitter_p": 0.0, "grey_p": 0.0, "blur_p": 0.0, "flip_p": 0.0}
+    train(tmp_path / "tiles.csv", tmp_path / "run", tiny_config("supervised", epochs=8, lr=1.0, **plain))
+    rows_of_epochs = metrics(tmp_path / "run")
+    assert float(rows_of_epochs[-1]["cross_entropy"]) < float(rows_of_epochs[0]["cross_entropy"]) / 2
+    assert load(tmp_path / "run")["wsi_embed"]["data"]["classes"] == ["blue", "red"]
+
+
+def test_target_comes_to_rest_at_the_end_of_the_run(tiles: Path, tmp_path: Path) -> None:
+    seen: list[float] = []
+
+    class Seen(CluBYOL):
+        def after_step(self, progress: float) -> None:
+            seen.append(progress)
+            super().after_step(progress)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(METHODS, "clubyol", Seen)
+        train(tiles, tmp_path / "run", tiny_config(epochs=2))
+    assert seen == [0.25, 0.5, 0.75, 1.0]
 
 
 def test_learning_rate_steps_once_an_epoch(finished_run: Path) -> None:
@@ -179,6 +238,17 @@ def test_a_run_is_not_overwritten(finished_run: Path, tiles: Path) -> None:
 def test_resume_with_other_settings_is_refused(finished_run: Path, tiles: Path) -> None:
     with pytest.raises(UsageError, match=r"was trained with lr = 0\.05, not 0\.1"):
         train(tiles, finished_run, tiny_config(epochs=3, lr=0.1), resume=True)
+
+
+def test_resume_with_another_method_is_refused(finished_run: Path, tiles: Path) -> None:
+    with pytest.raises(UsageError, match="was trained with method = clubyol, not clusiam"):
+        train(tiles, finished_run, tiny_config("clusiam", epochs=3), resume=True)
+
+
+def test_backbone_that_is_unknown_leaves_nothing_behind(tiles: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="resnet19"):
+        train(tiles, tmp_path / "run", tiny_config(backbone="resnet19"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_resume_of_nothing_is_refused(tiles: Path, tmp_path: Path) -> None:

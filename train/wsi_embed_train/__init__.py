@@ -1,7 +1,8 @@
-"""Self-supervised training of tile encoders (extra `train`): CluBYOL on a folder of tiles."""
+"""Training of tile encoders (extra `train`): CluBYOL, CluSiam and what they are compared with."""
 
 from wsi_embed_train.clustering import cluster_similarity
-from wsi_embed_train.config import TrainConfig, load_recipe
+from wsi_embed_train.config import TrainConfig, load_recipe, parse_settings
 from wsi_embed_train.fit import train
+from wsi_embed_train.methods import build_method
 
-__all__ = ["TrainConfig", "cluster_similarity", "load_recipe", "train"]
+__all__ = ["TrainConfig", "build_method", "cluster_similarity", "load_recipe", "parse_settings", "train"]

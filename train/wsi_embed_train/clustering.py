@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from wsi_embed_train.distributed import gather
+
 
 def cluster_similarity(
     representations: Tensor,
@@ -13,6 +15,7 @@ def cluster_similarity(
     *,
     temperature: float = 1.0,
     generator: torch.Generator | None = None,
+    noise: Tensor | None = None,
 ) -> Tensor:
     """Mean pairwise cosine similarity of the centroids of the non-empty clusters.
 
@@ -25,34 +28,59 @@ def cluster_similarity(
         logits: The cluster assigner's output, float [N, K].
         temperature: Of the Gumbel-softmax.
         generator: Source of the Gumbel noise; the global one by default.
+        noise: The Gumbel noise itself, float32 [N, K], in place of drawing it: processes that form
+            clusters together must draw it together.
 
     Returns:
         A float32 scalar in [-1, 1], differentiable in `logits`; 1.0, without any pull, when fewer
         than two clusters are non-empty. Computed in float32 under any precision.
 
     Raises:
-        ValueError: The shapes are not [N, D] and [N, K].
+        ValueError: The shapes are not [N, D] and [N, K], or the noise has not the logits'.
     """
     if representations.ndim != 2 or logits.ndim != 2 or len(representations) != len(logits):
         raise ValueError(
             f"expected representations [N, D] and logits [N, K], got "
             f"{tuple(representations.shape)} and {tuple(logits.shape)}"
         )
+    if noise is not None and noise.shape != logits.shape:
+        raise ValueError(f"expected noise {tuple(logits.shape)}, got {tuple(noise.shape)}")
     with torch.autocast(logits.device.type, enabled=False):
         rows = F.normalize(representations.detach().float(), dim=1)
-        assignment = _straight_through_gumbel(logits.float(), temperature, generator)
+        if noise is None:
+            noise = gumbel_noise(logits, generator)
+        assignment = _straight_through(((logits.float() + noise.float()) / temperature).softmax(dim=1))
         counts = assignment.sum(dim=0)
         centroids = F.normalize(assignment.T @ rows / counts.clamp(min=1).unsqueeze(1), dim=1)
         filled = counts.detach() > 0.5
-        pairs = torch.triu(filled.unsqueeze(0) & filled.unsqueeze(1), diagonal=1)
-        if not pairs.any():
-            return logits.float().sum() * 0 + 1.0
-        return (centroids @ centroids.T)[pairs].mean()
+        pairs = torch.triu(filled.unsqueeze(0) & filled.unsqueeze(1), diagonal=1).float()
+        # by masks and not by indexing: nothing here waits for a GPU
+        mean = (centroids @ centroids.T * pairs).sum() / pairs.sum().clamp(min=1)
+        return torch.where(pairs.any(), mean, torch.ones_like(mean))
 
 
-def _straight_through_gumbel(logits: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
-    """One-hot rows [N, K] whose gradient is the Gumbel-softmax's (Jang et al., ICLR 2017)."""
-    noise = -torch.empty_like(logits).exponential_(generator=generator).log()
-    soft = ((logits + noise) / temperature).softmax(dim=1)
-    hard = F.one_hot(soft.argmax(dim=1), logits.shape[1]).to(soft.dtype)
+def gumbel_noise(logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Standard Gumbel noise, float32, of the shape and on the device of the logits."""
+    return -torch.empty_like(logits, dtype=torch.float32).exponential_(generator=generator).log()
+
+
+def global_cluster_similarity(
+    representations: Tensor, logits: Tensor, *, noise: Tensor | None = None
+) -> Tensor:
+    """`cluster_similarity` of the rows of all processes: clusters of the global batch.
+
+    Every process draws the noise of its own rows, and all of them see all of it.
+
+    Args:
+        representations: This process's projections, float [N, D].
+        logits: This process's logits, float [N, K].
+        noise: Gumbel noise of this process's rows, float32 [N, K]; drawn by default.
+    """
+    drawn = gumbel_noise(logits) if noise is None else noise
+    return cluster_similarity(gather(representations.detach()), gather(logits), noise=gather(drawn))
+
+
+def _straight_through(soft: Tensor) -> Tensor:
+    """One-hot rows [N, K] whose gradient is the softmax's (Jang et al., ICLR 2017)."""
+    hard = F.one_hot(soft.argmax(dim=1), soft.shape[1]).to(soft.dtype)
     return hard - soft.detach() + soft

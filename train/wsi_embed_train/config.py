@@ -2,31 +2,76 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+import math
+import typing
+from collections.abc import Iterable
+from dataclasses import MISSING, asdict, dataclass, fields
 from importlib import resources
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
 import yaml
 
 from wsi_embed.errors import UsageError
+from wsi_embed_train.methods import METHODS, method_settings
+from wsi_embed_train.values import nearest, numbers, parse
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """One training run's settings. `recipes/*.yaml` documents and presets them."""
+    """One training run's settings. `recipes/*.yaml` presets them; docs/training.md explains them.
+
+    The settings below `seed` belong to methods: each uses those that its constructor takes, and the
+    others are None.
+
+    Attributes:
+        method: One of `METHODS`.
+        backbone: A torchvision or timm model by name.
+        tile_px: Side of a view, pixels.
+        mpp: Micrometres per pixel of the tiles, for the exported model; None where it is not known.
+        crop_scale: Least and greatest area of the random resized crop.
+        jitter: Strength of brightness, contrast, saturation and hue.
+        jitter_p: Probability of the jitter.
+        grey_p: Probability of greyscale.
+        blur_sigma: Least and greatest radius of the blur, pixels.
+        blur_p: Probability of the blur.
+        flip_p: Probability of the horizontal flip.
+        epochs: Times that every tile is seen.
+        batch_size: Tiles of a step.
+        lr: Learning rate for a batch of 256; scaled by the batch, cosine decay per epoch.
+        momentum: Of SGD.
+        weight_decay: Of SGD.
+        exclude_norm_bias: No weight decay on norms and biases.
+        warmup_epochs: Epochs of linear warm-up before the cosine.
+        devices: `auto`, `cpu` or `cuda`.
+        precision: `32`, `bf16` or `16` (mixed).
+        workers: Decoding processes.
+        seed: Of everything random.
+        feat_size: Width D of the projection.
+        projector_hidden: Hidden width of the projector.
+        predictor_hidden: Hidden width of the predictor.
+        predictor_lr: Learning rate of the predictor, as a factor.
+        fix_pred_lr: The predictor's learning rate stays constant.
+        clusters: K, outputs of the cluster assigner.
+        alpha: Weight of the cluster term; the invariance term has 1 - alpha.
+        ema: Momentum of the target network, at the start.
+        ema_end: Momentum at the end, reached by half a cosine; None: constant.
+        temperature: Of a contrastive loss.
+        redundancy: Weight of Barlow Twins' terms off the diagonal.
+        prototypes: Of SwAV.
+        sinkhorn_epsilon: Smoothness of SwAV's assignments.
+        sinkhorn_iterations: Of SwAV's balancing.
+        freeze_prototypes: Part of the run in which SwAV's prototypes do not move.
+        queue: Projections of earlier tiles that are kept.
+        queue_from: Part of the run after which SwAV uses its queue.
+        concepts: Numbers of prototypes of PCL's clusterings.
+        concepts_from: Part of the run after which PCL uses prototypes.
+    """
 
     method: str
     backbone: str
     tile_px: int
     mpp: float | None
-    feat_size: int
-    predictor_hidden: int
-    clusters: int
-    alpha: float
-    ema: float
     crop_scale: tuple[float, float]
     jitter: tuple[float, float, float, float]
     jitter_p: float
@@ -39,104 +84,109 @@ class TrainConfig:
     lr: float
     momentum: float
     weight_decay: float
+    exclude_norm_bias: bool = False
+    warmup_epochs: int = 0
     devices: str
     precision: str
     workers: int
     seed: int
 
+    feat_size: int | None = None
+    projector_hidden: int | None = None
+    predictor_hidden: int | None = None
+    predictor_lr: float | None = None
+    fix_pred_lr: bool | None = None
+    clusters: int | None = None
+    alpha: float | None = None
+    ema: float | None = None
+    ema_end: float | None = None
+    temperature: float | None = None
+    redundancy: float | None = None
+    prototypes: int | None = None
+    sinkhorn_epsilon: float | None = None
+    sinkhorn_iterations: int | None = None
+    freeze_prototypes: float | None = None
+    queue: int | None = None
+    queue_from: float | None = None
+    concepts: tuple[int, ...] | None = None
+    concepts_from: float | None = None
+
     def __post_init__(self) -> None:
-        checks = {
-            "alpha": 0 <= self.alpha <= 1,
-            "batch_size": self.batch_size >= 2,
-            "clusters": self.clusters >= 2,
-            "epochs": self.epochs >= 1,
-            "lr": self.lr > 0,
-            "mpp": self.mpp is None or 0.05 <= self.mpp <= 20,
-            "precision": self.precision in ("32", "bf16", "16"),
-            "devices": self.devices in ("auto", "cpu", "cuda"),
-            "tile_px": self.tile_px >= 32,
-            "workers": self.workers >= 0,
-        }
-        for name, good in checks.items():
-            if not good:
-                raise UsageError(f"training setting {name} = {getattr(self, name)!r} makes no sense")
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                wrong = str(getattr(self, name))
+                raise UsageError(f"{name} {wrong!r}: {nearest(wrong, allowed)}")
+        for name, (low, high) in RANGES.items():
+            if not all(low <= number <= high for number in numbers(getattr(self, name))):
+                raise UsageError(
+                    f"training setting {name} = {getattr(self, name)!r} makes no sense: "
+                    f"give {low:g} to {high:g}" + ("" if high < math.inf else " or as much as you like")
+                )
+        for name in ("crop_scale", "blur_sigma"):
+            if getattr(self, name)[0] > getattr(self, name)[1]:
+                raise UsageError(
+                    f"training setting {name} = {getattr(self, name)!r} makes no sense: least first"
+                )
+        if self.lr <= 0 or self.warmup_epochs >= self.epochs:
+            name, why = ("lr", "above 0") if self.lr <= 0 else ("warmup_epochs", f"fewer than {self.epochs}")
+            raise UsageError(f"training setting {name} = {getattr(self, name)!r} makes no sense: give {why}")
+        self._check_method_settings()
+
+    def _check_method_settings(self) -> None:
+        used = method_settings(self.method)
+        for field in fields(self):
+            name, given = field.name, getattr(self, field.name) is not None
+            if used.get(name) and not given:
+                raise UsageError(f"training setting {name!r} is missing, and {self.method} needs it")
+            if field.name in _OF_METHODS and given and name not in used:
+                raise UsageError(
+                    f"{self.method} has no setting {name!r}; of its own it has {', '.join(sorted(used))}"
+                )
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TrainConfig:
         """Build a config from plain values, refusing unknown and missing names.
 
         Raises:
-            UsageError: A name is unknown or missing, or a value is out of range.
+            UsageError: A name is unknown or missing, or a value is of a wrong kind or out of range.
         """
-        known = {f.name for f in fields(cls)}
+        known = {f.name: f for f in fields(cls)}
         if wrong := sorted(values.keys() - known):
-            raise UsageError(f"unknown training setting {wrong[0]!r}; {_nearest(wrong[0], known)}")
-        if missing := sorted(known - values.keys()):
+            raise UsageError(f"unknown training setting {wrong[0]!r}: {nearest(wrong[0], known)}")
+        required = {name for name, field in known.items() if field.default is MISSING}
+        if missing := sorted(required - values.keys()):
             raise UsageError(f"training setting {missing[0]!r} is missing")
-        hints = get_type_hints(cls)
-        return cls(**{name: _typed(name, value, hints[name]) for name, value in values.items()})
+        kinds = typing.get_type_hints(cls)
+        return cls(**{name: parse(name, kinds[name], value) for name, value in values.items()})
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as they go into `config.yaml` and the checkpoint."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        """Plain values, as they go into `config.yaml` and the checkpoint; unused settings are left out."""
+        plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        return {k: v for k, v in plain.items() if v is not None or k not in _OF_METHODS}
 
 
-def _typed(name: str, value: Any, hint: Any) -> Any:
-    """A value as the setting's type has it; YAML gives lists for tuples, and text for 5e-2.
+_OF_METHODS = frozenset(f.name for f in fields(TrainConfig) if f.default is None)
 
-    Raises:
-        UsageError: It is of another type.
-    """
-    parts = get_args(hint)
-    try:
-        if type(None) in parts:
-            return None if value is None else _typed(name, value, parts[0])
-        if get_origin(hint) is tuple:
-            if isinstance(value, str) or len(value) != len(parts):
-                raise ValueError
-            return tuple(_typed(name, item, part) for item, part in zip(value, parts, strict=True))
-        if value is None or isinstance(value, bool) or (hint is int and float(value) != int(float(value))):
-            raise ValueError
-        return int(float(value)) if hint is int else hint(value)
-    except (TypeError, ValueError, OverflowError) as error:
-        what = {int: "a whole number", float: "a number", str: "a name"}.get(hint, f"{len(parts)} numbers")
-        raise UsageError(f"training setting {name} = {value!r} makes no sense: {what} is expected") from error
-
-
-def shipped_recipes() -> set[str]:
-    """Names of the recipes that come with the package."""
-    folder = resources.files("wsi_embed_train") / "recipes"
-    return {Path(file.name).stem for file in folder.iterdir() if file.name.endswith(".yaml")}
+CHOICES: dict[str, tuple[str, ...]] = {
+    "method": tuple(METHODS),
+    "devices": ("auto", "cpu", "cuda"),
+    "precision": ("32", "bf16", "16"),
+}
+_ANY, _PART = (0.0, math.inf), (0.0, 1.0)
+RANGES: dict[str, tuple[float, float]] = {
+    "tile_px": (32, 4096), "mpp": (0.05, 20), "crop_scale": (0.01, 1), "jitter": (0, 1), "jitter_p": _PART,
+    "grey_p": _PART, "blur_sigma": (0, 100), "blur_p": _PART, "flip_p": _PART, "epochs": (1, math.inf),
+    "batch_size": (2, math.inf), "lr": _ANY, "momentum": _PART, "weight_decay": _ANY, "warmup_epochs": _ANY,
+    "workers": _ANY, "seed": (0, 2**32 - 1), "feat_size": (2, 65536), "projector_hidden": (1, 65536),
+    "predictor_hidden": (1, 65536), "predictor_lr": _ANY, "clusters": (2, 65536), "alpha": _PART,
+    "ema": _PART, "ema_end": _PART, "temperature": (0.001, 100), "redundancy": _ANY,
+    "prototypes": (2, 1e6), "sinkhorn_epsilon": (0.01, 10), "sinkhorn_iterations": (1, 100),
+    "freeze_prototypes": _PART, "queue": (0, 1e7), "queue_from": _PART, "concepts": (2, 1e6),
+    "concepts_from": _PART,
+}  # fmt: skip
 
 
-def parse_settings(items: Sequence[str]) -> dict[str, Any]:
-    """Settings from `key=value`, the value as YAML reads it: `crop_scale=[0.3,1]`.
-
-    Raises:
-        UsageError: There is no `=`, no key, or the value is not YAML.
-    """
-    settings: dict[str, Any] = {}
-    for item in items:
-        key, mark, text = item.partition("=")
-        if not mark or not key.strip():
-            raise UsageError(f"--set {item}: KEY=VALUE is expected, as in --set ema=0.996")
-        try:
-            settings[key.strip()] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise UsageError(
-                f"--set {item}: the value is not YAML ({' '.join(str(error).split())})"
-            ) from error
-    return settings
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    """What was probably meant, and else all there is."""
-    names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
-    return f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(names)}"
-
-
-def load_recipe(name: str, **overrides: Any) -> TrainConfig:
+def load_recipe(name: str, /, **overrides: Any) -> TrainConfig:
     """Load a recipe shipped with the package (`clubyol`) or a YAML file.
 
     Args:
@@ -146,17 +196,48 @@ def load_recipe(name: str, **overrides: Any) -> TrainConfig:
     Raises:
         UsageError: There is no such recipe, or a setting is wrong.
     """
-    shipped = resources.files("wsi_embed_train") / "recipes" / f"{name}.yaml"
+    folder = resources.files("wsi_embed_train") / "recipes"
+    shipped = folder / f"{name}.yaml"
     path = shipped if shipped.is_file() else Path(name)
     if not path.is_file():
-        raise UsageError(
-            f"no recipe {name!r}: give a YAML file or a shipped one; {_nearest(name, shipped_recipes())}"
-        )
+        names = sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
+        raise UsageError(f"no recipe {name!r}, and no YAML file of that name: {nearest(name, names)}")
     try:
         values = yaml.safe_load(path.read_text("utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"recipe {name}: not YAML ({' '.join(str(error).split())})") from error
+        raise UsageError(f"recipe {name}: not readable as YAML ({str(error).splitlines()[0]})") from error
     if not isinstance(values, dict):
         raise UsageError(f"recipe {name}: expected `setting: value` lines")
     values.update({k: v for k, v in overrides.items() if v is not None})
     return TrainConfig.from_dict(values)
+
+
+def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
+    """Read `KEY=VALUE` pairs, each value as YAML has it.
+
+    Raises:
+        UsageError: A pair has no `=`, or its value is not YAML.
+    """
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name.strip():
+            raise UsageError(f"--set {pair}: give KEY=VALUE, as in --set alpha=0.9")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise UsageError(f"--set {pair}: {text!r} is not a value as YAML has it") from error
+        if value is None:
+            raise UsageError(f"--set {pair}: give a value")
+        found[name.strip()] = value
+    return found
+
+
+def settings_of_run(values: dict[str, Any]) -> TrainConfig:
+    """Settings of a run of this or an earlier version: what they lack comes from the method's recipe.
+
+    For reading a run only; what an earlier version did not say, it did not do as the recipe does now.
+    """
+    known = {f.name for f in fields(TrainConfig)}
+    recipe = load_recipe(values["method"]).to_dict()
+    return TrainConfig.from_dict(recipe | {name: v for name, v in values.items() if name in known})

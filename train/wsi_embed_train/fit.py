@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -17,14 +16,16 @@ import torch
 import yaml
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from wsi_embed.errors import DeviceError, UsageError
 from wsi_embed_train.augment import TwoViews
 from wsi_embed_train.config import TrainConfig
 from wsi_embed_train.data import TileDataset, find_tiles, pixel_statistics
-from wsi_embed_train.methods import CluBYOL
+from wsi_embed_train.labels import LabelledTiles, read_labels
+from wsi_embed_train.methods import METHODS, build_method
 from wsi_embed_train.monitor import CollapseMonitor, FiniteLoss, MetricsFile, epoch_means
+from wsi_embed_train.schedule import learning_rate_factor
 
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 # Warnings of Lightning that a user can do nothing about.
@@ -38,55 +39,60 @@ NOT_NEWS = (
 
 
 class Training(L.LightningModule):
-    """CluBYOL under Lightning: SGD, learning rate scaled by batch, cosine decay per epoch.
+    """A method under Lightning: SGD, learning rate scaled by batch, cosine decay per epoch.
 
     Args:
         config: Settings of the run.
-        data: What the export needs to know of the data: `mean`, `std`, `tiles`, `source`.
+        data: What the export needs to know of the data: `mean`, `std`, `tiles`, `source`, and
+            `classes` where there are labels.
     """
 
     def __init__(self, config: TrainConfig, data: dict[str, Any]) -> None:
         super().__init__()
         self.config, self.data = config, data
-        self.network = CluBYOL(
-            config.backbone,
-            config.feat_size,
-            config.predictor_hidden,
-            config.clusters,
-            config.alpha,
-            config.ema,
-        ).to(memory_format=torch.channels_last)
+        classes = len(data["classes"]) if "classes" in data else None
+        self.network = build_method(config, classes).to(memory_format=torch.channels_last)
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """One step's loss; its figures are logged as means of the epoch."""
-        view1, view2 = (v.contiguous(memory_format=torch.channels_last) for v in batch)
-        losses, _ = self.network(view1, view2)
-        figures = {
-            "loss": losses.total.detach(),
-            "invariance": losses.invariance,
-            "cluster_similarity": losses.cluster,
-        }
-        self.log_dict(figures, on_step=False, on_epoch=True, batch_size=len(view1))
-        self.log("loss_step", losses.total.detach(), prog_bar=True, logger=False)
-        total: Tensor = losses.total
-        return total
+        views, labels = batch if self.network.needs_labels else (batch, None)
+        views = [v.contiguous(memory_format=torch.channels_last) for v in views[: self.network.n_views]]
+        step = self.network(views, labels)
+        figures = {"loss": step.loss.detach(), **step.terms}
+        self.log_dict(figures, on_step=False, on_epoch=True, batch_size=len(views[0]))
+        self.log("loss_step", step.loss.detach(), prog_bar=True, logger=False)
+        loss: Tensor = step.loss
+        return loss
+
+    def on_train_epoch_start(self) -> None:
+        """Let the method prepare the epoch."""
+        self.network.before_epoch(self._progress())
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Let the method see the gradients."""
+        self.network.before_step(self._progress())
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Move the target network after every step, as published."""
-        self.network.update_target()
+        self.network.after_step(self._progress())
+
+    def _progress(self) -> float:
+        return self.global_step / self.trainer.estimated_stepping_batches
 
     def configure_optimizers(self) -> Any:
-        """SGD over all trained parameters, cosine decay per epoch."""
+        """SGD over the method's groups; all but those of a fixed rate follow the schedule, per epoch."""
         c = self.config
-        optimizer = torch.optim.SGD(
-            (p for p in self.network.parameters() if p.requires_grad),
-            lr=c.lr * c.batch_size / 256,
-            momentum=c.momentum,
-            weight_decay=c.weight_decay,
-        )
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda epoch: 0.5 * (1 + math.cos(math.pi * epoch / c.epochs))
-        )
+        lr = c.lr * c.batch_size / 256
+        groups = self.network.parameter_groups(c.weight_decay, exclude_norm_bias=c.exclude_norm_bias)
+        for group in groups:
+            group["lr"] = lr * group["lr_factor"]
+        optimizer = torch.optim.SGD(groups, lr=lr, momentum=c.momentum)
+
+        def factor(epoch: int) -> float:
+            return learning_rate_factor(epoch, c.epochs, c.warmup_epochs)
+
+        factors = [(lambda epoch: 1.0) if group["fixed_lr"] else factor for group in groups]
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factors)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "epoch"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -123,10 +129,11 @@ def train(
     on_epoch: Callable[[dict[str, float]], None] | None = None,
     on_warning: Callable[[str], None] | None = None,
 ) -> Path:
-    """Train an encoder without labels and leave a run folder behind.
+    """Train an encoder and leave a run folder behind.
 
     Args:
-        source: A folder of tile images (any depth), or a CSV with a column `path`.
+        source: A folder of tile images (any depth), or a CSV with a column `path`; for a method that
+            needs labels a CSV with a column `label` too.
         run: The run folder to make: `config.yaml`, `checkpoints/last.ckpt`, `metrics.csv`,
             `summary.json`.
         config: Settings, from `load_recipe`.
@@ -158,12 +165,17 @@ def train(
             f"{source} has {len(tiles)} tiles, fewer than one batch: use --batch-size {len(tiles)} or less"
         )
     mean, std = pixel_statistics(tiles, config.seed)
-    data = {"source": source.name, "split": split, "tiles": len(tiles), "mean": mean, "std": std}
-    loader = _loader(config, TileDataset(tiles, TwoViews(config, mean, std)))
+    data: dict[str, Any] = {"source": source.name, "split": split, "tiles": len(tiles)}
+    data["mean"], data["std"] = mean, std
+    dataset: Dataset[Any] = TileDataset(tiles, TwoViews(config, mean, std))
+    if METHODS[config.method].needs_labels:
+        labels, data["classes"] = read_labels(source, tiles)
+        dataset = LabelledTiles(dataset, labels)
+    loader = _loader(config, dataset)
+    module = Training(config, data)
     started = time.monotonic()
     run.mkdir(parents=True, exist_ok=True)
     (run / "config.yaml").write_text(yaml.safe_dump(config.to_dict(), sort_keys=False), "utf-8")
-    module = Training(config, data)
     try:
         with _quiet():
             health = CollapseMonitor(run / "health.csv", config.clusters, on_collapse == "stop", on_warning)
@@ -183,17 +195,17 @@ def _check_run_folder(run: Path, last: Path, config: TrainConfig, resume: bool) 
         before = torch.load(last, map_location="cpu", weights_only=True)["wsi_embed"]["config"]
         now = config.to_dict()
         free = {"devices", "workers"}  # may change without changing what is learned
-        for name in sorted(now.keys() - free):
-            if before.get(name) != now[name]:
+        for name in ["method", *sorted((now.keys() | before.keys()) - free)]:  # the method says most
+            if before.get(name) != now.get(name):
                 raise UsageError(
-                    f"{run} was trained with {name} = {before.get(name)}, not {now[name]}: "
+                    f"{run} was trained with {name} = {before.get(name)}, not {now.get(name)}: "
                     "resume with the same settings or start another run"
                 )
     elif last.exists():
         raise UsageError(f"{run} holds a run already: choose another --out, or add --resume")
 
 
-def _loader(config: TrainConfig, dataset: TileDataset) -> DataLoader[Any]:
+def _loader(config: TrainConfig, dataset: Dataset[Any]) -> DataLoader[Any]:
     return DataLoader(
         dataset,
         batch_size=config.batch_size,

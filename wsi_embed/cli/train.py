@@ -15,7 +15,23 @@ def command(
         typer.Argument(help="Folder of tile images, or a CSV with a column `path`.", show_default=False),
     ],
     out: Annotated[Path, typer.Option("--out", help="The run folder.", show_default=False)],
-    recipe: Annotated[str, typer.Option("--recipe", help="A shipped recipe, or a YAML file.")] = "clubyol",
+    recipe: Annotated[
+        str,
+        typer.Option(
+            "--recipe",
+            help="clubyol, clubyol-paper, clusiam, byol, simsiam, simclr, swav, barlow, pcl, supervised "
+            "(wants a column `label`), or a YAML file.",
+        ),
+    ] = "clubyol",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Any setting of the recipe; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     split: Annotated[
         str | None, typer.Option("--split", help="Of a CSV: only rows with this value in `split`.")
     ] = None,
@@ -28,41 +44,37 @@ def command(
         float | None,
         typer.Option("--mpp", help="Resolution at which the model will be given tiles, um per pixel."),
     ] = None,
-    clusters: Annotated[int | None, typer.Option("--clusters", help="Recipe: 100.")] = None,
-    feat_size: Annotated[int | None, typer.Option("--feat-size", help="Projection. Recipe: 256.")] = None,
+    clusters: Annotated[int | None, typer.Option("--clusters", help="clubyol, clusiam: 100.")] = None,
+    feat_size: Annotated[
+        int | None, typer.Option("--feat-size", help="Width of the projection. clubyol: 256; clusiam: 2048.")
+    ] = None,
     alpha: Annotated[
-        float | None, typer.Option("--alpha", help="Weight of the cluster term. Recipe: 0.9.")
+        float | None, typer.Option("--alpha", help="Weight of the cluster term. clubyol: 0.9; clusiam: 0.5.")
     ] = None,
     lr: Annotated[float | None, typer.Option("--lr", help="For a batch of 256. Recipe: 0.05.")] = None,
     backbone: Annotated[
-        str | None, typer.Option("--backbone", help="A torchvision ResNet. Recipe: resnet18.")
+        str | None,
+        typer.Option("--backbone", help="One of torchvision's or timm's by name. Recipe: resnet18."),
     ] = None,
     devices: Annotated[str | None, typer.Option("--devices", help="auto, cpu or cuda.")] = None,
     precision: Annotated[str | None, typer.Option("--precision", help="32, bf16 or 16. Recipe: 32.")] = None,
     workers: Annotated[int | None, typer.Option("--workers", help="Decoding processes. Recipe: 8.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Recipe: 0.")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Any setting of the recipe; give it once for each.",
-            show_default=False,
-        ),
-    ] = None,
     on_collapse: Annotated[
         str,
         typer.Option("--on-collapse", help="When the representation or the clusters collapse: warn, stop."),
     ] = "warn",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
 ) -> None:
-    """Train a CluBYOL encoder without labels on a folder of tile images (extra `train`)."""
+    """Train a tile encoder on a folder of tile images (extra `train`).
+
+    A flag replaces the recipe's value, and --set does so for every other setting (docs/training.md).
+    """
     from wsi_embed.cli.extras import needs_extra
     from wsi_embed.errors import UsageError
 
     with needs_extra("train", "wsi-embed train"):
-        from wsi_embed_train import load_recipe, train
-        from wsi_embed_train.config import parse_settings
+        from wsi_embed_train import load_recipe, parse_settings, train
 
     flags = {
         "epochs": epochs, "batch_size": batch_size, "tile_px": tile_px, "mpp": mpp, "clusters": clusters,
@@ -75,10 +87,10 @@ def command(
     config = load_recipe(recipe, **(flags | given))
 
     def line(row: dict[str, float]) -> None:
-        typer.echo(
-            f"epoch {row['epoch']:.0f}/{config.epochs}: loss {row['loss']:.4f}, "
-            f"clusters used {row['clusters_used']:.1f}, largest share {row['largest_share']:.2f}"
-        )
+        text = f"epoch {row['epoch']:.0f}/{config.epochs}: loss {row['loss']:.4f}"
+        if "clusters_used" in row:
+            text += f", clusters used {row['clusters_used']:.1f}, largest share {row['largest_share']:.2f}"
+        typer.echo(text)
 
     terminal = sys.stdout.isatty()
     try:

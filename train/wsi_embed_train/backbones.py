@@ -1,0 +1,121 @@
+"""Backbones by name: any classification network of torchvision, any model of timm."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import itertools
+from typing import Any
+
+import torch
+from torch import nn
+from torchvision import models
+
+from wsi_embed.errors import MissingExtraError, UsageError
+
+# Where torchvision's families keep what comes after the pooled features.
+_HEADS = ("fc", "classifier", "heads", "head")
+_RESNETS = ("resnet", "resnext", "wide_resnet")
+_TIMM = "timm/"
+
+
+def make_backbone(name: str) -> tuple[nn.Module, int]:
+    """Build a network, untrained, that gives pooled features.
+
+    ResNets start with residual branches of zero (`zero_init_residual`), as published for CluBYOL and
+    CluSiam. Nothing is downloaded.
+
+    Args:
+        name: Of a torchvision classification model, or of a timm model where torchvision has none of
+            that name; `timm/NAME` is timm's in any case.
+
+    Returns:
+        The network, from images float [B, 3, H, W] to features [B, D], and D.
+
+    Raises:
+        UsageError: There is no such model; the nearest names are offered.
+        MissingExtraError: It may be one of timm's, and timm is not installed.
+    """
+    if name in _torchvision_names():
+        return _torchvision(name)
+    timm = _import_timm()
+    if timm is not None and name.removeprefix(_TIMM) in timm.list_models():
+        return _timm(timm, name.removeprefix(_TIMM))
+    raise _unknown(name, timm)
+
+
+def check_tile_px(backbone: nn.Module, name: str, tile_px: int) -> None:
+    """Make sure that a network takes tiles of a size: vision transformers know only their own.
+
+    Raises:
+        UsageError: It does not.
+    """
+    if isinstance(backbone, models.ResNet):
+        return  # takes any
+    shapes_only = copy.deepcopy(backbone).to("meta").eval()
+    try:
+        shapes_only(torch.empty(2, 3, tile_px, tile_px, device="meta"))
+    except (RuntimeError, AssertionError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UsageError(
+            f"backbone {name} does not take tiles of {tile_px} pixels ({reason}); most take --tile-px 224"
+        ) from error
+
+
+def _torchvision_names() -> list[str]:
+    return list(models.list_models(module=models))  # without detection, segmentation and video
+
+
+def _torchvision(name: str) -> tuple[nn.Module, int]:
+    options: dict[str, Any] = {}
+    if name.startswith(_RESNETS):
+        options = {"zero_init_residual": True}
+    elif name in ("googlenet", "inception_v3"):
+        options = {"aux_logits": False, "init_weights": True}
+    net: nn.Module = models.get_model(name, weights=None, **options)
+    # VGG and AlexNet pool to a grid of places; features are of the whole tile
+    grid = getattr(net, "avgpool", None)
+    if isinstance(grid, nn.AdaptiveAvgPool2d) and grid.output_size in ((6, 6), (7, 7)):
+        net.avgpool = nn.AdaptiveAvgPool2d(1)
+        places = grid.output_size[0] ** 2
+    else:
+        places = 1
+    head = next(part for part in _HEADS if hasattr(net, part))
+    rest, width = _without_classifier(getattr(net, head))
+    setattr(net, head, rest)
+    return net, width // places
+
+
+def _without_classifier(head: nn.Module) -> tuple[nn.Module, int]:
+    """What a head does before it classifies, and how many features reach that point."""
+    layers = list(head.children()) or [head]
+    first = next(m for m in layers if isinstance(m, nn.Linear | nn.Conv2d))
+    if isinstance(first, nn.Conv2d):  # SqueezeNet classifies first and pools then
+        return nn.AdaptiveAvgPool2d(1), first.in_channels
+    kept = itertools.takewhile(lambda m: not isinstance(m, nn.Linear | nn.Dropout), layers)
+    return nn.Sequential(*kept), first.in_features
+
+
+def _import_timm() -> Any:
+    try:
+        import timm
+    except ModuleNotFoundError:
+        return None
+    return timm
+
+
+def _timm(timm: Any, name: str) -> tuple[nn.Module, int]:
+    net: nn.Module = timm.create_model(name, pretrained=False, num_classes=0)
+    width = getattr(net, "head_hidden_size", None) or net.num_features
+    return net, int(width)  # type: ignore[arg-type]
+
+
+def _unknown(name: str, timm: Any) -> UsageError:
+    known = _torchvision_names() + (timm.list_models() if timm else [])
+    near = difflib.get_close_matches(name.removeprefix(_TIMM), known, n=3)
+    hint = f"; near: {', '.join(near)}" if near else ""
+    if timm is None:
+        return MissingExtraError(
+            f"backbone {name!r} is none of torchvision's{hint}. For timm's: pip install 'wsi-embed[timm]'"
+        )
+    return UsageError(f"backbone {name!r} is none of torchvision's or timm's{hint}")

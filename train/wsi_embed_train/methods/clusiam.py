@@ -1,0 +1,40 @@
+"""CluSiam: SimSiam with an online cluster assigner (Wu et al., ICCV 2023)."""
+
+from __future__ import annotations
+
+from wsi_embed_train.methods.clustered import Clustered
+from wsi_embed_train.methods.simsiam import SimSiam
+
+
+class CluSiam(Clustered, SimSiam):
+    """The published network: encoder, predictor and cluster head.
+
+    Loss: `(1 - alpha) * -(cos(p1, z2) + cos(p2, z1)) + alpha * cluster_similarity`; the first term is a
+    sum over the two views, not a mean, as published.
+
+    Args:
+        backbone: A name for `make_backbone`.
+        feat_size: Width D of the projection (2048).
+        predictor_hidden: Hidden width of the predictor, and of the cluster head (512).
+        clusters: Number of clusters K (100).
+        alpha: Weight of the cluster term (0.5).
+        predictor_lr: Learning rate of the predictor, as a factor.
+        fix_pred_lr: The predictor's learning rate stays constant (true).
+    """
+
+    def __init__(
+        self,
+        *,
+        backbone: str,
+        feat_size: int,
+        predictor_hidden: int,
+        clusters: int,
+        alpha: float,
+        predictor_lr: float = 1.0,
+        fix_pred_lr: bool = False,
+    ) -> None:
+        super().__init__(
+            backbone=backbone, feat_size=feat_size, predictor_hidden=predictor_hidden,
+            predictor_lr=predictor_lr, fix_pred_lr=fix_pred_lr,
+        )  # fmt: skip
+        self.add_cluster_head(feat_size, predictor_hidden, clusters, alpha)

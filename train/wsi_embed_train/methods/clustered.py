@@ -1,0 +1,48 @@
+"""The cluster constraint, which CluBYOL and CluSiam add to a siamese method (Wu et al., ICCV 2023)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from wsi_embed_train.clustering import global_cluster_similarity
+from wsi_embed_train.methods.base import Step
+from wsi_embed_train.methods.siamese import Siamese
+
+
+class Clustered(Siamese):
+    """Adds a cluster head and its term: `(1 - alpha) * invariance + alpha * cluster_similarity`.
+
+    The invariance is a sum over the two views, not a mean, as published.
+    """
+
+    def add_cluster_head(self, feat_size: int, hidden: int, clusters: int, alpha: float) -> None:
+        """Make the head: projection, hidden layer, cluster logits."""
+        self.alpha = alpha
+        self.cluster_projector = nn.Sequential(
+            nn.Linear(feat_size, hidden), nn.BatchNorm1d(hidden), nn.ReLU(inplace=True)
+        )
+        self.cluster_assigner = nn.Linear(hidden, clusters)
+
+    def forward(self, views: Sequence[Tensor], labels: Tensor | None = None) -> Step:
+        """Loss of a pair of views; see `Method.forward`."""
+        projections, invariance = self.compare(views)
+        # Each view passes the head by itself: its batch norm sees one view at a time, as published.
+        logits = torch.cat([self.assign(projection) for projection in projections])
+        representations = torch.cat(projections).detach()
+        cluster = global_cluster_similarity(representations, logits)
+        loss = (1 - self.alpha) * invariance + self.alpha * cluster
+        terms = {"invariance": invariance.detach(), "cluster_similarity": cluster.detach()}
+        return Step(loss, terms, representations, logits.detach())
+
+    def assign(self, projection: Tensor) -> Tensor:
+        """Cluster logits [B, K] of projections [B, D]."""
+        logits: Tensor = self.cluster_assigner(self.cluster_projector(projection))
+        return logits
+
+    @property
+    def cluster_head(self) -> nn.Sequential:
+        """From projections [B, D] to cluster logits [B, K]."""
+        return nn.Sequential(self.cluster_projector, self.cluster_assigner)

@@ -1,0 +1,75 @@
+"""Values of settings: from what YAML gives to the type that a setting has."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import types
+import typing
+from collections.abc import Iterable
+from typing import Any
+
+from wsi_embed.errors import UsageError
+
+
+def parse(name: str, kind: Any, value: Any) -> Any:
+    """A value as YAML gives it, as a setting's type.
+
+    Args:
+        name: Of the setting, for the message.
+        kind: Its type: of a number, text, truth or a tuple of those, or None.
+        value: What was given.
+
+    Raises:
+        UsageError: It is none of that type.
+    """
+    kinds = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    if value is None and types.NoneType in kinds:
+        return None
+    wanted = next(k for k in kinds if k is not types.NoneType)
+    parts = typing.get_args(wanted)
+    try:
+        if not parts:
+            return _scalar(wanted, value)
+        if not isinstance(value, list | tuple) or (parts[-1] is not ... and len(value) != len(parts)):
+            raise ValueError
+        return tuple(_scalar(parts[0], part) for part in value)
+    except ValueError:
+        raise UsageError(
+            f"training setting {name} = {value!r} makes no sense: expected {_words(wanted)}"
+        ) from None
+
+
+def _scalar(kind: type, value: Any) -> Any:
+    if kind is float and isinstance(value, str):
+        value = float(value)  # YAML takes 1e-4, without a point, for text
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        if not math.isfinite(value):
+            raise ValueError
+        return float(value)
+    if kind is str and isinstance(value, int) and not isinstance(value, bool):
+        return str(value)  # precision: 32
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise ValueError
+    return value
+
+
+def _words(kind: Any) -> str:
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    parts = typing.get_args(kind)
+    if not parts:
+        return words[kind]
+    return "a list of whole numbers" if parts[-1] is ... else f"a list of {len(parts)} numbers"
+
+
+def numbers(value: Any) -> tuple[float, ...]:
+    """The numbers of a setting: none, one, or several."""
+    if value is None:
+        return ()
+    return value if isinstance(value, tuple) else (value,)
+
+
+def nearest(wrong: str, known: Iterable[str]) -> str:
+    """What to say of a name that is not known."""
+    near = difflib.get_close_matches(wrong, list(known), n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(sorted(known))}"

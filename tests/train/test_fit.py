@@ -11,18 +11,12 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from PIL import Image
-from torch import Tensor
 
 from tests.made_models import tiny_config, tiny_tiles
 from wsi_embed.errors import DeviceError, UsageError
 from wsi_embed_train import TrainConfig, train
-from wsi_embed_train.augment import TwoViews
-from wsi_embed_train.fit import Training
 from wsi_embed_train.methods import METHODS
 from wsi_embed_train.methods.clubyol import CluBYOL
-
-DATA: dict[str, Any] = {"mean": (0.5,) * 3, "std": (0.2,) * 3, "tiles": 16, "source": "none"}
 
 
 def load(run: Path) -> dict[str, Any]:
@@ -35,39 +29,14 @@ def metrics(run: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(lines))
 
 
-@pytest.fixture(scope="session")
-def resumed_run(tiles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that was interrupted (as by Ctrl-C) within its third epoch and then resumed."""
-    run = tmp_path_factory.mktemp("runs") / "interrupted"
-    config = tiny_config(epochs=3)
-    with pytest.MonkeyPatch.context() as patch:
-        interrupt_at(patch, image=2 * 16 + 4)
-        with pytest.raises(KeyboardInterrupt):
-            train(tiles, run, config)
-    before = load(run)
-    assert before["wsi_embed"]["epochs_done"] == 2
-    assert before["global_step"] == 4
-    assert not (run / "summary.json").exists()
-    train(tiles, run, config, resume=True)
-    return run
-
-
-def interrupt_at(patch: pytest.MonkeyPatch, image: int) -> None:
-    """Raise what SIGINT raises when the given image (from 1) is augmented."""
-    real, seen = TwoViews.__call__, []
-
-    def call(self: TwoViews, tile: Image.Image) -> tuple[Tensor, Tensor]:
-        seen.append(tile)
-        if len(seen) == image:
-            raise KeyboardInterrupt
-        return real(self, tile)
-
-    patch.setattr(TwoViews, "__call__", call)
-
-
 def test_run_folder(finished_run: Path) -> None:
     files = sorted(str(p.relative_to(finished_run)) for p in finished_run.rglob("*") if p.is_file())
-    assert files == ["checkpoints/last.ckpt", "config.yaml", "health.csv", "metrics.csv", "summary.json"]
+    (board,) = (name for name in files if name.startswith("tensorboard/events."))
+    files.remove(board)
+    assert files == [
+        "checkpoints/best.ckpt", "checkpoints/last.ckpt", "config.yaml", "curves.png", "metrics.csv",
+        "summary.json",
+    ]  # fmt: skip
 
 
 def test_config_of_the_run_can_be_read_back(finished_run: Path) -> None:
@@ -75,13 +44,13 @@ def test_config_of_the_run_can_be_read_back(finished_run: Path) -> None:
     assert TrainConfig.from_dict(values) == tiny_config(epochs=3)
 
 
-def test_metrics_have_one_row_an_epoch(finished_run: Path) -> None:
+def test_metrics_have_a_row_at_the_first_step_and_at_every_epochs_end(finished_run: Path) -> None:
     rows = metrics(finished_run)
-    assert [(r["epoch"], r["step"]) for r in rows] == [("1", "2"), ("2", "4"), ("3", "6")]
+    assert [(r["epoch"], r["step"]) for r in rows] == [("1", "1"), ("1", "2"), ("2", "4"), ("3", "6")]
     for row in rows:
         assert math.isfinite(float(row["loss"]))
         weighted = 0.1 * float(row["invariance"]) + 0.9 * float(row["cluster_similarity"])
-        assert float(row["loss"]) == pytest.approx(weighted, abs=1e-5)
+        assert float(row["loss"]) == pytest.approx(weighted, rel=1e-4)
         assert 1 <= float(row["clusters_used"]) <= 5
 
 
@@ -116,64 +85,6 @@ def test_loss_falls(tmp_path: Path) -> None:
     assert losses[-1] < losses[0] - 0.2
 
 
-@pytest.mark.parametrize(("lr", "batch_size"), [(0.05, 512), (0.05, 64), (0.2, 256)])
-def test_learning_rate_scales_with_the_batch_and_falls_as_a_cosine(lr: float, batch_size: int) -> None:
-    module = Training(tiny_config(lr=lr, batch_size=batch_size, epochs=10), DATA)
-    made = module.configure_optimizers()
-    optimizer, schedule = made["optimizer"], made["lr_scheduler"]["scheduler"]
-    assert made["lr_scheduler"]["interval"] == "epoch"
-    for epoch in range(10):
-        expected = lr * batch_size / 256 * (1 + math.cos(math.pi * epoch / 10)) / 2
-        assert optimizer.param_groups[0]["lr"] == pytest.approx(expected)
-        optimizer.step()
-        schedule.step()
-    assert optimizer.param_groups[0]["lr"] == pytest.approx(0, abs=1e-12)
-
-
-def test_optimizer_is_the_published_one_and_skips_the_target() -> None:
-    module = Training(tiny_config("clubyol-paper"), DATA)
-    optimizer = module.configure_optimizers()["optimizer"]
-    (group,) = optimizer.param_groups
-    assert isinstance(optimizer, torch.optim.SGD)
-    assert isinstance(module.network, CluBYOL)
-    assert (group["momentum"], group["weight_decay"], group["nesterov"]) == (0.9, 1e-4, False)
-    trained = {p.data_ptr() for p in group["params"]}
-    assert not trained & {p.data_ptr() for p in module.network.target.parameters()}
-    assert module.network.cluster_assigner.weight.data_ptr() in trained
-
-
-def test_groups_of_the_optimizer_keep_to_their_rates() -> None:
-    config = tiny_config(
-        "clusiam", epochs=10, warmup_epochs=2, predictor_lr=10.0, exclude_norm_bias=True, lr=0.1
-    )
-    module = Training(config, DATA)
-    made = module.configure_optimizers()
-    optimizer, schedule = made["optimizer"], made["lr_scheduler"]["scheduler"]
-    base = 0.1 * 8 / 256
-    for epoch in range(10):
-        for group in optimizer.param_groups:
-            moving = (epoch + 1) / 3 if epoch < 2 else (1 + math.cos(math.pi * (epoch - 2) / 8)) / 2
-            expected = 10 * base if group["fixed_lr"] else base * moving
-            assert group["lr"] == pytest.approx(expected)
-        optimizer.step()
-        schedule.step()
-    assert {g["weight_decay"] for g in optimizer.param_groups} == {0.0, 1e-4}
-    assert {g["fixed_lr"] for g in optimizer.param_groups} == {False, True}
-
-
-@pytest.mark.parametrize("recipe", ["swav", "pcl"])
-def test_methods_with_a_memory_resume_exactly(tiles: Path, tmp_path: Path, recipe: str) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        interrupt_at(patch, image=2 * 16 + 4)
-        with pytest.raises(KeyboardInterrupt):
-            train(tiles, tmp_path / "a", tiny_config(recipe, epochs=3))
-    train(tiles, tmp_path / "a", tiny_config(recipe, epochs=3), resume=True)
-    train(tiles, tmp_path / "b", tiny_config(recipe, epochs=3))
-    resumed, undisturbed = load(tmp_path / "a")["state_dict"], load(tmp_path / "b")["state_dict"]
-    assert all(torch.equal(resumed[name], tensor) for name, tensor in undisturbed.items())
-    assert len(metrics(tmp_path / "a")) == 3
-
-
 def test_supervised_learns_the_labels_of_a_csv(tiles: Path, tmp_path: Path) -> None:
     rows = [f"{p},{'red' if i % 2 else 'blue'}" for i, p in enumerate(sorted(tiles.iterdir()))]
     (tmp_path / "tiles.csv").write_text("path,label\n" + "\n".join(rows))
@@ -198,30 +109,6 @@ def test_target_comes_to_rest_at_the_end_of_the_run(tiles: Path, tmp_path: Path)
     assert seen == [0.25, 0.5, 0.75, 1.0]
 
 
-def test_learning_rate_steps_once_an_epoch(finished_run: Path) -> None:
-    (schedule,) = load(finished_run)["lr_schedulers"]
-    assert schedule["last_epoch"] == 3
-
-
-def test_resumed_run_goes_on_at_the_right_epoch(resumed_run: Path) -> None:
-    assert [(r["epoch"], r["step"]) for r in metrics(resumed_run)] == [("1", "2"), ("2", "4"), ("3", "6")]
-    summary = json.loads((resumed_run / "summary.json").read_text())
-    assert (summary["epochs"], summary["steps"]) == (3, 6)
-
-
-def test_resumed_run_ends_with_the_weights_of_an_undisturbed_one(
-    finished_run: Path, resumed_run: Path
-) -> None:
-    undisturbed, resumed = load(finished_run), load(resumed_run)
-    for name, tensor in undisturbed["state_dict"].items():
-        assert torch.equal(resumed["state_dict"][name], tensor), name
-    momenta = [c["optimizer_states"][0]["state"] for c in (undisturbed, resumed)]
-    assert momenta[0].keys() == momenta[1].keys()
-    for key, state in momenta[0].items():
-        assert torch.equal(state["momentum_buffer"], momenta[1][key]["momentum_buffer"])
-    assert metrics(resumed_run) == metrics(finished_run)
-
-
 def test_another_seed_gives_other_weights(finished_run: Path, tiles: Path, tmp_path: Path) -> None:
     train(tiles, tmp_path / "run", tiny_config(epochs=1, seed=1))
     name = "network.encoder.backbone.conv1.weight"
@@ -235,25 +122,10 @@ def test_a_run_is_not_overwritten(finished_run: Path, tiles: Path) -> None:
     assert (finished_run / "checkpoints" / "last.ckpt").read_bytes() == before
 
 
-def test_resume_with_other_settings_is_refused(finished_run: Path, tiles: Path) -> None:
-    with pytest.raises(UsageError, match=r"was trained with lr = 0\.05, not 0\.1"):
-        train(tiles, finished_run, tiny_config(epochs=3, lr=0.1), resume=True)
-
-
-def test_resume_with_another_method_is_refused(finished_run: Path, tiles: Path) -> None:
-    with pytest.raises(UsageError, match="was trained with method = clubyol, not clusiam"):
-        train(tiles, finished_run, tiny_config("clusiam", epochs=3), resume=True)
-
-
 def test_backbone_that_is_unknown_leaves_nothing_behind(tiles: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="resnet19"):
         train(tiles, tmp_path / "run", tiny_config(backbone="resnet19"))
     assert not (tmp_path / "run").exists()
-
-
-def test_resume_of_nothing_is_refused(tiles: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="nothing to resume"):
-        train(tiles, tmp_path / "run", tiny_config(), resume=True)
 
 
 def test_fewer_tiles_than_a_batch_are_refused(tiles: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from wsi_embed.errors import UsageError
+from wsi_embed_train.devices import check_devices
 from wsi_embed_train.methods import METHODS, method_settings
 from wsi_embed_train.values import nearest, numbers, parse
 
@@ -43,10 +44,15 @@ class TrainConfig:
         weight_decay: Of SGD.
         exclude_norm_bias: No weight decay on norms and biases.
         warmup_epochs: Epochs of linear warm-up before the cosine.
-        devices: `auto`, `cpu` or `cuda`.
+        accumulate: Parts that a batch is taken in, to save memory; clusters and batch norms are of a part.
+        devices: `auto`, `cpu`, `cpu:N`, `cuda` or a number of GPUs.
         precision: `32`, `bf16` or `16` (mixed).
-        workers: Decoding processes.
+        workers: Decoding processes of each training process.
         seed: Of everything random.
+        log_steps: Steps from row to row of `metrics.csv`, and from look to look of the collapse monitor.
+        save_steps: Steps after which `last.ckpt` is written within an epoch.
+        keep_epochs: Epochs after which a checkpoint is kept for good.
+        knn_epochs: Epochs from one evaluation of `--knn` to the next.
         feat_size: Width D of the projection.
         projector_hidden: Hidden width of the projector.
         predictor_hidden: Hidden width of the predictor.
@@ -86,10 +92,15 @@ class TrainConfig:
     weight_decay: float
     exclude_norm_bias: bool = False
     warmup_epochs: int = 0
+    accumulate: int = 1
     devices: str
     precision: str
     workers: int
     seed: int
+    log_steps: int = 20
+    save_steps: int = 500
+    keep_epochs: int = 10
+    knn_epochs: int = 5
 
     feat_size: int | None = None
     projector_hidden: int | None = None
@@ -130,6 +141,7 @@ class TrainConfig:
         if self.lr <= 0 or self.warmup_epochs >= self.epochs:
             name, why = ("lr", "above 0") if self.lr <= 0 else ("warmup_epochs", f"fewer than {self.epochs}")
             raise UsageError(f"training setting {name} = {getattr(self, name)!r} makes no sense: give {why}")
+        check_devices(self.devices)
         self._check_method_settings()
 
     def _check_method_settings(self) -> None:
@@ -169,7 +181,6 @@ _OF_METHODS = frozenset(f.name for f in fields(TrainConfig) if f.default is None
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "method": tuple(METHODS),
-    "devices": ("auto", "cpu", "cuda"),
     "precision": ("32", "bf16", "16"),
 }
 _ANY, _PART = (0.0, math.inf), (0.0, 1.0)
@@ -177,7 +188,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "tile_px": (32, 4096), "mpp": (0.05, 20), "crop_scale": (0.01, 1), "jitter": (0, 1), "jitter_p": _PART,
     "grey_p": _PART, "blur_sigma": (0, 100), "blur_p": _PART, "flip_p": _PART, "epochs": (1, math.inf),
     "batch_size": (2, math.inf), "lr": _ANY, "momentum": _PART, "weight_decay": _ANY, "warmup_epochs": _ANY,
-    "workers": _ANY, "seed": (0, 2**32 - 1), "feat_size": (2, 65536), "projector_hidden": (1, 65536),
+    "workers": _ANY, "accumulate": (1, 1e6), "log_steps": (1, 1e9), "save_steps": (1, 1e9),
+    "keep_epochs": (1, 1e9), "knn_epochs": (1, 1e9), "seed": (0, 2**32 - 1), "feat_size": (2, 65536), "projector_hidden": (1, 65536),
     "predictor_hidden": (1, 65536), "predictor_lr": _ANY, "clusters": (2, 65536), "alpha": _PART,
     "ema": _PART, "ema_end": _PART, "temperature": (0.001, 100), "redundancy": _ANY,
     "prototypes": (2, 1e6), "sinkhorn_epsilon": (0.01, 10), "sinkhorn_iterations": (1, 100),

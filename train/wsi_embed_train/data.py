@@ -105,3 +105,57 @@ def pixel_statistics(tiles: Sequence[Path], seed: int = 0) -> tuple[tuple[float,
     mean = sums / count
     std = np.sqrt(np.maximum(squares / count - mean**2, 1e-8))
     return tuple(mean.round(4).tolist()), tuple(std.round(4).tolist())
+
+
+# --- interim ---
+from typing import NamedTuple  # noqa: E402
+
+import torch  # noqa: E402
+
+
+class TileBatch(NamedTuple):
+    tiles: Tensor
+    labels: Tensor | None
+    bad: list[str]
+
+
+class TrainingTiles(Dataset[Any]):
+    def __init__(self, source: Path, config: Any, split: str | None, labelled: bool) -> None:
+        from wsi_embed_train.labels import read_labels
+
+        self.tiles = find_tiles(source, split)
+        self.mean, self.std = pixel_statistics(self.tiles, config.seed)
+        self.groups = [range(i, i + 1) for i in range(len(self.tiles))]
+        self.warnings: list[str] = []
+        self.source, self.split = source.name, split
+        self.labels, self.classes = read_labels(source, self.tiles) if labelled else (None, None)
+
+    def __len__(self) -> int:
+        return len(self.tiles)
+
+    def __getitems__(self, wanted: Sequence[tuple[int, int]]) -> list[Any]:
+        return [
+            (np.asarray(read_tile(self.tiles[n])), self.labels[n] if self.labels else None) for n, _ in wanted
+        ]
+
+    @staticmethod
+    def collate(samples: list[Any]) -> TileBatch:
+        tiles = torch.from_numpy(np.stack([s[0] for s in samples]))
+        labels = None if samples[0][1] is None else torch.tensor([s[1] for s in samples])
+        return TileBatch(tiles, labels, [])
+
+    def about(self) -> dict[str, Any]:
+        data = {
+            "source": self.source,
+            "split": self.split,
+            "tiles": len(self),
+            "mean": self.mean,
+            "std": self.std,
+        }
+        return data | ({"classes": self.classes} if self.classes else {})
+
+
+def open_tiles(
+    source: Path, config: Any, *, split: str | None = None, labelled: bool = False
+) -> TrainingTiles:
+    return TrainingTiles(source, config, split, labelled)

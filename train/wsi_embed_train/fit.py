@@ -1,120 +1,30 @@
-"""Train an encoder: data, Lightning module, trainer, run folder."""
+"""Train an encoder: source, module, callbacks, run folder."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import logging
+import threading
 import time
-import warnings
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-import yaml
-from lightning.pytorch.callbacks import ModelCheckpoint
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from wsi_embed.errors import DeviceError, UsageError
-from wsi_embed_train.augment import TwoViews
+from wsi_embed.errors import UsageError
+from wsi_embed_train import callbacks as cb
 from wsi_embed_train.config import TrainConfig
-from wsi_embed_train.data import TileDataset, find_tiles, pixel_statistics
-from wsi_embed_train.labels import LabelledTiles, read_labels
-from wsi_embed_train.methods import METHODS, build_method
-from wsi_embed_train.monitor import CollapseMonitor, FiniteLoss, MetricsFile, epoch_means
-from wsi_embed_train.schedule import learning_rate_factor
-
-PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
-# Warnings of Lightning that a user can do nothing about.
-NOT_NEWS = (
-    "does not have many workers",
-    "logging interval",
-    r"isinstance\(treespec, LeafSpec\)",
-    "GPU available but not used",
-    "Checkpoint directory .* exists",
-)
-
-
-class Training(L.LightningModule):
-    """A method under Lightning: SGD, learning rate scaled by batch, cosine decay per epoch.
-
-    Args:
-        config: Settings of the run.
-        data: What the export needs to know of the data: `mean`, `std`, `tiles`, `source`, and
-            `classes` where there are labels.
-    """
-
-    def __init__(self, config: TrainConfig, data: dict[str, Any]) -> None:
-        super().__init__()
-        self.config, self.data = config, data
-        classes = len(data["classes"]) if "classes" in data else None
-        self.network = build_method(config, classes).to(memory_format=torch.channels_last)
-
-    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """One step's loss; its figures are logged as means of the epoch."""
-        views, labels = batch if self.network.needs_labels else (batch, None)
-        views = [v.contiguous(memory_format=torch.channels_last) for v in views[: self.network.n_views]]
-        step = self.network(views, labels)
-        figures = {"loss": step.loss.detach(), **step.terms}
-        self.log_dict(figures, on_step=False, on_epoch=True, batch_size=len(views[0]))
-        self.log("loss_step", step.loss.detach(), prog_bar=True, logger=False)
-        loss: Tensor = step.loss
-        return loss
-
-    def on_train_epoch_start(self) -> None:
-        """Let the method prepare the epoch."""
-        self.network.before_epoch(self._progress())
-
-    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Let the method see the gradients."""
-        self.network.before_step(self._progress())
-
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Move the target network after every step, as published."""
-        self.network.after_step(self._progress())
-
-    def _progress(self) -> float:
-        return self.global_step / self.trainer.estimated_stepping_batches
-
-    def configure_optimizers(self) -> Any:
-        """SGD over the method's groups; all but those of a fixed rate follow the schedule, per epoch."""
-        c = self.config
-        lr = c.lr * c.batch_size / 256
-        groups = self.network.parameter_groups(c.weight_decay, exclude_norm_bias=c.exclude_norm_bias)
-        for group in groups:
-            group["lr"] = lr * group["lr_factor"]
-        optimizer = torch.optim.SGD(groups, lr=lr, momentum=c.momentum)
-
-        def factor(epoch: int) -> float:
-            return learning_rate_factor(epoch, c.epochs, c.warmup_epochs)
-
-        factors = [(lambda epoch: 1.0) if group["fixed_lr"] else factor for group in groups]
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factors)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "epoch"}}
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what the export needs, as plain values."""
-        checkpoint["wsi_embed"] = {
-            "config": self.config.to_dict(),
-            "data": self.data,
-            "epochs_done": self.current_epoch + 1,
-            "steps": self.global_step,
-        }
-        checkpoint["rng"] = {"cpu": torch.get_rng_state()}
-        if self.device.type == "cuda":
-            checkpoint["rng"]["cuda"] = torch.cuda.get_rng_state(self.device)
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore the random numbers of an interrupted run."""
-        # before the loader makes its first batch: what the interrupted run would have drawn
-        states = checkpoint.get("rng", {})
-        if "cpu" in states:
-            torch.set_rng_state(states["cpu"])
-        if "cuda" in states and torch.cuda.is_available():
-            torch.cuda.set_rng_state(states["cuda"])
+from wsi_embed_train.curves import draw_curves
+from wsi_embed_train.data import TrainingTiles, open_tiles
+from wsi_embed_train.devices import Devices, choose_devices, per_process
+from wsi_embed_train.evaluate.labelled import LabelledSet, read_labelled
+from wsi_embed_train.listener import Listener
+from wsi_embed_train.methods import METHODS
+from wsi_embed_train.metrics_file import mean_row, read_metrics
+from wsi_embed_train.module import Training
+from wsi_embed_train.run_folder import RunFolder, check_data
+from wsi_embed_train.sampler import TileSampler
+from wsi_embed_train.trainer import make_trainer, quiet, rank_here, where
 
 
 def train(
@@ -123,147 +33,148 @@ def train(
     config: TrainConfig,
     *,
     split: str | None = None,
+    knn: Path | None = None,
     resume: bool = False,
-    progress: bool = False,
     on_collapse: str = "warn",
-    on_epoch: Callable[[dict[str, float]], None] | None = None,
-    on_warning: Callable[[str], None] | None = None,
+    listener: Listener | None = None,
+    stop: threading.Event | None = None,
 ) -> Path:
     """Train an encoder and leave a run folder behind.
 
     Args:
-        source: A folder of tile images (any depth), or a CSV with a column `path`; for a method that
-            needs labels a CSV with a column `label` too.
-        run: The run folder to make: `config.yaml`, `checkpoints/last.ckpt`, `metrics.csv`,
-            `summary.json`.
+        source: Slides or tile images: a file, a folder (any depth), or a CSV with a column `path`; for a
+            method that needs labels a CSV with a column `label` too.
+        run: The run folder to make: `config.yaml`, `checkpoints/`, `metrics.csv`, `tensorboard/`,
+            `curves.png`, `summary.json`.
         config: Settings, from `load_recipe`.
         split: With a CSV: take the rows with this value in the column `split`.
-        resume: Go on from `checkpoints/last.ckpt` of an interrupted run.
-        progress: Show Lightning's progress bar.
-        on_collapse: `warn`, or `stop` the run with the last whole epoch as its last checkpoint.
-        on_epoch: Called after every epoch with its row of `metrics.csv`.
-        on_warning: Told of a collapse that is under way.
+        knn: A CSV of labelled tiles (`path`, `label`, `split`) to evaluate the features on between epochs;
+            it decides about `best.ckpt`, and else the effective rank does.
+        resume: Go on from `checkpoints/last.ckpt` of an interrupted run, at its step.
+        on_collapse: `warn`, or `stop` the run with the last healthy checkpoint as its last.
+        listener: Hears how it goes.
+        stop: When set, the run saves after the step in hand, and ends.
 
     Returns:
         Path of the last checkpoint.
 
     Raises:
         UsageError: Nothing to train on, or the run folder is in the way.
-        DeviceError: CUDA was asked for and is not there.
+        DeviceError: A GPU was asked for and is not there.
         DivergedError: The loss is no number any more.
         CollapseError: The training collapsed, and `on_collapse` is `stop`.
-        KeyboardInterrupt: SIGINT; `resume` goes on after the last whole epoch.
+        Stopped: `stop` was set; `resume` goes on at the same step.
+        WsiEmbedError: More than 1 % of the tiles cannot be read.
     """
     if on_collapse not in ("warn", "stop"):
         raise UsageError(f"--on-collapse {on_collapse}: choose warn or stop")
-    last = run / "checkpoints" / "last.ckpt"
-    _check_run_folder(run, last, config, resume)
+    listener, stop = listener or Listener(), stop or threading.Event()
+    devices = choose_devices(config.devices, config.precision, torch.cuda.device_count())
+    batch = per_process(config.batch_size, devices.processes, config.accumulate)
+    folder = RunFolder(run)
+    before = folder.check(config, resume)
+    labelled = read_labelled(knn) if knn else None
     L.seed_everything(config.seed, workers=True, verbose=False)
-    tiles = find_tiles(source, split)
+    tiles = open_tiles(source, config, split=split, labelled=METHODS[config.method].needs_labels)
+    data = tiles.about()
+    if before is not None:
+        check_data(folder, before, data)
     if len(tiles) < config.batch_size:
         raise UsageError(
             f"{source} has {len(tiles)} tiles, fewer than one batch: use --batch-size {len(tiles)} or less"
         )
-    mean, std = pixel_statistics(tiles, config.seed)
-    data: dict[str, Any] = {"source": source.name, "split": split, "tiles": len(tiles)}
-    data["mean"], data["std"] = mean, std
-    dataset: Dataset[Any] = TileDataset(tiles, TwoViews(config, mean, std))
-    if METHODS[config.method].needs_labels:
-        labels, data["classes"] = read_labels(source, tiles)
-        dataset = LabelledTiles(dataset, labels)
-    loader = _loader(config, dataset)
-    module = Training(config, data)
+    for text in tiles.warnings:
+        listener.warned(text)
+    loader, sampler = _loader(config, tiles, batch, devices)
+    module = Training(config, data, sampler)
+    watching = _callbacks(folder, config, data, labelled, on_collapse, listener, stop, devices)
     started = time.monotonic()
-    run.mkdir(parents=True, exist_ok=True)
-    (run / "config.yaml").write_text(yaml.safe_dump(config.to_dict(), sort_keys=False), "utf-8")
-    try:
-        with _quiet():
-            health = CollapseMonitor(run / "health.csv", config.clusters, on_collapse == "stop", on_warning)
-            watching = [FiniteLoss(config.precision), health]
-            trainer = _trainer(config, progress, [*watching, *_callbacks(run, on_epoch)])
-            trainer.fit(module, loader, ckpt_path=last if resume else None, weights_only=True)
-    except SystemExit as ended:  # how Lightning answers SIGINT
-        raise KeyboardInterrupt from ended
-    _write_summary(run, trainer, data, time.monotonic() - started)
-    return last
+    with quiet():
+        trainer = make_trainer(config, devices, run, watching)
+        if trainer.is_global_zero:
+            folder.begin(config)
+        try:
+            trainer.fit(module, loader, ckpt_path=folder.last if resume else None, weights_only=True)
+        finally:
+            if trainer.is_global_zero:
+                _draw(run, config)
+    if trainer.is_global_zero:
+        _write_summary(folder, trainer, data, watching, time.monotonic() - started)
+    return folder.last
 
 
-def _check_run_folder(run: Path, last: Path, config: TrainConfig, resume: bool) -> None:
-    if resume and not last.is_file():
-        raise UsageError(f"{run}: nothing to resume, there is no {last.name} in checkpoints/")
-    if resume:
-        before = torch.load(last, map_location="cpu", weights_only=True)["wsi_embed"]["config"]
-        now = config.to_dict()
-        free = {"devices", "workers"}  # may change without changing what is learned
-        for name in ["method", *sorted((now.keys() | before.keys()) - free)]:  # the method says most
-            if before.get(name) != now.get(name):
-                raise UsageError(
-                    f"{run} was trained with {name} = {before.get(name)}, not {now.get(name)}: "
-                    "resume with the same settings or start another run"
-                )
-    elif last.exists():
-        raise UsageError(f"{run} holds a run already: choose another --out, or add --resume")
-
-
-def _loader(config: TrainConfig, dataset: Dataset[Any]) -> DataLoader[Any]:
-    return DataLoader(
-        dataset,
-        batch_size=config.batch_size,
-        shuffle=True,
-        drop_last=True,
+def _loader(
+    config: TrainConfig, tiles: TrainingTiles, batch: int, devices: Devices
+) -> tuple[DataLoader[Any], TileSampler]:
+    rank = rank_here()
+    sampler = TileSampler(
+        tiles.groups, batch, config.seed, rank=rank, processes=devices.processes, accumulate=config.accumulate
+    )
+    loader: DataLoader[Any] = DataLoader(
+        tiles,
+        batch_sampler=sampler,
         num_workers=config.workers,
+        collate_fn=tiles.collate,
         persistent_workers=config.workers > 0,
         # spawned: a fork after a library has started threads can deadlock
         multiprocessing_context="spawn" if config.workers else None,
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=devices.accelerator == "gpu",
+        # of its own: otherwise making a loader would draw from the numbers that a resumed run goes on with
+        generator=torch.Generator().manual_seed(config.seed),
     )
+    return loader, sampler
 
 
-def _callbacks(run: Path, on_epoch: Callable[[dict[str, float]], None] | None) -> list[L.Callback]:
-    # without a monitor the newest is kept: one file, after every epoch
-    newest = ModelCheckpoint(run / "checkpoints", filename="last", save_top_k=1, enable_version_counter=False)
-    return [MetricsFile(run / "metrics.csv", on_epoch), newest]
-
-
-def _trainer(config: TrainConfig, progress: bool, callbacks: list[L.Callback]) -> L.Trainer:
-    if config.devices == "cuda" and not torch.cuda.is_available():
-        raise DeviceError("--devices cuda: PyTorch sees no CUDA device; use --devices cpu or auto")
-    gpu = config.devices != "cpu" and torch.cuda.is_available()
-    return L.Trainer(
-        accelerator="gpu" if gpu else "cpu",
-        devices=1,
-        precision=PRECISIONS[config.precision],  # type: ignore[arg-type]
-        max_epochs=config.epochs,
-        logger=False,
-        enable_progress_bar=progress,
-        enable_model_summary=False,
-        callbacks=callbacks,
+def _callbacks(
+    folder: RunFolder,
+    config: TrainConfig,
+    data: dict[str, Any],
+    labelled: LabelledSet | None,
+    on_collapse: str,
+    listener: Listener,
+    stop: threading.Event,
+    devices: Devices,
+) -> list[L.Callback]:
+    """In the order in which they look: figures first, then their record, then checkpoints, then a stop."""
+    every = config.log_steps
+    checkpoints = cb.Checkpoints(folder.checkpoints, config.save_steps, config.keep_epochs, config.precision)
+    monitor = cb.CollapseMonitor(
+        every,
+        config.clusters,
+        on_collapse == "stop",
+        checkpoints,
+        judges=labelled is None,
+        on_warning=listener.warned,
     )
+    knn = [cb.OnlineKnn(labelled, config.knn_epochs, checkpoints)] if labelled else []
+    unreadable = cb.UnreadableTiles(data["tiles"])
+    how = f"{config.method} on {data['tiles']} tiles, batch {config.batch_size}, {where(config, devices)}"
+    record = cb.Recorder(folder.path, every, listener, how)
+    stopping = cb.StopOnRequest(stop, checkpoints)
+    return [unreadable, cb.FiniteLoss(every, config.precision), *knn, monitor, record, checkpoints, stopping]
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Lightning announces devices and tips, and warns of choices that are meant."""
-    loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            for text in NOT_NEWS:
-                warnings.filterwarnings("ignore", f".*{text}")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+def _draw(run: Path, config: TrainConfig) -> None:
+    if (run / "metrics.csv").exists():
+        draw_curves(run / "metrics.csv", run / "curves.png", f"{config.method}, {run.name}")
 
 
-def _write_summary(run: Path, trainer: L.Trainer, data: dict[str, Any], seconds: float) -> None:
-    summary = {
-        "epochs": trainer.current_epoch,
-        "steps": trainer.global_step,
-        "seconds": round(seconds, 1),
-        "data": data,
-        "last": epoch_means(trainer),
-    }
-    (run / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", "utf-8")
+def _write_summary(
+    folder: RunFolder, trainer: L.Trainer, data: dict[str, Any], callbacks: list[L.Callback], seconds: float
+) -> None:
+    rows = read_metrics(folder.path / "metrics.csv")
+    found = {type(callback): callback for callback in callbacks}
+    checkpoints, unreadable = found[cb.Checkpoints], found[cb.UnreadableTiles]
+    assert isinstance(checkpoints, cb.Checkpoints)
+    assert isinstance(unreadable, cb.UnreadableTiles)
+    folder.write_summary(
+        {
+            "epochs": trainer.current_epoch,
+            "steps": trainer.global_step,
+            "seconds": round(seconds, 1),
+            "data": data,
+            "unreadable": sorted(unreadable.names),
+            "best": checkpoints.best,
+            "last": mean_row([row for row in rows if row["epoch"] == trainer.current_epoch]),
+        }
+    )

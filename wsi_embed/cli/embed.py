@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import difflib
 import os
-import signal
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from types import FrameType
+from wsi_embed.cli.signals import StopSignals
 
-# SIGTERM must be answered within 10 s, whatever a batch or a slow disk is doing.
+# SIGTERM must be answered within 10 s, whatever a batch or a slow disk is doing. What the process leaves
+# behind then is an incomplete slide, which readers do not see.
 HARD_STOP_SECONDS = 8.0
+LAST_WORDS = "stopped early, without waiting for the slide in hand; run the same command again to go on"
 
 DEMONSTRATION = (
     "using the demonstration model that comes with wsi-embed (see `wsi-embed info default`); "
@@ -160,7 +160,9 @@ def command(
     usage, 75 stopped early (run again to go on).
     """
     stop = threading.Event()
-    with _signals(stop):  # before the imports: they take most of the first second
+    with StopSignals(
+        stop, LAST_WORDS, HARD_STOP_SECONDS
+    ):  # before the imports: they take most of the first second
         from wsi_embed.api import embed
         from wsi_embed.cli.display import open_display
         from wsi_embed.cli.reports import check_reports, write_reports
@@ -193,41 +195,3 @@ def unknown_settings(environ: Mapping[str, str]) -> list[str]:
     mistyped = (name for name in sorted(environ) if name.startswith(ENV) and name not in _ENV_NAMES)
     meant = ((name, difflib.get_close_matches(name, _ENV_NAMES, n=1, cutoff=0.85)) for name in mistyped)
     return [f"{name} is set, but is no option; did you mean {close[0]}?" for name, close in meant if close]
-
-
-class _signals:
-    """While open, SIGTERM and SIGINT set `stop`; a second one, or 8 s, ends the process with 75.
-
-    What the process leaves behind then is an incomplete slide, which readers do not see.
-    """
-
-    def __init__(self, stop: threading.Event) -> None:
-        self.stop = stop
-        self._before: dict[int, Any] = {}
-        self._timer: threading.Timer | None = None
-
-    def __enter__(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._before[number] = signal.signal(number, self._on_signal)
-
-    def __exit__(self, *exc: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        if self._timer:
-            self._timer.cancel()
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.stop.is_set():
-            _exit_now()
-        self.stop.set()
-        self._timer = threading.Timer(HARD_STOP_SECONDS, _exit_now)
-        self._timer.daemon = True
-        self._timer.start()
-
-
-def _exit_now() -> None:
-    """End the process from wherever it is; not even a lock of Python's output may hold it up."""
-    os.write(
-        2, b"stopped early, without waiting for the slide in hand; run the same command again to go on\n"
-    )
-    os._exit(75)

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-import sys
+import os
+import signal
+import threading
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from wsi_embed.cli.signals import StopSignals
+
+LAST_WORDS = "stopped early, without saving; --resume goes on from the last checkpoint"
+
 
 def command(
     source: Annotated[
         Path,
-        typer.Argument(help="Folder of tile images, or a CSV with a column `path`.", show_default=False),
+        typer.Argument(
+            help="Slides or tile images: a file, a folder (any depth), or a CSV with a column `path`.",
+            show_default=False,
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", help="The run folder.", show_default=False)],
     recipe: Annotated[
@@ -56,24 +65,40 @@ def command(
         str | None,
         typer.Option("--backbone", help="One of torchvision's or timm's by name. Recipe: resnet18."),
     ] = None,
-    devices: Annotated[str | None, typer.Option("--devices", help="auto, cpu or cuda.")] = None,
+    devices: Annotated[
+        str | None, typer.Option("--devices", help="auto, cpu, cpu:N, cuda (all GPUs) or a number of GPUs.")
+    ] = None,
     precision: Annotated[str | None, typer.Option("--precision", help="32, bf16 or 16. Recipe: 32.")] = None,
     workers: Annotated[int | None, typer.Option("--workers", help="Decoding processes. Recipe: 8.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Recipe: 0.")] = None,
+    knn: Annotated[
+        Path | None,
+        typer.Option(
+            "--knn",
+            help="CSV of labelled tiles (`path`, `label`, `split`) to evaluate on; decides about best.ckpt.",
+            show_default=False,
+        ),
+    ] = None,
     on_collapse: Annotated[
         str,
         typer.Option("--on-collapse", help="When the representation or the clusters collapse: warn, stop."),
     ] = "warn",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted run, at its step.")
+    ] = False,
+    log_json: Annotated[
+        bool, typer.Option("--log-json", help="Print JSON lines, for a container's log.")
+    ] = False,
 ) -> None:
-    """Train a tile encoder on a folder of tile images (extra `train`).
+    """Train a tile encoder on slides or tile images (extra `train`).
 
     A flag replaces the recipe's value, and --set does so for every other setting (docs/training.md).
     """
     from wsi_embed.cli.extras import needs_extra
-    from wsi_embed.errors import UsageError
+    from wsi_embed.errors import Stopped, UsageError
 
     with needs_extra("train", "wsi-embed train"):
+        from wsi_embed.cli.training import open_training
         from wsi_embed_train import load_recipe, parse_settings, train
 
     flags = {
@@ -86,26 +111,20 @@ def command(
         raise UsageError(f"{twice[0]} is given twice, by its own option and by --set; keep one")
     config = load_recipe(recipe, **(flags | given))
 
-    def line(row: dict[str, float]) -> None:
-        text = f"epoch {row['epoch']:.0f}/{config.epochs}: loss {row['loss']:.4f}"
-        if "clusters_used" in row:
-            text += f", clusters used {row['clusters_used']:.1f}, largest share {row['largest_share']:.2f}"
-        typer.echo(text)
-
-    terminal = sys.stdout.isatty()
-    try:
-        checkpoint = train(
-            source,
-            out,
-            config,
-            split=split,
-            resume=resume,
-            progress=terminal,
-            on_collapse=on_collapse,
-            on_epoch=None if terminal else line,
-            on_warning=lambda text: typer.echo(f"warning: {text}", err=True),
-        )
-    except KeyboardInterrupt:
-        typer.echo("stopped early; go on with --resume", err=True)
-        raise typer.Exit(75) from None
+    stop = threading.Event()
+    slurm = (signal.SIGUSR1,) if "SLURM_JOB_ID" in os.environ else ()  # sbatch --signal=USR1@120
+    with StopSignals(stop, LAST_WORDS, also=slurm), open_training(config.epochs, log_json) as listener:
+        try:
+            checkpoint = train(
+                source, out, config, split=split, knn=knn, resume=resume or _requeued(out),
+                on_collapse=on_collapse, listener=listener, stop=stop,
+            )  # fmt: skip
+        except Stopped as stopped:
+            raise Stopped(f"stopped early at {stopped}, and saved; go on with --resume") from None
     typer.echo(f"trained: {checkpoint}; next: wsi-embed export {out} --out model.onnx")
+
+
+def _requeued(run: Path) -> bool:
+    """Whether Slurm starts this job again: then it goes on, as its command cannot say so."""
+    again = int(os.environ.get("SLURM_RESTART_COUNT") or 0) > 0
+    return again and (run / "checkpoints" / "last.ckpt").exists()

@@ -1,0 +1,110 @@
+"""Checkpoints of a run: the last, the best, and those to keep."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+
+from wsi_embed_train.callbacks.finite import check_finite
+from wsi_embed_train.module import Training
+
+
+class Checkpoints(L.Callback):
+    """Writes `last.ckpt`, `best.ckpt` and `epoch-0010.ckpt`, each whole or not at all.
+
+    Args:
+        folder: `checkpoints/` of the run.
+        every_steps: `last.ckpt` within an epoch, too; a killed run loses so many steps at most.
+        keep_epochs: Every so many epochs a checkpoint stays.
+        precision: For the message where the loss is no number.
+
+    Attributes:
+        score: How good the epoch was, greater is better; set by others before the epoch's end.
+    """
+
+    def __init__(self, folder: Path, every_steps: int, keep_epochs: int, precision: str) -> None:
+        self.folder, self.every_steps, self.keep_epochs = folder, every_steps, keep_epochs
+        self.precision = precision
+        self.score: float | None = None
+        self.best: dict[str, Any] = {}
+
+    @property
+    def last(self) -> Path:
+        """Of the last save."""
+        return self.folder / "last.ckpt"
+
+    @property
+    def healthy(self) -> Path:
+        """The last one before a collapse that may be under way; absent while all is well."""
+        return self.folder / "healthy.ckpt"
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: object, batch_idx: int
+    ) -> None:
+        """Save within the epoch; the epoch's end saves for itself."""
+        if trainer.is_last_batch or trainer.fit_loop._should_accumulate():
+            return
+        if trainer.global_step % self.every_steps == 0:
+            assert isinstance(pl_module, Training)
+            check_finite(trainer, pl_module, self.precision)
+            self.save_last(trainer)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Save the last, and where it is due the best and one to keep."""
+        epoch = trainer.current_epoch + 1
+        better = self.score is not None and self.score > self.best.get("score", -float("inf"))
+        if better:
+            self.best = {"score": self.score, "epoch": epoch}
+        self.save_last(trainer)
+        if trainer.is_global_zero:
+            if better:
+                _link(self.last, self.folder / "best.ckpt")
+            if epoch % self.keep_epochs == 0:
+                _link(self.last, self.folder / f"epoch-{epoch:04}.ckpt")
+        self.score = None
+
+    def save_last(self, trainer: L.Trainer) -> None:
+        """Replace `last.ckpt`; all processes call it."""
+        temporary = self.folder / ".last.ckpt.part"
+        trainer.save_checkpoint(temporary)
+        if trainer.is_global_zero:
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(self.last)
+
+    def set_healthy(self, trainer: L.Trainer, healthy: bool) -> None:
+        """Keep the last checkpoint of before an illness, and let it go once the illness is over."""
+        if not trainer.is_global_zero:
+            return
+        if healthy:
+            self.healthy.unlink(missing_ok=True)
+        elif self.last.exists() and not self.healthy.exists():
+            _link(self.last, self.healthy)
+
+    def go_back(self, trainer: L.Trainer) -> bool:
+        """Make the last healthy checkpoint the last one; False where there is none."""
+        if trainer.is_global_zero and self.healthy.exists():
+            self.healthy.replace(self.last)
+        return self.last.exists()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best so far, for a resumed run."""
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Remember the best so far."""
+        self.best = state_dict["best"]
+
+
+def _link(source: Path, target: Path) -> None:
+    """Give a file a second name, replacing what has it; no copy of its bytes where the disk can do so."""
+    temporary = target.with_name(f".{target.name}.part")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(source, temporary)
+    except OSError:  # not on every file system
+        temporary.write_bytes(source.read_bytes())
+    temporary.replace(target)

@@ -1,0 +1,58 @@
+"""A run's figures as a picture: what to look at before trusting its features."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from wsi_embed_train.metrics_file import read_metrics
+
+# What is drawn together, and under which heading.
+PANELS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("loss", ("loss",)),
+    ("terms of the loss", ("invariance", "cluster_similarity", "swapped_prediction", "redundancy", "instance",
+                           "prototype", "contrast", "cross_entropy", "accuracy")),
+    ("effective rank of the features", ("effective_rank",)),
+    ("spread of the features (1: even)", ("feature_std",)),
+    ("clusters used in a batch", ("clusters_used", "clusters_noisy")),
+    ("assignment: shares", ("largest_share", "assignment_entropy", "noise_kept")),
+    ("margin of the logits", ("logit_margin",)),
+    ("nearest neighbour, macro F1", ("knn_f1",)),
+    ("learning rate", ("lr",)),
+    ("images per second", ("images_per_s",)),
+)  # fmt: skip
+
+
+def draw_curves(metrics: Path, out: Path, title: str) -> None:
+    """Draw what a `metrics.csv` holds, over steps.
+
+    Args:
+        metrics: The CSV.
+        out: The PNG to write.
+        title: Above all.
+    """
+    import matplotlib.figure
+
+    rows = read_metrics(metrics)
+    has = {name for row in rows for name in row}
+    panels = [(head, [n for n in names if n in has]) for head, names in PANELS]
+    panels = [(head, names) for head, names in panels if names]
+    columns = min(3, len(panels))
+    lines = -(-len(panels) // columns)
+    figure = matplotlib.figure.Figure(figsize=(4.2 * columns, 2.7 * lines + 0.5), layout="constrained")
+    figure.suptitle(title)
+    axes = figure.subplots(lines, columns, squeeze=False).ravel()
+    for axis, (head, names) in zip(axes, panels, strict=False):
+        for name in names:
+            points = [(row["step"], row[name]) for row in rows if name in row]
+            marker = "." if len(points) < 40 else None
+            axis.plot(*zip(*points, strict=True), label=name.replace("_", " "), marker=marker, linewidth=1.2)
+        axis.set_title(head, fontsize=10)
+        axis.grid(alpha=0.3)
+        axis.set_xlabel("step", fontsize=8)
+        if len(names) > 1:
+            axis.legend(fontsize=7)
+    for axis in axes[len(panels) :]:
+        axis.remove()
+    temporary = out.with_name(f".{out.name}.part")
+    figure.savefig(temporary, dpi=110, format="png")
+    temporary.replace(out)

@@ -1,0 +1,117 @@
+"""Labelled tiles for evaluation, and their features."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import nn
+
+from wsi_embed.errors import UsageError, WsiEmbedError
+
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class LabelledTiles:
+    """Paths and labels of tiles."""
+
+    paths: list[Path]
+    labels: list[str]
+
+
+@dataclass(frozen=True)
+class LabelledSet:
+    """Tiles to look among, and tiles to classify."""
+
+    train: LabelledTiles
+    test: LabelledTiles
+
+
+def read_labelled(source: Path) -> LabelledSet:
+    """Read a CSV with columns `path` (relative to it), `label` and `split` (`train`, `test`).
+
+    Raises:
+        UsageError: A column is missing, a split is empty, or a file is not there.
+    """
+    try:
+        with source.open(newline="", encoding="utf-8") as lines:
+            rows = list(csv.DictReader(lines))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{source.name}: not readable as a CSV ({error})") from error
+    for column in ("path", "label", "split"):
+        if not rows or column not in rows[0]:
+            has = ", ".join(rows[0]) if rows else "no rows"
+            raise UsageError(f"{source.name}: no column {column!r}, which --knn needs; it has {has}")
+    splits = []
+    for name in ("train", "test"):
+        of = [row for row in rows if row["split"] == name]
+        if not of:
+            raise UsageError(
+                f"{source.name}: no row has {name!r} in its column `split`, and --knn needs both"
+            )
+        splits.append(LabelledTiles([source.parent / r["path"] for r in of], [r["label"] for r in of]))
+    for path in (*splits[0].paths, *splits[1].paths):
+        if not path.is_file():
+            raise UsageError(f"{source.name}: {path.name} is not there")
+    return LabelledSet(*splits)
+
+
+@torch.inference_mode()
+def tile_features(
+    backbone: nn.Module,
+    tiles: LabelledTiles,
+    mean: Sequence[float],
+    std: Sequence[float],
+    tile_px: int,
+    device: torch.device,
+) -> npt.NDArray[np.float32]:
+    """Features of tiles as the exported model would give them: no augmentation, float32.
+
+    Args:
+        backbone: From normalised images [B, 3, tile_px, tile_px] to [B, D]; its mode is left as it was.
+        tiles: Which.
+        mean: RGB mean, in [0, 1].
+        std: RGB standard deviation, in [0, 1].
+        tile_px: Tiles of another size are resized.
+        device: Where the backbone is.
+
+    Returns:
+        float32 [N, D].
+
+    Raises:
+        WsiEmbedError: A tile cannot be read.
+    """
+    training = backbone.training
+    backbone.eval()
+    shift = torch.tensor(mean, device=device).view(1, 3, 1, 1)
+    scale = torch.tensor(std, device=device).view(1, 3, 1, 1)
+    rows = []
+    try:
+        with ThreadPoolExecutor() as pool, torch.autocast(device.type, enabled=False):
+            for at in range(0, len(tiles.paths), BATCH):
+                images = list(pool.map(lambda path: _read(path, tile_px), tiles.paths[at : at + BATCH]))
+                batch = torch.from_numpy(np.stack(images)).to(device).permute(0, 3, 1, 2).float() / 255
+                batch = ((batch - shift) / scale).contiguous(memory_format=torch.channels_last)
+                rows.append(backbone(batch).float().cpu().numpy())
+    finally:
+        backbone.train(training)
+    return np.concatenate(rows)
+
+
+def _read(path: Path, px: int) -> npt.NDArray[np.uint8]:
+    try:
+        with Image.open(path) as image:
+            rgb = image.convert("RGB")
+    except OSError as error:
+        raise WsiEmbedError(
+            f"{path.name}: not a readable image ({error}); repair it or remove its row"
+        ) from error
+    return np.asarray(rgb if rgb.size == (px, px) else rgb.resize((px, px), Image.Resampling.BILINEAR))

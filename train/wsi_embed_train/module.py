@@ -1,0 +1,148 @@
+"""A method under Lightning: views, loss, optimizer, and what a checkpoint says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import lightning as L
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from wsi_embed_train.augment import Views
+from wsi_embed_train.config import TrainConfig
+from wsi_embed_train.data import TileBatch
+from wsi_embed_train.distributed import processes
+from wsi_embed_train.methods import build_method
+from wsi_embed_train.sampler import TileSampler
+from wsi_embed_train.schedule import learning_rate_factor
+
+
+class Training(L.LightningModule):
+    """A method, its views and its optimizer: SGD, learning rate scaled by batch, cosine per epoch.
+
+    Args:
+        config: Settings of the run.
+        data: What the export needs to know of the data: `mean`, `std`, `tiles`, `source`, and
+            `classes` where there are labels.
+        sampler: What the batches are drawn by; its position goes into the checkpoint.
+
+    Attributes:
+        row: Figures of the step in hand, which callbacks add to and write down.
+        logits: Cluster logits of the step in hand, of all its views.
+    """
+
+    def __init__(self, config: TrainConfig, data: dict[str, Any], sampler: TileSampler) -> None:
+        super().__init__()
+        self.config, self.data, self.sampler = config, data, sampler
+        classes = len(data["classes"]) if "classes" in data else None
+        self.network = build_method(config, classes).to(memory_format=torch.channels_last)
+        self.views = Views(config, data["mean"], data["std"], self.network.n_views)
+        self.row: dict[str, float | Tensor] = {}
+        self.logits: Tensor | None = None
+        self._resumed: dict[str, Any] | None = None
+
+    def training_step(self, batch: TileBatch, batch_idx: int) -> Tensor:
+        """One batch's loss."""
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            views: Sequence[Tensor] = self.views(batch.tiles)
+        step = self.network(views, batch.labels)
+        self.logits = step.logits
+        self.row |= {"loss": step.loss.detach(), **step.terms}
+        loss: Tensor = step.loss
+        return loss
+
+    def on_train_start(self) -> None:
+        """Go on with the random numbers of an interrupted run; processes draw their own."""
+        if self._resumed is not None:
+            _restore_random(self._resumed["random"], self.config.seed + self.global_step)
+            self._resumed = None
+        elif processes() > 1:
+            torch.manual_seed(self.config.seed + 1_000_003 * self.global_rank)
+
+    def on_train_epoch_start(self) -> None:
+        """Let the method prepare the epoch."""
+        self.network.before_epoch(self.progress)
+
+    def on_train_batch_start(self, batch: TileBatch, batch_idx: int) -> None:
+        """Begin a row; the learning rates are the epoch's."""
+        self.row = {}
+        optimizer = self.trainer.optimizers[0]
+        set_learning_rates(optimizer, self.config, self.current_epoch)
+        self.row["lr"] = optimizer.param_groups[0]["lr"]
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Let the method see the gradients."""
+        self.network.before_step(self.progress)
+
+    def optimizer_step(
+        self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Callable[[], Any] | None = None
+    ) -> None:
+        """Step, and then move what follows the network; a checkpoint never comes between the two."""
+        optimizer.step(closure=optimizer_closure)
+        self.network.after_step((self.global_step + 1) / self.trainer.estimated_stepping_batches)
+
+    @property
+    def progress(self) -> float:
+        """Part of the run's steps that is done."""
+        return self.global_step / self.trainer.estimated_stepping_batches
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """SGD over the method's groups."""
+        return make_optimizer(self.network, self.config)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what export and resume need, as plain values."""
+        progress: Any = self.trainer.fit_loop.epoch_loop.batch_progress.current
+        batches: int = progress.processed
+        ended = batches >= len(self.sampler)
+        checkpoint["wsi_embed"] = {
+            "config": self.config.to_dict(),
+            "data": self.data,
+            "epochs_done": self.current_epoch + ended,
+            "steps": self.global_step,
+            "position": [self.current_epoch + 1, 0] if ended else [self.current_epoch, batches],
+            "random": _random_of_all(),
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put the sampler where the interrupted run was, before workers read ahead."""
+        self._resumed = checkpoint["wsi_embed"]
+        self.sampler.start_at(*self._resumed["position"])
+
+
+def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.SGD:
+    """SGD over a method's groups, at the learning rate of a batch of this size."""
+    groups = network.parameter_groups(config.weight_decay, exclude_norm_bias=config.exclude_norm_bias)  # type: ignore[operator]
+    return torch.optim.SGD(groups, lr=config.lr * config.batch_size / 256, momentum=config.momentum)
+
+
+def set_learning_rates(optimizer: torch.optim.Optimizer, config: TrainConfig, epoch: int) -> None:
+    """Bring every group to the rate of an epoch, from 0; fixed ones stay (`fix_pred_lr`)."""
+    lr = config.lr * config.batch_size / 256
+    factor = learning_rate_factor(epoch, config.epochs, config.warmup_epochs)
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group["lr_factor"] * (1.0 if group["fixed_lr"] else factor)
+
+
+def _random_of_all() -> list[dict[str, Tensor]]:
+    """States of the random numbers of every process; called by all of them."""
+    own = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        own["cuda"] = torch.cuda.get_rng_state()
+    states: list[Any] = [own]
+    if processes() > 1:
+        states = [None] * processes()
+        dist.all_gather_object(states, own)
+    return states
+
+
+def _restore_random(states: list[dict[str, Tensor]], seed: int) -> None:
+    rank = dist.get_rank() if processes() > 1 else 0
+    if len(states) != processes():  # other processes than before: other numbers, but not the first ones again
+        torch.manual_seed(seed + 1_000_003 * rank)
+        return
+    torch.set_rng_state(states[rank]["cpu"].cpu())
+    if "cuda" in states[rank] and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states[rank]["cuda"].cpu())

@@ -1,0 +1,85 @@
+"""Lightning's trainer, told what a run needs and kept quiet."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+
+from wsi_embed_train.config import TrainConfig
+from wsi_embed_train.devices import PRECISIONS, Devices
+
+# Warnings of Lightning that a user can do nothing about.
+NOT_NEWS = (
+    "does not have many workers",
+    "logging interval",
+    r"isinstance\(treespec, LeafSpec\)",
+    "GPU available but not used",
+    "Checkpoint directory .* exists",
+    "your dataloader is not resumable",  # it is, by the sampler's position
+    "The `srun` command is available",
+)
+
+
+def where(config: TrainConfig, devices: Devices) -> str:
+    """Where and how a run computes, for people."""
+    name = torch.cuda.get_device_name() if devices.accelerator == "gpu" else "CPU"
+    many = f"{devices.processes} x " if devices.processes > 1 else ""
+    return f"{many}{name}, precision {config.precision}"
+
+
+def make_trainer(
+    config: TrainConfig, devices: Devices, run: Path, callbacks: Sequence[L.Callback]
+) -> L.Trainer:
+    """A trainer without files and bars of its own: callbacks write what a run keeps."""
+    gpu, many = devices.accelerator == "gpu", devices.processes > 1
+    # Lightning would save in the middle of a step when Slurm takes the node away; StopOnRequest does not.
+    slurm: list[Any] = [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
+    return L.Trainer(
+        accelerator=devices.accelerator,
+        devices=devices.per_node,
+        num_nodes=devices.nodes,
+        strategy="ddp" if many else "auto",
+        sync_batchnorm=gpu and many,
+        use_distributed_sampler=False,  # ours knows the processes
+        precision=PRECISIONS[config.precision],  # type: ignore[arg-type]
+        max_epochs=config.epochs,
+        accumulate_grad_batches=config.accumulate,
+        default_root_dir=run,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=list(callbacks),
+        plugins=slurm or None,
+    )
+
+
+def rank_here() -> int:
+    """Number of this process among those that train together, as its launcher says."""
+    return int(getattr(rank_zero_only, "rank", None) or 0)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Lightning announces devices and tips, and warns of choices that are meant."""
+    loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            for text in NOT_NEWS:
+                warnings.filterwarnings("ignore", f".*{text}")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

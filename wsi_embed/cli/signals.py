@@ -1,0 +1,56 @@
+"""SIGTERM and Ctrl-C: ask for an orderly end first."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+
+class StopSignals:
+    """While open, SIGTERM and SIGINT set `stop`; a second one ends the process with 75 at once.
+
+    Args:
+        stop: What is to be set.
+        last_words: Said where the process does not end in order.
+        seconds: So long after the first signal the process ends in any case; None waits.
+        also: Further signals that ask for the same.
+    """
+
+    def __init__(
+        self, stop: threading.Event, last_words: str, seconds: float | None = None, also: tuple[int, ...] = ()
+    ) -> None:
+        self.stop, self.seconds = stop, seconds
+        self.received: list[int] = []
+        self._words = last_words.encode() + b"\n"
+        self._numbers = (signal.SIGTERM, signal.SIGINT, *also)
+        self._before: dict[int, Any] = {}
+        self._timer: threading.Timer | None = None
+
+    def __enter__(self) -> StopSignals:
+        for number in self._numbers:
+            self._before[number] = signal.signal(number, self._on_signal)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        if self._timer:
+            self._timer.cancel()
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.received.append(number)
+        if self.stop.is_set():
+            self._exit_now()
+        self.stop.set()
+        if self.seconds is not None:
+            self._timer = threading.Timer(self.seconds, self._exit_now)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _exit_now(self) -> None:
+        """End the process from wherever it is; not even a lock of Python's output may hold it up."""
+        os.write(2, self._words)
+        os._exit(75)

@@ -13,9 +13,11 @@ from wsi_embed.arguments import check_counts, check_overlap, slides_of, tiling_o
 from wsi_embed.encoder import Encoder, load_encoder
 from wsi_embed.encoder.base import cpu_count
 from wsi_embed.engines.local import run_local
-from wsi_embed.errors import UsageError
+from wsi_embed.errors import StoreError, UsageError
+from wsi_embed.failure import without_folders
 from wsi_embed.features import FeatureJob, store_settings
 from wsi_embed.grid import Edge
+from wsi_embed.inputs import TILES_MARK
 from wsi_embed.job import Job
 from wsi_embed.outliers import find_outliers
 from wsi_embed.pipeline import BadTile
@@ -25,6 +27,7 @@ from wsi_embed.report import JobReport, Listener, Silent
 from wsi_embed.slide.resolution import check_mpp
 from wsi_embed.store import StoreWriter
 from wsi_embed.store.layout import METADATA_FILE
+from wsi_embed.tiles import RESERVED, ImageFormat, TileFolder, TileJob, TileSettings
 from wsi_embed.tissue import TissueRecipe
 from wsi_embed.versions import versions
 
@@ -143,6 +146,100 @@ def embed(
         "demonstration": model is None,
     }
     return _run(job, about, began, listener, stop)
+
+
+def tile(  # noqa: D417 - the rest is as in `embed`
+    slides: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    mpp: float = 0.5,
+    tile_px: int = 224,
+    format: ImageFormat = "png",
+    quality: int = 90,
+    max_tiles: int | None = None,
+    seed: int = 0,
+    overlap: int = 0,
+    edge: Edge = "drop",
+    tissue: str | TissueRecipe = "otsu",
+    tissue_set: Sequence[str] | Mapping[str, Any] = (),
+    min_tissue: float = 0.25,
+    mpp_override: float | None = None,
+    roi: str | Path | None = None,
+    roi_include: Sequence[str] = (),
+    roi_exclude: Sequence[str] = (),
+    roi_missing: Missing = "fail",
+    icc: bool = False,
+    workers: int | None = None,
+    overwrite: bool = False,
+    shard: str | None = None,
+    limit: int | None = None,
+    dry_run: bool = False,
+    listener: Listener | None = None,
+    stop: threading.Event | None = None,
+) -> JobReport:
+    """Tile slides, and write the tiles as image files with a table of all of them.
+
+    The tiles are those of `embed` with the same arguments, to the pixel; no model is needed. Slides that
+    the folder has with the same settings are skipped; a slide that fails is recorded in the report and
+    does not stop the others. Arguments that are not listed here are those of `embed`.
+
+    Args:
+        slides: Files, folders (at any depth) or manifests (CSV, Parquet).
+        out: The folder; made, or added to. `tiles.csv` in it lists the tiles of all complete slides.
+        mpp: Micrometres per pixel of a tile.
+        tile_px: Side of a tile, pixels.
+        format: `png`, or `jpeg` (4:4:4).
+        quality: Of a JPEG, 1 to 100.
+        max_tiles: Most tiles of a slide, a random sample; by default all.
+        seed: Of the sample, which depends on the slide and on nothing else.
+        workers: Threads that read, encode and write; by default one a core.
+        overwrite: Redo slides that the folder has with other settings.
+        dry_run: Open the slides and count tiles; write nothing.
+
+    Returns:
+        The report: every slide with status, tiles, seconds and reason.
+
+    Raises:
+        UsageError: Wrong arguments; nothing was done.
+        StoreError: The folder cannot be made.
+    """
+    began = time.perf_counter()
+    check_counts(workers=workers, limit=limit, max_tiles=max_tiles)
+    check_mpp("--mpp", mpp)
+    regions = RegionRules(Path(roi) if roi else None, tuple(roi_include), tuple(roi_exclude), roi_missing)
+    tiling = tiling_of(overlap, edge, tissue, tissue_set, min_tissue, mpp_override, regions, icc)
+    settings = TileSettings(
+        tile_px,
+        mpp,
+        format,
+        quality if format == "jpeg" else None,
+        max_tiles,
+        None if max_tiles is None else seed,
+    )
+    check_overlap(overlap, tile_px)
+    items = slides_of(slides, Path(out), regions, shard, limit)
+    if taken := [item.slide_id for item in items if item.slide_id in RESERVED]:
+        raise UsageError(f"{taken[0]} cannot be a slide's id in a folder of tiles; give ids in a manifest")
+    known = (Path(out) / TILES_MARK).exists()
+    folder = TileFolder(Path(out)) if known or not dry_run else None
+    job = TileJob(
+        slides=items,
+        out=Path(out),
+        settings=settings,
+        tiling=tiling,
+        workers=workers or cpu_count(),
+        overwrite=overwrite,
+        dry_run=dry_run,
+        versions=versions(),
+        folder=folder,
+    )
+    report = _run(job, {}, began, listener, stop)
+    if folder is not None and not dry_run:
+        try:
+            report.notes += folder.write_table()
+        except StoreError as error:
+            report.error = without_folders(str(error), {job.out: job.out.name})
+    return report
 
 
 def _run(

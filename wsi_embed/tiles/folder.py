@@ -31,6 +31,7 @@ from wsi_embed.tiles.settings import FORMAT_VERSION
 
 TABLE = "tiles.csv"
 RECORD, ROWS = "tiling.json", "tiling.csv"
+_BEFORE = "~before"  # of a slide that is replaced; no slide id holds a tilde
 RESERVED = frozenset({TABLE, TILES_MARK})
 _NEEDED = {"n_tiles", "tile_px", "settings", "settings_fingerprint"}
 COLUMNS = (
@@ -68,11 +69,12 @@ class TileFolder:
 
     def committed(self, slide_id: str) -> dict[str, Any] | None:
         """Record of a slide that is complete, or None."""
+        folder = self.path / slide_id
         try:
-            record = json.loads((self.path / slide_id / RECORD).read_bytes())
+            record = json.loads((folder / RECORD).read_bytes())
+            whole = isinstance(record, dict) and record.get("complete") is True and (folder / ROWS).exists()
         except (OSError, ValueError):
             return None  # an unreadable one is redone
-        whole = isinstance(record, dict) and record.get("complete") is True
         return record if whole and record.keys() >= _NEEDED else None
 
     def lock(self, slide_id: str) -> AbstractContextManager[None]:
@@ -89,7 +91,7 @@ class TileFolder:
 
     def complete(self) -> dict[str, dict[str, Any]]:
         """Records of all complete slides, by id, sorted."""
-        ids = sorted(entry.name for entry in os.scandir(self.path) if "~" not in entry.name)
+        ids = sorted(name for name in os.listdir(self.path) if "~" not in name)
         return {slide_id: record for slide_id in ids if (record := self.committed(slide_id))}
 
     def write_table(self) -> list[str]:
@@ -114,12 +116,19 @@ class TileFolder:
                         with contextlib.suppress(FileNotFoundError):
                             _copy_rows(self.path / slide_id / ROWS, out)
                 os.replace(temporary, table)
+                self._sweep()
         except OSError as error:
             raise cannot_write(table, error) from error
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink()
         return _about(records.values())
+
+    def _sweep(self) -> None:
+        """Remove what jobs left that were killed just after they had replaced a slide."""
+        for left in self.path.glob(f".*{_BEFORE}"):
+            if (self.path / left.name[1:].removesuffix(_BEFORE)).exists():
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _about(records: Collection[dict[str, Any]]) -> list[str]:
@@ -149,16 +158,15 @@ class SlideFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        # no slide id holds a tilde
         self.temporary = folder.with_name(f".{folder.name}~")
-        self._before = folder.with_name(f".{folder.name}~before")
+        self._before = folder.with_name(f".{folder.name}{_BEFORE}")
 
     def __enter__(self) -> Self:
-        if self.folder.exists() and not (self.folder / RECORD).exists():
-            raise StoreError(
-                f"{self.folder}: is there and was not made by this; move it, or choose another --out"
-            )
         try:
+            if self.folder.exists() and not (self.folder / RECORD).exists():
+                raise StoreError(
+                    f"{self.folder}: is there and holds something else; move it, or choose another --out"
+                )
             for left in (self.temporary, self._before):  # by a job that was killed
                 if left.exists():
                     shutil.rmtree(left)

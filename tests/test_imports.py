@@ -17,7 +17,9 @@ def loaded_by(*modules: str) -> set[str]:
 
 
 def test_the_runtime_does_without_pytorch_and_training() -> None:
-    loaded = loaded_by("wsi_embed", "wsi_embed.api", "wsi_embed.encoder.onnx", "wsi_embed.store")
+    loaded = loaded_by(
+        "wsi_embed", "wsi_embed.api", "wsi_embed.tiles", "wsi_embed.encoder.onnx", "wsi_embed.store"
+    )
     assert {"onnxruntime", "zarr"} <= loaded
     assert not loaded & {"torch", "torchvision", "lightning", "onnx", "wsi_embed_train", "wsi_embed_export"}
 

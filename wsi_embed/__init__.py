@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
-    from wsi_embed.api import embed
+    from wsi_embed.api import embed, tile
     from wsi_embed.encoder import Encoded, Encoder, ModelMetadata, load_encoder
     from wsi_embed.errors import (
         DeviceError,
@@ -42,6 +42,7 @@ __version__ = "0.1.0"
 # Imported at first use, so that `wsi-embed --help` and `import wsi_embed` are instant.
 _HOME = {
     "embed": "api",
+    "tile": "api",
     "Encoded": "encoder",
     "Encoder": "encoder",
     "ModelMetadata": "encoder",
@@ -102,6 +103,7 @@ __all__ = [
     "load_encoder",
     "open_slide",
     "open_store",
+    "tile",
     "verify",
 ]
 

@@ -1,46 +1,37 @@
-"""The job as one function."""
+"""Each kind of job as one function."""
 
 from __future__ import annotations
 
 import datetime
-import importlib.metadata
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+from wsi_embed.arguments import check_counts, check_overlap, slides_of, tiling_of
 from wsi_embed.encoder import Encoder, load_encoder
 from wsi_embed.encoder.base import cpu_count
 from wsi_embed.engines.local import run_local
-from wsi_embed.errors import UsageError
+from wsi_embed.errors import StoreError, UsageError
+from wsi_embed.failure import without_folders
+from wsi_embed.features import FeatureJob, store_settings
 from wsi_embed.grid import Edge
-from wsi_embed.inputs import find_slides
-from wsi_embed.job import Job, store_settings
+from wsi_embed.inputs import TILES_MARK
+from wsi_embed.job import Job
 from wsi_embed.outliers import find_outliers
 from wsi_embed.pipeline import BadTile
-from wsi_embed.plan import Tiling
-from wsi_embed.regions import RegionRules, check_rules, with_annotations
+from wsi_embed.regions import RegionRules
 from wsi_embed.regions.rules import Missing
 from wsi_embed.report import JobReport, Listener, Silent
-from wsi_embed.shards import parse_shard
-from wsi_embed.shards import shard as take_shard
 from wsi_embed.slide.resolution import check_mpp
 from wsi_embed.store import StoreWriter
 from wsi_embed.store.layout import METADATA_FILE
-from wsi_embed.tissue import TissueRecipe, parse_recipe
+from wsi_embed.tiles import RESERVED, ImageFormat, TileFolder, TileJob, TileSettings
+from wsi_embed.tissue import TissueRecipe
+from wsi_embed.versions import versions
 
-MOST = 1_000_000
 DTYPES = ("float16", "float32")
-RECORDED = (
-    "numpy",
-    "onnxruntime",
-    "opencv-python-headless",
-    "openslide-bin",
-    "openslide-python",
-    "pillow",
-    "zarr",
-)
 
 
 def embed(
@@ -117,106 +108,155 @@ def embed(
         StoreError: The store cannot be made.
     """
     began = time.perf_counter()
-    started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     if on_bad_tile not in get_args(BadTile):
         raise UsageError(f"--on-bad-tile {on_bad_tile}: choose {' or '.join(get_args(BadTile))}")
-    _check(dtype, {"batch-size": batch_size, "workers": workers, "limit": limit})
+    if dtype not in DTYPES:
+        raise UsageError(f"--dtype {dtype}: choose {' or '.join(DTYPES)}")
+    check_counts(batch_size=batch_size, workers=workers, limit=limit)
     check_mpp("--mpp", mpp)
-    check_mpp("--mpp-override", mpp_override)
-    if isinstance(tissue, TissueRecipe) and tissue_set:
-        raise UsageError("a tissue recipe has its numbers: give tissue_set with a recipe's name")
-    recipe = parse_recipe(tissue, tissue_set) if isinstance(tissue, str) else tissue
-    source = None if roi is None else Path(roi)
-    rules = RegionRules(source, tuple(roi_include), tuple(roi_exclude), roi_missing)
-    tiling = Tiling(overlap, edge, recipe, min_tissue, mpp_override, rules, icc)
-    items = with_annotations(find_slides([slides] if isinstance(slides, str | Path) else slides), source)
-    check_rules(rules, items)
-    if shard is not None:
-        items = take_shard(items, *parse_shard(shard))
-    items = items[:limit]
-    if any(Path(out).resolve() == item.path.resolve() for item in items):
-        raise UsageError(f"--out {out} is one of the slides")
+    regions = RegionRules(Path(roi) if roi else None, tuple(roi_include), tuple(roi_exclude), roi_missing)
+    tiling = tiling_of(overlap, edge, tissue, tissue_set, min_tissue, mpp_override, regions, icc)
+    items = slides_of(slides, Path(out), regions, shard, limit)
     if isinstance(model, Encoder) and not (mpp is None and tile_px is None and device == "auto"):
         raise UsageError("a loaded encoder has its mpp, tile_px and device: give them to load_encoder")
     encoder = (
         model if isinstance(model, Encoder) else load_encoder(model, device=device, tile_px=tile_px, mpp=mpp)
     )
     settings = store_settings(encoder, dtype)
-    if not 0 <= overlap < settings.tile_px:
-        raise UsageError(f"--overlap {overlap} must be at least 0 and below the tile's {settings.tile_px} px")
-    batch_size = batch_size or (32 if encoder.device == "cpu" else 256)
-    workers = workers or cpu_count()
-    versions = _versions()
+    check_overlap(overlap, settings.tile_px)
     known = (Path(out) / METADATA_FILE).exists()  # a dry run looks at a store and makes none
-    store = StoreWriter(Path(out), settings, encoder.metadata) if known or not dry_run else None
-    job = Job(
-        items,
-        encoder,
-        store,
-        settings,
-        tiling,
-        batch_size,
-        workers,
-        overwrite,
-        on_bad_tile,
-        dry_run,
-        versions,
+    job = FeatureJob(
+        slides=items,
+        out=Path(out),
+        settings=settings,
+        tiling=tiling,
+        workers=workers or cpu_count(),
+        overwrite=overwrite,
+        dry_run=dry_run,
+        versions=versions(),
+        encoder=encoder,
+        store=StoreWriter(Path(out), settings, encoder.metadata) if known or not dry_run else None,
+        batch_size=batch_size or (32 if encoder.device == "cpu" else 256),
+        on_bad_tile=on_bad_tile,
     )
+    about = {
+        "name": encoder.metadata.name,
+        "model_id": encoder.model_id,
+        "device": encoder.device,
+        "demonstration": model is None,
+    }
+    return _run(job, about, began, listener, stop)
+
+
+def tile(  # noqa: D417 - the rest is as in `embed`
+    slides: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    mpp: float = 0.5,
+    tile_px: int = 224,
+    format: ImageFormat = "png",
+    quality: int = 90,
+    max_tiles: int | None = None,
+    seed: int = 0,
+    overlap: int = 0,
+    edge: Edge = "drop",
+    tissue: str | TissueRecipe = "otsu",
+    tissue_set: Sequence[str] | Mapping[str, Any] = (),
+    min_tissue: float = 0.25,
+    mpp_override: float | None = None,
+    roi: str | Path | None = None,
+    roi_include: Sequence[str] = (),
+    roi_exclude: Sequence[str] = (),
+    roi_missing: Missing = "fail",
+    icc: bool = False,
+    workers: int | None = None,
+    overwrite: bool = False,
+    shard: str | None = None,
+    limit: int | None = None,
+    dry_run: bool = False,
+    listener: Listener | None = None,
+    stop: threading.Event | None = None,
+) -> JobReport:
+    """Tile slides, and write the tiles as image files with a table of all of them.
+
+    The tiles are those of `embed` with the same arguments, to the pixel; no model is needed. Slides that
+    the folder has with the same settings are skipped; a slide that fails is recorded in the report and
+    does not stop the others. Arguments that are not listed here are those of `embed`.
+
+    Args:
+        slides: Files, folders (at any depth) or manifests (CSV, Parquet).
+        out: The folder; made, or added to. `tiles.csv` in it lists the tiles of all complete slides.
+        mpp: Micrometres per pixel of a tile.
+        tile_px: Side of a tile, pixels.
+        format: `png`, or `jpeg` (4:4:4).
+        quality: Of a JPEG, 1 to 100.
+        max_tiles: Most tiles of a slide, a random sample; by default all.
+        seed: Of the sample, which depends on the slide and on nothing else.
+        workers: Threads that read, encode and write; by default one a core.
+        overwrite: Redo slides that the folder has with other settings.
+        dry_run: Open the slides and count tiles; write nothing.
+
+    Returns:
+        The report: every slide with status, tiles, seconds and reason.
+
+    Raises:
+        UsageError: Wrong arguments; nothing was done.
+        StoreError: The folder cannot be made.
+    """
+    began = time.perf_counter()
+    check_counts(workers=workers, limit=limit, max_tiles=max_tiles)
+    check_mpp("--mpp", mpp)
+    regions = RegionRules(Path(roi) if roi else None, tuple(roi_include), tuple(roi_exclude), roi_missing)
+    tiling = tiling_of(overlap, edge, tissue, tissue_set, min_tissue, mpp_override, regions, icc)
+    settings = TileSettings(
+        tile_px,
+        mpp,
+        format,
+        quality if format == "jpeg" else None,
+        max_tiles,
+        None if max_tiles is None else seed,
+    )
+    check_overlap(overlap, tile_px)
+    items = slides_of(slides, Path(out), regions, shard, limit)
+    if taken := [item.slide_id for item in items if item.slide_id in RESERVED]:
+        raise UsageError(f"{taken[0]} cannot be a slide's id in a folder of tiles; give ids in a manifest")
+    known = (Path(out) / TILES_MARK).exists()
+    folder = TileFolder(Path(out)) if known or not dry_run else None
+    job = TileJob(
+        slides=items,
+        out=Path(out),
+        settings=settings,
+        tiling=tiling,
+        workers=workers or cpu_count(),
+        overwrite=overwrite,
+        dry_run=dry_run,
+        versions=versions(),
+        folder=folder,
+    )
+    report = _run(job, {}, began, listener, stop)
+    if folder is not None and not dry_run:
+        try:
+            report.notes += folder.write_table()
+        except StoreError as error:
+            report.error = without_folders(str(error), {job.out: job.out.name})
+    return report
+
+
+def _run(
+    job: Job,
+    model: dict[str, Any],
+    began: float,
+    listener: Listener | None,
+    stop: threading.Event | None,
+) -> JobReport:
+    """Run a job, and say what was done, and with what."""
+    now = datetime.datetime.now(datetime.UTC)
+    started = now - datetime.timedelta(seconds=time.perf_counter() - began)
     stop = stop or threading.Event()
-    report = _empty_report(job, Path(out), demonstration=model is None)
-    report.started = started
+    report = JobReport(job.out.name, model, job.to_dict(), job.versions)
+    report.started = started.isoformat(timespec="seconds")
     report.slides = run_local(job, listener or Silent(), stop)
     report.outliers = find_outliers(report.slides)
     report.stopped = stop.is_set() and report.count("stopped") > 0
     report.seconds = round(time.perf_counter() - began, 3)
     return report
-
-
-def _empty_report(job: Job, out: Path, demonstration: bool) -> JobReport:
-    """A report that says what is about to be done, and with what."""
-    encoder, tiling = job.encoder, job.tiling
-    return JobReport(
-        store=out.name,
-        model={
-            "name": encoder.metadata.name,
-            "model_id": encoder.model_id,
-            "device": encoder.device,
-            "demonstration": demonstration,
-        },
-        settings={
-            **job.settings.to_dict(),
-            "overlap": tiling.overlap,
-            "edge": tiling.edge,
-            "tissue": tiling.tissue.to_dict(),
-            "min_tissue": tiling.min_tissue,
-            "on_bad_tile": job.on_bad_tile,
-            "roi": tiling.regions.to_dict(),
-            "icc": tiling.icc,
-            "batch_size": job.batch_size,
-            "workers": job.workers,
-        },
-        versions=job.versions,
-    )
-
-
-def _check(dtype: str, counts: dict[str, int | None]) -> None:
-    if dtype not in DTYPES:
-        raise UsageError(f"--dtype {dtype}: choose {' or '.join(DTYPES)}")
-    for name, value in counts.items():
-        if value is not None and not 1 <= value <= MOST:
-            raise UsageError(f"--{name} {value}: 1 to {MOST} is expected")
-
-
-def _versions() -> dict[str, str]:
-    found = {"wsi-embed": _version("wsi-embed")}
-    found |= {name: _version(name) for name in RECORDED}
-    if found["onnxruntime"] == "none":
-        found["onnxruntime"] = _version("onnxruntime-gpu")
-    return found
-
-
-def _version(name: str) -> str:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "none"

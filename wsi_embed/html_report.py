@@ -83,14 +83,14 @@ def _head(report: JobReport) -> str:
         for name, count, kind in _numbers(report)
         if count or name in ("done", "tiles")
     )
-    how = f"{report.model.get('name')} on {report.model.get('device')}"
+    how = f", {report.model['name']} on {report.model['device']}" if report.model else ""
     note = " <b>This is the demonstration model.</b>" if report.model.get("demonstration") else ""
     stopped = (
         '<p class="failed">Stopped early: run the same command again to go on.</p>' if report.stopped else ""
     )
     return (
         f"<h1>{escape(report.store)}</h1>\n"
-        f'<p class="sub">{escape(report.started)}, {report.seconds:.1f} s, {escape(how)}.{note}</p>'
+        f'<p class="sub">{escape(report.started)}, {report.seconds:.1f} s{escape(how)}.{note}</p>'
         f'{stopped}<div class="tiles">{tiles}</div>\n'
     )
 

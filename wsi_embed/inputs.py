@@ -17,6 +17,8 @@ from wsi_embed.slide.fingerprint import slide_files
 
 MANIFEST_SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
 LONGEST_ID = 240
+# In the root of a folder of tiles: the images there are no slides.
+TILES_MARK = ".wsi-embed-tiles"
 MANIFEST_COLUMNS = ("path", "slide_id", "patient", "mpp", "roi")
 
 
@@ -99,6 +101,8 @@ def _from_source(source: Path) -> list[SlideInput]:
         unlisted: list[Path] = []
         if (source / "zarr.json").is_file():
             raise UsageError(f"{source} is a store, not a folder of slides")
+        if (source / TILES_MARK).is_file():
+            raise UsageError(f"{source} is a folder of tiles, not of slides")
         files = [p for p in _walk(source, unlisted) if _is_slide(p)]
         files = _without_parts(sorted(p for p in files if not p.name.startswith("._")))
         # each fails as a slide: what is in it must not be missing silently; a MIRAX slide says it itself
@@ -123,7 +127,7 @@ def _is_slide(path: Path) -> bool:
 
 
 def _walk(folder: Path, unlisted: list[Path]) -> Iterator[Path]:
-    """All files below a folder, through linked folders too, each real folder once.
+    """All files below a folder, through linked folders too, each real folder once, but no tiles.
 
     A broken link is a file: it fails as a slide and is not left out silently. Folders that cannot be
     listed are added to `unlisted`.
@@ -135,7 +139,7 @@ def _walk(folder: Path, unlisted: list[Path]) -> Iterator[Path]:
 
     for root, folders, files in os.walk(folder, onerror=note, followlinks=True):
         real = os.path.realpath(root)
-        if real in seen:
+        if real in seen or TILES_MARK in files:
             folders.clear()
             continue
         seen.add(real)

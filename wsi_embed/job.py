@@ -1,78 +1,144 @@
-"""Many slides into one store. The unit of work is a slide: independent and idempotent."""
+"""Many slides into one output. The unit of work is a slide: independent and idempotent."""
 
 from __future__ import annotations
 
+import abc
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, ClassVar
 
-from wsi_embed.encoder import Encoder
-from wsi_embed.errors import ModelError
+from wsi_embed.grid import TileGrid
 from wsi_embed.inputs import SlideInput
-from wsi_embed.pipeline import BadTile
-from wsi_embed.plan import Tiling
-from wsi_embed.store import StoreSettings, StoreWriter
+from wsi_embed.pipeline import Seconds
+from wsi_embed.plan import SlidePlan, Tiling, TilingTarget
+from wsi_embed.report import SlideResult
+from wsi_embed.tissue import TissueMask
 
 
-@dataclass(frozen=True)
-class Job:
-    """Everything an engine needs to run slides.
+@dataclass
+class PreparedSlide:
+    """A slide whose grid is laid, or which needs no work.
+
+    Attributes:
+        result: Filled in so far; its status is final where `plan` is None.
+        plan: Holds the open slide.
+        grid: The tiles.
+        mask: The tissue.
+        seconds: Time spent so far.
+    """
+
+    result: SlideResult
+    plan: SlidePlan | None = None
+    grid: TileGrid | None = None
+    mask: TissueMask | None = None
+    seconds: Seconds = field(default_factory=Seconds)
+
+    @property
+    def work(self) -> tuple[SlidePlan, TileGrid, TissueMask]:
+        """What is needed to go on with a slide that has a plan."""
+        assert self.plan is not None
+        assert self.grid is not None
+        assert self.mask is not None
+        return self.plan, self.grid, self.mask
+
+    def close(self) -> None:
+        """Close the slide: there is no work, or no more."""
+        if self.plan is not None:
+            self.plan.slide.close()
+        self.plan = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job(abc.ABC):
+    """Everything an engine needs to run slides; subclasses say what is made of a slide.
 
     Attributes:
         slides: What to do.
-        encoder: The loaded model.
-        store: The open store; None for a dry run where there is none yet.
-        settings: What all slides of the store share.
+        out: The store, or whatever the results go to.
+        settings: What all slides of the job share.
         tiling: How slides are tiled.
-        batch_size: Tiles a batch.
         workers: Reader threads.
-        overwrite: Redo slides that are in the store with other settings.
-        on_bad_tile: What to do with a tile that cannot be read: `fail` the slide, or take it as `white`.
+        overwrite: Redo slides that are there with other settings.
         dry_run: Only say what would be done.
         versions: Recorded with every slide.
+        kept_in: What `out` is called in messages.
     """
 
     slides: list[SlideInput]
-    encoder: Encoder
-    store: StoreWriter | None
-    settings: StoreSettings
+    out: Path
+    settings: TilingTarget
     tiling: Tiling
-    batch_size: int
     workers: int
-    overwrite: bool
-    on_bad_tile: BadTile = "fail"
+    overwrite: bool = False
     dry_run: bool = False
     versions: dict[str, str] = field(default_factory=dict)
+    kept_in: ClassVar[str]
 
     @property
+    @abc.abstractmethod
     def how(self) -> str:
-        """Model, device, reader threads and batch size, for people."""
-        readers = f"{self.workers} reader thread{'s' * (self.workers != 1)}"
-        name, device = self.encoder.metadata.name, self.encoder.device
-        text = f"{name} on {device}, {readers}, batches of {self.batch_size}"
-        trained, mpp = self.encoder.metadata.mpp, self.settings.mpp
-        if trained is not None and abs(trained - mpp) > 0.01 * trained:
-            text += f"; tiles at {mpp:g} um per pixel, but the model was trained at {trained:g}"
-        return text
+        """With what the slides are worked on, for people."""
+
+    @abc.abstractmethod
+    def committed(self, slide_id: str) -> dict[str, Any] | None:
+        """Attributes of a slide that is complete, or None."""
+
+    @abc.abstractmethod
+    def lock(self, slide_id: str) -> AbstractContextManager[None]:
+        """Hold a slide while it is written.
+
+        Raises:
+            SlideError: Another process is writing it.
+        """
+
+    @abc.abstractmethod
+    def write(
+        self,
+        prepared: PreparedSlide,
+        readers: ThreadPoolExecutor,
+        stop: threading.Event,
+        on_tiles: Callable[[int], None],
+    ) -> None:
+        """Make what is to be made of a prepared slide, and commit it.
+
+        Raises:
+            SlideError: The slide cannot be read or processed.
+            StoreError: The output cannot be written.
+            Stopped: `stop` was set; nothing of the slide is left.
+        """
+
+    def lay_grid(self, plan: SlidePlan) -> tuple[TileGrid, TissueMask]:
+        """The tiles of a slide, and the tissue that says so."""
+        return plan.make_grid(self.tiling)
+
+    def recall(self, result: SlideResult, committed: dict[str, Any]) -> None:
+        """Say of a slide that is complete already what there is of it."""
+        result.tiles, result.tissue = committed["n_tiles"], committed.get("tissue_share")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Settings for the report."""
+        tiling = self.tiling
+        return {
+            **self.settings.to_dict(),
+            "overlap": tiling.overlap,
+            "edge": tiling.edge,
+            "tissue": tiling.tissue.to_dict(),
+            "min_tissue": tiling.min_tissue,
+            "roi": tiling.regions.to_dict(),
+            "icc": tiling.icc,
+            "workers": self.workers,
+        }
 
     def names(self, item: SlideInput) -> dict[Path, str]:
         """What reports and logs call the paths that have to do with a slide."""
-        names = {item.path: item.name}
-        if item.roi is not None:
-            names[item.roi] = item.roi.name
-        if self.store is not None:
-            names[self.store.path] = self.store.path.name
-        return names
+        names = {item.path: item.name, self.out: self.out.name}
+        return names if item.roi is None else {**names, item.roi: item.roi.name}
 
 
-def store_settings(encoder: Encoder, dtype: str) -> StoreSettings:
-    """What a store of this encoder's features fixes.
-
-    Raises:
-        ModelError: Neither the model nor the user says a resolution.
-    """
-    m = encoder.metadata
-    if encoder.mpp is None:
-        raise ModelError(
-            f"{encoder.path.name} does not say at which resolution it was trained; give --mpp (um per pixel)"
-        )
-    return StoreSettings(m.model_id, m.tile_px, encoder.mpp, dtype, m.feature_dim, m.clusters)
+def threads(workers: int) -> str:
+    """Reader threads, for people."""
+    return f"{workers} reader thread{'s' * (workers != 1)}"

@@ -34,6 +34,11 @@ class Seconds:
     encode: float = 0.0
     write: float = 0.0
 
+    def add(self, other: Seconds) -> None:
+        """Add what another stretch of work took."""
+        self.read, self.encode = self.read + other.read, self.encode + other.encode
+        self.write += other.write
+
 
 def stream_slide(
     slide: Slide,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from wsi_embed.errors import SlideError, UsageError
 from wsi_embed.grid import Edge, ReadPlan, TileGrid, make_grid, plan_read
@@ -13,13 +13,31 @@ from wsi_embed.slide import Resolution, Slide, open_slide, resolve_mpp
 from wsi_embed.slide.base import unreadable
 from wsi_embed.slide.fingerprint import file_states
 from wsi_embed.slide.icc import to_srgb
-from wsi_embed.store.layout import FORMAT_VERSION, StoreSettings, canonical_digest
+from wsi_embed.store.layout import canonical_digest
 from wsi_embed.tissue import TissueMask, TissueRecipe, tissue_mask
+
+
+class TilingTarget(Protocol):
+    """What all slides of a job share: which tiles are asked for, and what becomes of them."""
+
+    @property
+    def tile_px(self) -> int:
+        """Side of a tile, pixels."""
+
+    @property
+    def mpp(self) -> float:
+        """Micrometres per pixel of a tile that was asked for."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+
+    def decisive(self) -> dict[str, Any]:
+        """Plain values that decide what is made of a slide."""
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """How slides are tiled, beyond what the store's settings fix.
+    """How slides are tiled, beyond what the target fixes.
 
     Attributes:
         overlap: Of neighbouring tiles, target pixels.
@@ -128,7 +146,7 @@ class SlidePlan:
         return grid.where((fraction >= tiling.min_tissue) & (fraction > 0)), mask
 
     def attributes(self, grid: TileGrid, tiling: Tiling, versions: dict[str, str]) -> dict[str, Any]:
-        """What the store says of the slide."""
+        """What is recorded with the slide."""
         slide = self.slide
         return {
             "slide": self.item.name,
@@ -158,7 +176,7 @@ class SlidePlan:
         }
 
 
-def plan_slide(item: SlideInput, tiling: Tiling, store: StoreSettings) -> SlidePlan:
+def plan_slide(item: SlideInput, tiling: Tiling, target: TilingTarget) -> SlidePlan:
     """Open a slide and decide how it is read. Cheap: no pixel is decoded.
 
     Raises:
@@ -177,7 +195,7 @@ def plan_slide(item: SlideInput, tiling: Tiling, store: StoreSettings) -> SlideP
         else:
             resolution = resolve_mpp(slide, tiling.mpp_override, "--mpp-override")
         try:
-            read = plan_read(resolution.mpp, slide.level_downsamples, store.mpp, store.tile_px)
+            read = plan_read(resolution.mpp, slide.level_downsamples, target.mpp, target.tile_px)
         except SlideError as error:
             raise type(error)(f"{item.path.name}: {error}") from error
         if regions is not None:
@@ -186,13 +204,9 @@ def plan_slide(item: SlideInput, tiling: Tiling, store: StoreSettings) -> SlideP
         slide.close()
         raise
     settings = {
-        "format_version": FORMAT_VERSION,
+        **target.decisive(),
         "slide": slide.fingerprint,
         "slide_mpp": resolution.mpp,
-        "model_id": store.model_id,
-        "tile_px": store.tile_px,
-        "mpp": store.mpp,
-        "dtype": store.dtype,
         "overlap": tiling.overlap,
         "edge": tiling.edge,
         "tissue": tiling.tissue.to_dict(),

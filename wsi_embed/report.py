@@ -53,8 +53,9 @@ class JobReport:
     """A job's outcome.
 
     Attributes:
-        store: Name of the store.
-        model: Name and id of the model, device, and whether it is the demonstration model.
+        store: Name of the store, or of the folder of tiles.
+        model: Name and id of the model, device, and whether it is the demonstration model; empty
+            where none is needed.
         settings: Resolution, tiling, batch size, readers.
         versions: Of wsi-embed and the libraries that made the numbers.
         slides: Every slide, in the order of their ids.
@@ -62,6 +63,8 @@ class JobReport:
         started: ISO 8601, UTC.
         seconds: On the wall.
         stopped: Whether the job was told to stop.
+        notes: What else there is to say at the end.
+        error: What went wrong after the slides.
     """
 
     store: str
@@ -73,6 +76,8 @@ class JobReport:
     started: str = ""
     seconds: float = 0.0
     stopped: bool = False
+    notes: list[str] = field(default_factory=list)
+    error: str | None = None
 
     def count(self, status: Status) -> int:
         """Number of slides with a status."""
@@ -80,7 +85,7 @@ class JobReport:
 
     @property
     def tiles(self) -> int:
-        """Tiles encoded by this job."""
+        """Tiles made by this job."""
         return sum(s.tiles for s in self.slides if s.status == "done")
 
     @property
@@ -88,14 +93,14 @@ class JobReport:
         """0 all done, 1 some slides failed, 75 stopped early."""
         if self.stopped:
             return 75
-        return 1 if self.count("failed") else 0
+        return 1 if self.count("failed") or self.error else 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, with a summary first."""
         return {"summary": self.summary(), **asdict(self)}
 
     def summary(self) -> dict[str, int]:
-        """Number of slides by status, tiles encoded, exit code."""
+        """Number of slides by status, tiles made, exit code."""
         counts: dict[str, int] = {name: self.count(name) for name in get_args(Status)}
         return {**counts, "tiles": self.tiles, "exit_code": self.exit_code}
 
@@ -130,13 +135,13 @@ class Listener(Protocol):
     """Hears what a job does while it does it. Called from one thread."""
 
     def job_started(self, slides: int, how: str) -> None:
-        """The job has found its slides; `how` names model, device, readers and batch size."""
+        """The job has found its slides; `how` says with what it works on them."""
 
     def slide_started(self, slide_id: str, tiles: int) -> None:
-        """Encoding of a slide begins."""
+        """Work on a slide's tiles begins."""
 
     def tiles_done(self, count: int) -> None:
-        """More tiles of the current slide are encoded."""
+        """More tiles of the current slide are done."""
 
     def slide_finished(self, result: SlideResult) -> None:
         """A slide is done, skipped, or failed."""

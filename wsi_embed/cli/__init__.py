@@ -10,7 +10,7 @@ from pathlib import Path
 
 import typer
 
-from wsi_embed.cli import doctor, embed, export, info, plot, train, verify
+from wsi_embed.cli import doctor, embed, export, info, plot, tile, train, verify
 from wsi_embed.cli.log import log_line
 from wsi_embed.errors import UsageError, WsiEmbedError
 
@@ -18,7 +18,8 @@ app = typer.Typer(
     name="wsi-embed",
     help="Whole-slide images to tile embeddings and cluster assignments.\n\n"
     "`wsi-embed SLIDES... --out STORE` is short for `wsi-embed embed SLIDES... --out STORE`.",
-    epilog="Every option of embed can also be set as WSI_EMBED_<OPTION>, WSI_EMBED_MIN_TISSUE for example.",
+    epilog="Every option of embed and tile can also be set as WSI_EMBED_<OPTION>, "
+    "WSI_EMBED_MIN_TISSUE for example.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 COMMANDS: dict[str, Callable[..., None]] = {
     "embed": embed.command,
+    "tile": tile.command,
     "info": info.command,
     "verify": verify.command,
     "plot": plot.command,

@@ -155,7 +155,7 @@ def outcome(result: SlideResult) -> str:
         rate = f", {result.tiles / seconds:.0f} tiles/s" if seconds else ""
         return f"{result.tiles} tiles in {seconds:.1f} s{rate}"
     if result.status == "planned":
-        return f"{result.tiles} tiles would be encoded"
+        return f"{result.tiles} tiles would be made"
     if result.status == "skipped":
         return f"{result.reason or 'complete already'}, skipped"
     return f"{result.status}: {result.reason}"
@@ -181,6 +181,8 @@ def show_report(report: JobReport) -> None:
         console.print(result.traceback, markup=False, highlight=False)
     for slide_id, texts in list(report.outliers.items())[:LISTED]:
         console.print(f"unlike the rest: {slide_id}: {'; '.join(texts)}", markup=False, highlight=False)
+    for note in report.notes:
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
     console.print(_summary(report), markup=False, highlight=False, soft_wrap=True)
 
 
@@ -201,11 +203,11 @@ def _summary(report: JobReport) -> str:
     if report.slides and all((s.status, s.reason) == ("skipped", "complete already") for s in report.slides):
         return f"nothing to do: {_slides(len(report.slides))} complete in {report.store} already"
     planned = sum(s.tiles for s in report.slides if s.status == "planned")
-    tiles = (
-        f"{planned} tiles would be encoded" if planned else f"{report.tiles} tiles in {report.seconds:.1f} s"
-    )
+    tiles = f"{planned} tiles would be made" if planned else f"{report.tiles} tiles in {report.seconds:.1f} s"
     text = f"{', '.join(counts) or 'no slides'}; {tiles}"
     text += f" -> {report.store}"
+    if report.error:
+        text += f"\nerror: {report.error}"
     if report.stopped:
         text += "\nstopped early; run the same command again to go on"
     return text

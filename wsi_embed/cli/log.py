@@ -66,6 +66,10 @@ class JsonDisplay:
         """Say how the job ended."""
         for slide_id, texts in report.outliers.items():
             log_line("outlier", "warning", slide_id=slide_id, message="; ".join(texts))
+        for note in report.notes:
+            log_line("note", message=note)
+        if report.error:
+            log_line("error", "error", message=report.error, exit_code=report.exit_code)
         level = "error" if report.exit_code else "info"
         log_line("job_finished", level, **report.summary(), seconds=report.seconds, store=report.store)
 

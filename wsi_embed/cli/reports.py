@@ -33,8 +33,10 @@ def check_reports(reports: Sequence[Path]) -> None:
             raise UsageError(f"--report {report}: cannot be written there; choose another place")
 
 
-def write_reports(done: JobReport, reports: Sequence[Path], slides: Sequence[Path], store: Path) -> None:
-    """Write the reports; a failure now must not hide how the job ended."""
+def write_reports(
+    done: JobReport, reports: Sequence[Path], slides: Sequence[Path] = (), store: Path | None = None
+) -> None:
+    """Write the reports; a failure now must not hide how the job ended. Without a store: no pictures."""
     for report in reports:
         try:
             if report.suffix.lower() == ".html":
@@ -46,9 +48,12 @@ def write_reports(done: JobReport, reports: Sequence[Path], slides: Sequence[Pat
             raise typer.Exit(done.exit_code or 1) from error
 
 
-def _write_html(done: JobReport, report: Path, slides: Sequence[Path], store: Path) -> None:
+def _write_html(done: JobReport, report: Path, slides: Sequence[Path], store: Path | None) -> None:
     from wsi_embed.html_report import draw_slides, write_html
     from wsi_embed.inputs import find_slides
 
+    if store is None:
+        write_html(done, report)
+        return
     paths = {item.slide_id: item.path for item in find_slides(slides)}
     write_html(done, report, draw_slides(done, paths, store))

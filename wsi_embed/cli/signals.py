@@ -9,6 +9,11 @@ from types import FrameType
 from typing import Any
 
 
+# SIGTERM must be answered within 10 s, whatever a batch or a slow disk is doing.
+HARD_STOP_SECONDS = 8.0
+JOB_WORDS = "stopped early, without waiting for the slide in hand; run the same command again to go on"
+
+
 class StopSignals:
     """While open, SIGTERM and SIGINT set `stop`; a second one ends the process with 75 at once.
 
@@ -54,3 +59,8 @@ class StopSignals:
         """End the process from wherever it is; not even a lock of Python's output may hold it up."""
         os.write(2, self._words)
         os._exit(75)
+
+
+def job_signals(stop: threading.Event) -> StopSignals:
+    """For jobs of slides: what the process leaves behind is an incomplete slide, which readers do not see."""
+    return StopSignals(stop, JOB_WORDS, HARD_STOP_SECONDS)

@@ -7,13 +7,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from wsi_embed.errors import Stopped
 from wsi_embed.inputs import SlideInput
-from wsi_embed.job import Job
+from wsi_embed.job import Job, PreparedSlide
 from wsi_embed.report import Listener, SlideResult
-from wsi_embed.work import PreparedSlide, encode_slide, prepare_slide
+from wsi_embed.work import finish_slide, prepare_slide
 
 
 def run_local(job: Job, listener: Listener, stop: threading.Event) -> list[SlideResult]:
-    """Run all slides; the next one's tissue is found while this one is encoded.
+    """Run all slides; the next one's tissue is found while this one is worked on.
 
     Args:
         job: What to do.
@@ -41,7 +41,7 @@ def run_local(job: Job, listener: Listener, stop: threading.Event) -> list[Slide
                     coming = ahead.submit(prepare_slide, job, job.slides[index + 1])
                 if prepared.plan is not None:
                     listener.slide_started(item.slide_id, prepared.result.tiles)
-                results.append(encode_slide(job, prepared, readers, stop, listener.tiles_done))
+                results.append(finish_slide(job, prepared, readers, stop, listener.tiles_done))
                 listener.slide_finished(results[-1])
         except Stopped:
             pass

@@ -59,6 +59,16 @@ class StoreSettings:
         """Plain values."""
         return asdict(self)
 
+    def decisive(self) -> dict[str, Any]:
+        """Plain values that decide a slide's arrays; the rest follows from the model."""
+        return {
+            "format_version": FORMAT_VERSION,
+            "model_id": self.model_id,
+            "tile_px": self.tile_px,
+            "mpp": self.mpp,
+            "dtype": self.dtype,
+        }
+
 
 @dataclass(frozen=True)
 class ArrayLayout:

@@ -51,7 +51,7 @@ class SlideWriter:
             self._group = zarr.create_group(folder, zarr_format=3, attributes={"complete": False})
             self._arrays = {name: _create(self._group, name, a) for name, a in self._layouts.items()}
         except OSError as error:
-            raise _cannot_write(folder, error) from error
+            raise cannot_write(folder, error) from error
         shard = self._layouts["features"]
         self._shard = np.empty(
             (min(shard.shard_rows, max(1, len(grid))), settings.feature_dim), settings.dtype
@@ -136,14 +136,14 @@ class SlideWriter:
             # one atomic replacement of the group's document: before it the slide does not exist
             self._group.update_attributes({**whole, "complete": True})
         except OSError as error:
-            raise _cannot_write(self.folder, error) from error
+            raise cannot_write(self.folder, error) from error
         self._committed = True
 
     def _write(self, name: str, rows: slice, values: npt.NDArray[Any]) -> None:
         try:
             self._arrays[name][rows] = values.astype(self._layouts[name].dtype, copy=False)
         except OSError as error:
-            raise _cannot_write(self.folder, error) from error
+            raise cannot_write(self.folder, error) from error
 
 
 def _create(group: zarr.Group, name: str, layout: ArrayLayout) -> zarr.Array[Any]:
@@ -168,10 +168,11 @@ def _remove_group(folder: Path) -> None:
         if folder.exists():
             shutil.rmtree(folder)
     except OSError as error:
-        raise _cannot_write(folder, error) from error
+        raise cannot_write(folder, error) from error
 
 
-def _cannot_write(folder: Path, error: OSError) -> StoreError:
+def cannot_write(folder: Path, error: OSError) -> StoreError:
+    """The error for an output that the system refuses to write."""
     return StoreError(
         f"{folder}: cannot be written ({error.strerror or error}); free some space or check permissions, "
         "then run again"

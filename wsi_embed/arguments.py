@@ -1,0 +1,85 @@
+"""What every kind of job is asked for, checked before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from wsi_embed.errors import UsageError
+from wsi_embed.grid import Edge
+from wsi_embed.inputs import SlideInput, find_slides
+from wsi_embed.plan import Tiling
+from wsi_embed.regions import RegionRules, check_rules, with_annotations
+from wsi_embed.shards import parse_shard
+from wsi_embed.shards import shard as take_shard
+from wsi_embed.slide.resolution import check_mpp
+from wsi_embed.tissue import TissueRecipe, parse_recipe
+
+MOST = 1_000_000
+
+
+def tiling_of(
+    overlap: int,
+    edge: Edge,
+    tissue: str | TissueRecipe,
+    tissue_set: Sequence[str] | Mapping[str, Any],
+    min_tissue: float,
+    mpp_override: float | None,
+    regions: RegionRules,
+    icc: bool,
+) -> Tiling:
+    """How slides are to be tiled.
+
+    Raises:
+        UsageError: A value is wrong.
+    """
+    check_mpp("--mpp-override", mpp_override)
+    if isinstance(tissue, TissueRecipe) and tissue_set:
+        raise UsageError("a tissue recipe has its numbers: give tissue_set with a recipe's name")
+    recipe = parse_recipe(tissue, tissue_set) if isinstance(tissue, str) else tissue
+    return Tiling(overlap, edge, recipe, min_tissue, mpp_override, regions, icc)
+
+
+def slides_of(
+    sources: str | Path | Sequence[str | Path],
+    out: Path,
+    regions: RegionRules,
+    shard: str | None,
+    limit: int | None,
+) -> list[SlideInput]:
+    """Which slides are to be done.
+
+    Raises:
+        UsageError: None is found, two have one id, or the output is one of them.
+    """
+    found = find_slides([sources] if isinstance(sources, str | Path) else sources)
+    items = with_annotations(found, regions.source)
+    check_rules(regions, items)
+    if shard is not None:
+        items = take_shard(items, *parse_shard(shard))
+    items = items[:limit]
+    if any(out.resolve() == item.path.resolve() for item in items):
+        raise UsageError(f"--out {out} is one of the slides")
+    return items
+
+
+def check_counts(**counts: int | None) -> None:
+    """Refuse a count that is given and is none.
+
+    Raises:
+        UsageError: It is not 1 to a million.
+    """
+    for name, value in counts.items():
+        if value is not None and not 1 <= value <= MOST:
+            raise UsageError(f"--{name.replace('_', '-')} {value}: 1 to {MOST} is expected")
+
+
+def check_overlap(overlap: int, tile_px: int) -> None:
+    """Refuse an overlap of a tile or more.
+
+    Raises:
+        UsageError: It is.
+    """
+    if not 0 <= overlap < tile_px:
+        raise UsageError(f"--overlap {overlap} must be at least 0 and below the tile's {tile_px} px")

@@ -1,0 +1,115 @@
+"""Options of the commands that work on slides: one definition of each, for all of them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+ENV = "WSI_EMBED_"
+_ENV_NAMES: set[str] = set()
+INPUT, TILES, ROI, RUN, JOB = "Input and output", "Tiles", "Regions", "Running", "Jobs"
+
+
+def option(name: str, help_: str, panel: str, **more: Any) -> Any:
+    """An option that can also be set as WSI_EMBED_<OPTION>."""
+    env = ENV + name.lstrip("-").replace("-", "_").upper()
+    _ENV_NAMES.add(env)
+    return typer.Option(name, help=help_, rich_help_panel=panel, envvar=env, show_envvar=False, **more)
+
+
+def unknown_settings(environ: Mapping[str, str]) -> list[str]:
+    """Environment variables that look like a mistyped option, one line each."""
+    mistyped = (name for name in sorted(environ) if name.startswith(ENV) and name not in _ENV_NAMES)
+    meant = (
+        (name, difflib.get_close_matches(name, sorted(_ENV_NAMES), n=1, cutoff=0.85)) for name in mistyped
+    )
+    return [f"{name} is set, but is no option; did you mean {close[0]}?" for name, close in meant if close]
+
+
+Slides = Annotated[
+    list[Path],
+    typer.Argument(help="Slides, folders (at any depth), or manifests (CSV, Parquet).", show_default=False),
+]
+Overlap = Annotated[int, option("--overlap", "Overlap of neighbouring tiles, pixels at --mpp.", TILES)]
+Edge = Annotated[str, option("--edge", "Tiles that stick out of the slide: drop, or pad with white.", TILES)]
+Tissue = Annotated[
+    str,
+    option(
+        "--tissue",
+        "Tissue mask: otsu; otsu-local for uneven or stitched backgrounds; hsv with fixed limits; "
+        "model:FILE, a segmentation network in ONNX; none (whole slide).",
+        TILES,
+    ),
+]
+TissueSet = Annotated[
+    list[str] | None,
+    option(
+        "--tissue-set",
+        "A number of the tissue recipe; give it once for each. Pieces below min_area_um2 are dropped, "
+        "holes above max_hole_um2 kept, pen=off keeps pen marks; a wrong KEY lists them all. "
+        "Default: as in docs/tissue.md.",
+        TILES,
+        metavar="KEY=VALUE",
+    ),
+]
+MinTissue = Annotated[float, option("--min-tissue", "Least share of tissue of a tile, 0 to 1.", TILES)]
+MppOverride = Annotated[
+    float | None,
+    option(
+        "--mpp-override",
+        "Resolution of level 0 of every slide, um per pixel, whatever its metadata say "
+        "(a manifest's mpp comes first). Default: none.",
+        TILES,
+    ),
+]
+Icc = Annotated[
+    bool,
+    option("--icc", "Convert colours to sRGB by the slide's embedded ICC profile. Default: off.", TILES),
+]
+Roi = Annotated[
+    Path | None,
+    option(
+        "--roi",
+        "Regions to take (GeoJSON, ASAP XML): a file for one slide, or a folder with one a slide, "
+        "called by slide id (a manifest's roi comes first). Default: whole slides.",
+        ROI,
+    ),
+]
+RoiInclude = Annotated[
+    list[str] | None,
+    option("--roi-include", "Class of regions to take; may be repeated. Default: all.", ROI),
+]
+RoiExclude = Annotated[
+    list[str] | None,
+    option("--roi-exclude", "Class of regions to leave out; may be repeated. Default: none.", ROI),
+]
+RoiMissing = Annotated[
+    str, option("--roi-missing", "A slide without annotations: fail, skip, or take it whole.", ROI)
+]
+Overwrite = Annotated[
+    bool,
+    option("--overwrite", "Redo slides that are there with other settings. Default: off.", INPUT),
+]
+Workers = Annotated[int | None, option("--workers", "Reader threads. Default: one a core.", RUN)]
+Shard = Annotated[
+    str | None,
+    option("--shard", "i/n: take the i-th of n shares of the slides, counted from 0.", JOB),
+]
+Limit = Annotated[int | None, option("--limit", "Take only the first so many slides. Default: all.", JOB)]
+DryRun = Annotated[
+    bool, option("--dry-run", "Open the slides and count tiles; write nothing. Default: off.", JOB)
+]
+Report = Annotated[
+    list[Path] | None,
+    option(
+        "--report",
+        "Write what happened to every slide: a .json file, or a .html page with pictures; "
+        "may be given twice. Default: none.",
+        JOB,
+    ),
+]
+LogJson = Annotated[bool, option("--log-json", "Print JSON lines, for a container's log. Default: off.", JOB)]

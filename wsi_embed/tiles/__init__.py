@@ -1,0 +1,7 @@
+"""Tiles as image files: one folder a slide, and a table of all."""
+
+from wsi_embed.tiles.folder import RESERVED, TileFolder
+from wsi_embed.tiles.job import TileJob
+from wsi_embed.tiles.settings import ImageFormat, TileSettings
+
+__all__ = ["RESERVED", "ImageFormat", "TileFolder", "TileJob", "TileSettings"]

@@ -1,0 +1,131 @@
+"""What `wsi-embed tile` makes of a slide: its tiles as image files."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from wsi_embed.errors import SlideError
+from wsi_embed.grid import TileGrid
+from wsi_embed.job import Job, PreparedSlide, threads
+from wsi_embed.plan import SlidePlan
+from wsi_embed.tiles.folder import COLUMNS, TileFolder
+from wsi_embed.tiles.settings import TileSettings
+from wsi_embed.tiles.stream import write_tiles
+from wsi_embed.tissue import TissueMask
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileJob(Job):
+    """Slides into a folder of tile images.
+
+    Attributes:
+        settings: Which tiles, and as what they are kept.
+        folder: The folder; None for a dry run where there is none yet.
+    """
+
+    settings: TileSettings
+    folder: TileFolder | None
+    kept_in: ClassVar[str] = "the folder"
+
+    @property
+    def how(self) -> str:
+        """Size, resolution, format and threads, for people."""
+        s = self.settings
+        most = f", at most {s.max_tiles} a slide" if s.max_tiles else ""
+        kind = "PNG" if s.quality is None else f"JPEG of quality {s.quality}"
+        return f"tiles of {s.tile_px} px at {s.mpp:g} um per pixel{most}, as {kind}, {threads(self.workers)}"
+
+    def committed(self, slide_id: str) -> dict[str, Any] | None:
+        """Record of a slide that is complete in the folder, or None."""
+        return self.folder.committed(slide_id) if self.folder else None
+
+    def lock(self, slide_id: str) -> AbstractContextManager[None]:
+        """Hold a slide of the folder while it is written."""
+        assert self.folder is not None, "only a dry run has none"
+        return self.folder.lock(slide_id)
+
+    def lay_grid(self, plan: SlidePlan) -> tuple[TileGrid, TissueMask]:
+        """The tiles of a slide, or a sample of them."""
+        grid, mask = super().lay_grid(plan)
+        most, seed = self.settings.max_tiles, self.settings.seed
+        return (grid if most is None else sample(grid, most, f"{seed}:{plan.slide.fingerprint}")), mask
+
+    def write(
+        self,
+        prepared: PreparedSlide,
+        readers: ThreadPoolExecutor,
+        stop: threading.Event,
+        on_tiles: Callable[[int], None],
+    ) -> None:
+        """Write the tiles and commit the slide's folder."""
+        plan, grid, _ = prepared.work
+        assert self.folder is not None, "only a dry run has none"
+        names = [f"{x}_{y}{self.settings.suffix}" for x, y in grid.coords.tolist()]
+        with self.folder.slide(plan.item.slide_id) as target:
+            try:
+                write_tiles(
+                    plan.slide,
+                    grid,
+                    names,
+                    target,
+                    self.settings,
+                    readers=readers,
+                    in_flight=self.workers + 2,
+                    seconds=prepared.seconds,
+                    stop=stop,
+                    on_tiles=on_tiles,
+                )
+            except SlideError:
+                plan.check_unchanged()  # the better reason, where it is one
+                raise
+            plan.check_unchanged()
+            began = time.perf_counter()
+            record = {
+                **plan.attributes(grid, self.tiling, self.versions),
+                "n_tiles": len(grid),
+                "tissue_share": prepared.result.tissue,
+            }
+            target.commit(record, table_rows(plan, grid, names))
+            prepared.seconds.write += time.perf_counter() - began
+
+
+def sample(grid: TileGrid, most: int, seed: str) -> TileGrid:
+    """At most so many tiles of a grid, drawn at random, in the order of the grid.
+
+    Each tile gets a number that depends on the seed and its place alone, and those with the smallest
+    are taken: the same on every machine and with every version, and a larger sample holds a smaller.
+    """
+    if len(grid) <= most:
+        return grid
+    numbers = [_number(f"{seed}:{row}:{col}") for row, col in grid.grid.tolist()]
+    taken = np.zeros(len(grid), np.bool_)
+    taken[np.argsort(np.array(numbers, np.uint64), kind="stable")[:most]] = True
+    return grid.where(taken)
+
+
+def _number(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def table_rows(plan: SlidePlan, grid: TileGrid, names: list[str]) -> str:
+    """A slide's rows of the table, as CSV with a header."""
+    slide_id, patient = plan.item.slide_id, plan.item.patient or ""
+    mpp, extent = f"{plan.read.effective_mpp:.6g}", f"{grid.extent:.10g}"
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(COLUMNS)
+    places = zip(names, grid.coords.tolist(), grid.grid.tolist(), grid.tissue_fraction.tolist(), strict=True)
+    for name, xy, at, tissue in places:
+        table.writerow((f"{slide_id}/{name}", slide_id, patient, *xy, *at, mpp, extent, f"{tissue:.4f}"))
+    return text.getvalue()

@@ -11,13 +11,11 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from PIL import Image
-from torch import Tensor
 
 from tests.made_models import tiny_config, tiny_tiles
 from wsi_embed.errors import DeviceError, UsageError
 from wsi_embed_train import TrainConfig, train
-from wsi_embed_train.augment import TwoViews
+from wsi_embed_train.data import TileDataset
 from wsi_embed_train.fit import Training
 from wsi_embed_train.methods import METHODS
 from wsi_embed_train.methods.clubyol import CluBYOL
@@ -53,16 +51,16 @@ def resumed_run(tiles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def interrupt_at(patch: pytest.MonkeyPatch, image: int) -> None:
-    """Raise what SIGINT raises when the given image (from 1) is augmented."""
-    real, seen = TwoViews.__call__, []
+    """Raise what SIGINT raises when the given image (from 1) is read."""
+    real, seen = TileDataset.__getitem__, []
 
-    def call(self: TwoViews, tile: Image.Image) -> tuple[Tensor, Tensor]:
-        seen.append(tile)
+    def item(self: TileDataset, index: int) -> Any:
+        seen.append(index)
         if len(seen) == image:
             raise KeyboardInterrupt
-        return real(self, tile)
+        return real(self, index)
 
-    patch.setattr(TwoViews, "__call__", call)
+    patch.setattr(TileDataset, "__getitem__", item)
 
 
 def test_run_folder(finished_run: Path) -> None:

@@ -19,9 +19,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from wsi_embed.errors import DeviceError, UsageError
-from wsi_embed_train.augment import TwoViews
+from wsi_embed_train.augment import Views
 from wsi_embed_train.config import TrainConfig
-from wsi_embed_train.data import TileDataset, find_tiles, pixel_statistics
+from wsi_embed_train.data import TileDataset, as_tensor, find_tiles, pixel_statistics
 from wsi_embed_train.labels import LabelledTiles, read_labels
 from wsi_embed_train.methods import METHODS, build_method
 from wsi_embed_train.monitor import CollapseMonitor, FiniteLoss, MetricsFile, epoch_means
@@ -52,11 +52,12 @@ class Training(L.LightningModule):
         self.config, self.data = config, data
         classes = len(data["classes"]) if "classes" in data else None
         self.network = build_method(config, classes).to(memory_format=torch.channels_last)
+        self.views = Views(config, data["mean"], data["std"], self.network.n_views)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """One step's loss; its figures are logged as means of the epoch."""
-        views, labels = batch if self.network.needs_labels else (batch, None)
-        views = [v.contiguous(memory_format=torch.channels_last) for v in views[: self.network.n_views]]
+        tiles, labels = batch if self.network.needs_labels else (batch, None)
+        views = self.views(tiles)
         step = self.network(views, labels)
         figures = {"loss": step.loss.detach(), **step.terms}
         self.log_dict(figures, on_step=False, on_epoch=True, batch_size=len(views[0]))
@@ -167,7 +168,7 @@ def train(
     mean, std = pixel_statistics(tiles, config.seed)
     data: dict[str, Any] = {"source": source.name, "split": split, "tiles": len(tiles)}
     data["mean"], data["std"] = mean, std
-    dataset: Dataset[Any] = TileDataset(tiles, TwoViews(config, mean, std))
+    dataset: Dataset[Any] = TileDataset(tiles, as_tensor)
     if METHODS[config.method].needs_labels:
         labels, data["classes"] = read_labels(source, tiles)
         dataset = LabelledTiles(dataset, labels)

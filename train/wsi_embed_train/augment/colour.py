@@ -33,8 +33,8 @@ def saturation(tiles: Tensor, factor: Tensor) -> Tensor:
 
 def grey(tiles: Tensor) -> Tensor:
     """Grey of every pixel: a new tensor, [B, 1, height, width]."""
-    red, green, blue = tiles.split(1, 1)
-    return (red * RED).add_(green, alpha=GREEN).add_(blue, alpha=BLUE)
+    red, green, blue = tiles.unbind(1)
+    return (red * RED).add_(green, alpha=GREEN).add_(blue, alpha=BLUE).unsqueeze(1)
 
 
 def hue(tiles: Tensor, turn: Tensor) -> Tensor:

@@ -15,8 +15,8 @@ HAEMATOXYLIN, EOSIN = (0.65, 0.70, 0.29), (0.07, 0.99, 0.11)
 def stain_vectors() -> Tensor:
     """Haematoxylin, eosin and what is left: float64 [3, 3], a row each, of length one."""
     pair = torch.tensor([HAEMATOXYLIN, EOSIN], dtype=torch.float64)
-    vectors = torch.stack([*pair, torch.linalg.cross(*pair)])
-    return vectors / vectors.norm(dim=1, keepdim=True)
+    vectors = torch.stack([pair[0], pair[1], torch.linalg.cross(pair[0], pair[1])])
+    return torch.nn.functional.normalize(vectors)
 
 
 def mixing(change: Tensor) -> Tensor:

@@ -13,8 +13,8 @@ from wsi_embed_train.augment.resample import blur, box_blurs, crop
 from wsi_embed_train.augment.stain import mixing, stain
 from wsi_embed_train.config import TrainConfig
 
-# Pixels of a view that are worked on at once: on a CPU what its cache holds (two to four times as fast as a
-# whole batch of 64), on other devices what keeps temporaries below about 1 GB.
+# Pixels that are worked on at once: on a CPU so few that temporaries stay in its cache and in freed memory
+# (twice as fast as whole batches), on other devices so many that temporaries stay below about 1 GB.
 CPU_PIXELS, DEVICE_PIXELS = 2**18, 2**23
 
 
@@ -22,7 +22,8 @@ class Views(nn.Module):
     """Independent augmentations of tiles, all of a batch at once and each tile by its own draw.
 
     The published recipe in distribution (`published.TwoViews`); only the order of the four colour operations
-    is drawn for a batch instead of a tile. It never waits for the device.
+    is drawn for a batch instead of a tile, and grey levels are not rounded in between. It never waits for the
+    device.
 
     Args:
         config: Crop, flip, stain, jitter, grey and blur settings.
@@ -65,7 +66,7 @@ class Views(nn.Module):
         draw = Draw.make(self.config, batch, tiles.shape[1])
         view = torch.empty(batch, 3, px, px, device=tiles.device, memory_format=torch.channels_last)
         pixels = CPU_PIXELS if tiles.device.type == "cpu" else DEVICE_PIXELS
-        step = max(1, pixels // px**2)
+        step = max(1, pixels // max(px, tiles.shape[1]) ** 2)
         for start in range(0, batch, step):
             part = slice(start, start + step)
             view[part] = self._changed(tiles[part], draw[part]).sub_(self.mean).div_(self.std)

@@ -94,7 +94,7 @@ class Tiles:
         """Batches of two views, for ever."""
         from PIL import Image
 
-        from wsi_embed_train.augment import TwoViews
+        from wsi_embed_train.augment.published import TwoViews
 
         views = TwoViews(config, self.mean, self.std)
         order = np.random.default_rng(config.seed)

@@ -197,7 +197,8 @@ def test_missing_setting_is_refused_by_name() -> None:
         ("mpp", 0.01), ("mpp", 250.0), ("precision", "8"), ("devices", "tpu"), ("tile_px", 16),
         ("workers", -1), ("ema_end", 1.1), ("warmup_epochs", 50), ("warmup_epochs", -1), ("jitter_p", 2),
         ("crop_scale", [0.9, 0.2]), ("crop_scale", [0.0, 1.0]), ("predictor_lr", -1.0), ("seed", -1),
-        ("jitter", [0.4, 0.4, 0.4, 1.1]), ("momentum", 1.5), ("weight_decay", -1e-4), ("feat_size", 0),
+        ("jitter", [0.4, 0.4, 0.4, 1.1]), ("jitter", [0.4, 0.4, 0.4, 0.6]), ("vflip_p", 1.1),
+        ("stain", -0.05), ("stain_p", 2), ("momentum", 1.5), ("weight_decay", -1e-4), ("feat_size", 0),
     ],
 )  # fmt: skip
 def test_nonsense_is_refused(name: str, value: Any) -> None:

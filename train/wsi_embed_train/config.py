@@ -37,6 +37,9 @@ class TrainConfig:
         blur_sigma: Least and greatest radius of the blur, pixels.
         blur_p: Probability of the blur.
         flip_p: Probability of the horizontal flip.
+        vflip_p: Probability of the vertical flip.
+        stain: Greatest change of the stains' concentrations, as a factor and as a shift; 0: none.
+        stain_p: Probability of the stain augmentation.
         epochs: Times that every tile is seen.
         batch_size: Tiles of a step.
         lr: Learning rate for a batch of 256; scaled by the batch, cosine decay per epoch.
@@ -85,6 +88,9 @@ class TrainConfig:
     blur_sigma: tuple[float, float]
     blur_p: float
     flip_p: float
+    vflip_p: float = 0.0
+    stain: float = 0.0
+    stain_p: float = 1.0
     epochs: int
     batch_size: int
     lr: float
@@ -138,6 +144,10 @@ class TrainConfig:
                 raise UsageError(
                     f"training setting {name} = {getattr(self, name)!r} makes no sense: least first"
                 )
+        if self.jitter[3] > 0.5:
+            raise UsageError(
+                f"training setting jitter = {self.jitter!r} makes no sense: give a hue of 0 to 0.5"
+            )
         if self.lr <= 0 or self.warmup_epochs >= self.epochs:
             name, why = ("lr", "above 0") if self.lr <= 0 else ("warmup_epochs", f"fewer than {self.epochs}")
             raise UsageError(f"training setting {name} = {getattr(self, name)!r} makes no sense: give {why}")
@@ -186,7 +196,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
 _ANY, _PART = (0.0, math.inf), (0.0, 1.0)
 RANGES: dict[str, tuple[float, float]] = {
     "tile_px": (32, 4096), "mpp": (0.05, 20), "crop_scale": (0.01, 1), "jitter": (0, 1), "jitter_p": _PART,
-    "grey_p": _PART, "blur_sigma": (0, 100), "blur_p": _PART, "flip_p": _PART, "epochs": (1, math.inf),
+    "grey_p": _PART, "blur_sigma": (0, 100), "blur_p": _PART, "flip_p": _PART, "vflip_p": _PART,
+    "stain": (0, 1), "stain_p": _PART, "epochs": (1, math.inf),
     "batch_size": (2, math.inf), "lr": _ANY, "momentum": _PART, "weight_decay": _ANY, "warmup_epochs": _ANY,
     "workers": _ANY, "accumulate": (1, 1e6), "log_steps": (1, 1e9), "save_steps": (1, 1e9),
     "keep_epochs": (1, 1e9), "knn_epochs": (1, 1e9), "seed": (0, 2**32 - 1), "feat_size": (2, 65536), "projector_hidden": (1, 65536),

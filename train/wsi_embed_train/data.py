@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -65,6 +66,11 @@ def read_tile(path: Path) -> Image.Image:
         raise WsiEmbedError(f"{path}: not a readable image ({error}); remove it or its row") from error
 
 
+def as_tensor(image: Image.Image) -> Tensor:
+    """An image's pixels, uint8 [height, width, 3]."""
+    return torch.from_numpy(np.array(image))
+
+
 class TileDataset(Dataset[Any]):
     """Tile images, each through a transform.
 
@@ -73,15 +79,13 @@ class TileDataset(Dataset[Any]):
         transform: From a Pillow image to what a sample is.
     """
 
-    def __init__(
-        self, tiles: Sequence[Path], transform: Callable[[Image.Image], tuple[Tensor, Tensor]]
-    ) -> None:
+    def __init__(self, tiles: Sequence[Path], transform: Callable[[Image.Image], Any]) -> None:
         self.tiles, self.transform = list(tiles), transform
 
     def __len__(self) -> int:
         return len(self.tiles)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, index: int) -> Any:
         return self.transform(read_tile(self.tiles[index]))
 
 

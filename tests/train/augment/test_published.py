@@ -12,7 +12,7 @@ from PIL import Image, ImageFilter
 from torchvision import transforms as T
 
 from tests.made_models import tiny_config
-from wsi_embed_train.augment import PillowBlur, TwoViews
+from wsi_embed_train.augment.published import PillowBlur, TwoViews
 from wsi_embed_train.config import load_recipe
 
 DRAWS = 1000

@@ -106,7 +106,7 @@ def test_precision_may_be_a_number_in_yaml() -> None:
 
 def test_unknown_setting_is_refused_by_name() -> None:
     with pytest.raises(
-        UsageError, match="unknown training setting 'learning_rate': there are alpha, backbone"
+        UsageError, match="unknown training setting 'learning_rate': there are accumulate, alpha"
     ):
         load_recipe("clubyol", learning_rate=1)
 
@@ -202,7 +202,7 @@ def test_missing_setting_is_refused_by_name() -> None:
     ],
 )  # fmt: skip
 def test_nonsense_is_refused(name: str, value: Any) -> None:
-    message = {"precision": "precision '8': there are", "devices": "devices 'tpu': did you mean cpu"}
+    message = {"precision": "precision '8': there are", "devices": "devices 'tpu': choose auto, cpu"}
     with pytest.raises(UsageError, match=message.get(name, f"{name} = .* makes no sense")):
         load_recipe("clubyol", **{name: value})
 

@@ -50,7 +50,7 @@ def test_metrics_have_a_row_at_the_first_step_and_at_every_epochs_end(finished_r
     for row in rows:
         assert math.isfinite(float(row["loss"]))
         weighted = 0.1 * float(row["invariance"]) + 0.9 * float(row["cluster_similarity"])
-        assert float(row["loss"]) == pytest.approx(weighted, rel=1e-4)
+        assert float(row["loss"]) == pytest.approx(weighted, rel=1e-3, abs=1e-6)
         assert 1 <= float(row["clusters_used"]) <= 5
 
 
@@ -59,7 +59,7 @@ def test_summary(finished_run: Path, tiles: Path) -> None:
     assert (summary["epochs"], summary["steps"]) == (3, 6)
     assert summary["data"]["tiles"] == 16
     assert summary["data"]["source"] == tiles.name
-    assert summary["last"]["loss"] == pytest.approx(float(metrics(finished_run)[-1]["loss"]))
+    assert summary["last"]["loss"] == pytest.approx(float(metrics(finished_run)[-1]["loss"]), rel=1e-5)
 
 
 def test_checkpoint_says_what_the_export_needs(finished_run: Path) -> None:

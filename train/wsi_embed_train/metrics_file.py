@@ -53,7 +53,7 @@ def mean_row(rows: list[dict[str, float]]) -> dict[str, float]:
     """Means of what the rows have."""
     names = dict.fromkeys(name for row in rows for name in row)
     found = {name: [row[name] for row in rows if name in row] for name in names}
-    return {name: round(sum(values) / len(values), 6) for name, values in found.items()}
+    return {name: float(f"{sum(values) / len(values):.6g}") for name, values in found.items()}
 
 
 def _text(row: Mapping[str, float]) -> dict[str, str]:

@@ -61,7 +61,7 @@ def test_a_collapse_is_told_once(white: Path, tmp_path: Path) -> None:
 
 def test_a_collapse_stops_a_run_that_is_to_stop(white: Path, tmp_path: Path) -> None:
     config = tiny_config(epochs=PATIENCE + 2, **ALIKE)
-    with pytest.raises(CollapseError, match=r"stopped; no checkpoint was written before it showed"):
+    with pytest.raises(CollapseError, match=r"stopped; it was never healthy"):
         train(white, tmp_path / "r", config, on_collapse="stop")
     assert not (tmp_path / "r" / "summary.json").exists()
     assert (tmp_path / "r" / "curves.png").exists()

@@ -30,6 +30,7 @@ class Checkpoints(L.Callback):
         self.precision = precision
         self.score: float | None = None
         self.best: dict[str, Any] = {}
+        self.ill = False
 
     @property
     def last(self) -> Path:
@@ -77,26 +78,29 @@ class Checkpoints(L.Callback):
 
     def set_healthy(self, trainer: L.Trainer, healthy: bool) -> None:
         """Keep the last checkpoint of before an illness, and let it go once the illness is over."""
+        began, self.ill = not healthy and not self.ill, not healthy
         if not trainer.is_global_zero:
             return
         if healthy:
             self.healthy.unlink(missing_ok=True)
-        elif self.last.exists() and not self.healthy.exists():
+        elif began and self.last.exists():
             _link(self.last, self.healthy)
 
     def go_back(self, trainer: L.Trainer) -> bool:
         """Make the last healthy checkpoint the last one; False where there is none."""
-        if trainer.is_global_zero and self.healthy.exists():
+        found = self.healthy.exists()
+        trainer.strategy.barrier("go_back")
+        if found and trainer.is_global_zero:
             self.healthy.replace(self.last)
-        return self.last.exists()
+        return found
 
     def state_dict(self) -> dict[str, Any]:
         """The best so far, for a resumed run."""
-        return {"best": self.best}
+        return {"best": self.best, "ill": self.ill}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Remember the best so far."""
-        self.best = state_dict["best"]
+        self.best, self.ill = state_dict["best"], state_dict["ill"]
 
 
 def _link(source: Path, target: Path) -> None:

@@ -96,7 +96,7 @@ class CollapseMonitor(L.Callback):
         if self.stop:
             saved = self.checkpoints.go_back(trainer)
             left = (
-                "last.ckpt is of before it showed" if saved else "no checkpoint was written before it showed"
+                "last.ckpt is of before it showed" if saved else "it was never healthy"
             )
             raise CollapseError(f"{text}. The run has stopped; {left}")
         kind = found.kind if found else ""

@@ -15,14 +15,14 @@ import lightning as L
 import torch
 import yaml
 from lightning.pytorch.callbacks import ModelCheckpoint
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from wsi_embed.errors import DeviceError, UsageError
 from wsi_embed_train.augment import TwoViews
 from wsi_embed_train.config import TrainConfig
-from wsi_embed_train.data import TileDataset, find_tiles, pixel_statistics
-from wsi_embed_train.labels import LabelledTiles, read_labels
+from wsi_embed_train.data import UNSHIFTED, TrainingTiles, open_tiles
 from wsi_embed_train.methods import METHODS, build_method
 from wsi_embed_train.monitor import CollapseMonitor, FiniteLoss, MetricsFile, epoch_means
 from wsi_embed_train.schedule import learning_rate_factor
@@ -159,19 +159,13 @@ def train(
     last = run / "checkpoints" / "last.ckpt"
     _check_run_folder(run, last, config, resume)
     L.seed_everything(config.seed, workers=True, verbose=False)
-    tiles = find_tiles(source, split)
+    tiles = open_tiles(source, config, split=split, labelled=METHODS[config.method].needs_labels)
     if len(tiles) < config.batch_size:
         raise UsageError(
             f"{source} has {len(tiles)} tiles, fewer than one batch: use --batch-size {len(tiles)} or less"
         )
-    mean, std = pixel_statistics(tiles, config.seed)
-    data: dict[str, Any] = {"source": source.name, "split": split, "tiles": len(tiles)}
-    data["mean"], data["std"] = mean, std
-    dataset: Dataset[Any] = TileDataset(tiles, TwoViews(config, mean, std))
-    if METHODS[config.method].needs_labels:
-        labels, data["classes"] = read_labels(source, tiles)
-        dataset = LabelledTiles(dataset, labels)
-    loader = _loader(config, dataset)
+    data = tiles.about()
+    loader = _loader(config, _Views(tiles, TwoViews(config, tiles.mean, tiles.std)))
     module = Training(config, data)
     started = time.monotonic()
     run.mkdir(parents=True, exist_ok=True)
@@ -186,6 +180,21 @@ def train(
         raise KeyboardInterrupt from ended
     _write_summary(run, trainer, data, time.monotonic() - started)
     return last
+
+
+class _Views(Dataset[Any]):
+    """Tiles through the augmentation, with their class where there are labels."""
+
+    def __init__(self, tiles: TrainingTiles, transform: TwoViews) -> None:
+        self.tiles, self.transform = tiles, transform
+
+    def __len__(self) -> int:
+        return len(self.tiles)
+
+    def __getitem__(self, number: int) -> Any:
+        sample = self.tiles[number, UNSHIFTED]
+        views = self.transform(Image.fromarray(sample.tile))
+        return views if sample.label is None else (views, sample.label)
 
 
 def _check_run_folder(run: Path, last: Path, config: TrainConfig, resume: bool) -> None:

@@ -122,8 +122,8 @@ class TileGrid:
         """The tiles from `start` to before `stop` as a grid of their own."""
         return self.where(np.s_[start:stop])
 
-    def where(self, index: slice | npt.NDArray[np.bool_]) -> TileGrid:
-        """A subset of the tiles, in the same order."""
+    def where(self, index: slice | npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> TileGrid:
+        """A subset of the tiles, in the order of the index."""
         return replace(
             self,
             grid=self.grid[index],

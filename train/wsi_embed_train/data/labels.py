@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,6 +23,8 @@ def class_names(source: Source) -> list[str]:
     if "label" not in source.columns:
         raise UsageError(f"{source.name}: no column 'label'; it has {', '.join(source.columns)}")
     labels = {**dict(zip(source.images, source.image_labels, strict=True)), **source.slide_labels}
+    if twice := [a for a, b in itertools.pairwise(source.images) if a == b]:
+        raise UsageError(f"{source.name}: {twice[0]} is listed twice, with different labels; keep one")
     if nameless := next((name for name, label in labels.items() if not label), None):
         raise UsageError(f"{source.name}: {nameless} has no label")
     names = sorted(set(labels.values()))

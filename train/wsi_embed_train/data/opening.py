@@ -14,7 +14,8 @@ from wsi_embed_train.data.regions import UNSHIFTED
 from wsi_embed_train.data.slides import Laid, SlideTiles, lay_slides
 from wsi_embed_train.data.sources import Source, find_source, names_of
 from wsi_embed_train.data.statistics import pixel_statistics, sample_of
-from wsi_embed_train.data.tiles import TileList, TrainingTiles
+from wsi_embed_train.data.tile_list import TileList
+from wsi_embed_train.data.tiles import TrainingTiles
 
 MOST_BAD = 0.01
 MPP_TOLERANCE = 0.01

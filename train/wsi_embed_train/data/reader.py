@@ -9,13 +9,20 @@ from typing import Any
 
 import cv2
 import numpy as np
+import openslide
 
 from wsi_embed.errors import SlideError
 from wsi_embed.slide import Slide, UInt8Array, open_slide
 from wsi_embed.slide.base import unreadable
+from wsi_embed.slide.image import ImageSlide
+from wsi_embed.slide.openslide import OpenSlideSlide
 from wsi_embed_train.data.slides import SlideTiles
 
-MOST_OPEN = 16
+MOST_OPEN = 64
+# Decoded tiles of all open slides; OpenSlide itself would take 32 MB for each.
+CACHE_BYTES = 64 * 1024 * 1024
+# A PNG or JPEG is decoded whole and stays in memory: it counts as so much of the slides that may be open.
+PICTURE_SHARE = 0.5
 
 
 class OpenSlides:
@@ -28,6 +35,7 @@ class OpenSlides:
     def __init__(self, most: int = MOST_OPEN) -> None:
         self._most = most
         self._open: OrderedDict[Path, Slide] = OrderedDict()
+        self._cache = openslide.OpenSlideCache(CACHE_BYTES)
 
     def __len__(self) -> int:
         return len(self._open)
@@ -42,19 +50,24 @@ class OpenSlides:
             SlideError: It cannot be opened.
         """
         if path not in self._open:
-            while len(self._open) >= self._most:
-                self._open.popitem(last=False)[1].close()
             try:
-                self._open[path] = open_slide(path)
+                self._open[path] = slide = open_slide(path)
             except OSError as error:
                 raise unreadable(path, error) from error
+            if isinstance(slide, OpenSlideSlide):
+                slide.share_cache(self._cache)
         self._open.move_to_end(path)
+        while len(self._open) > 1 and sum(map(self._weight, self._open.values())) > self._most:
+            self._open.popitem(last=False)[1].close()
         return self._open[path]
 
     def close(self) -> None:
         """Close all; `get` opens them again."""
         while self._open:
             self._open.popitem()[1].close()
+
+    def _weight(self, slide: Slide) -> float:
+        return self._most * PICTURE_SHARE if isinstance(slide, ImageSlide) else 1
 
 
 def read_together(

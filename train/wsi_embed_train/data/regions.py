@@ -1,13 +1,18 @@
-"""Neighbouring tiles of a slide that are read together, and where a region lies in an epoch. No pixels."""
+"""Neighbouring tiles of a slide that are read together, and how far they may be moved. No pixels."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from wsi_embed.grid import Int32Array
+from wsi_embed.grid import Int32Array, TileGrid
+
+if TYPE_CHECKING:  # brings ONNX Runtime along, which the processes that decode do not need
+    from wsi_embed.tissue import TissueMask
 
 Int64Array = npt.NDArray[np.int64]
 Area = tuple[int, int, int, int]  # left, top, right, bottom
@@ -40,22 +45,41 @@ def by_region(grid: Int32Array, region_tiles: int) -> tuple[Int64Array, Int64Arr
     return np.asarray(order, np.int64), np.flatnonzero(begins)
 
 
-def shift_of(rng: np.random.Generator, box: Area, area: Area, read_px: int) -> tuple[int, int]:
-    """Draw how far a region is moved: at most half a tile each way, and never out of the area.
+def room_to_move(
+    grid: TileGrid, mask: TissueMask, starts: Int64Array, area: Area, least: float
+) -> Int32Array:
+    """How far each region may be moved left, up, right and down, pixels of the read level, int32 [R, 4].
+
+    Half a tile, or else a quarter or an eighth of one, or nothing: so that no tile leaves the area, nor has
+    too little tissue when it is moved that way.
+
+    Args:
+        grid: The tiles, in order of their regions.
+        mask: The tissue.
+        starts: First tile of each region, int64 [R].
+        area: That tiles may lie in.
+        least: Share of tissue that each tile needs.
+    """
+    steps = np.array([grid.read_px // 2, grid.read_px // 4, grid.read_px // 8])
+    ways = np.array([(-1, 0), (0, -1), (1, 0), (0, 1)])
+    moves = steps[:, None, None, None] * ways[:, None]
+    moved = (grid.level_xy + moves).reshape(-1, 2).astype(np.int32)
+    share = mask.coverage(replace(grid, level_xy=moved)).reshape(len(steps), len(ways), len(grid))
+    lowest = np.minimum.reduceat(share, starts, axis=2)
+    room = (steps[:, None, None] * ((lowest >= least) & (lowest > 0))).max(0)
+    corners = grid.level_xy.T
+    low, high = (extreme.reduceat(corners, starts, axis=1) for extreme in (np.minimum, np.maximum))
+    left_top = low - np.array(area[:2])[:, None]
+    right_bottom = np.array(area[2:])[:, None] - high - grid.read_px
+    return np.minimum(room, np.concatenate([left_top, right_bottom])).T.astype(np.int32)
+
+
+def shift_of(rng: np.random.Generator, room: Int32Array) -> tuple[int, int]:
+    """Draw how far a region is moved, (x, y), whole pixels of the read level.
 
     Args:
         rng: Says how far.
-        box: Of the whole region, pixels of the read level.
-        area: That tiles may lie in.
-        read_px: Side of a tile.
-
-    Returns:
-        (x, y), whole pixels of the read level.
+        room: Of the region: left, up, right, down, int32 [4].
     """
-    half = read_px // 2
-    moves = []
-    for axis in (0, 1):
-        low = max(-half, area[axis] - box[axis])
-        high = min(half, area[axis + 2] - box[axis + 2])
-        moves.append(int(rng.integers(low, high, endpoint=True)))
-    return moves[0], moves[1]
+    left, up, right, down = room.tolist()
+    return int(rng.integers(-left, right, endpoint=True)), int(rng.integers(-up, down, endpoint=True))

@@ -8,13 +8,15 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from wsi_embed.encoder.base import cpu_count
 from wsi_embed.errors import UsageError, WsiEmbedError
 from wsi_embed.failure import without_folders
 from wsi_embed.grid import Int32Array, scanned_area
 from wsi_embed.inputs import SlideInput
 from wsi_embed_train.config import TrainConfig
-from wsi_embed_train.data.regions import Area, Int64Array, by_region
+from wsi_embed_train.data.regions import Int64Array, by_region, room_to_move
 
 MOST_THREADS = 8  # a view of a slide that has no small level takes some hundred megabytes
 # What extraction advises, and what that is in training.
@@ -34,9 +36,9 @@ class SlideTiles:
         downsample: Level-0 pixels per pixel of it.
         read_px: Side of a tile, pixels of the read level.
         tile_px: Side of a tile as it is handed over.
-        area: What was scanned, pixels of the read level.
         level_xy: Top-left corners, pixels of the read level, int32 [N, 2].
         starts: First tile of each region, int64 [R].
+        room: How far each region may be moved left, up, right and down, int32 [R, 4].
     """
 
     item: SlideInput
@@ -44,19 +46,16 @@ class SlideTiles:
     downsample: float
     read_px: int
     tile_px: int
-    area: Area
     level_xy: Int32Array
     starts: Int64Array
+    room: Int32Array
 
     def __len__(self) -> int:
         return len(self.level_xy)
 
-    def box(self, first: int, last: int) -> Area:
-        """What the tiles from `first` to before `last` cover, pixels of the read level."""
-        corners = self.level_xy[first:last]
-        left, top = corners.min(0).tolist()
-        right, bottom = corners.max(0).tolist()
-        return left, top, right + self.read_px, bottom + self.read_px
+    def region_of(self, row: int) -> int:
+        """Which region a tile is in."""
+        return int(np.searchsorted(self.starts, row, side="right")) - 1
 
 
 @dataclass
@@ -147,13 +146,15 @@ def _lay_grid(item: SlideInput, config: TrainConfig, laid: Laid) -> None:
     if not len(grid):
         laid.warnings.append(f"{item.name}: no tissue found, no tile is taken from it")
     order, starts = by_region(grid.grid, config.region_tiles)
+    grid = grid.where(order)
+    area = scanned_area(plan.slide.bounds, grid.downsample, plan.slide.level_sizes[grid.level])
     laid.tiles = SlideTiles(
         item=item,
         level=grid.level,
         downsample=grid.downsample,
         read_px=grid.read_px,
         tile_px=grid.tile_px,
-        area=scanned_area(plan.slide.bounds, grid.downsample, plan.slide.level_sizes[grid.level]),
-        level_xy=grid.level_xy[order],
+        level_xy=grid.level_xy,
         starts=starts,
+        room=room_to_move(grid, mask, starts, area, config.min_tissue),
     )

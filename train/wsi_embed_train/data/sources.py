@@ -105,25 +105,29 @@ def look_at(files: Sequence[Path]) -> Iterable[bool]:
 
 def _of_csv(path: Path, split: str | None) -> Source:
     rows = read_manifest(path)
-    source = Source(path.name, path.parent, columns=list(rows[0][1]) if rows else [])
+    # where a row has too many values, csv gives the rest no name
+    columns = [name for name in rows[0][1] if name] if rows else []
+    source = Source(path.name, path.parent, columns=columns)
     rows = _of_split(source, rows, split)
     if not rows:
         raise UsageError(f"{path.name}: no tile images and no slides listed")
     slides: list[SlideInput] = []
-    images: list[tuple[str, str]] = []
+    images: set[tuple[str, str]] = set()  # what is listed twice is one tile
     files = [source.root / _text(row, "path") for _, row in rows]
     for (number, row), is_image in zip(rows, look_at(files), strict=True):
         if not is_image or not _text(row, "path"):  # an empty path is refused as a slide's
             slides.append(manifest_slide(path, number, row))
             _label_slide(source, slides[-1].slide_id, _text(row, "label"))
             continue
-        images.append((_text(row, "path"), _text(row, "label")))
+        images.add((_text(row, "path"), _text(row, "label")))
         if slide_id := _text(row, "slide_id"):
             source.image_slides.add(slide_id)
         if mpp := _text(row, "mpp"):
             source.image_mpps.add(_number(f"{path.name}, row {number}", mpp))
-    images.sort()
-    source.images, source.image_labels = [i for i, _ in images], [label for _, label in images]
+    source.images, source.image_labels = (
+        [i for i, _ in sorted(images)],
+        [label for _, label in sorted(images)],
+    )
     source.slides = unique_slides(slides)
     return source
 

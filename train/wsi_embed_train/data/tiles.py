@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import functools
-import itertools
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,12 +13,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from wsi_embed.errors import SlideError, WsiEmbedError
-from wsi_embed.failure import without_folders
 from wsi_embed.slide import UInt8Array
 from wsi_embed_train.data.images import fit_image, read_image
 from wsi_embed_train.data.reader import OpenSlides, read_together
-from wsi_embed_train.data.regions import UNSHIFTED, Int64Array, shift_of
-from wsi_embed_train.data.slides import SlideTiles
+from wsi_embed_train.data.regions import UNSHIFTED, shift_of
+from wsi_embed_train.data.tile_list import TileList
 
 # Tiles that are tried in the place of one that cannot be read.
 TRIES = 16
@@ -57,66 +53,14 @@ class TileBatch(NamedTuple):
     bad: list[str]
 
 
-@dataclass
-class TileList:
-    """Which tiles there are: images first, then the slides' tiles. Plain values, nothing is open.
-
-    Attributes:
-        root: What names of images are relative to.
-        images: Names of the tile images.
-        slides: With a tile each at least.
-        labels: The class of each tile, int64 [N]; None without labels.
-    """
-
-    root: Path
-    images: list[str]
-    slides: list[SlideTiles]
-    labels: Int64Array | None = None
-    # first tile of each slide, and of what would come after the last
-    firsts: Int64Array = field(init=False)
-
-    def __post_init__(self) -> None:
-        counts = [len(self.images), *(len(slide) for slide in self.slides)]
-        self.firsts = np.cumsum(counts, dtype=np.int64)
-
-    def __len__(self) -> int:
-        return int(self.firsts[-1])
-
-    @property
-    def starts(self) -> Int64Array:
-        """First tile of each group, and the number of tiles, int64 [G + 1]."""
-        images = np.arange(len(self.images))
-        of_slides = [first + s.starts for first, s in zip(self.firsts[:-1], self.slides, strict=True)]
-        return np.concatenate([images, *of_slides, self.firsts[-1:]])
-
-    def place(self, number: int) -> tuple[SlideTiles, int]:
-        """Which slide a tile is of, and which of its tiles it is."""
-        slide = int(np.searchsorted(self.firsts, number, side="right")) - 1
-        return self.slides[slide], number - int(self.firsts[slide])
-
-    def name(self, number: int) -> str:
-        """What people know a tile by; never a whole path."""
-        if number < len(self.images):
-            name = self.images[number]
-            return Path(name).name if Path(name).is_absolute() else name
-        slide, row = self.place(number)
-        x, y = np.rint(slide.level_xy[row] * slide.downsample).astype(int).tolist()
-        return f"{slide.item.name} at ({x}, {y})"
-
-    def reason(self, number: int, error: SlideError) -> str:
-        """Why a tile cannot be read, with its name."""
-        of_image = number < len(self.images)
-        path = self.root / self.images[number] if of_image else self.place(number)[0].item.path
-        return without_folders(str(error), {path: self.name(number)})
-
-
 class TrainingTiles(Dataset[Sample]):
     """Tiles by (number, epoch). What comes depends on that and the seed only, in whatever process.
 
     For `torch.utils.data.DataLoader`, whose batch sampler yields lists of such pairs. Images of slides are
     opened by the process that reads them, and never pickled. A region of a slide is read in one piece for
     those of its tiles that are wanted at once, and lies elsewhere in every epoch: moved at random by half a
-    tile at most, within what was scanned. In the epoch `UNSHIFTED` it lies as in extraction.
+    tile at most, within what was scanned and with the tissue. In the epoch `UNSHIFTED` it lies as in
+    extraction.
 
     Args:
         tiles: Which tiles there are.
@@ -142,7 +86,6 @@ class TrainingTiles(Dataset[Sample]):
         self.warnings: list[str] = []
         self.facts: dict[str, Any] = {}
         self._tile_px, self._seed = tile_px, seed
-        self._starts = tiles.starts
         self._slides = OpenSlides()
 
     def __len__(self) -> int:
@@ -154,8 +97,7 @@ class TrainingTiles(Dataset[Sample]):
     @functools.cached_property
     def groups(self) -> list[range]:
         """Numbers of tiles that are read together: of an image one, of a slide those of a region."""
-        ends = self._starts.tolist()
-        return [range(first, last) for first, last in itertools.pairwise(ends)]
+        return self.tiles.groups()
 
     def about(self) -> dict[str, Any]:
         """What the run and the exported model say of the data, as plain values."""
@@ -192,10 +134,10 @@ class TrainingTiles(Dataset[Sample]):
         """Tiles by (number, epoch), uint8 [S, S, 3] each, or why one cannot be read."""
         together: dict[tuple[int, int], list[int]] = defaultdict(list)
         for number, epoch in sorted(set(wanted)):  # so that tiles of a slide follow each other
-            together[self._group_of(number), epoch].append(number)
+            together[self.tiles.first_of_group(number), epoch].append(number)
         found: dict[tuple[int, int], UInt8Array | SlideError] = {}
-        for (group, epoch), numbers in together.items():
-            read = self._read_group(group, epoch, numbers)
+        for (first, epoch), numbers in together.items():
+            read = self._read_group(first, epoch, numbers)
             found.update(((number, epoch), tile) for number, tile in zip(numbers, read, strict=True))
         return found
 
@@ -211,22 +153,17 @@ class TrainingTiles(Dataset[Sample]):
         bad = [sample.bad for sample in samples if sample.bad is not None]
         return TileBatch(tiles, torch.tensor(labels) if labels else None, bad)
 
-    def _group_of(self, number: int) -> int:
-        return int(np.searchsorted(self._starts, number, side="right")) - 1
-
-    def _read_group(self, group: int, epoch: int, numbers: list[int]) -> Sequence[UInt8Array | SlideError]:
-        if numbers[0] < len(self.tiles.images):
-            return [self._read_image(numbers[0])]
-        first, last = self._starts[group : group + 2].tolist()
+    def _read_group(self, first: int, epoch: int, numbers: list[int]) -> Sequence[UInt8Array | SlideError]:
+        if first < len(self.tiles.images):
+            return [self._read_image(first)]
         slide, row = self.tiles.place(first)
         shift = (0, 0)
         if epoch != UNSHIFTED:
-            box = slide.box(row, row + last - first)
-            shift = shift_of(self._random(SHIFT, epoch, group), box, slide.area, slide.read_px)
+            shift = shift_of(self._random(SHIFT, epoch, first), slide.room[slide.region_of(row)])
         return read_together(self._slides, slide, [row + n - first for n in numbers], shift)
 
     def _read_image(self, number: int) -> UInt8Array | SlideError:
-        path = self.tiles.root / self.tiles.images[number]
+        path = self.tiles.path(number)
         try:
             return fit_image(read_image(path), self.side, self._tile_px, path)
         except SlideError as error:

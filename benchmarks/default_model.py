@@ -25,7 +25,7 @@ import torch
 from wsi_embed import Encoder, load_encoder
 from wsi_embed_export import TileModel, export
 from wsi_embed_train import build_method, load_recipe, train
-from wsi_embed_train.data import read_tile
+from wsi_embed_train.data import read_image
 from wsi_embed_train.evaluate import evaluate_knn
 
 SETTINGS: dict[str, Any] = {
@@ -79,8 +79,7 @@ def main() -> None:
 
 def read_small(path: Path, px: int) -> npt.NDArray[np.uint8]:
     """A tile image reduced to the model's size by area, uint8 [px, px, 3]."""
-    pixels = np.asarray(read_tile(path))
-    return np.asarray(cv2.resize(pixels, (px, px), interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(read_image(path), (px, px), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def encode(

@@ -122,8 +122,8 @@ class TileGrid:
         """The tiles from `start` to before `stop` as a grid of their own."""
         return self.where(np.s_[start:stop])
 
-    def where(self, index: slice | npt.NDArray[np.bool_]) -> TileGrid:
-        """A subset of the tiles, in the same order."""
+    def where(self, index: slice | npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> TileGrid:
+        """A subset of the tiles, in the order of the index."""
         return replace(
             self,
             grid=self.grid[index],
@@ -157,17 +157,23 @@ def make_grid(
         raise UsageError(f"--overlap {overlap} must be at least 0 and below the tile's {plan.tile_px} px")
     n = plan.read_px
     stride = max(1, n - round(overlap * n / plan.tile_px))
-    starts = []
-    for origin, length, limit in zip(bounds[:2], bounds[2:], level_size, strict=True):
-        low = max(0, round(origin / downsample))
-        high = min(limit, round((origin + length) / downsample))
-        starts.append(_starts(low, high, n, stride, edge))
-    xs, ys = starts
+    left, top, right, bottom = scanned_area(bounds, downsample, level_size)
+    xs, ys = _starts(left, right, n, stride, edge), _starts(top, bottom, n, stride, edge)
     rows, cols = np.meshgrid(np.arange(len(ys)), np.arange(len(xs)), indexing="ij")
     grid = np.stack([rows.ravel(), cols.ravel()], axis=1).astype(np.int32)
     level_xy = np.stack([xs[grid[:, 1]], ys[grid[:, 0]]], axis=1).astype(np.int32)
     ones = np.ones(len(grid), np.float32)
     return TileGrid(plan, stride, downsample, grid, level_xy, ones)
+
+
+def scanned_area(
+    bounds: tuple[int, int, int, int], downsample: float, level_size: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """A slide's bounds (left, top, right, bottom) in whole pixels of a level; see `make_grid`."""
+    low = [max(0, round(origin / downsample)) for origin in bounds[:2]]
+    ends = [origin + length for origin, length in zip(bounds[:2], bounds[2:], strict=True)]
+    high = [min(limit, round(end / downsample)) for end, limit in zip(ends, level_size, strict=True)]
+    return low[0], low[1], high[0], high[1]
 
 
 def _starts(low: int, high: int, n: int, stride: int, edge: Edge) -> Int32Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,15 +61,23 @@ def find_slides(sources: Sequence[str | Path]) -> list[SlideInput]:
             one id.
     """
     found = [item for source in sources for item in _from_source(Path(source))]
+    if not found:
+        raise UsageError(f"no slides found in {', '.join(map(str, sources))}")
+    return unique_slides(found)
+
+
+def unique_slides(found: Iterable[SlideInput]) -> list[SlideInput]:
+    """Slides sorted by id; one that is given twice is kept once.
+
+    Raises:
+        UsageError: Two slides have one id, or an id is too long.
+    """
+    by_id: dict[str, SlideInput] = {}
     for item in found:
         if len(item.slide_id) > LONGEST_ID:
             raise UsageError(
                 f"{item.path}: its id would be too long for a file name; give slide_id in a manifest"
             )
-    if not found:
-        raise UsageError(f"no slides found in {', '.join(map(str, sources))}")
-    by_id: dict[str, SlideInput] = {}
-    for item in found:
         other = by_id.setdefault(item.slide_id, item)
         if other is not item:
             _check_same(other, item)
@@ -98,22 +106,43 @@ def _quoted(text: str) -> str:
 
 def _from_source(source: Path) -> list[SlideInput]:
     if source.is_dir():
-        unlisted: list[Path] = []
-        if (source / "zarr.json").is_file():
-            raise UsageError(f"{source} is a store, not a folder of slides")
         if (source / TILES_MARK).is_file():
             raise UsageError(f"{source} is a folder of tiles, not of slides")
-        files = [p for p in _walk(source, unlisted) if _is_slide(p)]
-        files = _without_parts(sorted(p for p in files if not p.name.startswith("._")))
-        # each fails as a slide: what is in it must not be missing silently; a MIRAX slide says it itself
-        files += sorted(p for p in unlisted if p.with_suffix(".mrxs") not in files)
-        names = [p.relative_to(source).as_posix() for p in files]
-        return [SlideInput(slide_id_of(n), p, n) for n, p in zip(names, files, strict=True)]
+        return [slide_of_folder(source, path) for path in folder_files(source)]
     if not source.exists():
         raise UsageError(f"{source}: no such file or folder; check the path")
     if source.suffix.lower() in MANIFEST_SUFFIXES:
-        return _from_manifest(source)
-    return [SlideInput(slide_id_of(source.name), source, source.name)]
+        return [manifest_slide(source, number, row) for number, row in read_manifest(source)]
+    return [slide_of_folder(source.parent, source)]
+
+
+def folder_files(folder: Path, also: Collection[str] = ()) -> list[Path]:
+    """Files of a folder, at any depth, that are named as slides; none that is part of another.
+
+    Subfolders that cannot be listed come last, as if they were files: each fails as a slide, for what is
+    in it must not be missing silently.
+
+    Args:
+        folder: Where to look.
+        also: Further suffixes to take, in lower case.
+
+    Raises:
+        UsageError: The folder is a store.
+    """
+    unlisted: list[Path] = []
+    if (folder / "zarr.json").is_file():
+        raise UsageError(f"{folder} is a store, not a folder of slides")
+    files = [p for p in _walk(folder, unlisted) if p.suffix.lower() in also or _is_slide(p)]
+    files = _without_parts(sorted(p for p in files if not p.name.startswith("._")))
+    taken = set(files) if unlisted else set()
+    # a MIRAX slide says by itself that its folder cannot be listed
+    return files + sorted(p for p in unlisted if p.with_suffix(".mrxs") not in taken)
+
+
+def slide_of_folder(folder: Path, path: Path) -> SlideInput:
+    """A file of a folder as a slide."""
+    name = path.relative_to(folder).as_posix()
+    return SlideInput(slide_id_of(name), path, name)
 
 
 def _is_slide(path: Path) -> bool:
@@ -139,10 +168,12 @@ def _walk(folder: Path, unlisted: list[Path]) -> Iterator[Path]:
 
     for root, folders, files in os.walk(folder, onerror=note, followlinks=True):
         real = os.path.realpath(root)
-        if real in seen or TILES_MARK in files:
+        if real in seen or (TILES_MARK in files and Path(root) != folder):
             folders.clear()
             continue
         seen.add(real)
+        if TILES_MARK in files:  # asked for by name: but not what is unfinished in it
+            folders[:] = [name for name in folders if not name.startswith(".")]
         folders.sort()
         yield from (Path(root) / name for name in files)
 
@@ -176,9 +207,14 @@ def _jpeg_parts(path: Path) -> list[Path]:
         return []  # opening it will say why
 
 
-def _from_manifest(source: Path) -> list[SlideInput]:
-    rows = _read_parquet(source) if source.suffix.lower() == ".parquet" else _read_csv(source)
-    return [_manifest_row(source, number, row) for number, row in rows]
+def read_manifest(source: Path) -> list[tuple[int, dict[str, Any]]]:
+    """Rows of a manifest (CSV, TSV, Parquet), each with its number in the file.
+
+    Raises:
+        UsageError: It cannot be read, or has no column `path`.
+        MissingExtraError: It is Parquet, and pyarrow is not installed.
+    """
+    return _read_parquet(source) if source.suffix.lower() == ".parquet" else _read_csv(source)
 
 
 def _read_csv(source: Path) -> list[tuple[int, dict[str, Any]]]:
@@ -222,7 +258,12 @@ def _check_columns(source: Path, columns: list[str]) -> None:
         )
 
 
-def _manifest_row(source: Path, number: int, row: dict[str, Any]) -> SlideInput:
+def manifest_slide(source: Path, number: int, row: dict[str, Any]) -> SlideInput:
+    """A row of a manifest as a slide.
+
+    Raises:
+        UsageError: It has no path, or a value that makes no sense.
+    """
     values = {k: str(row[k]).strip() for k in MANIFEST_COLUMNS if row.get(k) is not None}
     values = {k: v for k, v in values.items() if v}
     where = f"{source}, row {number}"

@@ -16,9 +16,16 @@ import pytest
 
 from tests.job_tools import COMMAND, make_slides, run, tree
 from tests.made_slides import he_pixels, write_tiff
-from wsi_embed_train.data import find_tiles
+from wsi_embed_train.data.sources import find_source
 
 KILLS = 4
+
+
+def find_tiles(table: Path) -> list[Path]:
+    """What training takes from a table."""
+    source = find_source(table)
+    assert not source.slides
+    return sorted(source.root / name for name in source.images)
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ import yaml
 
 from wsi_embed.errors import UsageError
 from wsi_embed_train.devices import check_devices
-from wsi_embed_train.methods import METHODS, method_settings
+from wsi_embed_train.methods import method_settings
+from wsi_embed_train.ranges import CHOICES, RANGES
 from wsi_embed_train.values import nearest, numbers, parse
 
 
@@ -29,7 +30,11 @@ class TrainConfig:
         method: One of `METHODS`.
         backbone: A torchvision or timm model by name.
         tile_px: Side of a view, pixels.
-        mpp: Micrometres per pixel of the tiles, for the exported model; None where it is not known.
+        mpp: Micrometres per pixel of the tiles: those of slides are drawn at it, of tile images it is told
+            to the exported model; None where it is not known.
+        tissue: How tissue is found on slides: `otsu`, `otsu-local`, `hsv` or `none` (docs/tissue.md).
+        min_tissue: Tiles of slides with a smaller share of tissue are left out.
+        region_tiles: Most neighbouring tiles of a slide that are read together.
         crop_scale: Least and greatest area of the random resized crop.
         jitter: Strength of brightness, contrast, saturation and hue.
         jitter_p: Probability of the jitter.
@@ -81,6 +86,9 @@ class TrainConfig:
     backbone: str
     tile_px: int
     mpp: float | None
+    tissue: str
+    min_tissue: float
+    region_tiles: int
     crop_scale: tuple[float, float]
     jitter: tuple[float, float, float, float]
     jitter_p: float
@@ -188,25 +196,6 @@ class TrainConfig:
 
 
 _OF_METHODS = frozenset(f.name for f in fields(TrainConfig) if f.default is None)
-
-CHOICES: dict[str, tuple[str, ...]] = {
-    "method": tuple(METHODS),
-    "precision": ("32", "bf16", "16"),
-}
-_ANY, _PART = (0.0, math.inf), (0.0, 1.0)
-RANGES: dict[str, tuple[float, float]] = {
-    "tile_px": (32, 4096), "mpp": (0.05, 20), "crop_scale": (0.01, 1), "jitter": (0, 1), "jitter_p": _PART,
-    "grey_p": _PART, "blur_sigma": (0, 100), "blur_p": _PART, "flip_p": _PART, "vflip_p": _PART,
-    "stain": (0, 1), "stain_p": _PART, "epochs": (1, math.inf),
-    "batch_size": (2, math.inf), "lr": _ANY, "momentum": _PART, "weight_decay": _ANY, "warmup_epochs": _ANY,
-    "workers": _ANY, "accumulate": (1, 1e6), "log_steps": (1, 1e9), "save_steps": (1, 1e9),
-    "keep_epochs": (1, 1e9), "knn_epochs": (1, 1e9), "seed": (0, 2**32 - 1), "feat_size": (2, 65536), "projector_hidden": (1, 65536),
-    "predictor_hidden": (1, 65536), "predictor_lr": _ANY, "clusters": (2, 65536), "alpha": _PART,
-    "ema": _PART, "ema_end": _PART, "temperature": (0.001, 100), "redundancy": _ANY,
-    "prototypes": (2, 1e6), "sinkhorn_epsilon": (0.01, 10), "sinkhorn_iterations": (1, 100),
-    "freeze_prototypes": _PART, "queue": (0, 1e7), "queue_from": _PART, "concepts": (2, 1e6),
-    "concepts_from": _PART,
-}  # fmt: skip
 
 
 def load_recipe(name: str, /, **overrides: Any) -> TrainConfig:

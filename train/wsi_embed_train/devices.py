@@ -104,8 +104,8 @@ def per_process(batch_size: int, processes: int, accumulate: int) -> int:
     if batch_size % parts:
         near = max(parts, round(batch_size / parts) * parts)
         raise UsageError(
-            f"--batch-size {batch_size} is for {processes} processes with accumulate = {accumulate}, and is no "
-            f"multiple of {parts}; try {near}"
+            f"--batch-size {batch_size} is for {processes} processes with accumulate = {accumulate}, and is "
+            f"no multiple of {parts}; try {near}"
         )
     if batch_size // parts < 2:
         raise UsageError(f"--batch-size {batch_size} leaves one tile to a process; give {2 * parts} or more")

@@ -11,8 +11,8 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from wsi_embed_train.config import TrainConfig
 from wsi_embed_train.devices import PRECISIONS, Devices

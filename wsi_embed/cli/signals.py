@@ -8,7 +8,6 @@ import threading
 from types import FrameType
 from typing import Any
 
-
 # SIGTERM must be answered within 10 s, whatever a batch or a slow disk is doing.
 HARD_STOP_SECONDS = 8.0
 JOB_WORDS = "stopped early, without waiting for the slide in hand; run the same command again to go on"

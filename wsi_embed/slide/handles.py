@@ -33,8 +33,15 @@ class Handles:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
+        self._cache: openslide.OpenSlideCache | None = None
         self._current = _Handle(openslide.OpenSlide(path))
         self._closed = False
+
+    def share_cache(self, cache: openslide.OpenSlideCache) -> None:
+        """Keep decoded tiles in a cache that is shared with other slides, not in one of 32 MB of its own."""
+        with self._lock:
+            self._cache = cache
+            self._current.osr.set_cache(cache)
 
     @contextmanager
     def use(self) -> Iterator[openslide.OpenSlide]:
@@ -52,6 +59,8 @@ class Handles:
             with self._lock:
                 if handle is self._current and not self._closed:
                     self._current = _Handle(openslide.OpenSlide(self._path))
+                    if self._cache is not None:
+                        self._current.osr.set_cache(self._cache)
             raise
         finally:
             with self._lock:

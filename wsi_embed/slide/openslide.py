@@ -110,6 +110,10 @@ class OpenSlideSlide(Slide):
             raise unreadable(self.path, error) from error
         return profile
 
+    def share_cache(self, cache: openslide.OpenSlideCache) -> None:
+        """Keep decoded tiles in a cache shared with other slides: who has many open saves memory."""
+        self._handles.share_cache(cache)
+
     def close(self) -> None:
         """Release the file. Closing twice is fine."""
         self._handles.close()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from PIL import Image, ImageFilter
 from torch import Tensor
@@ -55,19 +53,3 @@ class TwoViews:
     def __call__(self, image: Image.Image) -> tuple[Tensor, Tensor]:
         """Draw two views of an image."""
         return self.transform(image), self.transform(image)
-
-
-# --- interim ---
-class Views(torch.nn.Module):
-    def __init__(
-        self, config: TrainConfig, mean: Sequence[float], std: Sequence[float], n_views: int = 2
-    ) -> None:
-        super().__init__()
-        self.two, self.n_views = TwoViews(config, mean, std), n_views
-
-    def forward(self, tiles: Tensor) -> list[Tensor]:
-        images = [Image.fromarray(t.numpy()) for t in tiles]
-        return [
-            torch.stack([self.two.transform(i) for i in images]).contiguous(memory_format=torch.channels_last)
-            for _ in range(self.n_views)
-        ]

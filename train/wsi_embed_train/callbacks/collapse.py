@@ -95,9 +95,7 @@ class CollapseMonitor(L.Callback):
         text = f"step {trainer.global_step}: {found or 'collapse in another process'}"
         if self.stop:
             saved = self.checkpoints.go_back(trainer)
-            left = (
-                "last.ckpt is of before it showed" if saved else "it was never healthy"
-            )
+            left = "last.ckpt is of before it showed" if saved else "it was never healthy"
             raise CollapseError(f"{text}. The run has stopped; {left}")
         kind = found.kind if found else ""
         if kind not in self._told:

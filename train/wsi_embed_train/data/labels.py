@@ -1,0 +1,50 @@
+"""Labels of tiles, for supervised training: the column `label` of a CSV."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from wsi_embed.errors import UsageError
+from wsi_embed_train.data.sources import Source
+
+
+def class_names(source: Source) -> list[str]:
+    """Names of the classes of a source, sorted.
+
+    Raises:
+        UsageError: The source is no CSV, has no column `label`, a row has no label, or there is one class.
+    """
+    if source.columns is None:
+        raise UsageError(f"{source.name}: supervised training needs a CSV with columns `path` and `label`")
+    if "label" not in source.columns:
+        raise UsageError(f"{source.name}: no column 'label'; it has {', '.join(source.columns)}")
+    labels = {**dict(zip(source.images, source.image_labels, strict=True)), **source.slide_labels}
+    if twice := [a for a, b in itertools.pairwise(source.images) if a == b]:
+        raise UsageError(f"{source.name}: {twice[0]} is listed twice, with different labels; keep one")
+    if nameless := next((name for name, label in labels.items() if not label), None):
+        raise UsageError(f"{source.name}: {nameless} has no label")
+    names = sorted(set(labels.values()))
+    if len(names) < 2:
+        raise UsageError(f"{source.name}: all tiles have the label {names[0]!r}; give two classes at least")
+    return names
+
+
+def tile_labels(
+    source: Source, names: Sequence[str], slides: Sequence[tuple[str, int]]
+) -> npt.NDArray[np.int64]:
+    """The class of every tile: of the images, then of the slides' tiles, int64 [N].
+
+    Args:
+        source: Says the labels.
+        names: Of the classes.
+        slides: Id and number of tiles of the slides that are used, in order.
+    """
+    number = {name: index for index, name in enumerate(names)}
+    of_images = [number[label] for label in source.image_labels]
+    of_slides = [number[source.slide_labels[slide_id]] for slide_id, _ in slides]
+    counts = [count for _, count in slides]
+    return np.concatenate([np.array(of_images, np.int64), np.repeat(np.array(of_slides, np.int64), counts)])

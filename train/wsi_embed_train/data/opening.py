@@ -1,0 +1,124 @@
+"""From what the user names to the tiles of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from wsi_embed.errors import SlideError, UsageError
+from wsi_embed.slide import UInt8Array
+from wsi_embed_train.config import TrainConfig
+from wsi_embed_train.data.images import common_size, image_size
+from wsi_embed_train.data.labels import class_names, tile_labels
+from wsi_embed_train.data.regions import UNSHIFTED
+from wsi_embed_train.data.slides import Laid, SlideTiles, lay_slides
+from wsi_embed_train.data.sources import Source, find_source, names_of
+from wsi_embed_train.data.statistics import pixel_statistics, sample_of
+from wsi_embed_train.data.tile_list import TileList
+from wsi_embed_train.data.tiles import TrainingTiles
+
+MOST_BAD = 0.01
+MPP_TOLERANCE = 0.01
+
+
+def open_tiles(
+    source: Path,
+    config: TrainConfig,
+    *,
+    split: str | None = None,
+    labelled: bool = False,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> TrainingTiles:
+    """Find the training tiles of a source, and measure a sample of them.
+
+    Args:
+        source: Slides or tile images, or both: a folder (searched at any depth), one file, or a CSV with a
+            column `path` (relative to the CSV) and where wanted `split`, `label`, `mpp`, `slide_id`.
+        config: `tile_px`, `mpp`, `tissue`, `min_tissue`, `region_tiles` and `seed`.
+        split: Of a CSV: only rows with this value in `split`.
+        labelled: Whether each tile needs a label.
+        on_progress: Called with the number of slides whose tissue has been found, and of all.
+
+    Raises:
+        UsageError: There is nothing to train on, no resolution for slides, tiles are smaller than `tile_px`,
+            labels are missing, no slide can be used, or more than 1 % of the sample cannot be read.
+    """
+    found = find_source(source, split)
+    names = class_names(found) if labelled else None
+    laid = lay_slides(found.slides, config, on_progress)
+    slides = _used(found, laid)
+    side = _side(found, config)
+    labels = tile_labels(found, names, [(s.item.slide_id, len(s)) for s in slides]) if names else None
+    tiles = TrainingTiles(
+        TileList(found.root, found.images, slides, labels), side, config.tile_px, config.seed
+    )
+    tiles.class_names = names
+    tiles.slide_ids = sorted({slide.item.slide_id for slide in slides} | found.image_slides)
+    tiles.warnings = _warnings(found, laid, config)
+    tiles.facts = {"source": found.name, "split": split, "image_mpp": sorted(found.image_mpps)}
+    tiles.facts["skipped_slides"] = [{"slide": s.name, "reason": s.reason} for s in laid if s.tiles is None]
+    tiles.mean, tiles.std = pixel_statistics(_sample(tiles, config.seed))
+    return tiles
+
+
+def _used(found: Source, laid: list[Laid]) -> list[SlideTiles]:
+    """Slides that have tiles."""
+    failed = [slide for slide in laid if slide.tiles is None]
+    if failed and len(failed) == len(laid):
+        reasons = names_of([slide.reason for slide in failed], most=1)
+        raise UsageError(f"{found.name}: none of its {len(laid)} slides can be used: {reasons}")
+    slides = [slide.tiles for slide in laid if slide.tiles]
+    if not slides and not found.images:
+        raise UsageError(
+            f"{found.name}: no tissue found on its {len(laid)} slides; look with `wsi-embed plot`, or try "
+            "--set tissue=otsu-local or --set min_tissue=0"
+        )
+    return slides
+
+
+def _side(found: Source, config: TrainConfig) -> int:
+    """S: the most common side of the images; with slides `tile_px`."""
+    paths = [found.root / found.images[n] for n in sample_of(len(found.images), config.seed)]
+    size = common_size(map(image_size, paths))
+    if size is None:
+        return config.tile_px
+    if min(size) < config.tile_px:
+        raise UsageError(
+            f"{found.name}: tiles are {size[0]} x {size[1]} pixels, smaller than tile_px {config.tile_px}: "
+            f"use --tile-px {min(size)}"
+        )
+    return config.tile_px if found.slides else min(size)
+
+
+def _sample(tiles: TrainingTiles, seed: int) -> Iterator[UInt8Array]:
+    """Tiles of the sample, one at a time; after the last, complain of those that could not be read."""
+    numbers, bad = sample_of(len(tiles), seed), dict[int, SlideError]()
+    for number in numbers:
+        tile = tiles.read([(number, UNSHIFTED)])[number, UNSHIFTED]
+        if isinstance(tile, SlideError):
+            bad[number] = tile
+        else:
+            yield tile
+    tiles.close()
+    if len(bad) > MOST_BAD * len(numbers):
+        reasons = [tiles.tiles.reason(n, error) for n, error in bad.items()]
+        raise UsageError(
+            f"{len(bad)} of {len(numbers)} tiles that were tried cannot be used, more than "
+            f"{100 * MOST_BAD:g} %: {names_of(reasons)}"
+        )
+
+
+def _warnings(found: Source, laid: list[Laid], config: TrainConfig) -> list[str]:
+    warnings = [text for slide in laid for text in slide.warnings]
+    skipped = [slide.reason for slide in laid if slide.tiles is None]
+    warnings += [f"slide left out: {reason}" for reason in skipped]
+    other = [
+        m for m in sorted(found.image_mpps) if config.mpp and abs(m - config.mpp) > MPP_TOLERANCE * config.mpp
+    ]
+    if other:
+        listed = names_of(f"{m:g}" for m in other)
+        warnings.append(
+            f"{found.name}: tile images at {listed} um per pixel are taken as they are, "
+            f"for the run's {config.mpp:g}"
+        )
+    return warnings

@@ -1,0 +1,160 @@
+"""Slides of a training source: where their tissue tiles lie, by the code that extraction uses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from wsi_embed.encoder.base import cpu_count
+from wsi_embed.errors import UsageError, WsiEmbedError
+from wsi_embed.failure import without_folders
+from wsi_embed.grid import Int32Array, scanned_area
+from wsi_embed.inputs import SlideInput
+from wsi_embed_train.config import TrainConfig
+from wsi_embed_train.data.regions import Int64Array, by_region, room_to_move
+
+MOST_THREADS = 8  # a view of a slide that has no small level takes some hundred megabytes
+# What extraction advises, and what that is in training.
+ADVICE = (
+    (re.compile(r"--mpp-override( \([^)]*\))? or a manifest column mpp"), r"a CSV with a column mpp\1"),
+    (re.compile("--tissue (?=none|otsu)"), "--set tissue="),
+)
+
+
+@dataclass(frozen=True)
+class SlideTiles:
+    """Tissue tiles of one slide, region by region. Small: no mask, no open file.
+
+    Attributes:
+        item: The slide.
+        level: The read level.
+        downsample: Level-0 pixels per pixel of it.
+        read_px: Side of a tile, pixels of the read level.
+        tile_px: Side of a tile as it is handed over.
+        level_xy: Top-left corners, pixels of the read level, int32 [N, 2].
+        starts: First tile of each region, int64 [R].
+        room: How far each region may be moved left, up, right and down, int32 [R, 4].
+    """
+
+    item: SlideInput
+    level: int
+    downsample: float
+    read_px: int
+    tile_px: int
+    level_xy: Int32Array
+    starts: Int64Array
+    room: Int32Array
+
+    def __len__(self) -> int:
+        return len(self.level_xy)
+
+    def region_of(self, row: int) -> int:
+        """Which region a tile is in."""
+        return int(np.searchsorted(self.starts, row, side="right")) - 1
+
+
+@dataclass
+class Laid:
+    """What became of a slide.
+
+    Attributes:
+        name: The slide as the run records it.
+        tiles: None where it cannot be used.
+        reason: Why not.
+        warnings: What to look at although it can.
+    """
+
+    name: str
+    tiles: SlideTiles | None = None
+    reason: str = ""
+    warnings: list[str] = field(default_factory=list)
+
+
+def lay_slides(
+    items: Sequence[SlideInput], config: TrainConfig, on_progress: Callable[[int, int], None] | None = None
+) -> list[Laid]:
+    """Find the tissue of slides and lay their grids, some at a time.
+
+    Args:
+        items: The slides.
+        config: `mpp`, `tile_px`, `tissue`, `min_tissue` and `region_tiles`.
+        on_progress: Called with the number of slides that are done, and of all.
+
+    Returns:
+        One for each slide, in order. A slide that cannot be used stops nothing.
+
+    Raises:
+        UsageError: No resolution is given.
+    """
+    if items and config.mpp is None:
+        raise UsageError(
+            "tiles are drawn from slides at a resolution, and the recipe has none: give --mpp (um per pixel)"
+        )
+    with ThreadPoolExecutor(min(MOST_THREADS, cpu_count()), "wsi-embed-tissue") as pool:
+        futures = [pool.submit(_lay, item, config) for item in items]
+        try:
+            for done, _ in enumerate(as_completed(futures), start=1):
+                if on_progress:
+                    on_progress(done, len(items))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        return [future.result() for future in futures]
+
+
+def _lay(item: SlideInput, config: TrainConfig) -> Laid:
+    laid = Laid(item.name)
+    try:
+        _lay_grid(item, config, laid)
+    except UsageError:
+        raise  # the tissue recipe's: it would be said of every slide
+    except WsiEmbedError as error:
+        laid.reason = _told(item, str(error))
+    except Exception as error:
+        laid.reason = _told(item, f"{item.name}: unexpected {type(error).__name__}: {error}")
+    laid.warnings = [_told(item, text) for text in laid.warnings]
+    return laid
+
+
+def _told(item: SlideInput, text: str) -> str:
+    text = without_folders(text, {item.path: item.name})
+    for extraction, training in ADVICE:
+        text = extraction.sub(training, text)
+    return text
+
+
+def _lay_grid(item: SlideInput, config: TrainConfig, laid: Laid) -> None:
+    # brings ONNX Runtime and Zarr along, which the workers that decode do not need
+    from wsi_embed.plan import Tiling, plan_slide
+    from wsi_embed.store.layout import StoreSettings
+    from wsi_embed.tissue import TissueRecipe
+
+    assert config.mpp is not None
+    tiling = Tiling(tissue=TissueRecipe(config.tissue), min_tissue=config.min_tissue)
+    no_store: dict[str, Any] = {"model_id": "", "dtype": "float16", "feature_dim": 0, "clusters": None}
+    plan = plan_slide(item, tiling, StoreSettings(tile_px=config.tile_px, mpp=config.mpp, **no_store))
+    with plan.slide:
+        laid.warnings += plan.warnings
+        grid, mask = plan.make_grid(tiling)
+    if mask.note:
+        laid.warnings.append(f"{item.name}: {mask.note}")
+    if not len(grid):
+        laid.warnings.append(f"{item.name}: no tissue found, no tile is taken from it")
+    order, starts = by_region(grid.grid, config.region_tiles)
+    grid = grid.where(order)
+    area = scanned_area(plan.slide.bounds, grid.downsample, plan.slide.level_sizes[grid.level])
+    laid.tiles = SlideTiles(
+        item=item,
+        level=grid.level,
+        downsample=grid.downsample,
+        read_px=grid.read_px,
+        tile_px=grid.tile_px,
+        level_xy=grid.level_xy,
+        starts=starts,
+        room=room_to_move(grid, mask, starts, area, config.min_tissue),
+    )

@@ -1,0 +1,173 @@
+"""What lies in a training source: tile images and slides, and what a CSV says of them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from wsi_embed.errors import UsageError
+from wsi_embed.inputs import (
+    MANIFEST_SUFFIXES,
+    SlideInput,
+    folder_files,
+    manifest_slide,
+    read_manifest,
+    slide_of_folder,
+    unique_slides,
+)
+from wsi_embed_train.data.images import PLAIN_SUFFIXES, is_tile_image
+
+LOOKING, CHUNK = 8, 4096  # threads that look at files, and files that they are given at a time
+
+
+@dataclass
+class Source:
+    """Tile images and slides of a source, each in order of their names.
+
+    Attributes:
+        name: Of the folder or file, without where it lies.
+        root: What names of images are relative to.
+        images: Names of the tile images.
+        slides: The slides; none twice.
+        image_labels: Of a CSV: the label of each image, empty where there is none.
+        slide_labels: And of each slide, by its id.
+        image_slides: Values of the column `slide_id` of images.
+        image_mpps: Values of the column `mpp` of images.
+        columns: Of a CSV; None without one.
+    """
+
+    name: str
+    root: Path
+    images: list[str] = field(default_factory=list)
+    slides: list[SlideInput] = field(default_factory=list)
+    image_labels: list[str] = field(default_factory=list)
+    slide_labels: dict[str, str] = field(default_factory=dict)
+    image_slides: set[str] = field(default_factory=set)
+    image_mpps: set[float] = field(default_factory=set)
+    columns: list[str] | None = None
+
+
+def find_source(path: Path, split: str | None = None) -> Source:
+    """List what a training source holds; nothing is decoded.
+
+    Args:
+        path: A folder (searched at any depth), a slide, a tile image, or a CSV with a column `path`
+            (relative to the CSV) and where wanted `split`, `label`, `mpp`, `slide_id`.
+        split: Take only the CSV's rows with this value in `split`.
+
+    Raises:
+        UsageError: The source is missing or has no tiles, lacks a column, or two slides have one id.
+    """
+    if path.is_file() and path.suffix.lower() in MANIFEST_SUFFIXES:
+        return _of_csv(path, split)
+    if split is not None:
+        raise UsageError(f"--split needs a CSV with a column `split`, and {path.name} is none")
+    if path.is_dir():
+        source = _of_folder(path)
+    elif path.is_file():
+        source = _sorted_out(Source(path.name, path.parent), [path])
+    else:
+        raise UsageError(
+            f"{path}: no such file or folder; give slides, a folder of tile images, or a CSV that lists them"
+        )
+    return source
+
+
+def _of_folder(folder: Path) -> Source:
+    source = Source(folder.resolve().name, folder)
+    files = folder_files(folder, PLAIN_SUFFIXES)
+    if not files:
+        raise UsageError(f"{folder}: no tile images and no slides found")
+    return _sorted_out(source, files)
+
+
+def _sorted_out(source: Source, files: Sequence[Path]) -> Source:
+    slides = []
+    for path, is_image in zip(files, look_at(files), strict=True):
+        if is_image:
+            source.images.append(path.relative_to(source.root).as_posix())
+        else:
+            slides.append(slide_of_folder(source.root, path))
+    source.slides = unique_slides(slides)
+    return source
+
+
+def look_at(files: Sequence[Path]) -> Iterable[bool]:
+    """Whether each file is a tile image. By threads: on a network each look is a wait."""
+    with ThreadPoolExecutor(LOOKING, "wsi-embed-look") as pool:
+        for start in range(0, len(files), CHUNK):
+            yield from pool.map(is_tile_image, files[start : start + CHUNK])
+
+
+def _of_csv(path: Path, split: str | None) -> Source:
+    rows = read_manifest(path)
+    # where a row has too many values, csv gives the rest no name
+    columns = [name for name in rows[0][1] if name] if rows else []
+    source = Source(path.name, path.parent, columns=columns)
+    rows = _of_split(source, rows, split)
+    if not rows:
+        raise UsageError(f"{path.name}: no tile images and no slides listed")
+    slides: list[SlideInput] = []
+    images: set[tuple[str, str]] = set()  # what is listed twice is one tile
+    files = [source.root / _text(row, "path") for _, row in rows]
+    for (number, row), is_image in zip(rows, look_at(files), strict=True):
+        if not is_image or not _text(row, "path"):  # an empty path is refused as a slide's
+            slides.append(manifest_slide(path, number, row))
+            _label_slide(source, slides[-1].slide_id, _text(row, "label"))
+            continue
+        images.add((_text(row, "path"), _text(row, "label")))
+        if slide_id := _text(row, "slide_id"):
+            source.image_slides.add(slide_id)
+        if mpp := _text(row, "mpp"):
+            source.image_mpps.add(_number(f"{path.name}, row {number}", mpp))
+    source.images, source.image_labels = (
+        [i for i, _ in sorted(images)],
+        [label for _, label in sorted(images)],
+    )
+    source.slides = unique_slides(slides)
+    return source
+
+
+def _of_split(
+    source: Source, rows: list[tuple[int, dict[str, Any]]], split: str | None
+) -> list[tuple[int, dict[str, Any]]]:
+    if split is None:
+        return rows
+    if source.columns and "split" not in source.columns:
+        raise UsageError(f"{source.name}: no column 'split'; it has {', '.join(source.columns)}")
+    there = sorted({_text(row, "split") for _, row in rows} - {""})
+    found = [(number, row) for number, row in rows if _text(row, "split") == split]
+    if rows and not found:
+        raise UsageError(
+            f"{source.name}: no row has the split {split!r}; there are {', '.join(there[:10]) or 'none'}"
+        )
+    return found
+
+
+def _label_slide(source: Source, slide_id: str, label: str) -> None:
+    if source.slide_labels.setdefault(slide_id, label) != label:
+        raise UsageError(f"{source.name}: slide {slide_id} is given twice, with different labels; keep one")
+
+
+def _text(row: dict[str, Any], column: str) -> str:
+    value = row.get(column)
+    return "" if value is None else str(value).strip()
+
+
+def _number(where: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise UsageError(f"{where}: mpp {text!r} is not a number") from error
+
+
+def names_of(items: Iterable[str], most: int = 3) -> str:
+    """The first few of many, for people."""
+    items = iter(items)
+    shown = list(itertools.islice(items, most))
+    rest = sum(1 for _ in items)
+    return ", ".join(shown) + (f" and {rest} more" if rest else "")

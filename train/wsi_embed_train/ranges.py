@@ -1,0 +1,28 @@
+"""What a setting may be: names to choose from, and ranges of numbers."""
+
+from __future__ import annotations
+
+import math
+
+from wsi_embed_train.methods import METHODS
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "method": tuple(METHODS),
+    "tissue": ("otsu", "otsu-local", "hsv", "none"),
+    "precision": ("32", "bf16", "16"),
+}
+_ANY, _PART = (0.0, math.inf), (0.0, 1.0)
+RANGES: dict[str, tuple[float, float]] = {
+    "tile_px": (32, 4096), "mpp": (0.05, 20), "min_tissue": _PART, "region_tiles": (1, 64),
+    "crop_scale": (0.01, 1), "jitter": (0, 1), "jitter_p": _PART, "grey_p": _PART, "blur_sigma": (0, 100),
+    "blur_p": _PART, "flip_p": _PART, "vflip_p": _PART, "stain": (0, 1), "stain_p": _PART,
+    "epochs": (1, math.inf), "batch_size": (2, math.inf), "lr": _ANY, "momentum": _PART,
+    "weight_decay": _ANY, "warmup_epochs": _ANY, "accumulate": (1, 1e6), "workers": _ANY,
+    "seed": (0, 2**32 - 1), "log_steps": (1, 1e9), "save_steps": (1, 1e9), "keep_epochs": (1, 1e9),
+    "knn_epochs": (1, 1e9), "feat_size": (2, 65536), "projector_hidden": (1, 65536),
+    "predictor_hidden": (1, 65536), "predictor_lr": _ANY, "clusters": (2, 65536), "alpha": _PART,
+    "ema": _PART, "ema_end": _PART, "temperature": (0.001, 100), "redundancy": _ANY,
+    "prototypes": (2, 1e6), "sinkhorn_epsilon": (0.01, 10), "sinkhorn_iterations": (1, 100),
+    "freeze_prototypes": _PART, "queue": (0, 1e7), "queue_from": _PART, "concepts": (2, 1e6),
+    "concepts_from": _PART,
+}  # fmt: skip

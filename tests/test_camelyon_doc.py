@@ -16,6 +16,8 @@ from PIL import Image
 from tests.made_models import tiny_onnx
 from tests.made_slides import he_pixels, write_tiff
 from wsi_embed import open_store
+from wsi_embed_train import load_recipe
+from wsi_embed_train.data import open_tiles
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "camelyon16.md").read_text("utf-8")
@@ -118,10 +120,18 @@ def test_the_manifest_has_labels_and_leaves_out_what_was_withdrawn(ran: tuple[Pa
 def test_training_tiles_are_those_of_the_store(ran: tuple[Path, str]) -> None:
     store = open_store(ran[0] / "c16.zarr")
     for slide_id in ("normal_001", "tumor_076", "tumor_110"):
-        names = {f"{row}_{col}.jpg" for row, col in store[slide_id].grid[:].tolist()}
+        names = {f"{x}_{y}.jpg" for x, y in store[slide_id].coords[:].tolist()}
         assert names
-        assert names == {path.name for path in (ran[0] / "tiles" / slide_id).iterdir()}
+        assert names == {path.name for path in (ran[0] / "tiles" / slide_id).glob("*.jpg")}
     assert not (ran[0] / "tiles" / "test_001").exists()
+
+
+def test_the_manifest_is_a_source_of_training_tiles(ran: tuple[Path, str]) -> None:
+    config = load_recipe("clubyol-paper", mpp=0.5)
+    tiles = open_tiles(ran[0] / "c16.csv", config, split="train")
+    assert tiles.slide_ids == ["normal_001", "tumor_076", "tumor_110"]
+    store = open_store(ran[0] / "c16.zarr")
+    assert len(tiles) == sum(len(store[slide_id].coords) for slide_id in tiles.slide_ids)
 
 
 def test_the_pictures_are_there(ran: tuple[Path, str]) -> None:
@@ -155,4 +165,4 @@ def test_the_page_names_only_options_that_exist() -> None:
 
 def test_links_on_the_page_lead_out() -> None:
     for target in re.findall(r"\]\(([^)]+)\)", PAGE):
-        assert target.startswith("https://"), target
+        assert target.startswith("https://") or (ROOT / "docs" / target).is_file(), target

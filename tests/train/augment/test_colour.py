@@ -40,6 +40,11 @@ def test_blends_are_pillows(op: Callable[[Tensor, Tensor], Tensor], factor: floa
     assert apart.abs().max() < 1.5
 
 
+def test_mean_of_the_contrast_is_pillows_whole_level() -> None:
+    ours = colour.contrast(floats(IMAGES), torch.zeros(len(IMAGES)))
+    assert levels(ours, [F.adjust_contrast(image, 0.0) for image in IMAGES]).abs().max() < 0.01
+
+
 @pytest.mark.parametrize("turn", [-0.5, -0.1, -0.003, 0.0, 0.04, 0.1, 0.3])
 def test_hue_is_pillows_within_its_rounding(turn: float) -> None:
     # Pillow stores hue, saturation and value as bytes, and its circle of 255 steps wraps after 256

@@ -27,6 +27,7 @@ from wsi_embed_train.methods import Method
 from wsi_embed_train.schedule import learning_rate_factor
 
 EVERY = 10
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 PATIENCE = 5
 PAPER = {"ema_end": 0.99, "exclude_norm_bias": False, "warmup_epochs": 0}
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -108,7 +109,7 @@ class Tiles:
 def run(config: TrainConfig, tiles: Tiles, folder: Path, steps: int) -> None:
     """Train one variant and write what was seen."""
     torch.manual_seed(config.seed)
-    network = build_method(config).to(memory_format=torch.channels_last)
+    network = build_method(config).to(DEVICE).to(memory_format=torch.channels_last)
     lr = config.lr * config.batch_size / 256
     groups = network.parameter_groups(config.weight_decay, exclude_norm_bias=config.exclude_norm_bias)
     optimizer = torch.optim.SGD(groups, lr=lr, momentum=config.momentum)
@@ -123,8 +124,8 @@ def run(config: TrainConfig, tiles: Tiles, folder: Path, steps: int) -> None:
             factor = learning_rate_factor(step // per_epoch, config.epochs, config.warmup_epochs)
             group["lr"] = lr * group["lr_factor"] * (1.0 if group["fixed_lr"] else factor)
         seen = watch(network)
-        with torch.autocast("cpu", torch.bfloat16):
-            said = network([v.contiguous(memory_format=torch.channels_last) for v in views])
+        with torch.autocast(DEVICE.type, torch.bfloat16):
+            said = network([v.to(DEVICE).contiguous(memory_format=torch.channels_last) for v in views])
         optimizer.zero_grad()
         said.loss.backward()
         optimizer.step()
@@ -173,7 +174,7 @@ def scores(network: Method, tiles: Tiles) -> dict[str, float]:
         rows = []
         for at in range(0, len(images), 256):
             x = torch.from_numpy(images[at : at + 256]).permute(0, 3, 1, 2).float() / 255
-            rows.append(network.encoder.backbone((x - mean) / std).float())
+            rows.append(network.encoder.backbone(((x - mean) / std).to(DEVICE)).float().cpu())
         return torch.cat(rows).numpy()
 
     train, test = features(tiles.train), features(tiles.test)

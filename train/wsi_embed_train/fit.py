@@ -68,7 +68,9 @@ def train(
     """
     if on_collapse not in ("warn", "stop"):
         raise UsageError(f"--on-collapse {on_collapse}: choose warn or stop")
-    listener, stop = listener or Listener(), stop or threading.Event()
+    stop = stop or threading.Event()
+    # of several processes the first alone is heard
+    listener = Listener() if listener is None or rank_here() else listener
     devices = choose_devices(config.devices, config.precision, torch.cuda.device_count())
     batch = per_process(config.batch_size, devices.processes, config.accumulate)
     folder = RunFolder(run)

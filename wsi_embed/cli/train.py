@@ -100,6 +100,7 @@ def command(
     with needs_extra("train", "wsi-embed train"):
         from wsi_embed.cli.training import open_training
         from wsi_embed_train import load_recipe, parse_settings, train
+        from wsi_embed_train.trainer import rank_here
 
     flags = {
         "epochs": epochs, "batch_size": batch_size, "tile_px": tile_px, "mpp": mpp, "clusters": clusters,
@@ -121,7 +122,8 @@ def command(
             )  # fmt: skip
         except Stopped as stopped:
             raise Stopped(f"stopped early at {stopped}, and saved; go on with --resume") from None
-    typer.echo(f"trained: {checkpoint}; next: wsi-embed export {out} --out model.onnx")
+    if rank_here() == 0:
+        typer.echo(f"trained: {checkpoint}; next: wsi-embed export {out} --out model.onnx")
 
 
 def _requeued(run: Path) -> bool:

@@ -1,10 +1,16 @@
 """Training of tile encoders (extra `train`): CluBYOL, CluSiam and what they are compared with."""
 
-from wsi_embed_train.clustering import cluster_similarity
-from wsi_embed_train.config import TrainConfig, load_recipe, parse_settings
-from wsi_embed_train.fit import train
-from wsi_embed_train.listener import Listener
-from wsi_embed_train.methods import build_method
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wsi_embed_train.clustering import cluster_similarity
+    from wsi_embed_train.config import TrainConfig, load_recipe, parse_settings
+    from wsi_embed_train.fit import train
+    from wsi_embed_train.listener import Listener
+    from wsi_embed_train.methods import build_method
 
 __all__ = [
     "Listener",
@@ -15,3 +21,20 @@ __all__ = [
     "parse_settings",
     "train",
 ]
+
+# Imported when asked for: processes that only decode need neither Lightning nor the methods.
+_MODULES = {
+    "Listener": "listener",
+    "TrainConfig": "config",
+    "build_method": "methods",
+    "cluster_similarity": "clustering",
+    "load_recipe": "config",
+    "parse_settings": "config",
+    "train": "fit",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -9,8 +9,9 @@ from wsi_embed_train.metrics_file import read_metrics
 # What is drawn together, and under which heading.
 PANELS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("loss", ("loss",)),
-    ("terms of the loss", ("invariance", "cluster_similarity", "swapped_prediction", "redundancy", "instance",
+    ("terms of the loss", ("invariance", "swapped_prediction", "redundancy", "instance",
                            "prototype", "contrast", "cross_entropy", "accuracy")),
+    ("similarity of the clusters", ("cluster_similarity",)),
     ("effective rank of the features", ("effective_rank",)),
     ("spread of the features (1: even)", ("feature_std",)),
     ("clusters used in a batch", ("clusters_used", "clusters_noisy")),

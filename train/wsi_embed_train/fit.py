@@ -11,6 +11,7 @@ import lightning as L
 import torch
 from torch.utils.data import DataLoader
 
+from wsi_embed.encoder.base import cpu_count
 from wsi_embed.errors import UsageError
 from wsi_embed_train import callbacks as cb
 from wsi_embed_train.config import TrainConfig
@@ -109,17 +110,18 @@ def _loader(
     config: TrainConfig, tiles: TrainingTiles, batch: int, devices: Devices
 ) -> tuple[DataLoader[Any], TileSampler]:
     rank = rank_here()
+    workers = min(config.workers, cpu_count())  # more would only wait for each other
     sampler = TileSampler(
         tiles.groups, batch, config.seed, rank=rank, processes=devices.processes, accumulate=config.accumulate
     )
     loader: DataLoader[Any] = DataLoader(
         tiles,
         batch_sampler=sampler,
-        num_workers=config.workers,
+        num_workers=workers,
         collate_fn=tiles.collate,
-        persistent_workers=config.workers > 0,
+        persistent_workers=workers > 0,
         # spawned: a fork after a library has started threads can deadlock
-        multiprocessing_context="spawn" if config.workers else None,
+        multiprocessing_context="spawn" if workers else None,
         pin_memory=devices.accelerator == "gpu",
         # of its own: otherwise making a loader would draw from the numbers that a resumed run goes on with
         generator=torch.Generator().manual_seed(config.seed),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from types import FrameType
 from typing import Any
 
@@ -21,13 +22,19 @@ class StopSignals:
         last_words: Said where the process does not end in order.
         seconds: So long after the first signal the process ends in any case; None waits.
         also: Further signals that ask for the same.
+        again: A signal within so many seconds of the first is the same request.
     """
 
     def __init__(
-        self, stop: threading.Event, last_words: str, seconds: float | None = None, also: tuple[int, ...] = ()
+        self,
+        stop: threading.Event,
+        last_words: str,
+        seconds: float | None = None,
+        also: tuple[int, ...] = (),
+        again: float = 0.0,
     ) -> None:
         self.stop, self.seconds = stop, seconds
-        self.received: list[int] = []
+        self.again, self._asked = again, 0.0
         self._words = last_words.encode() + b"\n"
         self._numbers = (signal.SIGTERM, signal.SIGINT, *also)
         self._before: dict[int, Any] = {}
@@ -45,9 +52,13 @@ class StopSignals:
             self._timer.cancel()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self.received.append(number)
-        if self.stop.is_set():
+        # a terminal signals all processes, and a launcher passes it on to them once more
+        now = time.monotonic()
+        if self.stop.is_set() and now - self._asked >= self.again:
             self._exit_now()
+        if self.stop.is_set():
+            return
+        self._asked = now
         self.stop.set()
         if self.seconds is not None:
             self._timer = threading.Timer(self.seconds, self._exit_now)

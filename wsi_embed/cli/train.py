@@ -114,7 +114,10 @@ def command(
 
     stop = threading.Event()
     slurm = (signal.SIGUSR1,) if "SLURM_JOB_ID" in os.environ else ()  # sbatch --signal=USR1@120
-    with StopSignals(stop, LAST_WORDS, also=slurm), open_training(config.epochs, log_json) as listener:
+    with (
+        StopSignals(stop, LAST_WORDS, also=slurm, again=3.0),
+        open_training(config.epochs, log_json) as listener,
+    ):
         try:
             checkpoint = train(
                 source, out, config, split=split, knn=knn, resume=resume or _requeued(out),

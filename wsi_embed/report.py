@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import uuid
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
 from wsi_embed.errors import WsiEmbedError
+from wsi_embed.files import replacing
 
 Status = Literal["done", "skipped", "failed", "stopped", "planned"]
 
@@ -119,16 +117,12 @@ def write_whole(path: Path, text: str) -> None:
     Raises:
         WsiEmbedError: It cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, "utf-8")
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            temporary.write_text(text, "utf-8")
     except OSError as error:
         raise WsiEmbedError(f"{path}: the report cannot be written ({error.strerror})") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
 class Listener(Protocol):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import datetime
-import os
-import uuid
 from dataclasses import replace
 from pathlib import Path
 
 from wsi_embed.encoder import ModelMetadata, load_encoder
 from wsi_embed.errors import UsageError
+from wsi_embed.files import replacing
 from wsi_embed_export.checkpoint import Checkpoint, read_checkpoint
 from wsi_embed_export.graph import TileModel
 from wsi_embed_export.parity import Parity, check_parity
@@ -58,15 +57,11 @@ def export(
     model = reference if precision == "fp32" else TileModel(checkpoint.network, mean, std, px, precision)
     metadata = _metadata(checkpoint, model, mpp, name or out.stem, licence)
     out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.stem}.{uuid.uuid4().hex[:8]}{out.suffix}")
-    try:
+    with replacing(out) as temporary:
         metadata = replace(
             metadata, parity=_write_and_compare(model, reference, metadata, temporary).to_dict()
         )
         _write_metadata(model, metadata, temporary)
-        os.replace(temporary, out)
-    finally:
-        temporary.unlink(missing_ok=True)
     return metadata
 
 
@@ -102,6 +97,7 @@ def _metadata(
         precision=model.precision,
         model_id=model.digest(),
         training=checkpoint.training,
+        training_slides=checkpoint.slides,
         source_checkpoint=checkpoint.name,
         licence=licence,
         created=datetime.datetime.now(datetime.UTC).date().isoformat(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from wsi_embed.files import replacing
 from wsi_embed_train.metrics_file import read_metrics
 
 # What is drawn together, and under which heading.
@@ -54,6 +55,5 @@ def draw_curves(metrics: Path, out: Path, title: str) -> None:
             axis.legend(fontsize=7)
     for axis in axes[len(panels) :]:
         axis.remove()
-    temporary = out.with_name(f".{out.name}.part")
-    figure.savefig(temporary, dpi=110, format="png")
-    temporary.replace(out)
+    with replacing(out) as temporary:
+        figure.savefig(temporary, dpi=110, format="png")

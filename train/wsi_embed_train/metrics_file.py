@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Mapping
 from pathlib import Path
+
+from wsi_embed.files import replacing
 
 
 class MetricsFile:
@@ -35,12 +36,10 @@ class MetricsFile:
             csv.DictWriter(out, self._columns).writerow(_text(row))
 
     def _rewrite(self) -> None:
-        temporary = self.path.with_name(f".{self.path.name}.part")
-        with temporary.open("w", newline="", encoding="utf-8") as out:
+        with replacing(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
             writer = csv.DictWriter(out, self._columns)
             writer.writeheader()
             writer.writerows(_text(row) for row in self.rows)
-        os.replace(temporary, self.path)
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from wsi_embed.errors import UsageError, WsiEmbedError
+from wsi_embed.files import replacing
 
 FORMATS = ("png", "tiff")
 
@@ -25,17 +26,14 @@ def save_picture(picture: Image.Image, path: Path, *, dpi: int = 300) -> None:
     """
     kind = path.suffix.lstrip(".")
     check_print(kind, dpi)
-    part = path.with_name(f".{path.name}.part")
     options = {"compression": "tiff_deflate"} if kind == "tiff" else {}
     try:
-        picture.save(part, kind.upper(), dpi=(dpi, dpi), **options)
-        part.replace(path)
+        with replacing(path) as part:
+            picture.save(part, kind.upper(), dpi=(dpi, dpi), **options)
     except OSError as error:
         raise WsiEmbedError(
             f"{path}: cannot be written ({error.strerror or error}); free some space or check permissions"
         ) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def check_print(kind: str, dpi: int) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from wsi_embed.errors import WsiEmbedError
+from wsi_embed.files import replacing
 from wsi_embed.regions.polygons import Colour, Polygon, Ring
 
 Feature = dict[str, Any]
@@ -151,21 +151,16 @@ def write_geojson(path: Path, features: Iterable[Feature]) -> int:
     Raises:
         WsiEmbedError: It cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     count = 0
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", encoding="utf-8") as lines:
+        with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as lines:
             lines.write('{"type":"FeatureCollection","features":[')
             for item in features:
                 lines.write(",\n" if count else "\n")
                 lines.write(json.dumps(item, separators=(",", ":")))
                 count += 1
             lines.write("\n]}\n")
-        os.replace(temporary, path)
     except OSError as error:
         raise WsiEmbedError(f"{path.name}: cannot be written ({error.strerror})") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
     return count

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,16 +9,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from wsi_embed.errors import MissingExtraError, UsageError
+from wsi_embed.errors import UsageError
+from wsi_embed.manifest import MANIFEST_COLUMNS, MANIFEST_SUFFIXES, read_manifest
 from wsi_embed.slide import FOREIGN_SUFFIXES, SLIDE_SUFFIXES
 from wsi_embed.slide.dicom import dicom_series, named_as_dicom
 from wsi_embed.slide.fingerprint import slide_files
 
-MANIFEST_SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
 LONGEST_ID = 240
 # In the root of a folder of tiles: the images there are no slides.
 TILES_MARK = ".wsi-embed-tiles"
-MANIFEST_COLUMNS = ("path", "slide_id", "patient", "mpp", "roi")
 
 
 @dataclass(frozen=True)
@@ -124,7 +122,8 @@ def folder_files(folder: Path, also: Collection[str] = ()) -> list[Path]:
 
     Args:
         folder: Where to look.
-        also: Further suffixes to take, in lower case.
+        also: Further suffixes to take, in lower case: for who wants tiles, too. Without, folders that
+            `wsi-embed tile` made are left out.
 
     Raises:
         UsageError: The folder is a store.
@@ -132,7 +131,7 @@ def folder_files(folder: Path, also: Collection[str] = ()) -> list[Path]:
     unlisted: list[Path] = []
     if (folder / "zarr.json").is_file():
         raise UsageError(f"{folder} is a store, not a folder of slides")
-    files = [p for p in _walk(folder, unlisted) if p.suffix.lower() in also or _is_slide(p)]
+    files = [p for p in _walk(folder, unlisted, tiles=bool(also)) if p.suffix.lower() in also or _is_slide(p)]
     files = _without_parts(sorted(p for p in files if not p.name.startswith("._")))
     taken = set(files) if unlisted else set()
     # a MIRAX slide says by itself that its folder cannot be listed
@@ -155,8 +154,8 @@ def _is_slide(path: Path) -> bool:
         return False
 
 
-def _walk(folder: Path, unlisted: list[Path]) -> Iterator[Path]:
-    """All files below a folder, through linked folders too, each real folder once, but no tiles.
+def _walk(folder: Path, unlisted: list[Path], *, tiles: bool) -> Iterator[Path]:
+    """All files below a folder, through linked folders too, each real folder once, with tiles or without.
 
     A broken link is a file: it fails as a slide and is not left out silently. Folders that cannot be
     listed are added to `unlisted`.
@@ -168,11 +167,11 @@ def _walk(folder: Path, unlisted: list[Path]) -> Iterator[Path]:
 
     for root, folders, files in os.walk(folder, onerror=note, followlinks=True):
         real = os.path.realpath(root)
-        if real in seen or (TILES_MARK in files and Path(root) != folder):
+        if real in seen or (TILES_MARK in files and not tiles):
             folders.clear()
             continue
         seen.add(real)
-        if TILES_MARK in files:  # asked for by name: but not what is unfinished in it
+        if TILES_MARK in files:  # not what is unfinished there
             folders[:] = [name for name in folders if not name.startswith(".")]
         folders.sort()
         yield from (Path(root) / name for name in files)
@@ -205,57 +204,6 @@ def _jpeg_parts(path: Path) -> list[Path]:
         return slide_files(path)[1:]
     except OSError:
         return []  # opening it will say why
-
-
-def read_manifest(source: Path) -> list[tuple[int, dict[str, Any]]]:
-    """Rows of a manifest (CSV, TSV, Parquet), each with its number in the file.
-
-    Raises:
-        UsageError: It cannot be read, or has no column `path`.
-        MissingExtraError: It is Parquet, and pyarrow is not installed.
-    """
-    return _read_parquet(source) if source.suffix.lower() == ".parquet" else _read_csv(source)
-
-
-def _read_csv(source: Path) -> list[tuple[int, dict[str, Any]]]:
-    try:
-        with source.open(newline="", encoding="utf-8-sig") as lines:
-            delimiter = _delimiter(lines.readline())
-            lines.seek(0)
-            reader = csv.DictReader(lines, delimiter=delimiter)
-            rows = [(reader.line_num, row) for row in reader]
-            _check_columns(source, list(reader.fieldnames or []))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{source}: cannot be read as a CSV manifest ({error})") from error
-    return rows
-
-
-def _delimiter(header: str) -> str:
-    """Spreadsheets write semicolons where a comma is the decimal sign, and tabs on request."""
-    return max(",;\t", key=header.count)
-
-
-def _read_parquet(source: Path) -> list[tuple[int, dict[str, Any]]]:
-    try:
-        import pyarrow.parquet as parquet
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"{source}: reading Parquet needs pyarrow: pip install 'wsi-embed[parquet]', or give a CSV"
-        ) from error
-    try:
-        table = parquet.read_table(source)
-    except Exception as error:
-        raise UsageError(f"{source}: cannot be read as a Parquet manifest ({error})") from error
-    _check_columns(source, table.column_names)
-    return list(enumerate(table.to_pylist(), start=1))
-
-
-def _check_columns(source: Path, columns: list[str]) -> None:
-    if "path" not in columns:
-        raise UsageError(
-            f"{source}: a manifest needs a column `path` (optional: slide_id, patient, mpp, roi); "
-            f"it has {', '.join(columns) or 'none'}"
-        )
 
 
 def manifest_slide(source: Path, number: int, row: dict[str, Any]) -> SlideInput:

@@ -23,12 +23,14 @@ class Checkpoint:
         config: The training settings.
         training: Data, epochs and steps of the training.
         name: File name and digest of the checkpoint.
+        slides: Ids of the slides that the training saw.
     """
 
     network: Method
     config: dict[str, Any]
     training: dict[str, Any]
     name: str
+    slides: tuple[str, ...] = ()
 
 
 def read_checkpoint(source: Path) -> Checkpoint:
@@ -53,5 +55,9 @@ def read_checkpoint(source: Path) -> Checkpoint:
     network = build_method(settings_of_run(config), classes)
     network.load_state_dict({k.removeprefix("network."): v for k, v in weights.items()})
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    training = {**ours["data"], "epochs": ours["epochs_done"], "steps": ours["steps"], "settings": config}
-    return Checkpoint(network.eval(), config, training, f"{path.name} sha256:{digest}")
+    data = {
+        name: value for name, value in ours["data"].items() if name not in ("slide_ids", "skipped_slides")
+    }
+    training = {**data, "epochs": ours["epochs_done"], "steps": ours["steps"], "settings": config}
+    slides = tuple(ours["data"].get("slide_ids", ()))
+    return Checkpoint(network.eval(), config, training, f"{path.name} sha256:{digest}", slides)

@@ -18,13 +18,14 @@ from onnx import numpy_helper
 from torchvision.transforms import functional
 
 from tests.made_models import tiny_config
+from tests.made_slides import he_pixels, write_svs
 from wsi_embed.encoder import ModelMetadata, load_encoder
 from wsi_embed.encoder.metadata import FILE, KEY
 from wsi_embed.errors import UsageError
 from wsi_embed_export import export
 from wsi_embed_export.graph import TileModel
 from wsi_embed_export.parity import ParityError, made_tiles
-from wsi_embed_train import build_method
+from wsi_embed_train import build_method, train
 from wsi_embed_train.methods import METHODS
 from wsi_embed_train.methods.clubyol import CluBYOL
 
@@ -352,3 +353,16 @@ def test_nothing_is_printed(
 ) -> None:
     export(run, tmp_path / f"model{suffix}")
     assert capfd.readouterr() == ("", "")
+
+
+def test_ids_of_training_slides_are_in_the_file_and_no_others(tmp_path: Path) -> None:
+    slides = tmp_path / "slides"
+    (slides / "site").mkdir(parents=True)
+    write_svs(slides / "site" / "a.svs", he_pixels(300, 300), mpp=0.5)
+    (slides / "broken.svs").touch()
+    train(slides, tmp_path / "run", tiny_config(epochs=1, mpp=0.5))
+    about = export(tmp_path / "run", tmp_path / "model.onnx")
+    assert about.training_slides == ("site__a",)
+    assert load_encoder(tmp_path / "model.onnx", device="cpu").metadata.training_slides == ("site__a",)
+    assert about.training["slide_tiles"] == about.training["tiles"] >= 8
+    assert "broken" not in about.to_json()

@@ -14,6 +14,7 @@ from tests.test_bad_input import corrupt_a_tile
 from wsi_embed.errors import SlideError
 from wsi_embed.slide import open_slide
 from wsi_embed.slide.handles import Handles
+from wsi_embed.slide.openslide import OpenSlideSlide
 
 PIXELS = he_pixels(700, 900, seed=1)
 
@@ -80,3 +81,17 @@ def test_closing_twice_is_fine(good: Path) -> None:
     handles = Handles(good)
     handles.close()
     handles.close()
+
+
+def test_a_shared_cache_outlives_errors_and_slides(good: Path, damaged: Path) -> None:
+    cache = openslide.OpenSlideCache(4 * 1024 * 1024)
+    with open_slide(good) as whole, OpenSlideSlide(good) as first, OpenSlideSlide(damaged) as second:
+        for slide in (first, second):
+            slide.share_cache(cache)
+        for _ in range(2):
+            with pytest.raises(SlideError, match="cannot be read"):
+                second.read(0, 256, 128, 64, 64)
+            for slide in (first, second):
+                np.testing.assert_array_equal(slide.read(0, 0, 0, 200, 100), whole.read(0, 0, 0, 200, 100))
+        first.close()
+        np.testing.assert_array_equal(second.read(0, 0, 0, 64, 64), whole.read(0, 0, 0, 64, 64))

@@ -8,7 +8,7 @@ from PIL import Image
 from tests.made_models import tiny_tiles
 from tests.made_slides import he_pixels, write_svs, write_tiff
 from wsi_embed.errors import UsageError
-from wsi_embed.inputs import find_slides
+from wsi_embed.inputs import TILES_MARK, find_slides
 from wsi_embed_train.data.sources import CHUNK, find_source, look_at, names_of
 
 
@@ -93,8 +93,8 @@ def test_csv_of_images_and_slides(mixed: Path) -> None:
         ("path\na.png\n", "train", "no column 'split'; it has path"),
         ("path,split\na.png,test\nb.png,\n", "trian", "no row has the split 'trian'; there are test"),
         ("path,split\na.png,\n", "train", "there are none"),
-        ("path,split\n", None, "no tile images and no slides listed"),
-        ("path,split\n", "train", "no tile images and no slides listed"),
+        ("path,split\n", None, "lists no tile images and no slides"),
+        ("path,split\n", "train", "lists no tile images and no slides"),
         ("path\na.png\n,\n", None, "row 3: the path is empty"),
         ("path,mpp\na.png,fast\n", None, "row 2: mpp 'fast' is not a number"),
         ("path,label\na.svs,x\na.svs,y\n", None, "slide a is given twice, with different labels"),
@@ -109,7 +109,7 @@ def test_csv_errors(tmp_path: Path, content: str, split: str | None, message: st
 
 
 def test_source_errors(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no tile images and no slides found"):
+    with pytest.raises(UsageError, match="no tile images found, and no slides"):
         find_source(tmp_path)
     with pytest.raises(UsageError, match="--split needs a CSV"):
         find_source(tmp_path, "train")
@@ -127,3 +127,15 @@ def test_many_files_are_looked_at_in_order(tmp_path: Path) -> None:
 def test_names_of_many() -> None:
     assert names_of(["a", "b"]) == "a, b"
     assert names_of("abcde") == "a, b, c and 2 more"
+
+
+def test_tiles_that_were_cut_are_found_at_any_depth_but_not_unfinished_ones(tmp_path: Path) -> None:
+    made = tmp_path / "all" / "tiles"
+    for name in ("s0/0_0.png", "s0/8_0.png", ".s1~/0_0.png"):
+        (made / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(made / name)
+    (made / TILES_MARK).touch()
+    for folder in (made, tmp_path / "all"):
+        found = find_source(folder)
+        assert [Path(name).name for name in found.images] == ["0_0.png", "8_0.png"]
+        assert not found.slides

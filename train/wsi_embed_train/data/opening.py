@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wsi_embed.errors import SlideError, UsageError
 from wsi_embed.slide import UInt8Array
-from wsi_embed_train.config import TrainConfig
 from wsi_embed_train.data.images import common_size, image_size
 from wsi_embed_train.data.labels import class_names, tile_labels
 from wsi_embed_train.data.regions import UNSHIFTED
@@ -16,6 +16,9 @@ from wsi_embed_train.data.sources import Source, find_source, names_of
 from wsi_embed_train.data.statistics import pixel_statistics, sample_of
 from wsi_embed_train.data.tile_list import TileList
 from wsi_embed_train.data.tiles import TrainingTiles
+
+if TYPE_CHECKING:  # brings the networks along, which the processes that decode do not need
+    from wsi_embed_train.config import TrainConfig
 
 MOST_BAD = 0.01
 MPP_TOLERANCE = 0.01

@@ -71,8 +71,7 @@ def room_to_move(
     low, high = (extreme.reduceat(corners, starts, axis=1) for extreme in (np.minimum, np.maximum))
     left_top = low - np.array(area[:2])[:, None]
     right_bottom = np.array(area[2:])[:, None] - high - grid.read_px
-    room = np.minimum(room, np.concatenate([left_top, right_bottom]))
-    return np.ascontiguousarray(room.T, np.int32)
+    return np.asarray(np.minimum(room, np.concatenate([left_top, right_bottom])).T, np.int32)
 
 
 def shift_of(rng: np.random.Generator, room: Int32Array) -> tuple[int, int]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,8 +15,10 @@ from wsi_embed.errors import UsageError, WsiEmbedError
 from wsi_embed.failure import without_folders
 from wsi_embed.grid import Int32Array, scanned_area
 from wsi_embed.inputs import SlideInput
-from wsi_embed_train.config import TrainConfig
 from wsi_embed_train.data.regions import Int64Array, by_region, room_to_move
+
+if TYPE_CHECKING:  # brings the networks along, which the processes that decode do not need
+    from wsi_embed_train.config import TrainConfig
 
 MOST_THREADS = 8  # a view of a slide that has no small level takes some hundred megabytes
 # What extraction advises, and what that is in training.

@@ -11,14 +11,13 @@ from typing import Any
 
 from wsi_embed.errors import UsageError
 from wsi_embed.inputs import (
-    MANIFEST_SUFFIXES,
     SlideInput,
     folder_files,
     manifest_slide,
-    read_manifest,
     slide_of_folder,
     unique_slides,
 )
+from wsi_embed.manifest import MANIFEST_SUFFIXES, read_manifest
 from wsi_embed_train.data.images import PLAIN_SUFFIXES, is_tile_image
 
 LOOKING, CHUNK = 8, 4096  # threads that look at files, and files that they are given at a time
@@ -81,7 +80,7 @@ def _of_folder(folder: Path) -> Source:
     source = Source(folder.resolve().name, folder)
     files = folder_files(folder, PLAIN_SUFFIXES)
     if not files:
-        raise UsageError(f"{folder}: no tile images and no slides found")
+        raise UsageError(f"{folder}: no tile images found, and no slides")
     return _sorted_out(source, files)
 
 
@@ -110,7 +109,7 @@ def _of_csv(path: Path, split: str | None) -> Source:
     source = Source(path.name, path.parent, columns=columns)
     rows = _of_split(source, rows, split)
     if not rows:
-        raise UsageError(f"{path.name}: no tile images and no slides listed")
+        raise UsageError(f"{path.name}: lists no tile images and no slides")
     slides: list[SlideInput] = []
     images: set[tuple[str, str]] = set()  # what is listed twice is one tile
     files = [source.root / _text(row, "path") for _, row in rows]
@@ -124,10 +123,9 @@ def _of_csv(path: Path, split: str | None) -> Source:
             source.image_slides.add(slide_id)
         if mpp := _text(row, "mpp"):
             source.image_mpps.add(_number(f"{path.name}, row {number}", mpp))
-    source.images, source.image_labels = (
-        [i for i, _ in sorted(images)],
-        [label for _, label in sorted(images)],
-    )
+    for name, label in sorted(images):
+        source.images.append(name)
+        source.image_labels.append(label)
     source.slides = unique_slides(slides)
     return source
 

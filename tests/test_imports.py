@@ -24,6 +24,13 @@ def test_the_runtime_does_without_pytorch_and_training() -> None:
     assert not loaded & {"torch", "torchvision", "lightning", "onnx", "wsi_embed_train", "wsi_embed_export"}
 
 
+def test_processes_that_decode_training_tiles_do_without_networks_and_lightning() -> None:
+    pytest.importorskip("torch")
+    loaded = loaded_by("wsi_embed_train.data")
+    assert {"torch", "openslide"} <= loaded
+    assert not loaded & {"lightning", "torchvision", "sklearn", "onnxruntime", "zarr"}
+
+
 def test_importing_the_package_alone_is_instant() -> None:
     assert not loaded_by("wsi_embed") & {"numpy", "zarr", "onnxruntime", "cv2", "openslide", "typer", "rich"}
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from wsi_embed.errors import UsageError
 from wsi_embed_train.config import settings_of_run
 from wsi_embed_train.methods import Method, build_method
+from wsi_embed_train.run_folder import load_checkpoint
 
 
 @dataclass(frozen=True)
@@ -44,12 +43,7 @@ def read_checkpoint(source: Path) -> Checkpoint:
     path = source / "checkpoints" / "last.ckpt" if source.is_dir() else source
     if not path.is_file():
         raise UsageError(f"{source}: no checkpoint found (expected a run folder, or a .ckpt file)")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        ours, weights = content["wsi_embed"], content["state_dict"]
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UsageError(f"{path}: not a checkpoint of wsi-embed train ({reason})") from error
+    ours, weights = load_checkpoint(path)
     config = ours["config"]
     classes = len(ours["data"]["classes"]) if "classes" in ours["data"] else None
     network = build_method(settings_of_run(config), classes)

@@ -235,4 +235,4 @@ def test_the_command_takes_settings_and_refuses_two_of_one(tmp_path: Path) -> No
     assert [done.returncode for done in (twice, unknown, empty)] == [2, 2, 2]
     assert "epochs is given twice" in twice.stderr
     assert "did you mean ema or" in unknown.stderr
-    assert "no tile images and no slides found" in empty.stderr, "the setting is fine"
+    assert "no tile images found, and no slides" in empty.stderr, "the setting is fine"

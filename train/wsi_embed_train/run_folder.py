@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 import yaml
+from torch import Tensor
 
 from wsi_embed.errors import UsageError
 from wsi_embed_train.config import TrainConfig
@@ -51,7 +52,7 @@ class RunFolder:
             return None
         if not self.last.is_file():
             raise UsageError(f"{self.path}: nothing to resume, there is no {self.last.name} in checkpoints/")
-        said = _read(self.last)
+        said, _ = load_checkpoint(self.last)
         before, now = said["config"], config.to_dict()
         for name in ["method", *sorted((now.keys() | before.keys()) - FREE)]:  # the method says most
             if before.get(name) != now.get(name):
@@ -87,10 +88,15 @@ def check_data(run: RunFolder, before: dict[str, Any], now: dict[str, Any]) -> N
             )
 
 
-def _read(path: Path) -> dict[str, Any]:
+def load_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What a checkpoint says, and its weights. No code from the file runs (`weights_only=True`).
+
+    Raises:
+        UsageError: It is no checkpoint of ours.
+    """
     try:
-        said: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["wsi_embed"]
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return content["wsi_embed"], content["state_dict"]
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(f"{path}: not a checkpoint of wsi-embed train ({reason})") from error
-    return said

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import itertools
 import math
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,17 @@ def white(tmp_path: Path) -> Path:
     for number in range(16):
         Image.new("RGB", (32, 32), "white").save(folder / f"{number}.png")
     return folder
+
+
+def fall_ill(patch: pytest.MonkeyPatch, when: Callable[[int], bool]) -> None:
+    """Let the monitor see features that are all alike, at some of its looks."""
+    looks = itertools.count(1)
+
+    def figures(features: torch.Tensor) -> dict[str, float]:
+        alike = features[:1].expand(len(features), -1)
+        return representation_figures(alike if when(next(looks)) else features)
+
+    patch.setattr("wsi_embed_train.callbacks.collapse.representation_figures", figures)
 
 
 class Warned(Listener):
@@ -71,14 +84,7 @@ def test_a_stopped_run_is_left_at_the_last_healthy_checkpoint(
     tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # healthy to step 6, and then figures as of features that are all alike
-    real = representation_figures
-    looks: list[int] = []
-
-    def figures(features: torch.Tensor) -> dict[str, float]:
-        looks.append(1)
-        return real(features if len(looks) <= 6 else features[:1].expand(len(features), -1))
-
-    monkeypatch.setattr("wsi_embed_train.callbacks.collapse.representation_figures", figures)
+    fall_ill(monkeypatch, lambda look: look > 6)
     config = tiny_config(epochs=10, log_steps=1, save_steps=1)
     with pytest.raises(CollapseError, match=r"step 11: .*last\.ckpt is of before it showed"):
         train(tiles, tmp_path / "r", config, on_collapse="stop")
@@ -90,14 +96,7 @@ def test_a_stopped_run_is_left_at_the_last_healthy_checkpoint(
 def test_an_illness_that_passes_leaves_nothing_behind(
     tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = representation_figures
-    looks: list[int] = []
-
-    def figures(features: torch.Tensor) -> dict[str, float]:
-        looks.append(1)
-        return real(features[:1].expand(len(features), -1) if len(looks) in (3, 4) else features)
-
-    monkeypatch.setattr("wsi_embed_train.callbacks.collapse.representation_figures", figures)
+    fall_ill(monkeypatch, lambda look: look in (3, 4))
     train(tiles, tmp_path / "r", tiny_config(epochs=4, log_steps=1, save_steps=1), on_collapse="stop")
     checkpoints = tmp_path / "r" / "checkpoints"
     assert torch.load(checkpoints / "last.ckpt", weights_only=True)["global_step"] == 8

@@ -8,6 +8,7 @@ from typing import Any
 
 import lightning as L
 
+from wsi_embed.files import replacing
 from wsi_embed_train.callbacks.finite import check_finite
 from wsi_embed_train.module import Training
 
@@ -105,10 +106,8 @@ class Checkpoints(L.Callback):
 
 def _link(source: Path, target: Path) -> None:
     """Give a file a second name, replacing what has it; no copy of its bytes where the disk can do so."""
-    temporary = target.with_name(f".{target.name}.part")
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(source, temporary)
-    except OSError:  # not on every file system
-        temporary.write_bytes(source.read_bytes())
-    temporary.replace(target)
+    with replacing(target) as temporary:
+        try:
+            os.link(source, temporary)
+        except OSError:  # not on every file system
+            temporary.write_bytes(source.read_bytes())

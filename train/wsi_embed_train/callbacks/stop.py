@@ -38,18 +38,15 @@ class StopOnRequest(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
-        """Save and stop, unless the epoch ends here: then its own end does."""
-        # a step of several batches is not torn apart, and an epoch's end has its own checkpoint
+        """Save and stop, but not within a step of several batches, nor at the last: the epoch's end does."""
         if trainer.is_last_batch or trainer.fit_loop._should_accumulate():
             return
-        self._look(trainer)
-
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Save and stop."""
-        if trainer.current_epoch + 1 < (trainer.max_epochs or 0):
-            self._look(trainer)
-
-    def _look(self, trainer: L.Trainer) -> None:
         if agreed(trainer, self.stop.is_set()):
             self.checkpoints.save_last(trainer)
+            raise Stopped(f"step {trainer.global_step}")
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Stop, where there is more to come; the checkpoint of the epoch is written by now."""
+        more = trainer.current_epoch + 1 < (trainer.max_epochs or 0)
+        if more and agreed(trainer, self.stop.is_set()):
             raise Stopped(f"step {trainer.global_step}")

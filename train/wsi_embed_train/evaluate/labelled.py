@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,7 +13,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from wsi_embed.errors import UsageError, WsiEmbedError
+from wsi_embed.errors import UsageError
+from wsi_embed.manifest import read_manifest
+from wsi_embed.slide import UInt8Array
+from wsi_embed_train.data import read_image
 
 BATCH = 256
 
@@ -36,17 +38,13 @@ class LabelledSet:
 
 
 def read_labelled(source: Path) -> LabelledSet:
-    """Read a CSV with columns `path` (relative to it), `label` and `split` (`train`, `test`).
+    """Read a table with columns `path` (relative to it), `label` and `split` (`train`, `test`).
 
     Raises:
         UsageError: A column is missing, a split is empty, or a file is not there.
     """
-    try:
-        with source.open(newline="", encoding="utf-8") as lines:
-            rows = list(csv.DictReader(lines))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{source.name}: not readable as a CSV ({error})") from error
-    for column in ("path", "label", "split"):
+    rows = [row for _, row in read_manifest(source)]
+    for column in ("label", "split"):
         if not rows or column not in rows[0]:
             has = ", ".join(rows[0]) if rows else "no rows"
             raise UsageError(f"{source.name}: no column {column!r}, which --knn needs; it has {has}")
@@ -87,7 +85,7 @@ def tile_features(
         float32 [N, D].
 
     Raises:
-        WsiEmbedError: A tile cannot be read.
+        SlideError: A tile cannot be read.
     """
     training = backbone.training
     backbone.eval()
@@ -106,12 +104,8 @@ def tile_features(
     return np.concatenate(rows)
 
 
-def _read(path: Path, px: int) -> npt.NDArray[np.uint8]:
-    try:
-        with Image.open(path) as image:
-            rgb = image.convert("RGB")
-    except OSError as error:
-        raise WsiEmbedError(
-            f"{path.name}: not a readable image ({error}); repair it or remove its row"
-        ) from error
-    return np.asarray(rgb if rgb.size == (px, px) else rgb.resize((px, px), Image.Resampling.BILINEAR))
+def _read(path: Path, px: int) -> UInt8Array:
+    tile = read_image(path)
+    if tile.shape[:2] == (px, px):
+        return tile
+    return np.asarray(Image.fromarray(tile).resize((px, px), Image.Resampling.BILINEAR))

@@ -28,7 +28,9 @@ LAUNCHERS = {
 def command(launcher: str, tiles: Path, folder: Path, **settings: Any) -> list[str]:
     folder.mkdir(exist_ok=True)
     recipe = folder / "recipe.yaml"
-    recipe.write_text(yaml.safe_dump(tiny_config(devices="cpu:2", log_steps=1, **settings).to_dict()))
+    recipe.write_text(
+        yaml.safe_dump(tiny_config(devices="cpu:2", log_steps=1, batch_size=4, **settings).to_dict())
+    )
     return [
         *LAUNCHERS[launcher], "train", str(tiles), "--out", str(folder / "run"), "--recipe", str(recipe)
     ]  # fmt: skip
@@ -43,41 +45,41 @@ def load(folder: Path) -> dict[str, Any]:
 def together(tiles: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("two")
     done = subprocess.run(
-        command("flag", tiles, folder, epochs=6), capture_output=True, text=True, check=True, timeout=300
+        command("flag", tiles, folder, epochs=4), capture_output=True, text=True, check=True, timeout=300
     )
     return folder, done.stdout
 
 
 def test_two_processes_make_one_run(together: tuple[Path, str]) -> None:
     folder, said = together
-    assert len([line for line in said.splitlines() if line.startswith("epoch ")]) == 6
+    assert len([line for line in said.splitlines() if line.startswith("epoch ")]) == 4
     assert said.count("trained: ") == 1
-    assert "batch 8, 2 x CPU" in said
+    assert "batch 4, 2 x CPU" in said
     saved = load(folder)
-    assert saved["global_step"] == 12
+    assert saved["global_step"] == 16
     states = [state["cpu"] for state in saved["wsi_embed"]["random"]]
     assert len(states) == 2
     assert not torch.equal(*states), "each draws its own views"
-    assert [row["step"] for row in read_metrics(folder / "run" / "metrics.csv")] == list(range(1, 13))
+    assert [row["step"] for row in read_metrics(folder / "run" / "metrics.csv")] == list(range(1, 17))
 
 
 def test_stopped_under_torchrun_and_gone_on_with_by_flag(
     together: tuple[Path, str], tiles: Path, tmp_path: Path
 ) -> None:
     process = subprocess.Popen(
-        command("torchrun", tiles, tmp_path / "x", epochs=6), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command("torchrun", tiles, tmp_path / "x", epochs=4), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     metrics = tmp_path / "x" / "run" / "metrics.csv"
     deadline = time.monotonic() + 100
-    while not (metrics.exists() and len(read_metrics(metrics)) >= 3):
+    while not (metrics.exists() and len(read_metrics(metrics)) >= 1):
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)  # torchrun passes it on to both
     process.communicate(timeout=100)
-    assert load(tmp_path / "x")["global_step"] < 12
+    assert 1 <= load(tmp_path / "x")["global_step"] < 16
     subprocess.run(
-        [*command("flag", tiles, tmp_path / "x", epochs=6), "--resume"],
+        [*command("flag", tiles, tmp_path / "x", epochs=4), "--resume"],
         check=True,
         capture_output=True,
         timeout=300,

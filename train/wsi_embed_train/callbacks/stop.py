@@ -30,8 +30,11 @@ class StopOnRequest(L.Callback):
         if threading.current_thread() is threading.main_thread():
             self._handlers = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
 
-    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Take the signals back: Lightning's handler would end the run without a checkpoint."""
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Take the signals back, which Lightning has taken after `on_fit_start`.
+
+        Its handler ends a run without a checkpoint, and talks to other processes in the middle of a step.
+        """
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
 

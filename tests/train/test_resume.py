@@ -143,22 +143,22 @@ def test_a_killed_run_goes_on_exactly(long_run: Path, tiles: Path, tmp_path: Pat
     assert kept == [f"epoch-{epoch:04}.ckpt" for epoch in range(5, 13, 5)]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_saves_and_exits_75(
-    long_run: Path, tiles: Path, tmp_path: Path, number: signal.Signals
-) -> None:
+def test_signals_save_and_exit_75(long_run: Path, tiles: Path, tmp_path: Path) -> None:
     arguments = command(tiles, tmp_path / "run", tmp_path, **SETTINGS | {"save_steps": 10**6})
-    with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
-        wait_for_step(tmp_path / "run", 6, process)
-        process.send_signal(number)
-        _, said = process.communicate(timeout=60)
-    assert process.returncode == 75
-    step = load(tmp_path / "run")["global_step"]
-    lines = said.decode().strip().splitlines()
-    assert lines == [f"error: stopped early at step {step}, and saved; go on with --resume"]
-    assert (tmp_path / "run" / "curves.png").is_file()
-    environment = os.environ | {"SLURM_RESTART_COUNT": "1"}  # as Slurm starts a requeued job: same command
-    subprocess.run(arguments, check=True, capture_output=True, env=environment)
+    restarted = os.environ | {"SLURM_RESTART_COUNT": "1"}  # as Slurm starts a requeued job: same command
+    for number, step, environment in ((signal.SIGTERM, 6, None), (signal.SIGINT, 26, restarted)):
+        with subprocess.Popen(
+            arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment
+        ) as process:
+            wait_for_step(tmp_path / "run", step, process)
+            process.send_signal(number)
+            _, said = process.communicate(timeout=60)
+        assert process.returncode == 75
+        saved = load(tmp_path / "run")["global_step"]
+        lines = said.decode().strip().splitlines()
+        assert lines == [f"error: stopped early at step {saved}, and saved; go on with --resume"]
+        assert (tmp_path / "run" / "curves.png").is_file()
+    subprocess.run(arguments, check=True, capture_output=True, env=restarted)
     same_run(tmp_path / "run", long_run)
 
 

@@ -47,6 +47,7 @@ def test_a_method_without_clusters_says_its_loss_alone(tiles: Path, tmp_path: Pa
     ("arguments", "message"),
     [
         (["--set", "alpah=0.5"], "unknown training setting 'alpah': did you mean alpha"),
+        (["--epochs", "2", "--set", "epochs=3"], "epochs is given twice"),
         (["--set", "alpha"], "--set alpha: give KEY=VALUE"),
         (["--set", "alpha=much"], "alpha = 'much' makes no sense: expected a number"),
         (["--recipe", "clubyl"], "no recipe 'clubyl', and no YAML file of that name: did you mean clubyol"),

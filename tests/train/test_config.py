@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.job_tools import run
 from wsi_embed.errors import UsageError
 from wsi_embed_train import TrainConfig, load_recipe, parse_settings
 from wsi_embed_train.config import settings_of_run
@@ -224,15 +223,3 @@ def test_file_that_is_no_recipe_is_refused(tmp_path: Path) -> None:
     path.write_text("- epochs\n")
     with pytest.raises(UsageError, match="expected `setting: value` lines"):
         load_recipe(str(path))
-
-
-def test_the_command_takes_settings_and_refuses_two_of_one(tmp_path: Path) -> None:
-    (tmp_path / "tiles").mkdir()
-    args: list[str | Path] = ["train", tmp_path / "tiles", "--out", tmp_path / "r"]
-    twice = run(*args, "--epochs", "2", "--set", "epochs=3")
-    unknown = run(*args, "--set", "emma=0.9")
-    empty = run(*args, "--set", "ema=0.9")
-    assert [done.returncode for done in (twice, unknown, empty)] == [2, 2, 2]
-    assert "epochs is given twice" in twice.stderr
-    assert "did you mean ema or" in unknown.stderr
-    assert "no tile images found, and no slides" in empty.stderr, "the setting is fine"

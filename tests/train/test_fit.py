@@ -8,13 +8,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
 
 from tests.made_models import tiny_config, tiny_tiles
+from tests.made_slides import write_tiff
 from wsi_embed.errors import DeviceError, UsageError
 from wsi_embed_train import TrainConfig, train
+from wsi_embed_train.data.opening import open_tiles
 from wsi_embed_train.methods import METHODS
 from wsi_embed_train.methods.clubyol import CluBYOL
 
@@ -93,6 +96,21 @@ def test_supervised_learns_the_labels_of_a_csv(tiles: Path, tmp_path: Path) -> N
     rows_of_epochs = metrics(tmp_path / "run")
     assert float(rows_of_epochs[-1]["cross_entropy"]) < float(rows_of_epochs[0]["cross_entropy"]) / 2
     assert load(tmp_path / "run")["wsi_embed"]["data"]["classes"] == ["blue", "red"]
+
+
+def test_supervised_takes_the_labels_of_slides(tmp_path: Path) -> None:
+    colours = {"dark": (60, 20, 90), "light": (220, 150, 190)}
+    for name, colour in colours.items():
+        pixels = np.full((128, 128, 3), colour, np.uint8)
+        write_tiff(tmp_path / f"{name}.tif", pixels, levels=(1, 4))
+    (tmp_path / "slides.csv").write_text("path,label\n" + "".join(f"{n}.tif,{n}\n" for n in colours))
+    config = tiny_config("supervised", epochs=1, mpp=0.5, tissue="none")
+    tiles = open_tiles(tmp_path / "slides.csv", config, labelled=True)
+    for sample in tiles.__getitems__([(n, 0) for n in range(len(tiles))]):
+        assert sample.label == int(sample.tile.mean() > 128)
+    train(tmp_path / "slides.csv", tmp_path / "run", config)
+    assert math.isfinite(float(metrics(tmp_path / "run")[-1]["cross_entropy"]))
+    assert load(tmp_path / "run")["wsi_embed"]["data"]["classes"] == ["dark", "light"]
 
 
 def test_target_comes_to_rest_at_the_end_of_the_run(tiles: Path, tmp_path: Path) -> None:

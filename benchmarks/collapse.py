@@ -12,7 +12,7 @@ import argparse
 import csv
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -192,21 +192,32 @@ def scores(network: Method, tiles: Tiles) -> dict[str, float]:
     return found
 
 
+SHOWN = {
+    "largest_share": 2, "noise_kept": 2, "clusters_used": 0, "cluster_similarity": 4,
+    "effective_rank": 0, "feature_std": 2,
+}  # fmt: skip
+
+
 def print_table(out: Path) -> None:
-    """One line a run."""
+    """One line a variant: mean of its seeds at the last step, least and most."""
+    runs: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(out.glob("*/result.json")):
-        result = json.loads(path.read_text("utf-8"))
-        last: dict[str, float] = result["last"]
-        shown: Sequence[str] = (
-            "feature_std",
-            "effective_rank",
-            "clusters_used",
-            "noise_kept",
-            "logit_margin",
-            "cluster_similarity",
-        )
-        figures = "  ".join(f"{name} {last[name]:.3f}" for name in shown if name in last)
-        print(f"{path.parent.name:14} {figures}  knn {result['knn']}  {result['collapses'] or 'healthy'}")
+        runs.setdefault(path.parent.name.rsplit("-", 1)[0], []).append(json.loads(path.read_text("utf-8")))
+    organs = list(next(iter(runs.values()))[0]["knn"])
+    print("| " + " | ".join(["variant", *SHOWN, *(f"kNN F1, {o}" for o in organs), "collapses"]) + " |")
+    for name in sorted(runs, key=[*VARIANTS].index):
+        cells = [spread([r["last"][k] for r in runs[name] if k in r["last"]], n) for k, n in SHOWN.items()]
+        cells += [spread([r["knn"][organ] for r in runs[name]], 2) for organ in organs]
+        collapses = [str(r["collapses"]) for r in runs[name] if r["collapses"]]
+        print("| " + " | ".join([name, *cells, ", ".join(collapses) or "none"]) + " |")
+
+
+def spread(values: list[float], digits: int) -> str:
+    """Mean, least and most."""
+    if not values:
+        return "-"
+    mean, least, most = (f"{v:.{digits}f}" for v in (float(np.mean(values)), min(values), max(values)))
+    return f"{mean} ({least} to {most})"
 
 
 if __name__ == "__main__":

@@ -59,7 +59,8 @@ def verify(path: str | Path) -> list[Problem]:
 
 def _slide_problems(folder: Path, settings: StoreSettings) -> Iterator[str]:
     if not (folder / METADATA_FILE).exists():
-        if any(folder.iterdir()):
+        # files alone are what a killed job leaves that had not begun the group
+        if any(child.is_dir() for child in folder.iterdir()):
             yield f"{METADATA_FILE} is missing, so readers do not see the slide; the next run redoes it"
         return
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import shutil
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +16,7 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from wsi_embed.encoder.base import Encoded
 from wsi_embed.errors import SlideError, StoreError
+from wsi_embed.files import replacing
 from wsi_embed.grid import TileGrid
 from wsi_embed.store.layout import (
     METADATA_FILE,
@@ -22,6 +25,7 @@ from wsi_embed.store.layout import (
     array_layouts,
     as_json,
     group_digest,
+    read_attributes,
     written_objects,
 )
 from wsi_embed.tissue import TissueMask
@@ -69,7 +73,8 @@ class SlideWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if not self._committed:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            with contextlib.suppress(StoreError):
+                _remove_group(self.folder)
 
     def append(self, encoded: Encoded) -> None:
         """Add the next rows, in grid order.
@@ -161,14 +166,29 @@ def _create(group: zarr.Group, name: str, layout: ArrayLayout) -> zarr.Array[Any
 
 
 def _remove_group(folder: Path) -> None:
-    """Remove a group so that at no moment a half of it looks complete."""
+    """Remove a group so that at no moment a half of it looks complete, or like a damaged slide.
+
+    Its document goes last, and says `complete: false` while the arrays go.
+    """
     document = folder / METADATA_FILE
     try:
-        document.unlink(missing_ok=True)
+        if document.exists() and not _says_incomplete(folder):
+            incomplete = {"zarr_format": 3, "node_type": "group", "attributes": {"complete": False}}
+            with replacing(document) as temporary:
+                temporary.write_text(json.dumps(incomplete), "utf-8")
         if folder.exists():
+            for array in [child for child in folder.iterdir() if child.is_dir()]:
+                shutil.rmtree(array)
             shutil.rmtree(folder)
     except OSError as error:
         raise cannot_write(folder, error) from error
+
+
+def _says_incomplete(folder: Path) -> bool:
+    try:
+        return read_attributes(folder).get("complete") is False
+    except StoreError:
+        return False
 
 
 def cannot_write(folder: Path, error: OSError) -> StoreError:

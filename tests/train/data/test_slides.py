@@ -75,6 +75,15 @@ def test_what_extraction_warns_of_is_passed_on(tmp_path: Path) -> None:
     assert laid.warnings == ["a.svs: no mpp in the metadata; 20x taken as 0.5 um per pixel"]
 
 
+def test_advice_is_what_can_be_done_in_training(tmp_path: Path) -> None:
+    marked = he_pixels(400, 400)
+    marked[20:60] = (20, 120, 60)
+    write_svs(tmp_path / "a.svs", marked, mpp=8.0)
+    (laid,) = lay_slides(find_slides([tmp_path]), slide_config(mpp=8.0))
+    (warning,) = [text for text in laid.warnings if "pen marks" in text]
+    assert warning.endswith("left out (`wsi-embed tile --tissue-set pen=off` cuts tiles with them)")
+
+
 def test_resolution_of_a_manifest_counts(tmp_path: Path) -> None:
     path = write_svs(tmp_path / "a.svs", he_pixels(300, 300), mpp=None, power=None)
     (laid,) = lay_slides([SlideInput("a", path, "a.svs", mpp=0.25)], slide_config())

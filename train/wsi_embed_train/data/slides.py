@@ -25,6 +25,10 @@ MOST_THREADS = 8  # a view of a slide that has no small level takes some hundred
 ADVICE = (
     (re.compile(r"--mpp-override( \([^)]*\))? or a manifest column mpp"), r"a CSV with a column mpp\1"),
     (re.compile("--tissue (?=none|otsu)"), "--set tissue="),
+    (
+        re.compile("--tissue-set pen=off keeps them"),
+        "`wsi-embed tile --tissue-set pen=off` cuts tiles with them",
+    ),
 )
 
 

@@ -1,0 +1,133 @@
+"""A slide appears whole, is replaced whole, and is never half there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.store.made_stores import (
+    chunk_keys,
+    make_encoded,
+    make_grid,
+    object_bytes,
+    open_writer,
+    write_slide,
+)
+from wsi_embed.store import StoreSettings, open_store, verify
+
+REPO = Path(__file__).parents[2]
+
+
+def test_the_commit_replaces_the_document_in_one_step(tmp_path: Path, settings: StoreSettings) -> None:
+    document = tmp_path / "s" / "a" / "zarr.json"
+    with open_writer(tmp_path / "s", settings).slide("a", make_grid(7)) as writer:
+        writer.append(make_encoded(7, settings))
+        before = document.read_text()
+        with document.open() as opened:  # a reader that came before
+            writer.commit({})
+            assert opened.read() == before
+    assert document.read_text() != before
+    assert open_store(tmp_path / "s")["a"].attrs["complete"] is True
+
+
+def test_attributes_come_back_as_json_gives_them(tmp_path: Path, settings: StoreSettings) -> None:
+    attributes: dict[str, Any] = {"size": (3, 4), "numbers": dict.fromkeys(range(12), 1e-07)}
+    write_slide(open_writer(tmp_path / "s", settings), "a", make_encoded(7, settings), attributes=attributes)
+    attrs = open_store(tmp_path / "s")["a"].attrs
+    assert attrs["size"] == [3, 4]
+    assert attrs["numbers"]["11"] == 1e-7
+    assert verify(tmp_path / "s") == []
+
+
+def test_overwriting_leaves_nothing_of_the_old(
+    tmp_path: Path, small_layout: None, settings: StoreSettings
+) -> None:
+    store = open_writer(tmp_path / "s", settings)
+    write_slide(store, "a", make_encoded(71, settings, seed=1), attributes={"old": True})
+    write_slide(store, "a", make_encoded(9, settings))
+    write_slide(open_writer(tmp_path / "fresh", settings), "a", make_encoded(9, settings))
+    assert object_bytes(tmp_path / "s") == object_bytes(tmp_path / "fresh")
+
+
+def test_a_process_killed_while_overwriting_leaves_no_slide(
+    tmp_path: Path, small_layout: None, settings: StoreSettings
+) -> None:
+    code = """
+import os, sys
+from pathlib import Path
+from tests.store.made_stores import *
+from wsi_embed.store import layout
+layout.CHUNK_BYTES, layout.SHARD_BYTES = 64, 192
+settings = make_settings()
+with open_writer(Path(sys.argv[1]), settings).slide("a", make_grid(71)) as writer:
+    writer.append(make_encoded(60, settings))
+    os._exit(9)
+"""
+    path = tmp_path / "s"
+    store = open_writer(path, settings)
+    write_slide(store, "a", make_encoded(71, settings, seed=1))
+    write_slide(store, "b", make_encoded(7, settings))
+    assert subprocess.run([sys.executable, "-c", code, path], cwd=REPO, check=False).returncode == 9
+    assert "features/c/1/0" in chunk_keys(path / "a")  # it had come some way
+    assert list(open_store(path)) == ["b"]
+    assert store.committed("a") is None
+    assert verify(path) == []
+    write_slide(store, "a", make_encoded(71, settings))
+    assert list(open_store(path)) == ["a", "b"]
+    assert verify(path) == []
+
+
+def test_committed_gives_the_attributes(tmp_path: Path, settings: StoreSettings) -> None:
+    store = open_writer(tmp_path / "s", settings)
+    assert store.committed("a") is None
+    write_slide(store, "a", make_encoded(7, settings), attributes={"settings_fingerprint": "f"})
+    committed = store.committed("a")
+    assert committed is not None
+    assert committed["settings_fingerprint"] == "f"
+
+
+@pytest.mark.parametrize("how", ["overwrite", "give up"])
+def test_a_slide_that_is_being_removed_is_neither_there_nor_damaged(
+    tmp_path: Path, small_layout: None, settings: StoreSettings, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    path = tmp_path / "s"
+    store = open_writer(path, settings)
+    write_slide(store, "a", make_encoded(40, settings))
+    seen = []
+
+    def watch(remove: Any) -> Any:
+        def removing(*args: Any, **kwargs: Any) -> None:
+            # a process killed here would leave what is there now
+            seen.append(verify(path) + list(open_store(path)))
+            remove(*args, **kwargs)
+
+        return removing
+
+    writer = store.slide("a", make_grid(40)) if how == "give up" else None
+    with monkeypatch.context() as patched:
+        for name in ("unlink", "rmdir"):
+            patched.setattr(os, name, watch(getattr(os, name)))
+        if writer:
+            with writer:
+                writer.append(make_encoded(30, settings))
+        else:
+            store.slide("a", make_grid(40))
+    assert len(seen) > 5
+    assert not any(seen)
+
+
+def test_what_a_kill_leaves_before_the_group_began_is_no_problem(
+    tmp_path: Path, settings: StoreSettings
+) -> None:
+    store = open_writer(tmp_path / "s", settings)
+    (tmp_path / "s" / "a").mkdir()
+    (tmp_path / "s" / "a" / "zarr.0f.partial").write_bytes(b"{")
+    assert verify(tmp_path / "s") == []
+    write_slide(store, "a", make_encoded(7, settings))
+    assert verify(tmp_path / "s") == []
+    assert list(open_store(tmp_path / "s")) == ["a"]

@@ -1,0 +1,77 @@
+"""How far are two encodings of the same tiles from each other?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from wsi_embed.encoder.base import Encoded
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What two encodings of the same tiles have in common, over N tiles.
+
+    Features that share a mean have a cosine near 1 whatever else they say, so the honest figures are the
+    centred ones: the mean feature of the reference is removed from both sides first.
+
+    Attributes:
+        max_error: Largest difference of a feature.
+        min_cosine: Of a tile's two feature vectors: the worst tile.
+        centred_cosine: The same with the mean feature removed, mean over the tiles.
+        min_centred_cosine: The worst tile.
+        cluster_agreement: Share of tiles with the same cluster; None without clusters.
+        confidence_error: Largest difference of a cluster's probability; None without clusters.
+    """
+
+    max_error: float
+    min_cosine: float
+    centred_cosine: float
+    min_centred_cosine: float
+    cluster_agreement: float | None = None
+    confidence_error: float | None = None
+
+    def to_dict(self) -> dict[str, float]:
+        """Plain values for metadata and JSON; what there is not is left out."""
+        return {k: round(v, 7) for k, v in asdict(self).items() if v is not None}
+
+
+def difference(
+    reference: Encoded, other: Encoded, *, clear: npt.NDArray[np.bool_] | None = None
+) -> Difference:
+    """Compare two encodings, tile by tile.
+
+    Args:
+        reference: Features [N, D], and clusters where there are any.
+        other: The same tiles by another model or runtime, features of the same width.
+        clear: Tiles [N] whose cluster counts, to leave out ties; by default all.
+
+    Raises:
+        ValueError: The features have different shapes.
+    """
+    a, b = reference.features.astype(np.float64), other.features.astype(np.float64)
+    if a.shape != b.shape:
+        raise ValueError(f"features of shapes {a.shape} and {b.shape} cannot be compared")
+    centred = cosines(a - a.mean(0), b - a.mean(0))
+    agreement = confidence = None
+    if reference.cluster is not None and other.cluster is not None:
+        same = (reference.cluster == other.cluster)[slice(None) if clear is None else clear]
+        agreement = float(same.mean()) if same.size else 1.0
+        if reference.confidence is not None and other.confidence is not None:
+            confidence = float(np.abs(reference.confidence - other.confidence).max())
+    return Difference(
+        max_error=float(np.abs(a - b).max()),
+        min_cosine=float(cosines(a, b).min()),
+        centred_cosine=float(centred.mean()),
+        min_centred_cosine=float(centred.min()),
+        cluster_agreement=agreement,
+        confidence_error=confidence,
+    )
+
+
+def cosines(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Cosine of each pair of rows, [N]; 0 where a row is zero."""
+    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return np.asarray((a * b).sum(1) / np.maximum(norms, 1e-30))

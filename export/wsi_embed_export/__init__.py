@@ -2,5 +2,7 @@
 
 from wsi_embed_export.export import export
 from wsi_embed_export.graph import TileModel
+from wsi_embed_export.sources import read_source
+from wsi_embed_export.trained import Given, TrainedModel
 
-__all__ = ["TileModel", "export"]
+__all__ = ["Given", "TileModel", "TrainedModel", "export", "read_source"]

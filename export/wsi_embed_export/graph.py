@@ -11,71 +11,72 @@ from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 from torch.fx.proxy import TraceError
 
-from wsi_embed_train.methods import Method
+from wsi_embed.errors import UsageError
+from wsi_embed_export.trained import TrainedModel
 
-OUTPUTS = ("features", "cluster", "cluster_confidence")
+CLUSTERS = ("cluster", "cluster_confidence")
+EXTRA = ("projection", "cluster_logits")
 
 
 class TileModel(nn.Module):
     """Normalisation, backbone and cluster head, if there is one, as one module in evaluation mode.
 
     Batch norms are folded into the convolutions where PyTorch can trace the backbone. With `fp16` the
-    backbone has half-precision weights and activations; normalisation, features and the cluster head
-    stay float32.
+    backbone has half-precision weights and activations; normalisation, features and the heads stay
+    float32.
 
     Args:
-        network: A trained network of any method.
-        mean: RGB mean of the training data, in [0, 1].
-        std: RGB standard deviation, in [0, 1].
-        tile_px: Side of a tile.
+        trained: Networks, normalisation and tile size.
         precision: `fp32` or `fp16`.
+        extra: Further outputs: `projection`, `cluster_logits`.
+
+    Raises:
+        UsageError: The model has no such output.
     """
 
     scale: Tensor
     shift: Tensor
 
-    def __init__(
-        self,
-        network: Method,
-        mean: Sequence[float],
-        std: Sequence[float],
-        tile_px: int,
-        precision: str = "fp32",
-    ) -> None:
+    def __init__(self, trained: TrainedModel, precision: str = "fp32", extra: Sequence[str] = ()) -> None:
         super().__init__()
-        self.tile_px, self.precision = tile_px, precision
-        network = network.eval()
+        self.tile_px, self.precision = trained.tile_px, precision
+        self.outputs = _outputs(trained, extra)
         self.dtype = torch.float16 if precision == "fp16" else torch.float32
-        self.backbone = _folded(network.encoder.backbone).to(self.dtype)
+        self.backbone = _folded(trained.backbone.eval()).to(self.dtype)
         self.head: nn.Sequential | None = None
-        if network.cluster_head is not None:
-            layers = [network.encoder.projector, *network.cluster_head.children()]
-            self.head = nn.Sequential(*layers).float()
-        self.outputs = OUTPUTS if self.head is not None else OUTPUTS[:1]
+        self.projector: nn.Module | None = None
+        if trained.projector is not None and trained.cluster_head is not None:
+            self.head = nn.Sequential(trained.projector, *trained.cluster_head.children()).float()
+        elif "projection" in self.outputs:
+            self.projector = trained.projector
         # (x / 255 - mean) / std as one multiplication and one addition
-        scale = 1 / (255 * torch.tensor(std, dtype=torch.float64))
-        shift = -torch.tensor(mean, dtype=torch.float64) / torch.tensor(std, dtype=torch.float64)
-        self.register_buffer("scale", scale.float().reshape(1, 3, 1, 1))
-        self.register_buffer("shift", shift.float().reshape(1, 3, 1, 1))
+        mean, std = (torch.tensor(values, dtype=torch.float64) for values in (trained.mean, trained.std))
+        self.register_buffer("scale", (1 / (255 * std)).float().reshape(1, 3, 1, 1))
+        self.register_buffer("shift", (-mean / std).float().reshape(1, 3, 1, 1))
         self.eval().requires_grad_(False)
 
-    def forward(self, tiles: Tensor) -> Tensor | tuple[Tensor, Tensor, Tensor]:
+    def forward(self, tiles: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Encode tiles.
 
         Args:
             tiles: RGB, uint8 [B, tile_px, tile_px, 3].
 
         Returns:
-            features float32 [B, D]; with a cluster head also cluster int64 [B] and cluster_confidence
-            float32 [B].
+            What `outputs` names, in that order: features float32 [B, D]; with a cluster head cluster int64
+            [B] and cluster_confidence float32 [B]; where asked for projection float32 [B, P] and
+            cluster_logits float32 [B, K]. One output comes by itself, not in a tuple.
         """
         images = tiles.permute(0, 3, 1, 2).float() * self.scale + self.shift
         features: Tensor = self.backbone(images.to(self.dtype)).float()
-        if self.head is None:
-            return features
-        probabilities = self.head(features).softmax(dim=1)
-        confidence, cluster = probabilities.max(dim=1)
-        return features, cluster, confidence
+        found = {"features": features}
+        if self.head is not None:
+            found["projection"] = self.head[0](features)
+            logits = found["cluster_logits"] = self.head[1:](found["projection"])
+            found["cluster_confidence"], found["cluster"] = logits.softmax(dim=1).max(dim=1)
+        elif self.projector is not None:
+            found["projection"] = self.projector(features)
+        chosen = tuple(found[name] for name in self.outputs)
+        return chosen if len(chosen) > 1 else features
 
     def digest(self) -> str:
         """Digest of weights, preprocessing, outputs and precision: the `model_id`."""
@@ -86,6 +87,18 @@ class TileModel(nn.Module):
             sha.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
             sha.update(tensor.contiguous().numpy().tobytes())
         return f"sha256:{sha.hexdigest()[:32]}"
+
+
+def _outputs(trained: TrainedModel, extra: Sequence[str]) -> tuple[str, ...]:
+    there = {"projection": trained.projector is not None, "cluster_logits": trained.cluster_head is not None}
+    for name in extra:
+        if name not in there:
+            raise UsageError(f"--outputs {name}: choose of {', '.join(EXTRA)}")
+        if not there[name]:
+            lacks = "projector" if name == "projection" else "cluster head"
+            raise UsageError(f"--outputs {name}: this model has no {lacks}")
+    clusters = CLUSTERS if trained.cluster_head is not None else ()
+    return ("features", *clusters, *(name for name in EXTRA if name in extra))
 
 
 def _folded(backbone: nn.Module) -> nn.Module:

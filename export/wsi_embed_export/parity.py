@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from wsi_embed.encoder import Encoder
+from wsi_embed.encoder import Encoded, Encoder
+from wsi_embed.encoder.difference import Difference, difference
 from wsi_embed.errors import WsiEmbedError
 from wsi_embed.slide import UInt8Array
 from wsi_embed_export.graph import TileModel
+from wsi_embed_export.real_tiles import packaged_tiles
 
 BATCHES = (1, 2, 7, 64)
-# A cluster may flip where the two best probabilities are this close.
-TIE = 1e-3
+# A tile whose two best clusters have logits this close may get either.
+TIE = {"fp32": 1e-4, "fp16": 1e-2, "int8": 1e-2}
 
 
 class ParityError(WsiEmbedError):
@@ -24,65 +27,90 @@ class ParityError(WsiEmbedError):
 
 
 @dataclass(frozen=True)
-class Parity:
-    """How far an exported file is from PyTorch fp32.
+class Limits:
+    """How far an exported file may be from PyTorch fp32.
 
     Attributes:
-        max_error: Largest difference of a feature.
-        min_cosine: Of a tile's two feature vectors.
-        min_centred_cosine: The same with the mean feature removed; the honest figure.
-        cluster_agreement: Share of tiles with the same cluster, ties left out.
-        confidence_error: Largest difference of a cluster's probability.
+        cosine: Least cosine of a tile's features.
+        centred: Least centred cosine of a tile's features.
+        mean_centred: Least mean of the centred cosines.
+        clusters: Least share of tiles with the same cluster, ties left out.
+        confidence: Largest difference of a cluster's probability.
     """
 
-    max_error: float
-    min_cosine: float
-    min_centred_cosine: float
-    cluster_agreement: float
-    confidence_error: float
-
-    def to_dict(self) -> dict[str, float]:
-        """Plain values for the metadata."""
-        return {k: round(v, 7) for k, v in asdict(self).items()}
+    cosine: float = -1.0
+    centred: float = -1.0
+    mean_centred: float = -1.0
+    clusters: float = 0.0
+    confidence: float = 1.0
 
 
-def check_parity(reference: TileModel, encoder: Encoder, precision: str, seed: int = 0) -> Parity:
-    """Encode made tiles with both at several batch sizes.
+def limits_of(precision: str, min_cosine: float = 0.97) -> Limits:
+    """Limits of a precision; `min_cosine` is for int8, on the mean of the centred cosines."""
+    return {
+        "fp32": Limits(cosine=0.99999, clusters=1.0, confidence=1e-3),
+        "fp16": Limits(centred=0.999, clusters=0.995, confidence=0.1),
+        "int8": Limits(mean_centred=min_cosine),
+    }[precision]
+
+
+def check_parity(
+    reference: TileModel, encoder: Encoder, limits: Limits, kinds: Iterable[Iterable[UInt8Array]]
+) -> Difference:
+    """Encode tiles with both, a batch at a time.
 
     Args:
         reference: The model in PyTorch, fp32.
         encoder: The exported file, loaded by the runtime.
-        precision: Decides the limits: fp32 cosine > 0.99999 and equal clusters; fp16 centred cosine
-            > 0.999 and > 99.5 % equal clusters; probabilities within 0.001 and 0.1.
-        seed: Of the tiles.
+        limits: How far they may be apart on every kind of tiles.
+        kinds: Of each kind of tiles, batches uint8 [B, tile_px, tile_px, 3].
+
+    Returns:
+        Their difference, of the worst kind in each figure; ties count in `cluster_agreement`.
 
     Raises:
-        ParityError: A limit is missed; the message names the output that differs.
+        ParityError: A limit is missed; the message names the output that is furthest beyond its own.
     """
-    ours: list[npt.NDArray[np.float32]] = []
-    theirs: list[npt.NDArray[np.float32]] = []
-    agree: list[npt.NDArray[np.bool_]] = []
-    off = [0.0]
+    return worst_of([_compare(reference, encoder, limits, batches) for batches in kinds])
+
+
+def _compare(
+    reference: TileModel, encoder: Encoder, limits: Limits, batches: Iterable[UInt8Array]
+) -> Difference:
+    ours, theirs, margins = [], [], []
+    for tiles in batches:
+        expected, margin = _reference(reference, tiles)
+        found = encoder.encode(tiles)
+        if found.features.shape != expected.features.shape:
+            shapes = f"{list(found.features.shape)}, expected {list(expected.features.shape)}"
+            raise ParityError(f"the exported model's features have shape {shapes}; no file was written")
+        if (found.cluster is None) != (expected.cluster is None):
+            raise ParityError("file and model disagree about having clusters; no file was written")
+        ours.append(expected)
+        theirs.append(found)
+        margins.append(margin)
+    a, b = joined(ours), joined(theirs)
+    clear = np.concatenate(margins) > TIE[encoder.metadata.precision]
+    _judge(difference(a, b, clear=clear), limits)
+    return difference(a, b)
+
+
+def parity_tiles(px: int, users: UInt8Array | None = None, seed: int = 0) -> list[Iterator[UInt8Array]]:
+    """Made tiles, and real ones, each at several batch sizes.
+
+    Args:
+        px: Side of a tile.
+        users: Real tiles to take; by default of the packaged tissue.
+        seed: Of the tiles.
+    """
     rng = np.random.default_rng(seed)
-    for batch in BATCHES:
-        tiles = made_tiles(rng, batch, reference.tile_px)
-        encoded = encoder.encode(tiles)
-        features, probabilities = _reference(reference, tiles)
-        if encoded.features.shape != features.shape:
-            raise ParityError(f"features have shape {encoded.features.shape}, expected {features.shape}")
-        ours.append(features)
-        theirs.append(encoded.features)
-        if probabilities is not None:
-            if encoded.cluster is None or encoded.confidence is None:
-                raise ParityError("the exported file has no clusters, and the model has a cluster head")
-            best = np.sort(probabilities, axis=1)
-            clear = best[:, -1] - best[:, -2] > TIE
-            agree.append((encoded.cluster == probabilities.argmax(1))[clear])
-            off.append(float(np.abs(encoded.confidence - best[:, -1]).max()))
-    same = np.concatenate(agree or [np.ones(1, bool)])
-    parity = _figures(np.concatenate(ours), np.concatenate(theirs), same, max(off))
-    _judge(parity, precision)
-    return parity
+
+    def real(count: int) -> UInt8Array:
+        if users is None:
+            return packaged_tiles(rng, count, px)
+        return users[rng.permutation(len(users))[:count]]
+
+    return [(made_tiles(rng, count, px) for count in BATCHES), (real(count) for count in BATCHES)]
 
 
 def made_tiles(rng: np.random.Generator, count: int, px: int) -> UInt8Array:
@@ -99,57 +127,75 @@ def made_tiles(rng: np.random.Generator, count: int, px: int) -> UInt8Array:
     return np.stack(tiles).astype(np.uint8)
 
 
-def _reference(
-    model: TileModel, tiles: UInt8Array
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32] | None]:
-    """Features, and the clusters' probabilities where there is a head."""
-    with torch.inference_mode():
-        out = model(torch.from_numpy(tiles))
-        if model.head is None:
-            return out.numpy(), None
-        return out[0].numpy(), model.head(out[0]).softmax(dim=1).numpy()
-
-
-def _figures(
-    ours: npt.NDArray[np.float32],
-    theirs: npt.NDArray[np.float32],
-    agree: npt.NDArray[np.bool_],
-    confidence_error: float,
-) -> Parity:
-    mean = ours.mean(0)
-    return Parity(
-        max_error=float(np.abs(ours - theirs).max()),
-        min_cosine=_min_cosine(ours, theirs),
-        min_centred_cosine=_min_cosine(ours - mean, theirs - mean),
-        cluster_agreement=float(agree.mean()) if agree.size else 1.0,
-        confidence_error=confidence_error,
+def joined(parts: list[Encoded]) -> Encoded:
+    """Encodings of several batches as one."""
+    clusters = [part.cluster for part in parts if part.cluster is not None]
+    confidences = [part.confidence for part in parts if part.confidence is not None]
+    return Encoded(
+        np.concatenate([part.features for part in parts]),
+        np.concatenate(clusters) if clusters else None,
+        np.concatenate(confidences) if confidences else None,
     )
 
 
-def _min_cosine(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> float:
-    a64, b64 = a.astype(np.float64), b.astype(np.float64)
-    norms = np.linalg.norm(a64, axis=1) * np.linalg.norm(b64, axis=1)
-    return float(((a64 * b64).sum(1) / np.maximum(norms, 1e-12)).min())
+def worst_of(found: list[Difference]) -> Difference:
+    """The worst of each figure."""
+    largest = {"max_error", "confidence_error"}
+
+    def worst(name: str) -> float | None:
+        values = [v for v in (getattr(each, name) for each in found) if v is not None]
+        return (max if name in largest else min)(values) if values else None
+
+    return Difference(**{field.name: worst(field.name) for field in fields(Difference)})  # type: ignore[arg-type]
 
 
-def _judge(parity: Parity, precision: str) -> None:
-    p = parity
-    if precision == "fp32":
-        checks = {
-            f"features (cosine {p.min_cosine:.7f}, at least 0.99999)": p.min_cosine > 0.99999,
-            f"cluster (agreement {p.cluster_agreement:.4f}, 1 expected)": p.cluster_agreement == 1.0,
-            f"cluster_confidence (off by {p.confidence_error:.6f}, below 0.001)": p.confidence_error < 1e-3,
-        }
-    else:
-        checks = {
-            f"features (centred cosine {p.min_centred_cosine:.6f}, at least 0.999)": p.min_centred_cosine
-            > 0.999,
-            f"cluster (agreement {p.cluster_agreement:.4f}, over 0.995)": p.cluster_agreement > 0.995,
-            f"cluster_confidence (off by {p.confidence_error:.6f}, below 0.1)": p.confidence_error < 0.1,
-        }
-    for output, good in checks.items():
-        if not good:
-            raise ParityError(
-                f"the exported model differs from PyTorch in {output}; no file was written. "
-                "Try another torch or onnx version, or --precision fp32"
-            )
+def _reference(model: TileModel, tiles: UInt8Array) -> tuple[Encoded, npt.NDArray[np.float32]]:
+    """What the model says in PyTorch, and how far the best cluster's logit is above the next."""
+    with torch.inference_mode():
+        out = model(torch.from_numpy(tiles))
+        features = out[0] if isinstance(out, tuple) else out
+        if model.head is None:
+            return Encoded(features.numpy()), np.full(len(tiles), np.inf, np.float32)
+        logits = model.head(features)
+        best = logits.topk(min(2, logits.shape[1]), dim=1).values
+        confidence, cluster = logits.softmax(dim=1).max(dim=1)
+        margin = best[:, 0] - best[:, 1] if best.shape[1] > 1 else torch.full((len(tiles),), torch.inf)
+    return Encoded(features.numpy(), cluster.numpy(), confidence.numpy()), margin.numpy()
+
+
+def _judge(found: Difference, limits: Limits) -> None:
+    """Every limit as output, figure, and how many times the room to err was used."""
+
+    def used(value: float, limit: float) -> float:
+        return (1 - value) / max(1 - limit, 1e-9) if np.isfinite(value) else np.inf
+
+    checks = [
+        (
+            "features",
+            f"cosine {found.min_cosine:.7f}, at least {limits.cosine}",
+            used(found.min_cosine, limits.cosine),
+        ),
+        (
+            "features",
+            f"centred cosine {found.min_centred_cosine:.6f}, at least {limits.centred}",
+            used(found.min_centred_cosine, limits.centred),
+        ),
+        (
+            "features",
+            f"mean centred cosine {found.centred_cosine:.4f}, at least {limits.mean_centred:g}",
+            used(found.centred_cosine, limits.mean_centred),
+        ),
+    ]
+    if found.cluster_agreement is not None and found.confidence_error is not None:
+        agreed = f"agreement {found.cluster_agreement:.4f}, at least {limits.clusters}"
+        off = f"off by {found.confidence_error:.6f}, at most {limits.confidence}"
+        checks += [
+            ("cluster", agreed, used(found.cluster_agreement, limits.clusters)),
+            ("cluster_confidence", off, found.confidence_error / limits.confidence),
+        ]
+    output, figure, worst = max(checks, key=lambda check: check[2])
+    if not worst <= 1:
+        raise ParityError(
+            f"the exported model differs from PyTorch in {output} ({figure}); no file was written. "
+            "Try another precision, other calibration tiles, or another version of torch or onnx"
+        )

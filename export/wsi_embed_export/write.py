@@ -28,7 +28,7 @@ def write_onnx(model: TileModel, metadata: ModelMetadata, path: Path) -> None:
     """
     # Three tiles, because the exporter takes a batch of 1 for a constant (pytorch#157621).
     example = torch.randint(0, 256, (3, model.tile_px, model.tile_px, 3), dtype=torch.uint8)
-    with _quiet():
+    with quiet():
         torch.onnx.export(
             model,
             (example,),
@@ -63,7 +63,7 @@ def _forget_origin(graph: onnx.GraphProto) -> None:
 def write_torchscript(model: TileModel, metadata: ModelMetadata, path: Path) -> None:
     """Write a TorchScript file with the metadata as an extra file."""
     example = torch.randint(0, 256, (3, model.tile_px, model.tile_px, 3), dtype=torch.uint8)
-    with _quiet(), torch.inference_mode():
+    with quiet(), torch.inference_mode():
         traced = torch.jit.trace(  # type: ignore[no-untyped-call]
             model, (example,), check_trace=False
         )
@@ -71,8 +71,8 @@ def write_torchscript(model: TileModel, metadata: ModelMetadata, path: Path) -> 
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporters report their steps on stdout and through warnings."""
+def quiet() -> Iterator[None]:
+    """Within it nothing is said by the exporters, which report on stdout, through warnings and logs."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

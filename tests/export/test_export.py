@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from tests.made_slides import he_pixels, write_svs
 from wsi_embed.encoder import ModelMetadata, load_encoder
 from wsi_embed.encoder.metadata import FILE, KEY
 from wsi_embed.errors import UsageError
-from wsi_embed_export import export
+from wsi_embed_export import export, read_source
 from wsi_embed_export.graph import TileModel
 from wsi_embed_export.parity import ParityError, made_tiles
 from wsi_embed_train import build_method, train
@@ -168,19 +169,24 @@ def test_one_id_for_one_model(exported: dict[str, Path], run: Path, tmp_path: Pa
     assert again.model_id == ids["fp32.ts"]
 
 
-def test_id_depends_on_weights_and_preprocessing(run: Path) -> None:
-    mean, std = (0.5, 0.5, 0.5), (0.2, 0.2, 0.2)
+def test_id_depends_on_weights_preprocessing_and_outputs(run: Path) -> None:
+    def changed(**changes: Any) -> TileModel:
+        return TileModel(replace(read_source(run), **changes))
 
-    def digest(net: CluBYOL, mean: tuple[float, ...] = mean, px: int = 32) -> str:
-        return TileModel(net, mean, std, px).digest()
-
-    net = network(run)[0]
-    other = network(run)[0]
+    other = read_source(run)
+    assert isinstance(other.cluster_head, torch.nn.Sequential)
     with torch.no_grad():
-        other.cluster_assigner.bias[0] += 1e-3
-    ids = [digest(net), digest(other), digest(net, (0.5, 0.5, 0.51)), digest(net, px=64)]
-    assert len(set(ids)) == 4
-    assert digest(network(run)[0]) == ids[0]
+        other.cluster_head[1].bias[0] += 1e-3  # type: ignore[index, operator]
+    models = [
+        changed(),
+        TileModel(other),
+        changed(mean=(0.5, 0.5, 0.51)),
+        changed(tile_px=64),
+        TileModel(read_source(run), extra=["projection"]),
+        TileModel(read_source(run), "fp16"),
+    ]
+    assert len({model.digest() for model in models}) == len(models)
+    assert changed().digest() == models[0].digest()
 
 
 def test_mpp_and_name_by_default(run: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ _RESNETS = ("resnet", "resnext", "wide_resnet")
 _TIMM = "timm/"
 
 
-def make_backbone(name: str) -> tuple[nn.Module, int]:
+def make_backbone(name: str, **settings: Any) -> tuple[nn.Module, int]:
     """Build a network, untrained, that gives pooled features.
 
     ResNets start with residual branches of zero (`zero_init_residual`), as published for CluBYOL and
@@ -28,6 +28,7 @@ def make_backbone(name: str) -> tuple[nn.Module, int]:
     Args:
         name: Of a torchvision classification model, or of a timm model where torchvision has none of
             that name; `timm/NAME` is timm's in any case.
+        **settings: Arguments of timm's `create_model`.
 
     Returns:
         The network, from images float [B, 3, H, W] to features [B, D], and D.
@@ -36,11 +37,11 @@ def make_backbone(name: str) -> tuple[nn.Module, int]:
         UsageError: There is no such model; the nearest names are offered.
         MissingExtraError: It may be one of timm's, and timm is not installed.
     """
-    if name in _torchvision_names():
+    if name in torchvision_names():
         return _torchvision(name)
     timm = _import_timm()
     if timm is not None and name.removeprefix(_TIMM) in timm.list_models():
-        return _timm(timm, name.removeprefix(_TIMM))
+        return _timm(timm, name.removeprefix(_TIMM), settings)
     raise _unknown(name, timm)
 
 
@@ -62,7 +63,8 @@ def check_tile_px(backbone: nn.Module, name: str, tile_px: int) -> None:
         ) from error
 
 
-def _torchvision_names() -> list[str]:
+def torchvision_names() -> list[str]:
+    """Names of torchvision's classification models."""
     return list(models.list_models(module=models))  # without detection, segmentation and video
 
 
@@ -104,14 +106,19 @@ def _import_timm() -> Any:
     return timm
 
 
-def _timm(timm: Any, name: str) -> tuple[nn.Module, int]:
-    net: nn.Module = timm.create_model(name, pretrained=False, num_classes=0)
+def _timm(timm: Any, name: str, settings: dict[str, Any]) -> tuple[nn.Module, int]:
+    try:
+        net: nn.Module = timm.create_model(name, pretrained=False, num_classes=0, **settings)
+    except TypeError as error:
+        if not settings:
+            raise
+        raise UsageError(f"timm's {name} does not take {', '.join(settings)} ({error})") from error
     width = getattr(net, "head_hidden_size", None) or net.num_features
     return net, int(width)  # type: ignore[arg-type]
 
 
 def _unknown(name: str, timm: Any) -> UsageError:
-    known = _torchvision_names() + (timm.list_models() if timm else [])
+    known = torchvision_names() + (timm.list_models() if timm else [])
     near = difflib.get_close_matches(name.removeprefix(_TIMM), known, n=3)
     hint = f"; near: {', '.join(near)}" if near else ""
     if timm is None:

@@ -1,4 +1,4 @@
-"""`wsi-embed export RUN --out FILE`."""
+"""`wsi-embed export SOURCE --out FILE`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,64 @@ import typer
 
 def command(
     source: Annotated[
-        Path, typer.Argument(help="A run folder, or a checkpoint of wsi-embed train.", show_default=False)
+        str,
+        typer.Argument(
+            help="A run folder or checkpoint of wsi-embed train, a checkpoint of the CluSiam repository, "
+            "timm:NAME or torchvision:NAME (with --weights).",
+            show_default=False,
+        ),
     ],
     out: Annotated[
         Path, typer.Option("--out", help="Ends in .onnx or .ts (TorchScript).", show_default=False)
     ],
-    precision: Annotated[str, typer.Option("--precision", help="Of the backbone: fp32 or fp16.")] = "fp32",
+    precision: Annotated[
+        str, typer.Option("--precision", help="Of the backbone: fp32, fp16 or int8 (.onnx only).")
+    ] = "fp32",
+    outputs: Annotated[
+        str, typer.Option("--outputs", help="Further outputs: projection,cluster_logits.", show_default=False)
+    ] = "",
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            "--calibrate",
+            help="Real tiles for int8, and to compare on: a folder, a CSV or slides.",
+            show_default=False,
+        ),
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option("--split", help="Of --calibrate: only rows with this value in `split`.")
+    ] = None,
+    min_cosine: Annotated[
+        float, typer.Option("--min-cosine", help="int8: refuse below this mean centred cosine.")
+    ] = 0.97,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--weights",
+            help="Of timm:NAME or torchvision:NAME: .safetensors or a state dict.",
+            show_default=False,
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Argument of a timm architecture; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    mean: Annotated[
+        str | None,
+        typer.Option("--mean", metavar="R,G,B", help="Of the normalisation, where the file does not hold it."),
+    ] = None,
+    std: Annotated[
+        str | None,
+        typer.Option("--std", metavar="R,G,B", help="Of the normalisation, where the file does not hold it."),
+    ] = None,
+    tile_px: Annotated[
+        int | None, typer.Option("--tile-px", help="Side of a tile, where the file does not hold it.")
+    ] = None,
     mpp: Annotated[
         float | None, typer.Option("--mpp", help="Resolution of the tiles, um per pixel. Default: the run's.")
     ] = None,
@@ -29,13 +81,27 @@ def command(
     from wsi_embed.cli.extras import needs_extra
 
     with needs_extra("export", "wsi-embed export"):
-        from wsi_embed_export import export
+        from wsi_embed_export import Given, export
+        from wsi_embed_train import parse_settings
 
-    metadata = export(source, out, precision=precision, mpp=mpp, name=name, licence=licence)
+    metadata = export(
+        source, out, precision=precision, weights=weights, settings=parse_settings(settings or ()),
+        given=Given(_colour("--mean", mean), _colour("--std", std), tile_px, mpp),
+        outputs=[part.strip() for part in outputs.split(",") if part.strip()],
+        calibrate=calibrate, split=split, min_cosine=min_cosine, name=name, licence=licence,
+    )  # fmt: skip
     parity = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in metadata.parity.items())
     typer.echo(f"{out}: {metadata.method} {metadata.backbone}, {metadata.precision}, {metadata.model_id}")
     typer.echo(f"against PyTorch fp32: {parity}")
     if metadata.mpp is None:
-        typer.echo(
-            "the training did not know its resolution: give --mpp here, or every time the model is used"
-        )
+        typer.echo("its resolution is not known: give --mpp here, or every time the model is used")
+
+
+def _colour(flag: str, text: str | None) -> tuple[float, ...] | None:
+    """Three numbers from R,G,B."""
+    from wsi_embed.errors import UsageError
+
+    try:
+        return None if text is None else tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"{flag} {text}: expected three numbers, R,G,B") from error

@@ -1,0 +1,81 @@
+"""Real tiles: the user's, or of the piece of tissue that comes with the package."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from wsi_embed.errors import SlideError, UsageError
+from wsi_embed.slide import UInt8Array
+from wsi_embed_train.config import load_recipe
+from wsi_embed_train.data.opening import open_tiles
+from wsi_embed_train.data.regions import UNSHIFTED
+from wsi_embed_train.data.statistics import sample_of
+
+if TYPE_CHECKING:
+    from wsi_embed_export.trained import TrainedModel
+
+# 640 x 640 pixels of H&E at 0.5 um per pixel: OpenSlide's CMU-1-Small-Region (CC0)
+_TISSUE = Path(__file__).parent / "tissue.jpg"
+
+
+def packaged_tiles(rng: np.random.Generator, count: int, px: int) -> UInt8Array:
+    """Tiles of the packaged tissue at random places, turned at random, uint8 [count, px, px, 3]."""
+    tissue = _tissue()
+    side = min(max(px, 224), len(tissue))  # smaller tiles are shrunk, so that they show tissue, not a nucleus
+    tiles = []
+    for _ in range(count):
+        x, y = rng.integers(0, len(tissue) - side + 1, 2)
+        tile = np.rot90(tissue[y : y + side, x : x + side], int(rng.integers(4)))
+        tiles.append(
+            cv2.resize(tile, (px, px), interpolation=cv2.INTER_AREA if side > px else cv2.INTER_LINEAR)
+        )
+    return np.stack(tiles).astype(np.uint8)
+
+
+def users_tiles(source: Path, model: TrainedModel, split: str | None = None) -> UInt8Array:
+    """A random sample of at most 512 tiles of a folder, a CSV or slides, always the same.
+
+    Args:
+        source: As for `wsi-embed train`: tile images, slides, or a CSV of either.
+        model: Whose `tile_px`, and for slides `mpp`, the tiles get.
+        split: Of a CSV: only rows with this value in `split`.
+
+    Returns:
+        uint8 [N, tile_px, tile_px, 3]; larger tile images are cut to their centre.
+
+    Raises:
+        UsageError: There is nothing, tiles are too small, or no resolution is known for slides.
+        SlideError: A tile cannot be read.
+    """
+    config = load_recipe("clubyol", tile_px=model.tile_px, mpp=model.mpp, region_tiles=1, seed=0)
+    tiles = open_tiles(source, config, split=split)
+    found = []
+    for number in sample_of(len(tiles), seed=0):
+        tile = tiles.read([(number, UNSHIFTED)])[number, UNSHIFTED]
+        if isinstance(tile, SlideError):
+            raise tile
+        found.append(_centre(tile, model.tile_px))
+    tiles.close()
+    if len(found) < 2:
+        raise UsageError(
+            f"{source.name}: one tile is not enough to calibrate or compare with; give some hundred"
+        )
+    return np.stack(found)
+
+
+def _centre(tile: UInt8Array, px: int) -> UInt8Array:
+    y, x = ((side - px) // 2 for side in tile.shape[:2])
+    return tile[y : y + px, x : x + px]
+
+
+@cache
+def _tissue() -> UInt8Array:
+    picture = cv2.imread(str(_TISSUE), cv2.IMREAD_COLOR_RGB)
+    if picture is None:
+        raise FileNotFoundError(_TISSUE)
+    return np.asarray(picture, np.uint8)

@@ -1,0 +1,60 @@
+"""Where models come from: one module a kind of source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from wsi_embed.errors import UsageError
+from wsi_embed_export.sources.clusiam import is_clusiam, read_clusiam
+from wsi_embed_export.sources.files import load_tensors
+from wsi_embed_export.sources.named import FAMILIES, read_named
+from wsi_embed_export.sources.run import read_run
+from wsi_embed_export.trained import Given, TrainedModel
+
+__all__ = ["read_source"]
+
+
+def read_source(
+    source: str | Path,
+    given: Given | None = None,
+    *,
+    weights: Path | None = None,
+    settings: Mapping[str, object] | None = None,
+) -> TrainedModel:
+    """Read a trained model. No code from any file runs.
+
+    Args:
+        source: A run folder or a checkpoint of `wsi-embed train`; a checkpoint of the CluSiam repository;
+            `timm:NAME` or `torchvision:NAME`.
+        given: What the source does not know.
+        weights: Of a named architecture: safetensors, or a state dict.
+        settings: Arguments of a timm architecture.
+
+    Raises:
+        UsageError: There is no such source, it needs more than weights to load, its weights do not fit,
+            or it lacks something that `given` does not say.
+        MissingExtraError: timm is not installed.
+    """
+    given, settings = given or Given(), settings or {}
+    family, _, name = str(source).partition(":")
+    if family in FAMILIES and name:
+        return read_named(family, name, weights, settings, given)
+    if weights is not None or settings:
+        raise UsageError(f"{source}: --weights and --set are for timm:NAME and torchvision:NAME")
+    path = Path(source)
+    path = path / "checkpoints" / "last.ckpt" if path.is_dir() else path
+    if not path.is_file():
+        raise UsageError(
+            f"{source}: no checkpoint found (expected a run folder, a .ckpt file, a checkpoint of the "
+            "CluSiam repository, timm:NAME or torchvision:NAME)"
+        )
+    content = load_tensors(path)
+    if "wsi_embed" in content:
+        return read_run(path, content, given)
+    if is_clusiam(content):
+        return read_clusiam(path, content, given)
+    raise UsageError(
+        f"{path.name}: neither a checkpoint of wsi-embed train nor of the CluSiam repository; for the "
+        f"weights of an architecture: wsi-embed export timm:NAME --weights {path.name}"
+    )

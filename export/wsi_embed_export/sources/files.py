@@ -1,0 +1,101 @@
+"""Files of weights, read without running code from them."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from wsi_embed.errors import UsageError
+
+# What training codes wrap a state dict into, outermost first.
+_WRAPPERS = ("state_dict", "model_state_dict", "model", "teacher", "net", "network")
+
+
+def load_tensors(path: Path) -> dict[str, Any]:
+    """What a checkpoint holds: tensors, numbers and text, in dictionaries.
+
+    Raises:
+        UsageError: It is damaged, or is more than that: pickled objects, whose loading runs code.
+    """
+    if path.suffix == ".safetensors":
+        return _safetensors(path)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = next((line for line in str(error).splitlines() if "GLOBAL" in line), "").strip()
+        raise UsageError(
+            f"{path.name}: cannot be read as plain weights, and loading more would run code from the file"
+            + (f" ({reason})" if reason else "")
+            + "; save its state dict alone: torch.save(model.state_dict(), FILE)"
+        ) from error
+    except Exception as error:  # zip, tar, end of file: torch has an error for each
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UsageError(f"{path.name}: not a checkpoint that PyTorch can read ({reason})") from error
+    if not isinstance(content, Mapping):
+        raise UsageError(f"{path.name}: holds a {type(content).__name__}, expected a state dict")
+    return dict(content)
+
+
+def _safetensors(path: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return dict(load_file(path))
+    except (SafetensorError, OSError) as error:
+        raise UsageError(f"{path.name}: not a safetensors file ({error})") from error
+
+
+def state_dict_of(content: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The state dict in a checkpoint, without wrappers around it."""
+    for name in _WRAPPERS:
+        if isinstance(content.get(name), Mapping):
+            return state_dict_of(content[name])
+    return {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
+
+
+def without_prefix(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The part of a state dict below a prefix, without it."""
+    return {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
+
+
+def load_strictly(
+    module: nn.Module, state: Mapping[str, Tensor], where: str, *, ignored: Iterable[str] = ()
+) -> None:
+    """Load a state dict of which nothing may be missing, be too much or have another shape.
+
+    Args:
+        module: Takes the weights.
+        state: The weights.
+        where: The file, for the message.
+        ignored: Beginnings of keys that may be too much.
+
+    Raises:
+        UsageError: It does not fit.
+    """
+    wanted = module.state_dict()
+    problems = []
+    counters = "num_batches_tracked"  # which old files lack, and evaluation does not need
+    if missing := [k for k in wanted if k not in state and not k.endswith(counters)]:
+        problems.append(f"lacks {_some(missing)}")
+    if extra := [k for k in state if k not in wanted and not k.startswith(tuple(ignored))]:
+        problems.append(f"has {_some(extra)} too many")
+    shapes = [
+        f"{k} {list(state[k].shape)} for {list(wanted[k].shape)}"
+        for k in wanted
+        if k in state and state[k].shape != wanted[k].shape
+    ]
+    if shapes:
+        problems.append(f"has other shapes ({_some(shapes)})")
+    if problems:
+        raise UsageError(f"{where}: its weights do not fit the architecture: it {', and '.join(problems)}")
+    module.load_state_dict({k: v for k, v in state.items() if k in wanted}, strict=False)
+
+
+def _some(keys: list[str], most: int = 3) -> str:
+    return ", ".join(keys[:most]) + (f" and {len(keys) - most} more" if len(keys) > most else "")

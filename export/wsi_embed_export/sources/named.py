@@ -1,0 +1,107 @@
+"""Architectures by name, with weights from a local file: any of timm's or torchvision's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+from torchvision import models
+
+from wsi_embed.errors import UsageError
+from wsi_embed_export.sources.files import load_strictly, load_tensors, state_dict_of, without_prefix
+from wsi_embed_export.trained import Given, TrainedModel, named_digest
+from wsi_embed_train.backbones import check_tile_px, make_backbone, torchvision_names
+
+FAMILIES = ("timm", "torchvision")
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+# Classifiers, which a backbone for features does not have.
+_CLASSIFIERS = ("fc.", "classifier.", "head.", "heads.", "head_dist.", "last_linear.")
+_PREFIXES = ("module.", "backbone.", "model.", "encoder.", "teacher.backbone.")
+
+
+def read_named(
+    family: str, name: str, weights: Path | None, settings: Mapping[str, object], given: Given
+) -> TrainedModel:
+    """Make an architecture and load its weights; there is no cluster head.
+
+    Normalisation, tile size and pooling are those that the library notes for the architecture, where
+    `given` says nothing else.
+
+    Args:
+        family: `timm` or `torchvision`.
+        name: Of the architecture.
+        weights: safetensors, or a state dict; prefixes such as `module.` and classifiers are dropped.
+        settings: Arguments of timm's `create_model`.
+        given: Replaces what the library notes; `mpp` is known to nobody else.
+
+    Raises:
+        UsageError: There are no weights or they do not fit, or the architecture is unknown.
+        MissingExtraError: timm is not installed.
+    """
+    if weights is None:
+        raise UsageError(
+            f"{family}:{name} needs --weights FILE (.safetensors or a state dict); nothing is downloaded"
+        )
+    if not weights.is_file():
+        raise UsageError(f"{weights}: no such file; check --weights")
+    if family == "torchvision":
+        _check_torchvision(name, settings)
+    architecture = f"timm/{name}" if family == "timm" else name
+    backbone, width = make_backbone(architecture, **_resolved(settings))
+    noted = _noted(family, name, backbone)
+    px = given.tile_px or noted[2]
+    check_tile_px(backbone, f"{family}:{name}", px)
+    state = _state_of(weights, backbone)
+    load_strictly(backbone, state, weights.name, ignored=_CLASSIFIERS)
+    return TrainedModel(
+        backbone=backbone, feature_dim=width, projector=None, cluster_head=None, clusters=None,
+        method="weights", architecture=architecture, tile_px=px,
+        mpp=given.mpp, mean=given.mean or noted[0], std=given.std or noted[1],
+        training={"arguments": {key: str(value) for key, value in settings.items()}} if settings else {},
+        name=named_digest(weights),
+    )  # fmt: skip
+
+
+def _check_torchvision(name: str, settings: Mapping[str, object]) -> None:
+    if name not in torchvision_names():
+        raise UsageError(f"torchvision:{name}: no such classification model; timm may have it: timm:{name}")
+    if settings:
+        raise UsageError(
+            f"--set {next(iter(settings))}: torchvision's models take no arguments; use timm:NAME"
+        )
+
+
+def _noted(family: str, name: str, backbone: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...], int]:
+    """Mean, standard deviation and side of the images, as the library notes them."""
+    if family == "timm":
+        noted: dict[str, Any] = getattr(backbone, "pretrained_cfg", None) or {}
+        size = noted.get("input_size") or (3, 224, 224)
+        return tuple(noted.get("mean") or IMAGENET[0]), tuple(noted.get("std") or IMAGENET[1]), int(size[-1])
+    transforms = models.get_model_weights(name)["DEFAULT"].transforms()
+    return tuple(transforms.mean), tuple(transforms.std), int(transforms.crop_size[0])
+
+
+def _state_of(weights: Path, backbone: nn.Module) -> dict[str, Tensor]:
+    """The state dict in a file, its keys without the prefix that makes most of them fit."""
+    state = state_dict_of(load_tensors(weights))
+    wanted = backbone.state_dict().keys()
+    for _ in range(2):  # module.backbone.
+        best = max(("", *_PREFIXES), key=lambda prefix: len(wanted & without_prefix(state, prefix).keys()))
+        state = without_prefix(state, best)
+    return state
+
+
+def _resolved(settings: Mapping[str, object]) -> dict[str, Any]:
+    """Arguments of a timm model; layers are given by name: `mlp_layer=SwiGLUPacked`, `act_layer=SiLU`."""
+    resolved: dict[str, Any] = dict(settings)
+    for key, value in settings.items():
+        if key.endswith("_layer") and isinstance(value, str):
+            import timm.layers
+
+            layer = getattr(timm.layers, value, None) or getattr(nn, value, None)
+            if layer is None:
+                raise UsageError(f"--set {key}={value}: neither timm.layers nor torch.nn has a {value}")
+            resolved[key] = layer
+    return resolved

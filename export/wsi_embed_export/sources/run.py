@@ -1,0 +1,58 @@
+"""Runs and checkpoints of `wsi-embed train`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from wsi_embed.errors import UsageError
+from wsi_embed_export.sources.files import load_strictly, without_prefix
+from wsi_embed_export.trained import Given, TrainedModel, named_digest
+from wsi_embed_train.config import settings_of_run
+from wsi_embed_train.methods import build_method
+
+
+def read_run(path: Path, content: Mapping[str, Any], given: Given) -> TrainedModel:
+    """Read a checkpoint of our own.
+
+    Args:
+        path: The file.
+        content: What it holds.
+        given: Only `mpp`; the run knows the rest.
+
+    Raises:
+        UsageError: It is damaged, or `given` says what the run knows.
+    """
+    known = {"--mean": given.mean, "--std": given.std, "--tile-px": given.tile_px}
+    if said := [flag for flag, value in known.items() if value is not None]:
+        raise UsageError(f"{path.name}: {said[0]} is known to the run and cannot be given")
+    try:
+        ours, config, data = (
+            content["wsi_embed"],
+            content["wsi_embed"]["config"],
+            content["wsi_embed"]["data"],
+        )
+        mean, std, epochs, steps = data["mean"], data["std"], ours["epochs_done"], ours["steps"]
+        state = content["state_dict"]
+    except (LookupError, TypeError) as error:
+        raise UsageError(f"{path.name}: a damaged checkpoint of wsi-embed train ({error!r})") from error
+    network = build_method(settings_of_run(config), len(data["classes"]) if "classes" in data else None)
+    load_strictly(network, without_prefix(state, "network."), path.name)
+    facts = {name: value for name, value in data.items() if name not in ("slide_ids", "skipped_slides")}
+    return TrainedModel(
+        backbone=network.encoder.backbone,
+        feature_dim=network.encoder.feature_dim,
+        projector=network.encoder.projector,
+        cluster_head=network.cluster_head,
+        clusters=config["clusters"] if network.cluster_head is not None else None,
+        method=config["method"],
+        architecture=config["backbone"],
+        tile_px=config["tile_px"],
+        mpp=config["mpp"] if given.mpp is None else given.mpp,
+        mean=tuple(mean),
+        std=tuple(std),
+        training={**facts, "epochs": epochs, "steps": steps, "settings": config},
+        slides=tuple(data.get("slide_ids", ())),
+        name=named_digest(path),
+    )

@@ -1,0 +1,85 @@
+"""What every source of an export is turned into: networks, and what is known about them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from wsi_embed.errors import UsageError
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """Trained networks in float32 on the CPU, and what the exported file should say about them.
+
+    Attributes:
+        backbone: From normalised images [B, 3, tile_px, tile_px] to features [B, D].
+        feature_dim: D.
+        projector: From features to projections [B, P]; None where there is none.
+        cluster_head: From projections to cluster logits [B, K]; None where there is none.
+        clusters: K; None without a cluster head.
+        method: Training method.
+        architecture: Name of the backbone.
+        tile_px: Side of a tile, pixels.
+        mpp: Micrometres per pixel of a tile; None where nobody knows it.
+        mean: RGB mean of the normalisation, in [0, 1].
+        std: RGB standard deviation.
+        training: Data, epochs and settings of the training, where they are known.
+        slides: Ids of the slides that the training saw.
+        name: File name and digest of the checkpoint.
+    """
+
+    backbone: nn.Module
+    feature_dim: int
+    projector: nn.Module | None
+    cluster_head: nn.Module | None
+    clusters: int | None
+    method: str
+    architecture: str
+    tile_px: int
+    mpp: float | None
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    training: dict[str, Any] = field(default_factory=dict)
+    slides: tuple[str, ...] = ()
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the user says of a model whose file does not; None leaves it to the source.
+
+    Attributes:
+        mean: RGB mean of the normalisation, in [0, 1].
+        std: RGB standard deviation.
+        tile_px: Side of a tile, pixels.
+        mpp: Micrometres per pixel of a tile.
+    """
+
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    tile_px: int | None = None
+    mpp: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            low = 0.0 if name == "mean" else 1e-3
+            if values is not None and (len(values) != 3 or not all(low <= v <= 1 for v in values)):
+                raise UsageError(
+                    f"--{name} {','.join(f'{v:g}' for v in values)}: expected three numbers in [{low:g}, 1], "
+                    "R,G,B of images scaled to [0, 1]"
+                )
+        if self.tile_px is not None and not 8 <= self.tile_px <= 8192:
+            raise UsageError(f"--tile-px {self.tile_px}: expected 8 to 8192 pixels")
+        if self.mpp is not None and not 0.05 <= self.mpp <= 20:
+            raise UsageError(f"--mpp {self.mpp:g}: expected 0.05 to 20 um per pixel")
+
+
+def named_digest(path: Path) -> str:
+    """A file's name with the beginning of its sha256."""
+    with path.open("rb") as file:
+        return f"{path.name} sha256:{hashlib.file_digest(file, 'sha256').hexdigest()[:16]}"

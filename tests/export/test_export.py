@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
-import pickle
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +20,6 @@ from tests.made_models import tiny_config
 from tests.made_slides import he_pixels, write_svs
 from wsi_embed.encoder import ModelMetadata, load_encoder
 from wsi_embed.encoder.metadata import FILE, KEY
-from wsi_embed.errors import UsageError
 from wsi_embed_export import export, read_source
 from wsi_embed_export.graph import TileModel
 from wsi_embed_export.parity import ParityError, made_tiles
@@ -304,52 +301,6 @@ def test_a_failed_export_keeps_the_file_that_was_there(
         export(run, out)
     assert out.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [out]
-
-
-@pytest.mark.parametrize("name", ["model.pt", "model", "model.onnx.gz"])
-def test_wrong_ending_is_refused(run: Path, tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match=r"ends in \.onnx or \.ts"):
-        export(run, tmp_path / name)
-
-
-def test_unknown_precision_is_refused(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="choose fp32 or fp16"):
-        export(run, tmp_path / "model.onnx", precision="int8")
-
-
-def test_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no checkpoint found"):
-        export(tmp_path, tmp_path / "model.onnx")
-    with pytest.raises(UsageError, match="no checkpoint found"):
-        export(tmp_path / "missing.ckpt", tmp_path / "model.onnx")
-
-
-def test_checkpoint_of_something_else_is_refused(tmp_path: Path) -> None:
-    torch.save({"state_dict": {}}, tmp_path / "theirs.ckpt")
-    (tmp_path / "text.ckpt").write_text("not a checkpoint")
-    for name in ("theirs.ckpt", "text.ckpt"):
-        with pytest.raises(UsageError, match=f"{name}: not a checkpoint of wsi-embed train"):
-            export(tmp_path / name, tmp_path / "model.onnx")
-
-
-class Harmful:
-    """Unpickling it makes a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, (str(self.folder),)
-
-
-def test_code_in_a_checkpoint_does_not_run(run: Path, tmp_path: Path) -> None:
-    content = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
-    torch.save(content | {"extra": Harmful(tmp_path / "made")}, tmp_path / "harmful.ckpt")
-    with pytest.raises(UsageError, match="not a checkpoint"):
-        export(tmp_path / "harmful.ckpt", tmp_path / "model.onnx")
-    assert not (tmp_path / "made").exists()
-    pickle.loads(pickle.dumps(Harmful(tmp_path / "made")))
-    assert (tmp_path / "made").exists()  # it would have
 
 
 @pytest.mark.filterwarnings("error")

@@ -46,6 +46,7 @@ def quantise(source: Path, out: Path, tiles: UInt8Array) -> None:
             op_types_to_quantize=list(QUANTISED),
             nodes_to_exclude=sorted(_behind(graph, "features")),
         )
+        _forget_domains(out)
 
 
 def quantised_id(model_id: str, tiles: UInt8Array) -> str:
@@ -63,6 +64,16 @@ class _Tiles(CalibrationDataReader):  # type: ignore[misc]
     def get_next(self) -> dict[str, Any] | None:
         """The next batch, None at the end."""
         return next(self._batches, None)
+
+
+def _forget_domains(path: Path) -> None:
+    """Drop the operator sets that the quantiser lists and the graph does not use."""
+    proto = onnx.load(str(path))
+    used = {node.domain for node in proto.graph.node}
+    kept = [domain for domain in proto.opset_import if domain.domain in used]
+    del proto.opset_import[:]
+    proto.opset_import.extend(kept)
+    onnx.save(proto, str(path))
 
 
 def _behind(graph: onnx.GraphProto, name: str) -> set[str]:

@@ -26,7 +26,9 @@ _TISSUE = Path(__file__).parent / "tissue.jpg"
 def packaged_tiles(rng: np.random.Generator, count: int, px: int) -> UInt8Array:
     """Tiles of the packaged tissue at random places, turned at random, uint8 [count, px, px, 3]."""
     tissue = _tissue()
-    side = min(max(px, 224), len(tissue))  # smaller tiles are shrunk, so that they show tissue, not a nucleus
+    side = min(
+        max(px, 224), len(tissue) * 3 // 4
+    )  # smaller tiles are shrunk, so that they show tissue, not a nucleus
     tiles = []
     for _ in range(count):
         x, y = rng.integers(0, len(tissue) - side + 1, 2)

@@ -13,9 +13,12 @@ import onnx
 import torch
 
 from wsi_embed.encoder.metadata import FILE, KEY, ModelMetadata
+from wsi_embed.errors import UsageError
 from wsi_embed_export.graph import TileModel
 
 OPSET = 18
+# A protocol buffer, and so an ONNX file that is one file, cannot be larger.
+LARGEST = 2**31 - 2**20
 
 
 def write_onnx(model: TileModel, metadata: ModelMetadata, path: Path) -> None:
@@ -25,7 +28,16 @@ def write_onnx(model: TileModel, metadata: ModelMetadata, path: Path) -> None:
         model: What to export.
         metadata: Goes into `metadata_props`.
         path: The file to write.
+
+    Raises:
+        UsageError: The weights are too large for one ONNX file.
     """
+    size = sum(tensor.nbytes for tensor in model.state_dict().values())
+    if size > LARGEST:
+        raise UsageError(
+            f"weights of {size / 2**30:.1f} GiB do not fit into one ONNX file, which holds "
+            "2 GiB; use --precision fp16, or a name that ends in .ts"
+        )
     # Three tiles, because the exporter takes a batch of 1 for a constant (pytorch#157621).
     example = torch.randint(0, 256, (3, model.tile_px, model.tile_px, 3), dtype=torch.uint8)
     with quiet():
@@ -68,6 +80,19 @@ def write_torchscript(model: TileModel, metadata: ModelMetadata, path: Path) -> 
             model, (example,), check_trace=False
         )
         torch.jit.save(traced, str(path), _extra_files={FILE: metadata.to_json()})
+    path.write_bytes(_without_debugging(path))
+
+
+def _without_debugging(path: Path) -> bytes:
+    """A TorchScript file without the exporter's notes of where every operation's source lies."""
+    out = io.BytesIO()
+    reader, writer = torch._C.PyTorchFileReader(str(path)), torch._C.PyTorchFileWriter(out)
+    for name in reader.get_all_records():
+        if not name.endswith(".debug_pkl") and name not in (".data/serialization_id", "version", "byteorder"):
+            record = reader.get_record(name)
+            writer.write_record(name, record, len(record))
+    writer.write_end_of_file()
+    return out.getvalue()
 
 
 @contextlib.contextmanager

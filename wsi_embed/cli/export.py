@@ -59,7 +59,9 @@ def command(
     ] = None,
     mean: Annotated[
         str | None,
-        typer.Option("--mean", metavar="R,G,B", help="Of the normalisation, where the file does not hold it."),
+        typer.Option(
+            "--mean", metavar="R,G,B", help="Of the normalisation, where the file does not hold it."
+        ),
     ] = None,
     std: Annotated[
         str | None,

@@ -1,0 +1,137 @@
+"""int8: what is quantised, what is not, and that a bad one is not written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+
+from tests.export.test_sources import GIVEN, published
+from tests.made_slides import he_pixels, write_svs
+from wsi_embed.encoder import load_encoder
+from wsi_embed.encoder.difference import difference
+from wsi_embed.errors import UsageError
+from wsi_embed_export import export
+from wsi_embed_export.parity import ParityError
+from wsi_embed_export.real_tiles import packaged_tiles, users_tiles
+from wsi_embed_export.sources import read_source
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return published(tmp_path_factory.mktemp("published"), "clubyol", 10)[0]
+
+
+@pytest.fixture(scope="module")
+def tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tiles")
+    for number, tile in enumerate(packaged_tiles(np.random.default_rng(7), 40, 64)):
+        cv2.imwrite(str(folder / f"{number:02d}.png"), tile[..., ::-1])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def quantised(checkpoint: Path, tiles: Path) -> Path:
+    out = checkpoint.parent / "int8.onnx"
+    export(checkpoint, out, given=GIVEN, precision="int8", calibrate=tiles)
+    return out
+
+
+def test_int8_is_near_fp32_and_says_how_near(checkpoint: Path, quantised: Path, tmp_path: Path) -> None:
+    export(checkpoint, tmp_path / "fp32.onnx", given=GIVEN)
+    exact, encoder = load_encoder(tmp_path / "fp32.onnx", device="cpu"), load_encoder(quantised, device="cpu")
+    assert encoder.metadata.precision == "int8"
+    said = encoder.metadata.parity
+    assert said.keys() >= {"centred_cosine", "min_centred_cosine", "cluster_agreement", "max_error"}
+    assert 0.97 <= said["centred_cosine"] < 0.99999  # it is not fp32
+    unseen = packaged_tiles(np.random.default_rng(8), 32, 64)
+    found = difference(exact.encode(unseen), encoder.encode(unseen))
+    assert found.centred_cosine == pytest.approx(said["centred_cosine"], abs=0.02)
+    assert quantised.stat().st_size < 0.4 * (tmp_path / "fp32.onnx").stat().st_size
+
+
+def test_weights_are_int8_by_channel_and_activations_uint8(quantised: Path) -> None:
+    graph = onnx.load(str(quantised)).graph
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    made_by = {output: node for node in graph.node for output in node.output}
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    assert len(convolutions) == 20
+    for node in convolutions:
+        given, weight = (made_by[name] for name in node.input[:2])
+        assert {given.op_type, weight.op_type} == {"DequantizeLinear"}
+        assert constants[weight.input[0]].data_type == onnx.TensorProto.INT8
+        channels = constants[weight.input[0]].dims[0]
+        assert list(constants[weight.input[1]].dims) == [channels]
+        assert constants[given.input[2]].data_type == onnx.TensorProto.UINT8
+
+
+def test_pooling_and_heads_stay_in_floating_point(quantised: Path) -> None:
+    graph = onnx.load(str(quantised)).graph
+    made_by = {output: node for node in graph.node for output in node.output}
+    heads = [node for node in graph.node if node.op_type in ("Gemm", "MatMul")]
+    assert len(heads) == 5
+    for node in heads:
+        assert all(made_by[name].op_type != "DequantizeLinear" for name in node.input if name in made_by)
+    assert made_by["features"].op_type not in ("DequantizeLinear", "QuantizeLinear")
+
+
+def test_nothing_but_standard_operators(quantised: Path) -> None:
+    model = onnx.load(str(quantised))
+    onnx.checker.check_model(model, full_check=True)
+    assert {o.domain for o in model.opset_import} == {""}
+    assert not any(node.op_type == "BatchNormalization" for node in model.graph.node)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 7, 64])
+def test_batch_is_dynamic(quantised: Path, batch: int) -> None:
+    encoder = load_encoder(quantised, device="cpu")
+    many = packaged_tiles(np.random.default_rng(9), 64, 64)
+    np.testing.assert_allclose(
+        encoder.encode(many[:batch]).features, encoder.encode(many).features[:batch], atol=1e-4
+    )
+
+
+def test_id_is_of_model_and_tiles(checkpoint: Path, quantised: Path, tiles: Path, tmp_path: Path) -> None:
+    first = load_encoder(quantised, device="cpu").model_id
+    again = export(checkpoint, tmp_path / "again.onnx", given=GIVEN, precision="int8", calibrate=tiles)
+    assert again.model_id == first
+    fewer = tmp_path / "fewer"
+    fewer.mkdir()
+    for path in sorted(tiles.iterdir())[:20]:
+        (fewer / path.name).write_bytes(path.read_bytes())
+    other = export(checkpoint, tmp_path / "other.onnx", given=GIVEN, precision="int8", calibrate=fewer)
+    exact = export(checkpoint, tmp_path / "exact.ts", given=GIVEN)
+    assert len({first, other.model_id, exact.model_id}) == 3
+
+
+def test_too_far_from_fp32_is_refused(checkpoint: Path, tiles: Path, tmp_path: Path) -> None:
+    with pytest.raises(ParityError, match=r"features \(mean centred cosine 0\.9.*, at least 0\.99999"):
+        export(
+            checkpoint,
+            tmp_path / "m.onnx",
+            given=GIVEN,
+            precision="int8",
+            calibrate=tiles,
+            min_cosine=0.99999,
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_calibration_tiles_of_slides_and_of_a_split(checkpoint: Path, tiles: Path, tmp_path: Path) -> None:
+    model = read_source(checkpoint, GIVEN)
+    write_svs(tmp_path / "a.svs", he_pixels(300, 300), mpp=0.5)
+    found = users_tiles(tmp_path / "a.svs", model)
+    assert found.shape[1:] == (64, 64, 3)
+    assert len(found) > 4
+    rows = [f"{path},{'train' if n % 4 else 'test'}" for n, path in enumerate(sorted(tiles.iterdir()))]
+    (tmp_path / "tiles.csv").write_text("path,split\n" + "\n".join(rows) + "\n")
+    assert len(users_tiles(tmp_path / "tiles.csv", model, "train")) == 30
+    assert len(users_tiles(tmp_path / "tiles.csv", model)) == 40
+
+
+def test_one_tile_is_not_enough(checkpoint: Path, tiles: Path) -> None:
+    with pytest.raises(UsageError, match="one tile is not enough"):
+        users_tiles(tiles / "00.png", read_source(checkpoint, GIVEN))

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ import numpy.typing as npt
 import torch
 
 from wsi_embed import Encoder, load_encoder
-from wsi_embed_export import TileModel, export
+from wsi_embed_export import TileModel, export, read_source
 from wsi_embed_train import build_method, load_recipe, train
 from wsi_embed_train.data import read_image
 from wsi_embed_train.evaluate import evaluate_knn
@@ -60,8 +60,8 @@ def main() -> None:
     tiles = np.stack([read_small(args.tiles.parent / r["path"], metadata.tile_px) for r in rows])
     encoder = load_encoder(args.out, device="cpu")
     torch.manual_seed(0)
-    network = build_method(load_recipe("clubyol", clusters=2))
-    untrained = TileModel(network, metadata.mean, metadata.std, metadata.tile_px)
+    network = build_method(load_recipe("clubyol", clusters=2)).encoder.backbone
+    untrained = TileModel(replace(read_source(args.run), backbone=network))
     trained, clusters = encode(encoder, tiles)
     features = {
         "this model": trained,

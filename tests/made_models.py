@@ -34,7 +34,7 @@ def tiny_onnx(
     mpp: float | None = 0.5,
     metadata: bool = True,
     input_type: Literal["uint8", "float32"] = "uint8",
-    bad: Literal["nan", "overflow", "memory"] | None = None,
+    bad: Literal["nan", "overflow", "memory", "never"] | None = None,
     seed: int = 0,
     changes: dict[str, Any] | None = None,
 ) -> Path:
@@ -50,7 +50,7 @@ def tiny_onnx(
         input_type: `float32` breaks the contract.
         bad: `nan`: features of every tile that is not pure white are NaN (a white one is what
             `load_encoder` tries). `overflow`: features beyond float16, finite in float32. `memory`:
-            two tiles or more at once want 256 TiB.
+            two tiles or more at once want 256 TiB. `never`: one tile that is not white does.
         seed: Of the weights; another seed is another model with another `model_id`.
         changes: Values that replace those of the metadata document.
 
@@ -176,6 +176,15 @@ def _features(
     if bad == "memory":
         return [*nodes, *_memory_hog(constants)], constants
     constants["white"] = np.array(255 * tile_px * tile_px * 3, np.int32)
+    if bad == "never":
+        nodes += [
+            node("ReduceSum", ["quadrants", "axis1"], ["brightness"], keepdims=0),
+            node("Less", ["brightness", "white"], ["is_dark"]),
+            node("Cast", ["is_dark"], ["dark"], to=TensorProto.INT64),
+            node("ReduceSum", ["dark"], ["dark_tiles"], keepdims=0),
+            node("Reshape", ["dark_tiles", "one"], ["beyond"]),
+        ]
+        return [*nodes, *_memory_hog(constants)[2:]], constants
     constants["nan"] = np.array(np.nan, np.float32)
     nodes += [
         node("ReduceSum", ["quadrants", "axis1"], ["brightness"], keepdims=0),

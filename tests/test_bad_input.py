@@ -17,7 +17,7 @@ import pytest
 import tifffile
 
 import wsi_embed
-from tests.job_tools import COMMAND, make_model, run
+from tests.job_tools import COMMAND, make_model, run, tree
 from tests.made_formats.mirax import write_mirax
 from tests.made_slides import he_pixels, write_svs, write_tiff
 from wsi_embed.report import JobReport, Silent
@@ -201,21 +201,31 @@ def test_a_file_that_changes_while_it_is_read_fails(change: str, model: Path, tm
     assert not (tmp_path / "f.zarr" / "a").exists()
 
 
-def test_a_batch_too_large_for_the_device_fails_the_slide(tmp_path: Path) -> None:
+def test_a_batch_too_large_for_the_device_is_halved(tmp_path: Path) -> None:
     """A model that wants 256 TiB for two tiles: ONNX Runtime's own error, nothing simulated."""
+    slides = tmp_path / "slides"
+    slides.mkdir()
+    write_tiff(slides / "a.tif", he_pixels(300, 300))
+    hog = make_model(tmp_path / "model", bad="memory")
+    for size in ("8", "1"):
+        out = tmp_path / f"{size}.zarr"
+        assert run(slides, "--out", out, "--model", hog, "--batch-size", size).returncode == 0
+    assert tree(tmp_path / "8.zarr") == tree(tmp_path / "1.zarr")
+
+
+def test_a_tile_too_large_for_the_device_fails_the_slide(tmp_path: Path) -> None:
     slides = tmp_path / "slides"
     slides.mkdir()
     for name in "ab":
         write_tiff(slides / f"{name}.tif", he_pixels(300, 300))
-    hog = make_model(tmp_path / "model", bad="memory")
+    hog = make_model(tmp_path / "model", bad="never")
     done = run(slides, "--out", tmp_path / "f.zarr", "--model", hog, "--batch-size", "8")
     assert done.returncode == 1
     for name in "ab":
         line = next(x for x in done.stdout.splitlines() if f"] {name}: failed" in x)
-        assert "out of memory on cpu with a batch of 8 tiles" in line
-        assert "--batch-size 4" in line
+        assert "out of memory on cpu with one tile of" in line
+        assert "use a smaller model" in line
     assert wsi_embed.open_store(tmp_path / "f.zarr").slide_ids == []
-    assert run(slides, "--out", tmp_path / "f.zarr", "--model", hog, "--batch-size", "1").returncode == 0
 
 
 def test_a_full_disk_fails_the_slide_and_keeps_the_others(model: Path, tmp_path: Path) -> None:

@@ -17,7 +17,13 @@ from wsi_embed.errors import WsiEmbedError
 
 Status = Literal["ok", "warning", "problem"]
 LIBRARIES = ("numpy", "opencv-python-headless", "openslide-python", "openslide-bin", "zarr", "pillow")
-EXTRAS = {"train": "lightning", "export": "onnxscript", "torchscript": "torch", "parquet": "pyarrow"}
+EXTRAS = {
+    "train": "lightning",
+    "export": "onnxscript",
+    "torchscript": "torch",
+    "parquet": "pyarrow",
+    "openvino": "openvino",
+}
 DISK_LOW = 10 * 10**9
 
 

@@ -151,6 +151,7 @@ def _metadata(trained: TrainedModel, model: TileModel, name: str, licence: str) 
         feature_dim=trained.feature_dim,
         clusters=trained.clusters,
         precision=model.precision,
+        outputs=model.outputs,
         model_id=model.digest(),
         training=trained.training,
         training_slides=trained.slides,

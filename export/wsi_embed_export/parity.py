@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 
 from wsi_embed.encoder import Encoded, Encoder
+from wsi_embed.encoder.base import concatenated
 from wsi_embed.encoder.difference import Difference, difference
 from wsi_embed.errors import WsiEmbedError
 from wsi_embed.slide import UInt8Array
@@ -89,7 +90,7 @@ def _compare(
         ours.append(expected)
         theirs.append(found)
         margins.append(margin)
-    a, b = joined(ours), joined(theirs)
+    a, b = concatenated(ours), concatenated(theirs)
     clear = np.concatenate(margins) > TIE[encoder.metadata.precision]
     _judge(difference(a, b, clear=clear), limits)
     return difference(a, b)
@@ -125,17 +126,6 @@ def made_tiles(rng: np.random.Generator, count: int, px: int) -> UInt8Array:
         density = stain @ np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11]], np.float32)
         tiles.append(np.clip(255 * np.exp(-density) + rng.normal(0, 4, density.shape), 0, 255))
     return np.stack(tiles).astype(np.uint8)
-
-
-def joined(parts: list[Encoded]) -> Encoded:
-    """Encodings of several batches as one."""
-    clusters = [part.cluster for part in parts if part.cluster is not None]
-    confidences = [part.confidence for part in parts if part.confidence is not None]
-    return Encoded(
-        np.concatenate([part.features for part in parts]),
-        np.concatenate(clusters) if clusters else None,
-        np.concatenate(confidences) if confidences else None,
-    )
 
 
 def worst_of(found: list[Difference]) -> Difference:

@@ -180,7 +180,7 @@ def test_features_that_are_not_finite_are_refused(tmp_path: Path) -> None:
 def test_file_that_is_no_model(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(content)
-    with pytest.raises(ModelError, match=r"model\.onnx: not a model that ONNX Runtime .* can load"):
+    with pytest.raises(ModelError, match=r"model\.onnx: not a model that"):
         load(path)
 
 
@@ -193,7 +193,7 @@ def test_truncated_model(tiny: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("device", ["tpu", "cuda:x", "cpu:0", "cuda:-1", "", "CUDA"])
 def test_unknown_device_is_refused(tiny: Path, device: str) -> None:
-    with pytest.raises(DeviceError, match="choose auto, cpu, cuda or cuda:N"):
+    with pytest.raises(DeviceError, match=r"choose auto, cpu, cuda\[:N\], tensorrt"):
         load_encoder(tiny, device=device)
 
 

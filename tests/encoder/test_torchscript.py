@@ -72,13 +72,13 @@ def test_checkpoint_is_no_model(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("device", ["tpu", "cuda:x", "cpu:0"])
 def test_unknown_device_is_refused(tiny_ts: Path, device: str) -> None:
-    with pytest.raises(DeviceError, match="choose auto, cpu, cuda or cuda:N"):
+    with pytest.raises(DeviceError, match="choose auto, cpu, cuda"):
         load_encoder(tiny_ts, device=device)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA works here")
 def test_cuda_that_is_not_there_is_an_error(tiny_ts: Path) -> None:
-    with pytest.raises(DeviceError, match="--device cuda cannot be used"):
+    with pytest.raises(DeviceError, match="--device cuda:0 cannot be used"):
         load_encoder(tiny_ts, device="cuda")
 
 

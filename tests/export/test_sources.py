@@ -34,6 +34,7 @@ class Published(nn.Module):
 
     def __init__(self, kind: str, clusters: int, width: int, resnet: str = "resnet18") -> None:
         super().__init__()
+        self.width = width
         self.encoder = models.get_model(resnet, weights=None, zero_init_residual=True)
         features, hidden = self.encoder.fc.in_features, width if kind == "clubyol" else 24
 
@@ -85,7 +86,7 @@ def published(
     network = Published(kind, clusters, more.pop("width", 48), **more)
     settled(network, lambda: network.cluster_projector(network.encoder(images())))
     optimizer = torch.optim.SGD(network.parameters(), 0.1, momentum=0.9)
-    network.predictor(torch.randn(4, network.predictor[0].in_features)).sum().backward()
+    network.predictor(torch.randn(4, network.width)).sum().backward()
     optimizer.step()
     state = {prefix + name: tensor for name, tensor in network.state_dict().items()}
     path = folder / f"{kind}_49.pth.tar"
@@ -197,8 +198,8 @@ def test_a_vit_of_timm(tmp_path: Path, suffix: str) -> None:
 
 
 def test_layers_of_a_foundation_model_by_name(tmp_path: Path) -> None:
-    pytest.importorskip("timm")
-    settings = {
+    layers_of_timm = pytest.importorskip("timm.layers")
+    settings: dict[str, Any] = {
         "img_size": 28,
         "patch_size": 14,
         "depth": 1,
@@ -207,9 +208,8 @@ def test_layers_of_a_foundation_model_by_name(tmp_path: Path) -> None:
         "reg_tokens": 4,
     }
     layers = {"mlp_layer": "SwiGLUPacked", "act_layer": "SiLU"}
-    import timm.layers
 
-    weights, _ = vit(tmp_path, **settings, mlp_layer=timm.layers.SwiGLUPacked, act_layer=nn.SiLU)
+    weights, _ = vit(tmp_path, **settings, mlp_layer=layers_of_timm.SwiGLUPacked, act_layer=nn.SiLU)
     trained = read_source(
         "timm:vit_tiny_patch16_224", Given(tile_px=28), weights=weights, settings=settings | layers
     )
@@ -232,7 +232,7 @@ def test_weights_of_torchvision(tmp_path: Path) -> None:
         given=Given(tile_px=64),
     )
     assert (about.mean, about.feature_dim) == ((0.485, 0.456, 0.406), 512)
-    network.fc = nn.Identity()  # type: ignore[assignment]
+    network.fc = nn.Identity()
     with torch.inference_mode():
         expected = network(images(mean=about.mean, std=about.std)).numpy()
     found = load_encoder(tmp_path / "model.ts", device="cpu", mpp=0.5).encode(TILES).features

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,8 +40,10 @@ class Encoder(abc.ABC):
         model_id: Digest that identifies weights, preprocessing, outputs and precision.
         device: Where it runs: `cpu`, `cuda:0`.
         mpp: Micrometres per pixel of its tiles: the user's, else the file's; None if nobody says it.
+        most: Tiles that fit into the device's memory at once; None until too many were tried.
     """
 
+    most: int | None = None
     path: Path
     metadata: ModelMetadata
     device: str
@@ -62,29 +65,36 @@ class Encoder(abc.ABC):
         return self.metadata.clusters
 
     def encode(self, tiles: UInt8Array) -> Encoded:
-        """Encode a batch.
+        """Encode a batch; where it does not fit into memory, in halves, and so from then on.
 
         Args:
             tiles: RGB, uint8 [B, tile_px, tile_px, 3], at the model's mpp.
 
         Raises:
             ValueError: The tiles have another shape or type.
-            DeviceMemoryError: The batch does not fit into the device's memory.
+            DeviceMemoryError: Not even one tile fits into the device's memory.
         """
         px = self.metadata.tile_px
         if tiles.dtype != np.uint8 or tiles.ndim != 4 or tiles.shape[1:] != (px, px, 3):
             raise ValueError(
                 f"{self.path.name} wants uint8 [B, {px}, {px}, 3], got {tiles.dtype} {list(tiles.shape)}"
             )
-        try:
-            return self._encode(tiles)
-        except Exception as error:  # each runtime has an exception of its own, some none but RuntimeError
-            if not _is_out_of_memory(error):
-                raise
-            raise DeviceMemoryError(
-                f"out of memory on {self.device} with a batch of {len(tiles)} tiles of {px} pixels; "
-                + (f"use --batch-size {len(tiles) // 2}" if len(tiles) > 1 else "use a smaller model")
-            ) from error
+        parts: list[Encoded] = []
+        start = 0
+        while start < len(tiles) or not parts:
+            size = min(self.most or len(tiles), len(tiles) - start)
+            try:
+                parts.append(self._encode(tiles[start : start + size]))
+                start += size
+            except Exception as error:  # each runtime has an exception of its own, some none but RuntimeError
+                if not _is_out_of_memory(error):
+                    raise
+                if size <= 1:
+                    raise DeviceMemoryError(
+                        f"out of memory on {self.device} with one tile of {px} pixels; use a smaller model"
+                    ) from error
+                self.most = size // 2
+        return concatenated(parts)
 
     @abc.abstractmethod
     def _encode(self, tiles: UInt8Array) -> Encoded:
@@ -107,6 +117,19 @@ class Encoder(abc.ABC):
             )
         if not np.isfinite(out.features).all():
             raise ModelError(f"{where}: the features of a white tile are not finite; export it again")
+
+
+def concatenated(parts: Sequence[Encoded]) -> Encoded:
+    """Encodings of several batches as one."""
+    if len(parts) == 1:
+        return parts[0]
+    clusters = [part.cluster for part in parts if part.cluster is not None]
+    confidences = [part.confidence for part in parts if part.confidence is not None]
+    return Encoded(
+        np.concatenate([part.features for part in parts]),
+        np.concatenate(clusters) if clusters else None,
+        np.concatenate(confidences) if confidences else None,
+    )
 
 
 # What ONNX Runtime (its arena, CUDA, cuBLAS, cuDNN) and PyTorch say when memory runs out.

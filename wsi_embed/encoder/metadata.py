@@ -19,8 +19,14 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "mpp": (*_NUMBER, type(None)), "mean": (list, tuple), "std": (list, tuple), "feature_dim": (int,),
     "clusters": (int, type(None)), "precision": (str,), "model_id": (str,), "training": (dict,),
     "training_slides": (list, tuple), "source_checkpoint": (str, type(None)), "licence": (str,),
-    "created": (str,), "parity": (dict,),
+    "created": (str,), "parity": (dict,), "outputs": (list, tuple),
 }  # fmt: skip
+# What the numbers may be; std is a divisor.
+_RANGES: dict[str, tuple[float, float]] = {
+    "tile_px": (1, 8192), "mpp": (0.05, 20), "feature_dim": (1, 2**20), "clusters": (1, 2**15),
+    "mean": (0, 1), "std": (1e-6, 1),
+}  # fmt: skip
+LONGEST = 2**24
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,7 @@ class ModelMetadata:
         licence: Of the weights.
         created: Date of the export (ISO 8601).
         parity: How far the file is from PyTorch fp32.
+        outputs: Names of the outputs, in order; empty in files of before they were noted.
     """
 
     name: str
@@ -64,6 +71,7 @@ class ModelMetadata:
     licence: str = ""
     created: str = ""
     parity: dict[str, Any] = field(default_factory=dict)
+    outputs: tuple[str, ...] = ()
     schema: int = SCHEMA
 
     def to_json(self) -> str:
@@ -81,22 +89,47 @@ class ModelMetadata:
         Raises:
             ModelError: It does not follow the schema.
         """
+        if len(text) > LONGEST:
+            raise ModelError(f"{where}: its wsi_embed metadata are longer than {LONGEST} characters")
         try:
-            values = json.loads(text)
-        except json.JSONDecodeError as error:
+            values = json.loads(text, parse_constant=_no_number)
+        except (ValueError, RecursionError) as error:
             raise ModelError(f"{where}: its wsi_embed metadata are not JSON; export it again") from error
         if not isinstance(values, dict) or values.get("schema") != SCHEMA:
             found = values.get("schema") if isinstance(values, dict) else None
             raise ModelError(
                 f"{where}: metadata schema {found!r}, this wsi-embed reads {SCHEMA}; update wsi-embed"
             )
+        values.setdefault("outputs", ())  # files of before lack it
         required = {f.name for f in fields(cls)}
         for name in sorted(required):
             if name not in values:
                 raise ModelError(f"{where}: its metadata lack {name!r}; export it again")
-            good = isinstance(values[name], _TYPES[name]) and not isinstance(values[name], bool)
-            if not good:
-                raise ModelError(f"{where}: its metadata have {name} = {values[name]!r}; export it again")
-        for name in ("mean", "std", "training_slides"):
+            if not _is_good(name, values[name]):
+                shown = repr(values[name])[:80]
+                raise ModelError(f"{where}: its metadata have {name} = {shown}; export it again")
+        for name in ("mean", "std", "training_slides", "outputs"):
             values[name] = tuple(values[name])
         return cls(**{k: v for k, v in values.items() if k in required})
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is not a number of JSON")
+
+
+def _is_good(name: str, value: Any) -> bool:
+    """Whether a value has the type of its field, and makes sense."""
+    if not isinstance(value, _TYPES[name]) or isinstance(value, bool):
+        return False
+    if isinstance(value, str):  # is shown on terminals
+        return value.isprintable() and (name != "model_id" or bool(value))
+    if isinstance(value, list | tuple):
+        if name not in ("mean", "std"):
+            return all(isinstance(v, str) for v in value)
+        return len(value) in (0, 3) and all(type(v) in _NUMBER and _sensible(name, v) for v in value)
+    return value is None or _sensible(name, value)
+
+
+def _sensible(name: str, value: Any) -> bool:
+    low, high = _RANGES.get(name, (None, None))
+    return low is None or high is None or bool(low <= value <= high)

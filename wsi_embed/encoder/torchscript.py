@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from wsi_embed.encoder.base import Encoded, Encoder, check_tile_px, cpu_count, foreign_metadata
+from wsi_embed.encoder.device import Device
 from wsi_embed.encoder.metadata import FILE, ModelMetadata
 from wsi_embed.errors import DeviceError, MissingExtraError, ModelError
 from wsi_embed.slide.base import UInt8Array
@@ -27,8 +28,8 @@ class TorchScriptEncoder(Encoder):
     def __init__(
         self,
         path: Path,
+        device: Device,
         *,
-        device: str = "auto",
         tile_px: int | None = None,
         mpp: float | None = None,
         threads: int | None = None,
@@ -60,7 +61,7 @@ class TorchScriptEncoder(Encoder):
             out = self._module(torch.from_numpy(np.ascontiguousarray(tiles)).to(self.device))
         arrays = [o.cpu().numpy() for o in (out if isinstance(out, tuple) else (out,))]
         features = np.asarray(arrays[0], np.float32)
-        if len(arrays) < 3:
+        if self.metadata.clusters is None or len(arrays) < 3:
             return Encoded(features)
         return Encoded(features, np.asarray(arrays[1], np.int64), np.asarray(arrays[2], np.float32))
 
@@ -76,15 +77,14 @@ def _import_torch(path: Path) -> Any:
     return torch
 
 
-def _choose_device(torch: Any, device: str) -> str:
-    name, _, index = device.partition(":")
-    if name not in ("auto", "cpu", "cuda") or (index and not (name == "cuda" and index.isdigit())):
-        raise DeviceError(f"--device {device}: choose auto, cpu, cuda or cuda:N")
-    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+def _choose_device(torch: Any, device: Device) -> str:
+    if device.kind in ("openvino", "tensorrt"):
+        raise DeviceError(f"--device {device} runs ONNX only: export the model to .onnx, or use cuda or cpu")
+    if device.kind == "cpu" or (device.kind == "auto" and not torch.cuda.is_available()):
         return "cpu"
-    if not torch.cuda.is_available() or int(index or 0) >= torch.cuda.device_count():
+    if not torch.cuda.is_available() or device.index >= torch.cuda.device_count():
         raise DeviceError(f"--device {device} cannot be used: PyTorch sees no such device; use --device cpu")
-    return f"cuda:{int(index or 0)}"
+    return f"cuda:{device.index}"
 
 
 def _text(content: str | bytes) -> str:

@@ -26,7 +26,7 @@ def labelled(tiles: Path, tmp_path: Path) -> Path:
 def test_scores_are_those_of_the_checkpoint_and_decide_which_is_best(
     tiles: Path, labelled: Path, tmp_path: Path
 ) -> None:
-    from wsi_embed_export.checkpoint import read_checkpoint
+    from wsi_embed_export import read_source
 
     config = tiny_config(epochs=5, knn_epochs=2, keep_epochs=1, lr=1.0)
     train(tiles, tmp_path / "run", config, knn=labelled)
@@ -39,10 +39,9 @@ def test_scores_are_those_of_the_checkpoint_and_decide_which_is_best(
     tiles_of = read_labelled(labelled)
     folder = RunFolder(tmp_path / "run").checkpoints
     for epoch, score in scores.items():
-        kept = read_checkpoint(folder / f"epoch-{int(epoch):04}.ckpt")
-        mean, std = kept.training["mean"], kept.training["std"]
+        kept = read_source(folder / f"epoch-{int(epoch):04}.ckpt")
         features = [
-            tile_features(kept.network.encoder.backbone, of, mean, std, 32, torch.device("cpu"))
+            tile_features(kept.backbone.eval(), of, kept.mean, kept.std, 32, torch.device("cpu"))
             for of in (tiles_of.train, tiles_of.test)
         ]
         expected = evaluate_knn(features[0], tiles_of.train.labels, features[1], tiles_of.test.labels)

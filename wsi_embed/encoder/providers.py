@@ -1,0 +1,136 @@
+"""Sessions of ONNX Runtime on the device that was asked for, and on no other."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import onnxruntime as ort
+
+from wsi_embed.encoder.device import Device
+from wsi_embed.errors import DeviceError, ModelError
+
+ort.set_default_logger_severity(4)  # its warnings about missing GPUs are not news
+
+CPU = "CPUExecutionProvider"
+PROVIDERS = {"cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
+MISSING = {
+    "cuda": "no NVIDIA driver, no such device, or CUDA libraries missing (pip install 'wsi-embed[cuda]')",
+    "tensorrt": "no NVIDIA driver, no such device, or TensorRT's libraries missing (pip install tensorrt)",
+}
+
+
+def open_session(path: Path, device: Device, threads: int, precision: str = "") -> tuple[Any, Device]:
+    """Open a session on the device that was asked for, or say why not.
+
+    Args:
+        path: The `.onnx` file.
+        device: `auto` takes CUDA where it works, else the CPU.
+        threads: CPU threads.
+        precision: Of the file, where it is known.
+
+    Returns:
+        The session, and where it runs.
+
+    Raises:
+        DeviceError: The device cannot be used.
+        ModelError: ONNX Runtime cannot load the file.
+    """
+    if device.kind == "cpu":
+        return _session(path, [CPU], threads), device
+    wanted = Device("cuda") if device.kind == "auto" else device
+    try:
+        return _gpu_session(path, wanted, threads, precision), wanted
+    except DeviceError:
+        if device.kind != "auto":
+            raise
+    return _session(path, [CPU], threads), Device("cpu")
+
+
+def _gpu_session(path: Path, device: Device, threads: int, precision: str) -> Any:
+    name = PROVIDERS[device.kind]
+    if name not in ort.get_available_providers():
+        raise DeviceError(
+            f"--device {device}: this onnxruntime has no {name}; install onnxruntime-gpu, or use --device cpu"
+        )
+    if hasattr(ort, "preload_dlls"):
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it cannot find
+            ort.preload_dlls(directory="")  # from the nvidia-* packages of the extra `cuda`
+    for graphs in (True, False):  # a model with an operator that has no CUDA kernel cannot be captured
+        try:
+            session = _session(path, gpu_providers(device, precision, graphs), threads)
+        except ModelError as error:
+            failure = error
+            continue
+        # ONNX Runtime falls back to the CPU with no more than a warning.
+        if name not in session.get_providers():
+            raise DeviceError(
+                f"--device {device} cannot be used: {MISSING[device.kind]}; use --device cpu to go on without"
+            )
+        return session
+    _session(path, [CPU], threads)  # is it the file that is bad?
+    raise DeviceError(f"--device {device} cannot be used ({failure.__cause__})") from failure
+
+
+def gpu_providers(device: Device, precision: str, graphs: bool) -> list[Any]:
+    """Providers in order of preference, with their options.
+
+    Which precision runs is the file's choice: TF32, which rounds float32 to 10 bits, is off, and TensorRT
+    may use only the types that are in the file.
+    """
+    cuda = {
+        "device_id": str(device.index),
+        "use_tf32": "0",
+        "prefer_nhwc": "1",  # the layout of tensor cores
+        "enable_cuda_graph": str(int(graphs)),
+    }
+    providers: list[Any] = [(PROVIDERS["cuda"], cuda), CPU]
+    if device.kind == "tensorrt":
+        cuda["enable_cuda_graph"] = "0"
+        cache = cache_folder() / "tensorrt"
+        cache.mkdir(parents=True, exist_ok=True)
+        tensorrt = {
+            "device_id": str(device.index),
+            "trt_fp16_enable": str(int(precision == "fp16")),
+            "trt_int8_enable": str(int(precision == "int8")),
+            "trt_engine_cache_enable": "1",
+            "trt_engine_cache_path": str(cache),
+            "trt_timing_cache_enable": "1",
+            "trt_timing_cache_path": str(cache),
+            "trt_cuda_graph_enable": str(int(graphs)),
+        }
+        providers.insert(0, (PROVIDERS["tensorrt"], tensorrt))
+    return providers
+
+
+def cache_folder() -> Path:
+    """Where engines are kept between runs: `wsi-embed` in the user's cache folder."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wsi-embed"
+
+
+def plain_session(path: Path) -> Any:
+    """A session to ask what the file is; not to run it.
+
+    Raises:
+        ModelError: ONNX Runtime cannot load the file.
+    """
+    return _session(path, [CPU], 1, optimise=False)
+
+
+def _session(path: Path, providers: list[Any], threads: int, *, optimise: bool = True) -> Any:
+    options = ort.SessionOptions()
+    if not optimise:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 4
+    try:
+        # it prints what it falls back from
+        with contextlib.redirect_stdout(io.StringIO()):
+            return ort.InferenceSession(str(path), options, providers=providers)
+    except Exception as error:
+        raise ModelError(
+            f"{path}: not a model that ONNX Runtime {ort.__version__} can load ({error})"
+        ) from error

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import typer
 
-from wsi_embed.cli import doctor, embed, export, info, plot, tile, train, verify
+from wsi_embed.cli import compare, doctor, embed, export, info, plot, tile, train, verify
 from wsi_embed.cli.log import log_line
 from wsi_embed.errors import UsageError, WsiEmbedError
 
@@ -34,6 +34,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "doctor": doctor.command,
     "train": train.command,
     "export": export.command,
+    "compare": compare.command,
 }
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)

@@ -18,7 +18,7 @@ from wsi_embed.inputs import (
     unique_slides,
 )
 from wsi_embed.manifest import MANIFEST_SUFFIXES, read_manifest
-from wsi_embed_train.data.images import PLAIN_SUFFIXES, is_tile_image
+from wsi_embed.tile_images import PLAIN_SUFFIXES, is_tile_image
 
 LOOKING, CHUNK = 8, 4096  # threads that look at files, and files that they are given at a time
 

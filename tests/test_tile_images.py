@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.made_models import tiny_tiles
 from tests.made_slides import he_pixels, write_svs, write_tiff
-from wsi_embed_train.data.images import (
+from wsi_embed.tile_images import (
     LONGEST_SIDE,
     SMALLEST_SLIDE,
     TileError,

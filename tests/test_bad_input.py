@@ -30,7 +30,7 @@ BAD = {
     "missing": ("no such file", "check the path"),
     "empty": ("the file is empty", "copy it again"),
     "text": ("not a slide", "extension"),
-    "truncated": ("not a slide", "is it complete"),
+    "truncated": ("it ends before byte", "copy it again"),
     "corrupt": ("cannot be read", "copy it again"),
     "no_mpp": ("does not say its resolution", "--mpp-override"),
     "absurd_mpp": ("outside 0.05 to 20", "--mpp-override"),

@@ -18,6 +18,7 @@ from wsi_embed.errors import SlideError, Stopped
 from wsi_embed.grid import TileGrid, make_grid, plan_read
 from wsi_embed.pipeline import Seconds, stream_slide
 from wsi_embed.slide import Slide, UInt8Array
+from wsi_embed.slide.stream import TileStream
 
 
 class Rows:
@@ -80,12 +81,12 @@ def test_a_slow_encoder_does_not_pile_up_batches(
     slide: Slide, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read, encoded, ahead = 0, 0, 0
-    original = Slide.read_tiles
+    original = TileStream.read
 
-    def counted(self: Slide, grid: TileGrid) -> Iterator[tuple[int, UInt8Array]]:
+    def counted(self: TileStream, row: int, out: UInt8Array) -> None:
         nonlocal read
-        yield from original(self, grid)
-        read += 1
+        original(self, row, out)
+        read += row % 10 == 9 or row == 255  # the last of its batch
 
     def slow(tiles: UInt8Array) -> Encoded:
         nonlocal encoded, ahead
@@ -94,7 +95,7 @@ def test_a_slow_encoder_does_not_pile_up_batches(
         ahead = max(ahead, read - encoded)
         return Encoded(np.zeros((len(tiles), 8), np.float32))
 
-    monkeypatch.setattr(Slide, "read_tiles", counted)
+    monkeypatch.setattr(TileStream, "read", counted)
     monkeypatch.setattr(encoder, "_encode", slow)
     stream(slide, encoder, workers=2)
     assert encoded == 26
@@ -112,19 +113,19 @@ def test_a_failing_tile_fails_the_stream_and_nobody_reads_on(
     slide: Slide, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reading = 0
-    original = Slide.read_tiles
+    original = TileStream.read
 
-    def failing(self: Slide, grid: TileGrid) -> Iterator[tuple[int, UInt8Array]]:
+    def failing(self: TileStream, row: int, out: UInt8Array) -> None:
         nonlocal reading
         reading += 1
         try:
-            if grid.grid[0].tolist() == [3, 2]:  # tile 50: the sixth batch
+            if row == 50:
                 raise SlideError("corrupt tile")
-            yield from original(self, grid)
+            original(self, row, out)
         finally:
             reading -= 1
 
-    monkeypatch.setattr(Slide, "read_tiles", failing)
+    monkeypatch.setattr(TileStream, "read", failing)
     with pytest.raises(SlideError, match="corrupt tile"):
         stream(slide, encoder)
     assert reading == 0

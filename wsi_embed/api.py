@@ -24,6 +24,7 @@ from wsi_embed.pipeline import BadTile
 from wsi_embed.regions import RegionRules
 from wsi_embed.regions.rules import Missing
 from wsi_embed.report import JobReport, Listener, Silent
+from wsi_embed.slide import Reader
 from wsi_embed.slide.resolution import check_mpp
 from wsi_embed.store import StoreWriter
 from wsi_embed.store.layout import METADATA_FILE
@@ -52,6 +53,8 @@ def embed(
     roi_exclude: Sequence[str] = (),
     roi_missing: Missing = "fail",
     icc: bool = False,
+    reader: Reader = "auto",
+    fast_downsample: bool = False,
     device: str = "auto",
     batch_size: int | None = None,
     workers: int | None = None,
@@ -86,6 +89,9 @@ def embed(
         roi_exclude: Classes of regions to leave out.
         roi_missing: `fail`, `skip` or take `whole` a slide without annotations.
         icc: Convert pixels to sRGB by the slide's embedded ICC profile, before anything else.
+        reader: `auto`, `openslide` or `tiff`; see `open_slide`.
+        fast_downsample: Let the JPEG decoder do a part of the resampling where the TIFF reader can: faster,
+            and other pixels (docs/formats.md).
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         batch_size: Tiles a batch; by default 32 on the CPU, 256 on CUDA.
         workers: Reader threads; by default one a core.
@@ -115,7 +121,9 @@ def embed(
     check_counts(batch_size=batch_size, workers=workers, limit=limit)
     check_mpp("--mpp", mpp)
     regions = RegionRules(Path(roi) if roi else None, tuple(roi_include), tuple(roi_exclude), roi_missing)
-    tiling = tiling_of(overlap, edge, tissue, tissue_set, min_tissue, mpp_override, regions, icc)
+    tiling = tiling_of(
+        overlap, edge, tissue, tissue_set, min_tissue, mpp_override, regions, icc, reader, fast_downsample
+    )
     items = slides_of(slides, Path(out), regions, shard, limit)
     if isinstance(model, Encoder) and not (mpp is None and tile_px is None and device == "auto"):
         raise UsageError("a loaded encoder has its mpp, tile_px and device: give them to load_encoder")
@@ -169,6 +177,8 @@ def tile(  # noqa: D417 - the rest is as in `embed`
     roi_exclude: Sequence[str] = (),
     roi_missing: Missing = "fail",
     icc: bool = False,
+    reader: Reader = "auto",
+    fast_downsample: bool = False,
     workers: int | None = None,
     overwrite: bool = False,
     shard: str | None = None,
@@ -207,7 +217,9 @@ def tile(  # noqa: D417 - the rest is as in `embed`
     check_counts(workers=workers, limit=limit, max_tiles=max_tiles)
     check_mpp("--mpp", mpp)
     regions = RegionRules(Path(roi) if roi else None, tuple(roi_include), tuple(roi_exclude), roi_missing)
-    tiling = tiling_of(overlap, edge, tissue, tissue_set, min_tissue, mpp_override, regions, icc)
+    tiling = tiling_of(
+        overlap, edge, tissue, tissue_set, min_tissue, mpp_override, regions, icc, reader, fast_downsample
+    )
     settings = TileSettings(
         tile_px,
         mpp,

@@ -13,6 +13,7 @@ from wsi_embed.plan import Tiling
 from wsi_embed.regions import RegionRules, check_rules, with_annotations
 from wsi_embed.shards import parse_shard
 from wsi_embed.shards import shard as take_shard
+from wsi_embed.slide import Reader
 from wsi_embed.slide.resolution import check_mpp
 from wsi_embed.tissue import TissueRecipe, parse_recipe
 
@@ -28,6 +29,8 @@ def tiling_of(
     mpp_override: float | None,
     regions: RegionRules,
     icc: bool,
+    reader: Reader,
+    fast_downsample: bool,
 ) -> Tiling:
     """How slides are to be tiled.
 
@@ -38,7 +41,7 @@ def tiling_of(
     if isinstance(tissue, TissueRecipe) and tissue_set:
         raise UsageError("a tissue recipe has its numbers: give tissue_set with a recipe's name")
     recipe = parse_recipe(tissue, tissue_set) if isinstance(tissue, str) else tissue
-    return Tiling(overlap, edge, recipe, min_tissue, mpp_override, regions, icc)
+    return Tiling(overlap, edge, recipe, min_tissue, mpp_override, regions, icc, reader, fast_downsample)
 
 
 def slides_of(

@@ -130,6 +130,8 @@ class Job(abc.ABC):
             "min_tissue": tiling.min_tissue,
             "roi": tiling.regions.to_dict(),
             "icc": tiling.icc,
+            "reader": tiling.reader,
+            "fast_downsample": tiling.fast_downsample,
             "workers": self.workers,
         }
 

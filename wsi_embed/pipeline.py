@@ -19,6 +19,7 @@ from wsi_embed.encoder import Encoded, Encoder
 from wsi_embed.errors import SlideError, Stopped
 from wsi_embed.grid import TileGrid
 from wsi_embed.slide import Slide, UInt8Array
+from wsi_embed.slide.stream import TileStream
 from wsi_embed.store import SlideWriter
 
 BadTile = Literal["fail", "white"]
@@ -57,7 +58,7 @@ def stream_slide(
     """Read a slide's tiles in `readers`, encode them batch by batch in row order, append them.
 
     At most `in_flight` batches exist at any time. Which thread reads what never shows in the
-    result: batches are formed by row and encoded in order.
+    result: batches are formed by row and encoded in order. Threads share what they decode.
 
     Args:
         slide: The open slide.
@@ -84,22 +85,22 @@ def stream_slide(
     starts = deque(range(0, len(grid), batch_size))
     size = min(batch_size, len(grid))
     buffers = [np.empty((size, grid.tile_px, grid.tile_px, 3), np.uint8) for _ in range(in_flight)]
-    pending: deque[tuple[int, UInt8Array, Future[_Read]]] = deque()
-    with ThreadPoolExecutor(1, "wsi-embed-write") as write:
+    pending: deque[tuple[UInt8Array, Future[_Read]]] = deque()
+    with slide.stream(grid) as tiles, ThreadPoolExecutor(1, "wsi-embed-write") as write:
         writing: deque[Future[float]] = deque()
         try:
             while starts or pending:
                 while starts and buffers:
                     start = starts.popleft()
                     buffer = buffers.pop()
-                    part = grid.rows(start, start + batch_size)
-                    future = readers.submit(_read_batch, slide, part, buffer, on_bad_tile)
-                    pending.append((start, buffer, future))
+                    batch = buffer[: len(grid) - start]
+                    future = readers.submit(_read_batch, tiles, start, batch, on_bad_tile)
+                    pending.append((buffer, future))
                 if stop.is_set():
                     raise Stopped("stopped")
-                start, buffer, future = pending.popleft()
+                buffer, future = pending.popleft()
                 batch, white, spent = future.result()
-                bad += [start + row for row in white]
+                bad += white
                 seconds.read += spent
                 began = time.perf_counter()
                 encoded = encoder.encode(batch)
@@ -112,33 +113,25 @@ def stream_slide(
             seconds.write += sum(f.result() for f in writing)
         finally:
             # nobody may still be reading when the slide is closed
-            for _, _, future in pending:
+            for _, future in pending:
                 future.cancel()
-            wait([future for _, _, future in pending])
+            wait([future for _, future in pending])
     return bad
 
 
-def _read_batch(slide: Slide, part: TileGrid, buffer: UInt8Array, on_bad_tile: BadTile) -> _Read:
+def _read_batch(tiles: TileStream, start: int, batch: UInt8Array, on_bad_tile: BadTile) -> _Read:
+    """Read the rows from `start` on; the batch, rows that are taken as white, and seconds."""
     began = time.perf_counter()
-    batch, white = buffer[: len(part)], []
-    try:
-        for row, tile in slide.read_tiles(part):
-            batch[row] = tile
-    except SlideError:
-        if on_bad_tile == "fail":
-            raise
-        white = [row for row in range(len(part)) if not _read_one(slide, part.rows(row, row + 1), batch[row])]
+    white = []
+    for row, tile in enumerate(batch, start):
+        try:
+            tiles.read(row, tile)
+        except SlideError:
+            if on_bad_tile == "fail":
+                raise
+            tile[:] = 255
+            white.append(row)
     return batch, white, time.perf_counter() - began
-
-
-def _read_one(slide: Slide, tile: TileGrid, out: UInt8Array) -> bool:
-    """Read one tile by itself; white, and False, where it cannot be read."""
-    try:
-        out[:] = next(iter(slide.read_tiles(tile)))[1]
-    except SlideError:
-        out[:] = 255
-        return False
-    return True
 
 
 def _append(writer: SlideWriter, encoded: Encoded) -> float:

@@ -11,13 +11,20 @@ from PIL import Image
 from tests.made_slides import UInt8Array, he_pixels, write_svs, write_tiff
 from tests.slide.conformance import SlideConformance
 from wsi_embed.errors import SlideError
-from wsi_embed.slide import Slide, open_slide
+from wsi_embed.slide import Slide
+from wsi_embed.slide import open_slide as open_with
 from wsi_embed.slide.openslide import _argb_to_rgb
 
 PIXELS = he_pixels(530, 610, seed=5)
 
 
+def open_slide(path: Path) -> Slide:
+    return open_with(path, "openslide")
+
+
 class TestTiff(SlideConformance):
+    reader = "openslide"
+
     @pytest.fixture
     def path(self, tmp_path: Path) -> Path:
         return write_tiff(tmp_path / "made.tif", PIXELS, compression="deflate")
@@ -28,6 +35,7 @@ class TestTiff(SlideConformance):
 
 
 class TestJpegTiff(SlideConformance):
+    reader = "openslide"
     tolerance = 60
 
     @pytest.fixture
@@ -40,6 +48,8 @@ class TestJpegTiff(SlideConformance):
 
 
 class TestSvs(SlideConformance):
+    reader = "openslide"
+
     @pytest.fixture
     def path(self, tmp_path: Path) -> Path:
         return write_svs(tmp_path / "made.svs", PIXELS)
@@ -50,18 +60,23 @@ class TestSvs(SlideConformance):
 
 
 class TestRealSvs(SlideConformance):
+    reader = "openslide"
+
     @pytest.fixture
     def path(self, shared_slides: Path) -> Path:
         return shared_slides / "CMU-1-Small-Region.svs"
 
 
 class TestRealDicom(SlideConformance):
+    reader = "openslide"
+
     @pytest.fixture
     def path(self, shared_slides: Path) -> Path:
         return shared_slides / "camelyon_lowres_jpeg.dcm"
 
 
 class TestRealPyramid(SlideConformance):
+    reader = "openslide"
     pyramid_tolerance = 4.0  # whoever wrote it did not average
 
     @pytest.fixture

@@ -43,6 +43,8 @@ def command(
     roi_exclude: options.RoiExclude = None,
     roi_missing: options.RoiMissing = "fail",
     icc: options.Icc = False,
+    reader: options.Reader = "auto",
+    fast_downsample: options.FastDownsample = False,
     dtype: Annotated[str, option("--dtype", "Type of the features: float16 or float32.", INPUT)] = "float16",
     overwrite: options.Overwrite = False,
     device: Annotated[str, option("--device", "auto, cpu, cuda or cuda:N.", RUN)] = "auto",
@@ -85,6 +87,8 @@ def command(
                 edge=edge,  # type: ignore[arg-type]  # checked by Tiling
                 tissue=tissue, tissue_set=tissue_set or (), min_tissue=min_tissue,
                 mpp_override=mpp_override, icc=icc,
+                reader=reader,  # type: ignore[arg-type]  # checked by Tiling
+                fast_downsample=fast_downsample,
                 roi=roi, roi_include=roi_include or (), roi_exclude=roi_exclude or (),
                 roi_missing=roi_missing,  # type: ignore[arg-type]  # checked by RegionRules
                 device=device,

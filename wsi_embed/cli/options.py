@@ -70,6 +70,24 @@ Icc = Annotated[
     bool,
     option("--icc", "Convert colours to sRGB by the slide's embedded ICC profile. Default: off.", TILES),
 ]
+Reader = Annotated[
+    str,
+    option(
+        "--reader",
+        "Who reads slides: openslide; tiff, for TIFF slides of JPEG tiles (SVS and others), whose pixels it "
+        "decodes once and faster; auto, which takes tiff where it can.",
+        RUN,
+    ),
+]
+FastDownsample = Annotated[
+    bool,
+    option(
+        "--fast-downsample",
+        "Let the JPEG decoder do a part of the resampling where --reader tiff can: faster, but other pixels. "
+        "Default: off.",
+        TILES,
+    ),
+]
 Roi = Annotated[
     Path | None,
     option(

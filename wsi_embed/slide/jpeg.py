@@ -65,12 +65,11 @@ class JpegDecoder:
             ValueError: It is damaged, or no baseline JPEG of three components of a tile's size.
         """
         height, width = out.shape[:2]
-        # slow and exact in both: the fast ways hardly gain, and differ from OpenSlide's pixels
-        pixels = simplejpeg.decode_jpeg(
+        # Transform and upsampling are exact, as OpenSlide's: the fast ways hardly gain. What comes has the
+        # least size that is not below that of `out`, and is refused where it is larger.
+        simplejpeg.decode_jpeg(
             self._whole(data), "RGB", False, False, min_height=height, min_width=width, buffer=out
         )
-        if pixels.shape != out.shape:
-            raise ValueError(f"{pixels.shape[1]} x {pixels.shape[0]} pixels, not {width} x {height}")
 
     def _whole(self, data: bytes) -> bytes | bytearray:
         """A JPEG of its own, with the colours that the TIFF says."""

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 from wsi_embed.arguments import check_counts, check_overlap, slides_of, tiling_of
-from wsi_embed.encoder import Encoder, load_encoder
+from wsi_embed.encoder import Encoder, EncoderPool, load_pool
 from wsi_embed.encoder.base import cpu_count
+from wsi_embed.encoder.batch import default_batch
 from wsi_embed.engines.local import run_local
 from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.failure import without_folders
@@ -92,8 +93,8 @@ def embed(
         reader: `auto`, `openslide` or `tiff`; see `open_slide`.
         fast_downsample: Let the JPEG decoder do a part of the resampling where the TIFF reader can: faster,
             and other pixels (docs/formats.md).
-        device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        batch_size: Tiles a batch; by default 32 on the CPU, 256 on CUDA.
+        device: As for `load_encoder`, or several GPUs: `cuda:0,1`, `cuda:all`.
+        batch_size: Tiles a batch; by default 16 on the CPU, and what a trial finds best on a GPU.
         workers: Reader threads; by default one a core.
         dtype: Of the features in the store, `float16` or `float32`.
         overwrite: Redo slides that the store has with other settings.
@@ -127,9 +128,12 @@ def embed(
     items = slides_of(slides, Path(out), regions, shard, limit)
     if isinstance(model, Encoder) and not (mpp is None and tile_px is None and device == "auto"):
         raise UsageError("a loaded encoder has its mpp, tile_px and device: give them to load_encoder")
-    encoder = (
-        model if isinstance(model, Encoder) else load_encoder(model, device=device, tile_px=tile_px, mpp=mpp)
+    encoders = (
+        EncoderPool(model)
+        if isinstance(model, Encoder)
+        else load_pool(model, device=device, tile_px=tile_px, mpp=mpp)
     )
+    encoder = encoders.first
     settings = store_settings(encoder, dtype)
     check_overlap(overlap, settings.tile_px)
     known = (Path(out) / METADATA_FILE).exists()  # a dry run looks at a store and makes none
@@ -142,18 +146,19 @@ def embed(
         overwrite=overwrite,
         dry_run=dry_run,
         versions=versions(),
-        encoder=encoder,
+        encoders=encoders,
         store=StoreWriter(Path(out), settings, encoder.metadata) if known or not dry_run else None,
-        batch_size=batch_size or (32 if encoder.device == "cpu" else 256),
+        batch_size=batch_size or default_batch(encoder),
         on_bad_tile=on_bad_tile,
     )
     about = {
         "name": encoder.metadata.name,
         "model_id": encoder.model_id,
-        "device": encoder.device,
+        "device": encoders.where,
         "demonstration": model is None,
     }
-    return _run(job, about, began, listener, stop)
+    with encoders:
+        return _run(job, about, began, listener, stop)
 
 
 def tile(  # noqa: D417 - the rest is as in `embed`

@@ -29,6 +29,7 @@ class PreparedSlide:
         grid: The tiles.
         mask: The tissue.
         seconds: Time spent so far.
+        all_asked: Set when nothing of it is left to ask the readers for: they can begin with another slide.
     """
 
     result: SlideResult
@@ -36,6 +37,7 @@ class PreparedSlide:
     grid: TileGrid | None = None
     mask: TissueMask | None = None
     seconds: Seconds = field(default_factory=Seconds)
+    all_asked: threading.Event = field(default_factory=threading.Event)
 
     @property
     def work(self) -> tuple[SlidePlan, TileGrid, TissueMask]:

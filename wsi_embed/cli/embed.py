@@ -47,9 +47,12 @@ def command(
     fast_downsample: options.FastDownsample = False,
     dtype: Annotated[str, option("--dtype", "Type of the features: float16 or float32.", INPUT)] = "float16",
     overwrite: options.Overwrite = False,
-    device: Annotated[str, option("--device", "auto, cpu, cuda or cuda:N.", RUN)] = "auto",
+    device: Annotated[
+        str, option("--device", "auto, cpu, cuda[:N], tensorrt[:N], openvino, openvino:bf16; cuda:all.", RUN)
+    ] = "auto",
     batch_size: Annotated[
-        int | None, option("--batch-size", "Tiles a batch. Default: 32 on the CPU, 256 on CUDA.", RUN)
+        int | None,
+        option("--batch-size", "Tiles a batch. Default: 16 on the CPU, the best of a trial on a GPU.", RUN),
     ] = None,
     workers: options.Workers = None,
     shard: options.Shard = None,

@@ -14,7 +14,6 @@ import pytest
 
 import wsi_embed
 from tests.job_tools import COMMAND, hold, make_model, make_slides, run, tree
-from wsi_embed import plan
 from wsi_embed.engines import local
 from wsi_embed.report import JobReport, Silent, SlideResult
 from wsi_embed.slide import Slide
@@ -219,13 +218,13 @@ def test_complete_slides_come_first_and_are_opened_once(
     out = tmp_path / "f.zarr"
     wsi_embed.embed([slides / "s0.tif", slides / "s2.tif"], out, model=model)
     opened: list[str] = []
-    original = plan.open_slide
+    original = wsi_embed.open_slide
 
     def note(path: Path) -> Slide:
         opened.append(path.name)
         return original(path)
 
-    monkeypatch.setattr(plan, "open_slide", note)
+    monkeypatch.setattr("wsi_embed.plan.open_slide", note)
     watcher = Watcher()
     report = wsi_embed.embed(slides, out, model=model, listener=watcher)
     assert watcher.order == [SECOND, THIRD, FIRST]

@@ -63,6 +63,7 @@ def embed(
     overwrite: bool = False,
     on_bad_tile: BadTile = "fail",
     shard: str | None = None,
+    max_failures: int | None = None,
     limit: int | None = None,
     dry_run: bool = False,
     listener: Listener | None = None,
@@ -100,7 +101,9 @@ def embed(
         overwrite: Redo slides that the store has with other settings.
         on_bad_tile: What to do with a tile that cannot be read: `fail` the slide, or take it as `white`
             and record its row.
-        shard: `i/n`: take the i-th of n shares, counted from 0.
+        shard: `i/n`: take the i-th of n shares, counted from 0; `auto` asks the scheduler (Slurm array,
+            Kubernetes indexed job, AWS Batch array).
+        max_failures: Stop once more slides than this have failed; by default never.
         limit: Take only the first so many slides.
         dry_run: Open the slides and count tiles; write nothing.
         listener: Hears of every step.
@@ -120,6 +123,7 @@ def embed(
     if dtype not in DTYPES:
         raise UsageError(f"--dtype {dtype}: choose {' or '.join(DTYPES)}")
     check_counts(batch_size=batch_size, workers=workers, limit=limit)
+    check_counts(0, max_failures=max_failures)
     check_mpp("--mpp", mpp)
     regions = RegionRules(Path(roi) if roi else None, tuple(roi_include), tuple(roi_exclude), roi_missing)
     tiling = tiling_of(
@@ -145,6 +149,7 @@ def embed(
         workers=workers or cpu_count(),
         overwrite=overwrite,
         dry_run=dry_run,
+        max_failures=max_failures,
         versions=versions(),
         encoders=encoders,
         store=StoreWriter(Path(out), settings, encoder.metadata) if known or not dry_run else None,
@@ -187,6 +192,7 @@ def tile(  # noqa: D417 - the rest is as in `embed`
     workers: int | None = None,
     overwrite: bool = False,
     shard: str | None = None,
+    max_failures: int | None = None,
     limit: int | None = None,
     dry_run: bool = False,
     listener: Listener | None = None,
@@ -220,6 +226,7 @@ def tile(  # noqa: D417 - the rest is as in `embed`
     """
     began = time.perf_counter()
     check_counts(workers=workers, limit=limit, max_tiles=max_tiles)
+    check_counts(0, max_failures=max_failures)
     check_mpp("--mpp", mpp)
     regions = RegionRules(Path(roi) if roi else None, tuple(roi_include), tuple(roi_exclude), roi_missing)
     tiling = tiling_of(
@@ -247,6 +254,7 @@ def tile(  # noqa: D417 - the rest is as in `embed`
         workers=workers or cpu_count(),
         overwrite=overwrite,
         dry_run=dry_run,
+        max_failures=max_failures,
         versions=versions(),
         folder=folder,
     )
@@ -255,7 +263,8 @@ def tile(  # noqa: D417 - the rest is as in `embed`
         try:
             report.notes += folder.write_table()
         except StoreError as error:
-            report.error = without_folders(str(error), {job.out: job.out.name})
+            table = without_folders(str(error), {job.out: job.out.name})
+            report.error = f"{report.error}; {table}" if report.error else table
     return report
 
 
@@ -275,5 +284,10 @@ def _run(
     report.slides = run_local(job, listener or Silent(), stop)
     report.outliers = find_outliers(report.slides)
     report.stopped = stop.is_set() and report.count("stopped") > 0
+    if job.gives_up(report.count("failed")) and report.count("stopped") and not report.stopped:
+        report.error = (
+            f"more than {job.max_failures} slides failed, so the job was stopped (--max-failures); "
+            "mend the cause and run the same command again"
+        )
     report.seconds = round(time.perf_counter() - began, 3)
     return report

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,22 +61,22 @@ def slides_of(
     items = with_annotations(found, regions.source)
     check_rules(regions, items)
     if shard is not None:
-        items = take_shard(items, *parse_shard(shard))
+        items = take_shard(items, *parse_shard(shard, os.environ))
     items = items[:limit]
     if any(out.resolve() == item.path.resolve() for item in items):
         raise UsageError(f"--out {out} is one of the slides")
     return items
 
 
-def check_counts(**counts: int | None) -> None:
+def check_counts(least: int = 1, **counts: int | None) -> None:
     """Refuse a count that is given and is none.
 
     Raises:
-        UsageError: It is not 1 to a million.
+        UsageError: It is not `least` to a million.
     """
     for name, value in counts.items():
-        if value is not None and not 1 <= value <= MOST:
-            raise UsageError(f"--{name.replace('_', '-')} {value}: 1 to {MOST} is expected")
+        if value is not None and not least <= value <= MOST:
+            raise UsageError(f"--{name.replace('_', '-')} {value}: {least} to {MOST} is expected")
 
 
 def check_overlap(overlap: int, tile_px: int) -> None:

@@ -6,8 +6,8 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from wsi_embed.encoder import Encoder, EncoderPool
@@ -18,7 +18,7 @@ from wsi_embed.pipeline import BadTile, stream_slide
 from wsi_embed.plan import SlidePlan
 from wsi_embed.report import SlideResult
 from wsi_embed.store import StoreSettings, StoreWriter
-from wsi_embed.store.lock import slide_lock
+from wsi_embed.store.layout import METADATA_FILE
 from wsi_embed.tissue import TissueMask
 
 # More tiles than this share cannot be read: it is the slide that is damaged, not a tile.
@@ -58,13 +58,14 @@ class FeatureJob(Job):
         """Settings for the report."""
         return {**super().to_dict(), "on_bad_tile": self.on_bad_tile, "batch_size": self.batch_size}
 
+    @property
+    def document(self) -> Path:
+        """The root's."""
+        return self.out / METADATA_FILE
+
     def committed(self, slide_id: str) -> dict[str, Any] | None:
         """Attributes of a slide that is complete in the store, or None."""
         return self.store.committed(slide_id) if self.store else None
-
-    def lock(self, slide_id: str) -> AbstractContextManager[None]:
-        """Hold a slide of the store while it is written."""
-        return slide_lock(self.out, slide_id)
 
     def lay_grid(self, plan: SlidePlan) -> tuple[TileGrid, TissueMask]:
         """The tiles of a slide, around what is unreadable where that is wanted."""

@@ -62,7 +62,7 @@ class JobReport:
         seconds: On the wall.
         stopped: Whether the job was told to stop.
         notes: What else there is to say at the end.
-        error: What went wrong after the slides.
+        error: Why not all slides were looked at, or what went wrong after them.
     """
 
     store: str
@@ -137,6 +137,9 @@ class Listener(Protocol):
     def tiles_done(self, count: int) -> None:
         """More tiles of the current slide are done."""
 
+    def waiting(self, slides: int) -> None:
+        """Nothing is left but slides that other processes are writing."""
+
     def slide_finished(self, result: SlideResult) -> None:
         """A slide is done, skipped, or failed."""
 
@@ -151,6 +154,9 @@ class Silent:
         """Ignore."""
 
     def tiles_done(self, count: int) -> None:
+        """Ignore."""
+
+    def waiting(self, slides: int) -> None:
         """Ignore."""
 
     def slide_finished(self, result: SlideResult) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import typer
 
-from wsi_embed.cli import compare, doctor, embed, export, info, plot, tile, train, verify
+from wsi_embed.cli import compare, doctor, embed, export, finalize, info, plot, tile, train, verify
 from wsi_embed.cli.log import log_line
 from wsi_embed.errors import UsageError, WsiEmbedError
 
@@ -30,6 +30,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "tile": tile.command,
     "info": info.command,
     "verify": verify.command,
+    "finalize": finalize.command,
     "plot": plot.command,
     "doctor": doctor.command,
     "train": train.command,

@@ -63,6 +63,10 @@ class PlainDisplay:
     def tiles_done(self, count: int) -> None:
         """Nothing."""
 
+    def waiting(self, slides: int) -> None:
+        """Say why nothing happens."""
+        self._line(f"waiting for {_slides(slides)} that another process is writing")
+
     def slide_finished(self, result: SlideResult) -> None:
         """Say what became of a slide."""
         self._finished += 1

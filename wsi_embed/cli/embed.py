@@ -56,6 +56,7 @@ def command(
     ] = None,
     workers: options.Workers = None,
     shard: options.Shard = None,
+    max_failures: options.MaxFailures = None,
     limit: options.Limit = None,
     dry_run: options.DryRun = False,
     on_bad_tile: Annotated[
@@ -95,7 +96,8 @@ def command(
                 roi=roi, roi_include=roi_include or (), roi_exclude=roi_exclude or (),
                 roi_missing=roi_missing,  # type: ignore[arg-type]  # checked by RegionRules
                 device=device,
-                batch_size=batch_size, workers=workers, dtype=dtype, overwrite=overwrite, shard=shard,
+                batch_size=batch_size, workers=workers, dtype=dtype, overwrite=overwrite,
+                shard=shard, max_failures=max_failures,
                 on_bad_tile=on_bad_tile,  # type: ignore[arg-type]  # checked by embed
                 limit=limit, dry_run=dry_run, listener=display, stop=stop,
             )  # fmt: skip

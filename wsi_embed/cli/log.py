@@ -57,6 +57,10 @@ class JsonDisplay:
             self._said = time.monotonic()
             log_line("progress", slide_id=self._slide_id, tiles_done=self._done, tiles=self._tiles)
 
+    def waiting(self, slides: int) -> None:
+        """Say why nothing happens."""
+        log_line("waiting", slides=slides)
+
     def slide_finished(self, result: SlideResult) -> None:
         """Say what became of a slide, warnings and all."""
         level = "error" if result.status == "failed" else "warning" if result.warnings else "info"

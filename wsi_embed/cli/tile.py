@@ -44,6 +44,7 @@ def command(
     overwrite: options.Overwrite = False,
     workers: options.Workers = None,
     shard: options.Shard = None,
+    max_failures: options.MaxFailures = None,
     limit: options.Limit = None,
     dry_run: options.DryRun = False,
     report: options.Report = None,
@@ -77,7 +78,8 @@ def command(
                 fast_downsample=fast_downsample,
                 roi=roi, roi_include=roi_include or (), roi_exclude=roi_exclude or (),
                 roi_missing=roi_missing,  # type: ignore[arg-type]  # checked by RegionRules
-                workers=workers, overwrite=overwrite, shard=shard, limit=limit, dry_run=dry_run,
+                workers=workers, overwrite=overwrite, shard=shard, max_failures=max_failures,
+                limit=limit, dry_run=dry_run,
                 listener=display, stop=stop,
             )  # fmt: skip
     display.show_report(done)

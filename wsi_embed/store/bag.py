@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import zarr
@@ -15,12 +17,16 @@ class Bag:
 
     Attributes:
         slide_id: Id of the slide.
+        folder: Its group.
         attrs: What the store says of the slide (mpp, extent, tile_px, ...).
     """
 
-    def __init__(self, slide_id: str, group: zarr.Group) -> None:
-        self.slide_id, self._group = slide_id, group
-        self.attrs: dict[str, Any] = dict(group.attrs)
+    def __init__(self, slide_id: str, folder: Path, attrs: dict[str, Any]) -> None:
+        self.slide_id, self.folder, self.attrs = slide_id, folder, attrs
+
+    @cached_property
+    def _group(self) -> zarr.Group:
+        return zarr.open_group(self.folder, mode="r", zarr_format=3, use_consolidated=False)
 
     def __len__(self) -> int:
         return int(self.attrs["n_tiles"])

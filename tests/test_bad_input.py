@@ -184,7 +184,7 @@ def test_a_file_that_changes_while_it_is_read_fails(change: str, model: Path, tm
         write_tiff(slides / f"{name}.tif", he_pixels(300, 300))
 
     class Meddler(Silent):
-        def tiles_done(self, count: int) -> None:
+        def tiles_done(self, slide_id: str, count: int) -> None:
             path = slides / "a.tif"
             if change == "grows":
                 with path.open("ab") as data:

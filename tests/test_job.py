@@ -397,7 +397,7 @@ def test_stop_drops_the_slide_in_hand_and_resume_goes_on(slides: Path, model: Pa
         def slide_started(self, slide_id: str, tiles: int) -> None:
             self.started += 1
 
-        def tiles_done(self, count: int) -> None:
+        def tiles_done(self, slide_id: str, count: int) -> None:
             if self.started == 2:
                 stop.set()
 
@@ -417,7 +417,7 @@ def test_the_listener_hears_of_every_tile_and_slide(slides: Path, model: Path, t
         tiles = 0
         results: list[SlideResult] = []  # noqa: RUF012
 
-        def tiles_done(self, count: int) -> None:
+        def tiles_done(self, slide_id: str, count: int) -> None:
             self.tiles += count
 
         def slide_finished(self, result: SlideResult) -> None:

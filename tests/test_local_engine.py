@@ -220,9 +220,9 @@ def test_complete_slides_come_first_and_are_opened_once(
     opened: list[str] = []
     original = wsi_embed.open_slide
 
-    def note(path: Path) -> Slide:
+    def note(path: Path, *more: Any) -> Slide:
         opened.append(path.name)
-        return original(path)
+        return original(path, *more)
 
     monkeypatch.setattr("wsi_embed.plan.open_slide", note)
     watcher = Watcher()

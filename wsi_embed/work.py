@@ -132,6 +132,7 @@ def finish_slide(
     """
     result, plan = prepared.result, prepared.plan
     if plan is None:
+        prepared.all_asked.set()
         return result
     began, seconds = time.perf_counter(), prepared.seconds
     try:
@@ -146,6 +147,7 @@ def finish_slide(
     except Exception as error:
         record_failure(result, error, job.names(plan.item))
     finally:
+        prepared.all_asked.set()
         prepared.close()
     total = time.perf_counter() - began + seconds.tissue
     result.seconds = {k: round(v, 4) for k, v in {**seconds.__dict__, "total": total}.items()}

@@ -86,6 +86,7 @@ class TileJob(Job):
                     seconds=prepared.seconds,
                     stop=stop,
                     on_tiles=on_tiles,
+                    all_asked=prepared.all_asked.set,
                 )
             except SlideError:
                 plan.check_unchanged()  # the better reason, where it is one

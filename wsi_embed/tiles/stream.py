@@ -34,6 +34,7 @@ def write_tiles(
     seconds: Seconds,
     stop: threading.Event,
     on_tiles: Callable[[int], None],
+    all_asked: Callable[[], None] = lambda: None,
 ) -> None:
     """Write a slide's tiles as image files.
 
@@ -51,6 +52,7 @@ def write_tiles(
         seconds: Time spent is added here.
         stop: Set it to stop.
         on_tiles: Called with the number of tiles of every share that is written.
+        all_asked: Called when all shares are given to `readers`: they can begin with another slide.
 
     Raises:
         SlideError: A tile cannot be read.
@@ -65,6 +67,8 @@ def write_tiles(
                 while shares and len(pending) < in_flight:
                     share = shares.popleft()
                     pending.append(readers.submit(_write_share, tiles, share, names, folder, settings, stop))
+                if not shares:
+                    all_asked()
                 if stop.is_set():
                     raise Stopped("stopped")
                 count, spent = pending.popleft().result()

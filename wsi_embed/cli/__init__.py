@@ -10,7 +10,7 @@ from pathlib import Path
 
 import typer
 
-from wsi_embed.cli import compare, doctor, embed, export, finalize, info, plot, tile, train, verify
+from wsi_embed.cli import bench, compare, doctor, embed, export, finalize, info, plot, tile, train, verify
 from wsi_embed.cli.log import log_line
 from wsi_embed.errors import UsageError, WsiEmbedError
 
@@ -33,6 +33,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "finalize": finalize.command,
     "plot": plot.command,
     "doctor": doctor.command,
+    "bench": bench.command,
     "train": train.command,
     "export": export.command,
     "compare": compare.command,

@@ -43,7 +43,7 @@ def join_labels(
         MissingExtraError: The table is Parquet, and pyarrow is not installed.
     """
     if by not in ("slide", "patient") or missing not in ("fail", "skip"):
-        raise UsageError(f"by {by!r}, missing {missing!r}: choose slide or patient, and fail or skip")
+        raise UsageError(f"--by {by}, --missing {missing}: choose slide or patient, and fail or skip")
     name, slides = source_name(labels), slide_facts(store)
     rows, absent = _rows_of_slides(read_labels(labels, by), Matcher(slides))
     bags = [_bag(slide_id, row, slides[slide_id]) for slide_id, row in sorted(rows.items())]

@@ -93,8 +93,8 @@ class ClamSource(Source):
         attributes = read_h5(tiling)[1] if tiling else {}
         px, downsample = number(attributes, "patch_size"), number(attributes, "downsample") or 1.0
         coords = arrays["coords"].astype(np.int64)
-        tile_px = self.given.tile_px or px
-        extent = px * downsample if px else _step(coords)
+        tile_px, step = self.given.tile_px or px, _step(coords)
+        extent = px * downsample if px else step
         if "features" not in arrays or tile_px is None or extent is None or self.given.mpp is None:
             raise SlideError(
                 f"{slide}: neither its tiling (patches/{slide}.h5) nor --tile-px says how large a tile is"
@@ -106,14 +106,21 @@ class ClamSource(Source):
             tile_px=round(tile_px),
             mpp=self.given.mpp,
             extent=extent,
-            overlap=0,
+            overlap=max(0, round(tile_px * (1 - (step or extent) / extent))),
             size=(round(sides[0]), round(sides[1])) if len(sides) == 2 else None,
             mpp_source="given",
         )
 
 
 def _step(coords: npt.NDArray[np.int64]) -> float | None:
-    """The smallest distance between columns or rows of tiles."""
-    steps = [np.diff(np.unique(axis)) for axis in coords.T]
-    found = [int(step.min()) for step in steps if len(step)]
-    return float(min(found)) if found else None
+    """The commonest distance of a tile to the next in its column or row.
+
+    Not the smallest of any two: pieces of tissue are tiled each from a corner of its own.
+    """
+    steps = []
+    for along in (0, 1):
+        xy = coords[np.lexsort((coords[:, along], coords[:, 1 - along]))]
+        step = np.diff(xy, axis=0)
+        steps.append(step[step[:, 1 - along] == 0, along])
+    found, counts = np.unique(np.concatenate(steps), return_counts=True)
+    return float(found[counts.argmax()]) if len(found) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -62,7 +63,7 @@ def bring_in(
     source = read_format(format_name)(Path(folder), given)
     store: StoreWriter | None = None
     for name in source.files:
-        slide_id = slide_id_of(f"{name}.h5")
+        slide_id = slide_id_of(f"{unquote(name)}.h5")  # a file that `convert` wrote is named by its id
         try:
             tiles = source.read(name)
             settings = _settings(source, tiles)

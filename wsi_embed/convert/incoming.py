@@ -144,32 +144,25 @@ def _grid(tiles: ForeignTiles) -> tuple[TileGrid, Any]:
 def _attributes(
     source: Source, store: StoreWriter, name: str, tiles: ForeignTiles, grid: TileGrid
 ) -> dict[str, Any]:
-    mpp = tiles.mpp * tiles.tile_px / tiles.extent
+    """What is recorded with a slide: the attributes of an embedded one, as far as they are known."""
     reach = (tiles.coords.max(axis=0, initial=0) + np.ceil(tiles.extent)).astype(int)
-    files = [file for file in (source.files[name], source.tiling_file(name)) if file is not None]
-    settings = {
-        **store.settings.decisive(),
-        "converted_from": source.name,
-        "encoder": source.encoder,
-        "files": [fingerprint(file) for file in files],
-        "slide_mpp": mpp,
-        "overlap": tiles.overlap,
-    }
+    size = list(tiles.size or reach.tolist())
+    settings = _decisive(source, store, name, tiles)
     return {
         "slide": name,
         "patient": None,
-        "size": list(tiles.size or reach.tolist()),
-        "bounds": [0, 0, *(tiles.size or reach.tolist())],
+        "size": size,
+        "bounds": [0, 0, *size],
         "slide_fingerprint": None,
         "vendor": "unknown",
         "reader": source.name,
-        "mpp": mpp,
+        "mpp": settings["slide_mpp"],
         "mpp_source": tiles.mpp_source,
         "effective_mpp": tiles.mpp,
         "tile_px": tiles.tile_px,
         "extent": tiles.extent,
         "level": 0,
-        "level_downsample": 1.0,
+        "level_downsample": grid.downsample,
         "read_px": grid.read_px,
         "stride": grid.stride,
         "resampled": None,
@@ -181,4 +174,17 @@ def _attributes(
         "versions": versions(),
         "settings": settings,
         "settings_fingerprint": canonical_digest(settings),
+    }
+
+
+def _decisive(source: Source, store: StoreWriter, name: str, tiles: ForeignTiles) -> dict[str, Any]:
+    """Everything that decides a slide's arrays, plain values."""
+    files = [file for file in (source.files[name], source.tiling_file(name)) if file is not None]
+    return {
+        **store.settings.decisive(),
+        "converted_from": source.name,
+        "encoder": source.encoder,
+        "files": [fingerprint(file) for file in files],
+        "slide_mpp": tiles.mpp * tiles.tile_px / tiles.extent,
+        "overlap": tiles.overlap,
     }

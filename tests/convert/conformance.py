@@ -29,7 +29,10 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 
 class FormatConformance:
-    """Subclass it with `name`, and `read`: how the consumer's own code reads a bag."""
+    """Subclass it with `name`, and `read`: how the consumer's own code reads a bag.
+
+    A format that needs labels has a fixture `asked` of its own, which is always `labels`.
+    """
 
     name = ""
     tolerance = 0.0
@@ -45,17 +48,11 @@ class FormatConformance:
         """Of a bag by its id."""
         return {"bo/1": "bo%2F1"}.get(bag, bag)
 
-    @property
-    def needs_labels(self) -> bool:
-        return written_format(self.name).needs_labels
-
     def convert(self, source: Store, out: Path, labels: Path | None, **options: Any) -> Any:
         return convert(source, self.name, out, labels=labels, missing="skip", **options)
 
     @pytest.fixture(params=["with labels", "without"])
     def asked(self, request: pytest.FixtureRequest, labels: Path) -> Path | None:
-        if request.param == "without" and self.needs_labels:
-            pytest.skip("needs labels")
         return labels if request.param == "with labels" else None
 
     def assert_is_bag(self, out: Path, bag: Bag | PatientBag, bag_id: str) -> None:

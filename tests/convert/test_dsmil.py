@@ -24,6 +24,10 @@ class TestDsmil(FormatConformance):
     tolerance = 5.1e-5  # four decimals
     has_coords = False
 
+    @pytest.fixture
+    def asked(self, labels: Path) -> Path | None:
+        return labels
+
     def read(self, out: Path, bag: str) -> tuple[Array, Array | None]:
         # from the folder that holds `datasets`, by the paths in the list of all bags
         listed = {Path(path).stem: path for path, _ in rows_of(out / f"{out.name}.csv")}

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.convert.conformance import Array, FormatConformance
+from tests.convert.conformance import Array, FormatConformance, files_of
 from wsi_embed import Store
 from wsi_embed.convert import convert
 
@@ -37,7 +37,7 @@ def test_attributes_are_those_that_trident_writes(source: Store, tmp_path: Path)
         "overlap": 8,
         "level0_width": 420,
         "level0_height": 400,
-        "name": "b 2",
+        "name": "b%202",
         "savetodir": JOB,
     }
     for path in (f"{JOB}/features_tiny/b%202.h5", f"{JOB}/patches/b%202_patches.h5"):
@@ -65,3 +65,11 @@ def test_torchmils_reader_of_trident_takes_it(source: Store, labels: Path, tmp_p
     np.testing.assert_array_equal(bag["X"].numpy(), source["a1"].features[:].astype(np.float32))
     assert bag["Y"].tolist() == [1]
     assert bag["adj"].shape == (len(source["a1"]),) * 2
+
+
+def test_lists_that_are_no_longer_asked_for_go(source: Store, labels: Path, tmp_path: Path) -> None:
+    convert(source, "trident", tmp_path, labels=labels, missing="skip")
+    assert "labels.csv" in files_of(tmp_path)
+    convert(source, "trident", tmp_path, overwrite=True)
+    assert "labels.csv" not in files_of(tmp_path)
+    assert convert(source, "trident", tmp_path).written == []

@@ -74,10 +74,10 @@ class AnnData(Format):
     def _facts(self, parts: Sequence[tuple[Item, Bag]]) -> dict[str, Any]:
         """What is alike for all tiles, and of a single slide what is its own."""
         settings = self.store.attrs["settings"]
-        facts = {"model": self.store.attrs["model"]["name"], **settings}
+        facts = {"model": self.store.attrs["model"]["name"], "tile_mpp": settings["mpp"]}
+        facts |= {name: settings[name] for name in ("model_id", "tile_px", "clusters")}
         if len(parts) == 1:
             facts |= {name: parts[0][1].attrs[name] for name in ("mpp", "effective_mpp", "extent")}
-            facts["target_mpp"] = settings["mpp"]
         return {name: value for name, value in facts.items() if value is not None}
 
 

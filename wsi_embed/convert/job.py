@@ -150,7 +150,7 @@ class _Run:
         """Write the files about all bags that are there."""
         shared = self.target.shared([item for item in self.items if item.id not in found.failed])
         state = self.records.state("shared", self.digest, list(shared))
-        if not shared or state == "complete":
+        if state == "complete" or (state == "missing" and not shared):
             return
         try:
             # where a bag failed they lack it, and are written again when it is mended

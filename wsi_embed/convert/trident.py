@@ -40,7 +40,7 @@ class Trident(Format):
         """Both files; their attributes are those that TRIDENT writes."""
         attrs = item.slides[0].attrs
         width, height = attrs["size"]
-        where = {"name": Path(attrs["slide"]).stem, "savetodir": self._folder(item)}
+        where = {"name": item.name, "savetodir": self._folder(item)}
         coords = item.bag.coords[:].astype(np.int64)
         geometry = {
             "patch_size": attrs["tile_px"],

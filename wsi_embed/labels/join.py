@@ -54,7 +54,8 @@ def join_labels(
     if not kept:
         raise UsageError(
             f"{name}: none of its labels is of a {by} with tiles in {store.path}: it names "
-            f"{named(absent or sorted(empty))}, the store has {named(slides)}"
+            f"{named(absent or sorted(empty))}, the store has {named(slides)}; give slide ids, file names "
+            "or patients that the store knows"
         )
     odd = {
         f"labels of slides or patients that {store.path.name} lacks": absent,

@@ -70,6 +70,7 @@ def convert(
             are there already and hold something else.
         MissingExtraError: A library that the format needs is not installed.
         StoreError: The folder cannot be written.
+        SlideError: Another process writes this format into it.
     """
     store = source if isinstance(source, Store) else open_store(source)
     kind, found = written_format(to), Converted()
@@ -86,10 +87,10 @@ def convert(
         raise UsageError(f"{store.path}: no {by} with tiles to convert")
     run = _Run(kind(store, Path(out)), items)
     run.check(overwrite)
-    for item in items:
-        what = run.write(item, found)
-        on_bag(item.id, what)
-    run.finish(found)
+    with run.records.locked():
+        for item in items:
+            on_bag(item.id, run.write(item, found))
+        run.finish(found)
     return found
 
 
@@ -141,7 +142,7 @@ class _Run:
         except StoreError as error:
             found.failed[item.id] = str(error)
             return f"failed: {error}"
-        except (OSError, RuntimeError) as error:  # HDF5 and PyTorch say either of a full disk
+        except (OSError, RuntimeError) as error:
             raise self._cannot_write(error) from error
         found.written.append(item.id)
         return f"{len(item.bag)} tiles"
@@ -152,9 +153,10 @@ class _Run:
         state = self.records.state("shared", self.digest, list(shared))
         if state == "complete" or (state == "missing" and not shared):
             return
+        # where a bag failed they lack it, and are written again when it is mended
+        final = not found.failed
         try:
-            # where a bag failed they lack it, and are written again when it is mended
-            with self.records.writing("shared", self.digest, list(shared), final=not found.failed) as paths:
+            with self.records.writing("shared", self.digest, list(shared), final=final) as paths:
                 for path, write in zip(paths, shared.values(), strict=True):
                     write(path)
         except (OSError, RuntimeError) as error:
@@ -167,6 +169,7 @@ class _Run:
         return self.records.state("shared", self.digest, list(self.shared))
 
     def _cannot_write(self, error: Exception) -> StoreError:
+        """HDF5 and PyTorch say OSError or RuntimeError of a full disk."""
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         return StoreError(
             f"{self.target.out}: cannot be written ({reason}); free some space or check permissions, "

@@ -3,18 +3,24 @@
 OUT/.wsi-embed-convert/<format>/bags/<bag>.json    digest of what its files are made from, and their sizes;
                                                    begun before they are written, completed after
 OUT/.wsi-embed-convert/<format>/shared.json        the same of the files about all bags
+OUT/.wsi-embed-convert/<format>/part/              files that have no name yet
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from wsi_embed.errors import SlideError
 from wsi_embed.files import replacing
+from wsi_embed.store.lock import slide_lock
+from wsi_embed.store.writer import cannot_write
 
 State = Literal["missing", "complete", "other"]
 
@@ -43,7 +49,32 @@ class Records:
     """
 
     def __init__(self, out: Path, format_name: str) -> None:
-        self.out, self._folder = out, out / ".wsi-embed-convert" / format_name
+        self.out, self._format = out, format_name
+        self._folder = out / ".wsi-embed-convert" / format_name
+        self._part = self._folder / "part"
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Have the folder to oneself, without what a killed run left.
+
+        Raises:
+            SlideError: Another process writes this format into it.
+            StoreError: It cannot be written.
+        """
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            (self._folder / "lock").open("a").close()
+        except OSError as error:
+            raise cannot_write(self.out, error) from error
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(slide_lock(self._folder, self._format, "lock"))
+            except SlideError as error:
+                raise SlideError(
+                    f"{self.out}: another conversion is writing into it; run again when it is done"
+                ) from error
+            shutil.rmtree(self._part, ignore_errors=True)
+            yield
 
     def state(self, name: str, digest: str, files: Sequence[str]) -> State:
         """Whether files are to be written, are there as they would be, or are something else."""
@@ -63,10 +94,11 @@ class Records:
     def writing(
         self, name: str, digest: str, files: Sequence[str], *, final: bool = True
     ) -> Iterator[list[Path]]:
-        """Temporary paths for files that get their names together, when all of them are written.
+        """Temporary paths for files that get their names when all of them are written.
 
-        Files of an earlier record that are not among them are removed. Unless they are `final`, the next
-        run writes them again.
+        They are not beside their places: readers of a folder take every file with the right suffix. Files
+        of an earlier record that are not among them are removed. Unless they are `final`, the next run
+        writes them again.
 
         Raises:
             OSError: A file cannot be written.
@@ -74,13 +106,15 @@ class Records:
         record = self._read(name)
         before = record.files if record else {}
         self._write(name, Record(digest, False, before))
-        with contextlib.ExitStack() as stack:
-            paths = []
-            for file in files:
-                path = self.out / file
-                path.parent.mkdir(parents=True, exist_ok=True)
-                paths.append(stack.enter_context(replacing(path)))
+        self._part.mkdir(exist_ok=True)
+        paths = [self._part / f"{n}{Path(file).suffix}" for n, file in enumerate(files)]
+        try:
             yield paths
+            for path, file in zip(paths, files, strict=True):
+                (self.out / file).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(path, self.out / file)
+        finally:
+            shutil.rmtree(self._part, ignore_errors=True)
         for old in before.keys() - set(files):
             (self.out / old).unlink(missing_ok=True)
         self._write(name, Record(digest, final, {file: (self.out / file).stat().st_size for file in files}))

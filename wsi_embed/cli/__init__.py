@@ -10,7 +10,7 @@ from pathlib import Path
 
 import typer
 
-from wsi_embed.cli import compare, doctor, embed, export, info, plot, tile, train, verify
+from wsi_embed.cli import compare, convert, doctor, embed, export, info, plot, tile, train, verify
 from wsi_embed.cli.log import log_line
 from wsi_embed.errors import UsageError, WsiEmbedError
 
@@ -35,6 +35,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": train.command,
     "export": export.command,
     "compare": compare.command,
+    "convert": convert.command,
 }
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)

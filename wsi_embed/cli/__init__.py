@@ -10,7 +10,20 @@ from pathlib import Path
 
 import typer
 
-from wsi_embed.cli import bench, compare, doctor, embed, export, finalize, info, plot, tile, train, verify
+from wsi_embed.cli import (
+    bench,
+    compare,
+    convert,
+    doctor,
+    embed,
+    export,
+    finalize,
+    info,
+    plot,
+    tile,
+    train,
+    verify,
+)
 from wsi_embed.cli.log import log_line
 from wsi_embed.errors import UsageError, WsiEmbedError
 
@@ -37,6 +50,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": train.command,
     "export": export.command,
     "compare": compare.command,
+    "convert": convert.command,
 }
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)

@@ -110,7 +110,7 @@ def _bring(
         raise SlideError(f"{slide_id}: its tiles are of another kind than the first slide's ({what})")
     grid, order = _grid(tiles)
     attributes = _attributes(source, store, name, tiles, grid)
-    with slide_lock(store.path / METADATA_FILE, slide_id) as free:
+    with slide_lock(store.place.lock_file(METADATA_FILE), slide_id) as free:
         if not free:
             raise SlideError(f"{slide_id}: another process is writing it; run again when it is done")
         before = store.committed(slide_id)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wsi_embed.errors import StoreError, UsageError
+from wsi_embed.remote.address import Location, location
 from wsi_embed.store.bag import Bag
-from wsi_embed.store.index import Row, read_row, scan, slide_folders, write_index
+from wsi_embed.store.index import Row, read_row, scan, write_index
 from wsi_embed.store.layout import FORMAT_VERSION, METADATA_FILE, read_attributes
 from wsi_embed.store.patient import PatientBag
+from wsi_embed.store.place import place_at
 
 if TYPE_CHECKING:
     from wsi_embed.labels import By, LabelledBags, LabelSource, Missing
@@ -21,15 +22,17 @@ class Store(Mapping[str, Bag]):
     """A store as a mapping from slide id to bag. Slides that are not complete do not exist.
 
     Attributes:
-        path: The store's folder.
+        path: The store's folder, or its address.
+        place: What lies there.
         attrs: Root attributes: `format_version`, `model_id`, `model`, `settings`.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        if not (self.path / METADATA_FILE).is_file():
+    def __init__(self, path: str | Location) -> None:
+        self.path = location(path)
+        self.place = place_at(self.path)
+        if self.place.state(METADATA_FILE) is None:
             raise StoreError(f"{self.path}: no store there; check the path")
-        self.attrs = read_attributes(self.path)
+        self.attrs = read_attributes(self.place)
         found = self.attrs.get("format_version")
         if found != FORMAT_VERSION:
             raise StoreError(
@@ -55,7 +58,7 @@ class Store(Mapping[str, Bag]):
         attributes = self._attributes(slide_id)
         if attributes is None:
             raise KeyError(f"{slide_id}: no complete slide of that id in {self.path}")
-        return Bag(slide_id, self.path / slide_id, attributes, self.attrs["settings"]["clusters"])
+        return Bag(slide_id, self.place / slide_id, attributes, self.attrs["settings"]["clusters"])
 
     def __iter__(self) -> Iterator[str]:
         return (row.slide_id for row in self._rows())
@@ -129,38 +132,39 @@ class Store(Mapping[str, Bag]):
     def incomplete(self) -> list[str]:
         """Names of groups that are not complete: the next run redoes them."""
         complete = set(self)
-        return [name for name in slide_folders(self.path) if name not in complete]
+        return [name for name in self.place.folders() if name not in complete]
 
     def _rows(self) -> Iterator[Row]:
-        return scan(self.path, str(self.attrs.get("model_id")))
+        return scan(self.place, str(self.attrs.get("model_id")))
 
     def _attributes(self, slide_id: str) -> dict[str, Any] | None:
         """Of a slide that is complete; None otherwise."""
         if not slide_id or "/" in slide_id:
             return None
         try:
-            attributes = read_attributes(self.path / slide_id)
+            attributes = read_attributes(self.place / slide_id)
         except StoreError:  # nothing there, or a damaged document: `verify` says more
             return None
         return attributes if attributes.get("complete") is True else None
 
 
-def open_store(path: str | Path) -> Store:
+def open_store(path: str | Location) -> Store:
     """Open a store for reading.
 
     Args:
-        path: The folder that `wsi-embed ... --out` wrote.
+        path: The folder that `wsi-embed ... --out` wrote, or its address (`s3://`, `gs://`: extra `cloud`).
 
     Returns:
         A mapping from slide id to `Bag`.
 
     Raises:
         StoreError: There is no store, or it has a format this version does not read.
+        RemoteError: Object storage cannot be reached, or refuses.
     """
     return Store(path)
 
 
-def finalize(path: str | Path) -> tuple[list[Row], list[str]]:
+def finalize(path: str | Location) -> tuple[list[Row], list[str]]:
     """Write the index of a store, a table of its complete slides that makes listing them fast.
 
     Readers can do without, and see what came after it. Every slide's document is read anew.
@@ -175,8 +179,9 @@ def finalize(path: str | Path) -> tuple[list[Row], list[str]]:
         StoreError: There is no store, or the index cannot be written.
     """
     store = Store(path)
-    folders = slide_folders(store.path)
-    found = {name: read_row(store.path, name, store.model_id) for name in folders}
+    folders = store.place.folders()
+    read = store.place.map(lambda name: read_row(store.place, name, store.model_id), folders)
+    found = dict(zip(folders, read, strict=True))
     rows = [row for row in found.values() if row is not None]
-    write_index(store.path, rows)
+    write_index(store.place, rows)
     return rows, [name for name, row in found.items() if row is None]

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import uuid
-from pathlib import Path
 from typing import Any
 
 from wsi_embed.encoder.metadata import ModelMetadata
 from wsi_embed.errors import StoreError, StoreMismatchError
 from wsi_embed.grid import TileGrid
+from wsi_embed.remote.address import Location
 from wsi_embed.store.layout import (
     FORMAT_VERSION,
     METADATA_FILE,
@@ -19,6 +17,7 @@ from wsi_embed.store.layout import (
     canonical_digest,
     read_attributes,
 )
+from wsi_embed.store.place import Place, place_at
 from wsi_embed.store.writer import SlideWriter
 from wsi_embed.tissue import TissueMask
 
@@ -27,7 +26,7 @@ class StoreWriter:
     """The root of a store. Any number of processes may write different slides of one store.
 
     Args:
-        path: The store's folder; made if it is not there.
+        path: The store's folder or address; made if it is not there.
         settings: What all its slides share.
         model: Metadata of the model, recorded in the root.
 
@@ -35,27 +34,25 @@ class StoreWriter:
         StoreMismatchError: The folder holds something else, or features of another model,
             resolution or type.
         StoreError: It cannot be written.
+        RemoteError: The same, elsewhere.
     """
 
-    def __init__(self, path: Path, settings: StoreSettings, model: ModelMetadata) -> None:
+    def __init__(self, path: Location, settings: StoreSettings, model: ModelMetadata) -> None:
         self.path, self.settings = path, settings
-        document = path / METADATA_FILE
+        self.place = place_at(path)
         try:
-            foreign = path.is_file() or (
-                path.is_dir() and any(p.suffix != ".partial" for p in path.iterdir())
-            )
+            foreign = self.place.occupied()
             # looked for after the listing: another process may be making the store right now
-            if not document.exists():
+            if self.place.state(METADATA_FILE) is None:
                 if foreign:
                     raise StoreMismatchError(f"{path} is there and is not a store; choose another --out")
-                path.mkdir(parents=True, exist_ok=True)
-                _create_root(document, settings, model)
+                _create_root(self.place, settings, model)
         except OSError as error:
             raise StoreError(f"{path}: cannot make the store ({error.strerror or error})") from error
         self._check_root()
 
     def _check_root(self) -> None:
-        attributes = read_attributes(self.path)
+        attributes = read_attributes(self.place)
         found = attributes.get("settings")
         if attributes.get("format_version") != FORMAT_VERSION or not isinstance(found, dict):
             raise StoreMismatchError(
@@ -70,21 +67,18 @@ class StoreWriter:
 
     def committed(self, slide_id: str) -> dict[str, Any] | None:
         """Attributes of a slide that is complete, or None."""
-        folder = self.path / slide_id
-        if not (folder / METADATA_FILE).exists():
-            return None
         try:
-            attributes = read_attributes(folder)
+            attributes = read_attributes(self.place / slide_id)
         except StoreError:
-            return None  # an unreadable group is redone
+            return None  # there is none, or an unreadable one, which is redone
         return attributes if attributes.get("complete") is True else None
 
     def slide(self, slide_id: str, grid: TileGrid, mask: TissueMask | None = None) -> SlideWriter:
         """Start writing a slide, over whatever is there under its id."""
-        return SlideWriter(self.path / slide_id, grid, self.settings, mask)
+        return SlideWriter(self.place / slide_id, grid, self.settings, mask)
 
 
-def _create_root(document: Path, settings: StoreSettings, model: ModelMetadata) -> None:
+def _create_root(store: Place, settings: StoreSettings, model: ModelMetadata) -> None:
     """Write the root's document in one step, unless another process was faster."""
     root = as_json(
         {
@@ -97,14 +91,4 @@ def _create_root(document: Path, settings: StoreSettings, model: ModelMetadata) 
     )
     attributes = {**root, "digest": canonical_digest(root)}
     text = json.dumps({"attributes": attributes, "zarr_format": 3, "node_type": "group"}, indent=2)
-    partial = document.with_suffix(f".{uuid.uuid4().hex}.partial")
-    partial.write_text(text)
-    try:
-        os.link(partial, document)  # unlike a rename it never replaces what another process wrote
-    except FileExistsError:
-        pass
-    except OSError:  # a file system without hard links
-        if not document.exists():
-            partial.replace(document)
-    finally:
-        partial.unlink(missing_ok=True)
+    store.create(METADATA_FILE, text.encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,18 @@ import pytest
 from tests.made_slides import he_pixels, write_svs
 
 REPO = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread_a_model() -> Iterator[None]:
+    """Models of the tests are tiny: threads would spin and wait, and slow down the other test process.
+
+    Commands in processes of their own take what they take of users.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for engine in ("onnx", "torchscript", "openvino"):
+            patch.setattr(f"wsi_embed.encoder.{engine}.cpu_count", lambda: 1)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.job_tools import invoke
 from tests.made_models import tiny_onnx
 from tests.made_slides import he_pixels, write_tiff
 from wsi_embed import open_store
@@ -150,13 +151,7 @@ def test_the_pictures_are_there(ran: tuple[Path, str]) -> None:
 
 def test_the_page_names_only_options_that_exist() -> None:
     for command in ("train", "export"):
-        help_text = subprocess.run(
-            [sys.executable, "-m", "wsi_embed", command, "--help"],
-            capture_output=True,
-            text=True,
-            check=True,
-            env={**os.environ, "COLUMNS": "200"},
-        ).stdout
+        help_text = invoke(command, "--help", env={"COLUMNS": "200"}).stdout
         lines = [line for line in PAGE.splitlines() if line.startswith(f"wsi-embed {command} ")]
         assert lines
         for option in {o for line in lines for o in re.findall(r"--[a-z-]+", line)}:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import wsi_embed
-from tests.job_tools import make_model, make_slides, run
+from tests.job_tools import invoke, make_model, make_slides
 from wsi_embed.errors import WsiEmbedError
 from wsi_embed.html_report import MOST_PICTURES, draw_slides, write_html
 from wsi_embed.report import JobReport, SlideResult
@@ -93,7 +93,7 @@ def test_a_job_writes_both_reports(tmp_path: Path) -> None:
     args: list[str | Path] = [slides, "--out", tmp_path / "f.zarr", "--model", model]
     reports = [tmp_path / "r.json", tmp_path / "page" / "r.html"]
     for name in ("done", "skipped"):  # a second run draws what is in the store
-        done = run(*args, "--report", reports[0], "--report", reports[1])
+        done = invoke(*args, "--report", reports[0], "--report", reports[1])
         assert done.returncode == 1, done.stderr
         assert json.loads(reports[0].read_text())["summary"][name] == 3
         page = Page(reports[1])

@@ -12,13 +12,13 @@ from tests.made_slides import he_pixels, write_svs
 
 REPO = Path(__file__).parents[1]
 
+# Tensors of tests are tiny: threads would only wait for each other. Before anything imports PyTorch.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread_a_model() -> Iterator[None]:
-    """Models of the tests are tiny: threads would spin and wait, and slow down the other test process.
-
-    Commands in processes of their own take what they take of users.
-    """
+    """Of ONNX Runtime and the others too; commands in processes of their own take as many as users have."""
     with pytest.MonkeyPatch.context() as patch:
         for engine in ("onnx", "torchscript", "openvino"):
             patch.setattr(f"wsi_embed.encoder.{engine}.cpu_count", lambda: 1)

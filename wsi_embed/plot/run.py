@@ -11,17 +11,16 @@ from PIL import Image
 
 from wsi_embed.errors import SlideError, UsageError, WsiEmbedError
 from wsi_embed.inputs import SlideInput
-from wsi_embed.plot.annotations import slide_annotations
 from wsi_embed.plot.bag import check_view, plot_bag
 from wsi_embed.plot.colours import class_colours
 from wsi_embed.plot.legend import store_legend
 from wsi_embed.plot.save import check_print, save_picture
 from wsi_embed.plot.sheet import contact_sheet
-from wsi_embed.plot.style import counted
 from wsi_embed.plot.tiles import check_same_slide, damage_named, open_embedded, read_tiles
-from wsi_embed.regions import read_annotations, with_annotations
+from wsi_embed.regions import read_annotations, slide_polygons, with_annotations
 from wsi_embed.slide import Slide
 from wsi_embed.store import Bag, Store
+from wsi_embed.text import counted, names_of
 
 Say = Callable[[str], None]
 NAMED = 5
@@ -84,7 +83,7 @@ def draw_slides(
             bag = _bag(store, item.slide_id)
             with open_embedded(item.path, bag) as slide:
                 file = files.get(item.slide_id)
-                polygons = slide_annotations(file, slide) if file else []
+                polygons = slide_polygons(file, slide.level_sizes[0], slide.bounds) if file else []
                 picture = plot_bag(
                     slide,
                     bag,
@@ -153,7 +152,7 @@ def select(store: Store, items: Sequence[SlideInput], warn: Say) -> list[SlideIn
         raise UsageError(f"none of {counted(len(items), 'slide')} given is complete in {store.path}")
     if absent:
         share = f"{len(absent)} of {counted(len(items), 'slide')} given"
-        warn(f"{share} are not complete in the store: {_named(absent)}")
+        warn(f"{share} are not complete in the store: {names_of(absent, NAMED)}")
     return [item for item in items if item.slide_id in present]
 
 
@@ -171,7 +170,8 @@ def _annotation_files(source: Path | None, items: Sequence[SlideInput], warn: Sa
         )
     if without:
         warn(
-            f"{counted(len(without), 'slide')} without annotations, drawn without contours: {_named(without)}"
+            f"{counted(len(without), 'slide')} without annotations, drawn without contours: "
+            f"{names_of(without, NAMED)}"
         )
     return {slide_id: file for slide_id, file in found.items() if file is not None}
 
@@ -191,8 +191,3 @@ def _bag(store: Store, slide_id: str) -> Bag:
 def _shared_name(store: Store, name: str) -> str:
     """A file name that is no slide's."""
     return f"_{name}" if name in store else name
-
-
-def _named(slide_ids: Sequence[str]) -> str:
-    more = len(slide_ids) - NAMED
-    return ", ".join(slide_ids[:NAMED]) + (f" and {more} more" if more > 0 else "")

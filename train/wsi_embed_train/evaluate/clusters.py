@@ -16,8 +16,8 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from wsi_embed.errors import UsageError, WsiEmbedError
 from wsi_embed.files import replacing
-from wsi_embed.plot.tiles import damage_named
 from wsi_embed.store import Store
+from wsi_embed.store.damage import damage_named
 from wsi_embed_train.evaluate.store_labels import TileLabels
 
 Int = npt.NDArray[np.int64]

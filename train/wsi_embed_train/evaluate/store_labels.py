@@ -13,9 +13,10 @@ import numpy.typing as npt
 from wsi_embed.errors import UsageError
 from wsi_embed.inputs import SlideInput
 from wsi_embed.manifest import read_table
-from wsi_embed.plot.tiles import bag_grid, damage_named
+from wsi_embed.plot.tiles import bag_grid
 from wsi_embed.regions import Polygon, slide_polygons, tile_classes, with_annotations
 from wsi_embed.store import Bag, Store
+from wsi_embed.store.damage import damage_named
 from wsi_embed.text import counted, names_of
 from wsi_embed_train.evaluate.tile_table import text
 

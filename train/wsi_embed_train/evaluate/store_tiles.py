@@ -13,8 +13,8 @@ from wsi_embed.labels import LabelRow
 from wsi_embed.labels.match import Matcher, slide_facts
 from wsi_embed.labels.table import PATIENT, SLIDE
 from wsi_embed.manifest import read_table
-from wsi_embed.plot.tiles import damage_named
 from wsi_embed.store import Store
+from wsi_embed.store.damage import damage_named
 from wsi_embed.text import counted, names_of
 from wsi_embed_train.evaluate.seen import seen_in_training
 from wsi_embed_train.evaluate.store_labels import Codes, TileLabels

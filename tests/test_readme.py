@@ -17,7 +17,9 @@ README = (ROOT / "README.md").read_text("utf-8")
 
 
 def test_the_python_examples_run_one_after_the_other(tmp_path: Path) -> None:
+    pytest.importorskip("torchmil")
     make_slides(tmp_path / "slides", count=2)
+    (tmp_path / "slides.csv").write_text("slide_id,label\ns0.tif,tumour\ns1.svs,normal\n")
     examples = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert len(examples) == 2
     for example in examples:

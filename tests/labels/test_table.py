@@ -19,7 +19,7 @@ def rows_of(text: str, folder: Path) -> list[LabelRow]:
 
 def test_columns_are_found_by_name_in_any_case_and_order(tmp_path: Path) -> None:
     rows = rows_of(
-        "fold,Label,site,SLIDE,case_id,split\n2,tumour,x,a.svs,ann,train\n,normal,x,b,,\n", tmp_path
+        "fold,Label,site,SLIDE,case_id,split\n2.0,tumour,x,a.svs,ann,train\n,normal,x,b,,\n", tmp_path
     )
     name = tmp_path / "slides.csv"
     assert rows == [

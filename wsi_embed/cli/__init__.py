@@ -10,7 +10,7 @@ from pathlib import Path
 
 import typer
 
-from wsi_embed.cli import compare, doctor, embed, eval, export, info, plot, tile, train, verify
+from wsi_embed.cli import compare, convert, doctor, embed, eval, export, info, plot, tile, train, verify
 from wsi_embed.cli.log import log_line
 from wsi_embed.errors import UsageError, WsiEmbedError
 
@@ -35,6 +35,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": train.command,
     "export": export.command,
     "compare": compare.command,
+    "convert": convert.command,
 }
 GROUPS: dict[str, typer.Typer] = {"eval": eval.app}
 NAMES = (*COMMANDS, *GROUPS)

@@ -43,7 +43,7 @@ def join_labels(
         MissingExtraError: The table is Parquet, and pyarrow is not installed.
     """
     if by not in ("slide", "patient") or missing not in ("fail", "skip"):
-        raise UsageError(f"by {by!r}, missing {missing!r}: choose slide or patient, and fail or skip")
+        raise UsageError(f"--by {by}, --missing {missing}: choose slide or patient, and fail or skip")
     name, slides = source_name(labels), slide_facts(store)
     rows, absent = _rows_of_slides(read_labels(labels, by), Matcher(slides))
     bags = [_bag(slide_id, row, slides[slide_id]) for slide_id, row in sorted(rows.items())]
@@ -54,7 +54,8 @@ def join_labels(
     if not kept:
         raise UsageError(
             f"{name}: none of its labels is of a {by} with tiles in {store.path}: it names "
-            f"{named(absent or sorted(empty))}, the store has {named(slides)}"
+            f"{named(absent or sorted(empty))}, the store has {named(slides)}; give slide ids, file names "
+            "or patients that the store knows"
         )
     odd = {
         f"labels of slides or patients that {store.path.name} lacks": absent,

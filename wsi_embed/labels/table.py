@@ -95,12 +95,17 @@ def _row(where: str, values: Mapping[str, Any]) -> LabelRow:
     patient = next((cells[c] for c in PATIENT if cells.get(c)), None)
     if slide is None and patient is None:
         raise UsageError(f"{where}: names neither a slide nor a patient; fill it in, or remove the row")
-    fold = cells.get("fold")
-    if fold is not None and not fold.isdecimal():
-        raise UsageError(f"{where}: fold {fold!r} is not a number from 0 on")
-    return LabelRow(
-        where, slide, patient, cells.get("label"), cells.get("split"), int(fold) if fold else None
-    )
+    fold = _fold(where, cells.get("fold"))
+    return LabelRow(where, slide, patient, cells.get("label"), cells.get("split"), fold)
+
+
+def _fold(where: str, text: str | None) -> int | None:
+    if text is None:
+        return None
+    whole = text.removesuffix(".0")  # of a column with gaps
+    if not whole.isdecimal():
+        raise UsageError(f"{where}: fold {text!r} is not a number from 0 on")
+    return int(whole)
 
 
 def _text(value: Any) -> str | None:

@@ -29,7 +29,7 @@ class Tiles:
         grid: As the job laid it; its tissue fractions are not read.
         cluster: int [N], or None without a cluster head.
         mpp: Micrometres per level-0 pixel.
-        fingerprint: Of the slide that the bag was made from.
+        fingerprint: Of the slide that the bag was made from; None where another tool made its features.
         tissue: Mask, bool [h, w], where the store has it.
         tissue_scale: Level-0 pixels per mask pixel, (x, y).
     """
@@ -38,7 +38,7 @@ class Tiles:
     grid: TileGrid
     cluster: npt.NDArray[np.int64] | None
     mpp: float
-    fingerprint: str
+    fingerprint: str | None
     tissue: BoolArray | None
     tissue_scale: tuple[float, float]
 
@@ -66,7 +66,7 @@ def read_tiles(bag: Bag) -> Tiles:
             bag_grid(bag),
             cluster,
             _positive(bag.attrs["mpp"]),
-            str(bag.attrs["slide_fingerprint"]),
+            bag.attrs["slide_fingerprint"],
             None if mask is None else np.asarray(mask[:], np.bool_),
             scale,
         )
@@ -116,13 +116,13 @@ def bag_grid(bag: Bag) -> TileGrid:
         return TileGrid(plan, stride, downsample, np.asarray(grid, np.int32), level_xy, unknown)
 
 
-def check_same_slide(slide: Slide, slide_id: str, fingerprint: str) -> None:
-    """Refuse a slide that is not the one the bag was made from.
+def check_same_slide(slide: Slide, slide_id: str, fingerprint: str | None) -> None:
+    """Refuse a slide that is not the one the bag was made from, where that is known.
 
     Raises:
         SlideError: Its content differs.
     """
-    if slide.fingerprint != fingerprint:
+    if fingerprint is not None and slide.fingerprint != fingerprint:
         raise SlideError(f"{slide.path.name} is not the slide that the store has under {slide_id!r}")
 
 

@@ -81,7 +81,8 @@ class Attention(Mapping[str, SlideAttention]):
         StoreError: It holds no attention.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str | Path) -> None:
+        path = Path(path)
         inner = path / f"{KIND}.zarr"
         self.path = inner if inner.is_dir() else path
         self.attrs = read_attributes(self.path) if (self.path / METADATA_FILE).is_file() else {}

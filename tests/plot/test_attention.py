@@ -75,7 +75,7 @@ def test_what_is_said_of_it(made: Path) -> None:
     top = found.attention.max() / found.attention.sum()
     facts = slide_heat(found, bag, "abmil").facts
     assert facts.startswith("abmil, attention; labelled a, predicted b (0.90); the first ")
-    assert facts.endswith(f" of the tiles hold {100 * top:.1f} %")
+    assert facts.endswith(f" of the tiles hold {100 * top:.1f} % of it")
     two = replace(found, attention=np.repeat(found.attention, 2, 1), columns=("a", "b"))
     assert "attention for b;" in slide_heat(two, bag, "dsmil").facts
     assert "attention for a;" in slide_heat(two, bag, "dsmil", "a").facts

@@ -90,6 +90,10 @@ def test_tiles_of_a_store(tmp_path: Path) -> None:
     [
         ([], "give --model and --tiles, or --store"),
         (["--model", "m.onnx"], "give --model and --tiles, or --store"),
+        (
+            ["--store", "f.zarr", "--tiles", "t.csv"],
+            "--store has its features: leave --model and --tiles out",
+        ),
         (["--store", "f.zarr"], "--store needs --annotations, which say the classes, and --splits"),
         (["--model", "m.onnx", "--tiles", "t.csv", "--classes", "a,,b"], "--classes a,,b: expected LABEL"),
     ],

@@ -181,7 +181,7 @@ def _clusters(store: Store) -> dict[str, Int]:
 def _entropy(shares: Float) -> float:
     """In nats."""
     positive = shares[shares > 0]
-    return float(-(positive * np.log(positive)).sum())
+    return max(0.0, float(-(positive * np.log(positive)).sum()))
 
 
 def _distance(counts: Int) -> float:

@@ -97,11 +97,11 @@ def validation_part(
     fewest = {str(name): len(np.unique(groups[labels == name])) for name in classes}
     if rare := [name for name, count in fewest.items() if count < 2]:
         raise UsageError(
-            f"to choose the regularisation two groups of each class are needed in train, and "
-            f"{names_of(rare)} has one; add tiles, or leave the class out"
+            "to choose the regularisation two groups (patients, slides) of each class are needed in train, "
+            f"and of {names_of(rare)} there is one; add some, or go on without --probe"
         )
     parts = StratifiedGroupKFold(min(PARTS, *fewest.values()), shuffle=True, random_state=seed)
     for fit, held in parts.split(labels, labels, groups):
         if len(np.unique(labels[fit])) == len(classes):
             return fit, held
-    raise UsageError("train has too few groups to choose the regularisation; add tiles of other groups")
+    raise UsageError("train has too few groups (patients, slides) to choose the regularisation; add some")

@@ -50,8 +50,8 @@ def command(
 
     Needs the extra `train`.
     """
-    from wsi_embed.cli.extras import needs_extra
     from wsi_embed.errors import UsageError
+    from wsi_embed.extras import needs_extra
     from wsi_embed.store import open_store
 
     if slides and out is None:

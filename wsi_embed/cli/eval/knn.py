@@ -90,17 +90,20 @@ def command(
     What is learned from and what is tested on says the column `split`; a `group`, or a store's patient,
     on both sides is refused.
     """  # fmt: skip
-    from wsi_embed.cli.extras import needs_extra
+    from wsi_embed.errors import UsageError
+    from wsi_embed.extras import needs_extra
 
     with needs_extra("train", "wsi-embed eval knn"):
         from wsi_embed_train.evaluate.tiles import evaluate_tiles, write_evaluation
 
         if store is None:
             found = _of_images(model, tiles, classes, column, device, threads, batch_size)
+        elif model or tiles:
+            raise UsageError("--store has its features: leave --model and --tiles out")
         else:
             found = _of_store(store, annotations, splits, classes, rest, max_tiles, seed)
-    evaluation = evaluate_tiles(found, k=k, probe=probe, seed=seed)
-    files = write_evaluation(evaluation, found.tiles, out) if out else []
+        evaluation = evaluate_tiles(found, k=k, probe=probe, seed=seed)
+        files = write_evaluation(evaluation, found.tiles, out) if out else []
     if as_json:
         typer.echo(json.dumps(evaluation.to_dict(), indent=2))
     else:

@@ -106,7 +106,7 @@ def command(
     No patient is on two sides. Leaves predictions of every bag, and attention that
     `wsi-embed plot --attention` draws.
     """
-    from wsi_embed.cli.extras import needs_extra
+    from wsi_embed.extras import needs_extra
     from wsi_embed.labels import join_labels
     from wsi_embed.store import open_store
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from tests.train.evaluate.mil.made import Witnessed, witnessed
 from wsi_embed import verify
 from wsi_embed.attention import Attention
 from wsi_embed.cli import app
-from wsi_embed.errors import StoreError, UsageError
+from wsi_embed.errors import MissingExtraError, StoreError, UsageError
 from wsi_embed_train.evaluate.mil.bags import BagFeatures
 
 
@@ -139,3 +140,12 @@ def test_features_that_are_no_numbers(odd: Path, tmp_path: Path, monkeypatch: py
     assert "s00: features of 1 tile are not finite, of tile 0 for one; run wsi-embed verify" in str(
         done.exception
     )
+
+
+def test_a_missing_extra_is_named(made: Witnessed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("fit", "nets"):
+        monkeypatch.delitem(sys.modules, f"wsi_embed_train.evaluate.mil.{name}", raising=False)
+    monkeypatch.setitem(sys.modules, "torchmil.models", None)
+    done = typed(made.store.path, labels_of(tmp_path / "l.csv", made.labels), "--folds", 3)
+    assert isinstance(done.exception, MissingExtraError)
+    assert str(done.exception).endswith("pip install 'wsi-embed[mil]'")

@@ -138,8 +138,9 @@ def test_as_typed(store: Store, tmp_path: Path) -> None:
 def test_labels_of_a_table(store: Store, tmp_path: Path) -> None:
     lines = [f"b,{n % 4 * EXTENT},{n // 4 * EXTENT},{c}" for n, c in enumerate("uvvvvv")]
     source = table(tmp_path / "t.csv", "slide_id,x,y,kind", *lines)
-    done = typed(store.path, "--tiles", source, "--column", "kind", "--json")
+    done = typed(store.path, "--tiles", source, "--column", "kind", "--classes", "v=w,u", "--json")
     assert json.loads(done.stdout)["agreement"]["ari"] == 1.0
+    assert json.loads(done.stdout)["agreement"]["classes"] == {"u": 1, "w": 5}
 
 
 @pytest.mark.parametrize(
@@ -147,7 +148,8 @@ def test_labels_of_a_table(store: Store, tmp_path: Path) -> None:
     [
         (["--slides", "x"], "--slides draws the contact sheet into --out"),
         (["--annotations", "x", "--tiles", "t.csv"], "both say the labels"),
-        (["--rest", "x"], "--classes and --rest are about the regions of --annotations"),
+        (["--rest", "x"], "--rest is about the regions of --annotations"),
+        (["--tiles", "t.csv", "--rest", "x"], "--rest is about the regions of --annotations"),
     ],
 )
 def test_what_is_missing_is_said(store: Store, arguments: list[str], says: str) -> None:

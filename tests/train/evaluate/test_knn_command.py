@@ -54,6 +54,12 @@ def test_images_as_json_and_as_files(images: Path, tmp_path: Path) -> None:
     assert [line.split(",")[3] for line in lines] == expected.tolist()
 
 
+def test_too_many_neighbours_are_said_before_the_model_is_loaded(images: Path) -> None:
+    done = typed("--model", images / "none.onnx", "--tiles", images / "tiles.csv", "--k", "17")
+    assert isinstance(done.exception, UsageError)
+    assert "--k 17: there are 16 train tiles; give 1 to 16" in str(done.exception)
+
+
 def test_what_people_see(images: Path) -> None:
     done = typed("--model", images / "m.onnx", "--tiles", images / "tiles.csv", "--device", "cpu", "--k", "3")
     assert done.exit_code == 0, done.output

@@ -81,7 +81,7 @@ def test_annotations_of_other_slides(store: Store, tmp_path: Path) -> None:
 def test_a_table_by_place(store: Store, tmp_path: Path) -> None:
     lines = [f"a,{c * EXTENT},{r * EXTENT},{'xy'[c % 2] if r else ''}" for r in range(4) for c in range(4)]
     source = table(tmp_path / "t.csv", "slide_id,x,y,kind", *lines, "a,5,5,x", "z,0,0,x")
-    found = labels_by_table(store, source, "kind")
+    found = labels_by_table(store, source, column="kind")
     assert found.codes["a"].reshape(4, 4).tolist() == [[-1] * 4] + [[0, 1, 0, 1]] * 3
     assert found.names == ("x", "y")
     assert found.notes == ("2 labelled tiles of t.csv not in the store",)

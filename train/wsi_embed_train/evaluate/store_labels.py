@@ -18,6 +18,7 @@ from wsi_embed.regions import Polygon, slide_polygons, tile_classes, with_annota
 from wsi_embed.store import Bag, Store
 from wsi_embed.store.damage import damage_named
 from wsi_embed.text import counted, names_of
+from wsi_embed_train.evaluate.tile_set import choose_classes
 from wsi_embed_train.evaluate.tile_table import text
 
 Codes = npt.NDArray[np.int16]
@@ -70,10 +71,18 @@ def labels_by_regions(
     return TileLabels(source.name, names, codes, tuple(notes))
 
 
-def labels_by_table(store: Store, source: Path, column: str = "label") -> TileLabels:
+def labels_by_table(
+    store: Store, source: Path, classes: Mapping[str, str] | None = None, *, column: str = "label"
+) -> TileLabels:
     """Label tiles by a table with `slide_id`, `x`, `y` (a tile's corner, level-0 pixels) and labels.
 
     Rows without a label say nothing. `wsi-embed tile` writes such tables, but for the labels.
+
+    Args:
+        store: Has the tiles.
+        source: The table.
+        classes: Labels to take, and their names; all by default.
+        column: That has the labels.
 
     Raises:
         UsageError: A column is missing, a value is no number, or no row is of a tile of the store.
@@ -85,8 +94,9 @@ def labels_by_table(store: Store, source: Path, column: str = "label") -> TileLa
             f"{source.name}: no column {names_of(absent)}; it has {', '.join(columns) or 'none'}"
         )
     given: dict[str, dict[tuple[int, int], str]] = defaultdict(dict)
-    for number, row in rows:
-        if label := text(row, column):
+    labels = choose_classes([text(row, column) for _, row in rows], classes or {}, source.name)
+    for (number, row), label in zip(rows, labels, strict=True):
+        if label:
             place = _place(f"{source.name}, row {number}", row)
             if given[text(row, "slide_id")].setdefault(place, label) != label:
                 raise UsageError(f"{source.name}, row {number}: that tile has another label above; keep one")

@@ -41,20 +41,27 @@ class TileSet:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def check(self) -> list[str]:
+    def check(self, k: int = 1) -> list[str]:
         """Refuse a set that cannot be evaluated honestly, and say what is odd about it.
+
+        Args:
+            k: Neighbours that will be looked for.
 
         Returns:
             One line for each thing that is odd.
 
         Raises:
-            UsageError: One side is empty, there is one class, or a group is on both sides.
+            UsageError: One side is empty or has fewer train tiles than `k`, there is one class, or a group is
+                on both sides.
         """
         for name, there in zip(SPLITS, (~self.test, self.test), strict=True):
             if not there.any():
                 raise UsageError(
                     f"{self.source}: no tile has the split {name!r}; both train and test are needed"
                 )
+        count = int((~self.test).sum())
+        if not 1 <= k <= count:
+            raise UsageError(f"--k {k}: there are {counted(count, 'train tile')}; give 1 to {count}")
         if len(classes := np.unique(self.labels)) < 2:
             raise UsageError(
                 f"{self.source}: all tiles have the label {str(classes[0])!r}; give two classes at least"

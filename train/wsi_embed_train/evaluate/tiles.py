@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from wsi_embed.errors import UsageError, WsiEmbedError
+from wsi_embed.errors import WsiEmbedError
 from wsi_embed.files import replacing
 from wsi_embed_train.evaluate.knn import classify_by_neighbours
 from wsi_embed_train.evaluate.probe import fit_probe
@@ -79,11 +79,8 @@ def evaluate_tiles(found: TileFeatures, *, k: int = 1, probe: bool = False, seed
             not finite.
     """
     tiles, features, test = found.tiles, found.features, found.tiles.test
-    notes = [*tiles.check(), *found.notes]
+    notes = [*tiles.check(k), *found.notes]
     found.check_finite()
-    count = int((~test).sum())
-    if not 1 <= k <= count:
-        raise UsageError(f"--k {k}: there are {count} train tiles; give 1 to {count}")
     labels, truth = tiles.labels[~test].tolist(), tiles.labels[test].tolist()
     by: dict[str, Classified] = {}
     predicted = classify_by_neighbours(features[~test], labels, features[test], k)
@@ -94,7 +91,7 @@ def evaluate_tiles(found: TileFeatures, *, k: int = 1, probe: bool = False, seed
         predicted = fitted.predict(features[test])
         settings = {"C": fitted.strength}
         by["probe"] = Classified("logistic regression", settings, predicted, score(truth, predicted))
-    return TileEvaluation(count, int(test.sum()), by, found.seen, notes)
+    return TileEvaluation(int((~test).sum()), int(test.sum()), by, found.seen, notes)
 
 
 def write_evaluation(evaluation: TileEvaluation, tiles: TileSet, folder: Path) -> list[Path]:

@@ -86,9 +86,11 @@ def _labels(
         raise UsageError("--annotations and --tiles both say the labels: give one of them")
     if annotations:
         return labels_by_regions(store, annotations, parse_classes(classes), rest)
+    if tiles and not rest:
+        return labels_by_table(store, tiles, parse_classes(classes), column=column)
     if classes or rest:
-        raise UsageError("--classes and --rest are about the regions of --annotations: give it")
-    return labels_by_table(store, tiles, column) if tiles else None
+        raise UsageError("--rest is about the regions of --annotations, --classes about these or --tiles")
+    return None
 
 
 def _draw(store: Store, slides: Sequence[Path], out: Path, files: list[str]) -> int:

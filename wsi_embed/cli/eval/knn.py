@@ -87,9 +87,9 @@ def command(
 ) -> None:
     """Classify labelled tiles by their nearest neighbours among others (extra `train`).
 
-    What is learned from and what is tested on says the column `split`; a `group`, or a store's patient,
-    on both sides is refused.
-    """  # fmt: skip
+    The column `split` says which tiles are learned from and which are tested. A `group` on both sides is
+    refused, and so is a patient of a store.
+    """
     from wsi_embed.errors import UsageError
     from wsi_embed.extras import needs_extra
 
@@ -97,7 +97,7 @@ def command(
         from wsi_embed_train.evaluate.tiles import evaluate_tiles, write_evaluation
 
         if store is None:
-            found = _of_images(model, tiles, classes, column, device, threads, batch_size)
+            found = _of_images(model, tiles, classes, column, device, threads, batch_size, k)
         elif model or tiles:
             raise UsageError("--store has its features: leave --model and --tiles out")
         else:
@@ -118,6 +118,7 @@ def _of_images(
     device: str,
     threads: int | None,
     batch_size: int,
+    k: int,
 ) -> TileFeatures:
     from wsi_embed.encoder import load_encoder
     from wsi_embed.errors import UsageError
@@ -127,7 +128,7 @@ def _of_images(
     if model is None or tiles is None:
         raise UsageError("give --model and --tiles, or --store with --annotations and --splits")
     table = read_tile_table(tiles, parse_classes(classes), column=column)
-    table.tiles.check()
+    table.tiles.check(k)  # before the model is loaded
     return encode_table(table, load_encoder(model, device=device, threads=threads), batch_size)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,17 @@ def test_attention_of_several_seeds_is_their_mean(made: Witnessed) -> None:
     np.testing.assert_allclose(paid.attention, (first[0] + second[0]) / 2, atol=1e-6)
     probabilities = np.mean([f.probabilities[0] for f in found.predictions], axis=0)
     assert list(paid.probabilities.values()) == pytest.approx(probabilities.tolist())
+
+
+def test_a_fold_that_tests_one_class_has_no_auc(made: Witnessed) -> None:
+    """Folds as the table gives them: the first tests class a alone."""
+    names = list(made.labels)
+    folds = {name: 0 if n in (0, 2, 4) else 1 + n % 3 for n, name in enumerate(names)}
+    found = evaluate_mil(made.store, bags_of(made.labels, folds=folds), quick("cluster-histogram"))
+    document = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert document["folds"][0]["auc"] is None
+    assert document["folds"][1]["auc"] is not None
+    assert found.intervals["auc"].mean == pytest.approx(np.mean([row["auc"] for row in found.folds[1:]]))
 
 
 @pytest.mark.parametrize("limit", [1, 4])

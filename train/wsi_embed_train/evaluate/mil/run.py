@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -66,10 +67,10 @@ class MilEvaluation:
             "bags": len(self.bags),
             "classes": class_counts(self.bags),
             "seeds": self.seeds,
-            "scores": {name: vars(interval) for name, interval in self.intervals.items()},
+            "scores": {name: _plain(vars(interval)) for name, interval in self.intervals.items()},
             "intervals": self.interval_method,
             "overall": self.overall.to_dict(),
-            "folds": self.folds,
+            "folds": [_plain(row) for row in self.folds],
             "seen_in_training": self.seen,
             "notes": self.notes,
         }
@@ -135,6 +136,14 @@ def averaged(
 def class_counts(bags: LabelledBags) -> dict[str, int]:
     """Bags of each class."""
     return {name: int((bags.targets == n).sum()) for n, name in enumerate(bags.classes)}
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Values for JSON, which has no NaN: the AUC of a class that a fold does not test."""
+    return {
+        name: None if isinstance(value, float) and math.isnan(value) else value
+        for name, value in values.items()
+    }
 
 
 def _classifier(store: Store, bags: LabelledBags, settings: MilSettings, memory: int) -> Classify:

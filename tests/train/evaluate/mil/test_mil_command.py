@@ -21,12 +21,18 @@ from wsi_embed import verify
 from wsi_embed.attention import Attention
 from wsi_embed.cli import app
 from wsi_embed.errors import MissingExtraError, StoreError, UsageError
+from wsi_embed_train.evaluate import probe
 from wsi_embed_train.evaluate.mil.bags import BagFeatures
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Witnessed:
     return witnessed(tmp_path_factory.mktemp("witnessed") / "f.zarr", 24)
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "STRENGTHS", (0.01, 1.0))
 
 
 def typed(store: Path, labels: Path, *arguments: object) -> Result:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.job_tools import make_slides, run
-from wsi_embed.cli import COMMANDS
+from wsi_embed.cli import COMMANDS, GROUPS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -34,12 +34,15 @@ def test_links_lead_somewhere() -> None:
         assert target.startswith("https://") or (ROOT / target).exists(), target
 
 
-@pytest.mark.parametrize("command", sorted(COMMANDS))
+SUBCOMMANDS = [f"{group} {sub.name}" for group, app in GROUPS.items() for sub in app.registered_commands]
+
+
+@pytest.mark.parametrize("command", sorted([*COMMANDS, *SUBCOMMANDS]))
 def test_options_in_examples_exist(command: str) -> None:
     lines = [line for line in README.splitlines() if re.match(rf"\s+wsi-embed {command} ", line)]
     if command == "embed":
         lines = [line for line in README.splitlines() if re.match(r"\s+wsi-embed slides/", line)]
     used = {option for line in lines for option in re.findall(r"--[a-z-]+", line)}
-    help_text = run(command, "--help", env={"COLUMNS": "200"}).stdout
+    help_text = run(*command.split(), "--help", env={"COLUMNS": "200"}).stdout
     assert lines
     assert {o for o in used if o not in help_text} == set()

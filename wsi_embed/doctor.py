@@ -21,6 +21,8 @@ EXTRAS = {
     "train": "lightning",
     "export": "onnxscript",
     "torchscript": "torch",
+    "mil": "torchmil",
+    "convert": "anndata",
     "parquet": "pyarrow",
     "openvino": "openvino",
 }

@@ -1,25 +1,5 @@
-"""A missing extra is a user's matter, not a traceback."""
+"""Where the commands find `needs_extra`."""
 
-from __future__ import annotations
+from wsi_embed.extras import needs_extra
 
-import contextlib
-from collections.abc import Iterator
-
-from wsi_embed.errors import MissingExtraError
-
-
-@contextlib.contextmanager
-def needs_extra(extra: str, what: str) -> Iterator[None]:
-    """Turn a failed import of a third party's module into the extra to install.
-
-    Raises:
-        MissingExtraError: A module that the extra brings is missing.
-    """
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("wsi_embed"):
-            raise
-        raise MissingExtraError(
-            f"{what} needs {error.name}, which is not installed: pip install 'wsi-embed[{extra}]'"
-        ) from error
+__all__ = ["needs_extra"]

@@ -28,6 +28,18 @@ def command(
             "slides, or one slide's file.",
         ),
     ] = None,
+    attention: Annotated[
+        Path | None,
+        typer.Option(
+            "--attention",
+            help="Draw attention in place of clusters: the --out folder of wsi-embed eval mil.",
+            show_default=False,
+        ),
+    ] = None,
+    attention_class: Annotated[
+        str | None,
+        typer.Option("--attention-class", help="The class it is for (dsmil). Default: the predicted one."),
+    ] = None,
     contact_sheet: Annotated[
         bool,
         typer.Option(
@@ -73,7 +85,7 @@ def command(
             raise UsageError(
                 f"{folder} lies among the slides, and the next run would take pictures for slides: use --out"
             )
-    drawing = Drawing(max_px, view, annotations, dpi, picture_format)
+    drawing = Drawing(max_px, view, annotations, attention, attention_class, dpi=dpi, format=picture_format)
     items = select(opened, find_slides(list(slides)), _warn)
     try:
         folder.mkdir(parents=True, exist_ok=True)

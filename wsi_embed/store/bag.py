@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import zarr
 
 from wsi_embed.errors import StoreError
 from wsi_embed.store.array import LazyArray
+from wsi_embed.store.histogram import cluster_histogram
 
 
 class Bag:
@@ -16,10 +19,11 @@ class Bag:
     Attributes:
         slide_id: Id of the slide.
         attrs: What the store says of the slide (mpp, extent, tile_px, ...).
+        clusters: Outputs of the model's cluster head; None without one.
     """
 
-    def __init__(self, slide_id: str, group: zarr.Group) -> None:
-        self.slide_id, self._group = slide_id, group
+    def __init__(self, slide_id: str, group: zarr.Group, clusters: int | None = None) -> None:
+        self.slide_id, self._group, self.clusters = slide_id, group, clusters
         self.attrs: dict[str, Any] = dict(group.attrs)
 
     def __len__(self) -> int:
@@ -27,6 +31,11 @@ class Bag:
 
     def __repr__(self) -> str:
         return f"Bag({self.slide_id!r}, {len(self)} tiles)"
+
+    @property
+    def slide_ids(self) -> list[str]:
+        """Its own id: a bag of one slide, as `PatientBag` is one of several."""
+        return [self.slide_id]
 
     @property
     def patient(self) -> str | None:
@@ -71,6 +80,19 @@ class Bag:
         store was written without it.
         """
         return self._array("tissue_mask") if "tissue_mask" in self._group else None
+
+    def cluster_histogram(self, *, normalise: bool = True, weighted: bool = False) -> npt.NDArray[np.float64]:
+        """Share of the tiles in each cluster, float64 [K]: a descriptor of the slide.
+
+        Args:
+            normalise: Shares; else counts.
+            weighted: A tile counts as much as its `cluster_confidence`.
+
+        Raises:
+            UsageError: The model has no cluster head.
+        """
+        confidence = self.cluster_confidence if weighted else None
+        return cluster_histogram(self.cluster, confidence, self.clusters, normalise)
 
     def _array(self, name: str) -> LazyArray:
         array = self._group[name]

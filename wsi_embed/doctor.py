@@ -16,7 +16,15 @@ from wsi_embed.encoder.base import cpu_count
 from wsi_embed.errors import WsiEmbedError
 
 Status = Literal["ok", "warning", "problem"]
-LIBRARIES = ("numpy", "opencv-python-headless", "openslide-python", "openslide-bin", "zarr", "pillow")
+LIBRARIES = (
+    "numpy",
+    "opencv-python-headless",
+    "openslide-python",
+    "openslide-bin",
+    "simplejpeg",
+    "zarr",
+    "pillow",
+)
 EXTRAS = {
     "train": "lightning",
     "export": "onnxscript",

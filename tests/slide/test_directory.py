@@ -180,6 +180,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "too few sizes": ({"TileByteCounts": 5}, "places of 1 tiles where there should be 4"),
     "a taller image": ({"ImageLength": 5000}, "places of 4 tiles where there should be 40"),
     "a huge image": ({"ImageLength": 2**30}, "400 x 1073741824 pixels in"),
+    "many places": ({"TileOffsets": [8] * 33}, "places of 33 tiles where there should be 4"),
+    "many tiles": (
+        {"ImageWidth": 20000, "ImageLength": 9000, "TileWidth": 1, "TileLength": 1},
+        "180000000 tiles",
+    ),
 }
 
 
@@ -199,13 +204,20 @@ def test_other_levels_are_looked_at_too(tmp_path: Path) -> None:
         check_tiff(patched(path, 2, TileWidth=9000, TileLength=9000))
 
 
-def test_levels_of_an_aperio_slide_that_grow_are_refused(tmp_path: Path) -> None:
-    path = write_jpeg_slide(tmp_path / "a.svs", PIXELS, tile=64, factors=(1, 2), aperio=True)
-    other = write_jpeg_slide(tmp_path / "b.tif", PIXELS, tile=64, factors=(1, 2))
-    for slide in (path, other):  # OpenSlide sorts those of other files
-        patched(slide, TileWidth=1024)
-    check_tiff(other)
-    with pytest.raises(SlideError, match="its levels are not in order"):
+@pytest.mark.parametrize(
+    ("aperio", "missing", "refused"), [(True, {0: [1]}, True), (True, {}, False), (False, {0: [1]}, False)]
+)
+def test_levels_that_grow_are_refused_where_openslide_would_divide_by_them(
+    aperio: bool, missing: dict[int, list[int]], refused: bool, tmp_path: Path
+) -> None:
+    path = write_jpeg_slide(
+        tmp_path / "a.svs", PIXELS, tile=32, factors=(1, 2), aperio=aperio, missing=missing
+    )
+    patched(path, TileWidth=160)
+    if refused:
+        with pytest.raises(SlideError, match="its levels are not in order"):
+            check_tiff(path)
+    else:
         check_tiff(path)
 
 

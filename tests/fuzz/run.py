@@ -56,12 +56,12 @@ class Outcome:
         self.slowest = max(self.slowest, other.slowest, key=lambda case: case[0])
 
 
-def run_files(files: list[Path]) -> Outcome:
-    """Replay files."""
+def run_files(files: list[Path], **limits: int) -> Outcome:
+    """Replay files; `memory` is what they may take, bytes."""
     outcome = Outcome()
     names = [str(file) for file in files]
     while names:
-        reached = _run({"files": names}, outcome)
+        reached = _run({"files": names, **limits}, outcome)
         names = names[names.index(str(reached)) + 1 :] if reached is not None else []
     return outcome
 

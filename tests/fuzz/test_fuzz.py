@@ -41,6 +41,16 @@ def test_what_was_found_stays_mended() -> None:
 # Whether a find would be noticed
 
 
+def test_a_process_that_ends_is_a_find_and_the_others_go_on(bases: dict[str, bytes], tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("a.tif", "b.tif")]
+    for file in files:
+        file.write_bytes(bases["generic"])
+    assert run_files(files).counts == {"tiff": 2}
+    outcome = run_files(files, memory=100_000)
+    assert list(outcome.finds) == [str(file) for file in files]
+    assert outcome.counts == {"find": 2}
+
+
 @pytest.mark.parametrize("name", BASES)
 def test_what_was_not_mutated_is_read_whole(name: str, bases: dict[str, bytes], tmp_path: Path) -> None:
     path = tmp_path / "a.tif"

@@ -42,10 +42,10 @@ def contents(task: dict[str, Any], folder: Path) -> Iterator[tuple[int | str, by
             yield number, case(bases, task["seed"], number)[1]
 
 
-def limit() -> None:
-    """From here on, memory."""
+def limit(memory: int) -> None:
+    """Take no more memory than so many bytes from here on."""
     now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (now + MEMORY, now + MEMORY))
+    resource.setrlimit(resource.RLIMIT_AS, (now + memory, now + memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
@@ -63,7 +63,7 @@ def main() -> None:
     path, limited = folder / "case.tif", False
     for name, content in contents(task, folder):
         if not limited:
-            limit()
+            limit(task.get("memory", MEMORY))
             limited = True
         path.write_bytes(content)
         say(begin=name)

@@ -16,7 +16,15 @@ from wsi_embed.encoder.gpus import cuda_driver
 from wsi_embed.errors import WsiEmbedError
 
 Status = Literal["ok", "warning", "problem"]
-LIBRARIES = ("numpy", "opencv-python-headless", "openslide-python", "openslide-bin", "zarr", "pillow")
+LIBRARIES = (
+    "numpy",
+    "opencv-python-headless",
+    "openslide-python",
+    "openslide-bin",
+    "simplejpeg",
+    "zarr",
+    "pillow",
+)
 EXTRAS = {
     "train": "lightning",
     "export": "onnxscript",

@@ -219,7 +219,7 @@ def plan_slide(item: SlideInput, tiling: Tiling, target: TilingTarget) -> SlideP
         "icc": icc,
         "resampling": read.resampling,
     }
-    if slide.reader_decides:
+    if slide.reader_decides:  # on any level: the tissue is found on another than the tiles
         settings["reader"] = slide.reader
     return SlidePlan(item, slide, resolution, read, regions, settings, states)
 

@@ -89,6 +89,29 @@ def no_room(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+_HOLD = """
+import sys
+from pathlib import Path
+from wsi_embed.store.lock import slide_lock
+with slide_lock(Path(sys.argv[1]), sys.argv[2]) as mine:
+    print(mine, flush=True)
+    sys.stdin.read()
+"""
+
+
+def hold(document: Path, slide_id: str) -> subprocess.Popen[str]:
+    """Another process that holds a slide until its input ends or it is killed."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", _HOLD, str(document), slide_id],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "True\n"
+    return process
+
+
 def arrays(store: Path | Store) -> dict[str, npt.NDArray[Any]]:
     """Every array of every complete slide, by `slide/array`."""
     opened = store if isinstance(store, Store) else open_store(store)

@@ -29,7 +29,7 @@ BAD = {
     "missing": ("no such file", "check the path"),
     "empty": ("the file is empty", "copy it again"),
     "text": ("not a slide", "extension"),
-    "truncated": ("not a slide", "is it complete"),
+    "truncated": ("it ends before byte", "copy it again"),
     "corrupt": ("cannot be read", "copy it again"),
     "no_mpp": ("does not say its resolution", "--mpp-override"),
     "absurd_mpp": ("outside 0.05 to 20", "--mpp-override"),
@@ -183,7 +183,7 @@ def test_a_file_that_changes_while_it_is_read_fails(change: str, model: Path, tm
         write_tiff(slides / f"{name}.tif", he_pixels(300, 300))
 
     class Meddler(Silent):
-        def tiles_done(self, count: int) -> None:
+        def tiles_done(self, slide_id: str, count: int) -> None:
             path = slides / "a.tif"
             if change == "grows":
                 with path.open("ab") as data:

@@ -20,7 +20,7 @@ def play(display: PlainDisplay) -> None:
     with display:
         display.job_started(2, "tiny on cpu")
         display.slide_started("a__b", 160)
-        display.tiles_done(160)
+        display.tiles_done("a__b", 160)
         display.slide_finished(DONE)
         display.slide_finished(FAILED)
 

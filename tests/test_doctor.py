@@ -11,7 +11,8 @@ import pytest
 
 from tests.job_tools import invoke, run
 from wsi_embed import doctor
-from wsi_embed.doctor import Check, cuda_driver, diagnose
+from wsi_embed.doctor import Check, diagnose
+from wsi_embed.encoder.gpus import cuda_driver
 
 
 def by_name(checks: list[Check]) -> dict[str, Check]:

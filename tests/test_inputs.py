@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from tests.made_slides import dicom_bytes
 from wsi_embed.errors import UsageError
 from wsi_embed.inputs import SlideInput, find_slides, slide_id_of
-from wsi_embed.shards import parse_shard, shard
 
 NOT_IN_NAMES = "/\0"
 file_names = st.text(st.characters(exclude_characters=NOT_IN_NAMES, exclude_categories=["Cs"]), min_size=1)
@@ -47,6 +46,7 @@ class TestSlideIds:
             ("__a.svs", "%5F%5Fa"),
             ("...svs", "%2E%2E"),
             ("ohne", "ohne"),
+            ("index.json.svs", "index%2Ejson"),
         ],
     )
     def test_examples(self, relative: str, slide_id: str) -> None:
@@ -261,49 +261,3 @@ def test_a_manifest_with_only_a_header_holds_no_slides(tmp_path: Path) -> None:
     put(tmp_path, "a.csv", content=b"path\n")
     with pytest.raises(UsageError, match="no slides found"):
         find_slides([tmp_path / "a.csv"])
-
-
-def sized_slides(folder: Path, sizes: list[int]) -> list[SlideInput]:
-    for number, size in enumerate(sizes):
-        put(folder, f"{number:02}.svs", content=bytes(size))
-    return find_slides([folder])
-
-
-SIZES = [10, 0, 20, 70, 80, 60, 290, 300, 310, 500, 500, 900]
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 5, 20])
-def test_shards_are_disjoint_complete_and_sorted(tmp_path: Path, count: int) -> None:
-    slides = sized_slides(tmp_path, SIZES)
-    parts = [shard(slides, index, count) for index in range(count)]
-    together = [s.slide_id for part in parts for s in part]
-    assert sorted(together) == [s.slide_id for s in slides]
-    assert all(part == sorted(part, key=lambda s: s.slide_id) for part in parts)
-
-
-@pytest.mark.parametrize("count", [2, 3])
-def test_shards_have_about_the_same_bytes_to_read(tmp_path: Path, count: int) -> None:
-    slides = sized_slides(tmp_path, SIZES)
-    loads = [sum(s.size for s in shard(slides, index, count)) for index in range(count)]
-    assert max(loads) <= 1.1 * sum(SIZES) / count
-
-
-def test_shards_do_not_depend_on_the_order_of_the_slides(tmp_path: Path) -> None:
-    slides = sized_slides(tmp_path, SIZES)
-    assert shard(slides[::-1], 1, 3) == shard(slides, 1, 3)
-
-
-def test_slides_that_are_missing_are_still_in_one_shard_each() -> None:
-    slides = [SlideInput(str(i), Path(f"/nowhere/{i}.svs"), f"{i}.svs") for i in range(6)]
-    assert [len(shard(slides, index, 3)) for index in range(3)] == [2, 2, 2]
-
-
-@pytest.mark.parametrize(("text", "expected"), [("0/1", (0, 1)), ("3/4", (3, 4)), ("007/010", (7, 10))])
-def test_a_shard_is_written_as_a_fraction(text: str, expected: tuple[int, int]) -> None:
-    assert parse_shard(text) == expected
-
-
-@pytest.mark.parametrize("text", ["", "1", "4/4", "0/0", "-1/4", "1/4/8", "a/b", "1.0/4", "²/4", "/", "1/"])
-def test_other_shards_are_refused_with_an_example(text: str) -> None:
-    with pytest.raises(UsageError, match=f"--shard {re.escape(text)}: expected i/n, counted from 0"):
-        parse_shard(text)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ from wsi_embed.encoder import default_model
 from wsi_embed.grid import TileGrid
 from wsi_embed.report import Silent, SlideResult
 from wsi_embed.slide.base import Slide, UInt8Array
+from wsi_embed.slide.stream import TileStream
 
 
 @pytest.fixture
@@ -121,18 +121,15 @@ def test_shuffled_thread_timing_gives_identical_arrays(
     slides: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wsi_embed.embed(slides, tmp_path / "calm.zarr", model=model, workers=1, batch_size=16)
-    original = Slide.read_tiles
+    original = TileStream.read
     rng = random.Random(3)
 
-    def late_and_out_of_order(self: Slide, grid: TileGrid) -> Iterator[tuple[int, UInt8Array]]:
-        rows = list(original(self, grid))
-        rng.shuffle(rows)
-        for row in rows:
-            if rng.random() < 0.1:
-                time.sleep(rng.random() * 0.02)
-            yield row
+    def late(self: TileStream, row: int, out: UInt8Array) -> None:
+        if rng.random() < 0.1:
+            time.sleep(rng.random() * 0.02)
+        original(self, row, out)
 
-    monkeypatch.setattr(Slide, "read_tiles", late_and_out_of_order)
+    monkeypatch.setattr(TileStream, "read", late)
     for workers in (2, 5):
         out = tmp_path / f"{workers}.zarr"
         wsi_embed.embed(slides, out, model=model, workers=workers, batch_size=16)
@@ -231,14 +228,14 @@ def test_a_slide_cut_short_fails_and_leaves_nothing(slides: Path, model: Path, t
 def test_an_unexpected_error_fails_only_its_slide_and_keeps_the_traceback(
     slides: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = Slide.read_tiles
+    original = Slide.stream
 
-    def broken(self: Slide, grid: TileGrid) -> Iterator[tuple[int, UInt8Array]]:
+    def broken(self: Slide, grid: TileGrid) -> TileStream:
         if self.path.name == "s0.tif":
             raise ZeroDivisionError("a bug")
         return original(self, grid)
 
-    monkeypatch.setattr(Slide, "read_tiles", broken)
+    monkeypatch.setattr(Slide, "stream", broken)
     report = wsi_embed.embed(slides, tmp_path / "f.zarr", model=model)
     failed = next(s for s in report.slides if s.status == "failed")
     assert failed.slide_id == "s0"
@@ -400,7 +397,7 @@ def test_stop_drops_the_slide_in_hand_and_resume_goes_on(slides: Path, model: Pa
         def slide_started(self, slide_id: str, tiles: int) -> None:
             self.started += 1
 
-        def tiles_done(self, count: int) -> None:
+        def tiles_done(self, slide_id: str, count: int) -> None:
             if self.started == 2:
                 stop.set()
 
@@ -420,7 +417,7 @@ def test_the_listener_hears_of_every_tile_and_slide(slides: Path, model: Path, t
         tiles = 0
         results: list[SlideResult] = []  # noqa: RUF012
 
-        def tiles_done(self, count: int) -> None:
+        def tiles_done(self, slide_id: str, count: int) -> None:
             self.tiles += count
 
         def slide_finished(self, result: SlideResult) -> None:

@@ -61,7 +61,7 @@ def test_a_long_slide_says_how_far_it_is(
     display.slide_started("a", 1000)
     for _ in range(10):
         now += PROGRESS_SECONDS / 4
-        display.tiles_done(100)
+        display.tiles_done("a", 100)
     lines = [line for line in events(capsys.readouterr().out) if line["event"] == "progress"]
     assert [(x["tiles_done"], x["tiles"]) for x in lines] == [(400, 1000), (800, 1000)]
 

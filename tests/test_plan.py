@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.made_formats.jpeg_tiles import write_jpeg_slide
 from tests.made_slides import he_pixels
 from wsi_embed.errors import ResolutionError, SlideError, UsageError
 from wsi_embed.inputs import SlideInput
 from wsi_embed.plan import SlidePlan, Tiling, differences, plan_slide
+from wsi_embed.slide import READERS
 from wsi_embed.store.layout import StoreSettings
 from wsi_embed.tissue import TissueRecipe
 
@@ -86,6 +88,55 @@ def test_every_number_of_the_tissue_recipe_changes_the_fingerprint(made_slide: P
 )
 def test_every_setting_of_the_store_changes_the_fingerprint(made_slide: Path, store: StoreSettings) -> None:
     assert plan_of(made_slide, store=store).fingerprint != plan_of(made_slide).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"factors": (1, 2, 4)}, False),  # the same pixels from both readers
+        ({"factors": (1, 3)}, True),  # OpenSlide interpolates
+        ({"factors": (1, 2), "subifds": True}, True),  # and sees fewer levels
+        ({"factors": (1,)}, False),
+    ],
+)
+def test_the_reader_changes_the_fingerprint_where_it_changes_pixels_and_only_there(
+    options: dict[str, Any], named: bool, tmp_path: Path
+) -> None:
+    path = write_jpeg_slide(tmp_path / "a.tif", he_pixels(256, 512), **options)
+    plans = {reader: plan_of(path, replace(ALL, reader=reader)) for reader in READERS}
+    assert [plan.slide.reader for plan in plans.values()] == ["tiff", "openslide", "tiff"]
+    assert plans["auto"].fingerprint == plans["tiff"].fingerprint
+    assert (plans["auto"].fingerprint != plans["openslide"].fingerprint) is named
+    assert plans["auto"].settings.get("reader") == ("tiff" if named else None)
+    assert "reader" not in plans["openslide"].settings
+
+
+@pytest.mark.parametrize(
+    ("mpp", "overlap", "scale"),
+    [
+        (0.5, 0, 1),  # nothing is resampled
+        (1.0, 0, 2),
+        (2.0, 0, 4),
+        (4.0, 0, 8),
+        (8.0, 0, 8),
+        (1.5, 0, 2),  # 192 pixels, of which 96 are decoded
+        (1.0, 33, 2),
+        (0.75, 0, 1),  # 96 pixels: half of them would be too few
+        (1.02, 0, 1),  # 131 pixels
+        (1.015, 16, 2),  # 130 pixels in steps of 98
+        (1.015, 20, 1),  # or of 89
+    ],
+)
+def test_the_decoder_resamples_where_the_lattice_allows_it_and_only_on_demand(
+    mpp: float, overlap: int, scale: int, tmp_path: Path
+) -> None:
+    path = write_jpeg_slide(tmp_path / "a.tif", he_pixels(640, 640), factors=(1,))
+    tiling, store = replace(ALL, overlap=overlap, mpp_override=0.5), replace(STORE, mpp=mpp)
+    plain, fast = plan_of(path, tiling, store), plan_of(path, replace(tiling, fast_downsample=True), store)
+    assert (plain.read.dct_scale, fast.read.dct_scale) == (1, scale)
+    assert (plain.fingerprint == fast.fingerprint) == (scale == 1)
+    theirs = plan_of(path, replace(tiling, fast_downsample=True, reader="openslide"), store)
+    assert theirs.fingerprint == plain.fingerprint  # OpenSlide cannot
 
 
 def test_the_content_of_the_regions_changes_the_fingerprint(made_slide: Path, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from wsi_embed.labels import LabelledBag, LabelledBags, join_labels
     from wsi_embed.report import JobReport, Listener, SlideResult
     from wsi_embed.slide import Slide, open_slide
-    from wsi_embed.store import Bag, LazyArray, PatientBag, Problem, Store, open_store, verify
+    from wsi_embed.store import Bag, LazyArray, PatientBag, Problem, Store, finalize, open_store, verify
     from wsi_embed.tissue import TissueRecipe
 
 __version__ = "0.1.0"
@@ -72,6 +72,7 @@ _HOME = {
     "PatientBag": "store",
     "Problem": "store",
     "Store": "store",
+    "finalize": "store",
     "open_store": "store",
     "verify": "store",
     "TissueRecipe": "tissue",
@@ -106,6 +107,7 @@ __all__ = [
     "WsiEmbedError",
     "__version__",
     "embed",
+    "finalize",
     "join_labels",
     "load_encoder",
     "open_slide",

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 from wsi_embed.arguments import check_counts, check_overlap, slides_of, tiling_of
-from wsi_embed.encoder import Encoder, load_encoder
+from wsi_embed.encoder import Encoder, EncoderPool, load_pool
 from wsi_embed.encoder.base import cpu_count
+from wsi_embed.encoder.batch import default_batch
 from wsi_embed.engines.local import run_local
 from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.failure import without_folders
@@ -24,6 +25,7 @@ from wsi_embed.pipeline import BadTile
 from wsi_embed.regions import RegionRules
 from wsi_embed.regions.rules import Missing
 from wsi_embed.report import JobReport, Listener, Silent
+from wsi_embed.slide import Reader
 from wsi_embed.slide.resolution import check_mpp
 from wsi_embed.store import StoreWriter
 from wsi_embed.store.layout import METADATA_FILE
@@ -52,6 +54,8 @@ def embed(
     roi_exclude: Sequence[str] = (),
     roi_missing: Missing = "fail",
     icc: bool = False,
+    reader: Reader = "auto",
+    fast_downsample: bool = False,
     device: str = "auto",
     batch_size: int | None = None,
     workers: int | None = None,
@@ -59,6 +63,7 @@ def embed(
     overwrite: bool = False,
     on_bad_tile: BadTile = "fail",
     shard: str | None = None,
+    max_failures: int | None = None,
     limit: int | None = None,
     dry_run: bool = False,
     listener: Listener | None = None,
@@ -86,14 +91,19 @@ def embed(
         roi_exclude: Classes of regions to leave out.
         roi_missing: `fail`, `skip` or take `whole` a slide without annotations.
         icc: Convert pixels to sRGB by the slide's embedded ICC profile, before anything else.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        batch_size: Tiles a batch; by default 32 on the CPU, 256 on CUDA.
+        reader: `auto`, `openslide` or `tiff`; see `open_slide`.
+        fast_downsample: Let the JPEG decoder do a part of the resampling where the TIFF reader can: faster,
+            and other pixels (docs/formats.md).
+        device: As for `load_encoder`, or several GPUs: `cuda:0,1`, `cuda:all`.
+        batch_size: Tiles a batch; by default 16 on the CPU, and what a trial finds best on a GPU.
         workers: Reader threads; by default one a core.
         dtype: Of the features in the store, `float16` or `float32`.
         overwrite: Redo slides that the store has with other settings.
         on_bad_tile: What to do with a tile that cannot be read: `fail` the slide, or take it as `white`
             and record its row.
-        shard: `i/n`: take the i-th of n shares, counted from 0.
+        shard: `i/n`: take the i-th of n shares, counted from 0; `auto` asks the scheduler (Slurm array,
+            Kubernetes indexed job, AWS Batch array).
+        max_failures: Stop once more slides than this have failed; by default never.
         limit: Take only the first so many slides.
         dry_run: Open the slides and count tiles; write nothing.
         listener: Hears of every step.
@@ -113,15 +123,21 @@ def embed(
     if dtype not in DTYPES:
         raise UsageError(f"--dtype {dtype}: choose {' or '.join(DTYPES)}")
     check_counts(batch_size=batch_size, workers=workers, limit=limit)
+    check_counts(0, max_failures=max_failures)
     check_mpp("--mpp", mpp)
     regions = RegionRules(Path(roi) if roi else None, tuple(roi_include), tuple(roi_exclude), roi_missing)
-    tiling = tiling_of(overlap, edge, tissue, tissue_set, min_tissue, mpp_override, regions, icc)
+    tiling = tiling_of(
+        overlap, edge, tissue, tissue_set, min_tissue, mpp_override, regions, icc, reader, fast_downsample
+    )
     items = slides_of(slides, Path(out), regions, shard, limit)
     if isinstance(model, Encoder) and not (mpp is None and tile_px is None and device == "auto"):
         raise UsageError("a loaded encoder has its mpp, tile_px and device: give them to load_encoder")
-    encoder = (
-        model if isinstance(model, Encoder) else load_encoder(model, device=device, tile_px=tile_px, mpp=mpp)
+    encoders = (
+        EncoderPool(model)
+        if isinstance(model, Encoder)
+        else load_pool(model, device=device, tile_px=tile_px, mpp=mpp)
     )
+    encoder = encoders.first
     settings = store_settings(encoder, dtype)
     check_overlap(overlap, settings.tile_px)
     known = (Path(out) / METADATA_FILE).exists()  # a dry run looks at a store and makes none
@@ -133,19 +149,21 @@ def embed(
         workers=workers or cpu_count(),
         overwrite=overwrite,
         dry_run=dry_run,
+        max_failures=max_failures,
         versions=versions(),
-        encoder=encoder,
+        encoders=encoders,
         store=StoreWriter(Path(out), settings, encoder.metadata) if known or not dry_run else None,
-        batch_size=batch_size or (32 if encoder.device == "cpu" else 256),
+        batch_size=batch_size or default_batch(encoder),
         on_bad_tile=on_bad_tile,
     )
     about = {
         "name": encoder.metadata.name,
         "model_id": encoder.model_id,
-        "device": encoder.device,
+        "device": encoders.where,
         "demonstration": model is None,
     }
-    return _run(job, about, began, listener, stop)
+    with encoders:
+        return _run(job, about, began, listener, stop)
 
 
 def tile(  # noqa: D417 - the rest is as in `embed`
@@ -169,9 +187,12 @@ def tile(  # noqa: D417 - the rest is as in `embed`
     roi_exclude: Sequence[str] = (),
     roi_missing: Missing = "fail",
     icc: bool = False,
+    reader: Reader = "auto",
+    fast_downsample: bool = False,
     workers: int | None = None,
     overwrite: bool = False,
     shard: str | None = None,
+    max_failures: int | None = None,
     limit: int | None = None,
     dry_run: bool = False,
     listener: Listener | None = None,
@@ -205,9 +226,12 @@ def tile(  # noqa: D417 - the rest is as in `embed`
     """
     began = time.perf_counter()
     check_counts(workers=workers, limit=limit, max_tiles=max_tiles)
+    check_counts(0, max_failures=max_failures)
     check_mpp("--mpp", mpp)
     regions = RegionRules(Path(roi) if roi else None, tuple(roi_include), tuple(roi_exclude), roi_missing)
-    tiling = tiling_of(overlap, edge, tissue, tissue_set, min_tissue, mpp_override, regions, icc)
+    tiling = tiling_of(
+        overlap, edge, tissue, tissue_set, min_tissue, mpp_override, regions, icc, reader, fast_downsample
+    )
     settings = TileSettings(
         tile_px,
         mpp,
@@ -230,6 +254,7 @@ def tile(  # noqa: D417 - the rest is as in `embed`
         workers=workers or cpu_count(),
         overwrite=overwrite,
         dry_run=dry_run,
+        max_failures=max_failures,
         versions=versions(),
         folder=folder,
     )
@@ -238,7 +263,8 @@ def tile(  # noqa: D417 - the rest is as in `embed`
         try:
             report.notes += folder.write_table()
         except StoreError as error:
-            report.error = without_folders(str(error), {job.out: job.out.name})
+            table = without_folders(str(error), {job.out: job.out.name})
+            report.error = f"{report.error}; {table}" if report.error else table
     return report
 
 
@@ -258,5 +284,10 @@ def _run(
     report.slides = run_local(job, listener or Silent(), stop)
     report.outliers = find_outliers(report.slides)
     report.stopped = stop.is_set() and report.count("stopped") > 0
+    if job.gives_up(report.count("failed")) and report.count("stopped") and not report.stopped:
+        report.error = (
+            f"more than {job.max_failures} slides failed, so the job was stopped (--max-failures); "
+            "mend the cause and run the same command again"
+        )
     report.seconds = round(time.perf_counter() - began, 3)
     return report

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from wsi_embed.plan import Tiling
 from wsi_embed.regions import RegionRules, check_rules, with_annotations
 from wsi_embed.shards import parse_shard
 from wsi_embed.shards import shard as take_shard
+from wsi_embed.slide import Reader
 from wsi_embed.slide.resolution import check_mpp
 from wsi_embed.tissue import TissueRecipe, parse_recipe
 
@@ -28,6 +30,8 @@ def tiling_of(
     mpp_override: float | None,
     regions: RegionRules,
     icc: bool,
+    reader: Reader,
+    fast_downsample: bool,
 ) -> Tiling:
     """How slides are to be tiled.
 
@@ -38,7 +42,7 @@ def tiling_of(
     if isinstance(tissue, TissueRecipe) and tissue_set:
         raise UsageError("a tissue recipe has its numbers: give tissue_set with a recipe's name")
     recipe = parse_recipe(tissue, tissue_set) if isinstance(tissue, str) else tissue
-    return Tiling(overlap, edge, recipe, min_tissue, mpp_override, regions, icc)
+    return Tiling(overlap, edge, recipe, min_tissue, mpp_override, regions, icc, reader, fast_downsample)
 
 
 def slides_of(
@@ -57,22 +61,22 @@ def slides_of(
     items = with_annotations(found, regions.source)
     check_rules(regions, items)
     if shard is not None:
-        items = take_shard(items, *parse_shard(shard))
+        items = take_shard(items, *parse_shard(shard, os.environ))
     items = items[:limit]
     if any(out.resolve() == item.path.resolve() for item in items):
         raise UsageError(f"--out {out} is one of the slides")
     return items
 
 
-def check_counts(**counts: int | None) -> None:
+def check_counts(least: int = 1, **counts: int | None) -> None:
     """Refuse a count that is given and is none.
 
     Raises:
-        UsageError: It is not 1 to a million.
+        UsageError: It is not `least` to a million.
     """
     for name, value in counts.items():
-        if value is not None and not 1 <= value <= MOST:
-            raise UsageError(f"--{name.replace('_', '-')} {value}: 1 to {MOST} is expected")
+        if value is not None and not least <= value <= MOST:
+            raise UsageError(f"--{name.replace('_', '-')} {value}: {least} to {MOST} is expected")
 
 
 def check_overlap(overlap: int, tile_px: int) -> None:

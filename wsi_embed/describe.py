@@ -8,7 +8,7 @@ from typing import Any
 
 from wsi_embed.encoder import default_model, load_encoder
 from wsi_embed.errors import ResolutionError, StoreError, UsageError
-from wsi_embed.slide import open_slide, resolve_mpp
+from wsi_embed.slide import Reader, open_slide, resolve_mpp
 from wsi_embed.slide.icc import profile_digest
 from wsi_embed.store import Bag, Store, open_store
 from wsi_embed.text import counted
@@ -16,8 +16,12 @@ from wsi_embed.text import counted
 Facts = dict[str, Any]
 
 
-def describe(what: str) -> tuple[Facts, list[Facts]]:
+def describe(what: str, reader: Reader = "auto") -> tuple[Facts, list[Facts]]:
     """Describe a slide, an exported model, a store, or `default`.
+
+    Args:
+        what: Its path.
+        reader: Of a slide; see `open_slide`.
 
     Returns:
         Facts, and for a store one row of facts a slide.
@@ -35,11 +39,11 @@ def describe(what: str) -> tuple[Facts, list[Facts]]:
         raise UsageError(f"{what}: no such file or folder; give a slide, a model, a store or `default`")
     if path.suffix.lower() in (".onnx", ".ts", ".torchscript"):
         return _model(path), []
-    return _slide(path), []
+    return _slide(path, reader), []
 
 
-def _slide(path: Path) -> Facts:
-    with open_slide(path) as slide:
+def _slide(path: Path, reader: Reader) -> Facts:
+    with open_slide(path, reader) as slide:
         try:
             resolution = resolve_mpp(slide)
             mpp: Any = f"{resolution.mpp:.4g} um per pixel ({resolution.source})"

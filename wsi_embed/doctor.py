@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import importlib.metadata
 import os
 import platform
@@ -13,10 +12,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from wsi_embed.encoder.base import cpu_count
+from wsi_embed.encoder.gpus import cuda_driver
 from wsi_embed.errors import WsiEmbedError
 
 Status = Literal["ok", "warning", "problem"]
-LIBRARIES = ("numpy", "opencv-python-headless", "openslide-python", "openslide-bin", "zarr", "pillow")
+LIBRARIES = (
+    "numpy",
+    "opencv-python-headless",
+    "openslide-python",
+    "openslide-bin",
+    "simplejpeg",
+    "zarr",
+    "pillow",
+)
 EXTRAS = {
     "train": "lightning",
     "export": "onnxscript",
@@ -153,20 +161,6 @@ def _gpu_runs(text: str) -> Check:
         fix = "pip install 'wsi-embed[cuda]' brings the CUDA and cuDNN libraries"
         return Check("gpu", "problem", f"{text}, but a model does not run on it ({error})", fix)
     return Check("gpu", "ok", f"{text}; the demonstration model runs on it")
-
-
-def cuda_driver() -> tuple[tuple[int, int] | None, int]:
-    """CUDA version the NVIDIA driver offers, (major, minor) or None, and the number of devices."""
-    try:
-        library = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return None, 0
-    version, count = ctypes.c_int(), ctypes.c_int()
-    if library.cuDriverGetVersion(ctypes.byref(version)) != 0:
-        return None, 0
-    if library.cuInit(0) == 0:
-        library.cuDeviceGetCount(ctypes.byref(count))
-    return (version.value // 1000, version.value % 1000 // 10), count.value
 
 
 def _wanted_cuda() -> tuple[int, int] | None:

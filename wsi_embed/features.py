@@ -6,11 +6,11 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
-from wsi_embed.encoder import Encoder
+from wsi_embed.encoder import Encoder, EncoderPool
 from wsi_embed.errors import ModelError, SlideError
 from wsi_embed.grid import TileGrid
 from wsi_embed.job import Job, PreparedSlide, threads
@@ -18,7 +18,7 @@ from wsi_embed.pipeline import BadTile, stream_slide
 from wsi_embed.plan import SlidePlan
 from wsi_embed.report import SlideResult
 from wsi_embed.store import StoreSettings, StoreWriter
-from wsi_embed.store.lock import slide_lock
+from wsi_embed.store.layout import METADATA_FILE
 from wsi_embed.tissue import TissueMask
 
 # More tiles than this share cannot be read: it is the slide that is damaged, not a tile.
@@ -31,14 +31,14 @@ class FeatureJob(Job):
 
     Attributes:
         settings: What all slides of the store share.
-        encoder: The loaded model.
+        encoders: The loaded model.
         store: The open store; None for a dry run where there is none yet.
         batch_size: Tiles a batch.
         on_bad_tile: What to do with a tile that cannot be read: `fail` the slide, or take it as `white`.
     """
 
     settings: StoreSettings
-    encoder: Encoder
+    encoders: EncoderPool
     store: StoreWriter | None
     batch_size: int
     on_bad_tile: BadTile = "fail"
@@ -47,9 +47,9 @@ class FeatureJob(Job):
     @property
     def how(self) -> str:
         """Model, device, reader threads and batch size, for people."""
-        name, device = self.encoder.metadata.name, self.encoder.device
-        text = f"{name} on {device}, {threads(self.workers)}, batches of {self.batch_size}"
-        trained, mpp = self.encoder.metadata.mpp, self.settings.mpp
+        about, where = self.encoders.first.metadata, self.encoders.where
+        text = f"{about.name} on {where}, {threads(self.workers)}, batches of {self.batch_size}"
+        trained, mpp = about.mpp, self.settings.mpp
         if trained is not None and abs(trained - mpp) > 0.01 * trained:
             text += f"; tiles at {mpp:g} um per pixel, but the model was trained at {trained:g}"
         return text
@@ -58,13 +58,14 @@ class FeatureJob(Job):
         """Settings for the report."""
         return {**super().to_dict(), "on_bad_tile": self.on_bad_tile, "batch_size": self.batch_size}
 
+    @property
+    def document(self) -> Path:
+        """The root's."""
+        return self.out / METADATA_FILE
+
     def committed(self, slide_id: str) -> dict[str, Any] | None:
         """Attributes of a slide that is complete in the store, or None."""
         return self.store.committed(slide_id) if self.store else None
-
-    def lock(self, slide_id: str) -> AbstractContextManager[None]:
-        """Hold a slide of the store while it is written."""
-        return slide_lock(self.out, slide_id)
 
     def lay_grid(self, plan: SlidePlan) -> tuple[TileGrid, TissueMask]:
         """The tiles of a slide, around what is unreadable where that is wanted."""
@@ -93,15 +94,16 @@ class FeatureJob(Job):
                 bad = stream_slide(
                     plan.slide,
                     grid,
-                    self.encoder,
+                    self.encoders,
                     writer,
                     batch_size=self.batch_size,
                     readers=readers,
-                    in_flight=self.workers + 2,
+                    in_flight=self.workers + self.encoders.size + 2,
                     seconds=seconds,
                     stop=stop,
                     on_tiles=on_tiles,
                     on_bad_tile=self.on_bad_tile,
+                    all_asked=prepared.all_asked.set,
                 )
             except SlideError:
                 plan.check_unchanged()  # the better reason, where it is one

@@ -28,12 +28,24 @@ class ReadPlan:
         read_px: Side n of a tile in pixels of that level; resampled to `tile_px` where they differ.
         tile_px: Side of a tile as the encoder gets it.
         effective_mpp: Micrometres per pixel of the tile as the encoder gets it.
+        dct_scale: The JPEG decoder gives this part of the pixels (1/1, 1/2, 1/4, 1/8), before resampling.
     """
 
     level: int
     read_px: int
     tile_px: int
     effective_mpp: float
+    dct_scale: int = 1
+
+    @property
+    def resampling(self) -> str:
+        """How pixels of the level become pixels of the tile, for records."""
+        return "area" if self.dct_scale == 1 else f"dct 1/{self.dct_scale}, area"
+
+    @property
+    def decoded_px(self) -> int:
+        """Side of a tile as it is decoded."""
+        return self.read_px // self.dct_scale
 
     @property
     def resampled(self) -> bool:
@@ -68,6 +80,32 @@ def plan_read(mpp: float, level_downsamples: Sequence[float], target_mpp: float,
     if n <= tile_px * (1 + TOLERANCE):
         n = tile_px  # a level up to 1 % coarser than the target counts as the target: never enlarge
     return ReadPlan(level, n, tile_px, level_mpp * n / tile_px)
+
+
+def with_dct_scale(
+    plan: ReadPlan,
+    scales: Sequence[int],
+    downsample: float,
+    level_size: tuple[int, int],
+    bounds: tuple[int, int, int, int],
+    overlap: int = 0,
+) -> ReadPlan:
+    """Let the JPEG decoder do a part of the resampling, where the lattice allows it.
+
+    It does where size and corners of all tiles are divisible, and no tile would have to be enlarged.
+
+    Args:
+        plan: Read level and size.
+        scales: What the reader can do on that level, 8 for 1/8, the smallest part first.
+        downsample: As for `make_grid`, and so are the others.
+        level_size: (width, height) of the read level.
+        bounds: (x, y, width, height) of the scanned area, level-0 pixels.
+        overlap: Of neighbouring tiles, target pixels.
+    """
+    left, top, _, _ = scanned_area(bounds, downsample, level_size)
+    common = math.gcd(plan.read_px, _stride(plan, overlap), left, top)
+    fitting = [s for s in scales if common % s == 0 and plan.read_px // s >= plan.tile_px]
+    return replace(plan, dct_scale=fitting[0]) if fitting else plan
 
 
 @dataclass(frozen=True)
@@ -156,7 +194,7 @@ def make_grid(
     if not 0 <= overlap < plan.tile_px:
         raise UsageError(f"--overlap {overlap} must be at least 0 and below the tile's {plan.tile_px} px")
     n = plan.read_px
-    stride = max(1, n - round(overlap * n / plan.tile_px))
+    stride = _stride(plan, overlap)
     left, top, right, bottom = scanned_area(bounds, downsample, level_size)
     xs, ys = _starts(left, right, n, stride, edge), _starts(top, bottom, n, stride, edge)
     rows, cols = np.meshgrid(np.arange(len(ys)), np.arange(len(xs)), indexing="ij")
@@ -164,6 +202,11 @@ def make_grid(
     level_xy = np.stack([xs[grid[:, 1]], ys[grid[:, 0]]], axis=1).astype(np.int32)
     ones = np.ones(len(grid), np.float32)
     return TileGrid(plan, stride, downsample, grid, level_xy, ones)
+
+
+def _stride(plan: ReadPlan, overlap: int) -> int:
+    """Lattice step, pixels of the read level."""
+    return max(1, plan.read_px - round(overlap * plan.read_px / plan.tile_px))
 
 
 def scanned_area(

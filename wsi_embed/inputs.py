@@ -42,9 +42,9 @@ class SlideInput:
 
     @property
     def size(self) -> int:
-        """Bytes of the file; 0 where it is missing."""
+        """Bytes of all its files; 0 where one is missing."""
         try:
-            return self.path.stat().st_size
+            return sum(file.stat().st_size for file in slide_files(self.path))
         except OSError:
             return 0
 
@@ -93,7 +93,7 @@ def slide_id_of(relative: str) -> str:
     slide_id = "__".join(_quoted(part) for part in stem.parts)
     if slide_id.startswith("__"):  # reserved by Zarr
         slide_id = "%5F%5F" + slide_id[2:]
-    reserved = set(slide_id) == {"."} or slide_id == "zarr.json"
+    reserved = set(slide_id) == {"."} or slide_id in ("zarr.json", "index.json")
     return slide_id.replace(".", "%2E") if reserved else slide_id
 
 

@@ -6,7 +6,7 @@ import abc
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,26 +16,35 @@ from wsi_embed.inputs import SlideInput
 from wsi_embed.pipeline import Seconds
 from wsi_embed.plan import SlidePlan, Tiling, TilingTarget
 from wsi_embed.report import SlideResult
+from wsi_embed.store.lock import has_locks, slide_lock
 from wsi_embed.tissue import TissueMask
 
 
 @dataclass
 class PreparedSlide:
-    """A slide whose grid is laid, or which needs no work.
+    """A slide whose grid is laid, or which needs no work, or which another process is writing.
 
     Attributes:
-        result: Filled in so far; its status is final where `plan` is None.
+        item: The input.
+        result: Filled in so far; its status is final where `plan` is None and it is not `busy`.
+        busy: Another process is writing it: try again later.
+        held: Keeps other processes away from it until it is closed.
         plan: Holds the open slide.
         grid: The tiles.
         mask: The tissue.
         seconds: Time spent so far.
+        all_asked: Set when nothing of it is left to ask the readers for: they can begin with another slide.
     """
 
+    item: SlideInput
     result: SlideResult
+    busy: bool = False
+    held: ExitStack = field(default_factory=ExitStack)
     plan: SlidePlan | None = None
     grid: TileGrid | None = None
     mask: TissueMask | None = None
     seconds: Seconds = field(default_factory=Seconds)
+    all_asked: threading.Event = field(default_factory=threading.Event)
 
     @property
     def work(self) -> tuple[SlidePlan, TileGrid, TissueMask]:
@@ -46,10 +55,11 @@ class PreparedSlide:
         return self.plan, self.grid, self.mask
 
     def close(self) -> None:
-        """Close the slide: there is no work, or no more."""
+        """Close the slide and let others have it: there is no work, or no more."""
         if self.plan is not None:
             self.plan.slide.close()
         self.plan = None
+        self.held.close()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +74,7 @@ class Job(abc.ABC):
         workers: Reader threads.
         overwrite: Redo slides that are there with other settings.
         dry_run: Only say what would be done.
+        max_failures: Stop once more slides than this have failed; None never does.
         versions: Recorded with every slide.
         kept_in: What `out` is called in messages.
     """
@@ -75,6 +86,7 @@ class Job(abc.ABC):
     workers: int
     overwrite: bool = False
     dry_run: bool = False
+    max_failures: int | None = None
     versions: dict[str, str] = field(default_factory=dict)
     kept_in: ClassVar[str]
 
@@ -83,17 +95,14 @@ class Job(abc.ABC):
     def how(self) -> str:
         """With what the slides are worked on, for people."""
 
+    @property
+    @abc.abstractmethod
+    def document(self) -> Path:
+        """A file of `out` that is never replaced: what the locks are on."""
+
     @abc.abstractmethod
     def committed(self, slide_id: str) -> dict[str, Any] | None:
         """Attributes of a slide that is complete, or None."""
-
-    @abc.abstractmethod
-    def lock(self, slide_id: str) -> AbstractContextManager[None]:
-        """Hold a slide while it is written.
-
-        Raises:
-            SlideError: Another process is writing it.
-        """
 
     @abc.abstractmethod
     def write(
@@ -110,6 +119,24 @@ class Job(abc.ABC):
             StoreError: The output cannot be written.
             Stopped: `stop` was set; nothing of the slide is left.
         """
+
+    @property
+    def headline(self) -> str:
+        """`how`, and what to beware of."""
+        if self.dry_run or has_locks(self.document):
+            return self.how
+        return (
+            f"{self.how}; this file system has no locks: run no second job on {self.out.name} at the same "
+            "time, except with --shard"
+        )
+
+    def lock(self, slide_id: str) -> AbstractContextManager[bool]:
+        """Hold a slide while it is written; False where another process does."""
+        return slide_lock(self.document, slide_id)
+
+    def gives_up(self, failed: int) -> bool:
+        """Whether so many failed slides are too many to go on."""
+        return self.max_failures is not None and failed > self.max_failures
 
     def lay_grid(self, plan: SlidePlan) -> tuple[TileGrid, TissueMask]:
         """The tiles of a slide, and the tissue that says so."""
@@ -130,6 +157,8 @@ class Job(abc.ABC):
             "min_tissue": tiling.min_tissue,
             "roi": tiling.regions.to_dict(),
             "icc": tiling.icc,
+            "reader": tiling.reader,
+            "fast_downsample": tiling.fast_downsample,
             "workers": self.workers,
         }
 

@@ -11,14 +11,13 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-import numpy as np
-
-from wsi_embed.encoder import Encoded, Encoder
+from wsi_embed.encoder import Encoded, EncoderPool
 from wsi_embed.errors import SlideError, Stopped
 from wsi_embed.grid import TileGrid
 from wsi_embed.slide import Slide, UInt8Array
+from wsi_embed.slide.stream import TileStream
 from wsi_embed.store import SlideWriter
 
 BadTile = Literal["fail", "white"]
@@ -43,7 +42,7 @@ class Seconds:
 def stream_slide(
     slide: Slide,
     grid: TileGrid,
-    encoder: Encoder,
+    encoders: EncoderPool,
     writer: SlideWriter,
     *,
     batch_size: int,
@@ -53,16 +52,17 @@ def stream_slide(
     stop: threading.Event,
     on_tiles: Callable[[int], None],
     on_bad_tile: BadTile = "fail",
+    all_asked: Callable[[], None] = lambda: None,
 ) -> list[int]:
     """Read a slide's tiles in `readers`, encode them batch by batch in row order, append them.
 
-    At most `in_flight` batches exist at any time. Which thread reads what never shows in the
-    result: batches are formed by row and encoded in order.
+    At most `in_flight` batches exist at any time. Which thread reads or encodes what never shows in the
+    result: batches are formed by row and appended in order. Threads share what they decode.
 
     Args:
         slide: The open slide.
         grid: Its tiles.
-        encoder: The model.
+        encoders: The model.
         writer: Takes the rows.
         batch_size: Tiles a batch.
         readers: Threads that read.
@@ -71,6 +71,7 @@ def stream_slide(
         stop: Set it to stop.
         on_tiles: Called with the number of tiles of every encoded batch.
         on_bad_tile: What to do with a tile that cannot be read: `fail`, or take it as `white`.
+        all_asked: Called when all batches are given to `readers`: they can begin with another slide.
 
     Returns:
         Rows of the tiles that were taken as white.
@@ -83,62 +84,60 @@ def stream_slide(
     bad: list[int] = []
     starts = deque(range(0, len(grid), batch_size))
     size = min(batch_size, len(grid))
-    buffers = [np.empty((size, grid.tile_px, grid.tile_px, 3), np.uint8) for _ in range(in_flight)]
-    pending: deque[tuple[int, UInt8Array, Future[_Read]]] = deque()
-    with ThreadPoolExecutor(1, "wsi-embed-write") as write:
-        writing: deque[Future[float]] = deque()
+    buffers = [encoders.buffer((size, grid.tile_px, grid.tile_px, 3)) for _ in range(in_flight)]
+    reading: deque[tuple[UInt8Array, Future[_Read]]] = deque()
+    encoding: deque[tuple[UInt8Array, Future[tuple[Encoded, float]]]] = deque()
+    writing: deque[Future[float]] = deque()
+    with slide.stream(grid) as tiles, ThreadPoolExecutor(1, "wsi-embed-write") as write:
         try:
-            while starts or pending:
+            while starts or reading or encoding:
                 while starts and buffers:
-                    start = starts.popleft()
-                    buffer = buffers.pop()
-                    part = grid.rows(start, start + batch_size)
-                    future = readers.submit(_read_batch, slide, part, buffer, on_bad_tile)
-                    pending.append((start, buffer, future))
+                    start, buffer = starts.popleft(), buffers.pop()
+                    batch = buffer[: len(grid) - start]
+                    reading.append((buffer, readers.submit(_read_batch, tiles, start, batch, on_bad_tile)))
+                if not starts:
+                    all_asked()
                 if stop.is_set():
                     raise Stopped("stopped")
-                start, buffer, future = pending.popleft()
-                batch, white, spent = future.result()
-                bad += [start + row for row in white]
-                seconds.read += spent
-                began = time.perf_counter()
-                encoded = encoder.encode(batch)
-                seconds.encode += time.perf_counter() - began
+                if reading and len(encoding) <= encoders.size:  # each has a batch, and one waits
+                    buffer, read = reading.popleft()
+                    batch, white, spent = read.result()
+                    bad += white
+                    seconds.read += spent
+                    encoding.append((buffer, encoders.submit(batch)))
+                    continue
+                buffer, future = encoding.popleft()
+                encoded, spent = future.result()
+                seconds.encode += spent
                 buffers.append(buffer)
                 writing.append(write.submit(_append, writer, encoded))
                 while len(writing) > 2:
                     seconds.write += writing.popleft().result()
-                on_tiles(len(batch))
+                on_tiles(len(encoded.features))
             seconds.write += sum(f.result() for f in writing)
         finally:
-            # nobody may still be reading when the slide is closed
-            for _, _, future in pending:
-                future.cancel()
-            wait([future for _, _, future in pending])
+            # nobody may still be at work on the slide when it is closed
+            left: list[Future[Any]] = [read for _, read in reading]
+            left += [encoded for _, encoded in encoding]
+            for each in left:
+                each.cancel()
+            wait(left)
     return bad
 
 
-def _read_batch(slide: Slide, part: TileGrid, buffer: UInt8Array, on_bad_tile: BadTile) -> _Read:
+def _read_batch(tiles: TileStream, start: int, batch: UInt8Array, on_bad_tile: BadTile) -> _Read:
+    """Read the rows from `start` on; the batch, rows that are taken as white, and seconds."""
     began = time.perf_counter()
-    batch, white = buffer[: len(part)], []
-    try:
-        for row, tile in slide.read_tiles(part):
-            batch[row] = tile
-    except SlideError:
-        if on_bad_tile == "fail":
-            raise
-        white = [row for row in range(len(part)) if not _read_one(slide, part.rows(row, row + 1), batch[row])]
+    white = []
+    for row, tile in enumerate(batch, start):
+        try:
+            tiles.read(row, tile)
+        except SlideError:
+            if on_bad_tile == "fail":
+                raise
+            tile[:] = 255
+            white.append(row)
     return batch, white, time.perf_counter() - began
-
-
-def _read_one(slide: Slide, tile: TileGrid, out: UInt8Array) -> bool:
-    """Read one tile by itself; white, and False, where it cannot be read."""
-    try:
-        out[:] = next(iter(slide.read_tiles(tile)))[1]
-    except SlideError:
-        out[:] = 255
-        return False
-    return True
 
 
 def _append(writer: SlideWriter, encoded: Encoded) -> float:

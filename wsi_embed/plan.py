@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from wsi_embed.errors import SlideError, UsageError
-from wsi_embed.grid import Edge, ReadPlan, TileGrid, make_grid, plan_read
+from wsi_embed.grid import Edge, ReadPlan, TileGrid, make_grid, plan_read, with_dct_scale
 from wsi_embed.inputs import SlideInput
 from wsi_embed.regions import RegionRules, Regions, slide_regions
-from wsi_embed.slide import Resolution, Slide, open_slide, resolve_mpp
+from wsi_embed.slide import Reader, Resolution, Slide, open_slide, resolve_mpp
 from wsi_embed.slide.base import unreadable
 from wsi_embed.slide.fingerprint import file_states
 from wsi_embed.slide.icc import to_srgb
+from wsi_embed.slide.readers import check_reader
 from wsi_embed.store.layout import canonical_digest
 from wsi_embed.tissue import TissueMask, TissueRecipe, tissue_mask
 
@@ -47,6 +48,8 @@ class Tiling:
         mpp_override: Micrometres per level-0 pixel of every slide, whatever its metadata say.
         regions: Which annotated regions are taken.
         icc: Whether pixels are converted to sRGB by the slide's embedded ICC profile.
+        reader: Which reader opens slides; see `open_slide`.
+        fast_downsample: Whether the JPEG decoder does a part of the resampling, where it can.
     """
 
     overlap: int = 0
@@ -56,10 +59,13 @@ class Tiling:
     mpp_override: float | None = None
     regions: RegionRules = field(default_factory=RegionRules)
     icc: bool = False
+    reader: Reader = "auto"
+    fast_downsample: bool = False
 
     def __post_init__(self) -> None:
         if self.edge not in ("drop", "pad"):
             raise UsageError(f"--edge {self.edge}: choose drop or pad")
+        check_reader(self.reader)
         if not 0 <= self.min_tissue <= 1:
             raise UsageError(f"--min-tissue {self.min_tissue}: a share from 0 to 1 is expected")
 
@@ -166,6 +172,7 @@ class SlidePlan:
             "read_px": self.read.read_px,
             "stride": grid.stride,
             "resampled": self.read.resampled,
+            "dct_scale": self.read.dct_scale,
             "coords_units": "level0_px",
             "tissue": tiling.tissue.to_dict(),
             "min_tissue": tiling.min_tissue,
@@ -184,7 +191,7 @@ def plan_slide(item: SlideInput, tiling: Tiling, target: TilingTarget) -> SlideP
             or it has no region to take.
     """
     regions = slide_regions(item, tiling.regions)
-    slide = open_slide(item.path)
+    slide = open_slide(item.path, tiling.reader)
     icc: dict[str, Any] | bool = False
     try:
         states = _states(item)
@@ -194,10 +201,7 @@ def plan_slide(item: SlideInput, tiling: Tiling, target: TilingTarget) -> SlideP
             resolution = resolve_mpp(slide, item.mpp, "manifest")
         else:
             resolution = resolve_mpp(slide, tiling.mpp_override, "--mpp-override")
-        try:
-            read = plan_read(resolution.mpp, slide.level_downsamples, target.mpp, target.tile_px)
-        except SlideError as error:
-            raise type(error)(f"{item.path.name}: {error}") from error
+        read = _plan_read(slide, resolution.mpp, tiling, target)
         if regions is not None:
             regions = regions.placed(slide.level_sizes[0], slide.bounds)
     except BaseException:
@@ -213,9 +217,23 @@ def plan_slide(item: SlideInput, tiling: Tiling, target: TilingTarget) -> SlideP
         "min_tissue": tiling.min_tissue,
         "roi": regions.digest if regions else None,
         "icc": icc,
-        "resampling": "area",
+        "resampling": read.resampling,
     }
+    if slide.reader_decides:  # on any level: the tissue is found on another than the tiles
+        settings["reader"] = slide.reader
     return SlidePlan(item, slide, resolution, read, regions, settings, states)
+
+
+def _plan_read(slide: Slide, mpp: float, tiling: Tiling, target: TilingTarget) -> ReadPlan:
+    try:
+        read = plan_read(mpp, slide.level_downsamples, target.mpp, target.tile_px)
+    except SlideError as error:
+        raise type(error)(f"{slide.path.name}: {error}") from error
+    if not tiling.fast_downsample:
+        return read
+    scales, downsample = slide.dct_scales(read.level), slide.level_downsamples[read.level]
+    size = slide.level_sizes[read.level]
+    return with_dct_scale(read, scales, downsample, size, slide.bounds, tiling.overlap)
 
 
 def _states(item: SlideInput) -> list[tuple[str, int, int]]:

@@ -62,7 +62,7 @@ class JobReport:
         seconds: On the wall.
         stopped: Whether the job was told to stop.
         notes: What else there is to say at the end.
-        error: What went wrong after the slides.
+        error: Why not all slides were looked at, or what went wrong after them.
     """
 
     store: str
@@ -126,7 +126,7 @@ def write_whole(path: Path, text: str) -> None:
 
 
 class Listener(Protocol):
-    """Hears what a job does while it does it. Called from one thread."""
+    """Hears what a job does while it does it, one thing after the other; several slides may be in work."""
 
     def job_started(self, slides: int, how: str) -> None:
         """The job has found its slides; `how` says with what it works on them."""
@@ -134,8 +134,11 @@ class Listener(Protocol):
     def slide_started(self, slide_id: str, tiles: int) -> None:
         """Work on a slide's tiles begins."""
 
-    def tiles_done(self, count: int) -> None:
-        """More tiles of the current slide are done."""
+    def tiles_done(self, slide_id: str, count: int) -> None:
+        """More tiles of a slide are done."""
+
+    def waiting(self, slides: int) -> None:
+        """Nothing is left but slides that other processes are writing."""
 
     def slide_finished(self, result: SlideResult) -> None:
         """A slide is done, skipped, or failed."""
@@ -150,7 +153,10 @@ class Silent:
     def slide_started(self, slide_id: str, tiles: int) -> None:
         """Ignore."""
 
-    def tiles_done(self, count: int) -> None:
+    def tiles_done(self, slide_id: str, count: int) -> None:
+        """Ignore."""
+
+    def waiting(self, slides: int) -> None:
         """Ignore."""
 
     def slide_finished(self, result: SlideResult) -> None:

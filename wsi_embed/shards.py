@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import heapq
+from collections.abc import Mapping, Sequence
 
 from wsi_embed.errors import UsageError
 from wsi_embed.inputs import SlideInput
+from wsi_embed.schedulers import array_task
 
 
 def shard(slides: Sequence[SlideInput], index: int, count: int) -> list[SlideInput]:
-    """The slides of shard `index` of `count`: disjoint, complete, balanced by file size.
+    """The slides of shard `index` of `count`: disjoint, complete, balanced by the size of their files.
 
-    The same on every machine that sees the same files.
+    The largest slide goes to the lightest shard, and so on (Graham's longest processing time rule): the
+    same on every machine that sees the same files.
     """
-    loads = [0] * count
+    loads = [(0, number) for number in range(count)]  # a heap
     mine = []
-    for item in sorted(slides, key=lambda s: (-s.size, s.slide_id)):
-        lightest = loads.index(min(loads))
-        loads[lightest] += max(item.size, 1)
+    for size, item in sorted(((s.size, s) for s in slides), key=lambda pair: (-pair[0], pair[1].slide_id)):
+        load, lightest = loads[0]
+        heapq.heapreplace(loads, (load + max(size, 1), lightest))
         if lightest == index:
             mine.append(item)
     return sorted(mine, key=lambda s: s.slide_id)
 
 
-def parse_shard(text: str) -> tuple[int, int]:
-    """Parse `i/n`, from 0/n to n-1/n.
+def parse_shard(text: str, environ: Mapping[str, str]) -> tuple[int, int]:
+    """Parse `i/n`, from 0/n to n-1/n, or `auto`, which asks the scheduler's variables.
 
     Raises:
-        UsageError: It is not of that form.
+        UsageError: It is of neither form, or the scheduler does not say which share this is.
     """
+    if text == "auto":
+        return array_task(environ)
     index, _, count = text.partition("/")
     if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
-        raise UsageError(f"--shard {text}: expected i/n, counted from 0: 0/4, 1/4, 2/4, 3/4")
+        raise UsageError(f"--shard {text}: expected auto, or i/n counted from 0: 0/4, 1/4, 2/4, 3/4")
     return int(index), int(count)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -18,18 +19,33 @@ from wsi_embed.report import SlideResult
 from wsi_embed.tissue import TissueMask
 
 
+def settle_slide(job: Job, item: SlideInput) -> SlideResult | None:
+    """The result of a slide that is complete already; None where it may need work. Cheap.
+
+    Its file is opened all the same: whether it is still the slide that was worked on says its content.
+    """
+    committed = job.committed(item.slide_id)
+    if committed is None:
+        return None
+    prepared = PreparedSlide(item, SlideResult(item.slide_id, item.name))
+    with _recording(job, prepared):
+        _compare(job, prepared, committed)
+    settled = prepared.plan is None
+    prepared.close()
+    return prepared.result if settled else None
+
+
 def prepare_slide(job: Job, item: SlideInput) -> PreparedSlide:
     """Decide whether a slide needs work, and lay its grid. Never raises for a bad slide."""
-    prepared = PreparedSlide(SlideResult(item.slide_id, item.name))
-    result = prepared.result
-    try:
-        prepared.plan = plan = plan_slide(item, job.tiling, job.settings)
-        result.mpp = round(plan.resolution.mpp, 6)
-        result.warnings += plan.warnings
-        if committed := _committed(job, plan):
-            _skip(job, prepared, committed)
+    prepared = PreparedSlide(item, SlideResult(item.slide_id, item.name))
+    if not job.dry_run and not prepared.held.enter_context(job.lock(item.slide_id)):
+        prepared.busy = True
+        return prepared
+    with _recording(job, prepared):
+        plan = _compare(job, prepared, job.committed(item.slide_id))
+        if plan is None:
             return prepared
-        began = time.perf_counter()
+        result, began = prepared.result, time.perf_counter()
         prepared.grid, prepared.mask = job.lay_grid(plan)
         prepared.seconds.tissue = time.perf_counter() - began
         result.tiles, result.tissue = len(prepared.grid), round(prepared.mask.fraction, 4)
@@ -37,12 +53,38 @@ def prepare_slide(job: Job, item: SlideInput) -> PreparedSlide:
         if job.dry_run:
             result.status = "planned"
             prepared.close()
+    return prepared
+
+
+@contextlib.contextmanager
+def _recording(job: Job, prepared: PreparedSlide) -> Iterator[None]:
+    """Turn what goes wrong into the slide's result."""
+    try:
+        yield
     except Exception as error:
         prepared.close()
-        record_failure(result, error, job.names(item))
+        record_failure(prepared.result, error, job.names(prepared.item))
         if isinstance(error, NoRegionsError) and job.tiling.regions.missing == "skip":
-            result.status = "skipped"
-    return prepared
+            prepared.result.status = "skipped"
+
+
+def _compare(job: Job, prepared: PreparedSlide, committed: dict[str, Any] | None) -> SlidePlan | None:
+    """Open a slide and plan it; None where it is complete with these settings.
+
+    Args:
+        job: The job.
+        prepared: The slide.
+        committed: Attributes of the slide where it is complete.
+
+    Raises:
+        SlideError: It cannot be read, or is complete with other settings.
+    """
+    prepared.plan = plan = plan_slide(prepared.item, job.tiling, job.settings)
+    prepared.result.mpp = round(plan.resolution.mpp, 6)
+    prepared.result.warnings += plan.warnings
+    if committed is not None and _is_current(job, plan, committed):
+        _skip(job, prepared, committed)
+    return prepared.plan
 
 
 def _tissue_warnings(item: SlideInput, grid: TileGrid, mask: TissueMask) -> list[str]:
@@ -52,17 +94,16 @@ def _tissue_warnings(item: SlideInput, grid: TileGrid, mask: TissueMask) -> list
     return warnings
 
 
-def _committed(job: Job, plan: SlidePlan) -> dict[str, Any] | None:
-    """Attributes of the slide where it is complete with these settings.
+def _is_current(job: Job, plan: SlidePlan, committed: dict[str, Any]) -> bool:
+    """Whether a complete slide has these settings; False where it is to be replaced.
 
     Raises:
-        SlideError: It is complete with other settings, and `overwrite` is off.
+        SlideError: It has others, and `overwrite` is off.
     """
-    committed = job.committed(plan.item.slide_id)
-    if committed is None or committed.get("settings_fingerprint") == plan.fingerprint:
-        return committed
+    if committed.get("settings_fingerprint") == plan.fingerprint:
+        return True
     if job.overwrite:
-        return None
+        return False
     what = differences(committed.get("settings", {}), plan.settings)
     raise SlideError(
         f"{plan.item.name}: {job.kept_in} has it with other settings ({what}); "
@@ -91,20 +132,22 @@ def finish_slide(
     """
     result, plan = prepared.result, prepared.plan
     if plan is None:
+        prepared.all_asked.set()
         return result
     began, seconds = time.perf_counter(), prepared.seconds
     try:
-        with job.lock(plan.item.slide_id):
-            if committed := _committed(job, plan):  # by another process, since the slide was prepared
-                _skip(job, prepared, committed)
-                return result
-            job.write(prepared, readers, stop, on_tiles)
+        committed = job.committed(plan.item.slide_id)
+        if committed is not None and _is_current(job, plan, committed):
+            _skip(job, prepared, committed)  # by another process, where there are no locks
+            return result
+        job.write(prepared, readers, stop, on_tiles)
         result.status = "done"
     except Stopped:
         raise
     except Exception as error:
         record_failure(result, error, job.names(plan.item))
     finally:
+        prepared.all_asked.set()
         prepared.close()
     total = time.perf_counter() - began + seconds.tissue
     result.seconds = {k: round(v, 4) for k, v in {**seconds.__dict__, "total": total}.items()}

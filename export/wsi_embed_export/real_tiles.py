@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import cv2
 import numpy as np
 
 from wsi_embed.errors import SlideError, UsageError
+from wsi_embed.sample import tissue_picture
 from wsi_embed.slide import UInt8Array
 from wsi_embed_train.config import load_recipe
 from wsi_embed_train.data.opening import open_tiles
@@ -19,13 +19,10 @@ from wsi_embed_train.data.statistics import sample_of
 if TYPE_CHECKING:
     from wsi_embed_export.trained import TrainedModel
 
-# 640 x 640 pixels of H&E at 0.5 um per pixel: OpenSlide's CMU-1-Small-Region (CC0)
-_TISSUE = Path(__file__).parent / "tissue.jpg"
-
 
 def packaged_tiles(rng: np.random.Generator, count: int, px: int) -> UInt8Array:
     """Tiles of the packaged tissue at random places, turned at random, uint8 [count, px, px, 3]."""
-    tissue = _tissue()
+    tissue = tissue_picture()
     side = min(
         max(px, 224), len(tissue) * 3 // 4
     )  # smaller tiles are shrunk, so that they show tissue, not a nucleus
@@ -73,11 +70,3 @@ def users_tiles(source: Path, model: TrainedModel, split: str | None = None) -> 
 def _centre(tile: UInt8Array, px: int) -> UInt8Array:
     y, x = ((side - px) // 2 for side in tile.shape[:2])
     return tile[y : y + px, x : x + px]
-
-
-@cache
-def _tissue() -> UInt8Array:
-    picture = cv2.imread(str(_TISSUE), cv2.IMREAD_COLOR_RGB)
-    if picture is None:
-        raise FileNotFoundError(_TISSUE)
-    return np.asarray(picture, np.uint8)

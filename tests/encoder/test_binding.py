@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import onnxruntime as ort
 import pytest
 
 from wsi_embed.encoder.binding import BoundSession, pinned
-from wsi_embed.encoder.device import Device, parse_device
+from wsi_embed.encoder.device import Device, parse_device, parse_devices
 from wsi_embed.encoder.providers import cache_folder, gpu_providers
 from wsi_embed.errors import DeviceError
 
@@ -78,6 +79,37 @@ def test_devices_by_name(text: str, device: Device) -> None:
 def test_other_names_are_refused(text: str) -> None:
     with pytest.raises(DeviceError, match="choose auto, cpu"):
         parse_device(text)
+
+
+def test_several_gpus_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert parse_devices("cuda:0,3") == [Device("cuda", 0), Device("cuda", 3)]
+    assert parse_devices("tensorrt:1,0") == [Device("tensorrt", 1), Device("tensorrt", 0)]
+    assert parse_devices("openvino") == [Device("openvino")]
+    monkeypatch.setattr("wsi_embed.encoder.device.cuda_driver", lambda: ((13, 0), 2))
+    assert parse_devices("cuda:all") == [Device("cuda", 0), Device("cuda", 1)]
+    monkeypatch.setattr("wsi_embed.encoder.device.cuda_driver", lambda: (None, 0))
+    for text, why in (
+        ("cuda:all", "no GPU"), ("cuda:1,1", "named twice"), ("cpu:0,1", "choose"), ("cuda:0,", "choose"),
+    ):  # fmt: skip
+        with pytest.raises(DeviceError, match=why):
+            parse_devices(text)
+
+
+def test_threads_have_buffers_of_their_own(tiny: Path) -> None:
+    session = ort.InferenceSession(str(tiny), providers=["CPUExecutionProvider"])
+    bound = BoundSession(session, "cpu")
+
+    def work(seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        for size in (6, 6, 6, 2, 6, 6, 8, 8, 6):
+            tiles = rng.integers(0, 256, (size, 32, 32, 3), np.uint8)
+            for ours, theirs in zip(
+                bound.run(NAMES, tiles), session.run(NAMES, {"tiles": tiles}), strict=True
+            ):
+                np.testing.assert_array_equal(ours, theirs)
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(work, range(4)))
 
 
 def test_the_file_decides_the_precision() -> None:

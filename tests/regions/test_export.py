@@ -100,7 +100,7 @@ def test_cluster_regions_are_the_union_of_overlapping_tiles(bag: Bag) -> None:
 
 
 def test_coordinates_start_at_the_bounds_as_qupaths_do(bag: Bag) -> None:
-    moved = Bag(bag.slide_id, bag._group)
+    moved = Bag(bag.slide_id, bag.folder, dict(bag.attrs))
     moved.attrs["bounds"] = [100, 40, 300, 300]
     for before, after in zip(bag_features(bag), bag_features(moved), strict=True):
         for a, b in zip(rings(before), rings(after), strict=True):

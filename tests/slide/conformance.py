@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pytest
 
 from wsi_embed.grid import ReadPlan, TileGrid, make_grid
-from wsi_embed.slide import Slide, UInt8Array, open_slide
+from wsi_embed.slide import Reader, Slide, UInt8Array, open_slide
 from wsi_embed.slide.fingerprint import fingerprint, slide_files
 
 
@@ -23,12 +23,13 @@ class SlideConformance:
 
     `tolerance` is how far single values may be from `level0`: 0 where nothing is lossy;
     `pyramid_tolerance` how far, on average, the file's own levels are from area averages. `alone` is
-    whether the slide is one file; else it has a folder to itself.
+    whether the slide is one file; else it has a folder to itself; `reader` is who reads it.
     """
 
     tolerance = 0
     pyramid_tolerance = 2.0
     alone = True
+    reader: Reader = "auto"
 
     @pytest.fixture
     def path(self) -> Path:
@@ -40,7 +41,7 @@ class SlideConformance:
 
     @pytest.fixture
     def slide(self, path: Path) -> Slide:
-        return open_slide(path)
+        return open_slide(path, self.reader)
 
     def copied(self, path: Path, name: str, folder: Path) -> Path:
         """A copy of the slide: under another name, or in a folder of another name."""
@@ -121,7 +122,7 @@ class SlideConformance:
             level = int(rng.integers(len(slide.level_sizes)))
             width, height = slide.level_sizes[level]
             places.append((level, int(rng.integers(width)), int(rng.integers(height)), 64, 48))
-        with open_slide(path) as other, ThreadPoolExecutor(8) as pool:
+        with open_slide(path, self.reader) as other, ThreadPoolExecutor(8) as pool:
             parallel = list(pool.map(lambda place: other.read(*place), places))
         for place, pixels in zip(places, parallel, strict=True):
             assert np.array_equal(slide.read(*place), pixels)
@@ -165,7 +166,7 @@ class SlideConformance:
         moved = self.copied(path, "moved", tmp_path)
         for file in slide_files(moved):
             os.utime(file, (1, 1))
-        with open_slide(moved) as other:
+        with open_slide(moved, self.reader) as other:
             assert other.fingerprint == slide.fingerprint
 
     def test_the_fingerprint_knows_a_changed_byte(self, path: Path, slide: Slide, tmp_path: Path) -> None:
@@ -208,13 +209,13 @@ class SlideConformance:
             slide.read(0, 0, 0, w, h)
 
     def test_closing_twice_is_fine(self, path: Path) -> None:
-        slide = open_slide(path)
+        slide = open_slide(path, self.reader)
         slide.read(0, 0, 0, 8, 8)
         slide.close()
         slide.close()
 
     def test_it_is_a_context_manager_that_gives_itself(self, path: Path) -> None:
-        opened = open_slide(path)
+        opened = open_slide(path, self.reader)
         with opened as slide:
             assert slide is opened
             assert slide.path == path

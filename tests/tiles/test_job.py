@@ -162,7 +162,7 @@ def test_a_failed_overwrite_keeps_what_was_there(one: Path, tmp_path: Path) -> N
     before = tree(tmp_path / "tiles")
 
     class Touch(Silent):
-        def tiles_done(self, count: int) -> None:
+        def tiles_done(self, slide_id: str, count: int) -> None:
             one.touch()
 
     report = wsi_embed.tile(one, tmp_path / "tiles", **SMALL, overlap=8, overwrite=True, listener=Touch())
@@ -252,7 +252,7 @@ def test_stop_drops_the_slide_in_hand_and_resume_goes_on(slides: Path, tmp_path:
         def slide_started(self, slide_id: str, tiles: int) -> None:
             self.started += 1
 
-        def tiles_done(self, count: int) -> None:
+        def tiles_done(self, slide_id: str, count: int) -> None:
             if self.started == 2:
                 stop.set()
 

@@ -35,6 +35,7 @@ class TrainConfig:
         tissue: How tissue is found on slides: `otsu`, `otsu-local`, `hsv` or `none` (docs/tissue.md).
         min_tissue: Tiles of slides with a smaller share of tissue are left out.
         region_tiles: Most neighbouring tiles of a slide that are read together.
+        reader: Who reads slides: `auto`, `openslide` or `tiff` (docs/formats.md).
         crop_scale: Least and greatest area of the random resized crop.
         jitter: Strength of brightness, contrast, saturation and hue.
         jitter_p: Probability of the jitter.
@@ -89,6 +90,7 @@ class TrainConfig:
     tissue: str
     min_tissue: float
     region_tiles: int
+    reader: str = "auto"
     crop_scale: tuple[float, float]
     jitter: tuple[float, float, float, float]
     jitter_p: float

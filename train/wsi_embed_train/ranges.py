@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 
+from wsi_embed.slide import READERS
 from wsi_embed_train.methods import METHODS
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "method": tuple(METHODS),
     "tissue": ("otsu", "otsu-local", "hsv", "none"),
     "precision": ("32", "bf16", "16"),
+    "reader": READERS,
 }
 _ANY, _PART = (0.0, math.inf), (0.0, 1.0)
 RANGES: dict[str, tuple[float, float]] = {

@@ -10,7 +10,21 @@ from pathlib import Path
 
 import typer
 
-from wsi_embed.cli import compare, convert, doctor, embed, eval, export, info, plot, tile, train, verify
+from wsi_embed.cli import (
+    bench,
+    compare,
+    convert,
+    doctor,
+    embed,
+    eval,
+    export,
+    finalize,
+    info,
+    plot,
+    tile,
+    train,
+    verify,
+)
 from wsi_embed.cli.log import log_line
 from wsi_embed.errors import UsageError, WsiEmbedError
 
@@ -30,8 +44,10 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "tile": tile.command,
     "info": info.command,
     "verify": verify.command,
+    "finalize": finalize.command,
     "plot": plot.command,
     "doctor": doctor.command,
+    "bench": bench.command,
     "train": train.command,
     "export": export.command,
     "compare": compare.command,

@@ -66,8 +66,12 @@ class PlainDisplay:
     def slide_started(self, slide_id: str, tiles: int) -> None:
         """Nothing: the line comes when the slide is finished."""
 
-    def tiles_done(self, count: int) -> None:
+    def tiles_done(self, slide_id: str, count: int) -> None:
         """Nothing."""
+
+    def waiting(self, slides: int) -> None:
+        """Say why nothing happens."""
+        self._line(f"waiting for {_slides(slides)} that another process is writing")
 
     def slide_finished(self, result: SlideResult) -> None:
         """Say what became of a slide."""
@@ -100,7 +104,7 @@ class BarDisplay(PlainDisplay):
         self._slides: TaskID | None = None
         self._tiles: TaskID | None = None
         self._count, self._began = 0, time.monotonic()
-        self._slide_count, self._slide_tiles = 0, 1
+        self._slide_id, self._slide_count, self._slide_tiles = "", 0, 1
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -120,17 +124,18 @@ class BarDisplay(PlainDisplay):
 
     def slide_started(self, slide_id: str, tiles: int) -> None:
         """Start the slide's bar anew."""
-        self._slide_count, self._slide_tiles = 0, max(tiles, 1)
+        self._slide_id, self._slide_count, self._slide_tiles = slide_id, 0, max(tiles, 1)
         if self._tiles is not None:
             self._progress.reset(self._tiles, total=tiles, description=escape(slide_id[-40:]), visible=True)
 
-    def tiles_done(self, count: int) -> None:
-        """Move the bars."""
+    def tiles_done(self, slide_id: str, count: int) -> None:
+        """Move the bars; the last tiles of the slide before count for the rate alone."""
         self._count += count
-        self._slide_count += count
+        current = count if slide_id == self._slide_id else 0
+        self._slide_count += current
         rate = f"{self._count / max(time.monotonic() - self._began, 1e-6):.0f} tiles/s"
         if self._tiles is not None and self._slides is not None:
-            self._progress.advance(self._tiles, count)
+            self._progress.advance(self._tiles, current)
             # a fraction of a slide counts, or one long slide would say nothing of the time left
             part = self._slide_count / self._slide_tiles
             self._progress.update(self._slides, rate=rate, completed=self._finished + min(part, 0.999))

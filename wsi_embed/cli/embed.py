@@ -43,14 +43,20 @@ def command(
     roi_exclude: options.RoiExclude = None,
     roi_missing: options.RoiMissing = "fail",
     icc: options.Icc = False,
+    reader: options.Reader = "auto",
+    fast_downsample: options.FastDownsample = False,
     dtype: Annotated[str, option("--dtype", "Type of the features: float16 or float32.", INPUT)] = "float16",
     overwrite: options.Overwrite = False,
-    device: Annotated[str, option("--device", "auto, cpu, cuda or cuda:N.", RUN)] = "auto",
+    device: Annotated[
+        str, option("--device", "auto, cpu, cuda[:N], tensorrt[:N], openvino, openvino:bf16; cuda:all.", RUN)
+    ] = "auto",
     batch_size: Annotated[
-        int | None, option("--batch-size", "Tiles a batch. Default: 32 on the CPU, 256 on CUDA.", RUN)
+        int | None,
+        option("--batch-size", "Tiles a batch. Default: 16 on the CPU, the best of a trial on a GPU.", RUN),
     ] = None,
     workers: options.Workers = None,
     shard: options.Shard = None,
+    max_failures: options.MaxFailures = None,
     limit: options.Limit = None,
     dry_run: options.DryRun = False,
     on_bad_tile: Annotated[
@@ -85,10 +91,13 @@ def command(
                 edge=edge,  # type: ignore[arg-type]  # checked by Tiling
                 tissue=tissue, tissue_set=tissue_set or (), min_tissue=min_tissue,
                 mpp_override=mpp_override, icc=icc,
+                reader=reader,  # type: ignore[arg-type]  # checked by Tiling
+                fast_downsample=fast_downsample,
                 roi=roi, roi_include=roi_include or (), roi_exclude=roi_exclude or (),
                 roi_missing=roi_missing,  # type: ignore[arg-type]  # checked by RegionRules
                 device=device,
-                batch_size=batch_size, workers=workers, dtype=dtype, overwrite=overwrite, shard=shard,
+                batch_size=batch_size, workers=workers, dtype=dtype, overwrite=overwrite,
+                shard=shard, max_failures=max_failures,
                 on_bad_tile=on_bad_tile,  # type: ignore[arg-type]  # checked by embed
                 limit=limit, dry_run=dry_run, listener=display, stop=stop,
             )  # fmt: skip

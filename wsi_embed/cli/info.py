@@ -15,13 +15,16 @@ def command(
             help="A slide, a model, a store, or `default` (the demonstration model).", show_default=False
         ),
     ],
+    reader: Annotated[
+        str, typer.Option("--reader", help="Who reads a slide: auto, openslide or tiff.")
+    ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what a slide, an exported model or a store is."""
     from wsi_embed.cli.tables import show_facts
     from wsi_embed.describe import describe
 
-    facts, rows = describe(what)
+    facts, rows = describe(what, reader)  # type: ignore[arg-type]  # checked by open_slide
     if as_json:
         typer.echo(json.dumps({**facts, **({"slides": rows} if rows else {})}, indent=2))
     else:

@@ -6,6 +6,7 @@ import datetime
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from types import TracebackType
@@ -28,7 +29,8 @@ class JsonDisplay:
 
     def __init__(self, notes: Sequence[str] = ()) -> None:
         self._notes = notes
-        self._slide_id, self._tiles, self._done = "", 0, 0
+        self._tiles: dict[str, int] = {}
+        self._done: Counter[str] = Counter()
         self._said = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -47,18 +49,26 @@ class JsonDisplay:
 
     def slide_started(self, slide_id: str, tiles: int) -> None:
         """Say which slide is in hand."""
-        self._slide_id, self._tiles, self._done, self._said = slide_id, tiles, 0, time.monotonic()
+        self._tiles[slide_id], self._said = tiles, time.monotonic()
         log_line("slide_started", slide_id=slide_id, tiles=tiles)
 
-    def tiles_done(self, count: int) -> None:
+    def tiles_done(self, slide_id: str, count: int) -> None:
         """Say every now and then how far it is."""
-        self._done += count
+        self._done[slide_id] += count
         if time.monotonic() - self._said >= PROGRESS_SECONDS:
             self._said = time.monotonic()
-            log_line("progress", slide_id=self._slide_id, tiles_done=self._done, tiles=self._tiles)
+            log_line(
+                "progress", slide_id=slide_id, tiles_done=self._done[slide_id], tiles=self._tiles[slide_id]
+            )
+
+    def waiting(self, slides: int) -> None:
+        """Say why nothing happens."""
+        log_line("waiting", slides=slides)
 
     def slide_finished(self, result: SlideResult) -> None:
         """Say what became of a slide, warnings and all."""
+        self._tiles.pop(result.slide_id, None)
+        self._done.pop(result.slide_id, None)
         level = "error" if result.status == "failed" else "warning" if result.warnings else "info"
         log_line("slide_finished", level, **asdict(result))
 

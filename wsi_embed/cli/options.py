@@ -9,8 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
+from wsi_embed.schedulers import SHARD_COUNT
+
 ENV = "WSI_EMBED_"
-_ENV_NAMES: set[str] = set()
+_ENV_NAMES = {SHARD_COUNT}
 INPUT, TILES, ROI, RUN, JOB = "Input and output", "Tiles", "Regions", "Running", "Jobs"
 
 
@@ -70,6 +72,24 @@ Icc = Annotated[
     bool,
     option("--icc", "Convert colours to sRGB by the slide's embedded ICC profile. Default: off.", TILES),
 ]
+Reader = Annotated[
+    str,
+    option(
+        "--reader",
+        "Who reads slides: openslide; tiff, for TIFF slides of JPEG tiles (SVS and others), whose pixels it "
+        "decodes once and faster; auto, which takes tiff where it can.",
+        RUN,
+    ),
+]
+FastDownsample = Annotated[
+    bool,
+    option(
+        "--fast-downsample",
+        "Let the JPEG decoder do a part of the resampling where --reader tiff can: faster, but other pixels. "
+        "Default: off.",
+        TILES,
+    ),
+]
 Roi = Annotated[
     Path | None,
     option(
@@ -97,7 +117,16 @@ Overwrite = Annotated[
 Workers = Annotated[int | None, option("--workers", "Reader threads. Default: one a core.", RUN)]
 Shard = Annotated[
     str | None,
-    option("--shard", "i/n: take the i-th of n shares of the slides, counted from 0.", JOB),
+    option(
+        "--shard",
+        "i/n: take the i-th of n shares of the slides, counted from 0. auto: as the task of a Slurm array, "
+        "Kubernetes indexed job or AWS Batch array.",
+        JOB,
+    ),
+]
+MaxFailures = Annotated[
+    int | None,
+    option("--max-failures", "Stop once more slides than this have failed. Default: never.", JOB),
 ]
 Limit = Annotated[int | None, option("--limit", "Take only the first so many slides. Default: all.", JOB)]
 DryRun = Annotated[

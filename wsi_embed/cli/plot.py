@@ -55,6 +55,10 @@ def command(
     ] = 1000,
     dpi: Annotated[int, typer.Option("--dpi", help="Pixels per inch, recorded in the pictures.")] = 300,
     picture_format: Annotated[str, typer.Option("--format", help="Of the pictures: png or tiff.")] = "png",
+    reader: Annotated[
+        str | None,
+        typer.Option("--reader", help="Who reads slides: auto, openslide or tiff. Default: as in the job."),
+    ] = None,
     geojson: Annotated[
         bool,
         typer.Option("--geojson", help="Write <slide id>.geojson for QuPath; --slides is not needed for it."),
@@ -85,7 +89,10 @@ def command(
             raise UsageError(
                 f"{folder} lies among the slides, and the next run would take pictures for slides: use --out"
             )
-    drawing = Drawing(max_px, view, annotations, attention, attention_class, dpi=dpi, format=picture_format)
+    drawing = Drawing(
+        max_px, view, annotations, attention, attention_class, dpi, picture_format,
+        reader,  # type: ignore[arg-type]  # checked by Drawing
+    )  # fmt: skip
     items = select(opened, find_slides(list(slides)), _warn)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -6,8 +6,6 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import typer
-
 from wsi_embed.errors import UsageError, WsiEmbedError
 from wsi_embed.report import JobReport
 
@@ -36,7 +34,11 @@ def check_reports(reports: Sequence[Path]) -> None:
 def write_reports(
     done: JobReport, reports: Sequence[Path], slides: Sequence[Path] = (), store: Path | None = None
 ) -> None:
-    """Write the reports; a failure now must not hide how the job ended. Without a store: no pictures."""
+    """Write the reports. Without a store: no pictures.
+
+    Raises:
+        WsiEmbedError: One cannot be written; the exit code still says how the job ended.
+    """
     for report in reports:
         try:
             if report.suffix.lower() == ".html":
@@ -44,8 +46,8 @@ def write_reports(
             else:
                 done.write(report)
         except WsiEmbedError as error:
-            typer.echo(f"error: {error}", err=True)
-            raise typer.Exit(done.exit_code or 1) from error
+            error.exit_code = done.exit_code or 1
+            raise
 
 
 def _write_html(done: JobReport, report: Path, slides: Sequence[Path], store: Path | None) -> None:

@@ -35,6 +35,8 @@ def command(
     min_tissue: options.MinTissue = 0.25,
     mpp_override: options.MppOverride = None,
     icc: options.Icc = False,
+    reader: options.Reader = "auto",
+    fast_downsample: options.FastDownsample = False,
     roi: options.Roi = None,
     roi_include: options.RoiInclude = None,
     roi_exclude: options.RoiExclude = None,
@@ -42,6 +44,7 @@ def command(
     overwrite: options.Overwrite = False,
     workers: options.Workers = None,
     shard: options.Shard = None,
+    max_failures: options.MaxFailures = None,
     limit: options.Limit = None,
     dry_run: options.DryRun = False,
     report: options.Report = None,
@@ -71,9 +74,12 @@ def command(
                 edge=edge,  # type: ignore[arg-type]  # checked by Tiling
                 tissue=tissue, tissue_set=tissue_set or (), min_tissue=min_tissue,
                 mpp_override=mpp_override, icc=icc,
+                reader=reader,  # type: ignore[arg-type]  # checked by Tiling
+                fast_downsample=fast_downsample,
                 roi=roi, roi_include=roi_include or (), roi_exclude=roi_exclude or (),
                 roi_missing=roi_missing,  # type: ignore[arg-type]  # checked by RegionRules
-                workers=workers, overwrite=overwrite, shard=shard, limit=limit, dry_run=dry_run,
+                workers=workers, overwrite=overwrite, shard=shard, max_failures=max_failures,
+                limit=limit, dry_run=dry_run,
                 listener=display, stop=stop,
             )  # fmt: skip
     display.show_report(done)

@@ -21,7 +21,7 @@ from wsi_embed.plan import differences
 from wsi_embed.slide.fingerprint import fingerprint
 from wsi_embed.slide.resolution import check_mpp
 from wsi_embed.store import StoreSettings, StoreWriter
-from wsi_embed.store.layout import canonical_digest
+from wsi_embed.store.layout import METADATA_FILE, canonical_digest
 from wsi_embed.store.lock import slide_lock
 from wsi_embed.versions import versions
 
@@ -110,7 +110,9 @@ def _bring(
         raise SlideError(f"{slide_id}: its tiles are of another kind than the first slide's ({what})")
     grid, order = _grid(tiles)
     attributes = _attributes(source, store, name, tiles, grid)
-    with slide_lock(store.path, slide_id):
+    with slide_lock(store.path / METADATA_FILE, slide_id) as free:
+        if not free:
+            raise SlideError(f"{slide_id}: another job is writing it; run again when it is done")
         before = store.committed(slide_id)
         if before and before.get("settings_fingerprint") == attributes["settings_fingerprint"]:
             return None

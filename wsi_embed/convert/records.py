@@ -66,13 +66,11 @@ class Records:
             (self._folder / "lock").open("a").close()
         except OSError as error:
             raise cannot_write(self.out, error) from error
-        with contextlib.ExitStack() as stack:
-            try:
-                stack.enter_context(slide_lock(self._folder, self._format, "lock"))
-            except SlideError as error:
+        with slide_lock(self._folder / "lock", self._format) as free:
+            if not free:
                 raise SlideError(
                     f"{self.out}: another conversion is writing into it; run again when it is done"
-                ) from error
+                )
             shutil.rmtree(self._part, ignore_errors=True)
             yield
 

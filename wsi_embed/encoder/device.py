@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from wsi_embed.encoder.gpus import cuda_driver
 from wsi_embed.errors import DeviceError
 
-CHOICES = "auto, cpu, cuda[:N], tensorrt[:N], openvino or openvino:bf16"
+CHOICES = "auto, cpu, cuda[:N], tensorrt[:N], openvino or openvino:bf16; several GPUs as cuda:0,1 or cuda:all"
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,24 @@ class Device:
         if self.kind in ("cuda", "tensorrt"):
             return f"{self.kind}:{self.index}"
         return f"{self.kind}:bf16" if self.bf16 else self.kind
+
+
+def parse_devices(text: str) -> list[Device]:
+    """Read the name of a device, or of several GPUs that share the work: `cuda:0,1`, `cuda:all`.
+
+    Raises:
+        DeviceError: There is no such device.
+    """
+    found = re.fullmatch(r"(cuda|tensorrt):(all|\d{1,4}(?:,\d{1,4})+)", text)
+    if found is None:
+        return [parse_device(text)]
+    named = [] if found[2] == "all" else [int(number) for number in found[2].split(",")]
+    numbers = named or list(range(cuda_driver()[1]))
+    if not numbers:
+        raise DeviceError(f"--device {text} cannot be used: no NVIDIA driver, or no GPU; use --device cpu")
+    if len(set(numbers)) < len(numbers):
+        raise DeviceError(f"--device {text}: a GPU is named twice")
+    return [Device(found[1], number) for number in numbers]
 
 
 def parse_device(text: str) -> Device:

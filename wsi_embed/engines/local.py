@@ -1,55 +1,211 @@
-"""Run a job's slides one after the other in this process, with reader threads."""
+"""Run a job's slides in this process, with reader threads."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from queue import SimpleQueue
 
 from wsi_embed.errors import Stopped
 from wsi_embed.inputs import SlideInput
 from wsi_embed.job import Job, PreparedSlide
 from wsi_embed.report import Listener, SlideResult
-from wsi_embed.work import finish_slide, prepare_slide
+from wsi_embed.work import finish_slide, prepare_slide, settle_slide
+
+# How often a slide is asked for that another process is writing, seconds.
+ASK_SECONDS = 1.0
+# So many slides are looked at between two looks at `stop`.
+SETTLED_AT_ONCE = 64
+# While one slide's last batches are encoded and written, the next one is read.
+AT_ONCE = 2
+# On many cores tissue is found for several slides ahead; each takes a thread.
+MOST_AHEAD = 4
 
 
 def run_local(job: Job, listener: Listener, stop: threading.Event) -> list[SlideResult]:
-    """Run all slides; the next one's tissue is found while this one is worked on.
+    """Run all slides; one is read while the last batches of the one before are encoded and written.
+
+    Slides that are complete already come first. One that another process is writing comes last, when that
+    process is done with it or gone.
 
     Args:
         job: What to do.
         listener: Hears of every step.
-        stop: Set it to stop: the slide in hand is dropped.
+        stop: Set it to stop: the slides in hand are dropped.
 
     Returns:
         One result a slide, in the order of `job.slides`; those not reached have status `stopped`.
     """
-    results: list[SlideResult] = []
-    listener.job_started(len(job.slides), job.how)
+    results: dict[str, SlideResult] = {}
+    patience = _Patience(job)
+    listener = _OneAtATime(listener)
+    listener.job_started(len(job.slides), job.headline)
     with (
-        ThreadPoolExecutor(1, "wsi-embed-prepare") as ahead,
         ThreadPoolExecutor(job.workers, "wsi-embed-read") as readers,
+        contextlib.closing(_run(job, readers, listener, stop, patience)) as finished,
+        contextlib.suppress(Stopped),
     ):
-        coming: Future[PreparedSlide] | None = None
+        for result in finished:
+            results[result.slide_id] = result
+            listener.slide_finished(result)
+    why = "too many slides had failed before" if patience.ended else "the job was stopped before"
+    return [results.get(item.slide_id) or _not_reached(item, why) for item in job.slides]
+
+
+def _run(
+    job: Job,
+    readers: ThreadPoolExecutor,
+    listener: Listener,
+    stop: threading.Event,
+    patience: _Patience,
+) -> Generator[SlideResult]:
+    """Results as they come; ends early where `stop` is set, and begins no slide when the job gives up."""
+    settled = set()
+    for result in _settle(job, readers, stop):
+        settled.add(result.slide_id)
+        patience.note(result)
+        yield result
+        if patience.ended:
+            return
+    items = [item for item in job.slides if item.slide_id not in settled]
+    finished: SimpleQueue[SlideResult | None] = SimpleQueue()
+    with ThreadPoolExecutor(1, "wsi-embed-feed") as feeder:
+        feeding = feeder.submit(_feed, job, items, readers, listener, stop, patience, finished)
         try:
-            for index, item in enumerate(job.slides):
-                prepared = (coming or ahead.submit(prepare_slide, job, item)).result()
-                coming = None
-                if stop.is_set():
+            while (result_or_end := finished.get()) is not None:
+                yield result_or_end
+        except GeneratorExit:  # nobody listens any more
+            patience.ended = True
+            raise
+        feeding.result()
+
+
+def _feed(
+    job: Job,
+    items: Sequence[SlideInput],
+    readers: ThreadPoolExecutor,
+    listener: Listener,
+    stop: threading.Event,
+    patience: _Patience,
+    finished: SimpleQueue[SlideResult | None],
+) -> None:
+    """Work on slides as readers get free, and put results where they are waited for; None at the end."""
+
+    def work(prepared: PreparedSlide) -> None:
+        on_tiles = partial(listener.tiles_done, prepared.item.slide_id)
+        result = finish_slide(job, prepared, readers, stop, on_tiles)
+        patience.note(result)
+        finished.put(result)
+
+    going: deque[Future[None]] = deque()
+
+    def drain() -> None:
+        while going:
+            going.popleft().result()
+
+    try:
+        with (
+            contextlib.closing(_prepare(job, items, listener, stop, patience, drain)) as prepared_slides,
+            ThreadPoolExecutor(AT_ONCE, "wsi-embed-slide") as slides,
+        ):
+            for prepared in prepared_slides:
+                if prepared.plan is None:
+                    work(prepared)  # there is nothing to do
+                    continue
+                listener.slide_started(prepared.item.slide_id, prepared.result.tiles)
+                going.append(slides.submit(work, prepared))
+                if len(going) == AT_ONCE:
+                    going.popleft().result()
+                prepared.all_asked.wait()
+            drain()
+    finally:
+        finished.put(None)
+
+
+def _settle(job: Job, readers: ThreadPoolExecutor, stop: threading.Event) -> Iterator[SlideResult]:
+    """Results of slides that need no work, found with all threads at once."""
+    for first in range(0, len(job.slides), SETTLED_AT_ONCE):
+        if stop.is_set():
+            return
+        some = job.slides[first : first + SETTLED_AT_ONCE]
+        yield from filter(None, readers.map(lambda item: settle_slide(job, item), some))
+
+
+def _prepare(
+    job: Job,
+    items: Sequence[SlideInput],
+    listener: Listener,
+    stop: threading.Event,
+    patience: _Patience,
+    drain: Callable[[], None],
+) -> Generator[PreparedSlide]:
+    """Slides ready to be worked on, some ahead of whoever asks; busy ones go to the end of the queue.
+
+    Where only busy ones are left, those in hand are finished (`drain`) before it waits.
+    """
+    todo, passed = deque(items), 0
+    coming: deque[Future[PreparedSlide]] = deque()
+    most = max(1, min(MOST_AHEAD, job.workers // 4))
+    with ThreadPoolExecutor(most, "wsi-embed-prepare") as ahead:
+        try:
+            while todo or coming:
+                while todo and len(coming) < most:
+                    coming.append(ahead.submit(prepare_slide, job, todo.popleft()))
+                prepared = coming.popleft().result()
+                if stop.is_set() or patience.ended:
                     prepared.close()
-                    break
-                if index + 1 < len(job.slides):
-                    coming = ahead.submit(prepare_slide, job, job.slides[index + 1])
-                if prepared.plan is not None:
-                    listener.slide_started(item.slide_id, prepared.result.tiles)
-                results.append(finish_slide(job, prepared, readers, stop, listener.tiles_done))
-                listener.slide_finished(results[-1])
-        except Stopped:
-            pass
+                    return
+                if prepared.busy:
+                    todo.append(prepared.item)
+                    passed += 1
+                    left = len(todo) + len(coming)
+                    if passed == left:
+                        drain()
+                        listener.waiting(left)
+                    if passed >= left:
+                        stop.wait(ASK_SECONDS)
+                    continue
+                passed = 0
+                yield prepared
         finally:
-            if coming is not None and not coming.cancel():
-                coming.result().close()
-    return results + [_not_reached(item) for item in job.slides[len(results) :]]
+            for future in coming:
+                if not future.cancel():
+                    future.result().close()
 
 
-def _not_reached(item: SlideInput) -> SlideResult:
-    return SlideResult(item.slide_id, item.name, "stopped", reason="the job was stopped before")
+def _not_reached(item: SlideInput, why: str) -> SlideResult:
+    return SlideResult(item.slide_id, item.name, "stopped", reason=why)
+
+
+class _Patience:
+    """Counts failures, and ends when the job has had too many; slides in hand are finished."""
+
+    def __init__(self, job: Job) -> None:
+        self._job, self._failed, self._lock = job, 0, threading.Lock()
+        self.ended = False
+
+    def note(self, result: SlideResult) -> None:
+        """Look at a slide's outcome."""
+        with self._lock:
+            self._failed += result.status == "failed"
+            self.ended = self.ended or self._job.gives_up(self._failed)
+
+
+class _OneAtATime:
+    """A listener that is told one thing after the other, whichever thread tells it."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener, self._lock = listener, threading.Lock()
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        told = getattr(self._listener, name)
+
+        def tell(*args: object) -> None:
+            with self._lock:
+                told(*args)
+
+        return tell

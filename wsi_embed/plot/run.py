@@ -21,7 +21,8 @@ from wsi_embed.plot.save import check_print, save_picture
 from wsi_embed.plot.sheet import contact_sheet
 from wsi_embed.plot.tiles import check_same_slide, open_embedded, read_tiles
 from wsi_embed.regions import read_annotations, slide_polygons, with_annotations
-from wsi_embed.slide import Slide
+from wsi_embed.slide import Reader, Slide
+from wsi_embed.slide.readers import check_reader
 from wsi_embed.store import Bag, Store
 from wsi_embed.store.damage import damage_named
 from wsi_embed.text import counted, names_of
@@ -42,6 +43,7 @@ class Drawing:
         attention_class: The class it is for; by default each slide's predicted one.
         dpi: Recorded in the files.
         format: `png` or `tiff`.
+        reader: Another reader than the job's; see `open_slide`.
     """
 
     max_px: int = 1000
@@ -51,9 +53,11 @@ class Drawing:
     attention_class: str | None = None
     dpi: int = 300
     format: str = "png"
+    reader: Reader | None = None
 
     def __post_init__(self) -> None:
         check_view(self.view, self.max_px)
+        check_reader(self.reader or "auto")
         check_print(self.format, self.dpi)
 
     def save(self, picture: Image.Image, folder: Path, name: str) -> Path:
@@ -110,7 +114,7 @@ def draw_slides(
 def _picture(
     item: SlideInput, bag: Bag, file: Path | None, classes: ClassColours, drawing: Drawing, heat: Heat | None
 ) -> Image.Image:
-    with open_embedded(item.path, bag) as slide:
+    with open_embedded(item.path, bag, drawing.reader) as slide:
         return plot_bag(
             slide,
             bag,
@@ -144,14 +148,14 @@ def draw_sheet(
     for slide_id, path in paths.items():
         try:
             bag = _bag(store, slide_id)
-            with open_embedded(path, bag) as slide, damage_named(slide_id):
+            with open_embedded(path, bag, drawing.reader) as slide, damage_named(slide_id):
                 check_same_slide(slide, slide_id, bag.attrs["slide_fingerprint"])
             drawable.add(slide_id)
         except WsiEmbedError as error:
             on_error(slide_id, error)
 
     def opened(slide_id: str) -> Slide:
-        return open_embedded(paths[slide_id], store[slide_id])
+        return open_embedded(paths[slide_id], store[slide_id], drawing.reader)
 
     for name, page in contact_sheet(store, drawable, opened, on_error):
         say(str(drawing.save(page, folder, _shared_name(store, name))))

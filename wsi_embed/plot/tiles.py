@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from wsi_embed.errors import SlideError
 from wsi_embed.grid import ReadPlan, TileGrid
-from wsi_embed.slide import Slide, open_slide
+from wsi_embed.slide import READERS, Reader, Slide, open_slide
 from wsi_embed.slide.icc import to_srgb
 from wsi_embed.store import Bag
 from wsi_embed.store.damage import damage_named
@@ -75,13 +75,19 @@ def read_tiles(bag: Bag) -> Tiles:
     return tiles
 
 
-def open_embedded(path: Path, bag: Bag) -> Slide:
-    """Open a bag's slide as the job read it: converted to sRGB where that was asked for.
+def open_embedded(path: Path, bag: Bag, reader: Reader | None = None) -> Slide:
+    """Open a bag's slide as the job read it: with the same reader, and as sRGB where that was asked for.
+
+    Args:
+        path: The slide.
+        bag: Made from it.
+        reader: Another reader; see `open_slide`.
 
     Raises:
         SlideError: The slide cannot be read.
     """
-    slide = open_slide(path)
+    used: Any = bag.attrs.get("reader")
+    slide = open_slide(path, reader or (used if used in READERS else "auto"))
     settings = bag.attrs.get("settings")
     if not (isinstance(settings, dict) and settings.get("icc")):
         return slide
@@ -105,6 +111,7 @@ def bag_grid(bag: Bag) -> TileGrid:
             round(_positive(a["read_px"])),
             round(_positive(a["tile_px"])),
             _positive(a["effective_mpp"]),
+            round(_positive(a.get("dct_scale", 1))),
         )
         downsample, stride = _positive(a["level_downsample"]), round(_positive(a["stride"]))
         coords, grid = bag.coords[:], bag.grid[:]

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_embed.errors import SlideError
+from wsi_embed.slide.stream import TileStream
 
 if TYPE_CHECKING:
     from wsi_embed.grid import TileGrid
@@ -42,6 +43,7 @@ class Slide(abc.ABC):
         bounds: (x, y, width, height) of the scanned area, level-0 pixels.
         fingerprint: Digest of the content (size, head and tail of every file); path and time of
             the file do not matter.
+        reader_decides: Whether OpenSlide would give other pixels or levels than this reader.
     """
 
     path: Path
@@ -54,6 +56,7 @@ class Slide(abc.ABC):
     objective_power: float | None = None
     bounds: tuple[int, int, int, int]
     fingerprint: str
+    reader_decides: bool = False
 
     @abc.abstractmethod
     def _read(self, level: int, x: int, y: int, w: int, h: int) -> UInt8Array:
@@ -131,7 +134,7 @@ class Slide(abc.ABC):
         level_w, level_h = self.level_sizes[level]
         # in one step where memory allows it: two steps blur
         fits = level_w * level_h <= BAND_PIXELS
-        factor = 1 if fits else max(1, min(level_w // size[0], level_h // size[1]))
+        factor = 1 if fits else max(1, min(level_w // size[0], level_h // size[1], BAND_PIXELS // level_w))
         rows = max(factor, BAND_PIXELS // level_w // factor * factor)
         bands = [
             _shrink(self._read_band(level, (0, y, level_w, min(rows, level_h - y)), unreadable), factor)
@@ -141,16 +144,33 @@ class Slide(abc.ABC):
         return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
     def read_tiles(self, grid: TileGrid) -> Iterator[tuple[int, UInt8Array]]:
-        """Yield (row of the grid table, uint8 [tile_px, tile_px, 3]) for every tile, in any order.
+        """Yield (row of the grid table, uint8 [tile_px, tile_px, 3]) for every tile, in order."""
+        with self.stream(grid) as tiles:
+            for row in range(len(grid)):
+                tile = np.empty((grid.tile_px, grid.tile_px, 3), np.uint8)
+                tiles.read(row, tile)
+                yield row, tile
 
-        Readers that can decode each compressed tile once override this.
+    def stream(self, grid: TileGrid) -> TileStream:
+        """The tiles of a grid for several threads, each compressed tile decoded once where the reader can.
+
+        Raises:
+            SlideError: The grid is laid for a reader that decodes at a part of the size.
         """
-        n, px = grid.read_px, grid.tile_px
-        for row, (x, y) in enumerate(grid.level_xy.tolist()):
-            tile = self.read(grid.level, x, y, n, n)
-            if n != px:
-                tile = np.asarray(cv2.resize(tile, (px, px), interpolation=cv2.INTER_AREA), np.uint8)
-            yield row, tile
+        scale = grid.plan.dct_scale
+        if scale != 1 and scale not in self.dct_scales(grid.level):
+            raise SlideError(
+                f"{self.path.name}: its tiles are to be decoded at 1/{scale} of their size, which the reader "
+                f"{self.reader} cannot; use --reader auto"
+            )
+        return self._stream(grid)
+
+    def _stream(self, grid: TileGrid) -> TileStream:
+        return TileStream(self, grid)
+
+    def dct_scales(self, level: int) -> list[int]:
+        """Parts of the size (8 for 1/8) at which the level can be decoded at once, the smallest first."""
+        return []
 
     def _read_band(self, level: int, box: Box, unreadable: list[Box] | None) -> UInt8Array:
         """Read a box of a level; around what is unreadable, by halves, where the caller wants that."""

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import io
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageCms
 
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.base import Slide, UInt8Array
+from wsi_embed.slide.stream import TileStream, resample
+
+if TYPE_CHECKING:
+    from wsi_embed.grid import TileGrid
 
 # Keeps what was measured and maps the scanner's white to white. The perceptual intent would leave it to
 # each vendor how to reinterpret colours, which is the difference that the conversion is to remove.
@@ -40,6 +45,7 @@ class SrgbSlide(Slide):
         self.mpp, self.mpp_source = slide.mpp, slide.mpp_source
         self.objective_power = slide.objective_power
         self.bounds, self.fingerprint = slide.bounds, slide.fingerprint
+        self.reader_decides = slide.reader_decides
         self._transform = _transform(slide, profile)
         white = self._convert(np.full((1, 1, 3), 255, np.uint8))
         self._white_moves = bool((white != 255).any())
@@ -49,7 +55,17 @@ class SrgbSlide(Slide):
         return None
 
     def _read(self, level: int, x: int, y: int, w: int, h: int) -> UInt8Array:
-        pixels = self._slide.read(level, x, y, w, h)
+        return self.converted(self._slide.read(level, x, y, w, h))
+
+    def _stream(self, grid: TileGrid) -> TileStream:
+        return _SrgbStream(self, self._slide, grid)
+
+    def dct_scales(self, level: int) -> list[int]:
+        """Those of the slide within."""
+        return self._slide.dct_scales(level)
+
+    def converted(self, pixels: UInt8Array) -> UInt8Array:
+        """Pixels of the slide within as sRGB, uint8 [h, w, 3]."""
         converted = self._convert(pixels)
         if self._white_moves:
             converted[(pixels == 255).all(-1)] = 255
@@ -62,6 +78,26 @@ class SrgbSlide(Slide):
     def close(self) -> None:
         """Release the file. Closing twice is fine."""
         self._slide.close()
+
+
+class _SrgbStream(TileStream):
+    """Tiles as the slide within has them, converted, then resampled."""
+
+    def __init__(self, slide: SrgbSlide, within: Slide, grid: TileGrid) -> None:
+        super().__init__(slide, grid)
+        self._convert = slide.converted
+        self._size = grid.plan.decoded_px
+        self._within = within.stream(replace(grid, plan=replace(grid.plan, tile_px=self._size)))
+
+    def read(self, row: int, out: UInt8Array) -> None:
+        """Read one tile; see `TileStream`."""
+        pixels = np.empty((self._size, self._size, 3), np.uint8)
+        self._within.read(row, pixels)
+        resample(self._convert(pixels), out)
+
+    def close(self) -> None:
+        """Let go of what is kept; the slide stays open."""
+        self._within.close()
 
 
 def to_srgb(slide: Slide) -> tuple[Slide, dict[str, Any]]:

@@ -4,7 +4,7 @@ from wsi_embed.store.array import LazyArray
 from wsi_embed.store.bag import Bag
 from wsi_embed.store.layout import FORMAT_VERSION, StoreSettings
 from wsi_embed.store.patient import PatientBag
-from wsi_embed.store.reader import Store, open_store
+from wsi_embed.store.reader import Store, finalize, open_store
 from wsi_embed.store.root import StoreWriter
 from wsi_embed.store.verify import Problem, verify
 from wsi_embed.store.writer import SlideWriter
@@ -19,6 +19,7 @@ __all__ = [
     "Store",
     "StoreSettings",
     "StoreWriter",
+    "finalize",
     "open_store",
     "verify",
 ]

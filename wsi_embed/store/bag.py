@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,13 +20,19 @@ class Bag:
 
     Attributes:
         slide_id: Id of the slide.
+        folder: Its group.
         attrs: What the store says of the slide (mpp, extent, tile_px, ...).
         clusters: Outputs of the model's cluster head; None without one.
     """
 
-    def __init__(self, slide_id: str, group: zarr.Group, clusters: int | None = None) -> None:
-        self.slide_id, self._group, self.clusters = slide_id, group, clusters
-        self.attrs: dict[str, Any] = dict(group.attrs)
+    def __init__(
+        self, slide_id: str, folder: Path, attrs: dict[str, Any], clusters: int | None = None
+    ) -> None:
+        self.slide_id, self.folder, self.attrs, self.clusters = slide_id, folder, attrs, clusters
+
+    @cached_property
+    def _group(self) -> zarr.Group:
+        return zarr.open_group(self.folder, mode="r", zarr_format=3, use_consolidated=False)
 
     def __len__(self) -> int:
         return int(self.attrs["n_tiles"])

@@ -1,4 +1,9 @@
-"""One writer a slide, also when two jobs fill one store: a lock that dies with its owner."""
+"""One writer a slide, also when several jobs fill one store: a lock that dies with its owner.
+
+Locks are on single bytes of one document of the output, which is never replaced (Linux open file
+description locks: the kernel frees them with the process, and reading the file elsewhere in this process
+does not). Where a file system or an operating system has no such locks nothing is held.
+"""
 
 from __future__ import annotations
 
@@ -9,59 +14,61 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from wsi_embed.errors import SlideError
-from wsi_embed.store.layout import METADATA_FILE
+try:
+    import fcntl
+except ImportError:  # Windows
+    _OFD = False
+else:
+    _OFD = hasattr(fcntl, "F_OFD_SETLK")  # not on macOS
 
 # What a lock that somebody else holds answers; anything else means that there are no locks here.
 _HELD = {errno.EAGAIN, errno.EACCES}
-
 
 # Beyond every byte that a slide's id can have.
 _WHOLE = 2**32
 
 
-@contextlib.contextmanager
-def slide_lock(folder: Path, slide_id: str, document: str = METADATA_FILE) -> Iterator[None]:
-    """Hold a slide of a store (or of another output) while it is written.
+def has_locks(document: Path) -> bool:
+    """Whether two processes can keep out of each other's way on this file system."""
+    if not _OFD:
+        return False
+    try:
+        with document.open("r+b") as file:
+            fcntl.fcntl(file, fcntl.F_OFD_GETLK, _region(_WHOLE))
+    except OSError:
+        return False
+    return True
 
-    The lock is on one byte of the root document, which byte by the slide's id (Linux open file
-    description locks: the kernel frees them with the process, and reading the file elsewhere in this
-    process does not). Where there are no such locks nothing is held.
+
+@contextlib.contextmanager
+def slide_lock(document: Path, slide_id: str) -> Iterator[bool]:
+    """Hold a slide while it is written.
 
     Args:
-        folder: The store.
-        slide_id: The slide.
-        document: A file of the store that is never replaced.
+        document: A file of the output that is never replaced.
+        slide_id: The slide. Its byte is the crc32 of its id, so that two slides in 4 billion share one:
+            the second waits for the first.
 
-    Raises:
-        SlideError: Another process is writing the slide.
+    Yields:
+        Whether it is held; False where another process has it.
     """
-    with _locked(folder / document, zlib.crc32(slide_id.encode()), wait=False) as free:
-        if not free:
-            raise SlideError(
-                f"{slide_id}: another process is writing it into {folder.name}; run again when it is done"
-            )
-        yield
+    with _locked(document, zlib.crc32(slide_id.encode()), wait=False) as free:
+        yield free
 
 
 @contextlib.contextmanager
-def whole_lock(folder: Path, document: str) -> Iterator[None]:
+def whole_lock(document: Path) -> Iterator[None]:
     """Wait for, then hold what belongs to no single slide; slides may be written meanwhile."""
-    with _locked(folder / document, _WHOLE, wait=True):
+    with _locked(document, _WHOLE, wait=True):
         yield
 
 
 @contextlib.contextmanager
 def _locked(document: Path, byte: int, *, wait: bool) -> Iterator[bool]:
     """Lock a byte of a file; False where somebody else holds it."""
-    try:
-        import fcntl
-
-        command = fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK
-    except (ImportError, AttributeError):
+    if not _OFD:
         yield True
         return
-    region = struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, byte, 1, 0)
     try:
         file = document.open("r+b")
     except OSError:
@@ -70,7 +77,11 @@ def _locked(document: Path, byte: int, *, wait: bool) -> Iterator[bool]:
     with file:
         free = True
         try:
-            fcntl.fcntl(file, command, region)
+            fcntl.fcntl(file, fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK, _region(byte))
         except OSError as error:
             free = error.errno not in _HELD
         yield free
+
+
+def _region(byte: int) -> bytes:
+    return struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, byte, 1, 0)

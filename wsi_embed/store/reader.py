@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import zarr
+from typing import TYPE_CHECKING, Any
 
 from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.store.bag import Bag
+from wsi_embed.store.index import Row, read_row, scan, slide_folders, write_index
 from wsi_embed.store.layout import FORMAT_VERSION, METADATA_FILE, read_attributes
 from wsi_embed.store.patient import PatientBag
 
@@ -54,19 +53,16 @@ class Store(Mapping[str, Bag]):
     @property
     def slide_ids(self) -> list[str]:
         """Ids of all complete slides, sorted."""
-        return list(self)
+        return [row.slide_id for row in self._rows()]  # list(self) would count them first
 
     def __getitem__(self, slide_id: str) -> Bag:
-        if not self._complete(slide_id):
+        attributes = self._attributes(slide_id)
+        if attributes is None:
             raise KeyError(f"{slide_id}: no complete slide of that id in {self.path}")
-        folder = self.path / slide_id
-        group = zarr.open_group(folder, mode="r", zarr_format=3, use_consolidated=False)
-        return Bag(slide_id, group, self.attrs["settings"]["clusters"])
+        return Bag(slide_id, self.path / slide_id, attributes, self.attrs["settings"]["clusters"])
 
     def __iter__(self) -> Iterator[str]:
-        for folder in sorted(p.parent for p in self.path.glob(f"*/{METADATA_FILE}")):
-            if self._complete(folder.name):
-                yield folder.name
+        return (row.slide_id for row in self._rows())
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -81,9 +77,9 @@ class Store(Mapping[str, Bag]):
         `[bag.slide_id for bag in store.values() if bag.patient is None]`.
         """
         by_patient: dict[str, list[Bag]] = {}
-        for bag in self.values():
-            if bag.patient is not None:
-                by_patient.setdefault(bag.patient, []).append(bag)
+        for row in self._rows():
+            if row.patient is not None:
+                by_patient.setdefault(row.patient, []).append(self[row.slide_id])
         return {patient: PatientBag(patient, by_patient[patient]) for patient in sorted(by_patient)}
 
     def torch_dataset(
@@ -136,16 +132,21 @@ class Store(Mapping[str, Bag]):
 
     def incomplete(self) -> list[str]:
         """Names of groups that are not complete: the next run redoes them."""
-        groups = sorted(p.name for p in self.path.iterdir() if p.is_dir())
-        return [name for name in groups if not self._complete(name)]
+        complete = set(self)
+        return [name for name in slide_folders(self.path) if name not in complete]
 
-    def _complete(self, slide_id: str) -> bool:
+    def _rows(self) -> Iterator[Row]:
+        return scan(self.path, str(self.attrs.get("model_id")))
+
+    def _attributes(self, slide_id: str) -> dict[str, Any] | None:
+        """Of a slide that is complete; None otherwise."""
         if not slide_id or "/" in slide_id:
-            return False
+            return None
         try:
-            return read_attributes(self.path / slide_id).get("complete") is True
+            attributes = read_attributes(self.path / slide_id)
         except StoreError:  # nothing there, or a damaged document: `verify` says more
-            return False
+            return None
+        return attributes if attributes.get("complete") is True else None
 
 
 def open_store(path: str | Path) -> Store:
@@ -161,3 +162,25 @@ def open_store(path: str | Path) -> Store:
         StoreError: There is no store, or it has a format this version does not read.
     """
     return Store(path)
+
+
+def finalize(path: str | Path) -> tuple[list[Row], list[str]]:
+    """Write the index of a store, a table of its complete slides that makes listing them fast.
+
+    Readers can do without, and see what came after it. Every slide's document is read anew.
+
+    Args:
+        path: The store.
+
+    Returns:
+        The rows of the table, and the names of groups that are not complete.
+
+    Raises:
+        StoreError: There is no store, or the index cannot be written.
+    """
+    store = Store(path)
+    folders = slide_folders(store.path)
+    found = {name: read_row(store.path, name, store.model_id) for name in folders}
+    rows = [row for row in found.values() if row is not None]
+    write_index(store.path, rows)
+    return rows, [name for name, row in found.items() if row is None]

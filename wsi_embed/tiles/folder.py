@@ -17,7 +17,6 @@ import os
 import shutil
 import uuid
 from collections.abc import Collection
-from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -26,7 +25,7 @@ from wsi_embed.errors import StoreError, StoreMismatchError
 from wsi_embed.files import PARTIAL, create
 from wsi_embed.inputs import TILES_MARK
 from wsi_embed.slide import UInt8Array
-from wsi_embed.store.lock import slide_lock, whole_lock
+from wsi_embed.store.lock import whole_lock
 from wsi_embed.store.writer import cannot_write
 from wsi_embed.tiles.settings import FORMAT_VERSION
 
@@ -77,14 +76,6 @@ class TileFolder:
             return None  # an unreadable one is redone
         return record if whole and record.keys() >= _NEEDED else None
 
-    def lock(self, slide_id: str) -> AbstractContextManager[None]:
-        """Hold a slide while it is written.
-
-        Raises:
-            SlideError: Another process is writing it.
-        """
-        return slide_lock(self.path, slide_id, TILES_MARK)
-
     def slide(self, slide_id: str) -> SlideFolder:
         """Start a slide; what is there under its id stays until the new one is committed."""
         return SlideFolder(self.path / slide_id)
@@ -107,7 +98,7 @@ class TileFolder:
         temporary = table.with_name(f".{TABLE}~{uuid.uuid4().hex[:8]}")
         try:
             # whoever comes last sees the slides of all that came before
-            with whole_lock(self.path, TILES_MARK):
+            with whole_lock(self.path / TILES_MARK):
                 records = self.complete()
                 with temporary.open("wb") as out:
                     out.write((",".join(COLUMNS) + "\n").encode())

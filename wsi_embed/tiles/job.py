@@ -9,14 +9,15 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from wsi_embed.errors import SlideError
 from wsi_embed.grid import TileGrid
+from wsi_embed.inputs import TILES_MARK
 from wsi_embed.job import Job, PreparedSlide, threads
 from wsi_embed.plan import SlidePlan
 from wsi_embed.tiles.folder import COLUMNS, TileFolder
@@ -46,14 +47,14 @@ class TileJob(Job):
         kind = "PNG" if s.quality is None else f"JPEG of quality {s.quality}"
         return f"tiles of {s.tile_px} px at {s.mpp:g} um per pixel{most}, as {kind}, {threads(self.workers)}"
 
+    @property
+    def document(self) -> Path:
+        """What marks the folder as one of tiles."""
+        return self.out / TILES_MARK
+
     def committed(self, slide_id: str) -> dict[str, Any] | None:
         """Record of a slide that is complete in the folder, or None."""
         return self.folder.committed(slide_id) if self.folder else None
-
-    def lock(self, slide_id: str) -> AbstractContextManager[None]:
-        """Hold a slide of the folder while it is written."""
-        assert self.folder is not None, "only a dry run has none"
-        return self.folder.lock(slide_id)
 
     def lay_grid(self, plan: SlidePlan) -> tuple[TileGrid, TissueMask]:
         """The tiles of a slide, or a sample of them."""
@@ -85,6 +86,7 @@ class TileJob(Job):
                     seconds=prepared.seconds,
                     stop=stop,
                     on_tiles=on_tiles,
+                    all_asked=prepared.all_asked.set,
                 )
             except SlideError:
                 plan.check_unchanged()  # the better reason, where it is one

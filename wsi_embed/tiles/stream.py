@@ -8,10 +8,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
+import numpy as np
+
 from wsi_embed.errors import Stopped
 from wsi_embed.grid import TileGrid
 from wsi_embed.pipeline import Seconds
 from wsi_embed.slide import Slide
+from wsi_embed.slide.stream import TileStream
 from wsi_embed.tiles.folder import SlideFolder
 from wsi_embed.tiles.settings import TileSettings
 
@@ -31,6 +34,7 @@ def write_tiles(
     seconds: Seconds,
     stop: threading.Event,
     on_tiles: Callable[[int], None],
+    all_asked: Callable[[], None] = lambda: None,
 ) -> None:
     """Write a slide's tiles as image files.
 
@@ -48,33 +52,38 @@ def write_tiles(
         seconds: Time spent is added here.
         stop: Set it to stop.
         on_tiles: Called with the number of tiles of every share that is written.
+        all_asked: Called when all shares are given to `readers`: they can begin with another slide.
 
     Raises:
         SlideError: A tile cannot be read.
         StoreError: A file cannot be written.
         Stopped: `stop` was set.
     """
-    shares = deque((grid.rows(i, i + SHARE), names[i : i + SHARE]) for i in range(0, len(grid), SHARE))
+    shares = deque(range(len(grid))[i : i + SHARE] for i in range(0, len(grid), SHARE))
     pending: deque[Future[tuple[int, Seconds]]] = deque()
-    try:
-        while shares or pending:
-            while shares and len(pending) < in_flight:
-                pending.append(readers.submit(_write_share, slide, *shares.popleft(), folder, settings, stop))
-            if stop.is_set():
-                raise Stopped("stopped")
-            count, spent = pending.popleft().result()
-            seconds.add(spent)
-            on_tiles(count)
-    finally:
-        # nobody may still be reading when the slide is closed
-        for future in pending:
-            future.cancel()
-        wait(pending)
+    with slide.stream(grid) as tiles:
+        try:
+            while shares or pending:
+                while shares and len(pending) < in_flight:
+                    share = shares.popleft()
+                    pending.append(readers.submit(_write_share, tiles, share, names, folder, settings, stop))
+                if not shares:
+                    all_asked()
+                if stop.is_set():
+                    raise Stopped("stopped")
+                count, spent = pending.popleft().result()
+                seconds.add(spent)
+                on_tiles(count)
+        finally:
+            # nobody may still be reading when the slide is closed
+            for future in pending:
+                future.cancel()
+            wait(pending)
 
 
 def _write_share(
-    slide: Slide,
-    part: TileGrid,
+    tiles: TileStream,
+    rows: range,
     names: Sequence[str],
     folder: SlideFolder,
     settings: TileSettings,
@@ -82,7 +91,9 @@ def _write_share(
 ) -> tuple[int, Seconds]:
     """Write some tiles, one after the other; how many, and the seconds spent."""
     spent, mark = Seconds(), time.perf_counter()
-    for row, tile in slide.read_tiles(part):
+    tile = np.empty((settings.tile_px, settings.tile_px, 3), np.uint8)
+    for row in rows:
+        tiles.read(row, tile)
         read = time.perf_counter()
         encoded = settings.encode(tile)
         done = time.perf_counter()
@@ -93,4 +104,4 @@ def _write_share(
         spent.write += mark - done
         if stop.is_set():
             raise Stopped("stopped")
-    return len(part), spent
+    return len(rows), spent

@@ -40,7 +40,7 @@ def open_tiles(
     Args:
         source: Slides or tile images, or both: a folder (searched at any depth), one file, or a CSV with a
             column `path` (relative to the CSV) and where wanted `split`, `label`, `mpp`, `slide_id`.
-        config: `tile_px`, `mpp`, `tissue`, `min_tissue`, `region_tiles` and `seed`.
+        config: `tile_px`, `mpp`, `tissue`, `min_tissue`, `region_tiles`, `reader` and `seed`.
         split: Of a CSV: only rows with this value in `split`.
         labelled: Whether each tile needs a label.
         on_progress: Called with the number of slides whose tissue has been found, and of all.
@@ -56,7 +56,7 @@ def open_tiles(
     side = _side(found, config)
     labels = tile_labels(found, names, [(s.item.slide_id, len(s)) for s in slides]) if names else None
     tiles = TrainingTiles(
-        TileList(found.root, found.images, slides, labels), side, config.tile_px, config.seed
+        TileList(found.root, found.images, slides, labels), side, config.tile_px, config.seed, config.reader
     )
     tiles.class_names = names
     tiles.slide_ids = sorted({slide.item.slide_id for slide in slides} | found.image_slides)

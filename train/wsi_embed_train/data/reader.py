@@ -30,10 +30,11 @@ class OpenSlides:
 
     Args:
         most: How many.
+        reader: Who reads them; see `open_slide`.
     """
 
-    def __init__(self, most: int = MOST_OPEN) -> None:
-        self._most = most
+    def __init__(self, most: int = MOST_OPEN, reader: str = "auto") -> None:
+        self._most, self._reader = most, reader
         self._open: OrderedDict[Path, Slide] = OrderedDict()
         self._cache = openslide.OpenSlideCache(CACHE_BYTES)
 
@@ -41,7 +42,7 @@ class OpenSlides:
         return len(self._open)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return OpenSlides, (self._most,)
+        return OpenSlides, (self._most, self._reader)
 
     def get(self, path: Path) -> Slide:
         """The open slide.
@@ -51,7 +52,7 @@ class OpenSlides:
         """
         if path not in self._open:
             try:
-                self._open[path] = slide = open_slide(path)
+                self._open[path] = slide = open_slide(path, self._reader)  # type: ignore[arg-type]
             except OSError as error:
                 raise unreadable(path, error) from error
             if isinstance(slide, OpenSlideSlide):

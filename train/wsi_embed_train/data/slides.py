@@ -88,7 +88,7 @@ def lay_slides(
 
     Args:
         items: The slides.
-        config: `mpp`, `tile_px`, `tissue`, `min_tissue` and `region_tiles`.
+        config: `mpp`, `tile_px`, `tissue`, `min_tissue`, `region_tiles` and `reader`.
         on_progress: Called with the number of slides that are done, and of all.
 
     Returns:
@@ -141,7 +141,11 @@ def _lay_grid(item: SlideInput, config: TrainConfig, laid: Laid) -> None:
     from wsi_embed.tissue import TissueRecipe
 
     assert config.mpp is not None
-    tiling = Tiling(tissue=TissueRecipe(config.tissue), min_tissue=config.min_tissue)
+    tiling = Tiling(
+        tissue=TissueRecipe(config.tissue),
+        min_tissue=config.min_tissue,
+        reader=config.reader,  # type: ignore[arg-type]  # checked by Tiling
+    )
     no_store: dict[str, Any] = {"model_id": "", "dtype": "float16", "feature_dim": 0, "clusters": None}
     plan = plan_slide(item, tiling, StoreSettings(tile_px=config.tile_px, mpp=config.mpp, **no_store))
     with plan.slide:

@@ -67,6 +67,7 @@ class TrainingTiles(Dataset[Sample]):
         side: S.
         tile_px: Images that are smaller are bad.
         seed: Of shifts and replacements.
+        reader: Who reads slides; see `open_slide`.
 
     Attributes:
         side: S, the side of the tiles handed over.
@@ -77,7 +78,7 @@ class TrainingTiles(Dataset[Sample]):
         warnings: What to look at, one line each.
     """
 
-    def __init__(self, tiles: TileList, side: int, tile_px: int, seed: int) -> None:
+    def __init__(self, tiles: TileList, side: int, tile_px: int, seed: int, reader: str = "auto") -> None:
         self.tiles, self.side = tiles, side
         self.mean: tuple[float, ...] = (0.5, 0.5, 0.5)
         self.std: tuple[float, ...] = (0.25, 0.25, 0.25)
@@ -86,7 +87,7 @@ class TrainingTiles(Dataset[Sample]):
         self.warnings: list[str] = []
         self.facts: dict[str, Any] = {}
         self._tile_px, self._seed = tile_px, seed
-        self._slides = OpenSlides()
+        self._slides = OpenSlides(reader=reader)
 
     def __len__(self) -> int:
         return len(self.tiles)

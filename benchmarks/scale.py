@@ -1,0 +1,136 @@
+"""A store of many slides: what opening, listing and looking whether all is done take.
+
+    PYTHONPATH=. python benchmarks/scale.py --slides 10000 --folder /tmp/scale
+
+One small slide is embedded; the store then gets so many copies of it, each with its own name and patient,
+and the folder of slides so many copies of the file, made 1 MiB long by a hole, so that fingerprints read as
+much of each as of a real slide. What was made is left in the folder and used again. Prints a Markdown table:
+seconds, warm cache, least of three.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import wsi_embed
+from tests.made_slides import he_pixels, write_tiff
+from wsi_embed.inputs import find_slides
+from wsi_embed.shards import shard
+from wsi_embed.slide.fingerprint import fingerprint
+from wsi_embed.store.index import INDEX_FILE
+from wsi_embed.store.layout import METADATA_FILE, group_digest
+
+SLIDE_BYTES = 2**20
+PATIENTS = 0.6  # a slide
+
+
+def make(folder: Path, count: int) -> None:
+    """Slides and store, unless they are there."""
+    slides, store = folder / "slides", folder / "feats.zarr"
+    if (folder / "made").is_file() and (folder / "made").read_text() == str(count):
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    slides.mkdir(parents=True)
+    first = write_tiff(slides / "slide00000.tif", he_pixels(500, 500), compression="jpeg", levels=(1,))
+    with first.open("r+b") as file:
+        file.truncate(SLIDE_BYTES)
+    wsi_embed.embed(first, store)
+    for number in range(1, count):
+        copy_slide(slides, store, f"slide{number:05}", f"patient{int(number * PATIENTS):05}")
+    (folder / "made").write_text(str(count))
+
+
+def copy_slide(slides: Path, store: Path, slide_id: str, patient: str) -> None:
+    """The first slide once more, under another name."""
+    subprocess.run(
+        ["cp", "--sparse=always", slides / "slide00000.tif", slides / f"{slide_id}.tif"], check=True
+    )
+    group = store / slide_id
+    shutil.copytree(store / "slide00000", group)
+    document = json.loads((group / METADATA_FILE).read_bytes())
+    attributes = document["attributes"] | {"slide": f"{slide_id}.tif", "patient": patient}
+    document["attributes"] = attributes | {"digest": group_digest(group, attributes)}
+    (group / METADATA_FILE).write_text(json.dumps(document, indent=2))
+
+
+def seconds(what: Callable[[], object], repeats: int = 3) -> float:
+    """Least of several."""
+    times = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        what()
+        times.append(time.perf_counter() - began)
+    return min(times)
+
+
+def measure_store(store: Path, bags: int = 100) -> dict[str, float]:
+    """What a reader does, each time with the store opened anew."""
+    ids = random.Random(0).sample(wsi_embed.open_store(store).slide_ids, bags)
+    opened = wsi_embed.open_store(store)
+    return {
+        "open": seconds(lambda: wsi_embed.open_store(store)),
+        "list the ids": seconds(lambda: wsi_embed.open_store(store).slide_ids),
+        "number of tiles and patient of every bag": seconds(
+            lambda: [(len(bag), bag.patient) for bag in wsi_embed.open_store(store).values()]
+        ),
+        "patients": seconds(lambda: wsi_embed.open_store(store).patients()),
+        "a random bag, features and coordinates": seconds(
+            lambda: [(opened[i].features[:], opened[i].coords[:]) for i in ids]
+        )
+        / bags,
+    }
+
+
+def measure_job(slides: Path, store: Path) -> dict[str, float]:
+    """A job that finds everything done, and what it consists of."""
+    items = find_slides([slides])
+    encoder = wsi_embed.load_encoder()
+
+    def scan() -> None:
+        report = wsi_embed.embed(slides, store, model=encoder)
+        assert report.count("skipped") == len(items), report.summary()
+
+    command = [sys.executable, "-m", "wsi_embed", str(slides), "--out", str(store), "--log-json"]
+    return {
+        "find the slides": seconds(lambda: find_slides([slides])),
+        "find a share of 1/50": seconds(lambda: shard(find_slides([slides]), 7, 50)),
+        "fingerprints alone": seconds(lambda: [fingerprint(item.path) for item in items]),
+        "a job, everything done already": seconds(scan),
+        "the same, with the start of the command": seconds(
+            lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        ),
+    }
+
+
+def main() -> None:
+    """Make, measure, print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--slides", type=int, default=10_000)
+    parser.add_argument("--folder", type=Path, required=True)
+    args = parser.parse_args()
+    make(args.folder, args.slides)
+    slides, store = args.folder / "slides", args.folder / "feats.zarr"
+    (store / INDEX_FILE).unlink(missing_ok=True)
+    without = measure_store(store)
+    finalize = seconds(lambda: wsi_embed.finalize(store))
+    with_index = measure_store(store)
+    print(f"| {args.slides} slides | s | s with the index |\n|---|---|---|")
+    for name, value in without.items():
+        print(f"| {name} | {value:.4f} | {with_index[name]:.4f} |")
+    print(f"| finalize ({(store / INDEX_FILE).stat().st_size / 1e6:.1f} MB) | {finalize:.2f} | |")
+    for name, value in measure_job(slides, store).items():
+        print(f"| {name} | {value:.2f} | |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""`wsi-embed bench [SLIDE]`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wsi_embed.cli import options
+from wsi_embed.cli.options import INPUT, RUN, option
+
+if TYPE_CHECKING:
+    from wsi_embed.bench import Bench
+
+
+def command(
+    slide: Annotated[
+        Path | None,
+        typer.Argument(help="A slide of yours. Default: one made of real tissue.", show_default=False),
+    ] = None,
+    model: Annotated[
+        Path | None,
+        option("--model", "Exported model (.onnx, .ts). Default: the demonstration model.", INPUT),
+    ] = None,
+    mpp: Annotated[
+        float | None, option("--mpp", "Resolution of a tile, um per pixel. Default: the model's.", INPUT)
+    ] = None,
+    tile_px: Annotated[
+        int | None, option("--tile-px", "Side of a tile, pixels. Default: the model's.", INPUT)
+    ] = None,
+    mpp_override: options.MppOverride = None,
+    tissue: options.Tissue = "otsu",
+    reader: options.Reader = "auto",
+    fast_downsample: options.FastDownsample = False,
+    device: Annotated[str, option("--device", "As for embed.", RUN)] = "auto",
+    batch_size: Annotated[
+        int | None, option("--batch-size", "Tiles a batch. Default: as for embed.", RUN)
+    ] = None,
+    workers: options.Workers = None,
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=0.1, max=600, help="For each of the three measurements.")
+    ] = 10.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure this machine: reading, encoding, both together, and which of them limits."""
+    from wsi_embed.arguments import check_counts
+    from wsi_embed.bench import run_bench
+    from wsi_embed.cli.tables import show_facts
+    from wsi_embed.encoder import load_pool
+    from wsi_embed.encoder.base import cpu_count
+    from wsi_embed.encoder.batch import default_batch
+    from wsi_embed.plan import Tiling
+    from wsi_embed.tissue import parse_recipe
+
+    check_counts(batch_size=batch_size, workers=workers)
+    tiling = Tiling(
+        tissue=parse_recipe(tissue, ()), mpp_override=mpp_override,
+        reader=reader,  # type: ignore[arg-type]  # checked by Tiling
+        fast_downsample=fast_downsample,
+    )  # fmt: skip
+    with load_pool(model, device=device, tile_px=tile_px, mpp=mpp) as encoders:
+        bench = run_bench(
+            encoders, slide, tiling=tiling, workers=workers or cpu_count(),
+            batch_size=batch_size or default_batch(encoders.first), seconds=seconds,
+        )  # fmt: skip
+    if as_json:
+        typer.echo(json.dumps(bench.to_dict(), indent=2))
+    else:
+        show_facts(_facts(bench), [])
+
+
+def _facts(bench: Bench) -> dict[str, object]:
+    whole = f"{bench.end_to_end:.0f} tiles/s from slide to store, {bench.ratio:.2f} of the ideal"
+    return {
+        "slide": f"{bench.slide}, {bench.tiles} tiles, read by {bench.reader}",
+        "model": f"{bench.model} on {bench.device}, batches of {bench.batch_size}",
+        "decode only": f"{bench.decode:.0f} tiles/s, {bench.decode_mb:.0f} MB/s of pixels, "
+        f"{bench.readers} reader thread{'s' * (bench.readers != 1)}",
+        "encode only": f"{bench.encode:.0f} tiles/s",
+        "ideal": f"{bench.ideal:.0f} tiles/s",
+        "end to end": whole,
+        "limit": f"the {bench.limit}",
+        "memory": f"{bench.memory_mb:.0f} MB at most, {bench.added_mb:.0f} of them beside program and model",
+    }

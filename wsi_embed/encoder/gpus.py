@@ -1,0 +1,66 @@
+"""Which NVIDIA GPUs there are, and when they may be used by several threads at once."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import threading
+from collections.abc import Iterator
+
+
+def cuda_driver() -> tuple[tuple[int, int] | None, int]:
+    """CUDA version the NVIDIA driver offers, (major, minor) or None, and the number of devices."""
+    try:
+        library = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return None, 0
+    version, count = ctypes.c_int(), ctypes.c_int()
+    if library.cuDriverGetVersion(ctypes.byref(version)) != 0:
+        return None, 0
+    if library.cuInit(0) == 0:
+        library.cuDeviceGetCount(ctypes.byref(count))
+    return (version.value // 1000, version.value % 1000 // 10), count.value
+
+
+class Gate:
+    """Lets many pass at once, or one alone.
+
+    While ONNX Runtime captures a CUDA graph, no other thread of the process may copy or allocate, on any GPU:
+    the capture would fail. Captures pass alone; everything else passes with others.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._inside, self._alone, self._waiting = 0, False, 0
+
+    @contextlib.contextmanager
+    def shared(self) -> Iterator[None]:
+        """Within it nobody is alone; who waits to be alone goes first."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._alone and not self._waiting)
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._inside -= 1
+                self._changed.notify_all()
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Within it nobody else is."""
+        with self._changed:
+            self._waiting += 1
+            self._changed.wait_for(lambda: not self._alone and not self._inside)
+            self._waiting -= 1
+            self._alone = True
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._alone = False
+                self._changed.notify_all()
+
+
+# One for the process: captures on one GPU forbid copies on another.
+CUDA = Gate()

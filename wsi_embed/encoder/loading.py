@@ -1,0 +1,127 @@
+"""From a model file to what runs it."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from wsi_embed.encoder.base import Encoder, cpu_count
+from wsi_embed.encoder.device import Device, parse_device, parse_devices
+from wsi_embed.encoder.pool import EncoderPool
+from wsi_embed.errors import ModelError
+
+# A GPU has two threads: one copies a batch to it while the other's is computed.
+THREADS_A_GPU = 2
+# On a CPU one thread a session is fastest, as long as so many copies of the model and its activations fit.
+MOST_SESSIONS = 8
+MOST_MODEL_BYTES = 2 * 1024**3
+
+
+def default_model() -> Path:
+    """Path of the demonstration model that comes with the package."""
+    return Path(__file__).parents[1] / "models" / "default.onnx"
+
+
+def load_encoder(
+    path: str | Path | None = None,
+    *,
+    device: str = "auto",
+    tile_px: int | None = None,
+    mpp: float | None = None,
+    threads: int | None = None,
+) -> Encoder:
+    """Load an exported model, ready to encode tiles.
+
+    An ONNX file is data. A TorchScript file is a program: load those of people you trust.
+
+    Args:
+        path: An `.onnx` or `.ts` file; None takes the demonstration model of the package.
+        device: `auto` (CUDA where it works, else the CPU), `cpu`, `cuda[:N]`, `tensorrt[:N]`, `openvino`, or
+            `openvino:bf16`.
+        tile_px: Side of a tile, pixels; needed by files without wsi-embed's metadata.
+        mpp: Micrometres per pixel of a tile; needed where the file does not say it.
+        threads: CPU threads of the model; by default one a core.
+
+    Raises:
+        ModelError: The file is missing or not a model that follows the contract.
+        DeviceError: The device cannot be used.
+        MissingExtraError: PyTorch or OpenVINO is needed and not installed.
+    """
+    path = default_model() if path is None else Path(path)
+    return _load(path, parse_device(device), tile_px, mpp, threads)
+
+
+def load_pool(
+    path: str | Path | None = None,
+    *,
+    device: str = "auto",
+    tile_px: int | None = None,
+    mpp: float | None = None,
+    cores: int | None = None,
+) -> EncoderPool:
+    """Load an exported model for a job: on all cores, or on one or several GPUs.
+
+    Args:
+        path: As for `load_encoder`, and so are `tile_px` and `mpp`.
+        device: As for `load_encoder`, or several GPUs: `cuda:0,1`, `cuda:all`.
+        tile_px: Side of a tile, pixels.
+        mpp: Micrometres per pixel of a tile.
+        cores: CPU cores to use; by default all that this process may.
+
+    Raises:
+        ModelError: The file is missing or not a model that follows the contract.
+        DeviceError: A device cannot be used.
+        MissingExtraError: PyTorch or OpenVINO is needed and not installed.
+    """
+    path = default_model() if path is None else Path(path)
+    size = path.stat().st_size if path.is_file() else 0
+    sessions, threads = cpu_sessions(cores or cpu_count(), size)
+    devices = parse_devices(device)
+    if path.suffix.lower() != ".onnx":  # PyTorch's threads are the process's
+        sessions, threads = 1, cores or cpu_count()
+    encoders = [_load(path, each, tile_px, mpp, threads) for each in devices]
+    first, names = encoders[0], ", ".join(each.device for each in encoders)
+    if first.device.startswith(("cuda", "tensorrt")):
+        return EncoderPool(first, [partial(_given, e) for e in encoders * THREADS_A_GPU][1:], names)
+    more = partial(_load, path, parse_device(first.device), tile_px, mpp, threads)
+    many = f"{sessions} sessions of {threads} thread{'s' * (threads != 1)}"
+    return EncoderPool(first, [more] * (sessions - 1), f"{names} in {many}" if sessions > 1 else names)
+
+
+def cpu_sessions(cores: int, model_bytes: int) -> tuple[int, int]:
+    """How many sessions, and threads of each, use a CPU best.
+
+    Args:
+        cores: To use.
+        model_bytes: Size of the model, which every session holds.
+    """
+    sessions = max(1, min(cores, MOST_SESSIONS, MOST_MODEL_BYTES // max(1, model_bytes)))
+    return sessions, max(1, cores // sessions)
+
+
+def _given(encoder: Encoder) -> Encoder:
+    return encoder
+
+
+def _load(path: Path, chosen: Device, tile_px: int | None, mpp: float | None, threads: int | None) -> Encoder:
+    try:
+        if not path.is_file():
+            raise ModelError(f"{path}: no such model file; check --model")
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be opened ({error.strerror}); check its permissions") from error
+    suffix = path.suffix.lower()
+    if suffix == ".onnx" and chosen.kind == "openvino":
+        from wsi_embed.encoder.openvino import OpenVinoEncoder
+
+        return OpenVinoEncoder(path, chosen, tile_px=tile_px, mpp=mpp, threads=threads)
+    if suffix == ".onnx":
+        from wsi_embed.encoder.onnx import OnnxEncoder
+
+        return OnnxEncoder(path, chosen, tile_px=tile_px, mpp=mpp, threads=threads)
+    if suffix in (".ts", ".torchscript"):
+        from wsi_embed.encoder.torchscript import TorchScriptEncoder
+
+        return TorchScriptEncoder(path, chosen, tile_px=tile_px, mpp=mpp, threads=threads)
+    raise ModelError(f"{path}: not a model; expected a file that ends in .onnx or .ts (TorchScript)")

@@ -1,0 +1,81 @@
+"""Which reader opens a slide."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, get_args
+
+from wsi_embed.errors import SlideError, UsageError
+from wsi_embed.slide.base import Slide, unreadable
+from wsi_embed.slide.suffixes import IMAGE_SUFFIXES
+
+Reader = Literal["auto", "openslide", "tiff"]
+READERS: tuple[Reader, ...] = get_args(Reader)
+
+
+def open_slide(path: str | Path, reader: Reader = "auto") -> Slide:
+    """Open a slide with the reader that fits it.
+
+    Args:
+        path: A file OpenSlide knows (SVS, TIFF, NDPI, MRXS, DICOM, ...), or a PNG or JPEG image.
+        reader: `openslide` or `tiff` (TIFF slides of JPEG tiles, docs/formats.md); `auto` takes `tiff` where
+            it can. PNG and JPEG images are read by Pillow in any case.
+
+    Returns:
+        An open slide; use it as a context manager, from as many threads as you like.
+
+    Raises:
+        SlideError: The file is missing, empty, not a slide, or of no kind that the reader reads.
+        UsageError: There is no such reader.
+    """
+    check_reader(reader)
+    path = Path(path)
+    _check_file(path)
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        from wsi_embed.slide.image import ImageSlide
+
+        return ImageSlide(path)
+    from wsi_embed.slide.directory import TiffError
+    from wsi_embed.slide.openslide import OpenSlideSlide
+    from wsi_embed.slide.precheck import check_tiff
+    from wsi_embed.slide.tiff import TiffSlide
+
+    check_tiff(path)
+    slide = OpenSlideSlide(path)
+    if reader == "openslide":
+        return slide
+    try:
+        return TiffSlide(slide)
+    except TiffError as error:
+        if reader == "auto":
+            return slide
+        slide.close()
+        raise SlideError(f"{path}: not for the TIFF reader ({error}); use --reader auto") from error
+    except OSError as error:
+        slide.close()
+        raise unreadable(path, error) from error
+
+
+def check_reader(reader: str) -> None:
+    """Refuse a reader that is none.
+
+    Raises:
+        UsageError: There is no such reader.
+    """
+    if reader not in READERS:
+        raise UsageError(f"--reader {reader}: choose {', '.join(READERS[:-1])} or {READERS[-1]}")
+
+
+def _check_file(path: Path) -> None:
+    try:
+        if path.is_dir():
+            next(path.iterdir(), None)  # a folder that cannot be listed says so
+            raise SlideError(f"{path}: is a folder, not a slide; check the path")
+        if not path.is_file():
+            raise SlideError(f"{path}: no such file; check the path")
+        if path.stat().st_size == 0:
+            raise SlideError(f"{path}: the file is empty (0 bytes); copy it again")
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise SlideError(f"{path}: cannot be opened ({error.strerror}); check its permissions") from error

@@ -1,0 +1,57 @@
+"""The tiles of a grid, read by several threads at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+import cv2
+
+if TYPE_CHECKING:
+    from wsi_embed.grid import TileGrid
+    from wsi_embed.slide.base import Slide, UInt8Array
+
+
+class TileStream:
+    """The tiles of a grid, for any number of threads. Ask for each row once, and roughly in order.
+
+    Readers that can decode each compressed tile once for all rows have a stream of their own.
+
+    Args:
+        slide: The open slide.
+        grid: Its tiles.
+    """
+
+    def __init__(self, slide: Slide, grid: TileGrid) -> None:
+        self._slide, self._grid = slide, grid
+        self._corners: list[list[int]] = grid.level_xy.tolist()
+
+    def read(self, row: int, out: UInt8Array) -> None:
+        """Read one tile.
+
+        Args:
+            row: Of the grid's table.
+            out: Takes the tile, uint8 [tile_px, tile_px, 3].
+
+        Raises:
+            SlideError: It cannot be decoded.
+        """
+        n = self._grid.read_px
+        x, y = self._corners[row]
+        resample(self._slide.read(self._grid.level, x, y, n, n), out)
+
+    def close(self) -> None:
+        """Let go of what is kept; the slide stays open."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def resample(pixels: UInt8Array, out: UInt8Array) -> None:
+    """Bring a square of pixels to the size of `out`: by area averages, or as it is where it has that size."""
+    if pixels.shape == out.shape:
+        out[:] = pixels
+    else:
+        cv2.resize(pixels, out.shape[1::-1], dst=out, interpolation=cv2.INTER_AREA)

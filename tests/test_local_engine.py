@@ -194,7 +194,7 @@ def test_a_job_gives_up_after_too_many_failures(
     reasons = {s.reason for s in report.slides if s.status == "stopped"}
     if stopped:
         assert reasons == {"too many slides had failed before"}
-        assert f"more than {most} slides failed" in str(report.error)
+        assert f"more slides failed than --max-failures {most}" in str(report.error)
         assert "run the same command again" in str(report.error)
     else:
         assert report.error is None
@@ -242,5 +242,5 @@ def test_max_failures_on_the_command_line(slides: Path, model: Path, tmp_path: P
         ("error", "error"),
         ("job_finished", "error"),
     ]
-    assert "more than 0 slides failed" in last[0]["message"]
+    assert "more slides failed than --max-failures 0" in last[0]["message"]
     assert (last[1]["failed"], last[1]["stopped"], last[1]["exit_code"]) == (1, 3, 1)

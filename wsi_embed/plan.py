@@ -203,19 +203,32 @@ def plan_slide(item: SlideInput, tiling: Tiling, target: TilingTarget) -> SlideP
     except BaseException:
         slide.close()
         raise
-    settings = {
+    roi = regions.digest if regions else None
+    settings = decisive(tiling, target, slide.fingerprint, resolution.mpp, roi, icc)
+    return SlidePlan(item, slide, resolution, read, regions, settings, states)
+
+
+def decisive(
+    tiling: Tiling,
+    target: TilingTarget,
+    slide: str,
+    mpp: float,
+    roi: str | None,
+    icc: dict[str, Any] | bool,
+) -> dict[str, Any]:
+    """Everything that decides a slide's arrays, plain values."""
+    return {
         **target.decisive(),
-        "slide": slide.fingerprint,
-        "slide_mpp": resolution.mpp,
+        "slide": slide,
+        "slide_mpp": mpp,
         "overlap": tiling.overlap,
         "edge": tiling.edge,
         "tissue": tiling.tissue.to_dict(),
         "min_tissue": tiling.min_tissue,
-        "roi": regions.digest if regions else None,
+        "roi": roi,
         "icc": icc,
         "resampling": "area",
     }
-    return SlidePlan(item, slide, resolution, read, regions, settings, states)
 
 
 def _states(item: SlideInput) -> list[tuple[str, int, int]]:

@@ -137,9 +137,8 @@ def main() -> None:
     without = measure_store(store)
     finalize = seconds(lambda: wsi_embed.finalize(store))
     with_index = measure_store(store)
-    print(
-        f"| {args.slides} slides | s | of processor | with the index: s | of processor |\n|---|---|---|---|---|"
-    )
+    print(f"| {args.slides} slides | s | of processor | with the index: s | of processor |")
+    print("|---|---|---|---|---|")
     for name, value in without.items():
         print(f"| {name} | {value} | {with_index[name]} |")
     print(f"| finalize ({(store / INDEX_FILE).stat().st_size / 1e6:.1f} MB) | {finalize} | | |")

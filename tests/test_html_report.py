@@ -70,6 +70,25 @@ def test_the_page_says_what_happened_and_what_to_do(tmp_path: Path) -> None:
     assert page.open == []
 
 
+@pytest.mark.parametrize(
+    ("stopped", "error", "words"),
+    [
+        (True, None, "run the same command again"),
+        (False, f"gave up: {EVIL}", f"gave up: {EVIL}"),
+        (False, None, ""),
+    ],
+)
+def test_the_page_says_why_a_job_ended_early(
+    stopped: bool, error: str | None, words: str, tmp_path: Path
+) -> None:
+    told = report()
+    told.stopped, told.error = stopped, error
+    write_html(told, tmp_path / "r.html")
+    page = Page(tmp_path / "r.html")
+    assert words in page.text
+    assert ("again to go on" in page.text, "gave up" in page.text) == (stopped, bool(error))
+
+
 def test_nothing_is_loaded_and_no_name_becomes_code(tmp_path: Path) -> None:
     picture = Image.fromarray(np.zeros((4, 6, 3), np.uint8))
     write_html(report(), tmp_path / "r.html", {"good": [(EVIL, picture)]})

@@ -109,6 +109,7 @@ def test_told_to_stop(kind: str, times: int, run: Run, folder: Path, monkeypatch
     def tell(self: JsonDisplay, slide_id: str, tiles: int) -> None:
         for _ in range(times):
             os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.2)  # the main thread hears it, not this one
 
     with monkeypatch.context() as patch:
         patch.setattr(JsonDisplay, "slide_started", tell)

@@ -38,7 +38,7 @@ def test_killed_at_every_third_write_and_resumed(tmp_path: Path) -> None:
             found.add((len(store), len(store.incomplete())))
     embed(tmp_path / "calm.zarr")
     assert named(out) == tree(tmp_path / "calm.zarr")
-    assert found >= {(0, 1), (1, 0)}, "no kill hit a slide in hand: the test tests nothing"
+    assert any(complete and in_hand for complete, in_hand in found), "no kill hit a second slide"
     assert write > 100
 
 

@@ -104,9 +104,9 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     original = wsi_embed.open_slide
 
-    def note(path: Path) -> Slide:
+    def note(path: Path, *more: Any) -> Slide:
         names.append(path.name)
-        return original(path)
+        return original(path, *more)
 
     monkeypatch.setattr("wsi_embed.plan.open_slide", note)
     return names

@@ -39,6 +39,12 @@ def test_processes_that_decode_training_tiles_do_without_networks_and_lightning(
     assert not loaded & {"lightning", "torchvision", "sklearn", "onnxruntime", "zarr"}
 
 
+def test_clusters_and_slide_descriptors_are_evaluated_without_pytorch() -> None:
+    pytest.importorskip("sklearn")
+    parts = ("clusters", "mil.run", "mil.linear", "mil.output")
+    assert "torch" not in loaded_by(*(f"wsi_embed_train.evaluate.{part}" for part in parts))
+
+
 def test_importing_the_package_alone_is_instant() -> None:
     assert not loaded_by("wsi_embed") & {"numpy", "zarr", "onnxruntime", "cv2", "openslide", "typer", "rich"}
 

@@ -20,7 +20,7 @@ from wsi_embed.cli import app
 from wsi_embed.errors import StoreError
 from wsi_embed.store import StoreSettings, index
 from wsi_embed.store.layout import read_attributes
-from wsi_embed.store.place import LocalPlace
+from wsi_embed.store.place import LocalPlace, Place
 
 INDEX = "index.json"
 
@@ -98,7 +98,7 @@ def test_the_index_is_never_the_authority(tmp_path: Path, settings: StoreSetting
 def test_with_an_index_no_document_is_read_to_list(store_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
 
-    def count(folder: Path) -> dict[str, Any]:
+    def count(folder: Place) -> dict[str, Any]:
         read.append(folder.name)
         return read_attributes(folder)
 

@@ -112,7 +112,7 @@ def _bring(
     attributes = _attributes(source, store, name, tiles, grid)
     with slide_lock(store.place.lock_file(METADATA_FILE), slide_id) as free:
         if not free:
-            raise SlideError(f"{slide_id}: another process is writing it; run again when it is done")
+            raise SlideError(f"{slide_id}: another job is writing it; run again when it is done")
         before = store.committed(slide_id)
         if before and before.get("settings_fingerprint") == attributes["settings_fingerprint"]:
             return None

@@ -84,7 +84,7 @@ def convert(
         else:
             found.left_out.append(item.id)
     if not items:
-        raise UsageError(f"{store.path}: no {by} with tiles to convert")
+        raise UsageError(f"{store.where}: no {by} with tiles to convert")
     run = _Run(kind(store, Path(out)), items)
     run.check(overwrite)
     with run.records.locked():

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wsi_embed.errors import SlideError, StoreError
+from wsi_embed.errors import SlideError
 from wsi_embed.grid import ReadPlan, TileGrid
 from wsi_embed.slide import READERS, Reader, Slide, open_slide
 from wsi_embed.slide.icc import to_srgb
 from wsi_embed.store import Bag
+from wsi_embed.store.damage import damage_named
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -47,22 +46,6 @@ class Tiles:
     def counts(self) -> Counter[int]:
         """Tiles of each cluster."""
         return Counter(self.cluster.tolist() if self.cluster is not None else [])
-
-
-@contextmanager
-def damage_named(slide_id: str) -> Iterator[None]:
-    """Turn what a damaged group raises into one line.
-
-    Raises:
-        StoreError: An attribute or array is missing or makes no sense.
-    """
-    try:
-        yield
-    except (KeyError, TypeError, ValueError, IndexError, OSError) as error:
-        what = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise StoreError(
-            f"{slide_id}: its group in the store is damaged or incomplete ({what}); run wsi-embed verify"
-        ) from error
 
 
 def read_tiles(bag: Bag) -> Tiles:

@@ -1,8 +1,8 @@
 """A table of a store's slides, cached in `index.json`: a store of thousands is listed without reading each.
 
 It is never the authority. A row holds size and time of change (elsewhere a digest of the ETag) of the slide's
-document, which is replaced whole whenever anything about the slide changes: where they differ, and where there is no row, the document
-is read. So an index that is old, damaged or missing costs time and nothing else.
+document, which is replaced whole whenever anything about the slide changes: where they differ, and where
+there is no row, the document is read. So an index that is old or damaged costs time and nothing else.
 """
 
 from __future__ import annotations

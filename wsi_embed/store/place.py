@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from wsi_embed.files import replacing
+from wsi_embed.files import PARTIAL, create, replacing
 from wsi_embed.remote.address import Address, Location
 
 T = TypeVar("T")
@@ -116,18 +115,7 @@ class LocalPlace(Place):
     def create(self, key: str, content: bytes) -> None:
         """Write a file beside its place, and give it its name unless that is taken."""
         self.path.mkdir(parents=True, exist_ok=True)
-        document = self.path / key
-        partial = document.with_suffix(f".{uuid.uuid4().hex}.partial")
-        partial.write_bytes(content)
-        try:
-            os.link(partial, document)  # unlike a rename it never replaces what another process wrote
-        except FileExistsError:
-            pass
-        except OSError:  # a file system without hard links
-            if not document.exists():
-                partial.replace(document)
-        finally:
-            partial.unlink(missing_ok=True)
+        create(self.path / key, content.decode())
 
     def state(self, key: str) -> list[int] | None:
         """Size in bytes and time of change in ns."""
@@ -144,7 +132,7 @@ class LocalPlace(Place):
     def occupied(self) -> bool:
         """Whether there is a file of that name, or a folder with anything in it."""
         if self.path.is_dir():
-            return any(p.suffix != ".partial" for p in self.path.iterdir())
+            return any(p.suffix != PARTIAL for p in self.path.iterdir())
         return self.path.is_file()
 
     def folders(self) -> list[str]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wsi_embed.errors import StoreError, UsageError
-from wsi_embed.remote.address import Location, location
+from wsi_embed.remote.address import Address, Location, location
 from wsi_embed.store.bag import Bag
 from wsi_embed.store.index import Row, read_row, scan, write_index
 from wsi_embed.store.layout import FORMAT_VERSION, METADATA_FILE, read_attributes
@@ -22,27 +23,43 @@ class Store(Mapping[str, Bag]):
     """A store as a mapping from slide id to bag. Slides that are not complete do not exist.
 
     Attributes:
-        path: The store's folder, or its address.
+        where: The store's folder, or its address.
         place: What lies there.
         attrs: Root attributes: `format_version`, `model_id`, `model`, `settings`.
     """
 
     def __init__(self, path: str | Location) -> None:
-        self.path = location(path)
-        self.place = place_at(self.path)
+        self.where = location(path)
+        self.place = place_at(self.where)
         if self.place.state(METADATA_FILE) is None:
-            raise StoreError(f"{self.path}: no store there; check the path")
+            raise StoreError(f"{self.where}: no store there; check the path")
         self.attrs = read_attributes(self.place)
         found = self.attrs.get("format_version")
         if found != FORMAT_VERSION:
             raise StoreError(
-                f"{self.path}: "
+                f"{self.where}: "
                 + (
                     "not a wsi-embed store"
                     if found is None
                     else f"format {found}, this wsi-embed reads {FORMAT_VERSION}"
                 )
             )
+
+    @property
+    def name(self) -> str:
+        """Of the folder, or of the last part of the address."""
+        return self.where.name
+
+    @property
+    def path(self) -> Path:
+        """The store's folder.
+
+        Raises:
+            UsageError: It is not on this machine.
+        """
+        if isinstance(self.where, Address):
+            raise UsageError(f"{self.where} is no folder of this machine: copy the store here for this")
+        return self.where
 
     @property
     def model_id(self) -> str:
@@ -57,7 +74,7 @@ class Store(Mapping[str, Bag]):
     def __getitem__(self, slide_id: str) -> Bag:
         attributes = self._attributes(slide_id)
         if attributes is None:
-            raise KeyError(f"{slide_id}: no complete slide of that id in {self.path}")
+            raise KeyError(f"{slide_id}: no complete slide of that id in {self.where}")
         return Bag(slide_id, self.place / slide_id, attributes, self.attrs["settings"]["clusters"])
 
     def __iter__(self) -> Iterator[str]:
@@ -67,7 +84,7 @@ class Store(Mapping[str, Bag]):
         return sum(1 for _ in self)
 
     def __repr__(self) -> str:
-        return f"Store({str(self.path)!r})"
+        return f"Store({str(self.where)!r})"
 
     def patients(self) -> dict[str, PatientBag]:
         """The slides joined by patient, by the patient's name, sorted.

@@ -38,7 +38,7 @@ class StoreWriter:
     """
 
     def __init__(self, path: Location, settings: StoreSettings, model: ModelMetadata) -> None:
-        self.path, self.settings = path, settings
+        self.where, self.settings = path, settings
         self.place = place_at(path)
         try:
             foreign = self.place.occupied()
@@ -56,12 +56,12 @@ class StoreWriter:
         found = attributes.get("settings")
         if attributes.get("format_version") != FORMAT_VERSION or not isinstance(found, dict):
             raise StoreMismatchError(
-                f"{self.path} is not a store of format {FORMAT_VERSION}; choose another --out"
+                f"{self.where} is not a store of format {FORMAT_VERSION}; choose another --out"
             )
         for name, ours in self.settings.to_dict().items():
             if found.get(name) != ours:
                 raise StoreMismatchError(
-                    f"{self.path} was made with {name} = {found.get(name)}, this run has {ours}. "
+                    f"{self.where} was made with {name} = {found.get(name)}, this run has {ours}. "
                     "One store holds one model at one resolution: choose another --out, or delete it"
                 )
 

@@ -6,6 +6,7 @@ import datetime
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -24,11 +25,14 @@ from wsi_embed.outliers import find_outliers
 from wsi_embed.pipeline import BadTile
 from wsi_embed.regions import RegionRules
 from wsi_embed.regions.rules import Missing
+from wsi_embed.remote import Address, Location, location
+from wsi_embed.remote.staging import staging
 from wsi_embed.report import JobReport, Listener, Silent
 from wsi_embed.slide import Reader
 from wsi_embed.slide.resolution import check_mpp
 from wsi_embed.store import StoreWriter
 from wsi_embed.store.layout import METADATA_FILE
+from wsi_embed.store.place import place_at
 from wsi_embed.tiles import RESERVED, ImageFormat, TileFolder, TileJob, TileSettings
 from wsi_embed.tissue import TissueRecipe
 from wsi_embed.versions import versions
@@ -37,8 +41,8 @@ DTYPES = ("float16", "float32")
 
 
 def embed(
-    slides: str | Path | Sequence[str | Path],
-    out: str | Path,
+    slides: str | Location | Sequence[str | Location],
+    out: str | Location,
     *,
     model: str | Path | Encoder | None = None,
     mpp: float | None = None,
@@ -65,6 +69,8 @@ def embed(
     shard: str | None = None,
     max_failures: int | None = None,
     limit: int | None = None,
+    cache: str | Path | None = None,
+    cache_gb: float | None = None,
     dry_run: bool = False,
     listener: Listener | None = None,
     stop: threading.Event | None = None,
@@ -75,8 +81,9 @@ def embed(
     the report and does not stop the others.
 
     Args:
-        slides: Files, folders (at any depth) or manifests (CSV, Parquet).
-        out: The store; made, or added to.
+        slides: Files, folders (at any depth) or manifests (CSV, Parquet); also at `s3://`, `gs://` and
+            `http(s)://` (extra `cloud`).
+        out: The store; made, or added to. Also at `s3://` and `gs://`.
         model: An exported model, or a loaded encoder; None takes the demonstration model.
         mpp: Micrometres per pixel of a tile; by default the model's.
         tile_px: Side of a tile, pixels; by default the model's.
@@ -105,6 +112,9 @@ def embed(
             Kubernetes indexed job, AWS Batch array).
         max_failures: Stop once more slides than this have failed; by default never.
         limit: Take only the first so many slides.
+        cache: Folder for slides that are fetched from elsewhere, removed when they are done; by default the
+            system's temporary folder.
+        cache_gb: Most GB there at a time; by default half of what is free.
         dry_run: Open the slides and count tiles; write nothing.
         listener: Hears of every step.
         stop: Set it to stop early.
@@ -116,6 +126,7 @@ def embed(
         UsageError: Wrong arguments; nothing was done.
         DeviceError: The device cannot be used.
         StoreError: The store cannot be made.
+        RemoteError: Object storage cannot be reached, or refuses.
     """
     began = time.perf_counter()
     if on_bad_tile not in get_args(BadTile):
@@ -129,7 +140,8 @@ def embed(
     tiling = tiling_of(
         overlap, edge, tissue, tissue_set, min_tissue, mpp_override, regions, icc, reader, fast_downsample
     )
-    items = slides_of(slides, Path(out), regions, shard, limit)
+    where = location(out)
+    items = slides_of(slides, where, regions, shard, limit)
     if isinstance(model, Encoder) and not (mpp is None and tile_px is None and device == "auto"):
         raise UsageError("a loaded encoder has its mpp, tile_px and device: give them to load_encoder")
     encoders = (
@@ -140,10 +152,11 @@ def embed(
     encoder = encoders.first
     settings = store_settings(encoder, dtype)
     check_overlap(overlap, settings.tile_px)
-    known = (Path(out) / METADATA_FILE).exists()  # a dry run looks at a store and makes none
+    # a dry run looks at a store and makes none
+    known = place_at(where).state(METADATA_FILE) is not None
     job = FeatureJob(
         slides=items,
-        out=Path(out),
+        out=where,
         settings=settings,
         tiling=tiling,
         workers=workers or cpu_count(),
@@ -152,7 +165,7 @@ def embed(
         max_failures=max_failures,
         versions=versions(),
         encoders=encoders,
-        store=StoreWriter(Path(out), settings, encoder.metadata) if known or not dry_run else None,
+        store=StoreWriter(where, settings, encoder.metadata) if known or not dry_run else None,
         batch_size=batch_size or default_batch(encoder),
         on_bad_tile=on_bad_tile,
     )
@@ -163,12 +176,12 @@ def embed(
         "demonstration": model is None,
     }
     with encoders:
-        return _run(job, about, began, listener, stop)
+        return _run(job, about, began, listener, stop, cache, cache_gb)
 
 
 def tile(  # noqa: D417 - the rest is as in `embed`
-    slides: str | Path | Sequence[str | Path],
-    out: str | Path,
+    slides: str | Location | Sequence[str | Location],
+    out: str | Location,
     *,
     mpp: float = 0.5,
     tile_px: int = 224,
@@ -194,6 +207,8 @@ def tile(  # noqa: D417 - the rest is as in `embed`
     shard: str | None = None,
     max_failures: int | None = None,
     limit: int | None = None,
+    cache: str | Path | None = None,
+    cache_gb: float | None = None,
     dry_run: bool = False,
     listener: Listener | None = None,
     stop: threading.Event | None = None,
@@ -205,7 +220,7 @@ def tile(  # noqa: D417 - the rest is as in `embed`
     does not stop the others. Arguments that are not listed here are those of `embed`.
 
     Args:
-        slides: Files, folders (at any depth) or manifests (CSV, Parquet).
+        slides: Files, folders (at any depth) or manifests (CSV, Parquet); also elsewhere, as for `embed`.
         out: The folder; made, or added to. `tiles.csv` in it lists the tiles of all complete slides.
         mpp: Micrometres per pixel of a tile.
         tile_px: Side of a tile, pixels.
@@ -223,6 +238,7 @@ def tile(  # noqa: D417 - the rest is as in `embed`
     Raises:
         UsageError: Wrong arguments; nothing was done.
         StoreError: The folder cannot be made.
+        RemoteError: Object storage cannot be reached, or refuses.
     """
     began = time.perf_counter()
     check_counts(workers=workers, limit=limit, max_tiles=max_tiles)
@@ -241,14 +257,17 @@ def tile(  # noqa: D417 - the rest is as in `embed`
         None if max_tiles is None else seed,
     )
     check_overlap(overlap, tile_px)
-    items = slides_of(slides, Path(out), regions, shard, limit)
+    where = location(out)
+    if isinstance(where, Address):
+        raise UsageError(f"--out {where}: tile images go into a folder of this machine; copy them from there")
+    items = slides_of(slides, where, regions, shard, limit)
     if taken := [item.slide_id for item in items if item.slide_id in RESERVED]:
         raise UsageError(f"{taken[0]} cannot be a slide's id in a folder of tiles; give ids in a manifest")
-    known = (Path(out) / TILES_MARK).exists()
-    folder = TileFolder(Path(out)) if known or not dry_run else None
+    known = (where / TILES_MARK).exists()
+    folder = TileFolder(where) if known or not dry_run else None
     job = TileJob(
         slides=items,
-        out=Path(out),
+        out=where,
         settings=settings,
         tiling=tiling,
         workers=workers or cpu_count(),
@@ -258,7 +277,7 @@ def tile(  # noqa: D417 - the rest is as in `embed`
         versions=versions(),
         folder=folder,
     )
-    report = _run(job, {}, began, listener, stop)
+    report = _run(job, {}, began, listener, stop, cache, cache_gb)
     if folder is not None and not dry_run:
         try:
             report.notes += folder.write_table()
@@ -274,6 +293,8 @@ def _run(
     began: float,
     listener: Listener | None,
     stop: threading.Event | None,
+    cache: str | Path | None,
+    cache_gb: float | None,
 ) -> JobReport:
     """Run a job, and say what was done, and with what."""
     now = datetime.datetime.now(datetime.UTC)
@@ -281,7 +302,8 @@ def _run(
     stop = stop or threading.Event()
     report = JobReport(job.out.name, model, job.to_dict(), job.versions)
     report.started = started.isoformat(timespec="seconds")
-    report.slides = run_local(job, listener or Silent(), stop)
+    with staging(job.slides, cache, cache_gb, stop) as staged:
+        report.slides = run_local(replace(job, staging=staged), listener or Silent(), stop)
     report.outliers = find_outliers(report.slides)
     report.stopped = stop.is_set() and report.count("stopped") > 0
     if job.gives_up(report.count("failed")) and report.count("stopped") and not report.stopped:

@@ -15,6 +15,8 @@ from wsi_embed.grid import TileGrid
 from wsi_embed.inputs import SlideInput
 from wsi_embed.pipeline import Seconds
 from wsi_embed.plan import SlidePlan, Tiling, TilingTarget
+from wsi_embed.remote.address import Location
+from wsi_embed.remote.staging import Staging
 from wsi_embed.report import SlideResult
 from wsi_embed.store.lock import has_locks, slide_lock
 from wsi_embed.tissue import TissueMask
@@ -76,11 +78,12 @@ class Job(abc.ABC):
         dry_run: Only say what would be done.
         max_failures: Stop once more slides than this have failed; None never does.
         versions: Recorded with every slide.
+        staging: Fetches slides that are not on this machine; None where all are.
         kept_in: What `out` is called in messages.
     """
 
     slides: list[SlideInput]
-    out: Path
+    out: Location
     settings: TilingTarget
     tiling: Tiling
     workers: int
@@ -88,6 +91,7 @@ class Job(abc.ABC):
     dry_run: bool = False
     max_failures: int | None = None
     versions: dict[str, str] = field(default_factory=dict)
+    staging: Staging | None = None
     kept_in: ClassVar[str]
 
     @property
@@ -97,8 +101,8 @@ class Job(abc.ABC):
 
     @property
     @abc.abstractmethod
-    def document(self) -> Path:
-        """A file of `out` that is never replaced: what the locks are on."""
+    def document(self) -> Path | None:
+        """A file of `out` that is never replaced: what the locks are on. None where there are none."""
 
     @abc.abstractmethod
     def committed(self, slide_id: str) -> dict[str, Any] | None:
@@ -125,8 +129,9 @@ class Job(abc.ABC):
         """`how`, and what to beware of."""
         if self.dry_run or has_locks(self.document):
             return self.how
+        what = "this file system" if isinstance(self.out, Path) else "object storage"
         return (
-            f"{self.how}; this file system has no locks: run no second job on {self.out.name} at the same "
+            f"{self.how}; {what} has no locks: run no second job on {self.out.name} at the same "
             "time, except with --shard"
         )
 
@@ -162,10 +167,14 @@ class Job(abc.ABC):
             "workers": self.workers,
         }
 
-    def names(self, item: SlideInput) -> dict[Path, str]:
+    def names(self, item: SlideInput) -> dict[Location, str]:
         """What reports and logs call the paths that have to do with a slide."""
-        names = {item.path: item.name, self.out: self.out.name}
-        return names if item.roi is None else {**names, item.roi: item.roi.name}
+        names: dict[Location, str] = {item.path: item.name, self.out: self.out.name}
+        if item.roi is not None:
+            names[item.roi] = item.roi.name
+        if item.remote is not None:
+            names[item.remote.address] = item.name
+        return names
 
 
 def threads(workers: int) -> str:

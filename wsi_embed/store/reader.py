@@ -62,6 +62,11 @@ class Store(Mapping[str, Bag]):
         return self.where
 
     @property
+    def near(self) -> Path:
+        """A path beside which to put what is made of it: its own, or its name in the current folder."""
+        return self.where.resolve() if isinstance(self.where, Path) else Path(self.name).absolute()
+
+    @property
     def model_id(self) -> str:
         """Digest of the model that made the features."""
         return str(self.attrs["model_id"])

@@ -31,10 +31,12 @@ class TileJob(Job):
     """Slides into a folder of tile images.
 
     Attributes:
+        out: The folder's path.
         settings: Which tiles, and as what they are kept.
         folder: The folder; None for a dry run where there is none yet.
     """
 
+    out: Path
     settings: TileSettings
     folder: TileFolder | None
     kept_in: ClassVar[str] = "the folder"

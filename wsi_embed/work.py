@@ -27,11 +27,11 @@ def settle_slide(job: Job, item: SlideInput) -> SlideResult | None:
 
     Cheap: the slide is opened only where its content alone does not answer.
     """
-    committed = job.committed(item.slide_id)
-    if committed is None:
-        return None
     prepared, told = PreparedSlide(item, SlideResult(item.slide_id, item.name)), True
     with _recording(job, prepared):
+        committed = job.committed(item.slide_id)
+        if committed is None:
+            return None
         if is_as_committed(job, item, committed):
             prepared.result.mpp = round(committed["mpp"], 6)
             _skip(job, prepared, committed)

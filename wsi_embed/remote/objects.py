@@ -44,7 +44,7 @@ _CREDENTIALS = {
     "RequestExpired", "RequestTimeTooSkewed", "SignatureDoesNotMatch", "TokenRefreshRequired",
 }  # fmt: skip
 # What is asked on a cloud's own machines where the environment has no credentials.
-_METADATA_SERVERS = ("169.254.169.254", "metadata.google.internal", "metadata/computeMetadata")
+_METADATA_SERVERS = ("/latest/api/token", "/latest/meta-data", "computeMetadata")
 _used_by: list[int] = []
 
 

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Self, TypeVar
 
-from zarr.storage import ObjectStore, StorePath
-
-from wsi_embed.errors import UsageError
+from wsi_embed.errors import RemoteError, UsageError
 from wsi_embed.remote import objects
 from wsi_embed.remote.address import Address
+from wsi_embed.remote.zarr_objects import ZarrObjects
 from wsi_embed.store.place import Place
-
-if TYPE_CHECKING:
-    from zarr.core.buffer import Buffer
 
 T = TypeVar("T")
 U = TypeVar("U")
 
 # Requests on their way at a time: each takes long, and the server little.
 AT_ONCE = 32
+CREATE_TRIES = 3
 
 
 class RemotePlace(Place):
@@ -56,9 +52,9 @@ class RemotePlace(Place):
         return self.address.name
 
     @property
-    def zarr(self) -> StorePath:
-        """Zarr's object store, at the address."""
-        return StorePath(ZarrObjects(objects.client(self.address)), self.address.key)
+    def zarr(self) -> ZarrObjects:
+        """What is there as Zarr's object store."""
+        return ZarrObjects(self.address)
 
     def read(self, key: str) -> bytes:
         """Content of an object."""
@@ -70,8 +66,15 @@ class RemotePlace(Place):
 
     def create(self, key: str, content: bytes) -> None:
         """Write an object unless it is there; the server decides."""
-        with contextlib.suppress(FileExistsError):
-            objects.write(self.address / key, content, replace=False)
+        for left in reversed(range(CREATE_TRIES)):
+            try:
+                objects.write(self.address / key, content, replace=False)
+                return
+            except FileExistsError:  # by another process, or by a try of which no answer came
+                return
+            except RemoteError:  # obstore does not repeat what may have happened already
+                if not left:
+                    raise
 
     def state(self, key: str) -> list[int] | None:
         """Size in bytes and a digest of the ETag."""
@@ -118,36 +121,3 @@ class RemotePlace(Place):
         with ThreadPoolExecutor(AT_ONCE, "wsi-embed-ask") as pool:
             while some := list(itertools.islice(left, 4 * AT_ONCE)):
                 yield from pool.map(function, some)
-
-
-class ZarrObjects(ObjectStore[Any]):
-    """Zarr's object store, with our errors, and each object written by one request.
-
-    Uploads in parts would leave parts behind where a job is killed: nobody sees them, but they cost.
-    """
-
-    async def get(self, key: str, *args: Any, **more: Any) -> Buffer | None:
-        """An object or a part of it; None where there is none."""
-        objects.check_process()
-        with objects.told(key):
-            return await super().get(key, *args, **more)
-
-    async def get_partial_values(self, *args: Any, **more: Any) -> list[Buffer | None]:
-        """Parts of objects."""
-        objects.check_process()
-        with objects.told("parts of an array"):
-            return await super().get_partial_values(*args, **more)
-
-    async def exists(self, key: str) -> bool:
-        """Whether an object is there."""
-        objects.check_process()
-        with objects.told(key):
-            return await super().exists(key)
-
-    async def set(self, key: str, value: Buffer) -> None:
-        """Write an object."""
-        import obstore
-
-        self._check_writable()
-        with objects.told(key):
-            await obstore.put_async(self.store, key, value.as_buffer_like(), use_multipart=False)

@@ -18,8 +18,8 @@ from wsi_embed.engines.local import run_local
 from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.failure import without_folders
 from wsi_embed.features import FeatureJob, store_settings
+from wsi_embed.folders import TILES_MARK
 from wsi_embed.grid import Edge
-from wsi_embed.inputs import TILES_MARK
 from wsi_embed.job import Job
 from wsi_embed.outliers import find_outliers
 from wsi_embed.pipeline import BadTile

@@ -26,6 +26,7 @@ _SIGNED = "AWS4-HMAC-SHA256 Credential=id/20260101/us-east-1/s3/aws4_request"
 _ERRORS = {
     "500": ("500 Internal Server Error", "InternalError"),
     "503": ("503 Slow Down", "SlowDown"),
+    "429": ("429 Too Many Requests", "TooManyRequests"),
     "expired": ("400 Bad Request", "ExpiredToken"),
     "denied": ("403 Forbidden", "AccessDenied"),
 }
@@ -37,7 +38,7 @@ class Fault:
 
     Attributes:
         requests: Which, a pattern that `METHOD /bucket/key` begins with.
-        what: 500, 503, expired, denied, slow, reset (before an answer) or cut (in mid-answer).
+        what: 500, 503, 429, expired, denied, slow, reset (before an answer) or cut (in mid-answer).
         times: To so many of them.
         met: So many it happened to.
     """

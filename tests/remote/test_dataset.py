@@ -42,9 +42,3 @@ def test_a_server_that_fails_is_no_missing_bag(
         store["a"]
     with pytest.raises(KeyError):
         store["gone"]
-
-
-def test_a_store_elsewhere_has_a_name_and_no_path(store: wsi_embed.Store) -> None:
-    assert store.name == "f.zarr"
-    with pytest.raises(wsi_embed.WsiEmbedError, match="is no folder of this machine"):
-        _ = store.path

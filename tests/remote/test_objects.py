@@ -13,7 +13,7 @@ from wsi_embed.errors import RemoteError
 from wsi_embed.remote import Address, objects
 
 CONTENT = bytes(range(256)) * 40
-PASSING = ["500", "503", "reset", "slow", "cut"]
+PASSING = ["500", "503", "429", "reset", "slow", "cut"]
 
 
 @pytest.mark.parametrize("what", PASSING)

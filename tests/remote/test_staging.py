@@ -181,6 +181,19 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, stop: threading.Event) 
         Staging(tmp_path / "file", None, stop)
 
 
+@pytest.mark.parametrize("limit", [0.0, -1.0, float("nan")])
+def test_a_limit_that_is_none(limit: float, stop: threading.Event) -> None:
+    with pytest.raises(UsageError, match="--cache-gb"):
+        staging.staging([], None, limit, stop)
+
+
+def test_slides_of_this_machine_need_no_cache(tmp_path: Path, stop: threading.Event) -> None:
+    item = SlideInput("a", tmp_path / "a.svs", "a.svs")
+    with staging.staging([item], tmp_path / "cache", None, stop) as staged:
+        assert staged is None
+    assert not (tmp_path / "cache").exists()
+
+
 class _Plain(http.server.SimpleHTTPRequestHandler):
     """A server of whole files alone."""
 

@@ -74,7 +74,7 @@ class Store(Mapping[str, Bag]):
     @property
     def slide_ids(self) -> list[str]:
         """Ids of all complete slides, sorted."""
-        return [row.slide_id for row in self._rows()]  # list(self) would count them first
+        return [row.slide_id for row in self.rows()]  # list(self) would count them first
 
     def __getitem__(self, slide_id: str) -> Bag:
         attributes = self._attributes(slide_id)
@@ -83,7 +83,7 @@ class Store(Mapping[str, Bag]):
         return Bag(slide_id, self.place / slide_id, attributes, self.attrs["settings"]["clusters"])
 
     def __iter__(self) -> Iterator[str]:
-        return (row.slide_id for row in self._rows())
+        return (row.slide_id for row in self.rows())
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -97,11 +97,19 @@ class Store(Mapping[str, Bag]):
         Slides of which no manifest named the patient are in none of them; whether there are any tells
         `[bag.slide_id for bag in store.values() if bag.patient is None]`.
         """
-        by_patient: dict[str, list[Bag]] = {}
-        for row in self._rows():
+        slides = {patient: [row.slide_id for row in rows] for patient, rows in self._by_patient().items()}
+        ids = [slide_id for some in slides.values() for slide_id in some]
+        bags = dict(zip(ids, self.place.map(self.__getitem__, ids), strict=True))
+        return {
+            patient: PatientBag(patient, [bags[name] for name in some]) for patient, some in slides.items()
+        }
+
+    def _by_patient(self) -> dict[str, list[Row]]:
+        found: dict[str, list[Row]] = {}
+        for row in self.rows():
             if row.patient is not None:
-                by_patient.setdefault(row.patient, []).append(self[row.slide_id])
-        return {patient: PatientBag(patient, by_patient[patient]) for patient in sorted(by_patient)}
+                found.setdefault(row.patient, []).append(row)
+        return dict(sorted(found.items()))
 
     def torch_dataset(
         self,
@@ -142,8 +150,9 @@ class Store(Mapping[str, Bag]):
         if labels is None:
             if split is not None:
                 raise UsageError(f"split {split!r}: only labels say which bags are in it; give them too")
-            groups = self.patients() if by == "patient" else self
-            bags = {name: tuple(bag.slide_ids) for name, bag in groups.items() if len(bag)}
+            groups = self._by_patient() if by == "patient" else {row.slide_id: [row] for row in self.rows()}
+            with_tiles = {name: rows for name, rows in groups.items() if any(row.tiles for row in rows)}
+            bags = {name: tuple(row.slide_id for row in rows) for name, rows in with_tiles.items()}
         else:
             labels = labels if split is None else labels.where(split=split)
             bags, by = {bag.id: bag.slides for bag in labels}, labels.by
@@ -156,7 +165,8 @@ class Store(Mapping[str, Bag]):
         complete = set(self)
         return [name for name in self.place.folders() if name not in complete]
 
-    def _rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[Row]:
+        """What the index says of each complete slide, or would say; by id. No bag is opened."""
         return scan(self.place, str(self.attrs.get("model_id")))
 
     def _attributes(self, slide_id: str) -> dict[str, Any] | None:

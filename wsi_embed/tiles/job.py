@@ -16,8 +16,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from wsi_embed.errors import SlideError
+from wsi_embed.folders import TILES_MARK
 from wsi_embed.grid import TileGrid
-from wsi_embed.inputs import TILES_MARK
 from wsi_embed.job import Job, PreparedSlide, threads
 from wsi_embed.plan import SlidePlan
 from wsi_embed.tiles.folder import COLUMNS, TileFolder

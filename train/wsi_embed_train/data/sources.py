@@ -9,14 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from wsi_embed.errors import UsageError
-from wsi_embed.inputs import (
-    SlideInput,
-    check_here,
-    folder_files,
-    manifest_slide,
-    slide_of_folder,
-    unique_slides,
-)
+from wsi_embed.folders import folder_files
+from wsi_embed.inputs import SlideInput, check_here, manifest_slide, slide_of_folder, unique_slides
 from wsi_embed.manifest import MANIFEST_SUFFIXES, read_manifest
 from wsi_embed.tile_images import PLAIN_SUFFIXES, is_tile_image
 

@@ -77,7 +77,7 @@ def embed(
     Args:
         slides: Files, folders (at any depth) or manifests (CSV, Parquet).
         out: The store; made, or added to.
-        model: An exported model, or a loaded encoder; None takes the demonstration model.
+        model: An exported model, `default-int8`, or a loaded encoder; None takes the demonstration model.
         mpp: Micrometres per pixel of a tile; by default the model's.
         tile_px: Side of a tile, pixels; by default the model's.
         overlap: Of neighbouring tiles, target pixels.

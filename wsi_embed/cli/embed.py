@@ -24,7 +24,11 @@ def command(
     out: Annotated[Path, option("--out", "The Zarr store; made, or added to.", INPUT, show_default=False)],
     model: Annotated[
         Path | None,
-        option("--model", "Exported model (.onnx, .ts). Default: the demonstration model.", INPUT),
+        option(
+            "--model",
+            "Exported model (.onnx, .ts), or `default-int8`. Default: the demonstration one.",
+            INPUT,
+        ),
     ] = None,
     mpp: Annotated[
         float | None, option("--mpp", "Resolution of a tile, um per pixel. Default: the model's.", TILES)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -10,15 +9,15 @@ from wsi_embed.engines.common import AT_ONCE
 from wsi_embed.engines.ray.cluster import Crew, import_ray
 from wsi_embed.engines.ray.worker import Parcel, SlideWorker
 
-# So often an actor may die before it is ready.
+# So many actors may die at their start, one after the other: then there is no sense in another.
 STARTS = 3
 
 
 class Actors:
     """Starts actors, and knows which of them can take slides.
 
-    An actor whose process or machine dies is started anew by Ray, wherever there is room. One that cannot do
-    the job, for it does not see the store for example, is dismissed; the others go on.
+    For one whose process or machine dies another is started, wherever there is room. One that cannot do the
+    job, for it does not see the store for example, is dismissed; the others go on.
 
     Args:
         parcel: The job.
@@ -33,24 +32,26 @@ class Actors:
     """
 
     def __init__(self, parcel: Parcel, crew: Crew, count: int, note: Callable[[str], None]) -> None:
-        self._ray, self._note = import_ray(), note
-        self._deaths: Counter[Any] = Counter()
-        self.ready: dict[Any, str] = {}
-        self.starting: dict[Any, Any] = {}
-        self.problem = ""
-        kind = self._ray.remote(SlideWorker).options(
+        self._ray, self._parcel, self._note = import_ray(), parcel, note
+        self._kind = self._ray.remote(SlideWorker).options(
             num_cpus=crew.cores,
             num_gpus=int(crew.gpu),
             max_concurrency=AT_ONCE + 1,  # one more, to be told to stop
             scheduling_strategy="SPREAD",
-            # Ray's defaults are 0 and 0. Retries are ours: a slide need not wait for its own actor to return
-            max_restarts=-1,
+            # Both are ours. Ray would keep a slide waiting until its own actor is back, and would start one
+            # that dies at its start for ever
+            max_restarts=0,
             max_task_retries=0,
         )
+        self._died_at_start = 0
+        self.ready: dict[Any, str] = {}
+        self.starting: dict[Any, Any] = {}
+        self.problem = ""
         for _ in range(count):
-            self._await(kind.remote(parcel))
+            self._hire()
 
-    def _await(self, actor: Any) -> None:
+    def _hire(self) -> None:
+        actor = self._kind.remote(self._parcel)
         self.starting[actor.ready.remote()] = actor
 
     def greet(self, ref: Any) -> None:
@@ -59,27 +60,28 @@ class Actors:
         try:
             machine, problem = self._ray.get(ref)
         except self._ray.exceptions.RayError as error:
-            self._deaths[actor] += 1
-            if isinstance(error, self._ray.exceptions.ActorDiedError) or self._deaths[actor] == STARTS:
-                lines = str(error).strip().splitlines()
-                self._dismiss(actor, "an actor died at its start", lines[-1] if lines else "")
+            self._died_at_start += 1
+            if self._died_at_start < STARTS:
+                self._hire()
             else:
-                self._await(actor)
+                self._dismiss(f"it died at its start: {str(error).strip().splitlines()[-1].strip()}")
             return
-        if problem is None:
-            self.ready[actor] = machine
-        else:
-            self._dismiss(actor, f"on {machine}", problem)
+        if problem is not None:
+            self._dismiss(f"{machine}: {problem}")
+            self._ray.kill(actor)
+            return
+        self._died_at_start = 0
+        self.ready[actor] = machine
 
-    def _dismiss(self, actor: Any, where: str, why: str) -> None:
-        self.problem = f"{where}: {why}"
-        self._note(f"one Ray actor less: {self.problem}")
-        self._ray.kill(actor)
+    def _dismiss(self, problem: str) -> None:
+        self.problem = problem
+        self._note(f"a Ray actor less; {problem}")
 
-    def lost(self, actor: Any) -> None:
-        """An actor does not answer: it takes no slides until it is started anew."""
+    def replace(self, actor: Any) -> None:
+        """An actor does not answer: end it, if it is still there, and start another."""
         if self.ready.pop(actor, None) is not None:
-            self._await(actor)
+            self._ray.kill(actor)
+            self._hire()
 
     def stop(self) -> None:
         """Tell them to drop their slides."""

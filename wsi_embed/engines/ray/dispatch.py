@@ -175,7 +175,7 @@ class Dispatcher:
             yield result
             return
         machine = self._actors.ready.get(hand.actor, "?")
-        self._actors.lost(hand.actor)
+        self._actors.replace(hand.actor)
         self._tries[item.slide_id] += 1
         if self._tries[item.slide_id] < TRIES:
             self._listener.note(f"a Ray actor on {machine} died with {item.name} in hand; it is begun anew")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +92,7 @@ def test_a_crew_is_said_in_words() -> None:
         ({"name": "slurm"}, "--engine slurm: choose local or ray"),
         ({"name": "local", "address": "auto"}, "--address is of --engine ray"),
         ({"name": "local", "actors": 2}, "--actors is of --engine ray"),
-        ({"name": "ray", "address": "ray://head:10001"}, "`ray job submit`"),
+        ({"name": "ray", "address": "ray://head:10001"}, "--address ray://.*`ray job submit`"),
         ({"name": "ray", "address": "127.0.0.1:9"}, "no Ray cluster can be reached there"),
         ({"name": "ray", "address": "nonsense"}, "no Ray cluster can be reached there"),
     ],
@@ -101,6 +103,20 @@ def test_wrong_engines_are_one_line(options: dict[str, Any], says: str) -> None:
     with pytest.raises(UsageError, match=says) as refused, open_engine(**options):
         pass
     assert len(str(refused.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n", b""])
+def test_another_program_at_the_address(answer: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that says something else, or nothing; `ray.init` tries it for minutes."""
+    pytest.importorskip("ray")
+    monkeypatch.setattr(cluster, "KNOCK_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{server.getsockname()[1]}")
+        accepted = threading.Thread(target=lambda: server.accept()[0].sendall(answer))
+        accepted.start()
+        with pytest.raises(UsageError, match=r"^RAY_ADDRESS 127.*no Ray cluster"), open_engine("ray"):
+            pass
+        accepted.join()
 
 
 def test_a_loaded_encoder_cannot_be_sent(tmp_path: Path) -> None:

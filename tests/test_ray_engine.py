@@ -50,8 +50,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def slides(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three slides of about a second."""
-    return make_slides(tmp_path_factory.mktemp("made") / "slides", side=1600)
+    """Three slides of about half a second: long enough to be hit in the middle."""
+    return make_slides(tmp_path_factory.mktemp("made") / "slides", side=1200)
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,10 @@ from wsi_embed.errors import MissingExtraError, Stopped, UsageError
 MOST_CORES = 4
 # Slides and features never pass through it: the least that Ray allows is enough.
 OBJECT_STORE_BYTES = 80 * 1024**2
-KNOCK_SECONDS = 10.0
+KNOCK_SECONDS = 5.0
+# How a client of HTTP/2 begins, which Ray speaks (RFC 9113, 3.4), with empty settings; the server begins with
+# a frame of its settings, type 4.
+GREETING, SETTINGS = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0", 4
 
 
 def import_ray() -> Any:
@@ -63,18 +66,20 @@ def connected(address: str | None) -> Iterator[None]:
     enabled, output._worker_logs_enabled = getattr(output, "_worker_logs_enabled", True), False
     try:
         with _own_signals():
-            _connect(ray, address or os.environ.get("RAY_ADDRESS") or "local")
+            _connect(ray, address)
         yield
     finally:
         ray.shutdown()
         output._worker_logs_enabled = enabled
 
 
-def _connect(ray: Any, address: str) -> None:
-    if address.startswith("ray://"):
+def _connect(ray: Any, address: str | None) -> None:
+    where = "--address" if address else "RAY_ADDRESS"
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    if "://" in address:
         raise UsageError(
-            f"--address {address}: Ray's client cannot run jobs of slides; start wsi-embed on the cluster, "
-            "with `ray job submit`"
+            f"{where} {address}: give HOST:PORT of the cluster's head; from outside of the cluster, start "
+            "wsi-embed with `ray job submit` (docs/ray.md)"
         )
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
@@ -92,18 +97,25 @@ def _connect(ray: Any, address: str) -> None:
         )
     except (OSError, RuntimeError, ValueError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UsageError(f"--address {address}: no Ray cluster can be reached there ({reason})") from error
+        raise UsageError(f"{where} {address}: no Ray cluster can be reached there ({reason})") from error
 
 
 def _knock(address: str) -> None:
-    """Where nobody listens, Ray would try for minutes.
+    """Where nobody listens, or not Ray, it would try for minutes.
 
     Raises:
-        OSError: Nobody listens.
+        OSError: There is nobody, or somebody else.
     """
     host, _, port = address.rpartition(":")
-    if host and port.isdecimal():
-        socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS).close()
+    if not (host and port.isdecimal()):
+        return
+    with socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS) as door:
+        if os.environ.get("RAY_USE_TLS", "0") != "0":
+            return
+        door.sendall(GREETING)
+        answer = door.makefile("rb").read(4)
+    if answer[3:] != bytes([SETTINGS]):
+        raise OSError("another program listens there")
 
 
 @contextlib.contextmanager

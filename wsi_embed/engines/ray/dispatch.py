@@ -71,7 +71,8 @@ class Dispatcher:
         self._stop, self._deadline = stop, float("inf")
         self._streams: dict[Any, _InHand] = {}
         self._tries: Counter[str] = Counter()
-        self._passed, self._ask_at, self._begun = 0, 0.0, False
+        self._passed, self._ask_at = 0, 0.0
+        self._begun = self._said_waiting = False
         self._ray = import_ray()
         parcel = Parcel.pack(job, todo)
         self._actors = Actors(parcel, crew, min(crew.count, len(todo)), listener.note)
@@ -149,7 +150,7 @@ class Dispatcher:
         """Pass on what an actor says of a slide."""
         slide_id = hand.item.slide_id
         if isinstance(event, Started):
-            hand.tiles, self._passed = event.tiles, 0
+            hand.tiles, self._passed, self._said_waiting = event.tiles, 0, False
             self._listener.slide_started(slide_id, event.tiles)
         elif isinstance(event, int):
             hand.done += event
@@ -163,8 +164,9 @@ class Dispatcher:
             self._passed += 1
             if self._passed >= len(self._todo):
                 self._ask_at = time.monotonic() + ASK_SECONDS
-                if self._passed == len(self._todo) and not self._streams:
-                    self._listener.waiting(self._passed)
+                if not (self._streams or self._said_waiting):
+                    self._said_waiting = True
+                    self._listener.waiting(len(self._todo))
 
     def _bury(self, hand: _InHand, error: Exception) -> Iterator[SlideResult]:
         """An actor died with a slide in hand: it is tried again, or fails. What an actor raises is a bug."""

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import wsi_embed
-from tests.job_tools import make_model, make_slides
+from tests.job_tools import make_model, make_slides, run
 from wsi_embed.engines import open_engine
 from wsi_embed.engines.ray import cluster
 from wsi_embed.engines.ray.cluster import Crew, actors_device, find_crew
@@ -117,6 +117,26 @@ def test_another_program_at_the_address(answer: bytes, monkeypatch: pytest.Monke
         with pytest.raises(UsageError, match=r"^RAY_ADDRESS 127.*no Ray cluster"), open_engine("ray"):
             pass
         accepted.join()
+
+
+def test_a_cluster_that_wants_a_token(tmp_path: Path) -> None:
+    """In a process of its own: Ray looks for a token once."""
+    pytest.importorskip("ray")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(20)
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        greeter = threading.Thread(target=lambda: server.accept()[0].sendall(b"\0\0\0\4"))
+        greeter.start()
+        slides = make_slides(tmp_path / "slides", count=1, side=160)
+        options = ["--out", str(tmp_path / "f.zarr"), "--engine", "ray", "--address", address]
+        done = run(slides, *options, env={"HOME": str(tmp_path), "RAY_AUTH_MODE": "token"})
+        greeter.join()
+    assert done.returncode == 2
+    assert (
+        "no Ray cluster can be reached there (Token authentication is enabled but"
+        in done.stdout + done.stderr
+    )
+    assert "Traceback" not in done.stderr
 
 
 def test_a_loaded_encoder_cannot_be_sent(tmp_path: Path) -> None:

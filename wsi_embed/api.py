@@ -97,7 +97,7 @@ def embed(
             and other pixels (docs/formats.md).
         device: As for `load_encoder`, or several GPUs: `cuda:0,1`, `cuda:all`; with Ray a kind alone.
         batch_size: Tiles a batch; by default 16 on the CPU, and what a trial finds best on a GPU.
-        workers: Reader threads; by default one a core.
+        workers: Reader threads; by default one a core. Of each actor, with Ray.
         dtype: Of the features in the store, `float16` or `float32`.
         overwrite: Redo slides that the store has with other settings.
         on_bad_tile: What to do with a tile that cannot be read: `fail` the slide, or take it as `white`

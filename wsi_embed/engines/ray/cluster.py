@@ -74,8 +74,9 @@ def connected(address: str | None) -> Iterator[None]:
 
 
 def _connect(ray: Any, address: str | None) -> None:
-    where = "--address" if address else "RAY_ADDRESS"
-    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    named = os.environ.get("RAY_ADDRESS")
+    where = "RAY_ADDRESS" if named and not address else "--address"
+    address = address or named or "local"
     if "://" in address:
         raise UsageError(
             f"{where} {address}: give HOST:PORT of the cluster's head; from outside of the cluster, start "
@@ -95,9 +96,10 @@ def _connect(ray: Any, address: str | None) -> None:
             object_store_memory=OBJECT_STORE_BYTES,
             **quiet,
         )
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UsageError(f"{where} {address}: no Ray cluster can be reached there ({reason})") from error
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        problem = "started here" if address == "local" else "reached there"
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].partition(". ")[0]
+        raise UsageError(f"{where} {address}: no Ray cluster can be {problem} ({reason})") from error
 
 
 def _knock(address: str) -> None:

@@ -5,9 +5,9 @@ r"""Make the demonstration models again: cut the tiles, train, export, and the f
         DATA/regions/hgsc_nest.jpg DATA/regions/hgsc_stromal_he.jpg --run runs/default --out wsi_embed/models
 
 `tiles.csv` has the columns path, label, split (train, test). Trained is on its oral tiles of the split
-`train`, without their labels, and on tiles cut from the pictures. Each organ (the label's first word) is evaluated by
-itself: nearest neighbour by cosine in the exported models' features, beside an untrained network and a plain
-colour histogram. Prints one JSON document.
+`train`, without their labels, and on tiles cut from the pictures. Each organ (the label's first word) is
+evaluated by itself: nearest neighbour by cosine in the exported models' features, beside an untrained network
+and a plain colour histogram. Prints one JSON document.
 """
 
 from __future__ import annotations

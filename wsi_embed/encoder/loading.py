@@ -17,7 +17,7 @@ MOST_SESSIONS = 8
 MOST_MODEL_BYTES = 2 * 1024**3
 
 
-# Models that come with the package: half precision for GPUs, which a CPU computes in single; int8 for speed on CPUs.
+# Models of the package: in half precision, which a CPU computes in single, and in int8 for speed on CPUs.
 PACKAGED = ("default", "default-int8")
 
 

@@ -6,15 +6,12 @@ import datetime
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
 from wsi_embed.arguments import check_counts, check_overlap, slides_of, tiling_of
-from wsi_embed.encoder import Encoder, EncoderPool, load_pool
-from wsi_embed.encoder.base import cpu_count
-from wsi_embed.encoder.batch import default_batch
-from wsi_embed.engines.local import run_local
+from wsi_embed.encoder import Encoder, EncoderPool
+from wsi_embed.engines import Engine, EngineName, open_engine
 from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.failure import without_folders
 from wsi_embed.features import FeatureJob, store_settings
@@ -26,7 +23,7 @@ from wsi_embed.pipeline import BadTile
 from wsi_embed.regions import RegionRules
 from wsi_embed.regions.rules import Missing
 from wsi_embed.remote import Address, Location, location
-from wsi_embed.remote.staging import staging
+from wsi_embed.remote.staging import Cache
 from wsi_embed.report import JobReport, Listener, Silent
 from wsi_embed.slide import Reader
 from wsi_embed.slide.resolution import check_mpp
@@ -72,6 +69,9 @@ def embed(
     cache: str | Path | None = None,
     cache_gb: float | None = None,
     dry_run: bool = False,
+    engine: EngineName = "local",
+    address: str | None = None,
+    actors: int | None = None,
     listener: Listener | None = None,
     stop: threading.Event | None = None,
 ) -> JobReport:
@@ -84,7 +84,7 @@ def embed(
         slides: Files, folders (at any depth) or manifests (CSV, Parquet); also at `s3://`, `gs://` and
             `http(s)://` (extra `cloud`).
         out: The store; made, or added to. Also at `s3://` and `gs://`.
-        model: An exported model, or a loaded encoder; None takes the demonstration model.
+        model: An exported model, `default-int8`, or a loaded encoder; None takes the demonstration model.
         mpp: Micrometres per pixel of a tile; by default the model's.
         tile_px: Side of a tile, pixels; by default the model's.
         overlap: Of neighbouring tiles, target pixels.
@@ -101,9 +101,9 @@ def embed(
         reader: `auto`, `openslide` or `tiff`; see `open_slide`.
         fast_downsample: Let the JPEG decoder do a part of the resampling where the TIFF reader can: faster,
             and other pixels (docs/formats.md).
-        device: As for `load_encoder`, or several GPUs: `cuda:0,1`, `cuda:all`.
+        device: As for `load_encoder`, or several GPUs: `cuda:0,1`, `cuda:all`; with Ray a kind alone.
         batch_size: Tiles a batch; by default 16 on the CPU, and what a trial finds best on a GPU.
-        workers: Reader threads; by default one a core.
+        workers: Reader threads; by default one a core. Of each actor, with Ray.
         dtype: Of the features in the store, `float16` or `float32`.
         overwrite: Redo slides that the store has with other settings.
         on_bad_tile: What to do with a tile that cannot be read: `fail` the slide, or take it as `white`
@@ -116,6 +116,11 @@ def embed(
             system's temporary folder.
         cache_gb: Most GB there at a time; by default half of what is free.
         dry_run: Open the slides and count tiles; write nothing.
+        engine: `local`, this process; `ray`, actors of a Ray cluster, each with a model of its own.
+        address: Of the Ray cluster: `HOST:PORT`, `auto`, or `local` for one of this machine alone; by default
+            RAY_ADDRESS, else `local`.
+        actors: Ray actors to ask for; by default as many as the cluster has room for. Each has `workers`
+            cores (by default at most four), and a GPU if the device is one.
         listener: Hears of every step.
         stop: Set it to stop early.
 
@@ -133,7 +138,7 @@ def embed(
         raise UsageError(f"--on-bad-tile {on_bad_tile}: choose {' or '.join(get_args(BadTile))}")
     if dtype not in DTYPES:
         raise UsageError(f"--dtype {dtype}: choose {' or '.join(DTYPES)}")
-    check_counts(batch_size=batch_size, workers=workers, limit=limit)
+    check_counts(batch_size=batch_size, workers=workers, limit=limit, actors=actors)
     check_counts(0, max_failures=max_failures)
     check_mpp("--mpp", mpp)
     regions = RegionRules(Path(roi) if roi else None, tuple(roi_include), tuple(roi_exclude), roi_missing)
@@ -144,39 +149,42 @@ def embed(
     items = slides_of(slides, where, regions, shard, limit)
     if isinstance(model, Encoder) and not (mpp is None and tile_px is None and device == "auto"):
         raise UsageError("a loaded encoder has its mpp, tile_px and device: give them to load_encoder")
-    encoders = (
+    if isinstance(model, Encoder) and engine != "local":
+        raise UsageError("a loaded encoder cannot be sent to Ray's actors: give the path of its file")
+    with (
+        open_engine(engine, device=device, workers=workers, address=address, actors=actors) as runner,
         EncoderPool(model)
         if isinstance(model, Encoder)
-        else load_pool(model, device=device, tile_px=tile_px, mpp=mpp)
-    )
-    encoder = encoders.first
-    settings = store_settings(encoder, dtype)
-    check_overlap(overlap, settings.tile_px)
-    # a dry run looks at a store and makes none
-    known = place_at(where).state(METADATA_FILE) is not None
-    job = FeatureJob(
-        slides=items,
-        out=where,
-        settings=settings,
-        tiling=tiling,
-        workers=workers or cpu_count(),
-        overwrite=overwrite,
-        dry_run=dry_run,
-        max_failures=max_failures,
-        versions=versions(),
-        encoders=encoders,
-        store=StoreWriter(where, settings, encoder.metadata) if known or not dry_run else None,
-        batch_size=batch_size or default_batch(encoder),
-        on_bad_tile=on_bad_tile,
-    )
-    about = {
-        "name": encoder.metadata.name,
-        "model_id": encoder.model_id,
-        "device": encoders.where,
-        "demonstration": model is None,
-    }
-    with encoders:
-        return _run(job, about, began, listener, stop, cache, cache_gb)
+        else runner.load_pool(model, tile_px, mpp) as encoders,
+    ):
+        encoder = encoders.first
+        settings = store_settings(encoder, dtype)
+        check_overlap(overlap, settings.tile_px)
+        # a dry run looks at a store and makes none
+        known = place_at(where).state(METADATA_FILE) is not None
+        job = FeatureJob(
+            slides=items,
+            out=where,
+            settings=settings,
+            tiling=tiling,
+            workers=runner.workers,
+            overwrite=overwrite,
+            dry_run=dry_run,
+            max_failures=max_failures,
+            versions=versions(),
+            cache=Cache.of(cache, cache_gb),
+            encoders=encoders,
+            store=StoreWriter(where, settings, encoder.metadata) if known or not dry_run else None,
+            batch_size=batch_size or runner.batch_size(encoder),
+            on_bad_tile=on_bad_tile,
+        )
+        about = {
+            "name": encoder.metadata.name,
+            "model_id": encoder.model_id,
+            "device": encoders.where,
+            "demonstration": model is None,
+        }
+        return _run(runner, job, about, began, listener, stop)
 
 
 def tile(  # noqa: D417 - the rest is as in `embed`
@@ -210,6 +218,9 @@ def tile(  # noqa: D417 - the rest is as in `embed`
     cache: str | Path | None = None,
     cache_gb: float | None = None,
     dry_run: bool = False,
+    engine: EngineName = "local",
+    address: str | None = None,
+    actors: int | None = None,
     listener: Listener | None = None,
     stop: threading.Event | None = None,
 ) -> JobReport:
@@ -241,7 +252,7 @@ def tile(  # noqa: D417 - the rest is as in `embed`
         RemoteError: Object storage cannot be reached, or refuses.
     """
     began = time.perf_counter()
-    check_counts(workers=workers, limit=limit, max_tiles=max_tiles)
+    check_counts(workers=workers, limit=limit, max_tiles=max_tiles, actors=actors)
     check_counts(0, max_failures=max_failures)
     check_mpp("--mpp", mpp)
     regions = RegionRules(Path(roi) if roi else None, tuple(roi_include), tuple(roi_exclude), roi_missing)
@@ -265,19 +276,21 @@ def tile(  # noqa: D417 - the rest is as in `embed`
         raise UsageError(f"{taken[0]} cannot be a slide's id in a folder of tiles; give ids in a manifest")
     known = (where / TILES_MARK).exists()
     folder = TileFolder(where) if known or not dry_run else None
-    job = TileJob(
-        slides=items,
-        out=where,
-        settings=settings,
-        tiling=tiling,
-        workers=workers or cpu_count(),
-        overwrite=overwrite,
-        dry_run=dry_run,
-        max_failures=max_failures,
-        versions=versions(),
-        folder=folder,
-    )
-    report = _run(job, {}, began, listener, stop, cache, cache_gb)
+    with open_engine(engine, workers=workers, address=address, actors=actors) as runner:
+        job = TileJob(
+            slides=items,
+            out=where,
+            settings=settings,
+            tiling=tiling,
+            workers=runner.workers,
+            overwrite=overwrite,
+            dry_run=dry_run,
+            max_failures=max_failures,
+            versions=versions(),
+            cache=Cache.of(cache, cache_gb),
+            folder=folder,
+        )
+        report = _run(runner, job, {}, began, listener, stop)
     if folder is not None and not dry_run:
         try:
             report.notes += folder.write_table()
@@ -288,13 +301,12 @@ def tile(  # noqa: D417 - the rest is as in `embed`
 
 
 def _run(
+    engine: Engine,
     job: Job,
     model: dict[str, Any],
     began: float,
     listener: Listener | None,
     stop: threading.Event | None,
-    cache: str | Path | None,
-    cache_gb: float | None,
 ) -> JobReport:
     """Run a job, and say what was done, and with what."""
     now = datetime.datetime.now(datetime.UTC)
@@ -302,8 +314,7 @@ def _run(
     stop = stop or threading.Event()
     report = JobReport(job.out.name, model, job.to_dict(), job.versions)
     report.started = started.isoformat(timespec="seconds")
-    with staging(job.slides, cache, cache_gb, stop) as staged:
-        report.slides = run_local(replace(job, staging=staged), listener or Silent(), stop)
+    report.slides = engine.run(job, listener or Silent(), stop)
     report.outliers = find_outliers(report.slides)
     report.stopped = stop.is_set() and report.count("stopped") > 0
     if job.gives_up(report.count("failed")) and report.count("stopped") and not report.stopped:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from wsi_embed.grid import TileGrid
 from wsi_embed.inputs import SlideInput
 from wsi_embed.pipeline import Seconds
 from wsi_embed.plan import SlidePlan, Tiling, TilingTarget
 from wsi_embed.remote.address import Location
-from wsi_embed.remote.staging import Staging
+from wsi_embed.remote.staging import Cache, Staging
 from wsi_embed.report import SlideResult
 from wsi_embed.store.lock import has_locks, slide_lock
 from wsi_embed.tissue import TissueMask
+from wsi_embed.versions import versions
 
 
 @dataclass
@@ -78,7 +80,8 @@ class Job(abc.ABC):
         dry_run: Only say what would be done.
         max_failures: Stop once more slides than this have failed; None never does.
         versions: Recorded with every slide.
-        staging: Fetches slides that are not on this machine; None where all are.
+        cache: Where slides may be kept that are not on this machine.
+        staging: Fetches them; None where all are here.
         kept_in: What `out` is called in messages.
     """
 
@@ -91,6 +94,7 @@ class Job(abc.ABC):
     dry_run: bool = False
     max_failures: int | None = None
     versions: dict[str, str] = field(default_factory=dict)
+    cache: Cache = field(default_factory=Cache)
     staging: Staging | None = None
     kept_in: ClassVar[str]
 
@@ -138,6 +142,32 @@ class Job(abc.ABC):
     def lock(self, slide_id: str) -> AbstractContextManager[bool]:
         """Hold a slide while it is written; False where another process does."""
         return slide_lock(self.document, slide_id)
+
+    def arrived(self) -> Self:
+        """This job in a process that it was sent to (pickled): with what is to be found out there.
+
+        Raises:
+            WsiEmbedError: It cannot be done there.
+        """
+        return replace(self, versions=versions())
+
+    @property
+    def fetches(self) -> bool:
+        """Whether any slide is not on this machine."""
+        return any(item.remote is not None for item in self.slides)
+
+    @contextlib.contextmanager
+    def fetching(self, stop: threading.Event) -> Iterator[Self]:
+        """This job, able to fetch slides until the context is left.
+
+        Raises:
+            UsageError: The cache cannot be written.
+        """
+        if not self.fetches:
+            yield self
+            return
+        with self.cache.open(stop) as staging:
+            yield replace(self, staging=staging)
 
     def gives_up(self, failed: int) -> bool:
         """Whether so many failed slides are too many to go on."""

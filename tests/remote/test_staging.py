@@ -19,7 +19,7 @@ from tests.remote.server import Server
 from wsi_embed.errors import RemoteError, SlideError, Stopped, UsageError
 from wsi_embed.inputs import SlideInput, find_slides
 from wsi_embed.remote import Address, objects, staging
-from wsi_embed.remote.staging import Staging
+from wsi_embed.remote.staging import Cache, Staging
 from wsi_embed.slide.fingerprint import fingerprint
 from wsi_embed.store.lock import slide_lock
 
@@ -181,17 +181,10 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, stop: threading.Event) 
         Staging(tmp_path / "file", None, stop)
 
 
-@pytest.mark.parametrize("limit", [0.0, -1.0, float("nan")])
-def test_a_limit_that_is_none(limit: float, stop: threading.Event) -> None:
+@pytest.mark.parametrize("limit", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_limit_that_is_none(limit: float) -> None:
     with pytest.raises(UsageError, match="--cache-gb"):
-        staging.staging([], None, limit, stop)
-
-
-def test_slides_of_this_machine_need_no_cache(tmp_path: Path, stop: threading.Event) -> None:
-    item = SlideInput("a", tmp_path / "a.svs", "a.svs")
-    with staging.staging([item], tmp_path / "cache", None, stop) as staged:
-        assert staged is None
-    assert not (tmp_path / "cache").exists()
+        Cache.of(None, limit)
 
 
 class _Plain(http.server.SimpleHTTPRequestHandler):

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -34,20 +34,33 @@ _ASK_SECONDS = 0.2
 _PREFIX, _LOCK = "wsi-embed-cache-", "lock"
 
 
-def staging(
-    slides: Sequence[SlideInput], folder: str | Path | None, limit_gb: float | None, stop: threading.Event
-) -> contextlib.AbstractContextManager[Staging | None]:
-    """What fetches the slides of a job that are elsewhere; None where all are on this machine.
+@dataclass(frozen=True)
+class Cache:
+    """Where a process may keep slides, and how much.
 
-    Raises:
-        UsageError: The folder cannot be written, or the limit is none.
+    Attributes:
+        folder: Where; None for the system's temporary folder.
+        limit: Most bytes at a time; None for half of what is free there.
     """
-    if limit_gb is not None and not limit_gb > 0:
-        raise UsageError(f"--cache-gb {limit_gb}: a number above 0 is expected")
-    if all(item.remote is None for item in slides):
-        return contextlib.nullcontext()
-    limit = None if limit_gb is None else int(limit_gb * 1e9)
-    return Staging(Path(folder) if folder else None, limit, stop)
+
+    folder: Path | None = None
+    limit: int | None = None
+
+    @classmethod
+    def of(cls, folder: str | Path | None, limit_gb: float | None) -> Cache:
+        """As the user says it.
+
+        Raises:
+            UsageError: The limit is none.
+        """
+        if limit_gb is not None and not 0 < limit_gb < float("inf"):
+            raise UsageError(f"--cache-gb {limit_gb}: a number above 0 is expected")
+        limit = None if limit_gb is None else int(limit_gb * 1e9)
+        return cls(Path(folder).absolute() if folder else None, limit)
+
+    def open(self, stop: threading.Event) -> Staging:
+        """Be ready to fetch; see `Staging`."""
+        return Staging(self.folder, self.limit, stop)
 
 
 class Staging:

@@ -86,6 +86,11 @@ class ArrayLayout:
         """Whether several chunks share an object."""
         return self.shard_rows > self.chunk_rows
 
+    @property
+    def objects(self) -> int:
+        """How many objects its chunks and shards are."""
+        return math.ceil(self.shape[0] / self.shard_rows)
+
 
 def array_layouts(
     n: int, settings: StoreSettings, mask_shape: Sequence[int] | None = None

@@ -137,13 +137,24 @@ class SlideWriter:
             self._write("tissue_mask", slice(0, shape[0]), self.mask.mask)
             attributes = {**attributes, "tissue_mask_shape": shape, "tissue_mask_scale": scale}
         try:
-            whole = as_json({**attributes, "n_tiles": n, "objects": written_objects(self.folder)})
+            objects = written_objects(self.folder)
+            self._check_all_there(len(objects))
+            whole = as_json({**attributes, "n_tiles": n, "objects": objects})
             whole["digest"] = group_digest(self.folder, whole)
             # one atomic replacement of the group's document: before it the slide does not exist
             self._group.update_attributes({**whole, "complete": True})
         except OSError as error:
             raise cannot_write(self.folder, error) from error
         self._committed = True
+
+    def _check_all_there(self, found: int) -> None:
+        """Where there are no locks, two jobs may write one slide: neither commits what the other removed."""
+        written = sum(layout.objects for layout in self._layouts.values())
+        if found != written:
+            raise StoreError(
+                f"{self.folder}: {written} objects were written, {found} are there; run again when no other "
+                "job writes this store"
+            )
 
     def _write(self, name: str, rows: slice, values: npt.NDArray[Any]) -> None:
         try:

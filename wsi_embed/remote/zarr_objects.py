@@ -9,6 +9,7 @@ from zarr.storage import ObjectStore
 
 from wsi_embed.remote import objects
 from wsi_embed.remote.address import Address
+from wsi_embed.store.layout import METADATA_FILE
 
 if TYPE_CHECKING:
     from zarr.abc.store import ByteRequest
@@ -30,6 +31,7 @@ class ZarrObjects(ObjectStore[Any]):
     def __init__(self, address: Address, *, read_only: bool = False) -> None:
         super().__init__(objects.client(address), read_only=read_only)
         self.address = address
+        self._written: set[str] = set()
 
     def __str__(self) -> str:
         return str(self.address)
@@ -80,10 +82,16 @@ class ZarrObjects(ObjectStore[Any]):
         self._check_writable()
         with objects.told(self.address / key):
             await obstore.put_async(self.store, self._at(key), value.as_buffer_like(), use_multipart=False)
+        if key == METADATA_FILE:
+            self._written.add(key)
 
     async def set_if_not_exists(self, key: str, value: Buffer) -> None:
-        """Write an object unless it is there: a group has one writer, and asking can be repeated."""
-        if not await self.exists(key):
+        """Write an object unless it is there.
+
+        Zarr wants it of the group's document for every array. A group has one writer: so it is enough to
+        ask, which can be repeated where an answer is lost, and not even that where it was written here.
+        """
+        if key not in self._written and not await self.exists(key):
             await self.set(key, value)
 
     async def delete(self, key: str) -> None:

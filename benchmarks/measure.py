@@ -29,8 +29,10 @@ class Measured:
     output: str
 
 
-def run(command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> Measured:
-    """Run a command to its end.
+def run(
+    command: Sequence[str | Path], environment: Mapping[str, str] | None = None, folder: Path | None = None
+) -> Measured:
+    """Run a command to its end, in a folder.
 
     Raises:
         RuntimeError: It failed; with the end of what it said.
@@ -38,7 +40,7 @@ def run(command: Sequence[str | Path], environment: Mapping[str, str] | None = N
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         began = time.perf_counter()
         process = subprocess.Popen(
-            [str(word) for word in command], stdout=output, stderr=errors,
+            [str(word) for word in command], stdout=output, stderr=errors, cwd=folder,
             env={**os.environ, **(environment or {})},
         )  # fmt: skip
         peak = 0

@@ -48,7 +48,8 @@ def embed(slide: Path, weights: Path, out: Path) -> Found:
     )  # fmt: skip
     result = pipeline.run([{"sample_id": "slide", "image_path": slide}])
     artifact = result.tile_artifacts[0]
-    raise SystemExit(artifact)
+    tiles, coordinates = np.load(artifact.path), np.load(artifact.metadata["coordinates_npz_path"])
+    return tiles["features"], np.stack([coordinates["x"], coordinates["y"]], 1)[tiles["tile_index"]]
 
 
 if __name__ == "__main__":

@@ -1,0 +1,67 @@
+r"""What `run.py` found, as a table: medians, and the ratio to wsi-embed's runs between the peer's own.
+
+    PYTHONPATH=. python benchmarks/peers/table.py build/bench/*.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+COLUMNS = (
+    "tool", "tiles", "tiles/s, no imports", "wsi-embed / it", "whole process, ms a tile", "it / wsi-embed",
+    "memory, MB", "imports, s", "environment, MB", "centred cosine, mean (least)",
+)  # fmt: skip
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("found", type=Path, nargs="+")
+    args = parser.parse_args()
+    print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
+    for path in args.found:
+        found = json.loads(path.read_text())
+        if "theirs" in found:
+            print(row(found))
+
+
+def row(found: dict[str, Any]) -> str:
+    """One peer's line, and wsi-embed's beside it."""
+    rate: dict[str, float] = {}
+    whole: dict[str, float] = {}
+    for who in ("theirs", "ours"):
+        rate[who] = median(found[who], lambda run: run["tiles"] / run["seconds_without_imports"])
+        whole[who] = median(found[who], lambda run: 1000 * run["seconds"] / run["tiles"])
+    lines = []
+    for who, name in (("theirs", found["peer"]), ("ours", f"wsi-embed beside {found['peer']}")):
+        runs, theirs = found[who], who == "theirs"
+        cells = [
+            name,
+            str(runs[0]["tiles"]),
+            f"{rate[who]:.1f}",
+            f"{rate['ours'] / rate['theirs']:.2f}" if theirs else "",
+            f"{whole[who]:.1f}",
+            f"{whole['theirs'] / whole['ours']:.2f}" if theirs else "",
+            f"{median(runs, lambda run: run['memory_mb']):.0f}",
+            f"{median(runs, lambda run: run['import_seconds']):.1f}",
+            str(found["environment_mb"]) if theirs else "",
+            f"{found['cosine']['mean']:.4f} ({found['cosine']['least']:.4f})" if theirs else "",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def median(runs: list[dict[str, float]], value: Callable[[dict[str, float]], float]) -> float:
+    """Of a value of the runs."""
+    return statistics.median(value(run) for run in runs)
+
+
+if __name__ == "__main__":
+    main()

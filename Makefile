@@ -1,12 +1,14 @@
 # make demo: the runtime alone, on one real slide.   make test: everything.   make check: style and types.
+# make fuzz: slides that lie about themselves, CASES of them.
 PYTHON ?= python3
 VENV ?= .venv
 TEST_VENV ?= .venv-test
 DEMO ?= demo
+CASES ?= 20000
 PACKAGE ?= -e .
 SLIDE = $(DEMO)/slides/cmu_small_region.svs
 
-.PHONY: demo test check format clean
+.PHONY: demo test fuzz check format clean
 
 demo: $(VENV)/.installed $(SLIDE)
 	$(VENV)/bin/wsi-embed $(DEMO)/slides/ --out $(DEMO)/feats.zarr --report $(DEMO)/report.json
@@ -15,6 +17,9 @@ demo: $(VENV)/.installed $(SLIDE)
 
 test: $(TEST_VENV)/.installed demo/slides/cmu_small_region.svs
 	$(TEST_VENV)/bin/python -m pytest
+
+fuzz: $(TEST_VENV)/.installed demo/slides/cmu_small_region.svs
+	$(TEST_VENV)/bin/python -m tests.fuzz.run --cases $(CASES) --real demo/slides/cmu_small_region.svs
 
 check: $(TEST_VENV)/.installed
 	$(TEST_VENV)/bin/ruff format --check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,18 @@ import pytest
 from tests.made_slides import he_pixels, write_svs
 
 REPO = Path(__file__).parents[1]
+
+# Tensors of tests are tiny: threads would only wait for each other. Before anything imports PyTorch.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread_a_model() -> Iterator[None]:
+    """Of ONNX Runtime and the others too; commands in processes of their own take as many as users have."""
+    with pytest.MonkeyPatch.context() as patch:
+        for engine in ("onnx", "torchscript", "openvino"):
+            patch.setattr(f"wsi_embed.encoder.{engine}.cpu_count", lambda: 1)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
+import resource
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +19,8 @@ import numpy.typing as npt
 from tests.made_models import tiny_onnx
 from tests.made_slides import he_pixels, write_svs, write_tiff
 from wsi_embed import Store, open_store
+from wsi_embed.cli import main
+from wsi_embed.files import PARTIAL
 
 COMMAND = [sys.executable, "-m", "wsi_embed"]
 
@@ -49,6 +56,37 @@ def run(
         check=False,
         **more,
     )
+
+
+def invoke(
+    *args: str | Path, env: dict[str, str] | None = None, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the command line in this process: what `run` says and returns, without starting Python."""
+    typed = ["wsi-embed", *map(str, args)]
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with (
+        mock.patch.dict(os.environ, env or {}),
+        mock.patch.object(sys, "argv", typed),
+        contextlib.chdir(cwd or Path.cwd()),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    return subprocess.CompletedProcess(typed, code, out.getvalue(), err.getvalue())
+
+
+@contextlib.contextmanager
+def no_room(size: int) -> Iterator[None]:
+    """Within it no file may grow beyond `size` bytes: writes fail as on a full disk (EFBIG for ENOSPC)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 _HOLD = """
@@ -93,6 +131,11 @@ def assert_same_arrays(a: Path, b: Path) -> None:
     assert first.keys() == second.keys()
     for name, values in first.items():
         np.testing.assert_array_equal(values, second[name], err_msg=name)
+
+
+def named(store: Path) -> dict[str, bytes]:
+    """Its `tree` without what is left of a root's document that was killed before it had its name."""
+    return {name: content for name, content in tree(store).items() if not name.endswith(PARTIAL)}
 
 
 def tree(store: Path) -> dict[str, bytes]:

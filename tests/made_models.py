@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 QUADRANTS = 12  # 2 x 2 quadrants, 3 channels
 OVERFLOW = 1e5  # beyond float16's 65504
+# A ResNet of 0.4 million weights, made for tests, and its features; ResNet-18 has thirty times as many.
+TINY_BACKBONE, TINY_DIM = "timm/test_resnet", 96
 
 
 def tiny_onnx(
@@ -237,11 +239,18 @@ def tiny_tiles(folder: Path, count: int = 16, tile_px: int = 32, seed: int = 0) 
 
 
 def tiny_config(recipe: str = "clubyol", /, **overrides: Any) -> TrainConfig:
-    """A shipped recipe with a network and epochs small enough for a test; needs PyTorch."""
+    """A shipped recipe with a network and epochs small enough for a test; needs PyTorch and timm."""
     from wsi_embed_train.config import load_recipe
     from wsi_embed_train.methods import method_settings
 
-    small: dict[str, Any] = {"tile_px": 32, "epochs": 2, "batch_size": 8, "workers": 0, "devices": "cpu"}
+    small: dict[str, Any] = {
+        "backbone": TINY_BACKBONE,
+        "tile_px": 32,
+        "epochs": 2,
+        "batch_size": 8,
+        "workers": 0,
+        "devices": "cpu",
+    }
     of_methods = {
         "feat_size": 16, "projector_hidden": 32, "predictor_hidden": 32, "clusters": 5, "prototypes": 6,
         "queue": 16, "concepts": [2, 4],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -17,7 +16,7 @@ import pytest
 import tifffile
 
 import wsi_embed
-from tests.job_tools import COMMAND, make_model, run, tree
+from tests.job_tools import invoke, make_model, no_room, run, tree
 from tests.made_formats.mirax import write_mirax
 from tests.made_slides import he_pixels, write_svs, write_tiff
 from wsi_embed.report import JobReport, Silent
@@ -133,7 +132,7 @@ def test_on_bad_tile_white_goes_on_and_records_which(folder: Path, model: Path, 
     pixels = he_pixels(500, 600, seed=2)
     good = write_tiff(tmp_path / "good.tif", pixels, compression="jpeg", levels=(1, 4))
     for path, out in ((good, "good.zarr"), (folder / "corrupt.tif", "white.zarr")):
-        done = run(path, "--out", tmp_path / out, "--model", model, "--on-bad-tile", "white")
+        done = invoke(path, "--out", tmp_path / out, "--model", model, "--on-bad-tile", "white")
         assert done.returncode == 0, done.stdout
     assert "tiles could not be read and were taken as white" in done.stdout
     whole = wsi_embed.open_store(tmp_path / "good.zarr")["good"]
@@ -148,7 +147,7 @@ def test_on_bad_tile_white_goes_on_and_records_which(folder: Path, model: Path, 
     np.testing.assert_array_equal(np.flatnonzero(~same), bad)
     assert whole.attrs["bad_tiles"] == []
     assert wsi_embed.verify(tmp_path / "white.zarr") == []
-    again = run(folder / "corrupt.tif", "--out", tmp_path / "white.zarr", "--model", model)
+    again = invoke(folder / "corrupt.tif", "--out", tmp_path / "white.zarr", "--model", model)
     assert again.returncode == 0
     assert "taken as white" in again.stdout, "what is in the store is not forgotten"
 
@@ -163,7 +162,7 @@ def test_unreadable_parts_of_the_only_level_are_looked_at_too(model: Path, tmp_p
     assert report.slides[0].bad_tiles == 8 * 7, "all tiles on the compressed one, which the edge cuts"
     bag = wsi_embed.open_store(tmp_path / "f.zarr")["one"]
     assert len(bag) > 56
-    drawn = run("plot", tmp_path / "f.zarr", "--slides", path, "--out", tmp_path / "p", "--max-px", "200")
+    drawn = invoke("plot", tmp_path / "f.zarr", "--slides", path, "--out", tmp_path / "p", "--max-px", "200")
     assert drawn.returncode == 0, drawn.stderr
 
 
@@ -209,7 +208,7 @@ def test_a_batch_too_large_for_the_device_is_halved(tmp_path: Path) -> None:
     hog = make_model(tmp_path / "model", bad="memory")
     for size in ("8", "1"):
         out = tmp_path / f"{size}.zarr"
-        assert run(slides, "--out", out, "--model", hog, "--batch-size", size).returncode == 0
+        assert invoke(slides, "--out", out, "--model", hog, "--batch-size", size).returncode == 0
     assert tree(tmp_path / "8.zarr") == tree(tmp_path / "1.zarr")
 
 
@@ -219,7 +218,7 @@ def test_a_tile_too_large_for_the_device_fails_the_slide(tmp_path: Path) -> None
     for name in "ab":
         write_tiff(slides / f"{name}.tif", he_pixels(300, 300))
     hog = make_model(tmp_path / "model", bad="never")
-    done = run(slides, "--out", tmp_path / "f.zarr", "--model", hog, "--batch-size", "8")
+    done = invoke(slides, "--out", tmp_path / "f.zarr", "--model", hog, "--batch-size", "8")
     assert done.returncode == 1
     for name in "ab":
         line = next(x for x in done.stdout.splitlines() if f"] {name}: failed" in x)
@@ -235,14 +234,10 @@ def test_a_full_disk_fails_the_slide_and_keeps_the_others(model: Path, tmp_path:
     write_tiff(slides / "large.tif", he_pixels(1400, 1400), levels=(1, 8))
     write_tiff(slides / "small.tif", he_pixels(300, 300))
 
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (24_000, 24_000))
-
-    args = [*COMMAND, slides, "--out", tmp_path / "f.zarr", "--model", model, "--tissue", "none"]
-    args += ["--overlap", "8"]
-    done = subprocess.run(
-        [str(a) for a in args], capture_output=True, text=True, preexec_fn=limit, timeout=120, check=False
-    )
+    args: list[str | Path] = [slides, "--out", tmp_path / "f.zarr", "--model", model]
+    args += ["--tissue", "none", "--overlap", "8"]
+    with no_room(24_000):
+        done = invoke(*args)
     assert done.returncode == 1, done.stderr
     line = next(x for x in done.stdout.splitlines() if "] large: failed" in x)
     assert "cannot be written" in line
@@ -251,8 +246,7 @@ def test_a_full_disk_fails_the_slide_and_keeps_the_others(model: Path, tmp_path:
     store = wsi_embed.open_store(tmp_path / "f.zarr")
     assert store.slide_ids == ["small"]
     assert store.incomplete() == []
-    again = run(slides, "--out", tmp_path / "f.zarr", "--model", model, "--tissue", "none", "--overlap", "8")
-    assert again.returncode == 0, "with space again"
+    assert invoke(*args).returncode == 0, "with space again"
 
 
 UNPRIVILEGED = """

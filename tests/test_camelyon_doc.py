@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.job_tools import invoke
 from tests.made_models import tiny_onnx
 from tests.made_slides import he_pixels, write_tiff
 from wsi_embed import open_store
@@ -27,6 +28,7 @@ SKIPPED = ("wsi-embed train", "wsi-embed export")
 
 SLIDES = {
     "training/normal/normal_001": 0.243,
+    "training/normal/normal_002": 0.243,
     "training/normal/normal_086": 0.243,
     "training/tumor/tumor_076": 0.226,
     "training/tumor/tumor_110": 0.243,
@@ -43,6 +45,10 @@ XML = """<?xml version="1.0"?>
     <Annotation Name="Annotation 1" Type="Polygon" PartOfGroup="_2" Color="#00FF00"><Coordinates>
       <Coordinate Order="0" X="400" Y="450" /><Coordinate Order="1" X="600" Y="450" />
       <Coordinate Order="2" X="500" Y="600" />
+    </Coordinates></Annotation>
+    <Annotation Name="Annotation 2" Type="Polygon" PartOfGroup="_1" Color="#F4FA58"><Coordinates>
+      <Coordinate Order="0" X="100" Y="100" /><Coordinate Order="1" X="150" Y="100" />
+      <Coordinate Order="2" X="150" Y="150" />
     </Coordinates></Annotation>
   </Annotations>
   <AnnotationGroups><Group Name="_0" PartOfGroup="None" Color="#ff0000" /></AnnotationGroups>
@@ -82,7 +88,7 @@ def run_block(block: str, folder: Path) -> str:
         script.write_text(f'#!/bin/sh\nexec "{sys.executable}" {command} "$@"\n')
         script.chmod(0o755)
     # small enough for a test: the pictures' size and the number of epochs change nothing else
-    block = block.replace("--max-px 4000", "--max-px 400").replace("dsmil.py 40", "dsmil.py 2")
+    block = block.replace("--max-px 4000", "--max-px 400").replace("--seeds 3", "--seeds 2 --epochs 2")
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", block],
         cwd=folder,
@@ -101,7 +107,8 @@ def python_path() -> str:
 
 def test_all_blocks_but_the_training_run(ran: tuple[Path, str]) -> None:
     assert sum(map(is_skipped, BLOCKS)) == 1
-    assert "2 test slides: accuracy" in ran[1]
+    for words in ("6 slides: 3 normal, 3 tumor", "1 fold, 2 seeds", "auc tumor", "nearest neighbour"):
+        assert words in ran[1]
 
 
 def test_the_manifest_has_labels_and_leaves_out_what_was_withdrawn(ran: tuple[Path, str]) -> None:
@@ -109,12 +116,13 @@ def test_the_manifest_has_labels_and_leaves_out_what_was_withdrawn(ran: tuple[Pa
         rows = {row["slide_id"]: (row["split"], row["label"]) for row in csv.DictReader(lines)}
     assert rows == {
         "normal_001": ("train", "normal"),
+        "normal_002": ("train", "normal"),
         "tumor_076": ("train", "tumor"),
         "tumor_110": ("train", "tumor"),
         "test_001": ("test", "tumor"),
         "test_002": ("test", "normal"),
     }
-    assert "5 slides\n" in ran[1]
+    assert "6 slides\n" in ran[1]
 
 
 def test_training_tiles_are_those_of_the_store(ran: tuple[Path, str]) -> None:
@@ -129,7 +137,7 @@ def test_training_tiles_are_those_of_the_store(ran: tuple[Path, str]) -> None:
 def test_the_manifest_is_a_source_of_training_tiles(ran: tuple[Path, str]) -> None:
     config = load_recipe("clubyol-paper", mpp=0.5)
     tiles = open_tiles(ran[0] / "c16.csv", config, split="train")
-    assert tiles.slide_ids == ["normal_001", "tumor_076", "tumor_110"]
+    assert tiles.slide_ids == ["normal_001", "normal_002", "tumor_076", "tumor_110"]
     store = open_store(ran[0] / "c16.zarr")
     assert len(tiles) == sum(len(store[slide_id].coords) for slide_id in tiles.slide_ids)
 
@@ -138,6 +146,8 @@ def test_the_pictures_are_there(ran: tuple[Path, str]) -> None:
     names = {path.name for path in (ran[0] / "pictures").iterdir()}
     assert {"tumor_076.png", "tumor_110.png", "legend.png"} <= names
     assert any(name.startswith("clusters") for name in names)
+    attention = {path.name for path in (ran[0] / "attention").iterdir()}
+    assert attention == {"legend.png", "test_001-attention.png", "test_002-attention.png"}
     assert {path.name for path in (ran[0] / "panels").iterdir()} == {
         "tumor_076.png",
         "tumor_110.png",
@@ -150,13 +160,7 @@ def test_the_pictures_are_there(ran: tuple[Path, str]) -> None:
 
 def test_the_page_names_only_options_that_exist() -> None:
     for command in ("train", "export"):
-        help_text = subprocess.run(
-            [sys.executable, "-m", "wsi_embed", command, "--help"],
-            capture_output=True,
-            text=True,
-            check=True,
-            env={**os.environ, "COLUMNS": "200"},
-        ).stdout
+        help_text = invoke(command, "--help", env={"COLUMNS": "200"}).stdout
         lines = [line for line in PAGE.splitlines() if line.startswith(f"wsi-embed {command} ")]
         assert lines
         for option in {o for line in lines for o in re.findall(r"--[a-z-]+", line)}:

@@ -1,4 +1,4 @@
-"""The command line, in processes of its own: default command, exit codes, one-line errors."""
+"""The command line: default command, exit codes, errors; in processes of its own signals and pipes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import wsi_embed
-from tests.job_tools import COMMAND, assert_same_arrays, make_model, make_slides, run, tree
+from tests.job_tools import COMMAND, assert_same_arrays, invoke, make_model, make_slides, run, tree
 from tests.made_slides import he_pixels, write_tiff
 from wsi_embed.cli import with_default_command
 from wsi_embed.errors import UsageError
@@ -71,7 +71,7 @@ def test_a_folder_with_a_name_like_a_command_is_a_folder(
 
 
 def test_mistyped_command_exits_2_with_one_line(tmp_path: Path) -> None:
-    done = run("tran", "x/", cwd=tmp_path)
+    done = invoke("tran", "x/", cwd=tmp_path)
     assert done.returncode == 2
     assert "did you mean `wsi-embed train`" in one_line(done.stderr)
 
@@ -88,9 +88,9 @@ def test_help_is_fast() -> None:
 
 
 def test_options_before_and_after_the_slides(slides: Path, model: Path, tmp_path: Path) -> None:
-    before = run("--model", model, "--out", tmp_path / "a.zarr", slides)
-    after = run(slides, "--out", tmp_path / "b.zarr", "--model", model)
-    spelled = run("embed", slides, "--out", tmp_path / "c.zarr", "--model", model)
+    before = invoke("--model", model, "--out", tmp_path / "a.zarr", slides)
+    after = invoke(slides, "--out", tmp_path / "b.zarr", "--model", model)
+    spelled = invoke("embed", slides, "--out", tmp_path / "c.zarr", "--model", model)
     assert [before.returncode, after.returncode, spelled.returncode] == [0, 0, 0], before.stderr
     assert tree(tmp_path / "a.zarr") == tree(tmp_path / "b.zarr") == tree(tmp_path / "c.zarr")
 
@@ -103,7 +103,7 @@ def test_every_option_can_come_from_the_environment(slides: Path, model: Path, t
         "WSI_EMBED_MIN_TISSUE": "0.5",
         "WSI_EMBED_OVERWRITE": "1",
     }
-    done = run(slides, env=env)
+    done = invoke(slides, env=env)
     store = wsi_embed.open_store(tmp_path / "f.zarr")
     assert done.returncode == 0, done.stderr
     assert store.attrs["settings"]["dtype"] == "float32"
@@ -111,19 +111,19 @@ def test_every_option_can_come_from_the_environment(slides: Path, model: Path, t
 
 
 def test_plain_lines_and_a_table_in_a_log(slides: Path, model: Path, tmp_path: Path) -> None:
-    done = run(slides, "--out", tmp_path / "f.zarr", "--model", model)
+    done = invoke(slides, "--out", tmp_path / "f.zarr", "--model", model)
     assert "2 slides to look at" in done.stdout
     assert "[1/2] batch%202__s1: " in done.stdout
     assert "2 done" in done.stdout
     assert "\x1b" not in done.stdout
-    again = run(slides, "--out", tmp_path / "f.zarr", "--model", model)
+    again = invoke(slides, "--out", tmp_path / "f.zarr", "--model", model)
     assert again.returncode == 0
     assert "nothing to do" in again.stdout
 
 
 def test_the_demonstration_model_is_named_once_and_recorded(slides: Path, tmp_path: Path) -> None:
     report = tmp_path / "r.json"
-    done = run(slides, "--out", tmp_path / "f.zarr", "--report", report)
+    done = invoke(slides, "--out", tmp_path / "f.zarr", "--report", report)
     assert done.returncode == 0, done.stderr
     assert (done.stdout + done.stderr).count("demonstration model") == 1
     assert json.loads(report.read_text())["model"]["demonstration"] is True
@@ -134,7 +134,7 @@ def test_the_report_has_every_slide_with_status_seconds_and_reason(
 ) -> None:
     (slides / "empty.svs").touch()
     report = tmp_path / "deep" / "r.json"
-    done = run(slides, "--out", tmp_path / "f.zarr", "--model", model, "--report", report)
+    done = invoke(slides, "--out", tmp_path / "f.zarr", "--model", model, "--report", report)
     assert done.returncode == 1
     found = json.loads(report.read_text())
     assert found["summary"] == {
@@ -170,22 +170,22 @@ def test_usage_errors_are_one_line_and_exit_2(slides: Path, model: Path, tmp_pat
         "neither in .json nor": [slides, "--out", out, "--model", model, "--report", slides / "s0.tif"],
     }  # fmt: skip
     for text, args in cases.items():
-        done = run(*args)
+        done = invoke(*args)
         assert done.returncode == 2, (text, done.stderr)
         assert text in one_line(done.stderr)
     assert not out.exists()
 
 
 def test_wrong_option_values_exit_2(slides: Path, tmp_path: Path) -> None:
-    done = run(slides, "--out", tmp_path / "f.zarr", "--overlap", "many")
+    done = invoke(slides, "--out", tmp_path / "f.zarr", "--overlap", "many")
     assert done.returncode == 2
     assert "overlap" in done.stderr
 
 
 def test_a_store_of_another_model_exits_2(slides: Path, model: Path, tmp_path: Path) -> None:
-    run(slides, "--out", tmp_path / "f.zarr", "--model", model)
+    invoke(slides, "--out", tmp_path / "f.zarr", "--model", model)
     other = make_model(tmp_path / "other", seed=1)
-    done = run(slides, "--out", tmp_path / "f.zarr", "--model", other)
+    done = invoke(slides, "--out", tmp_path / "f.zarr", "--model", other)
     assert done.returncode == 2
     assert "model_id" in one_line(done.stderr)
 
@@ -196,7 +196,7 @@ def test_bad_slides_are_one_clear_line_each_and_exit_1(slides: Path, model: Path
     write_tiff(slides / "no_mpp.tif", he_pixels(300, 300), mpp=None)
     whole = (slides / "s0.tif").read_bytes()
     (slides / "cut.tif").write_bytes(whole[: len(whole) * 2 // 3])
-    done = run(slides, "--out", tmp_path / "f.zarr", "--model", model)
+    done = invoke(slides, "--out", tmp_path / "f.zarr", "--model", model)
     assert done.returncode == 1
     assert "Traceback" not in done.stdout + done.stderr
     for slide_id in ("empty", "text", "no_mpp", "cut"):
@@ -207,14 +207,14 @@ def test_bad_slides_are_one_clear_line_each_and_exit_1(slides: Path, model: Path
 
 def test_missing_slide_in_a_manifest_fails_that_slide(slides: Path, model: Path, tmp_path: Path) -> None:
     (slides / "list.csv").write_text("path\ns0.tif\ngone.svs\n")
-    done = run(slides / "list.csv", "--out", tmp_path / "f.zarr", "--model", model)
+    done = invoke(slides / "list.csv", "--out", tmp_path / "f.zarr", "--model", model)
     assert done.returncode == 1
     assert "gone: failed: " in done.stdout
     assert "no such file" in done.stdout
 
 
 def test_sigterm_exits_75_soon_and_resume_goes_on(model: Path, tmp_path: Path) -> None:
-    slides = make_slides(tmp_path / "many", count=3, side=2600)
+    slides = make_slides(tmp_path / "many", count=3, side=800)
     out = tmp_path / "f.zarr"
     args: list[str | Path] = [slides, "--out", out, "--model", model, "--batch-size", "8", "--overlap", "24"]
     process = subprocess.Popen([*COMMAND, *map(str, args)], stdout=subprocess.PIPE, text=True)
@@ -228,7 +228,7 @@ def test_sigterm_exits_75_soon_and_resume_goes_on(model: Path, tmp_path: Path) -
     assert "run the same command again" in stdout
     assert len(wsi_embed.open_store(out)) < 3
 
-    assert run(*args).returncode == 0
+    assert invoke(*args).returncode == 0
     wsi_embed.embed(slides, tmp_path / "whole.zarr", model=model, batch_size=8, overlap=24)
     assert_same_arrays(out, tmp_path / "whole.zarr")
 
@@ -252,55 +252,55 @@ def test_nothing_is_left_in_the_home_folder(slides: Path, tmp_path: Path) -> Non
 
 
 def test_pictures_among_the_slides_are_refused(slides: Path, model: Path) -> None:
-    run(slides, "--out", slides / "f.zarr", "--model", model)
-    done = run("plot", slides / "f.zarr", "--slides", slides)
+    invoke(slides, "--out", slides / "f.zarr", "--model", model)
+    done = invoke("plot", slides / "f.zarr", "--slides", slides)
     assert done.returncode == 2
     assert "--out" in one_line(done.stderr)
 
 
 def test_verify_exits_1_when_something_is_off(slides: Path, model: Path, tmp_path: Path) -> None:
     out = tmp_path / "f.zarr"
-    run(slides, "--out", out, "--model", model)
-    assert run("verify", out).returncode == 0
+    invoke(slides, "--out", out, "--model", model)
+    assert invoke("verify", out).returncode == 0
     shard = out / "s0" / "features" / "c" / "0" / "0"
     content = bytearray(shard.read_bytes())
     content[100] ^= 1
     shard.write_bytes(bytes(content))
-    flipped = run("verify", out)
+    flipped = invoke("verify", out)
     assert flipped.returncode == 1
     assert "s0: features cannot be read" in flipped.stdout
     shard.unlink()
-    missing = run("verify", out)
+    missing = invoke("verify", out)
     assert missing.returncode == 1
     assert "features/c/0/0 is missing" in missing.stdout
 
 
 def test_info_of_a_slide_a_model_and_a_store(slides: Path, model: Path, tmp_path: Path) -> None:
-    run(slides, "--out", tmp_path / "f.zarr", "--model", model)
-    slide = json.loads(run("info", slides / "s0.tif", "--json").stdout)
-    about = json.loads(run("info", model, "--json").stdout)
-    store = json.loads(run("info", tmp_path / "f.zarr", "--json").stdout)
+    invoke(slides, "--out", tmp_path / "f.zarr", "--model", model)
+    slide = json.loads(invoke("info", slides / "s0.tif", "--json").stdout)
+    about = json.loads(invoke("info", model, "--json").stdout)
+    store = json.loads(invoke("info", tmp_path / "f.zarr", "--json").stdout)
     assert (slide["kind"], about["kind"], store["kind"]) == ("slide", "model", "store")
     assert about["tile_px"] == store["tile_px"] == 32
     assert len(store["slides"]) == 2
-    assert "0.5 um per pixel" in run("info", slides / "s0.tif").stdout
-    nothing = run("info", tmp_path / "nothing")
+    assert "0.5 um per pixel" in invoke("info", slides / "s0.tif").stdout
+    nothing = invoke("info", tmp_path / "nothing")
     assert nothing.returncode == 2
     one_line(nothing.stderr)
 
 
 def test_plot_writes_a_picture_a_slide(slides: Path, model: Path, tmp_path: Path) -> None:
-    run(slides, "--out", tmp_path / "f.zarr", "--model", model)
-    done = run("plot", tmp_path / "f.zarr", "--slides", slides, "--out", tmp_path / "p", "--max-px", "300")
+    invoke(slides, "--out", tmp_path / "f.zarr", "--model", model)
+    done = invoke("plot", tmp_path / "f.zarr", "--slides", slides, "--out", tmp_path / "p", "--max-px", "300")
     assert done.returncode == 0, done.stderr
     names = sorted(p.name for p in (tmp_path / "p").iterdir())
     assert names == ["batch%202__s1.png", "legend.png", "s0.png"]
 
 
 def test_plot_refuses_another_slide_under_the_same_id(slides: Path, model: Path, tmp_path: Path) -> None:
-    run(slides, "--out", tmp_path / "f.zarr", "--model", model)
+    invoke(slides, "--out", tmp_path / "f.zarr", "--model", model)
     write_tiff(slides / "s0.tif", he_pixels(400, 400, seed=9))
-    done = run("plot", tmp_path / "f.zarr", "--slides", slides, "--out", tmp_path / "p", "--max-px", "300")
+    done = invoke("plot", tmp_path / "f.zarr", "--slides", slides, "--out", tmp_path / "p", "--max-px", "300")
     assert done.returncode == 1
     assert "not the slide that the store has" in done.stderr
 

@@ -1,16 +1,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from tests.job_tools import COMMAND
+from tests.job_tools import invoke, run
 from tests.made_models import tiny_clusters, tiny_features, tiny_onnx, tiny_tiles
 from wsi_embed.comparison import Tile, compare, find_tiles
 from wsi_embed.encoder import load_encoder
@@ -157,23 +155,19 @@ def test_an_unreadable_tile_is_named(model: Path, tmp_path: Path) -> None:
         compare(encoder, encoder, find_tiles(folder))
 
 
-def command(*args: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, "compare", *map(str, args)], capture_output=True, text=True, timeout=120, check=False
-    )
-
-
 def test_on_the_command_line(folder: Path, model: Path, other: Path, tmp_path: Path) -> None:
     table = labelled(folder, tmp_path / "tiles.csv")
-    done = command(model, other, "--tiles", table, "--device", "cpu")
+    done = run("compare", model, other, "--tiles", table, "--device", "cpu")
     assert done.returncode == 0, done.stderr
     for words in ("centred cosine", "same cluster", "same neighbour", "images/s", "kNN macro F1"):
         assert words in done.stdout
-    as_json = command(model, model, "--tiles", folder, "--device", "cpu", "--json", "--min-cosine", "0.99")
+    as_json = invoke(
+        "compare", model, model, "--tiles", folder, "--device", "cpu", "--json", "--min-cosine", "0.99"
+    )
     assert as_json.returncode == 0, as_json.stderr
     document = json.loads(as_json.stdout)
     assert document["difference"]["centred_cosine"] == 1.0
-    far = command(model, other, "--tiles", folder, "--device", "cpu", "--min-cosine", "0.99")
+    far = invoke("compare", model, other, "--tiles", folder, "--device", "cpu", "--min-cosine", "0.99")
     assert far.returncode == 1
     assert far.stderr.startswith("error: mean centred cosine ")
     assert "Traceback" not in far.stderr

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from rich.console import Console
 
-from wsi_embed.cli.display import BarDisplay, PlainDisplay, outcome, show_report
+from wsi_embed.cli.display import BarDisplay, JobConsole, PlainDisplay, outcome, show_report
 from wsi_embed.report import JobReport, SlideResult
 
 DONE = SlideResult(
@@ -63,3 +64,8 @@ def test_a_long_job_lists_only_its_failures(capsys: object) -> None:
     text = capsys.readouterr().out  # type: ignore[attr-defined]
     assert "s7 " not in text
     assert "failed" in text
+
+
+def test_a_name_that_looks_like_a_picture_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    JobConsole().print("unknown:trident:uni")
+    assert capsys.readouterr().out == "unknown:trident:uni\n"

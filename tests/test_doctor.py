@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.job_tools import run
+from tests.job_tools import invoke, run
 from wsi_embed import doctor
 from wsi_embed.doctor import Check, diagnose
 from wsi_embed.encoder.gpus import cuda_driver
@@ -74,7 +74,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 
 def test_the_command_prints_text_and_json() -> None:
     text = run("doctor")
-    found = json.loads(run("doctor", "--json").stdout)
+    found = json.loads(invoke("doctor", "--json").stdout)
     assert text.returncode == (1 if any(c["status"] == "problem" for c in found) else 0)
     assert "runs on the CPU" in text.stdout
     assert {c["name"] for c in found} >= {"gpu", "model"}

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import wsi_embed
-from tests.job_tools import make_model, make_slides, run
+from tests.job_tools import invoke, make_model, make_slides
 from wsi_embed.errors import WsiEmbedError
 from wsi_embed.html_report import MOST_PICTURES, draw_slides, write_html
 from wsi_embed.report import JobReport, SlideResult
@@ -70,6 +70,25 @@ def test_the_page_says_what_happened_and_what_to_do(tmp_path: Path) -> None:
     assert page.open == []
 
 
+@pytest.mark.parametrize(
+    ("stopped", "error", "words"),
+    [
+        (True, None, "run the same command again"),
+        (False, f"gave up: {EVIL}", f"gave up: {EVIL}"),
+        (False, None, ""),
+    ],
+)
+def test_the_page_says_why_a_job_ended_early(
+    stopped: bool, error: str | None, words: str, tmp_path: Path
+) -> None:
+    told = report()
+    told.stopped, told.error = stopped, error
+    write_html(told, tmp_path / "r.html")
+    page = Page(tmp_path / "r.html")
+    assert words in page.text
+    assert ("again to go on" in page.text, "gave up" in page.text) == (stopped, bool(error))
+
+
 def test_nothing_is_loaded_and_no_name_becomes_code(tmp_path: Path) -> None:
     picture = Image.fromarray(np.zeros((4, 6, 3), np.uint8))
     write_html(report(), tmp_path / "r.html", {"good": [(EVIL, picture)]})
@@ -93,7 +112,7 @@ def test_a_job_writes_both_reports(tmp_path: Path) -> None:
     args: list[str | Path] = [slides, "--out", tmp_path / "f.zarr", "--model", model]
     reports = [tmp_path / "r.json", tmp_path / "page" / "r.html"]
     for name in ("done", "skipped"):  # a second run draws what is in the store
-        done = run(*args, "--report", reports[0], "--report", reports[1])
+        done = invoke(*args, "--report", reports[0], "--report", reports[1])
         assert done.returncode == 1, done.stderr
         assert json.loads(reports[0].read_text())["summary"][name] == 3
         page = Page(reports[1])

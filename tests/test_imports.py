@@ -6,6 +6,7 @@ import sys
 import pytest
 
 import wsi_embed
+from wsi_embed.convert.formats import READ, WRITTEN
 
 
 def loaded_by(*modules: str) -> set[str]:
@@ -18,9 +19,16 @@ def loaded_by(*modules: str) -> set[str]:
 
 def test_the_runtime_does_without_pytorch_and_training() -> None:
     loaded = loaded_by(
-        "wsi_embed", "wsi_embed.api", "wsi_embed.tiles", "wsi_embed.encoder.onnx", "wsi_embed.store"
+        "wsi_embed",
+        "wsi_embed.api",
+        "wsi_embed.tiles",
+        "wsi_embed.encoder.onnx",
+        "wsi_embed.store.dataset",
+        "wsi_embed.labels",
+        *(f"wsi_embed.convert.{place.partition('.')[0]}" for place in [*WRITTEN.values(), *READ.values()]),
     )
     assert {"onnxruntime", "zarr"} <= loaded
+    assert not loaded & {"h5py", "anndata", "pandas", "torchmil", "scipy"}
     assert not loaded & {"torch", "torchvision", "lightning", "onnx", "wsi_embed_train", "wsi_embed_export"}
 
 
@@ -29,6 +37,12 @@ def test_processes_that_decode_training_tiles_do_without_networks_and_lightning(
     loaded = loaded_by("wsi_embed_train.data")
     assert {"torch", "openslide"} <= loaded
     assert not loaded & {"lightning", "torchvision", "sklearn", "onnxruntime", "zarr"}
+
+
+def test_clusters_and_slide_descriptors_are_evaluated_without_pytorch() -> None:
+    pytest.importorskip("sklearn")
+    parts = ("clusters", "mil.run", "mil.linear", "mil.output")
+    assert "torch" not in loaded_by(*(f"wsi_embed_train.evaluate.{part}" for part in parts))
 
 
 def test_importing_the_package_alone_is_instant() -> None:

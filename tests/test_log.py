@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.job_tools import make_model, make_slides, run
+from tests.job_tools import invoke, make_model, make_slides
 from wsi_embed.cli.log import PROGRESS_SECONDS, JsonDisplay
 
 
@@ -24,7 +24,7 @@ def events(stdout: str) -> list[dict[str, Any]]:
 def test_a_job_is_a_sequence_of_events(tmp_path: Path) -> None:
     slides, model = make_slides(tmp_path / "slides"), make_model(tmp_path / "model")
     (slides / "empty.svs").touch()
-    done = run(slides, "--out", tmp_path / "f.zarr", "--model", model, "--log-json")
+    done = invoke(slides, "--out", tmp_path / "f.zarr", "--model", model, "--log-json")
     assert done.returncode == 1
     assert done.stderr == ""
     lines = events(done.stdout)
@@ -44,7 +44,7 @@ def test_a_job_is_a_sequence_of_events(tmp_path: Path) -> None:
 def test_usage_errors_are_events_too(how: str, tmp_path: Path) -> None:
     flag = ["--log-json"] if how == "flag" else []
     env = {"WSI_EMBED_LOG_JSON": "1"} if how == "environment" else {}
-    done = run(tmp_path / "nothing", "--out", tmp_path / "f.zarr", *flag, env=env)
+    done = invoke(tmp_path / "nothing", "--out", tmp_path / "f.zarr", *flag, env=env)
     assert done.returncode == 2
     (line,) = events(done.stdout)
     assert (line["event"], line["level"], line["exit_code"]) == ("error", "error", 2)
@@ -69,6 +69,6 @@ def test_a_long_slide_says_how_far_it_is(
 def test_a_mistyped_setting_in_the_environment_is_noticed(tmp_path: Path) -> None:
     slides, model = make_slides(tmp_path / "slides", count=1), make_model(tmp_path / "model")
     env = {"WSI_EMBED_MIN_TISUE": "0.5", "WSI_EMBED_PORT_80_TCP": "tcp://10.0.0.1:80"}
-    done = run(slides, "--out", tmp_path / "f.zarr", "--model", model, env=env)
+    done = invoke(slides, "--out", tmp_path / "f.zarr", "--model", model, env=env)
     notes = [line for line in done.stdout.splitlines() if line.startswith("note:")]
     assert notes == ["note: WSI_EMBED_MIN_TISUE is set, but is no option; did you mean WSI_EMBED_MIN_TISSUE?"]

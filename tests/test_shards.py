@@ -109,8 +109,8 @@ def test_the_tasks_of_a_slurm_array_are_numbered_from_0(first: int, step: int, c
         ({"JOB_COMPLETION_INDEX": "0", "WSI_EMBED_SHARD_COUNT": "8"}, (0, 8)),
         ({"AWS_BATCH_JOB_ARRAY_INDEX": "7", "AWS_BATCH_JOB_ARRAY_SIZE": "8"}, (7, 8)),
         ({"AWS_BATCH_JOB_ARRAY_INDEX": "7", "WSI_EMBED_SHARD_COUNT": "9"}, (7, 9)),
-        # three shares of ten once more: the tasks' numbers are those of the shares
-        (slurm(3, 1, 7, 2, 3) | {"WSI_EMBED_SHARD_COUNT": "10"}, (3, 10)),
+        # --array=1,3,7: three shares of ten once more; the tasks' numbers are those of the shares
+        (slurm(3, 1, 7, 1, 3) | {"WSI_EMBED_SHARD_COUNT": "10"}, (3, 10)),
     ],
 )
 def test_other_schedulers_and_the_number_of_shares_that_is_given(
@@ -126,9 +126,10 @@ def test_other_schedulers_and_the_number_of_shares_that_is_given(
         ({"SLURM_JOB_ID": "5", "AWS_BATCH_JOB_ID": "x"}, "no array job"),
         (slurm(0, 0, 3, 1, 4) | {"JOB_COMPLETION_INDEX": "0"}, "_ID and JOB_COMPLETION_INDEX are set"),
         ({"SLURM_ARRAY_TASK_ID": "3"}, "SLURM_ARRAY_TASK_MIN is not set"),
-        (slurm(3, 1, 7, 2, 3), "array with gaps .* WSI_EMBED_SHARD_COUNT"),  # --array=1,3,7
+        # as Slurm 22.05 has them: in a list the step is 1
+        (slurm(3, 1, 7, 1, 3), "array with gaps .* WSI_EMBED_SHARD_COUNT"),  # --array=1,3,7
         (slurm(4, 0, 4, 1, 3), "array with gaps"),  # --array=0,1,4
-        (slurm(3, 0, 6, 2, 4), "array with gaps"),  # --array=0,2,3,6, in the task that shows it
+        (slurm(2, 0, 6, 1, 4), "array with gaps"),  # --array=0,2,3,6
         (slurm(3, 0, 6, 0, 4), "array with gaps"),
         (slurm(9, 0, 3, 1, 4), "array with gaps"),
         (slurm(4, 1, 4, 1, 4) | {"WSI_EMBED_SHARD_COUNT": "4"}, "_ID is 4, but 4 shares count from 0 to 3"),

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         UsageError,
         WsiEmbedError,
     )
+    from wsi_embed.labels import LabelledBag, LabelledBags, join_labels
     from wsi_embed.report import JobReport, Listener, SlideResult
     from wsi_embed.slide import Slide, open_slide
     from wsi_embed.store import Bag, LazyArray, PatientBag, Problem, Store, finalize, open_store, verify
@@ -58,6 +59,9 @@ _HOME = {
     "StoreMismatchError": "errors",
     "UsageError": "errors",
     "WsiEmbedError": "errors",
+    "LabelledBag": "labels",
+    "LabelledBags": "labels",
+    "join_labels": "labels",
     "JobReport": "report",
     "Listener": "report",
     "SlideResult": "report",
@@ -80,6 +84,8 @@ __all__ = [
     "Encoded",
     "Encoder",
     "JobReport",
+    "LabelledBag",
+    "LabelledBags",
     "LazyArray",
     "Listener",
     "MissingExtraError",
@@ -102,6 +108,7 @@ __all__ = [
     "__version__",
     "embed",
     "finalize",
+    "join_labels",
     "load_encoder",
     "open_slide",
     "open_store",

@@ -286,7 +286,7 @@ def _run(
     report.stopped = stop.is_set() and report.count("stopped") > 0
     if job.gives_up(report.count("failed")) and report.count("stopped") and not report.stopped:
         report.error = (
-            f"more than {job.max_failures} slides failed, so the job was stopped (--max-failures); "
+            f"more slides failed than --max-failures {job.max_failures} allows, so the job was stopped; "
             "mend the cause and run the same command again"
         )
     report.seconds = round(time.perf_counter() - began, 3)

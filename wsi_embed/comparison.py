@@ -5,8 +5,7 @@ from __future__ import annotations
 import random
 import statistics
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wsi_embed.encoder import Encoded, Encoder
-from wsi_embed.encoder.base import concatenated
+from wsi_embed.encoder import Encoder
 from wsi_embed.encoder.difference import Difference, difference
+from wsi_embed.encoder.images import encode_images, image_batches
 from wsi_embed.errors import UsageError
 from wsi_embed.inputs import folder_files
 from wsi_embed.manifest import MANIFEST_SUFFIXES, read_manifest
-from wsi_embed.slide import UInt8Array
-from wsi_embed.tile_images import PICTURE_SUFFIXES, PLAIN_SUFFIXES, TIFF_SUFFIXES, fit_image, read_image
+from wsi_embed.tile_images import PICTURE_SUFFIXES, PLAIN_SUFFIXES, TIFF_SUFFIXES
 
 PASSES = 5
 
@@ -108,32 +106,18 @@ def compare(a: Encoder, b: Encoder, tiles: Sequence[Tile], *, batch_size: int = 
         TileError: A tile cannot be read, or is smaller than a model's tiles.
         MissingExtraError: Labels are given, and scikit-learn is not installed.
     """
-    encoded = [_encode(model, tiles, batch_size) for model in (a, b)]
+    paths = [tile.path for tile in tiles]
+    encoded = [encode_images(model, paths, batch_size) for model in (a, b)]
     features = encoded[0].features, encoded[1].features
     neighbours = [_nearest(each) for each in features]
     return Comparison(
         tiles=len(tiles),
         same_neighbour=float((neighbours[0] == neighbours[1]).mean()),
-        images_per_s=_rates((a, b), tiles[: 4 * batch_size], batch_size),
+        images_per_s=_rates((a, b), paths[: 4 * batch_size], batch_size),
         difference=difference(*encoded) if features[0].shape == features[1].shape else None,
         knn=_knn(features, tiles),
         notes=_notes(a, b, tiles),
     )
-
-
-def _encode(model: Encoder, tiles: Sequence[Tile], batch_size: int) -> Encoded:
-    return concatenated(
-        [model.encode(batch) for batch in _batches(tiles, model.metadata.tile_px, batch_size)]
-    )
-
-
-def _batches(tiles: Sequence[Tile], px: int, size: int) -> Iterator[UInt8Array]:
-    def read(tile: Tile) -> UInt8Array:
-        return fit_image(read_image(tile.path), px, px, tile.path)
-
-    with ThreadPoolExecutor(thread_name_prefix="wsi-embed-tiles") as pool:
-        for start in range(0, len(tiles), size):
-            yield np.stack(list(pool.map(read, tiles[start : start + size])))
 
 
 def _nearest(features: npt.NDArray[np.float32]) -> npt.NDArray[np.intp]:
@@ -149,9 +133,9 @@ def _nearest(features: npt.NDArray[np.float32]) -> npt.NDArray[np.intp]:
     return np.concatenate(found)
 
 
-def _rates(models: Sequence[Encoder], tiles: Sequence[Tile], size: int) -> tuple[float, float]:
+def _rates(models: Sequence[Encoder], paths: Sequence[Path], size: int) -> tuple[float, float]:
     """Tiles a second of each, decoding left out; the models take turns."""
-    batches = [list(_batches(tiles, model.metadata.tile_px, size)) for model in models]
+    batches = [list(image_batches(paths, model.metadata.tile_px, size)) for model in models]
     seconds: list[list[float]] = [[], []]
     for _ in range(PASSES):
         for model, given, times in zip(models, batches, seconds, strict=True):
@@ -159,7 +143,7 @@ def _rates(models: Sequence[Encoder], tiles: Sequence[Tile], size: int) -> tuple
             for batch in given:
                 model.encode(batch)
             times.append(time.perf_counter() - began)
-    rates = [len(tiles) / statistics.median(times) for times in seconds]
+    rates = [len(paths) / statistics.median(times) for times in seconds]
     return rates[0], rates[1]
 
 

@@ -11,6 +11,7 @@ from wsi_embed.errors import ResolutionError, StoreError, UsageError
 from wsi_embed.slide import Reader, open_slide, resolve_mpp
 from wsi_embed.slide.icc import profile_digest
 from wsi_embed.store import Bag, Store, open_store
+from wsi_embed.text import counted
 
 Facts = dict[str, Any]
 
@@ -66,6 +67,9 @@ def _slide(path: Path, reader: Reader) -> Facts:
 def _model(path: Path) -> Facts:
     metadata = load_encoder(path, device="cpu").metadata
     facts = {k: v for k, v in metadata.__dict__.items() if k != "schema"}
+    if digests := metadata.training.get("image_digests"):
+        known = f"of {counted(len(digests), 'tile image')}"
+        facts["training"] = {**metadata.training, "image_digests": known}
     return {"kind": "model", "file": path.name, **facts}
 
 

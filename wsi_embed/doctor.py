@@ -16,11 +16,21 @@ from wsi_embed.encoder.gpus import cuda_driver
 from wsi_embed.errors import WsiEmbedError
 
 Status = Literal["ok", "warning", "problem"]
-LIBRARIES = ("numpy", "opencv-python-headless", "openslide-python", "openslide-bin", "zarr", "pillow")
+LIBRARIES = (
+    "numpy",
+    "opencv-python-headless",
+    "openslide-python",
+    "openslide-bin",
+    "simplejpeg",
+    "zarr",
+    "pillow",
+)
 EXTRAS = {
     "train": "lightning",
     "export": "onnxscript",
     "torchscript": "torch",
+    "mil": "torchmil",
+    "convert": "anndata",
     "parquet": "pyarrow",
     "openvino": "openvino",
 }
@@ -132,7 +142,7 @@ def _gpu() -> Check:
     text = f"driver for CUDA {driver[0]}.{driver[1]}, {devices} device{'s' * (devices != 1)}"
     wanted = _wanted_cuda()
     if wanted is None:
-        fix = "pip install onnxruntime-gpu"
+        fix = "pip uninstall -y onnxruntime && pip install onnxruntime-gpu, or the image for CUDA"
         return Check("gpu", "warning", f"{text}, but this onnxruntime is for the CPU only", fix)
     if driver[0] < wanted[0]:
         fix = f"update the driver, or install an onnxruntime-gpu that was built for CUDA {driver[0]}"

@@ -85,9 +85,8 @@ def _head(report: JobReport) -> str:
     )
     how = f", {report.model['name']} on {report.model['device']}" if report.model else ""
     note = " <b>This is the demonstration model.</b>" if report.model.get("demonstration") else ""
-    stopped = (
-        '<p class="failed">Stopped early: run the same command again to go on.</p>' if report.stopped else ""
-    )
+    end = "Stopped early: run the same command again to go on." if report.stopped else report.error
+    stopped = f'<p class="failed">{escape(end)}</p>' if end else ""
     return (
         f"<h1>{escape(report.store)}</h1>\n"
         f'<p class="sub">{escape(report.started)}, {report.seconds:.1f} s{escape(how)}.{note}</p>'

@@ -19,20 +19,40 @@ def read_manifest(source: Path) -> list[tuple[int, dict[str, Any]]]:
         UsageError: It cannot be read, or has no column `path`.
         MissingExtraError: It is Parquet, and pyarrow is not installed.
     """
-    return _read_parquet(source) if source.suffix.lower() == ".parquet" else _read_csv(source)
+    columns, rows = read_table(source, "manifest")
+    if "path" not in columns:
+        raise UsageError(
+            f"{source}: a manifest needs a column `path` (optional: slide_id, patient, mpp, roi); "
+            f"it has {', '.join(columns) or 'none'}"
+        )
+    return rows
 
 
-def _read_csv(source: Path) -> list[tuple[int, dict[str, Any]]]:
+def read_table(source: Path, kind: str) -> tuple[list[str], list[tuple[int, dict[str, Any]]]]:
+    """Columns and rows of a table (CSV, TSV, Parquet), each row with its number in the file.
+
+    Args:
+        source: The file.
+        kind: What it is, for the message.
+
+    Raises:
+        UsageError: It cannot be read.
+        MissingExtraError: It is Parquet, and pyarrow is not installed.
+    """
+    read = _read_parquet if source.suffix.lower() == ".parquet" else _read_csv
+    return read(source, kind)
+
+
+def _read_csv(source: Path, kind: str) -> tuple[list[str], list[tuple[int, dict[str, Any]]]]:
     try:
         with source.open(newline="", encoding="utf-8-sig") as lines:
             delimiter = _delimiter(lines.readline())
             lines.seek(0)
             reader = csv.DictReader(lines, delimiter=delimiter)
             rows = [(reader.line_num, row) for row in reader]
-            _check_columns(source, list(reader.fieldnames or []))
+            return list(reader.fieldnames or []), rows
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{source}: cannot be read as a CSV manifest ({error})") from error
-    return rows
+        raise UsageError(f"{source}: cannot be read as a CSV {kind} ({error})") from error
 
 
 def _delimiter(header: str) -> str:
@@ -40,7 +60,7 @@ def _delimiter(header: str) -> str:
     return max(",;\t", key=header.count)
 
 
-def _read_parquet(source: Path) -> list[tuple[int, dict[str, Any]]]:
+def _read_parquet(source: Path, kind: str) -> tuple[list[str], list[tuple[int, dict[str, Any]]]]:
     try:
         import pyarrow.parquet as parquet
     except ModuleNotFoundError as error:
@@ -50,14 +70,5 @@ def _read_parquet(source: Path) -> list[tuple[int, dict[str, Any]]]:
     try:
         table = parquet.read_table(source)
     except Exception as error:
-        raise UsageError(f"{source}: cannot be read as a Parquet manifest ({error})") from error
-    _check_columns(source, table.column_names)
-    return list(enumerate(table.to_pylist(), start=1))
-
-
-def _check_columns(source: Path, columns: list[str]) -> None:
-    if "path" not in columns:
-        raise UsageError(
-            f"{source}: a manifest needs a column `path` (optional: slide_id, patient, mpp, roi); "
-            f"it has {', '.join(columns) or 'none'}"
-        )
+        raise UsageError(f"{source}: cannot be read as a Parquet {kind} ({error})") from error
+    return list(table.column_names), list(enumerate(table.to_pylist(), start=1))

@@ -162,6 +162,7 @@ class SlidePlan:
             "slide_fingerprint": slide.fingerprint,
             "vendor": slide.vendor,
             "reader": slide.reader,
+            "reader_asked": tiling.reader,
             "mpp": self.resolution.mpp,
             "mpp_source": self.resolution.source,
             "effective_mpp": self.read.effective_mpp,
@@ -207,21 +208,38 @@ def plan_slide(item: SlideInput, tiling: Tiling, target: TilingTarget) -> SlideP
     except BaseException:
         slide.close()
         raise
+    roi = regions.digest if regions else None
+    reader = slide.reader if slide.reader_decides else None
+    settings = decisive(tiling, target, slide.fingerprint, resolution.mpp, roi, icc, read.resampling, reader)
+    return SlidePlan(item, slide, resolution, read, regions, settings, states)
+
+
+def decisive(
+    tiling: Tiling,
+    target: TilingTarget,
+    slide: str,
+    mpp: float,
+    roi: str | None,
+    icc: dict[str, Any] | bool,
+    resampling: str,
+    reader: str | None,
+) -> dict[str, Any]:
+    """Everything that decides a slide's arrays, plain values; the reader where another gives other pixels."""
     settings = {
         **target.decisive(),
-        "slide": slide.fingerprint,
-        "slide_mpp": resolution.mpp,
+        "slide": slide,
+        "slide_mpp": mpp,
         "overlap": tiling.overlap,
         "edge": tiling.edge,
         "tissue": tiling.tissue.to_dict(),
         "min_tissue": tiling.min_tissue,
-        "roi": regions.digest if regions else None,
+        "roi": roi,
         "icc": icc,
-        "resampling": read.resampling,
+        "resampling": resampling,
     }
-    if slide.reader_decides:
-        settings["reader"] = slide.reader
-    return SlidePlan(item, slide, resolution, read, regions, settings, states)
+    if reader is not None:  # on any level: the tissue is found on another than the tiles
+        settings["reader"] = reader
+    return settings
 
 
 def _plan_read(slide: Slide, mpp: float, tiling: Tiling, target: TilingTarget) -> ReadPlan:

@@ -11,6 +11,7 @@ RECORDED = (
     "openslide-bin",
     "openslide-python",
     "pillow",
+    "simplejpeg",
     "zarr",
 )
 

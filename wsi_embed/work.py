@@ -14,25 +14,59 @@ from wsi_embed.failure import record_failure
 from wsi_embed.grid import TileGrid
 from wsi_embed.inputs import SlideInput
 from wsi_embed.job import Job, PreparedSlide
-from wsi_embed.plan import SlidePlan, differences, plan_slide
+from wsi_embed.plan import SlidePlan, decisive, differences, plan_slide
 from wsi_embed.report import SlideResult
+from wsi_embed.slide.fingerprint import fingerprint
+from wsi_embed.store.layout import canonical_digest
 from wsi_embed.tissue import TissueMask
 
 
 def settle_slide(job: Job, item: SlideInput) -> SlideResult | None:
-    """The result of a slide that is complete already; None where it may need work. Cheap.
+    """The result of a slide that is complete already; None where it may need work.
 
-    Its file is opened all the same: whether it is still the slide that was worked on says its content.
+    Cheap: the slide is opened only where its content alone does not answer.
     """
     committed = job.committed(item.slide_id)
     if committed is None:
         return None
     prepared = PreparedSlide(item, SlideResult(item.slide_id, item.name))
     with _recording(job, prepared):
-        _compare(job, prepared, committed)
+        if is_as_committed(job, item, committed):
+            prepared.result.mpp = round(committed["mpp"], 6)
+            _skip(job, prepared, committed)
+        else:
+            _compare(job, prepared, committed)
     settled = prepared.plan is None
     prepared.close()
     return prepared.result if settled else None
+
+
+def is_as_committed(job: Job, item: SlideInput, committed: dict[str, Any]) -> bool:
+    """Whether a slide's content and the settings are those of a complete slide, without opening it.
+
+    The same versions read the same numbers from the same bytes, so those that were recorded are taken.
+    Opening a slide costs ten times as much. False says nothing: where the user states a resolution,
+    regions or another reader, or where there is something to warn about, only the open slide tells.
+    """
+    tiling, settings = job.tiling, committed.get("settings")
+    if not isinstance(settings, dict) or committed.get("versions") != job.versions:
+        return False
+    if tiling.fast_downsample or committed.get("reader_asked") != tiling.reader:
+        return False
+    if {item.mpp, tiling.mpp_override, item.roi, tiling.regions.source} != {None}:
+        return False
+    if committed.get("mpp_source") in ("objective power", "manifest", "--mpp-override", None):
+        return False
+    icc: Any = settings.get("icc") if tiling.icc else False
+    if tiling.icc and not (isinstance(icc, dict) and icc["profile"]):
+        return False
+    try:
+        content = fingerprint(item.path)
+    except OSError:
+        return False
+    mpp, reader = settings.get("slide_mpp", 0.0), settings.get("reader")
+    now = decisive(tiling, job.settings, content, mpp, None, icc, "area", reader)
+    return canonical_digest(now) == committed.get("settings_fingerprint")
 
 
 def prepare_slide(job: Job, item: SlideInput) -> PreparedSlide:

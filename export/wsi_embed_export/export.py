@@ -13,6 +13,7 @@ from wsi_embed.encoder.difference import Difference
 from wsi_embed.errors import UsageError
 from wsi_embed.files import replacing
 from wsi_embed.slide import UInt8Array
+from wsi_embed_export.further import check_further
 from wsi_embed_export.graph import TileModel
 from wsi_embed_export.parity import check_parity, limits_of, parity_tiles
 from wsi_embed_export.quantise import quantise, quantised_id
@@ -136,7 +137,11 @@ def _compare(
     kinds = parity_tiles(reference.tile_px, None if tiles is None else _split(tiles)[1])
     if metadata.precision == "int8":  # knows real tiles only
         kinds = kinds[1:]
-    return check_parity(reference, load_encoder(path, device="cpu", mpp=metadata.mpp or 1.0), limits, kinds)
+    tiles_of_kinds = [list(batches) for batches in kinds]
+    for batches in tiles_of_kinds:
+        check_further(reference, path, limits, batches)
+    encoder = load_encoder(path, device="cpu", mpp=metadata.mpp or 1.0)
+    return check_parity(reference, encoder, limits, tiles_of_kinds)
 
 
 def _metadata(trained: TrainedModel, model: TileModel, name: str, licence: str) -> ModelMetadata:

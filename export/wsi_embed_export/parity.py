@@ -92,7 +92,8 @@ def _compare(
         margins.append(margin)
     a, b = concatenated(ours), concatenated(theirs)
     clear = np.concatenate(margins) > TIE[encoder.metadata.precision]
-    _judge(difference(a, b, clear=clear), limits)
+    apart = difference(a, b, clear=clear)
+    judge([*feature_checks("features", apart, limits), *_cluster_checks(apart, limits)])
     return difference(a, b)
 
 
@@ -153,39 +154,67 @@ def _reference(model: TileModel, tiles: UInt8Array) -> tuple[Encoded, npt.NDArra
     return Encoded(features.numpy(), cluster.numpy(), confidence.numpy()), margin.numpy()
 
 
-def _judge(found: Difference, limits: Limits) -> None:
-    """Every limit as output, figure, and how many times the room to err was used."""
+@dataclass(frozen=True)
+class Check:
+    """One figure of one output beside its limit.
+
+    Attributes:
+        output: Name of the output.
+        figure: Figure and limit, for people.
+        used: How many times the room to err was used: above 1 the limit is missed.
+    """
+
+    output: str
+    figure: str
+    used: float
+
+
+def feature_checks(output: str, found: Difference, limits: Limits) -> list[Check]:
+    """The figures of an output that is a vector a tile."""
 
     def used(value: float, limit: float) -> float:
         return (1 - value) / max(1 - limit, 1e-9) if np.isfinite(value) else np.inf
 
-    checks = [
-        (
-            "features",
+    return [
+        Check(
+            output,
             f"cosine {found.min_cosine:.7f}, at least {limits.cosine}",
             used(found.min_cosine, limits.cosine),
         ),
-        (
-            "features",
+        Check(
+            output,
             f"centred cosine {found.min_centred_cosine:.6f}, at least {limits.centred}",
             used(found.min_centred_cosine, limits.centred),
         ),
-        (
-            "features",
+        Check(
+            output,
             f"mean centred cosine {found.centred_cosine:.4f}, at least {limits.mean_centred:g}",
             used(found.centred_cosine, limits.mean_centred),
         ),
     ]
-    if found.cluster_agreement is not None and found.confidence_error is not None:
-        agreed = f"agreement {found.cluster_agreement:.4f}, at least {limits.clusters}"
-        off = f"off by {found.confidence_error:.6f}, at most {limits.confidence}"
-        checks += [
-            ("cluster", agreed, used(found.cluster_agreement, limits.clusters)),
-            ("cluster_confidence", off, found.confidence_error / limits.confidence),
-        ]
-    output, figure, worst = max(checks, key=lambda check: check[2])
-    if not worst <= 1:
+
+
+def _cluster_checks(found: Difference, limits: Limits) -> list[Check]:
+    if found.cluster_agreement is None or found.confidence_error is None:
+        return []
+    agreed = f"agreement {found.cluster_agreement:.4f}, at least {limits.clusters}"
+    off = f"off by {found.confidence_error:.6f}, at most {limits.confidence}"
+    room = max(1 - limits.clusters, 1e-9)
+    return [
+        Check("cluster", agreed, (1 - found.cluster_agreement) / room),
+        Check("cluster_confidence", off, found.confidence_error / limits.confidence),
+    ]
+
+
+def judge(checks: Iterable[Check]) -> None:
+    """Refuse a file of which a limit is missed, naming the output that is furthest beyond its own.
+
+    Raises:
+        ParityError: So.
+    """
+    worst = max(checks, key=lambda check: check.used)
+    if not worst.used <= 1:
         raise ParityError(
-            f"the exported model differs from PyTorch in {output} ({figure}); no file was written. "
-            "Try another precision, other calibration tiles, or another version of torch or onnx"
+            f"the exported model differs from PyTorch in {worst.output} ({worst.figure}); no file was "
+            "written. Try another precision, other calibration tiles, or another version of torch or onnx"
         )

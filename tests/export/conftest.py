@@ -20,6 +20,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of CluBYOL with 10 clusters as the CluSiam repository writes it."""
+    from tests.export.test_sources import published
+
+    return published(tmp_path_factory.mktemp("published"), "clubyol", 10)[0]
+
+
+@pytest.fixture(scope="session")
 def exported(run: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The run as `fp32.onnx`, `fp16.onnx`, `fp32.ts` and `fp16.ts`."""
     from wsi_embed_export import export

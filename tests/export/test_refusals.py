@@ -57,9 +57,9 @@ def test_a_damaged_checkpoint_is_refused(run: Path, tmp_path: Path, lost: str) -
 
 def test_a_weight_that_is_lost_is_named(run: Path, tmp_path: Path) -> None:
     content = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
-    del content["state_dict"]["network.encoder.backbone.conv1.weight"]
+    del content["state_dict"]["network.encoder.backbone.conv1.0.weight"]
     torch.save(content, tmp_path / "damaged.ckpt")
-    with pytest.raises(UsageError, match=r"damaged\.ckpt: .* lacks encoder\.backbone\.conv1\.weight$"):
+    with pytest.raises(UsageError, match=r"damaged\.ckpt: .* lacks encoder\.backbone\.conv1\.0\.weight$"):
         export(tmp_path / "damaged.ckpt", tmp_path / "model.onnx")
 
 
@@ -120,7 +120,7 @@ def test_code_in_a_checkpoint_does_not_run(run: Path, tmp_path: Path) -> None:
 def test_weights_beyond_one_onnx_file_are_refused(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wsi_embed_export.write.LARGEST", 30 * 2**20)  # fp32 has 46 MB, fp16 23
+    monkeypatch.setattr("wsi_embed_export.write.LARGEST", 1.2 * 2**20)  # fp32 has 1.6 MB, fp16 0.9
     with pytest.raises(UsageError, match=r"GiB do not fit into one ONNX file.*--precision fp16, or .* \.ts"):
         export(run, tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []

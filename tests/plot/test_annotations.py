@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from tests.made_slides import he_pixels, write_tiff
-from wsi_embed import SlideError, open_slide
 from wsi_embed.plot import cluster_colour
-from wsi_embed.plot.annotations import draw_contours, slide_annotations
+from wsi_embed.plot.annotations import draw_contours
 from wsi_embed.plot.views import View
 from wsi_embed.regions import Polygon
 
@@ -46,14 +42,3 @@ def test_holes_are_drawn_and_halos_cover_no_other_line() -> None:
 def test_absurd_coordinates_are_no_problem() -> None:
     far = np.array([[1e12, 1e12], [-1e12, 40.0], [40.0, 1e300]])
     drawn((200, 100, 50), [Polygon([far], "Tumor")])
-
-
-def test_annotations_of_another_slide_are_refused(tmp_path: Path) -> None:
-    slide = write_tiff(tmp_path / "s.tif", he_pixels(100, 200), mpp=0.5)
-    file = tmp_path / "s.geojson"
-    file.write_text('{"type": "Polygon", "coordinates": [[[500, 10], [600, 10], [600, 90], [500, 10]]]}')
-    with open_slide(slide) as opened, pytest.raises(SlideError, match=r"outside the slide \(200 x 100"):
-        slide_annotations(file, opened)
-    file.write_text('{"type": "Polygon", "coordinates": [[[150, 10], [600, 10], [600, 90], [150, 10]]]}')
-    with open_slide(slide) as opened:
-        assert len(slide_annotations(file, opened)) == 1

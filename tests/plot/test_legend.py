@@ -11,7 +11,7 @@ from PIL import Image
 
 from wsi_embed.plot import cluster_colour, store_legend
 from wsi_embed.plot.legend import Columns, slide_entries
-from wsi_embed.plot.style import Style, percent, shortened, text_width
+from wsi_embed.plot.style import Style, shortened, text_width
 
 
 @given(st.dictionaries(st.integers(0, 99), st.integers(1, 10**6), max_size=100))
@@ -64,13 +64,3 @@ def test_long_names_are_shortened_in_the_middle(name: str, width: int) -> None:
     else:
         assert text_width(short, 20) <= width or len(short) <= 4
         assert short[0] == name[0]
-
-
-def test_a_share_that_is_not_zero_never_looks_like_it() -> None:
-    assert [percent(x) for x in (0, 1e-6, 0.0006, 0.1234, 1)] == [
-        "0.0 %",
-        "< 0.1 %",
-        "0.1 %",
-        "12.3 %",
-        "100.0 %",
-    ]

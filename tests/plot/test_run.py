@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import wsi_embed
-from tests.job_tools import make_model, run
+from tests.job_tools import invoke, make_model
 from tests.made_slides import he_pixels, write_tiff
 from wsi_embed import UsageError
 from wsi_embed.inputs import find_slides
@@ -168,7 +168,7 @@ def test_a_picture_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None
 
 
 def test_the_command_draws_contact_sheets(made: Path, tmp_path: Path) -> None:
-    done = run(
+    done = invoke(
         "plot", made / "f.zarr", "--slides", made / "slides", "--contact-sheet", "--out", tmp_path / "p"
     )
     assert done.returncode == 0, done.stderr
@@ -177,7 +177,7 @@ def test_the_command_draws_contact_sheets(made: Path, tmp_path: Path) -> None:
 
 
 def test_the_command_says_what_is_wrong_in_one_line(made: Path, tmp_path: Path) -> None:
-    done = run("plot", made / "f.zarr", "--slides", made / "slides" / "new.tif", "--out", tmp_path / "p")
+    done = invoke("plot", made / "f.zarr", "--slides", made / "slides" / "new.tif", "--out", tmp_path / "p")
     assert done.returncode == 2
     assert done.stderr.startswith("error: none of 1 slide given")
     assert done.stderr.count("\n") == 1

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import wsi_embed
-from tests.job_tools import make_model, run
+from tests.job_tools import invoke, make_model
 from tests.made_slides import he_pixels, write_tiff
 from tests.regions.test_asap import LAUGHS
 from wsi_embed import JobReport
@@ -87,7 +87,7 @@ def test_a_folder_gives_each_slide_its_regions_by_class(slides: Path, model: Pat
     (roi / "b.geojson").write_text(collection(square(0, 0, 256, 64, "_0"), square(64, 0, 256, 256, "_2")))
     (roi / "c.json").write_text(collection(square(32, 32, 96, 96, "_1"), square(0, 0, 32, 32, "other")))
     (roi / "more" / "d.xml").write_text(asap(_0=(0, 128, 256, 256)))
-    done = run(
+    done = invoke(
         "embed", slides, "--out", tmp_path / "f.zarr", "--model", model, "--tissue", "none",
         "--min-tissue", "0.9", "--roi", roi, "--roi-include", "_0", "--roi-include", "_1",
         "--roi-exclude", "_2", "--report", tmp_path / "r.json",
@@ -138,7 +138,7 @@ def test_bad_annotations_are_one_clear_line_each_and_the_others_go_on(model: Pat
         (roi / name).write_text(content)
     (roi / "good.xml").write_text(asap(_0=(0, 0, 64, 64)))
     (roi / "partly.geojson").write_text(collection(square(0, 0, 80, 64)))
-    done = run(
+    done = invoke(
         "embed", slides, "--out", tmp_path / "f.zarr", "--model", model, "--tissue", "none", "--roi", roi
     )
     assert done.returncode == 1
@@ -218,7 +218,7 @@ def test_skipped_slides_are_not_called_complete(slides: Path, model: Path, tmp_p
     roi = tmp_path / "roi"
     roi.mkdir()
     (roi / "other.xml").write_text(asap(_0=(0, 0, 64, 64)))
-    done = run(
+    done = invoke(
         "embed", slides, "--out", tmp_path / "f.zarr", "--model", model, "--roi", roi, "--dry-run",
         env={"WSI_EMBED_ROI_MISSING": "skip"},
     )  # fmt: skip
@@ -279,7 +279,7 @@ def test_shards_see_the_same_files(slides: Path, model: Path, tmp_path: Path) ->
 
 def test_plot_writes_geojson_without_the_slides(slides: Path, model: Path, tmp_path: Path) -> None:
     wsi_embed.embed(slides, tmp_path / "f.zarr", model=model)
-    done = run("plot", tmp_path / "f.zarr", "--geojson", "--out", tmp_path / "out")
+    done = invoke("plot", tmp_path / "f.zarr", "--geojson", "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
         "a.geojson", "b.geojson", "c.geojson", "more__d.geojson",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ BIG: dict[str, Callable[[Path], Path]] = {
 
 def test_the_tags_that_are_read_are_those_with_a_name() -> None:
     named = {value for name, value in vars(tiff).items() if name.isupper() and isinstance(value, int)}
-    assert named - {tiff.MOST_DIRECTORIES, tiff.MOST_TAGS} == READ
+    assert named - {tiff.MOST_DIRECTORIES, tiff.MOST_TAGS, tiff.TEXT, tiff.ANY} == READ
 
 
 @pytest.mark.parametrize("name", BIG)
@@ -57,6 +57,8 @@ def assert_same(directory: Directory, page: tifffile.TiffPage) -> None:
     for tag in page.tags:
         if tag.code == tiff.JPEG_TABLES:
             assert directory.bytes(tag.code, 10_000) == tag.value
+        elif tag.code == tiff.IMAGE_DESCRIPTION:
+            assert directory.bytes(tag.code, 10_000).decode().strip("\0 ") == tag.value
         elif tag.code in READ:
             expected = np.atleast_1d(np.array(tag.value, np.int64))
             assert directory.numbers(tag.code, 10_000).tolist() == expected.tolist()
@@ -110,7 +112,8 @@ VALUES: dict[str, tuple[tuple[int, int, int, int], str]] = {
     "many": ((256, 4, 2**31, 8), "tag 256 has 2147483648 values"),
     "two": ((256, 3, 2, 0), "tag 256 has 2 values"),
     "a fraction": ((256, 5, 1, 8), "tag 256 is of type 5"),
-    "text": ((256, 2, 1, 8), "tag 256 is of type 2"),
+    "text": ((256, 2, 1, 8), "tag 256 is no number"),
+    "bytes": ((256, 7, 1, 8), "tag 256 is no number"),
     "negative": ((256, 9, 1, 2**32 - 1), "tag 256 is beyond all measure"),
     "beyond the end": ((256, 16, 1, 5000), "it ends before byte 5008"),
     "partly beyond the end": ((256, 16, 1, 20), "it ends before byte 28"),
@@ -157,29 +160,64 @@ def test_a_closed_file_is_not_read(tmp_path: Path) -> None:
 # What must not reach OpenSlide
 
 
-def patched(path: Path, tag: str, value: Any, level: int = 0) -> Path:
+def patched(path: Path, level: int = 0, **values: Any) -> Path:
     with tifffile.TiffFile(path, mode="r+") as tif:
-        tif.pages[level].aspage().tags[tag].overwrite(value)
+        for tag, value in values.items():
+            tif.pages[level].aspage().tags[tag].overwrite(value)
     return path
 
 
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "large tiles": ({"TileWidth": 9000, "TileLength": 9000}, "400 x 300 pixels in tiles of 9000 x 9000"),
+    "huge tiles": ({"TileWidth": 2**31, "TileLength": 2**31}, "in tiles of 2147483648 x 2147483648"),
+    "no tiles": ({"TileWidth": 0}, "400 x 300 pixels in tiles of 0 x 256"),
+    "no pixels": ({"ImageLength": 0}, "400 x 0 pixels"),
+    "tiles beyond the file": (
+        {"TileByteCounts": [1, 2, 2**32 - 1, 3]},
+        "a tile of 4294967295 bytes in a file of",
+    ),
+    "too few places": ({"TileOffsets": [8, 8, 8]}, "places of 3 tiles where there should be 4"),
+    "too few sizes": ({"TileByteCounts": 5}, "places of 1 tiles where there should be 4"),
+    "a taller image": ({"ImageLength": 5000}, "places of 4 tiles where there should be 40"),
+    "a huge image": ({"ImageLength": 2**30}, "400 x 1073741824 pixels in"),
+    "many places": ({"TileOffsets": [8] * 33}, "places of 33 tiles where there should be 4"),
+    "many tiles": (
+        {"ImageWidth": 20000, "ImageLength": 9000, "TileWidth": 1, "TileLength": 1},
+        "180000000 tiles",
+    ),
+}
+
+
 @pytest.mark.parametrize("encoding", ["jpeg 4:2:0", "deflate"])
-@pytest.mark.parametrize("level", [0, 2])
-def test_tiles_that_no_memory_holds_are_refused(
-    encoding: Literal["deflate"], level: int, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_would_end_the_process_is_refused(name: str, encoding: str, tmp_path: Path) -> None:
     path = write_aperio(tmp_path / "a.svs", PIXELS, encoding)
     check_tiff(path)
-    for side in (9000, 60000, 2**31):
-        patched(patched(path, "TileWidth", side, level), "TileLength", side, level)
-        with pytest.raises(SlideError, match=rf"cannot be read \(tiles of {side} x {side} pixels\)"):
-            check_tiff(path)
+    values, reason = REFUSED[name]
+    with pytest.raises(SlideError, match=rf"a\.svs: cannot be read \([^)]*{reason}"):
+        check_tiff(patched(path, **values))
 
 
-def test_tiles_larger_than_their_file_are_refused(tmp_path: Path) -> None:
+def test_other_levels_are_looked_at_too(tmp_path: Path) -> None:
     path = write_aperio(tmp_path / "a.svs", PIXELS, "jpeg 4:2:0")
-    patched(path, "TileByteCounts", [4000, 2**32 - 1])
-    with pytest.raises(SlideError, match="a tile of 4294967295 bytes in a file of"):
+    with pytest.raises(SlideError, match="in tiles of 9000 x 9000"):
+        check_tiff(patched(path, 2, TileWidth=9000, TileLength=9000))
+
+
+@pytest.mark.parametrize(
+    ("aperio", "missing", "refused"), [(True, {0: [1]}, True), (True, {}, False), (False, {0: [1]}, False)]
+)
+def test_levels_that_grow_are_refused_where_openslide_would_divide_by_them(
+    aperio: bool, missing: dict[int, list[int]], refused: bool, tmp_path: Path
+) -> None:
+    path = write_jpeg_slide(
+        tmp_path / "a.svs", PIXELS, tile=32, factors=(1, 2), aperio=aperio, missing=missing
+    )
+    patched(path, TileWidth=160)
+    if refused:
+        with pytest.raises(SlideError, match="its levels are not in order"):
+            check_tiff(path)
+    else:
         check_tiff(path)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from tests.job_tools import arrays, make_model, run
+from tests.job_tools import arrays, invoke, make_model
 from tests.made_formats.dicom import write_dicom
 from tests.made_profiles import as_srgb, grey_profile, matrix_profile
 from tests.made_slides import UInt8Array, he_pixels, write_svs, write_tiff
@@ -203,7 +203,9 @@ def test_a_job_sees_only_converted_pixels_in_mask_and_features(tmp_path: Path) -
     write_svs(folder / "b.svs", PIXELS, mpp=0.5, levels=(1,))
     model = make_model(tmp_path)
     report = tmp_path / "report.json"
-    done = run(folder, "--out", tmp_path / "icc.zarr", "--model", model, "--icc", "--report", report, *flags)
+    done = invoke(
+        folder, "--out", tmp_path / "icc.zarr", "--model", model, "--icc", "--report", report, *flags
+    )
     assert done.returncode == 0, done.stderr
     slides = json.loads(report.read_text())["slides"]
     assert [len(s["warnings"]) for s in slides] == [0, 1]

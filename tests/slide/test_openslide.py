@@ -34,19 +34,6 @@ class TestTiff(SlideConformance):
         return PIXELS
 
 
-class TestJpegTiff(SlideConformance):
-    reader = "openslide"
-    tolerance = 60
-
-    @pytest.fixture
-    def path(self, tmp_path: Path) -> Path:
-        return write_tiff(tmp_path / "made.tif", PIXELS, compression="jpeg")
-
-    @pytest.fixture
-    def level0(self) -> UInt8Array | None:
-        return PIXELS
-
-
 class TestSvs(SlideConformance):
     reader = "openslide"
 
@@ -73,15 +60,6 @@ class TestRealDicom(SlideConformance):
     @pytest.fixture
     def path(self, shared_slides: Path) -> Path:
         return shared_slides / "camelyon_lowres_jpeg.dcm"
-
-
-class TestRealPyramid(SlideConformance):
-    reader = "openslide"
-    pyramid_tolerance = 4.0  # whoever wrote it did not average
-
-    @pytest.fixture
-    def path(self, shared_slides: Path) -> Path:
-        return shared_slides / "CMU-1-Small-Region_pyramid.tif"
 
 
 def plain_read(path: Path, x: int, y: int, level: int, w: int, h: int) -> UInt8Array:

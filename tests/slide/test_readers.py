@@ -117,6 +117,20 @@ def test_pictures_are_read_as_the_job_read_its_slides(slides: Path, tmp_path: Pa
             assert slide.reader == "tiff"
 
 
+@pytest.mark.parametrize(("factors", "same"), [((1, 2), True), ((1, 3), False)])
+def test_with_another_reader_a_slide_is_done_where_its_pixels_are_the_same(
+    factors: tuple[int, ...], same: bool, tmp_path: Path
+) -> None:
+    path = write_jpeg_slide(tmp_path / "a.tif", PIXELS[:, :400], factors=factors)
+    out, model = tmp_path / "f.zarr", make_model(tmp_path)
+    assert wsi_embed.embed(path, out, model=model).count("done") == 1
+    (result,) = wsi_embed.embed(path, out, model=model, reader="openslide").slides
+    assert result.status == ("skipped" if same else "failed")
+    assert ("(reader tiff -> None)" in str(result.reason)) is not same
+    (result,) = wsi_embed.embed(path, out, model=model, reader="tiff").slides
+    assert result.status == "skipped"
+
+
 @pytest.fixture
 def fast(tmp_path: Path) -> dict[bool, Any]:
     """A slide's bag at half resolution, with and without the option."""

@@ -1,11 +1,10 @@
-"""`wsi-embed tile` in processes of its own: exit codes, reports, kills and full disks."""
+"""`wsi-embed tile`: exit codes, reports, full disks; signals and kills in processes of its own."""
 
 from __future__ import annotations
 
 import json
 import os
 import random
-import resource
 import signal
 import subprocess
 import sys
@@ -14,11 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.job_tools import COMMAND, make_slides, run, tree
+import wsi_embed
+from tests.job_tools import COMMAND, invoke, make_slides, named, no_room, tree
+from tests.killed import killed
 from tests.made_slides import he_pixels, write_tiff
 from wsi_embed_train.data.sources import find_source
 
-KILLS = 4
+KILLS = 2
+KILLED = ("--overlap", "20", "--workers", "1")
 
 
 def find_tiles(table: Path) -> list[Path]:
@@ -39,17 +41,17 @@ def args_of(slides: Path, out: Path, *more: str | Path) -> list[str | Path]:
 
 def test_lines_table_and_exit_codes(slides: Path, tmp_path: Path) -> None:
     out = tmp_path / "tiles"
-    done = run(*args_of(slides, out))
+    done = invoke(*args_of(slides, out))
     assert done.returncode == 0, done.stderr
     assert "2 slides to look at; tiles of 32 px at 0.5 um per pixel, as PNG" in done.stdout
     assert "[1/2] batch%202__s1: " in done.stdout
     assert "demonstration" not in done.stdout
     assert f"tiles.csv lists {len(list(out.rglob('*.png')))} tiles of 2 slides" in done.stdout
-    again = run(*args_of(slides, out))
+    again = invoke(*args_of(slides, out))
     assert again.returncode == 0
     assert "nothing to do: 2 slides complete in tiles already" in again.stdout
     (slides / "empty.svs").touch()
-    bad = run(*args_of(slides, out))
+    bad = invoke(*args_of(slides, out))
     assert bad.returncode == 1
     assert len([line for line in bad.stdout.splitlines() if "] empty: failed: " in line]) == 1
     assert "Traceback" not in bad.stdout + bad.stderr
@@ -57,7 +59,7 @@ def test_lines_table_and_exit_codes(slides: Path, tmp_path: Path) -> None:
 
 def test_training_takes_the_table(slides: Path, tmp_path: Path) -> None:
     out = tmp_path / "tiles"
-    assert run(*args_of(slides, out, "--format", "jpeg", "--max-tiles", "7")).returncode == 0
+    assert invoke(*args_of(slides, out, "--format", "jpeg", "--max-tiles", "7")).returncode == 0
     assert find_tiles(out / "tiles.csv") == sorted(out.rglob("*.jpg"))
     assert len(find_tiles(out / "tiles.csv")) == 14
 
@@ -71,7 +73,7 @@ def test_wrong_usage_is_one_line_and_exit_2(tmp_path: Path) -> None:
         "neither in .json nor": [tmp_path / "a/x.tif", "--report", tmp_path / "r.txt"],
     }
     for text, args in cases.items():
-        done = run("tile", *args, "--out", tmp_path / "tiles")
+        done = invoke("tile", *args, "--out", tmp_path / "tiles")
         assert done.returncode == 2, (text, done.stderr)
         assert text in done.stderr
         assert len(done.stderr.splitlines()) == 1, done.stderr
@@ -81,7 +83,7 @@ def test_wrong_usage_is_one_line_and_exit_2(tmp_path: Path) -> None:
 def test_reports_and_log(slides: Path, tmp_path: Path) -> None:
     (slides / "empty.svs").touch()
     reports = [tmp_path / "r.json", tmp_path / "r.html"]
-    done = run(
+    done = invoke(
         *args_of(slides, tmp_path / "tiles", "--log-json", *(x for r in reports for x in ("--report", r)))
     )
     assert done.returncode == 1
@@ -101,7 +103,7 @@ def test_reports_and_log(slides: Path, tmp_path: Path) -> None:
 
 def test_options_can_come_from_the_environment(slides: Path, tmp_path: Path) -> None:
     env = {"WSI_EMBED_OUT": str(tmp_path / "tiles"), "WSI_EMBED_TILE_PX": "32", "WSI_EMBED_MAX_TILES": "3"}
-    assert run("tile", slides, env=env).returncode == 0
+    assert invoke("tile", slides, env=env).returncode == 0
     assert len(list((tmp_path / "tiles").rglob("*.png"))) == 6
 
 
@@ -118,58 +120,74 @@ def test_sigterm_exits_75_soon_and_resume_goes_on(tmp_path: Path) -> None:
     assert process.returncode == 75
     assert "run the same command again" in stdout
     assert not list(out.glob(".*~*"))
-    assert run(*args).returncode == 0
+    assert invoke(*args).returncode == 0
     assert {path.parent.name for path in find_tiles(out / "tiles.csv")} == {"batch%202__s1", "s0"}
 
 
-def test_kills_then_resume_equal_an_undisturbed_run(tmp_path: Path) -> None:
+def test_killed_at_every_second_write_and_resumed(tmp_path: Path) -> None:
+    slides = make_slides(tmp_path / "slides", count=2, side=200)
+    calm, out = tmp_path / "calm", tmp_path / "tiles"
+
+    def tile(out: Path) -> None:
+        assert wsi_embed.tile(slides, out, tile_px=32, max_tiles=6).exit_code == 0
+
+    tile(calm)
+    expected, write, partial = tree(calm), 1, 0
+    while killed(out, write, lambda: tile(out)):
+        write += 2
+        partial += bool(list(out.glob(".*~/*.png")))
+        assert_whole(out, expected)
+    assert named(out) == expected
+    assert partial > 0, "no kill hit a slide in hand: the test tests nothing"
+
+
+def test_kills_at_random_then_resume_equal_an_undisturbed_run(tmp_path: Path) -> None:
     slides = make_slides(tmp_path / "slides", count=2, side=500)
-    run_and_kill(slides, tmp_path / "calm", after=None)
-    expected = tree(tmp_path / "calm")
+    calm, out = tmp_path / "calm", tmp_path / "tiles"
+    assert invoke(*args_of(slides, calm, *KILLED)).returncode == 0
+    expected = tree(calm)
     rng, partial = random.Random(0), 0
-    out = tmp_path / "tiles"
     for _ in range(KILLS):
         run_and_kill(slides, out, rng.uniform(0, 0.1))
         partial += bool(list(out.glob(".*~/*.png")))
-        # whatever has its name is whole
-        complete = {path.name for path in out.iterdir() if path.is_dir() and "~" not in path.name}
-        for name in (name for name in expected if name.partition("/")[0] in complete):
-            assert (out / name).read_bytes() == expected[name]
-    run_and_kill(slides, out, after=None)
+        assert_whole(out, expected)
+    assert invoke(*args_of(slides, out, *KILLED)).returncode == 0
     assert tree(out) == expected
     assert partial > 0, "no kill ever hit a slide in hand: the test tests nothing"
 
 
-def run_and_kill(slides: Path, out: Path, after: float | None) -> None:
-    """Run a job and kill it so many seconds after its first tile; None lets it end."""
-    command = [*COMMAND, *map(str, args_of(slides, out, "--overlap", "20", "--workers", "1"))]
+def assert_whole(out: Path, expected: dict[str, bytes]) -> None:
+    """Whatever has its name has all its files."""
+    complete = {path.name for path in out.glob("*") if path.is_dir() and "~" not in path.name}
+    for name in (name for name in expected if name.partition("/")[0] in complete):
+        assert (out / name).read_bytes() == expected[name]
+
+
+def run_and_kill(slides: Path, out: Path, after: float) -> None:
+    """Run a job and kill it so many seconds after its first tile."""
+    command = [*COMMAND, *map(str, args_of(slides, out, *KILLED))]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        if after is not None:
-            known = set(out.glob(".*~/*.png"))
-            while process.poll() is None and not set(out.glob(".*~/*.png")) - known:
-                time.sleep(0.01)
-            time.sleep(after)
-            process.kill()
+        known = set(out.glob(".*~/*.png"))
+        while process.poll() is None and not set(out.glob(".*~/*.png")) - known:
+            time.sleep(0.01)
+        time.sleep(after)
+        process.kill()
         process.wait(60)
         assert process.returncode in (0, -signal.SIGKILL)
 
 
 def test_disk_full_fails_clean_and_resumes(slides: Path, tmp_path: Path) -> None:
-    """A limit on file size makes writes fail as a full disk does (EFBIG for ENOSPC)."""
     out = tmp_path / "tiles"
-    command = [*COMMAND, *map(str, args_of(slides, out, "--tissue", "none"))]
-
-    def no_room() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1_500, 1_500))
-
-    full = subprocess.run(command, capture_output=True, text=True, preexec_fn=no_room, check=False)
+    args = args_of(slides, out, "--tissue", "none")
+    with no_room(1_500):
+        full = invoke(*args)
     assert full.returncode == 1, full.stderr
     assert "Traceback" not in full.stdout + full.stderr
     lines = [line for line in full.stdout.splitlines() if "failed: tiles/" in line]
     assert len(lines) == 2
     assert all("cannot be written (File too large); free some space" in line for line in lines)
     assert sorted(p.name for p in out.iterdir()) == [".wsi-embed-tiles", "tiles.csv"]
-    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    assert invoke(*args).returncode == 0
     assert len(find_tiles(out / "tiles.csv")) > 100
 
 
@@ -181,7 +199,7 @@ def test_really_full_disk(slides: Path, tmp_path: Path) -> None:
     if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
         pytest.skip("mounting is not permitted here")
     try:
-        done = run(*args_of(slides, small / "tiles", "--tissue", "none"))
+        done = invoke(*args_of(slides, small / "tiles", "--tissue", "none"))
         assert done.returncode == 1, done.stderr
         assert "No space left on device" in done.stdout
         assert "Traceback" not in done.stdout + done.stderr

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 import wsi_embed
-from tests.job_tools import make_model, run
+from tests.job_tools import invoke, make_model
 from tests.made_slides import he_pixels, write_tiff
 from tests.made_tissue import MPP, UInt8Array, dice, made
 from wsi_embed.errors import ModelError, SlideError, UsageError
@@ -264,7 +264,7 @@ def test_a_job_with_a_network_from_slide_to_picture(tmp_path: Path) -> None:
     out = tmp_path / "f.zarr"
     flags: list[str | Path] = ["--tissue", f"model:{network}", "--model", model]
     env = {"WSI_EMBED_TISSUE_SET": "activation=sigmoid min_area_um2=100"}
-    done = run(slide, "--out", out, *flags, env=env)
+    done = invoke(slide, "--out", out, *flags, env=env)
     assert done.returncode == 0, done.stderr
     bag = wsi_embed.open_store(out)["s"]
     assert len(bag) > 20
@@ -281,7 +281,7 @@ def test_a_job_with_a_network_from_slide_to_picture(tmp_path: Path) -> None:
 def test_a_wrong_setting_ends_the_command_before_any_work(tmp_path: Path) -> None:
     slide = write_tiff(tmp_path / "s.tif", he_pixels(500, 600), mpp=0.5)
     network, out = made_network(tmp_path / "net.onnx"), tmp_path / "g.zarr"
-    refused = run(slide, "--out", out, "--tissue", f"model:{network}", "--tissue-set", "depth=3")
+    refused = invoke(slide, "--out", out, "--tissue", f"model:{network}", "--tissue-set", "depth=3")
     assert refused.returncode == 2
     assert "error: --tissue-set depth: model has no such setting" in refused.stderr
     assert not out.exists()

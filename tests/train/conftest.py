@@ -1,24 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.made_models import tiny_config, tiny_tiles
 
-torch = pytest.importorskip("torch")
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _one_thread() -> Iterator[None]:
-    """Tensors are tiny: threads only get into each other's way, and into that of the other test process."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_NUM_THREADS", "1")  # of trainings in processes of their own
-        yield
-    torch.set_num_threads(before)
+pytest.importorskip("torch")
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 
+from tests.made_models import TINY_BACKBONE
 from tests.train.methods.made import small, views
 from wsi_embed_train.clustering import cluster_similarity, global_cluster_similarity
 from wsi_embed_train.distributed import gather, processes
@@ -67,7 +68,8 @@ def results(rows: slice, wrap: Any) -> dict[str, Result]:
     torch.autograd.backward(loss)
     found["clusters"] = {"loss": loss.detach(), "gradients": gradients(clusters)}
     for name in METHODS:
-        settings = {"queue_from": 0.0} if name == "swav" else {}
+        settings: dict[str, Any] = {"backbone": TINY_BACKBONE}
+        settings |= {"queue_from": 0.0} if name == "swav" else {}
         method = wrap(without_batch_norms(small(Method, name, **settings)))  # type: ignore[type-abstract]
         for step in range(3):  # queues fill in two
             method.zero_grad()
@@ -75,7 +77,7 @@ def results(rows: slice, wrap: Any) -> dict[str, Result]:
             torch.autograd.backward(loss)
         found[name] = {"loss": loss.detach(), "gradients": gradients(method), "queue": queue(method)}
     for name in ("clubyol", "clusiam"):
-        step = small(Method, name)([view[rows] for view in views(0, ROWS)])  # type: ignore[type-abstract]
+        step = small(Method, name, backbone=TINY_BACKBONE)([view[rows] for view in views(0, ROWS)])  # type: ignore[type-abstract]
         found[name] = step.terms
     return found
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -16,9 +14,11 @@ import pytest
 import torch
 import yaml
 
+from tests.job_tools import COMMAND, invoke
 from tests.made_models import tiny_config
+from wsi_embed.cli.training import PlainTraining
 from wsi_embed.errors import Stopped, UsageError
-from wsi_embed_train import Listener, train
+from wsi_embed_train import Listener, TrainConfig, train
 from wsi_embed_train.metrics_file import read_metrics
 
 
@@ -62,17 +62,39 @@ def same_run(one: Path, other: Path) -> None:
     assert timeless(one) == timeless(other)
 
 
-@pytest.mark.parametrize(("recipe", "step"), [("clubyol", 1), ("clubyol", 2), ("swav", 3), ("pcl", 3)])
-def test_a_stopped_run_goes_on_exactly(tiles: Path, tmp_path: Path, recipe: str, step: int) -> None:
-    config = tiny_config(recipe, epochs=2, batch_size=4, log_steps=2)
-    train(tiles, tmp_path / "whole", config)
+def stopped_at(step: int, tiles: Path, run: Path, config: TrainConfig, resume: bool = False) -> None:
     stopping = StopAt(step)
     with pytest.raises(Stopped):
-        train(tiles, tmp_path / "run", config, listener=stopping, stop=stopping.stop)
-    assert load(tmp_path / "run")["global_step"] == step
+        train(tiles, run, config, resume=resume, listener=stopping, stop=stopping.stop)
+    assert load(run)["global_step"] == step
+
+
+SHORT: dict[str, Any] = {"epochs": 2, "batch_size": 4, "log_steps": 2}
+
+
+@pytest.fixture(scope="module")
+def short_run(tiles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Undisturbed: 8 steps."""
+    run = tmp_path_factory.mktemp("short") / "run"
+    train(tiles, run, tiny_config(**SHORT))
+    return run
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_a_stopped_run_goes_on_exactly(short_run: Path, tiles: Path, tmp_path: Path, step: int) -> None:
+    stopped_at(step, tiles, tmp_path / "run", tiny_config(**SHORT))
     again = StopAt(-1)
-    train(tiles, tmp_path / "run", config, resume=True, listener=again)
+    train(tiles, tmp_path / "run", tiny_config(**SHORT), resume=True, listener=again)
     assert again.begun == step
+    same_run(tmp_path / "run", short_run)
+
+
+@pytest.mark.parametrize("recipe", ["swav", "pcl"])
+def test_a_stopped_run_goes_on_exactly_with_its_queue(tiles: Path, tmp_path: Path, recipe: str) -> None:
+    config = tiny_config(recipe, **SHORT)
+    train(tiles, tmp_path / "whole", config)
+    stopped_at(3, tiles, tmp_path / "run", config)
+    train(tiles, tmp_path / "run", config, resume=True)
     same_run(tmp_path / "run", tmp_path / "whole")
 
 
@@ -80,29 +102,29 @@ def test_stopped_twice(tiles: Path, tmp_path: Path) -> None:
     config = tiny_config(epochs=2, batch_size=8, accumulate=2, log_steps=1, precision="bf16")
     train(tiles, tmp_path / "whole", config)
     for step in (1, 3):
-        stopping = StopAt(step)
-        with pytest.raises(Stopped):
-            train(tiles, tmp_path / "run", config, resume=step > 1, listener=stopping, stop=stopping.stop)
+        stopped_at(step, tiles, tmp_path / "run", config, resume=step > 1)
     train(tiles, tmp_path / "run", config, resume=True)
     same_run(tmp_path / "run", tmp_path / "whole")
 
 
-def test_decoding_processes_change_nothing(tiles: Path, tmp_path: Path) -> None:
-    train(tiles, tmp_path / "none", tiny_config(epochs=2, batch_size=4))
-    stopping = StopAt(3)
-    config = tiny_config(epochs=2, batch_size=4, workers=2)
-    with pytest.raises(Stopped):
-        train(tiles, tmp_path / "two", config, listener=stopping, stop=stopping.stop)
-    train(tiles, tmp_path / "two", config, resume=True)
-    same_run(tmp_path / "two", tmp_path / "none")
+def test_decoding_processes_change_nothing(short_run: Path, tiles: Path, tmp_path: Path) -> None:
+    """They read ahead of the step at which the run is stopped, and goes on without them."""
+    stopped_at(3, tiles, tmp_path / "run", tiny_config(**SHORT, workers=2))
+    train(tiles, tmp_path / "run", tiny_config(**SHORT), resume=True)
+    same_run(tmp_path / "run", short_run)
 
 
-def command(tiles: Path, run: Path, tmp_path: Path, **settings: Any) -> list[str]:
-    recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(yaml.safe_dump(tiny_config(**settings).to_dict()))
-    return [
-        sys.executable, "-m", "wsi_embed", "train", str(tiles), "--out", str(run), "--recipe", str(recipe)
-    ]  # fmt: skip
+LONG: dict[str, Any] = {"epochs": 12, "batch_size": 4, "log_steps": 1, "save_steps": 3, "keep_epochs": 5}
+
+
+def command(tiles: Path, run: Path, folder: Path) -> list[str]:
+    recipe = folder / "recipe.yaml"
+    recipe.write_text(yaml.safe_dump(tiny_config(**LONG).to_dict()))
+    return ["train", str(tiles), "--out", str(run), "--recipe", str(recipe)]
+
+
+def started(arguments: list[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
 def wait_for_step(run: Path, step: int, process: subprocess.Popen[bytes]) -> None:
@@ -115,51 +137,49 @@ def wait_for_step(run: Path, step: int, process: subprocess.Popen[bytes]) -> Non
     raise AssertionError(f"step {step} was not reached (exit {process.poll()})")
 
 
-SETTINGS: dict[str, Any] = {"epochs": 12, "batch_size": 4, "log_steps": 1, "save_steps": 3, "keep_epochs": 5}
+def assert_saved(code: int | None, said: str, run: Path) -> None:
+    """The command ended as one that was stopped, and saved the step that it names."""
+    assert code == 75
+    saved = load(run)["global_step"]
+    assert said.splitlines() == [f"error: stopped early at step {saved}, and saved; go on with --resume"]
+    assert (run / "curves.png").is_file()
 
 
-@pytest.fixture(scope="module")
-def long_run(tiles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Undisturbed, in a process of its own as the disturbed ones: 48 steps."""
-    folder = tmp_path_factory.mktemp("long")
-    subprocess.run(command(tiles, folder / "run", folder, **SETTINGS), check=True, capture_output=True)
-    return folder / "run"
+def test_killed_terminated_and_interrupted_it_goes_on_exactly(
+    tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGKILL and SIGTERM to processes, SIGINT to this one, of a run of 48 steps."""
+    run = tmp_path / "run"
+    arguments = command(tiles, run, tmp_path)
+    with started(arguments) as process:
+        wait_for_step(run, 5, process)
+        process.kill()
+    # whatever was in hand, no half file has the name of a checkpoint
+    for path in (run / "checkpoints").glob("[!.]*.ckpt"):
+        torch.load(path, weights_only=True)
 
+    with started([*arguments, "--resume"]) as process:
+        wait_for_step(run, 14, process)
+        process.terminate()
+        _, said = process.communicate(timeout=60)
+    assert_saved(process.returncode, said.decode(), run)
 
-def test_a_killed_run_goes_on_exactly(long_run: Path, tiles: Path, tmp_path: Path) -> None:
-    arguments = command(tiles, tmp_path / "run", tmp_path, **SETTINGS)
-    for step in (5, 26):
-        with subprocess.Popen(
-            arguments + ["--resume"] * (step > 5), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-        ) as process:
-            wait_for_step(tmp_path / "run", step, process)
-            process.kill()
-        # whatever was in hand, no half file has the name of a checkpoint
-        for path in (tmp_path / "run" / "checkpoints").glob("[!.]*.ckpt"):
-            torch.load(path, weights_only=True)
-    subprocess.run([*arguments, "--resume"], check=True, capture_output=True)
-    same_run(tmp_path / "run", long_run)
-    kept = sorted(p.name for p in (tmp_path / "run" / "checkpoints").glob("epoch-*.ckpt"))
+    def interrupt(listener: PlainTraining, step: int) -> None:
+        if step == 46:
+            signal.raise_signal(signal.SIGINT)
+
+    restarted = {"SLURM_RESTART_COUNT": "1"}  # as Slurm starts a requeued job: same command
+    with monkeypatch.context() as patch:
+        patch.setattr(PlainTraining, "step_done", interrupt)
+        interrupted = invoke(*arguments, env=restarted)
+    assert_saved(interrupted.returncode, interrupted.stderr, run)
+    assert load(run)["global_step"] == 46
+
+    assert invoke(*arguments, env=restarted).returncode == 0
+    train(tiles, tmp_path / "undisturbed", tiny_config(**LONG))
+    same_run(run, tmp_path / "undisturbed")
+    kept = sorted(p.name for p in (run / "checkpoints").glob("epoch-*.ckpt"))
     assert kept == [f"epoch-{epoch:04}.ckpt" for epoch in range(5, 13, 5)]
-
-
-def test_signals_save_and_exit_75(long_run: Path, tiles: Path, tmp_path: Path) -> None:
-    arguments = command(tiles, tmp_path / "run", tmp_path, **SETTINGS | {"save_steps": 10**6})
-    restarted = os.environ | {"SLURM_RESTART_COUNT": "1"}  # as Slurm starts a requeued job: same command
-    for number, step, environment in ((signal.SIGTERM, 6, None), (signal.SIGINT, 26, restarted)):
-        with subprocess.Popen(
-            arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment
-        ) as process:
-            wait_for_step(tmp_path / "run", step, process)
-            process.send_signal(number)
-            _, said = process.communicate(timeout=60)
-        assert process.returncode == 75
-        saved = load(tmp_path / "run")["global_step"]
-        lines = said.decode().strip().splitlines()
-        assert lines == [f"error: stopped early at step {saved}, and saved; go on with --resume"]
-        assert (tmp_path / "run" / "curves.png").is_file()
-    subprocess.run(arguments, check=True, capture_output=True, env=restarted)
-    same_run(tmp_path / "run", long_run)
 
 
 def test_resume_of_nothing_is_refused(tiles: Path, tmp_path: Path) -> None:

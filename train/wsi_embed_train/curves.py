@@ -40,8 +40,13 @@ def draw_curves(metrics: Path, out: Path, title: str) -> None:
     panels = [(head, names) for head, names in panels if names]
     columns = min(3, len(panels))
     lines = -(-len(panels) // columns)
-    figure = matplotlib.figure.Figure(figsize=(4.2 * columns, 2.7 * lines + 0.5), layout="constrained")
+    width, height = 4.2 * columns, 2.7 * lines + 0.5
+    figure = matplotlib.figure.Figure(figsize=(width, height))
     figure.suptitle(title)
+    # in inches; a layout that Matplotlib finds draws everything twice
+    figure.subplots_adjust(
+        0.6 / width, 0.5 / height, 1 - 0.15 / width, 1 - 0.75 / height, wspace=0.18, hspace=0.38
+    )
     axes = figure.subplots(lines, columns, squeeze=False).ravel()
     for axis, (head, names) in zip(axes, panels, strict=False):
         for name in names:
@@ -51,6 +56,7 @@ def draw_curves(metrics: Path, out: Path, title: str) -> None:
         axis.set_title(head, fontsize=10)
         axis.grid(alpha=0.3)
         axis.set_xlabel("step", fontsize=8)
+        axis.tick_params(labelsize=8)
         if len(names) > 1:
             axis.legend(fontsize=7)
     for axis in axes[len(panels) :]:

@@ -176,7 +176,7 @@ def _write_summary(
             "epochs": trainer.current_epoch,
             "steps": trainer.global_step,
             "seconds": round(seconds, 1),
-            "data": data,
+            "data": {name: value for name, value in data.items() if name != "image_digests"},
             "unreadable": sorted(unreadable.names),
             "best": checkpoints.best,
             "last": mean_row([row for row in rows if row["epoch"] == trainer.current_epoch]),

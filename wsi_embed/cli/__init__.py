@@ -10,7 +10,21 @@ from pathlib import Path
 
 import typer
 
-from wsi_embed.cli import bench, compare, doctor, embed, export, finalize, info, plot, tile, train, verify
+from wsi_embed.cli import (
+    bench,
+    compare,
+    convert,
+    doctor,
+    embed,
+    eval,
+    export,
+    finalize,
+    info,
+    plot,
+    tile,
+    train,
+    verify,
+)
 from wsi_embed.cli.log import log_line
 from wsi_embed.errors import UsageError, WsiEmbedError
 
@@ -37,9 +51,14 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": train.command,
     "export": export.command,
     "compare": compare.command,
+    "convert": convert.command,
 }
+GROUPS: dict[str, typer.Typer] = {"eval": eval.app}
+NAMES = (*COMMANDS, *GROUPS)
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)
+for _name, _group in GROUPS.items():
+    app.add_typer(_group, name=_name)
 
 
 @app.callback(invoke_without_command=True)
@@ -59,15 +78,11 @@ def with_default_command(args: Sequence[str]) -> list[str]:
     Raises:
         UsageError: The first argument looks like a mistyped command.
     """
-    if not args or args[0] in COMMANDS or args[0] in ("-h", "--help", "--version"):
+    if not args or args[0] in NAMES or args[0] in ("-h", "--help", "--version"):
         return list(args)
     first = args[0]
     looks_typed = not first.startswith("-") and not set(first) & set("/.\\")
-    if (
-        looks_typed
-        and not Path(first).exists()
-        and (close := difflib.get_close_matches(first, COMMANDS, n=1))
-    ):
+    if looks_typed and not Path(first).exists() and (close := difflib.get_close_matches(first, NAMES, n=1)):
         raise UsageError(f"no command and no file is called {first!r}; did you mean `wsi-embed {close[0]}`?")
     return ["embed", *args]
 

@@ -37,11 +37,11 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say how two exported models differ on real tiles: is int8, or a new checkpoint, safe?"""
-    from wsi_embed.cli.extras import needs_extra
     from wsi_embed.cli.tables import show_facts
     from wsi_embed.comparison import compare, find_tiles
     from wsi_embed.encoder import load_encoder
     from wsi_embed.errors import WsiEmbedError
+    from wsi_embed.extras import needs_extra
 
     found = find_tiles(tiles, limit)
     models = [load_encoder(path, device=device, threads=threads) for path in (a, b)]

@@ -22,7 +22,13 @@ LISTED = 30
 
 
 class JobConsole(Console):
-    """A console whose reader may go away (`| head`): the job goes on without a word."""
+    """A console whose reader may go away (`| head`): the job goes on without a word.
+
+    A name is shown as it is, with `:` in it too.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(emoji=False)
 
     def on_broken_pipe(self) -> None:
         """Write to nowhere from now on."""

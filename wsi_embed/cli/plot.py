@@ -28,6 +28,18 @@ def command(
             "slides, or one slide's file.",
         ),
     ] = None,
+    attention: Annotated[
+        Path | None,
+        typer.Option(
+            "--attention",
+            help="Draw attention in place of clusters: the --out folder of wsi-embed eval mil.",
+            show_default=False,
+        ),
+    ] = None,
+    attention_class: Annotated[
+        str | None,
+        typer.Option("--attention-class", help="The class it is for (dsmil). Default: the predicted one."),
+    ] = None,
     contact_sheet: Annotated[
         bool,
         typer.Option(
@@ -78,7 +90,7 @@ def command(
                 f"{folder} lies among the slides, and the next run would take pictures for slides: use --out"
             )
     drawing = Drawing(
-        max_px, view, annotations, dpi, picture_format,
+        max_px, view, annotations, attention, attention_class, dpi, picture_format,
         reader,  # type: ignore[arg-type]  # checked by Drawing
     )  # fmt: skip
     items = select(opened, find_slides(list(slides)), _warn)

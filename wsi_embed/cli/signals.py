@@ -11,6 +11,8 @@ from typing import Any
 
 # SIGTERM must be answered within 10 s, whatever a batch or a slow disk is doing.
 HARD_STOP_SECONDS = 8.0
+# A scheduler signals every process of a job, and a script that started it passes the signal on once more.
+AGAIN_SECONDS = 1.0
 JOB_WORDS = "stopped early, without waiting for the slide in hand; run the same command again to go on"
 
 
@@ -73,4 +75,4 @@ class StopSignals:
 
 def job_signals(stop: threading.Event) -> StopSignals:
     """For jobs of slides: what the process leaves behind is an incomplete slide, which readers do not see."""
-    return StopSignals(stop, JOB_WORDS, HARD_STOP_SECONDS)
+    return StopSignals(stop, JOB_WORDS, HARD_STOP_SECONDS, again=AGAIN_SECONDS)

@@ -3,41 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from wsi_embed.errors import SlideError
 from wsi_embed.plot.colours import HALO, Colour
 from wsi_embed.plot.views import FloatArray, View
-from wsi_embed.regions import Polygon, read_annotations
-from wsi_embed.slide import Slide, UInt8Array
+from wsi_embed.regions import Polygon
+from wsi_embed.slide import UInt8Array
 
 ClassColours = Mapping[str | None, Colour]
 # OpenCV takes fixed-point positions, so that lines do not jump from pixel to pixel.
 FRACTION_BITS = 4
 FAR = 2.0**20
-
-
-def slide_annotations(file: Path, slide: Slide) -> list[Polygon]:
-    """Read the annotations of a slide, in its level-0 pixels.
-
-    Raises:
-        SlideError: The file cannot be read, or nothing in it lies on the slide.
-    """
-    annotations = read_annotations(file)
-    x, y = slide.bounds[:2] if annotations.origin == "bounds" else (0, 0)
-    polygons = [polygon.moved(x, y) for polygon in annotations.polygons]
-    size = slide.level_sizes[0]
-    outer = [polygon.rings[0] for polygon in polygons]
-    if outer and not any((ring.max(0) > 0).all() and (ring.min(0) < size).all() for ring in outer):
-        raise SlideError(
-            f"{file.name}: all its annotations lie outside the slide ({size[0]} x {size[1]} pixels); "
-            "are they of another slide, or in other units than level-0 pixels?"
-        )
-    return polygons
 
 
 def draw_contours(

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from PIL import Image, ImageDraw
 
 from wsi_embed.errors import UsageError
 from wsi_embed.plot.annotations import ClassColours, draw_contours
+from wsi_embed.plot.attention import Heat
 from wsi_embed.plot.colours import INK, class_colours
 from wsi_embed.plot.legend import Columns, slide_entries
-from wsi_embed.plot.style import Style, counted, font, shortened, text_width
+from wsi_embed.plot.style import Style, font, shortened, text_width
 from wsi_embed.plot.tiles import Tiles, check_same_slide, read_tiles
-from wsi_embed.plot.views import cluster_map, make_view, outlined
+from wsi_embed.plot.views import cluster_map, make_view, outlined, tile_map
 from wsi_embed.regions import Polygon
 from wsi_embed.slide import Slide, UInt8Array
 from wsi_embed.store import Bag
+from wsi_embed.text import counted
 
 SMALLEST_PX = 100
 
@@ -28,6 +31,7 @@ def plot_bag(
     annotations: Sequence[Polygon] = (),
     classes: ClassColours | None = None,
     view: str = "both",
+    heat: Heat | None = None,
 ) -> Image.Image:
     """Draw a slide: thumbnail with tissue outline, cluster map, legend, scale bar.
 
@@ -40,6 +44,7 @@ def plot_bag(
         annotations: Drawn as contours over both views.
         classes: Colours of annotation classes; give those of all slides where several are drawn.
         view: `both`, or `map`: the cluster map and the scale bar alone, for a figure of several slides.
+        heat: A heat map to draw in place of the cluster map.
 
     Raises:
         SlideError: The slide cannot be read, or is not the one the bag was made from.
@@ -53,7 +58,7 @@ def plot_bag(
     labels = {polygon.label for polygon in annotations}
     known = {**class_colours(labels), **(classes or {})}
     colours = {label: colour for label, colour in known.items() if label in labels}
-    panels = [cluster_map(seen, tiles, style.line)]
+    panels = [tile_map(seen, tiles.grid, heat.colours) if heat else cluster_map(seen, tiles, style.line)]
     if view == "both":
         panels.insert(0, outlined(seen, tiles, style.line))
     for panel in panels:
@@ -61,9 +66,11 @@ def plot_bag(
     bar = (tiles.mpp / seen.scale[0], style)
     if view == "map":
         return _with_bar(panels[0], *bar)
-    entries = slide_entries(tiles.counts, colours, tiles.tissue is not None)
+    entries = slide_entries(Counter() if heat else tiles.counts, colours, tiles.tissue is not None)
+    entries += heat.entries if heat else []
     legend = Columns(entries, style, height=max(seen.size[1], 8 * style.row))
-    return _composed([_with_bar(panel, *bar) for panel in panels], legend, tiles, style)
+    facts = heat.facts if heat else _facts(tiles)
+    return _composed([_with_bar(panel, *bar) for panel in panels], legend, (tiles.slide_id, facts), style)
 
 
 def draw_views(slide: Slide, bag: Bag, *, max_px: int) -> tuple[Image.Image, Image.Image]:
@@ -96,8 +103,10 @@ def check_view(view: str, max_px: int) -> None:
         raise UsageError(f"--max-px {max_px}: nothing can be read on it; {SMALLEST_PX} or more")
 
 
-def _composed(panels: list[Image.Image], legend: Columns, tiles: Tiles, style: Style) -> Image.Image:
-    """Title above, views side by side, legend on the right."""
+def _composed(
+    panels: list[Image.Image], legend: Columns, heading: tuple[str, str], style: Style
+) -> Image.Image:
+    """Title and facts above, views side by side, legend on the right."""
     margin, top = style.margin, 2 * style.margin + style.title + style.row
     x = margin
     places = []
@@ -105,14 +114,14 @@ def _composed(panels: list[Image.Image], legend: Columns, tiles: Tiles, style: S
         places.append((x, top))
         x += panel.width + margin
     width = x + (legend.size[0] + margin if legend.entries else 0)
-    facts = _facts(tiles)
+    name, facts = heading
     width = max(width, text_width(facts, style.text) + 2 * margin)
     height = top + max(panels[0].height, legend.size[1]) + margin
     canvas = Image.new("RGB", (width, height), "white")
     for panel, place in zip(panels, places, strict=True):
         canvas.paste(panel, place)
     draw = ImageDraw.Draw(canvas)
-    title = shortened(tiles.slide_id, style.title, width - 2 * margin)
+    title = shortened(name, style.title, width - 2 * margin)
     draw.text((margin, margin), title, INK, font=font(style.title))
     below = margin + style.title + round(0.4 * style.text)
     draw.text((margin, below), facts, INK, font=font(style.text))

@@ -9,20 +9,23 @@ from pathlib import Path
 
 from PIL import Image
 
+from wsi_embed.attention import Attention
 from wsi_embed.errors import SlideError, UsageError, WsiEmbedError
 from wsi_embed.inputs import SlideInput
-from wsi_embed.plot.annotations import slide_annotations
+from wsi_embed.plot.annotations import ClassColours
+from wsi_embed.plot.attention import Heat, check_attention, slide_heat
 from wsi_embed.plot.bag import check_view, plot_bag
 from wsi_embed.plot.colours import class_colours
 from wsi_embed.plot.legend import store_legend
 from wsi_embed.plot.save import check_print, save_picture
 from wsi_embed.plot.sheet import contact_sheet
-from wsi_embed.plot.style import counted
-from wsi_embed.plot.tiles import check_same_slide, damage_named, open_embedded, read_tiles
-from wsi_embed.regions import read_annotations, with_annotations
+from wsi_embed.plot.tiles import check_same_slide, open_embedded, read_tiles
+from wsi_embed.regions import read_annotations, slide_polygons, with_annotations
 from wsi_embed.slide import Reader, Slide
 from wsi_embed.slide.readers import check_reader
 from wsi_embed.store import Bag, Store
+from wsi_embed.store.damage import damage_named
+from wsi_embed.text import counted, names_of
 
 Say = Callable[[str], None]
 NAMED = 5
@@ -36,6 +39,8 @@ class Drawing:
         max_px: Longest side of a view.
         view: `both` or `map`.
         annotations: A file or folder with annotators' contours.
+        attention: What `wsi-embed eval mil` left: drawn in place of clusters.
+        attention_class: The class it is for; by default each slide's predicted one.
         dpi: Recorded in the files.
         format: `png` or `tiff`.
         reader: Another reader than the job's; see `open_slide`.
@@ -44,6 +49,8 @@ class Drawing:
     max_px: int = 1000
     view: str = "both"
     annotations: Path | None = None
+    attention: Path | None = None
+    attention_class: str | None = None
     dpi: int = 300
     format: str = "png"
     reader: Reader | None = None
@@ -79,6 +86,8 @@ def draw_slides(
     Raises:
         UsageError: Nothing can be drawn like that; nothing was.
     """
+    attention = _attention(drawing.attention, store)
+    items = _with_attention(items, attention, warn)
     files = _annotation_files(drawing.annotations, items, warn)
     classes = class_colours(label for file in files.values() for label in _labels(file))
     counts: Counter[int] = Counter()
@@ -86,19 +95,11 @@ def draw_slides(
     for item in items:
         try:
             bag = _bag(store, item.slide_id)
-            with open_embedded(item.path, bag, drawing.reader) as slide:
-                file = files.get(item.slide_id)
-                polygons = slide_annotations(file, slide) if file else []
-                picture = plot_bag(
-                    slide,
-                    bag,
-                    max_px=drawing.max_px,
-                    annotations=polygons,
-                    classes=classes,
-                    view=drawing.view,
-                )
-            say(str(drawing.save(picture, folder, item.slide_id)))
-            counts += read_tiles(bag).counts
+            heat = _heat(attention, bag, drawing)
+            picture = _picture(item, bag, files.get(item.slide_id), classes, drawing, heat)
+            say(str(drawing.save(picture, folder, item.slide_id + "-attention" * (heat is not None))))
+            if heat is None:
+                counts += read_tiles(bag).counts
         except UsageError:
             raise
         except WsiEmbedError as error:
@@ -110,6 +111,21 @@ def draw_slides(
     return failed
 
 
+def _picture(
+    item: SlideInput, bag: Bag, file: Path | None, classes: ClassColours, drawing: Drawing, heat: Heat | None
+) -> Image.Image:
+    with open_embedded(item.path, bag, drawing.reader) as slide:
+        return plot_bag(
+            slide,
+            bag,
+            max_px=drawing.max_px,
+            annotations=slide_polygons(file, slide.level_sizes[0], slide.bounds) if file else (),
+            classes=classes,
+            view=drawing.view,
+            heat=heat,
+        )
+
+
 def draw_sheet(
     store: Store, items: Sequence[SlideInput], folder: Path, drawing: Drawing, say: Say, warn: Say
 ) -> int:
@@ -118,8 +134,9 @@ def draw_sheet(
     Raises:
         UsageError: The store has no clusters, or no tiles; or contours were asked for.
     """
-    if drawing.annotations is not None:
-        raise UsageError("--contact-sheet shows no contours: leave --annotations out")
+    if drawing.annotations is not None or drawing.attention is not None:
+        option, what = ("--annotations", "contours") if drawing.annotations else ("--attention", "attention")
+        raise UsageError(f"--contact-sheet shows no {what}: leave {option} out")
     failed = set()
 
     def on_error(slide_id: str, error: WsiEmbedError) -> None:
@@ -157,8 +174,38 @@ def select(store: Store, items: Sequence[SlideInput], warn: Say) -> list[SlideIn
         raise UsageError(f"none of {counted(len(items), 'slide')} given is complete in {store.path}")
     if absent:
         share = f"{len(absent)} of {counted(len(items), 'slide')} given"
-        warn(f"{share} are not complete in the store: {_named(absent)}")
+        warn(f"{share} are not complete in the store: {names_of(absent, NAMED)}")
     return [item for item in items if item.slide_id in present]
+
+
+def _attention(source: Path | None, store: Store) -> Attention | None:
+    """Refuses attention to other features."""
+    if source is None:
+        return None
+    attention = Attention(source)
+    check_attention(attention, store)
+    return attention
+
+
+def _with_attention(
+    items: Sequence[SlideInput], attention: Attention | None, warn: Say
+) -> Sequence[SlideInput]:
+    """Slides that have some, where it is to be drawn; refuses where none has."""
+    if attention is None:
+        return items
+    there = [item for item in items if item.slide_id in attention]
+    if not there:
+        raise UsageError(f"--attention {attention.path}: about none of {counted(len(items), 'slide')}")
+    if without := [item.slide_id for item in items if item.slide_id not in attention]:
+        warn(f"{counted(len(without), 'slide')} without attention left out: {names_of(without, NAMED)}")
+    return there
+
+
+def _heat(attention: Attention | None, bag: Bag, drawing: Drawing) -> Heat | None:
+    if attention is None:
+        return None
+    method = str(attention.attrs.get("method", ""))
+    return slide_heat(attention[bag.slide_id], bag, method, drawing.attention_class)
 
 
 def _annotation_files(source: Path | None, items: Sequence[SlideInput], warn: Say) -> dict[str, Path]:
@@ -175,7 +222,8 @@ def _annotation_files(source: Path | None, items: Sequence[SlideInput], warn: Sa
         )
     if without:
         warn(
-            f"{counted(len(without), 'slide')} without annotations, drawn without contours: {_named(without)}"
+            f"{counted(len(without), 'slide')} without annotations, drawn without contours: "
+            f"{names_of(without, NAMED)}"
         )
     return {slide_id: file for slide_id, file in found.items() if file is not None}
 
@@ -195,8 +243,3 @@ def _bag(store: Store, slide_id: str) -> Bag:
 def _shared_name(store: Store, name: str) -> str:
     """A file name that is no slide's."""
     return f"_{name}" if name in store else name
-
-
-def _named(slide_ids: Sequence[str]) -> str:
-    more = len(slide_ids) - NAMED
-    return ", ".join(slide_ids[:NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -68,13 +68,3 @@ def shortened(text: str, size: int, width: int) -> str:
         if text_width(short, size) <= width:
             return short
     return text[:1] + "..."
-
-
-def counted(number: int, what: str) -> str:
-    """`1 tile`, `1,234 tiles`."""
-    return f"{number:,} {what}{'s' * (number != 1)}"
-
-
-def percent(share: float) -> str:
-    """`12.3 %`; a share that is not zero never looks like it."""
-    return "< 0.1 %" if 0 < share < 0.0005 else f"{100 * share:.1f} %"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wsi_embed.errors import SlideError, StoreError
+from wsi_embed.errors import SlideError
 from wsi_embed.grid import ReadPlan, TileGrid
 from wsi_embed.slide import READERS, Reader, Slide, open_slide
 from wsi_embed.slide.icc import to_srgb
 from wsi_embed.store import Bag
+from wsi_embed.store.damage import damage_named
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -30,7 +29,7 @@ class Tiles:
         grid: As the job laid it; its tissue fractions are not read.
         cluster: int [N], or None without a cluster head.
         mpp: Micrometres per level-0 pixel.
-        fingerprint: Of the slide that the bag was made from.
+        fingerprint: Of the slide that the bag was made from; None where another tool made its features.
         tissue: Mask, bool [h, w], where the store has it.
         tissue_scale: Level-0 pixels per mask pixel, (x, y).
     """
@@ -39,7 +38,7 @@ class Tiles:
     grid: TileGrid
     cluster: npt.NDArray[np.int64] | None
     mpp: float
-    fingerprint: str
+    fingerprint: str | None
     tissue: BoolArray | None
     tissue_scale: tuple[float, float]
 
@@ -47,22 +46,6 @@ class Tiles:
     def counts(self) -> Counter[int]:
         """Tiles of each cluster."""
         return Counter(self.cluster.tolist() if self.cluster is not None else [])
-
-
-@contextmanager
-def damage_named(slide_id: str) -> Iterator[None]:
-    """Turn what a damaged group raises into one line.
-
-    Raises:
-        StoreError: An attribute or array is missing or makes no sense.
-    """
-    try:
-        yield
-    except (KeyError, TypeError, ValueError, IndexError, OSError) as error:
-        what = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise StoreError(
-            f"{slide_id}: its group in the store is damaged or incomplete ({what}); run wsi-embed verify"
-        ) from error
 
 
 def read_tiles(bag: Bag) -> Tiles:
@@ -83,7 +66,7 @@ def read_tiles(bag: Bag) -> Tiles:
             bag_grid(bag),
             cluster,
             _positive(bag.attrs["mpp"]),
-            str(bag.attrs["slide_fingerprint"]),
+            bag.attrs["slide_fingerprint"],
             None if mask is None else np.asarray(mask[:], np.bool_),
             scale,
         )
@@ -140,13 +123,13 @@ def bag_grid(bag: Bag) -> TileGrid:
         return TileGrid(plan, stride, downsample, np.asarray(grid, np.int32), level_xy, unknown)
 
 
-def check_same_slide(slide: Slide, slide_id: str, fingerprint: str) -> None:
-    """Refuse a slide that is not the one the bag was made from.
+def check_same_slide(slide: Slide, slide_id: str, fingerprint: str | None) -> None:
+    """Refuse a slide that is not the one the bag was made from, where that is known.
 
     Raises:
         SlideError: Its content differs.
     """
-    if slide.fingerprint != fingerprint:
+    if fingerprint is not None and slide.fingerprint != fingerprint:
         raise SlideError(f"{slide.path.name} is not the slide that the store has under {slide_id!r}")
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_embed.errors import StoreError, UsageError, WsiEmbedError
-from wsi_embed.plot.tiles import damage_named
 from wsi_embed.store import Bag
+from wsi_embed.store.damage import damage_named
 
 FloatArray = npt.NDArray[np.float64]
 OnError = Callable[[str, WsiEmbedError], None]

@@ -71,13 +71,17 @@ def outlined(view: View, tiles: Tiles, line: int) -> UInt8Array:
 
 def cluster_map(view: View, tiles: Tiles, line: int) -> UInt8Array:
     """The pale slide, every tile filled with its cluster's colour; without clusters, tiles as frames."""
-    pale = (255 - (255 - view.pixels.astype(np.float32)) * PALE).astype(np.uint8)
     if tiles.cluster is None:
-        return _framed(pale, view, tiles.grid, max(1, line // 2))
-    cell = tile_at_pixels(tiles.grid, view)
+        return _framed(_pale(view), view, tiles.grid, max(1, line // 2))
     colours = np.array([cluster_colour(c) for c in tiles.cluster.tolist()], np.uint8).reshape(-1, 3)
-    pale[cell >= 0] = colours[cell[cell >= 0]]
-    return pale
+    return tile_map(view, tiles.grid, colours)
+
+
+def tile_map(view: View, grid: TileGrid, colours: UInt8Array) -> UInt8Array:
+    """The pale slide, every tile filled with its colour, RGB uint8 [N, 3]."""
+    pixels, cell = _pale(view), tile_at_pixels(grid, view)
+    pixels[cell >= 0] = colours[cell[cell >= 0]]
+    return pixels
 
 
 def tile_at_pixels(grid: TileGrid, view: View) -> npt.NDArray[np.int32]:
@@ -100,6 +104,10 @@ def tile_at_pixels(grid: TileGrid, view: View) -> npt.NDArray[np.int32]:
         cell = np.floor((centres - first) / step).astype(np.int64)
         index.append(np.where((cell >= 0) & (cell < count), cell, count - 1))
     return np.asarray(table[np.ix_(index[1], index[0])])
+
+
+def _pale(view: View) -> UInt8Array:
+    return (255 - (255 - view.pixels.astype(np.float32)) * PALE).astype(np.uint8)
 
 
 def _framed(pale: UInt8Array, view: View, grid: TileGrid, line: int) -> UInt8Array:

@@ -62,6 +62,29 @@ def read_annotations(path: Path) -> Annotations:
         ) from error
 
 
+def slide_polygons(path: Path, size: Sequence[int], bounds: Sequence[int]) -> list[Polygon]:
+    """Read the annotations of a slide, in its level-0 pixels.
+
+    Args:
+        path: The file.
+        size: (width, height) of level 0.
+        bounds: (x, y, width, height) of the scanned area, level-0 pixels.
+
+    Raises:
+        SlideError: The file cannot be read, or nothing in it lies on the slide.
+    """
+    annotations = read_annotations(path)
+    x, y = bounds[:2] if annotations.origin == "bounds" else (0, 0)
+    polygons = [polygon.moved(x, y) for polygon in annotations.polygons]
+    outer = [polygon.rings[0] for polygon in polygons]
+    if outer and not any((ring.max(0) > 0).all() and (ring.min(0) < size).all() for ring in outer):
+        raise SlideError(
+            f"{path.name}: all its annotations lie outside the slide ({size[0]} x {size[1]} pixels); "
+            "are they of another slide, or in other units than level-0 pixels?"
+        )
+    return polygons
+
+
 def is_xml(path: Path, content: bytes) -> bool:
     """Whether a file looks like XML; its suffix decides where its first character does not."""
     first = content[:512].replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n")[:1]

@@ -134,7 +134,7 @@ class Slide(abc.ABC):
         level_w, level_h = self.level_sizes[level]
         # in one step where memory allows it: two steps blur
         fits = level_w * level_h <= BAND_PIXELS
-        factor = 1 if fits else max(1, min(level_w // size[0], level_h // size[1]))
+        factor = 1 if fits else max(1, min(level_w // size[0], level_h // size[1], BAND_PIXELS // level_w))
         rows = max(factor, BAND_PIXELS // level_w // factor * factor)
         bands = [
             _shrink(self._read_band(level, (0, y, level_w, min(rows, level_h - y)), unreadable), factor)

@@ -146,7 +146,7 @@ class _Kept:
 def _whole_factor(grid: TileGrid, layout: Layout) -> int:
     """By what the file's tiles can be shrunk, after decoding, so that nothing is left to resample; else 1."""
     size, scale = grid.plan.decoded_px, grid.plan.dct_scale
-    factor = size // grid.tile_px
+    factor = max(1, size // grid.tile_px)
     total = factor * scale
     corners = grid.level_xy
     whole = size % grid.tile_px == 0 and not (corners % total).any()

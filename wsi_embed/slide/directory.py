@@ -25,14 +25,17 @@ MOST_DIRECTORIES = 4096
 MOST_TAGS = 4096
 
 NEW_SUBFILE_TYPE, IMAGE_WIDTH, IMAGE_LENGTH, BITS_PER_SAMPLE = 254, 256, 257, 258
-COMPRESSION, PHOTOMETRIC, FILL_ORDER, SAMPLES_PER_PIXEL, PLANAR_CONFIGURATION = 259, 262, 266, 277, 284
+COMPRESSION, PHOTOMETRIC, FILL_ORDER, IMAGE_DESCRIPTION = 259, 262, 266, 270
+SAMPLES_PER_PIXEL, PLANAR_CONFIGURATION = 277, 284
 TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS, TILE_BYTE_COUNTS = 322, 323, 324, 325
 SUB_IFDS, JPEG_TABLES = 330, 347
-READ = frozenset({254, 256, 257, 258, 259, 262, 266, 277, 284, 322, 323, 324, 325, 330, 347})
+READ = frozenset({254, 256, 257, 258, 259, 262, 266, 270, 277, 284, 322, 323, 324, 325, 330, 347})
 
-# Types of whole numbers, by TIFF's number for them; 7 (bytes of any meaning) is only ever read as bytes.
-_NUMBERS = {
-    1: "u1", 3: "u2", 4: "u4", 6: "i1", 7: "u1", 8: "i2", 9: "i4", 13: "u4", 16: "u8", 17: "i8", 18: "u8",
+# TIFF's numbers for types, of text, of bytes of any meaning, and of whole numbers.
+TEXT, ANY = 2, 7
+_TYPES = {
+    TEXT: "u1", ANY: "u1", 1: "u1", 3: "u2", 4: "u4", 6: "i1", 8: "i2", 9: "i4", 13: "u4", 16: "u8", 17: "i8",
+    18: "u8",
 }  # fmt: skip
 
 
@@ -136,7 +139,7 @@ class TiffFile:
             code, kind, number, value = self._entry.unpack_from(data, i * size)
             if code in tags and code in READ:
                 raise TiffError(f"it has tag {code} twice")
-            width = np.dtype(_NUMBERS.get(kind, "u1")).itemsize
+            width = np.dtype(_TYPES.get(kind, "u1")).itemsize
             if number * width <= len(value):
                 value_offset = start + (i + 1) * size - len(value)
             else:
@@ -192,6 +195,8 @@ class Directory:
         tag = self.tags.get(code)
         if tag is None:
             return np.empty(0, np.int64)
+        if tag.kind in (TEXT, ANY):
+            raise TiffError(f"tag {code} is no number")
         values = np.frombuffer(self.bytes(code, most), self.file.order + self._type(code, tag))
         if values.size and not 0 <= values.min() <= values.max() <= np.iinfo(np.int64).max:
             raise TiffError(f"tag {code} is beyond all measure")
@@ -203,6 +208,6 @@ class Directory:
         return int(values[0]) if len(values) else default
 
     def _type(self, code: int, tag: Tag) -> str:
-        if tag.kind not in _NUMBERS:
+        if tag.kind not in _TYPES:
             raise TiffError(f"tag {code} is of type {tag.kind}")
-        return _NUMBERS[tag.kind]
+        return _TYPES[tag.kind]

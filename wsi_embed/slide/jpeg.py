@@ -16,7 +16,7 @@ SOI, EOI, SOS, DQT, DHT = 0xD8, 0xD9, 0xDA, 0xDB, 0xC4
 APP0, APP14, APP15 = 0xE0, 0xEE, 0xEF
 BASELINE = (0xC0, 0xC1)  # Huffman coded, sequential
 OTHER_FRAMES = frozenset({0xC2, 0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)})
-# A sequential JPEG has a scan for each component at most; these bytes may be elsewhere by chance.
+# Where one scan does not hold all components there is one for each; its mark may be elsewhere by chance.
 MOST_SCANS = 16
 # An Adobe segment, which libjpeg believes where there is no JFIF segment; its last byte is the transform.
 _ADOBE = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00"
@@ -81,8 +81,8 @@ class JpegDecoder:
                 self._check_frame(data[at + 4 : end])
             elif marker in OTHER_FRAMES:
                 raise ValueError("no baseline JPEG")
-        if data.count(b"\xff\xda") > MOST_SCANS:
-            raise ValueError("a JPEG of too many scans")
+            elif marker == SOS and data[at + 4 : at + 5] != b"\x03" and data.count(b"\xff\xda") > MOST_SCANS:
+                raise ValueError("a JPEG of too many scans")  # each would be decoded
         if not marks:
             return self._head + data[2:]
         whole = bytearray(self._head)

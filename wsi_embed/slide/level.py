@@ -15,6 +15,7 @@ from wsi_embed.slide.jpeg import RGB, YCBCR, JpegDecoder
 
 JPEG, CHUNKY = 7, 1
 LONGEST_TILE = 4096
+MOST_TILES = 1 << 24  # of a million by a million pixels, in tiles of 256
 MOST_TABLES = 64 * 1024
 # A JPEG is never much larger than its pixels: a tile that says so is not read.
 MOST_OVERHEAD = 64 * 1024
@@ -47,6 +48,11 @@ class Layout:
     def down(self) -> int:
         """Rows of tiles."""
         return -(-self.height // self.tile_height)
+
+    @property
+    def tiles(self) -> int:
+        """All of them."""
+        return self.across * self.down
 
     @property
     def tile_shape(self) -> tuple[int, int, int]:
@@ -103,11 +109,11 @@ class JpegLevel:
         sizes = (tiff.IMAGE_WIDTH, tiff.IMAGE_LENGTH, tiff.TILE_WIDTH, tiff.TILE_LENGTH)
         self.layout = layout = Layout(*map(directory.number, sizes))
         self._check_kind(directory)
-        tiles = layout.across * layout.down
-        self._offsets = directory.numbers(tiff.TILE_OFFSETS, tiles)
-        self._sizes = directory.numbers(tiff.TILE_BYTE_COUNTS, tiles)
-        if not len(self._offsets) == len(self._sizes) == tiles:
-            raise TiffError(f"{len(self._offsets)} and {len(self._sizes)} places of {tiles} tiles")
+        most = min(layout.tiles, MOST_TILES)
+        self._offsets = directory.numbers(tiff.TILE_OFFSETS, most)
+        self._sizes = directory.numbers(tiff.TILE_BYTE_COUNTS, most)
+        if not len(self._offsets) == len(self._sizes) == layout.tiles:
+            raise TiffError(f"{len(self._offsets)} and {len(self._sizes)} places of {layout.tiles} tiles")
         self.missing = self._sizes == 0
         self._scratch = threading.local()
         try:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 from wsi_embed.slide import directory as tiff
 from wsi_embed.slide.base import unreadable
 from wsi_embed.slide.directory import STARTS, Directory, TiffError, TiffFile
+from wsi_embed.slide.level import MOST_TILES, Layout
 
 # OpenSlide takes 4 bytes for each, and aborts where it gets no memory.
 MOST_TILE_PIXELS = 1 << 26
+# White pixels as a JPEG take about 100 to a byte, compressed better than any slide is 10,000.
+MOST_PIXELS_A_BYTE = 1 << 14
+MOST_PLANES = 8  # colours may lie apart, each in tiles of its own
 NDPI = 65420  # a tag of Hamamatsu's, who write offsets of 64 bits in their own way, and no tiles
 
 
@@ -26,18 +31,43 @@ def check_tiff(path: Path) -> None:
         with TiffFile(path) as file:
             if file.first and NDPI in file.directory(file.first).tags:
                 return
-            for directory in file.directories():
-                if directory.tiled:
-                    _check_tiles(directory)
+            directories = file.directories()
+            levels = [_check_tiles(directory) for directory in directories if directory.tiled]
+            if directories and _is_aperio(directories[0]):
+                _check_order(levels)
     except (TiffError, OSError) as error:
         raise unreadable(path, error) from error
 
 
-def _check_tiles(directory: Directory) -> None:
-    width, height = directory.number(tiff.TILE_WIDTH), directory.number(tiff.TILE_LENGTH)
-    if width * height > MOST_TILE_PIXELS:
-        raise TiffError(f"tiles of {width} x {height} pixels")
-    size = directory.file.size
-    sizes = directory.numbers(tiff.TILE_BYTE_COUNTS, size)
-    if sizes.size and sizes.max() > size:
-        raise TiffError(f"a tile of {sizes.max()} bytes in a file of {size}")
+def _check_tiles(directory: Directory) -> tuple[Layout, bool]:
+    """The tiles of a directory, and whether some are left out."""
+    codes = (tiff.IMAGE_WIDTH, tiff.IMAGE_LENGTH, tiff.TILE_WIDTH, tiff.TILE_LENGTH)
+    width, height, tile_width, tile_height = sizes = [directory.number(code) for code in codes]
+    if not all(sizes) or tile_width * tile_height > MOST_TILE_PIXELS:
+        raise TiffError(f"{width} x {height} pixels in tiles of {tile_width} x {tile_height}")
+    layout, size = Layout(*sizes), directory.file.size
+    if width * height > MOST_PIXELS_A_BYTE * size or layout.tiles > MOST_TILES:
+        raise TiffError(f"{width} x {height} pixels in {size} bytes, {layout.tiles} tiles")
+    for code in (tiff.TILE_OFFSETS, tiff.TILE_BYTE_COUNTS):
+        found = directory.tags[code].count if code in directory.tags else 0
+        if not layout.tiles <= found <= MOST_PLANES * layout.tiles:
+            raise TiffError(f"places of {found} tiles where there should be {layout.tiles}")
+    lengths = directory.numbers(tiff.TILE_BYTE_COUNTS, found)
+    if lengths.max() > size:
+        raise TiffError(f"a tile of {lengths.max()} bytes in a file of {size}")
+    return layout, bool((lengths == 0).any())
+
+
+def _is_aperio(directory: Directory) -> bool:
+    text = directory.tags.get(tiff.IMAGE_DESCRIPTION)
+    name = b"Aperio"
+    return text is not None and text.count > len(name) and directory.file.read(text.offset, len(name)) == name
+
+
+def _check_order(levels: list[tuple[Layout, bool]]) -> None:
+    """Of an Aperio level that leaves tiles out, OpenSlide divides their number by that of the next level."""
+    left_out = False
+    for (level, missing), (following, _) in pairwise(levels):
+        left_out |= missing
+        if left_out and (following.across > 2 * level.across or following.down > 2 * level.down):
+            raise TiffError("its levels are not in order")

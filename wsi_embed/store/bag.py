@@ -6,10 +6,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import zarr
 
 from wsi_embed.errors import StoreError
 from wsi_embed.store.array import LazyArray
+from wsi_embed.store.histogram import cluster_histogram
 
 
 class Bag:
@@ -19,10 +22,13 @@ class Bag:
         slide_id: Id of the slide.
         folder: Its group.
         attrs: What the store says of the slide (mpp, extent, tile_px, ...).
+        clusters: Outputs of the model's cluster head; None without one.
     """
 
-    def __init__(self, slide_id: str, folder: Path, attrs: dict[str, Any]) -> None:
-        self.slide_id, self.folder, self.attrs = slide_id, folder, attrs
+    def __init__(
+        self, slide_id: str, folder: Path, attrs: dict[str, Any], clusters: int | None = None
+    ) -> None:
+        self.slide_id, self.folder, self.attrs, self.clusters = slide_id, folder, attrs, clusters
 
     @cached_property
     def _group(self) -> zarr.Group:
@@ -33,6 +39,11 @@ class Bag:
 
     def __repr__(self) -> str:
         return f"Bag({self.slide_id!r}, {len(self)} tiles)"
+
+    @property
+    def slide_ids(self) -> list[str]:
+        """Its own id: a bag of one slide, as `PatientBag` is one of several."""
+        return [self.slide_id]
 
     @property
     def patient(self) -> str | None:
@@ -77,6 +88,19 @@ class Bag:
         store was written without it.
         """
         return self._array("tissue_mask") if "tissue_mask" in self._group else None
+
+    def cluster_histogram(self, *, normalise: bool = True, weighted: bool = False) -> npt.NDArray[np.float64]:
+        """Share of the tiles in each cluster, float64 [K]: a descriptor of the slide.
+
+        Args:
+            normalise: Shares; else counts.
+            weighted: A tile counts as much as its `cluster_confidence`.
+
+        Raises:
+            UsageError: The model has no cluster head.
+        """
+        confidence = self.cluster_confidence if weighted else None
+        return cluster_histogram(self.cluster, confidence, self.clusters, normalise)
 
     def _array(self, name: str) -> LazyArray:
         array = self._group[name]

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from wsi_embed.store.array import LazyArray
 from wsi_embed.store.bag import Bag
+from wsi_embed.store.histogram import cluster_histogram
 
 
 class JoinedArray:
@@ -95,12 +96,37 @@ class PatientBag:
         return JoinedArray([bag.coords for bag in self.bags])
 
     @property
+    def grid(self) -> JoinedArray:
+        """(row, col) of each tile in the lattice of its own slide, int32 [N, 2]."""
+        return JoinedArray([bag.grid for bag in self.bags])
+
+    @property
     def cluster(self) -> JoinedArray | None:
         """Cluster of each tile, int16 [N]; None where the model has no cluster head."""
-        parts = [part for bag in self.bags if (part := bag.cluster) is not None]
-        return JoinedArray(parts) if parts else None  # one store has one model: all of them, or none
+        return _joined([bag.cluster for bag in self.bags])
+
+    @property
+    def cluster_confidence(self) -> JoinedArray | None:
+        """Softmax probability of that cluster, float16 [N], or None."""
+        return _joined([bag.cluster_confidence for bag in self.bags])
 
     @property
     def tissue_fraction(self) -> JoinedArray:
         """Share of each tile that is tissue, float16 [N]."""
         return JoinedArray([bag.tissue_fraction for bag in self.bags])
+
+    def cluster_histogram(self, *, normalise: bool = True, weighted: bool = False) -> npt.NDArray[np.float64]:
+        """Share of the patient's tiles in each cluster, float64 [K]; see `Bag.cluster_histogram`.
+
+        Raises:
+            UsageError: The model has no cluster head.
+        """
+        confidence = self.cluster_confidence if weighted else None
+        clusters = self.bags[0].clusters if self.bags else None
+        return cluster_histogram(self.cluster, confidence, clusters, normalise)
+
+
+def _joined(parts: Sequence[LazyArray | None]) -> JoinedArray | None:
+    """One store has one model: all slides have clusters, or none."""
+    there = [part for part in parts if part is not None]
+    return JoinedArray(there) if there else None

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from wsi_embed.errors import StoreError
+from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.store.bag import Bag
 from wsi_embed.store.index import Row, read_row, scan, slide_folders, write_index
 from wsi_embed.store.layout import FORMAT_VERSION, METADATA_FILE, read_attributes
 from wsi_embed.store.patient import PatientBag
+
+if TYPE_CHECKING:
+    from wsi_embed.labels import By, LabelledBags, LabelSource, Missing
+    from wsi_embed.store.dataset import BagDataset, Style
+
+if TYPE_CHECKING:
+    from wsi_embed.labels import By, LabelledBags, LabelSource, Missing
+    from wsi_embed.store.dataset import BagDataset, Style
 
 
 class Store(Mapping[str, Bag]):
@@ -51,7 +59,7 @@ class Store(Mapping[str, Bag]):
         attributes = self._attributes(slide_id)
         if attributes is None:
             raise KeyError(f"{slide_id}: no complete slide of that id in {self.path}")
-        return Bag(slide_id, self.path / slide_id, attributes)
+        return Bag(slide_id, self.path / slide_id, attributes, self.attrs["settings"]["clusters"])
 
     def __iter__(self) -> Iterator[str]:
         return (row.slide_id for row in self._rows())
@@ -73,6 +81,54 @@ class Store(Mapping[str, Bag]):
             if row.patient is not None:
                 by_patient.setdefault(row.patient, []).append(self[row.slide_id])
         return {patient: PatientBag(patient, by_patient[patient]) for patient in sorted(by_patient)}
+
+    def torch_dataset(
+        self,
+        labels: LabelledBags | LabelSource | None = None,
+        *,
+        by: By = "slide",
+        split: str | None = None,
+        missing: Missing = "fail",
+        classes: Sequence[str] | None = None,
+        max_tiles: int | None = None,
+        seed: int = 0,
+        style: Style = "plain",
+        adjacency: bool = False,
+    ) -> BagDataset:
+        """The bags as a map-style data set for PyTorch (extra `mil`); `BagDataset` says what an item is.
+
+        Args:
+            labels: A CSV, data frame or mapping, joined by `join_labels` (see there for `by`, `missing` and
+                `classes`), or what that made of one. None takes all bags with tiles, without labels.
+            by: Whether a bag is a slide or a patient.
+            split: Only bags with this in the column `split`.
+            missing: What becomes of bags without label and labels without bag, `fail` or `skip`.
+            classes: Names of the classes in order.
+            max_tiles: Of a larger bag so many tiles are drawn, others in each epoch (`set_epoch`).
+            seed: Of that draw.
+            style: `plain`, or `torchmil` for its models and its collate function.
+            adjacency: With `torchmil`: which tiles touch, for its graph models.
+
+        Raises:
+            UsageError: Labels and bags do not go together, or an argument makes no sense.
+            MissingExtraError: The extra `mil` is not installed.
+        """
+        from wsi_embed.labels import LabelledBags, join_labels
+        from wsi_embed.store.dataset import BagDataset
+
+        if labels is not None and not isinstance(labels, LabelledBags):
+            labels = join_labels(self, labels, by=by, missing=missing, classes=classes)
+        if labels is None:
+            if split is not None:
+                raise UsageError(f"split {split!r}: only labels say which bags are in it; give them too")
+            groups = self.patients() if by == "patient" else self
+            bags = {name: tuple(bag.slide_ids) for name, bag in groups.items() if len(bag)}
+        else:
+            labels = labels if split is None else labels.where(split=split)
+            bags, by = {bag.id: bag.slides for bag in labels}, labels.by
+        return BagDataset(
+            self, bags, labels, by=by, max_tiles=max_tiles, seed=seed, style=style, adjacency=adjacency
+        )
 
     def incomplete(self) -> list[str]:
         """Names of groups that are not complete: the next run redoes them."""

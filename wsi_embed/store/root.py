@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import uuid
 from pathlib import Path
 from typing import Any
 
 from wsi_embed.encoder.metadata import ModelMetadata
 from wsi_embed.errors import StoreError, StoreMismatchError
+from wsi_embed.files import PARTIAL, create
 from wsi_embed.grid import TileGrid
 from wsi_embed.store.layout import (
     FORMAT_VERSION,
@@ -41,9 +40,7 @@ class StoreWriter:
         self.path, self.settings = path, settings
         document = path / METADATA_FILE
         try:
-            foreign = path.is_file() or (
-                path.is_dir() and any(p.suffix != ".partial" for p in path.iterdir())
-            )
+            foreign = path.is_file() or (path.is_dir() and any(p.suffix != PARTIAL for p in path.iterdir()))
             # looked for after the listing: another process may be making the store right now
             if not document.exists():
                 if foreign:
@@ -97,14 +94,4 @@ def _create_root(document: Path, settings: StoreSettings, model: ModelMetadata) 
     )
     attributes = {**root, "digest": canonical_digest(root)}
     text = json.dumps({"attributes": attributes, "zarr_format": 3, "node_type": "group"}, indent=2)
-    partial = document.with_suffix(f".{uuid.uuid4().hex}.partial")
-    partial.write_text(text)
-    try:
-        os.link(partial, document)  # unlike a rename it never replaces what another process wrote
-    except FileExistsError:
-        pass
-    except OSError:  # a file system without hard links
-        if not document.exists():
-            partial.replace(document)
-    finally:
-        partial.unlink(missing_ok=True)
+    create(document, text)

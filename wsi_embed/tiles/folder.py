@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from wsi_embed.errors import StoreError, StoreMismatchError
+from wsi_embed.files import PARTIAL, create
 from wsi_embed.inputs import TILES_MARK
 from wsi_embed.slide import UInt8Array
 from wsi_embed.store.lock import whole_lock
@@ -53,7 +54,7 @@ class TileFolder:
         self.path = path
         mark = path / TILES_MARK
         try:
-            foreign = path.is_file() or (path.is_dir() and any(path.iterdir()))
+            foreign = path.is_file() or (path.is_dir() and any(p.suffix != PARTIAL for p in path.iterdir()))
             # looked for after the listing: another process may be making the folder right now
             if not mark.exists():
                 if foreign:
@@ -61,8 +62,7 @@ class TileFolder:
                         f"{path} is there and holds something else; choose another --out"
                     )
                 path.mkdir(parents=True, exist_ok=True)
-                with contextlib.suppress(FileExistsError), mark.open("x") as file:
-                    file.write(json.dumps({"format_version": FORMAT_VERSION}) + "\n")
+                create(mark, json.dumps({"format_version": FORMAT_VERSION}) + "\n")
         except OSError as error:
             raise StoreError(f"{path}: cannot make the folder ({error.strerror or error})") from error
 

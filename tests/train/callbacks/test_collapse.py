@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import torch
 import yaml
 from PIL import Image
 
+from tests.job_tools import invoke
 from tests.made_models import tiny_config
 from wsi_embed.errors import UsageError
 from wsi_embed_train import Listener, train
@@ -121,11 +120,7 @@ def test_the_choice_is_checked_before_any_work(tiles: Path, tmp_path: Path) -> N
 def test_the_command_ends_with_one_line(white: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(yaml.safe_dump(tiny_config(epochs=PATIENCE + 2, **ALIKE).to_dict()))
-    command = [sys.executable, "-m", "wsi_embed", "train", str(white), "--out", str(tmp_path / "r")]
-    done = subprocess.run(
-        [*command, "--recipe", str(recipe), "--on-collapse", "stop"],
-        capture_output=True, text=True, check=False, timeout=150,
-    )  # fmt: skip
+    done = invoke("train", white, "--out", tmp_path / "r", "--recipe", recipe, "--on-collapse", "stop")
     assert done.returncode == 1
     lines = [line for line in done.stderr.splitlines() if line.strip()]
     assert len(lines) == 1

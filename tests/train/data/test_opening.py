@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -7,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.made_models import tiny_tiles
+from tests.made_models import tiny_config, tiny_tiles
 from tests.made_slides import he_pixels, write_svs
 from tests.train.data.made import place_slide, slide_config
 from wsi_embed.errors import UsageError
-from wsi_embed_train.data import UNSHIFTED, open_tiles
+from wsi_embed_train.data import UNSHIFTED, open_tiles, opening
 from wsi_embed_train.data.statistics import STATS_SAMPLE
 
 
@@ -34,6 +35,7 @@ def test_about_a_csv_of_slides_and_images(tmp_path: Path) -> None:
     assert [s["slide"] for s in skipped] == ["broken.svs"]
     assert skipped[0]["reason"].startswith("broken.svs: not a slide")
     mean, std = about.pop("mean"), about.pop("std")
+    assert len(about.pop("image_digests")) == 2
     assert about == {
         "source": "all.csv", "split": "a", "tiles": 2 + 9, "images": 2, "slide_tiles": 9,
         "image_mpp": [0.25, 0.5], "classes": ["x", "y"], "slide_ids": ["P", "S"],
@@ -138,3 +140,12 @@ def test_slides_that_are_all_bad_and_slides_without_tissue(tmp_path: Path) -> No
     assert tiles.slide_ids == ["d"]
     assert tiles.warnings == ["c.svs: no tissue found, no tile is taken from it"]
     assert tiles.about()["skipped_slides"] == []
+
+
+def test_images_leave_their_digests(tiles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    every = {hashlib.sha256(path.read_bytes()).hexdigest()[:12] for path in tiles.iterdir()}
+    assert set(open_tiles(tiles, tiny_config()).about()["image_digests"]) == every
+    monkeypatch.setattr(opening, "DIGESTS", 5)
+    some = open_tiles(tiles, tiny_config()).about()["image_digests"]
+    assert set(some) < every
+    assert len(some) == 5

@@ -3,17 +3,19 @@ from __future__ import annotations
 import pickle
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.made_formats.jpeg_tiles import write_jpeg_slide
 from tests.made_slides import he_pixels, write_tiff
 from tests.test_bad_input import corrupt_a_tile
 from tests.train.data.made import place_pixels, place_slide, slide_config
 from tests.train.data.test_slides import extraction_grid
 from wsi_embed.errors import SlideError
 from wsi_embed.inputs import find_slides
-from wsi_embed.slide import open_slide
+from wsi_embed.slide import READERS, Reader, open_slide
 from wsi_embed_train.data.reader import OpenSlides, read_together
 from wsi_embed_train.data.slides import SlideTiles, lay_slides
 
@@ -57,6 +59,20 @@ def test_one_damaged_tile_does_not_take_its_region_with_it(tmp_path: Path) -> No
     assert [isinstance(tile, SlideError) for tile in found] == [False, True, False, False]
     for row in (0, 2, 3):
         np.testing.assert_array_equal(found[row], whole[row])
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_tiles_are_the_same_whoever_reads_them(reader: Reader, tmp_path: Path) -> None:
+    path = write_jpeg_slide(tmp_path / "a.svs", he_pixels(500, 600), tile=48, aperio=True, factors=(1, 4))
+    tiles = tiles_of(path, reader=reader, mpp=0.8)
+    slides = pickle.loads(pickle.dumps(OpenSlides(reader=reader)))
+    assert slides.get(path).reader == ("openslide" if reader == "openslide" else "tiff")
+    with open_slide(path, "openslide") as plain:
+        n = tiles.read_px
+        for row, tile in enumerate(read_together(slides, tiles, range(4), (3, 2))):
+            x, y = (tiles.level_xy[row] + (3, 2)).tolist()
+            expected = cv2.resize(plain.read(0, x, y, n, n), (32, 32), interpolation=cv2.INTER_AREA)
+            np.testing.assert_array_equal(tile, expected)
 
 
 def test_the_slides_used_last_stay_open(tmp_path: Path) -> None:

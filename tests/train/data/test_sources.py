@@ -9,7 +9,7 @@ from tests.made_models import tiny_tiles
 from tests.made_slides import he_pixels, write_svs, write_tiff
 from wsi_embed.errors import UsageError
 from wsi_embed.inputs import TILES_MARK, find_slides
-from wsi_embed_train.data.sources import CHUNK, find_source, look_at, names_of
+from wsi_embed_train.data.sources import CHUNK, find_source, look_at
 
 
 @pytest.fixture
@@ -122,11 +122,6 @@ def test_many_files_are_looked_at_in_order(tmp_path: Path) -> None:
     image, slide = tiny_tiles(tmp_path, 1) / "tile_00.png", tmp_path / "a.svs"
     files = [image if number % 3 else slide for number in range(2 * CHUNK + 1)]
     assert list(look_at(files)) == [bool(number % 3) for number in range(2 * CHUNK + 1)]
-
-
-def test_names_of_many() -> None:
-    assert names_of(["a", "b"]) == "a, b"
-    assert names_of("abcde") == "a, b, c and 2 more"
 
 
 def test_tiles_that_were_cut_are_found_at_any_depth_but_not_unfinished_ones(tmp_path: Path) -> None:

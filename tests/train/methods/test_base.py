@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.made_models import tiny_config
+from tests.made_models import TINY_BACKBONE, tiny_config
 from tests.train.methods.made import small
 from wsi_embed.errors import UsageError
 from wsi_embed_train import build_method
@@ -22,7 +22,7 @@ def groups(method: Method, **options: bool) -> list[dict[str, object]]:
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_groups_hold_every_learned_parameter_once(recipe: str) -> None:
-    method = small(Method, recipe, 3)  # type: ignore[type-abstract]
+    method = small(Method, recipe, 3, backbone=TINY_BACKBONE)  # type: ignore[type-abstract]
     learned = sorted(id(p) for p in method.parameters() if p.requires_grad)
     for exclude in (False, True):
         found = [id(p) for g in method.parameter_groups(1e-4, exclude_norm_bias=exclude) for p in g["params"]]
@@ -65,7 +65,7 @@ def test_a_backbone_that_does_not_take_the_tiles_is_said_before_the_run() -> Non
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_state_goes_through_weights_only(recipe: str, tmp_path: object) -> None:
-    method = small(Method, recipe, 3)  # type: ignore[type-abstract]
+    method = small(Method, recipe, 3, backbone=TINY_BACKBONE)  # type: ignore[type-abstract]
     path = f"{tmp_path}/state.pt"
     torch.save(method.state_dict(), path)
     other = build_method(tiny_config(recipe), 3)

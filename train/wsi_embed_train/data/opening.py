@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wsi_embed.errors import SlideError, UsageError
 from wsi_embed.slide import UInt8Array
-from wsi_embed.tile_images import common_size, image_size
+from wsi_embed.text import names_of
+from wsi_embed.tile_images import common_size, image_digest, image_size
 from wsi_embed_train.data.labels import class_names, tile_labels
 from wsi_embed_train.data.regions import UNSHIFTED
 from wsi_embed_train.data.slides import Laid, SlideTiles, lay_slides
-from wsi_embed_train.data.sources import Source, find_source, names_of
+from wsi_embed_train.data.sources import Source, find_source
 from wsi_embed_train.data.statistics import pixel_statistics, sample_of
 from wsi_embed_train.data.tile_list import TileList
 from wsi_embed_train.data.tiles import TrainingTiles
@@ -22,6 +24,7 @@ if TYPE_CHECKING:  # brings the networks along, which the processes that decode 
 
 MOST_BAD = 0.01
 MPP_TOLERANCE = 0.01
+DIGESTS = 2000
 
 
 def open_tiles(
@@ -59,9 +62,25 @@ def open_tiles(
     tiles.slide_ids = sorted({slide.item.slide_id for slide in slides} | found.image_slides)
     tiles.warnings = _warnings(found, laid, config)
     tiles.facts = {"source": found.name, "split": split, "image_mpp": sorted(found.image_mpps)}
+    tiles.facts["image_digests"] = _image_digests(found, config.seed)
     tiles.facts["skipped_slides"] = [{"slide": s.name, "reason": s.reason} for s in laid if s.tiles is None]
     tiles.mean, tiles.std = pixel_statistics(_sample(tiles, config.seed))
     return tiles
+
+
+def _image_digests(found: Source, seed: int) -> list[str]:
+    """Digests of a sample of the images, of all where there are few: an evaluation knows them again."""
+    paths = [found.root / found.images[n] for n in sample_of(len(found.images), seed, DIGESTS)]
+    with ThreadPoolExecutor() as pool:
+        digests = pool.map(_digest_or_none, paths)
+        return sorted({digest for digest in digests if digest is not None})
+
+
+def _digest_or_none(path: Path) -> str | None:
+    try:
+        return image_digest(path)
+    except SlideError:
+        return None  # what is wrong with it is said when it is read
 
 
 def _used(found: Source, laid: list[Laid]) -> list[SlideTiles]:

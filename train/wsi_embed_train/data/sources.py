@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -161,11 +160,3 @@ def _number(where: str, text: str) -> float:
         return float(text)
     except ValueError as error:
         raise UsageError(f"{where}: mpp {text!r} is not a number") from error
-
-
-def names_of(items: Iterable[str], most: int = 3) -> str:
-    """The first few of many, for people."""
-    items = iter(items)
-    shown = list(itertools.islice(items, most))
-    rest = sum(1 for _ in items)
-    return ", ".join(shown) + (f" and {rest} more" if rest else "")

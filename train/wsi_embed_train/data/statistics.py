@@ -12,9 +12,9 @@ from wsi_embed.slide import UInt8Array
 STATS_SAMPLE = 512
 
 
-def sample_of(count: int, seed: int) -> list[int]:
-    """Numbers of a random sample of at most 512 of `count`, ascending; the same for the same seed."""
-    return sorted(random.Random(seed).sample(range(count), min(STATS_SAMPLE, count)))
+def sample_of(count: int, seed: int, most: int = STATS_SAMPLE) -> list[int]:
+    """Numbers of a random sample of at most `most` of `count`, ascending; the same for the same seed."""
+    return sorted(random.Random(seed).sample(range(count), min(most, count)))
 
 
 def pixel_statistics(tiles: Iterable[UInt8Array]) -> tuple[tuple[float, ...], tuple[float, ...]]:

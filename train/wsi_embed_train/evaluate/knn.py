@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import balanced_accuracy_score, f1_score
+
+from wsi_embed_train.evaluate.scores import score
 
 Float = npt.NDArray[np.floating]
+# Similarities at a time: 128 MiB, and two more copies while the best are found.
+BLOCK = 2**25
 
 
 @dataclass(frozen=True)
@@ -22,14 +25,16 @@ class KnnScores:
     test_tiles: int
 
 
-def nearest_neighbours(queries: Float, keys: Float, k: int = 1, block: int = 4096) -> npt.NDArray[np.intp]:
+def nearest_neighbours(
+    queries: Float, keys: Float, k: int = 1, block: int | None = None
+) -> npt.NDArray[np.intp]:
     """Rows of the k most similar keys by cosine, best first.
 
     Args:
         queries: [Q, D].
         keys: [N, D], at least k rows.
         k: Neighbours.
-        block: Queries compared at a time; bounds the memory.
+        block: Queries compared at a time; by default as many as keep the memory bounded.
 
     Returns:
         int [Q, k].
@@ -40,6 +45,7 @@ def nearest_neighbours(queries: Float, keys: Float, k: int = 1, block: int = 409
     if not 1 <= k <= len(keys):
         raise ValueError(f"k = {k} neighbours of {len(keys)} keys")
     unit_keys = _unit(keys)
+    block = block or max(1, BLOCK // len(keys))
     found = []
     for start in range(0, len(queries), block):
         similarity = _unit(queries[start : start + block]) @ unit_keys.T
@@ -49,31 +55,34 @@ def nearest_neighbours(queries: Float, keys: Float, k: int = 1, block: int = 409
     return np.concatenate(found) if found else np.empty((0, k), np.intp)
 
 
-def evaluate_knn(
-    train: Float, train_labels: Sequence[str], test: Float, test_labels: Sequence[str], k: int = 1
-) -> KnnScores:
-    """Classify test features by the majority of their k nearest training features.
-
-    Ties go to the label of the nearer neighbour.
+def classify_by_neighbours(train: Float, labels: Sequence[str], test: Float, k: int = 1) -> list[str]:
+    """The majority of the labels of the k nearest training features; ties go to the nearer neighbour.
 
     Args:
         train: [N, D].
-        train_labels: N labels.
+        labels: Of the training features, N.
         test: [M, D].
-        test_labels: M labels.
         k: Neighbours; 1 as in the paper.
+
+    Returns:
+        M labels.
 
     Raises:
         ValueError: k is not between 1 and N.
     """
-    labels = np.asarray(train_labels)
-    predicted = [_majority(row) for row in labels[nearest_neighbours(test, train, k)]]
-    return KnnScores(
-        f1_macro=float(f1_score(test_labels, predicted, average="macro")),
-        balanced_accuracy=float(balanced_accuracy_score(test_labels, predicted)),
-        train_tiles=len(train),
-        test_tiles=len(test),
-    )
+    return [_majority(row) for row in np.asarray(labels)[nearest_neighbours(test, train, k)]]
+
+
+def evaluate_knn(
+    train: Float, train_labels: Sequence[str], test: Float, test_labels: Sequence[str], k: int = 1
+) -> KnnScores:
+    """Classify test features by their nearest training features, and score that.
+
+    Raises:
+        ValueError: k is not between 1 and the number of training features.
+    """
+    scores = score(test_labels, classify_by_neighbours(train, train_labels, test, k))
+    return KnnScores(scores.f1_macro, scores.balanced_accuracy, len(train), len(test))
 
 
 def _majority(row: npt.NDArray[np.str_]) -> str:

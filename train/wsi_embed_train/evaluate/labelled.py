@@ -13,10 +13,9 @@ import torch
 from PIL import Image
 from torch import nn
 
-from wsi_embed.errors import UsageError
-from wsi_embed.manifest import read_manifest
 from wsi_embed.slide import UInt8Array
 from wsi_embed_train.data import read_image
+from wsi_embed_train.evaluate.tile_table import read_tile_table
 
 BATCH = 256
 
@@ -38,28 +37,18 @@ class LabelledSet:
 
 
 def read_labelled(source: Path) -> LabelledSet:
-    """Read a table with columns `path` (relative to it), `label` and `split` (`train`, `test`).
+    """Read a table with columns `path` (relative to it), `label`, `split` (`train`, `test`), maybe `group`.
 
     Raises:
-        UsageError: A column is missing, a split is empty, or a file is not there.
+        UsageError: A column is missing, a split is empty, a group is in both, or a file is not there.
     """
-    rows = [row for _, row in read_manifest(source)]
-    for column in ("label", "split"):
-        if not rows or column not in rows[0]:
-            has = ", ".join(rows[0]) if rows else "no rows"
-            raise UsageError(f"{source.name}: no column {column!r}, which --knn needs; it has {has}")
-    splits = []
-    for name in ("train", "test"):
-        of = [row for row in rows if row["split"] == name]
-        if not of:
-            raise UsageError(
-                f"{source.name}: no row has {name!r} in its column `split`, and --knn needs both"
-            )
-        splits.append(LabelledTiles([source.parent / r["path"] for r in of], [r["label"] for r in of]))
-    for path in (*splits[0].paths, *splits[1].paths):
-        if not path.is_file():
-            raise UsageError(f"{source.name}: {path.name} is not there")
-    return LabelledSet(*splits)
+    table = read_tile_table(source, option="--knn")
+    table.tiles.check()
+    sides = []
+    for side in (~table.tiles.test, table.tiles.test):
+        paths = [table.paths[n] for n in np.flatnonzero(side)]
+        sides.append(LabelledTiles(paths, table.tiles.labels[side].tolist()))
+    return LabelledSet(*sides)
 
 
 @torch.inference_mode()

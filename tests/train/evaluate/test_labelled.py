@@ -58,13 +58,14 @@ def test_a_csv_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "a manifest needs a column `path`"),
+        ("", "no column 'path', which --knn needs; it has none"),
         ("path,label\nx.png,a", "no column 'split'"),
-        ("path,label,split\nx.png,a,train", "no row has 'test'"),
-        ("path,label,split\nx.png,a,train\ny.png,a,test", "x.png is not there"),
+        ("path,label,split\nx.png,a,train", "no tile has the split 'test'"),
+        ("path,label,split\ny.png,a,train\nx.png,a,test", "y.png is not there"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "x.png").touch()
     (tmp_path / "t.csv").write_text(text)
     with pytest.raises(UsageError, match=says):
         read_labelled(tmp_path / "t.csv")

@@ -1,0 +1,104 @@
+"""`wsi-embed convert STORE --to FORMAT --out DIR`, `wsi-embed convert DIR --from FORMAT --out STORE`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from wsi_embed.convert import Converted
+
+
+def command(
+    source: Annotated[
+        Path, typer.Argument(help="A store; with --from the folder of the other tool.", show_default=False)
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", help="A folder; with --from a store. Made, or added to.", show_default=False),
+    ],
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            help="trident, clam, dsmil, torchmil, anndata, anndata-joined (one file for all), stamp.",
+            show_default=False,
+        ),
+    ] = None,
+    from_: Annotated[str | None, typer.Option("--from", help="trident or clam.", show_default=False)] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            "--labels",
+            help="CSV with slide_id (or patient) and label; only labelled bags are converted.",
+            show_default=False,
+        ),
+    ] = None,
+    by: Annotated[str, typer.Option("--by", help="A bag is a slide, or a patient.")] = "slide",
+    missing: Annotated[
+        str,
+        typer.Option(
+            "--missing", help="Labels without bag, bags without label or tiles: fail, or skip them."
+        ),
+    ] = "fail",
+    encoder: Annotated[
+        str | None,
+        typer.Option("--encoder", help="--from: the model; chooses among several.", show_default=False),
+    ] = None,
+    mpp: Annotated[
+        float | None,
+        typer.Option("--mpp", help="--from: um per pixel of a tile, where the files do not say it."),
+    ] = None,
+    tile_px: Annotated[
+        int | None,
+        typer.Option("--tile-px", min=1, help="--from: side of a tile, where the files do not say it."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace what is there with other content. Default: off.")
+    ] = False,
+) -> None:
+    """Write a store in the format of another tool, or make a store of another tool's features.
+
+    What is there already is not written again: after an interruption run the same command again. Exit
+    codes: 0 all done, 1 some failed, 2 wrong usage.
+    """
+    from wsi_embed.convert import Given, bring_in, convert
+    from wsi_embed.errors import UsageError
+
+    if (to is None) == (from_ is None):
+        raise UsageError("give either --to FORMAT (a store is written for another tool) or --from FORMAT")
+    given = Given(encoder, mpp, tile_px)
+    if to is not None:
+        if given != Given():
+            raise UsageError("--encoder, --mpp and --tile-px are for --from: a store knows them")
+        done = convert(
+            source, to, out, labels=labels,
+            by=by,  # type: ignore[arg-type]  # checked there, as is the next
+            missing=missing,  # type: ignore[arg-type]
+            overwrite=overwrite, on_bag=_say,
+        )  # fmt: skip
+    else:
+        if labels is not None or by != "slide":
+            raise UsageError("--labels and --by are for --to: a store takes labels where it is used")
+        done = bring_in(source, str(from_), out, given=given, overwrite=overwrite, on_slide=_say)
+    _summarise(done, out)
+    raise typer.Exit(1 if done.failed else 0)
+
+
+def _say(bag: str, what: str) -> None:
+    typer.echo(f"{bag}: {what}", err=what.startswith("failed"))
+
+
+def _summarise(done: Converted, out: Path) -> None:
+    counts = {
+        "written": done.written,
+        "there already": done.skipped,
+        "left out, without tiles": done.left_out,
+        "failed": done.failed,
+    }
+    said = [f"{len(bags)} {what}" for what, bags in counts.items() if bags]
+    for note in done.notes:
+        typer.echo(f"note: {note}")
+    typer.echo(f"{out}: {', '.join(said)}")

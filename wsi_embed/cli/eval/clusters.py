@@ -1,0 +1,138 @@
+"""`wsi-embed eval clusters STORE`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wsi_embed.cli.eval import options
+
+if TYPE_CHECKING:
+    from wsi_embed.store import Store
+    from wsi_embed_train.evaluate.clusters import ClusterEvaluation
+    from wsi_embed_train.evaluate.store_labels import TileLabels
+
+
+def command(
+    store: Annotated[Path, typer.Argument(help="The store.", show_default=False)],
+    annotations: options.Annotations = None,
+    classes: options.Classes = None,
+    rest: options.Rest = None,
+    tiles: Annotated[
+        Path | None,
+        typer.Option(
+            "--tiles",
+            help="Instead of --annotations a CSV with `slide_id`, `x`, `y` and the labels.",
+            rich_help_panel=options.STORE,
+        ),
+    ] = None,
+    column: Annotated[
+        str,
+        typer.Option("--column", help="Column of --tiles with the labels.", rich_help_panel=options.STORE),
+    ] = "label",
+    slides: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--slides", help="Where the slides are: draws typical tiles of each cluster into --out."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for figures, table and contact sheet.", show_default=False),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what a store's clusters are worth: used, alike from slide to slide, and agreeing with labels.
+
+    Needs the extra `train`.
+    """
+    from wsi_embed.errors import UsageError
+    from wsi_embed.extras import needs_extra
+    from wsi_embed.store import open_store
+
+    if slides and out is None:
+        raise UsageError("--slides draws the contact sheet into --out: give it")
+    opened = open_store(store)
+    with needs_extra("train", "wsi-embed eval clusters"):
+        from wsi_embed_train.evaluate.clusters import evaluate_clusters, write_clusters
+
+        evaluation = evaluate_clusters(opened, _labels(opened, annotations, classes, rest, tiles, column))
+    files = [str(path) for path in write_clusters(evaluation, out)] if out else []
+    failed = _draw(opened, slides, out, files) if slides and out else 0
+    if as_json:
+        typer.echo(json.dumps(evaluation.to_dict(), indent=2))
+    else:
+        _show(evaluation, files)
+    raise typer.Exit(1 if failed else 0)
+
+
+def _labels(
+    store: Store,
+    annotations: Path | None,
+    classes: str | None,
+    rest: str | None,
+    tiles: Path | None,
+    column: str,
+) -> TileLabels | None:
+    from wsi_embed.errors import UsageError
+    from wsi_embed_train.evaluate.store_labels import labels_by_regions, labels_by_table
+    from wsi_embed_train.evaluate.tile_set import parse_classes
+
+    if annotations and tiles:
+        raise UsageError("--annotations and --tiles both say the labels: give one of them")
+    if annotations:
+        return labels_by_regions(store, annotations, parse_classes(classes), rest)
+    if tiles and not rest:
+        return labels_by_table(store, tiles, parse_classes(classes), column=column)
+    if classes or rest:
+        raise UsageError("--rest is about the regions of --annotations, --classes about these or --tiles")
+    return None
+
+
+def _draw(store: Store, slides: Sequence[Path], out: Path, files: list[str]) -> int:
+    """Draw the contact sheet; returns how many slides failed."""
+    from wsi_embed.inputs import find_slides
+    from wsi_embed.plot.run import Drawing, draw_sheet, select
+
+    def warn(line: str) -> None:
+        typer.echo(line, err=True)
+
+    return draw_sheet(
+        store, select(store, find_slides(list(slides)), warn), out, Drawing(), files.append, warn
+    )
+
+
+def _show(evaluation: ClusterEvaluation, files: Sequence[str]) -> None:
+    from wsi_embed.cli.tables import show_facts
+    from wsi_embed.text import counted, percent
+
+    facts: dict[str, object] = {
+        "tiles": f"{evaluation.tiles:,} on {counted(evaluation.slides, 'slide')}",
+        "clusters used": f"{evaluation.used} of {evaluation.clusters}",
+        "entropy": f"{evaluation.entropy:.3f} of 1, as {evaluation.effective:.1f} clusters of one size",
+    }
+    if evaluation.slide_distance is not None:
+        facts["slide to slide"] = f"mean Jensen-Shannon distance {evaluation.slide_distance:.3f} (0 to 1)"
+        facts["cluster and slide"] = f"NMI {evaluation.slide_nmi:.3f}"
+    if (found := evaluation.agreement) is not None:
+        facts["labelled tiles"] = ", ".join(f"{n:,} {name}" for name, n in found.classes.items())
+        facts["purity"] = f"{found.purity:.3f}; one cluster alone would have {found.largest_class:.3f}"
+        facts["cluster and label"] = f"NMI {found.nmi:.3f}, ARI {found.ari:.3f}"
+    rows: list[dict[str, object]] = []
+    for row in evaluation.rows:
+        shown: dict[str, object] = {"cluster": row.cluster, "tiles": f"{row.tiles:,}"}
+        shown |= {"share": percent(row.share), "slides": row.slides}
+        if row.evenness is not None:
+            shown["evenness"] = f"{row.evenness:.2f}"
+        if row.label is not None and row.purity is not None:
+            shown |= {"mostly": row.label, "purity": f"{row.purity:.2f}"}
+        rows.append(shown)
+    show_facts(facts, rows)
+    for note in evaluation.notes:
+        typer.echo(f"note: {note}")
+    for path in files:
+        typer.echo(path)

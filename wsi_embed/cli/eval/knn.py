@@ -1,0 +1,188 @@
+"""`wsi-embed eval knn --model MODEL --tiles TABLE`, `wsi-embed eval knn --store STORE --annotations DIR`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wsi_embed.cli.eval import options
+
+if TYPE_CHECKING:
+    from wsi_embed_train.evaluate.tile_set import TileFeatures
+    from wsi_embed_train.evaluate.tiles import Classified, TileEvaluation
+
+IMAGES, STORE = "Tile images", "Tiles of a store"
+
+
+def command(
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", help="An exported model, .onnx or .ts.", rich_help_panel=IMAGES),
+    ] = None,
+    tiles: Annotated[
+        Path | None,
+        typer.Option(
+            "--tiles",
+            help="CSV of tile images: `path`, `label`, `split` (train, test), and where wanted `group`, "
+            "`patient`, `slide_id`.",
+            rich_help_panel=IMAGES,
+        ),
+    ] = None,
+    column: Annotated[
+        str, typer.Option("--column", help="Column of --tiles with the labels.", rich_help_panel=IMAGES)
+    ] = "label",
+    device: Annotated[
+        str,
+        typer.Option(
+            "--device",
+            help="auto, cpu, cuda[:N], tensorrt[:N], openvino, openvino:bf16.",
+            rich_help_panel=IMAGES,
+        ),
+    ] = "auto",
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", min=1, help="Tiles at once.", rich_help_panel=IMAGES)
+    ] = 32,
+    threads: Annotated[
+        int | None,
+        typer.Option("--threads", min=1, help="CPU threads. Default: one a core.", rich_help_panel=IMAGES),
+    ] = None,
+    store: Annotated[
+        Path | None,
+        typer.Option("--store", help="The store, instead of --model and --tiles.", rich_help_panel=STORE),
+    ] = None,
+    annotations: options.Annotations = None,
+    rest: options.Rest = None,
+    splits: Annotated[
+        Path | None,
+        typer.Option(
+            "--splits",
+            help="CSV with `slide_id` (or `patient`) and `split` (train, test).",
+            rich_help_panel=STORE,
+        ),
+    ] = None,
+    max_tiles: Annotated[
+        int,
+        typer.Option(
+            "--max-tiles",
+            min=1,
+            help="Most tiles of a slide and class, a random sample.",
+            rich_help_panel=STORE,
+        ),
+    ] = 1000,
+    classes: options.Classes = None,
+    k: Annotated[int, typer.Option("--k", min=1, help="Nearest neighbours, by cosine.")] = 1,
+    probe: Annotated[bool, typer.Option("--probe", help="Fit a logistic regression, too.")] = False,
+    seed: Annotated[int, typer.Option("--seed", help="Of the samples.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="Folder for scores, predictions and confusion matrices.", show_default=False
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Classify labelled tiles by their nearest neighbours among others (extra `train`).
+
+    The column `split` says which tiles are learned from and which are tested. A `group` on both sides is
+    refused, and so is a patient of a store.
+    """
+    from wsi_embed.errors import UsageError
+    from wsi_embed.extras import needs_extra
+
+    with needs_extra("train", "wsi-embed eval knn"):
+        from wsi_embed_train.evaluate.tiles import evaluate_tiles, write_evaluation
+
+        if store is None:
+            found = _of_images(model, tiles, classes, column, device, threads, batch_size, k)
+        elif model or tiles:
+            raise UsageError("--store has its features: leave --model and --tiles out")
+        else:
+            found = _of_store(store, annotations, splits, classes, rest, max_tiles, seed)
+        evaluation = evaluate_tiles(found, k=k, probe=probe, seed=seed)
+        files = write_evaluation(evaluation, found.tiles, out) if out else []
+    if as_json:
+        typer.echo(json.dumps(evaluation.to_dict(), indent=2))
+    else:
+        _show(evaluation, files)
+
+
+def _of_images(
+    model: Path | None,
+    tiles: Path | None,
+    classes: str | None,
+    column: str,
+    device: str,
+    threads: int | None,
+    batch_size: int,
+    k: int,
+) -> TileFeatures:
+    from wsi_embed.encoder import load_encoder
+    from wsi_embed.errors import UsageError
+    from wsi_embed_train.evaluate.tile_set import parse_classes
+    from wsi_embed_train.evaluate.tile_table import encode_table, read_tile_table
+
+    if model is None or tiles is None:
+        raise UsageError("give --model and --tiles, or --store with --annotations and --splits")
+    table = read_tile_table(tiles, parse_classes(classes), column=column)
+    table.tiles.check(k)  # before the model is loaded
+    return encode_table(table, load_encoder(model, device=device, threads=threads), batch_size)
+
+
+def _of_store(
+    store: Path,
+    annotations: Path | None,
+    splits: Path | None,
+    classes: str | None,
+    rest: str | None,
+    max_tiles: int,
+    seed: int,
+) -> TileFeatures:
+    from wsi_embed.errors import UsageError
+    from wsi_embed.store import open_store
+    from wsi_embed_train.evaluate.store_labels import labels_by_regions
+    from wsi_embed_train.evaluate.store_tiles import read_splits, store_tiles
+    from wsi_embed_train.evaluate.tile_set import parse_classes
+
+    if annotations is None or splits is None:
+        raise UsageError("--store needs --annotations, which say the classes, and --splits")
+    opened = open_store(store)
+    split_of = read_splits(opened, splits)
+    labels = labels_by_regions(opened, annotations, parse_classes(classes), rest)
+    return store_tiles(opened, labels, split_of, max_tiles=max_tiles, seed=seed)
+
+
+def _show(evaluation: TileEvaluation, files: Sequence[Path]) -> None:
+    from wsi_embed.cli.tables import show_facts
+
+    facts: dict[str, object] = {
+        "tiles": f"{evaluation.train_tiles:,} train, {evaluation.test_tiles:,} test",
+    }
+    for found in evaluation.classified.values():
+        scores = found.scores
+        facts[found.name] = (
+            f"macro F1 {scores.f1_macro:.3f}, balanced accuracy {scores.balanced_accuracy:.3f}, "
+            f"accuracy {scores.accuracy:.3f}"
+        )
+    show_facts(facts, [row for found in evaluation.classified.values() for row in _rows(found)])
+    for note in evaluation.notes:
+        typer.echo(f"note: {note}")
+    for path in files:
+        typer.echo(str(path))
+
+
+def _rows(found: Classified) -> list[dict[str, object]]:
+    return [
+        {
+            "classifier": found.name,
+            "class": name,
+            "test tiles": f"{of.count:,}",
+            "precision": f"{of.precision:.3f}",
+            "recall": f"{of.recall:.3f}",
+            "F1": f"{of.f1:.3f}",
+        }
+        for name, of in found.scores.classes.items()
+    ]

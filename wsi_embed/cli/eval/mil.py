@@ -1,0 +1,164 @@
+"""`wsi-embed eval mil STORE --labels TABLE`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from wsi_embed_train.evaluate.mil.run import MilEvaluation
+
+FOLDS, NETWORK = "Folds", "Networks"
+
+
+def command(
+    store: Annotated[Path, typer.Argument(help="The store.", show_default=False)],
+    labels: Annotated[
+        Path,
+        typer.Option(
+            "--labels",
+            help="CSV with `slide_id` (or `patient`) and `label`, and maybe `patient`, `split`, `fold`.",
+            show_default=False,
+        ),
+    ],
+    method: Annotated[
+        str,
+        typer.Option(
+            "--method",
+            help="Networks: dsmil, abmil, clam, transmil. Logistic regression: mean (of the features), "
+            "cluster-histogram.",
+        ),
+    ] = "dsmil",
+    by: Annotated[str, typer.Option("--by", help="What a bag is: slide, or patient.")] = "slide",
+    missing: Annotated[
+        str,
+        typer.Option(
+            "--missing", help="Labels without slide, slides without label or tiles: fail, or skip them."
+        ),
+    ] = "fail",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="Folder for scores, predictions and attention. Default: <store>-mil-<method>."
+        ),
+    ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            "--folds",
+            min=2,
+            help="Folds to draw, patient by patient. Default: the table's split or folds, else 5.",
+            rich_help_panel=FOLDS,
+        ),
+    ] = None,
+    seeds: Annotated[
+        int,
+        typer.Option(
+            "--seeds", min=1, help="How often all is done, with other folds.", rich_help_panel=FOLDS
+        ),
+    ] = 1,
+    epochs: Annotated[
+        int, typer.Option("--epochs", min=1, help="Most of them.", rich_help_panel=NETWORK)
+    ] = 200,
+    patience: Annotated[
+        int,
+        typer.Option(
+            "--patience",
+            min=1,
+            help="Epochs to go on without a better validation part; 50 epochs at least are done.",
+            rich_help_panel=NETWORK,
+        ),
+    ] = 20,
+    lr: Annotated[float, typer.Option("--lr", help="Learning rate.", rich_help_panel=NETWORK)] = 2e-4,
+    max_tiles: Annotated[
+        int | None,
+        typer.Option(
+            "--max-tiles",
+            min=1,
+            help="Most tiles of a bag in a training step, others each time. Default: all.",
+            rich_help_panel=NETWORK,
+        ),
+    ] = None,
+    device: Annotated[
+        str, typer.Option("--device", help="auto, cpu or cuda[:N].", rich_help_panel=NETWORK)
+    ] = "auto",
+    threads: Annotated[
+        int | None,
+        typer.Option("--threads", min=1, help="CPU threads. Default: one a core.", rich_help_panel=NETWORK),
+    ] = None,
+    memory: Annotated[
+        float,
+        typer.Option(
+            "--memory",
+            min=0,
+            help="GiB of features to keep; the others are read at every step.",
+            rich_help_panel=NETWORK,
+        ),
+    ] = 8.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Train and test a multiple-instance method on folds of labelled bags (extra `mil`).
+
+    No patient is on two sides. Leaves predictions of every bag, and attention that
+    `wsi-embed plot --attention` draws.
+    """
+    from wsi_embed.extras import needs_extra
+    from wsi_embed.labels import join_labels
+    from wsi_embed.store import open_store
+
+    opened = open_store(store)
+    with needs_extra("mil", "wsi-embed eval mil"):
+        from wsi_embed_train.evaluate.mil.output import write_mil
+        from wsi_embed_train.evaluate.mil.run import evaluate_mil
+        from wsi_embed_train.evaluate.mil.settings import MilSettings
+
+        settings = MilSettings(
+            method, epochs, patience, lr, max_tiles=max_tiles, device=device, threads=threads
+        )
+        bags = join_labels(opened, labels, by=by, missing=missing)  # type: ignore[arg-type]  # checked there
+        evaluation = evaluate_mil(
+            opened, bags, settings, folds=folds, seeds=seeds, memory=round(memory * 2**30), on_fold=_say
+        )
+        folder = out or store.resolve().parent / f"{store.resolve().stem}-mil-{method}"
+        files = write_mil(evaluation, opened, folder)
+    if as_json:
+        typer.echo(json.dumps(evaluation.to_dict(), indent=2))
+    else:
+        _show(evaluation, files)
+
+
+def _say(number: int, count: int, fold: dict[str, Any]) -> None:
+    """A line a fold, on standard error: a network takes minutes to hours."""
+    how = (
+        ""
+        if fold["epoch"] is None
+        else f"epoch {fold['epoch']}, validation AUC {fold['validation_auc']:.3f}, "
+    )
+    typer.echo(
+        f"[{number}/{count}] seed {fold['seed']}, fold {fold['fold']}: {how}AUC {fold['auc']:.3f}", err=True
+    )
+
+
+def _show(evaluation: MilEvaluation, files: Sequence[Path]) -> None:
+    from wsi_embed.cli.tables import show_facts
+    from wsi_embed.text import counted
+    from wsi_embed_train.evaluate.mil.run import class_counts
+
+    counts = ", ".join(f"{n} {name}" for name, n in class_counts(evaluation.bags).items())
+    folds, seeds = len(evaluation.folds) // evaluation.seeds, evaluation.seeds
+    facts: dict[str, object] = {
+        "method": evaluation.settings.method,
+        "bags": f"{counted(len(evaluation.bags), evaluation.bags.by)}: {counts}",
+        "tested": f"{counted(folds, 'fold')}, {counted(seeds, 'seed')}",
+    }
+    facts |= {name.replace("_", " "): str(interval) for name, interval in evaluation.intervals.items()}
+    facts["in brackets"] = evaluation.interval_method
+    show_facts(facts, [])
+    for note in evaluation.notes:
+        typer.echo(f"note: {note}")
+    for path in files:
+        typer.echo(str(path))

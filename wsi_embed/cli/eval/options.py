@@ -1,0 +1,36 @@
+"""Options that several evaluations have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+STORE = "Tiles of a store"
+
+Annotations = Annotated[
+    Path | None,
+    typer.Option(
+        "--annotations",
+        help="Annotators' regions (GeoJSON, ASAP XML), which say the classes: a folder with one file a "
+        "slide, named like the slides. A tile is of the region around its centre.",
+        rich_help_panel=STORE,
+    ),
+]
+Rest = Annotated[
+    str | None,
+    typer.Option(
+        "--rest",
+        help="Class of tiles outside all regions. Default: they are left out.",
+        rich_help_panel=STORE,
+    ),
+]
+Classes = Annotated[
+    str | None,
+    typer.Option(
+        "--classes",
+        help="Labels to take, CLASS or CLASS=NAME, separated by commas; where regions overlap, the first "
+        "named counts. Default: all labels of --tiles.",
+    ),
+]

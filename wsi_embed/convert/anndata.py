@@ -1,0 +1,121 @@
+"""AnnData, for scanpy and squidpy: tiles are observations, features are variables.
+
+X (N, D) float32; obsm["spatial"] (N, 2) float64, centres of the tiles, (x, y) in level-0 pixels; obs: slide,
+patient, label, x and y (top-left corner), row, col, cluster, cluster_confidence, tissue_fraction;
+uns["wsi_embed"]: model, resolution and size of a tile.
+
+OUT/<bag>.h5ad          a file a bag (anndata)
+OUT/<store>.h5ad        one file for all (anndata-joined)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from wsi_embed.convert.base import Format, Item, Write
+from wsi_embed.store import Bag
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class AnnData(Format):
+    """A file a bag."""
+
+    name: ClassVar[str] = "anndata"
+    libraries: ClassVar[Sequence[str]] = ("anndata", "h5py")
+    keeps_empty: ClassVar[bool] = True
+
+    def files(self, item: Item) -> list[str]:
+        """One file."""
+        return [f"{item.name}.h5ad"]
+
+    def write(self, item: Item, paths: Sequence[Path]) -> None:
+        """The tiles of the bag."""
+        self._write([item], paths[0])
+
+    def _write(self, items: Sequence[Item], path: Path) -> None:
+        """The tiles of several bags; no more than one bag's features are in memory."""
+        import anndata
+        import h5py
+        import pandas as pd
+
+        clusters = self.store.attrs["settings"]["clusters"]
+        parts = [(item, bag) for item in items for bag in item.slides]
+        obs = pd.concat([_observations(item, bag) for item, bag in parts])
+        for column in ("slide", "patient", "label"):
+            obs[column] = pd.Categorical(obs[column])
+        if "cluster" in obs:
+            names = pd.CategoricalDtype([str(n) for n in range(clusters)])
+            obs["cluster"] = obs["cluster"].astype(str).astype(names)
+        dim = int(self.store.attrs["settings"]["feature_dim"])
+        var = pd.DataFrame(index=[str(n) for n in range(dim)])
+        spatial = np.concatenate([_centres(bag) for _, bag in parts])
+        whole = anndata.AnnData(
+            obs=obs, var=var, obsm={"spatial": spatial}, uns={"wsi_embed": self._facts(parts)}
+        )
+        whole.write_h5ad(path)
+        with h5py.File(path, "r+") as file:
+            if "X" in file:
+                del file["X"]
+            x = file.create_dataset("X", (len(obs), dim), np.float32)
+            x.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
+            start = 0
+            for item in items:
+                x[start : start + len(item.bag)] = item.features()
+                start += len(item.bag)
+
+    def _facts(self, parts: Sequence[tuple[Item, Bag]]) -> dict[str, Any]:
+        """What is alike for all tiles, and of a single slide what is its own."""
+        settings = self.store.attrs["settings"]
+        facts = {"model": self.store.attrs["model"]["name"], "tile_mpp": settings["mpp"]}
+        facts |= {name: settings[name] for name in ("model_id", "tile_px", "clusters")}
+        if len(parts) == 1:
+            facts |= {name: parts[0][1].attrs[name] for name in ("mpp", "effective_mpp", "extent")}
+        return {name: value for name, value in facts.items() if value is not None}
+
+
+class AnnDataJoined(AnnData):
+    """One file for all bags."""
+
+    name: ClassVar[str] = "anndata-joined"
+
+    def files(self, item: Item) -> list[str]:
+        """None of its own."""
+        return []
+
+    def shared(self, items: Sequence[Item]) -> dict[str, Write]:
+        """The file of all."""
+        return {f"{self.store.path.stem}.h5ad": partial(self._write, items)}
+
+
+def _observations(item: Item, bag: Bag) -> pd.DataFrame:
+    """What is known of each tile of a slide."""
+    import pandas as pd
+
+    coords, grid = bag.coords[:], bag.grid[:]
+    columns: dict[str, Any] = {
+        "slide": bag.slide_id,
+        "patient": item.patient or bag.patient,
+        "label": item.label,
+        "x": coords[:, 0],
+        "y": coords[:, 1],
+        "row": grid[:, 0],
+        "col": grid[:, 1],
+        "tissue_fraction": bag.tissue_fraction[:].astype(np.float32),
+    }
+    if bag.cluster is not None and bag.cluster_confidence is not None:
+        columns["cluster"] = bag.cluster[:]
+        columns["cluster_confidence"] = bag.cluster_confidence[:].astype(np.float32)
+    return pd.DataFrame(columns, index=[f"{bag.slide_id}:{x}_{y}" for x, y in coords.tolist()])
+
+
+def _centres(bag: Bag) -> npt.NDArray[np.float64]:
+    """Centres, because squidpy draws a shape around its coordinates."""
+    return np.asarray(bag.coords[:] + float(bag.attrs["extent"]) / 2, np.float64)

@@ -1,0 +1,126 @@
+"""CLAM: a tensor and an HDF5 file a bag, and its table of the data set.
+
+OUT/pt_files/<bag>.pt     features (N, D) float32
+OUT/h5_files/<bag>.h5     features (N, D) float32, coords (N, 2) int32, level-0 pixels
+OUT/patches/<slide>.h5    coords with the size of a tile as attributes, as CLAM's tiling leaves them
+OUT/dataset.csv           case_id, slide_id, label; with labels only
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from wsi_embed.convert.base import Format, Item, Write, table, write_h5
+from wsi_embed.convert.source import ForeignTiles, Source, number, read_h5
+from wsi_embed.errors import SlideError, UsageError
+from wsi_embed.store import Bag
+
+
+class Clam(Format):
+    """A patient's bag is one file, with `case_id` and `slide_id` alike."""
+
+    name: ClassVar[str] = "clam"
+    extra: ClassVar[str] = "mil"
+    libraries: ClassVar[Sequence[str]] = ("torch", "h5py")
+
+    def files(self, item: Item) -> list[str]:
+        """Tensor, HDF5 file, and for a slide its tiling."""
+        files = [f"pt_files/{item.name}.pt", f"h5_files/{item.name}.h5"]
+        return [*files, f"patches/{item.name}.h5"] if isinstance(item.bag, Bag) else files
+
+    def write(self, item: Item, paths: Sequence[Path]) -> None:
+        """All files."""
+        import torch
+
+        features, coords = item.features(), item.bag.coords[:].astype(np.int32)
+        with paths[0].open("wb") as file:  # by its path, the file would hold the temporary name
+            torch.save(torch.from_numpy(features), file)
+        write_h5(paths[1], {"features": features, "coords": coords}, {})
+        if isinstance(item.bag, Bag):
+            attrs = item.bag.attrs
+            downsample = float(attrs["level_downsample"])
+            level_size = [round(side / downsample) for side in attrs["size"]]
+            tiling = {
+                "patch_size": attrs["read_px"],
+                "patch_level": attrs["level"],
+                "downsample": [downsample, downsample],
+                "downsampled_level_dim": level_size,
+                "level_dim": level_size,
+                "name": item.name,
+                "save_path": "patches",
+            }
+            write_h5(paths[2], {"coords": coords}, {"coords": tiling})
+
+    def shared(self, items: Sequence[Item]) -> dict[str, Write]:
+        """The data set, where there are labels."""
+        rows = [
+            (item.patient or item.name, item.name, item.label) for item in items if item.label is not None
+        ]
+        return {"dataset.csv": table(("case_id", "slide_id", "label"), rows)} if rows else {}
+
+
+class ClamSource(Source):
+    """Features in `h5_files`; the tiling in `patches`, beside it or beside its folder."""
+
+    name: ClassVar[str] = "clam"
+
+    def find(self) -> Path:
+        """The folder `h5_files`; the tensors in `pt_files` have no coordinates."""
+        if self.given.mpp is None:
+            raise UsageError(
+                "--from clam: CLAM does not record the resolution; give --mpp (um per pixel of a tile)"
+            )
+        self.encoder = self.given.encoder or "unknown"
+        folder = self.folder if self.folder.name == "h5_files" else self.folder / "h5_files"
+        if not folder.is_dir():
+            raise UsageError(f"{self.folder}: no folder h5_files in it; pt_files alone have no coordinates")
+        return folder
+
+    def tiling_file(self, slide: str) -> Path | None:
+        """Its coordinates as they were tiled."""
+        above = self.files[slide].parents[1:3]
+        return next((p for a in above if (p := a / "patches" / f"{slide}.h5").is_file()), None)
+
+    def read(self, slide: str) -> ForeignTiles:
+        """Features and coordinates; the size of a tile from the tiling, else from the user and the steps."""
+        arrays, _ = read_h5(self.files[slide])
+        tiling = self.tiling_file(slide)
+        attributes = read_h5(tiling)[1] if tiling else {}
+        px, downsample = number(attributes, "patch_size"), number(attributes, "downsample") or 1.0
+        coords = arrays["coords"].astype(np.int64)
+        tile_px, step = self.given.tile_px or px, _step(coords)
+        extent = px * downsample if px else step
+        if "features" not in arrays or tile_px is None or extent is None or self.given.mpp is None:
+            raise SlideError(
+                f"{slide}: neither its tiling (patches/{slide}.h5) nor --tile-px says how large a tile is"
+            )
+        sides = np.asarray(attributes.get("level_dim", ()), np.float64).ravel() * downsample
+        return ForeignTiles(
+            arrays["features"],
+            coords,
+            tile_px=round(tile_px),
+            mpp=self.given.mpp,
+            extent=extent,
+            overlap=max(0, round(tile_px * (1 - (step or extent) / extent))),
+            size=(round(sides[0]), round(sides[1])) if len(sides) == 2 else None,
+            mpp_source="given",
+        )
+
+
+def _step(coords: npt.NDArray[np.int64]) -> float | None:
+    """The commonest distance of a tile to the next in its column or row.
+
+    Not the smallest of any two: pieces of tissue are tiled each from a corner of its own.
+    """
+    steps = []
+    for along in (0, 1):
+        xy = coords[np.lexsort((coords[:, along], coords[:, 1 - along]))]
+        step = np.diff(xy, axis=0)
+        steps.append(step[step[:, 1 - along] == 0, along])
+    found, counts = np.unique(np.concatenate(steps), return_counts=True)
+    return float(found[counts.argmax()]) if len(found) else None

@@ -1,0 +1,192 @@
+"""Features of another tool into a store of ours; what the tool did not say is recorded as unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+
+from wsi_embed.convert.formats import read_format
+from wsi_embed.convert.job import Converted
+from wsi_embed.convert.source import ForeignTiles, Given, Source
+from wsi_embed.encoder.base import Encoded
+from wsi_embed.encoder.metadata import ModelMetadata
+from wsi_embed.errors import SlideError
+from wsi_embed.grid import ReadPlan, TileGrid
+from wsi_embed.inputs import slide_id_of
+from wsi_embed.plan import differences
+from wsi_embed.slide.fingerprint import fingerprint
+from wsi_embed.slide.resolution import check_mpp
+from wsi_embed.store import StoreSettings, StoreWriter
+from wsi_embed.store.layout import METADATA_FILE, canonical_digest
+from wsi_embed.store.lock import slide_lock
+from wsi_embed.versions import versions
+
+# Attributes of a slide that no foreign file says.
+UNKNOWN = (
+    "slide_fingerprint", "bounds", "vendor", "level", "resampled", "tissue", "min_tissue", "tissue_fraction",
+)  # fmt: skip
+
+
+def bring_in(
+    folder: str | Path,
+    format_name: str,
+    out: str | Path,
+    *,
+    given: Given | None = None,
+    overwrite: bool = False,
+    on_slide: Callable[[str, str], None] = lambda slide, what: None,
+) -> Converted:
+    """Make a store of features that another tool made.
+
+    Each slide is committed whole. Run again after an interruption: slides that are there are skipped.
+
+    Args:
+        folder: What the tool wrote.
+        format_name: trident or clam.
+        out: The store; made, or added to.
+        given: What the files may not say.
+        overwrite: Replace slides that are there and were made from other files.
+        on_slide: Told of each slide what became of it.
+
+    Raises:
+        UsageError: There are no features there, of several kinds, or of which too little is known.
+        StoreMismatchError: The store holds features of another model or resolution.
+        MissingExtraError: h5py is not installed.
+        StoreError: The store cannot be written.
+    """
+    given, found = given or Given(), Converted()
+    check_mpp("--mpp", given.mpp)
+    source = read_format(format_name)(Path(folder), given)
+    store: StoreWriter | None = None
+    for name in source.files:
+        slide_id = slide_id_of(f"{unquote(name)}.h5")  # a file that `convert` wrote is named by its id
+        try:
+            tiles = source.read(name)
+            settings = _settings(source, tiles)
+            store = store or StoreWriter(Path(out), settings, _model(source, settings))
+            what = _bring(source, store, name, slide_id, tiles, overwrite)
+        except SlideError as error:
+            found.failed[slide_id] = str(error)
+            on_slide(slide_id, f"failed: {error}")
+            continue
+        (found.skipped if what is None else found.written).append(slide_id)
+        on_slide(slide_id, what or "there already")
+    return found
+
+
+def _settings(source: Source, tiles: ForeignTiles) -> StoreSettings:
+    dtype = "float16" if tiles.features.dtype == np.float16 else "float32"
+    model_id = f"unknown/{source.name}/{source.encoder}"
+    return StoreSettings(model_id, tiles.tile_px, tiles.mpp, dtype, tiles.features.shape[1], None)
+
+
+def _model(source: Source, settings: StoreSettings) -> ModelMetadata:
+    """What can be said of a model of which there is only a name."""
+    return ModelMetadata(
+        name=source.encoder,
+        method="unknown",
+        backbone="unknown",
+        tile_px=settings.tile_px,
+        mpp=settings.mpp,
+        mean=(),
+        std=(),
+        feature_dim=settings.feature_dim,
+        clusters=None,
+        precision="unknown",
+        model_id=settings.model_id,
+    )
+
+
+def _bring(
+    source: Source, store: StoreWriter, name: str, slide_id: str, tiles: ForeignTiles, overwrite: bool
+) -> str | None:
+    """Write a slide; None where it is there already."""
+    if (found := _settings(source, tiles)) != store.settings:
+        what = differences(store.settings.to_dict(), found.to_dict())
+        raise SlideError(f"{slide_id}: its tiles are of another kind than the first slide's ({what})")
+    grid, order = _grid(tiles)
+    attributes = _attributes(source, store, name, tiles, grid)
+    with slide_lock(store.path / METADATA_FILE, slide_id) as free:
+        if not free:
+            raise SlideError(f"{slide_id}: another job is writing it; run again when it is done")
+        before = store.committed(slide_id)
+        if before and before.get("settings_fingerprint") == attributes["settings_fingerprint"]:
+            return None
+        if before and not overwrite:
+            what = differences(before.get("settings", {}), attributes["settings"])
+            raise SlideError(
+                f"{slide_id}: the store has it from elsewhere ({what}); use --overwrite to replace it"
+            )
+        with store.slide(slide_id, grid) as writer:
+            writer.append(Encoded(np.asarray(tiles.features[order], np.float32)))
+            writer.commit(attributes)
+    return f"{len(grid)} tiles"
+
+
+def _grid(tiles: ForeignTiles) -> tuple[TileGrid, Any]:
+    """The tiles in row-major order, and which row of the file each is.
+
+    Row and column are the nearest steps: a tool that tiles every piece of tissue from a corner of its own
+    has no lattice, and two tiles may share a place in ours.
+    """
+    step = max(1.0, tiles.extent * (1 - tiles.overlap / tiles.tile_px))
+    corner = tiles.coords.min(axis=0) if len(tiles.coords) else 0
+    col_row = np.rint((tiles.coords - corner) / step).astype(np.int32)
+    order = np.lexsort((tiles.coords[:, 0], tiles.coords[:, 1], col_row[:, 0], col_row[:, 1]))
+    plan = ReadPlan(0, max(1, round(tiles.extent)), tiles.tile_px, tiles.mpp)
+    xy = tiles.coords[order].astype(np.int32)
+    ones = np.ones(len(xy), np.float32)
+    return TileGrid(plan, max(1, round(step)), 1.0, col_row[order][:, ::-1], xy, ones), order
+
+
+def _attributes(
+    source: Source, store: StoreWriter, name: str, tiles: ForeignTiles, grid: TileGrid
+) -> dict[str, Any]:
+    """What is recorded with a slide: the attributes of an embedded one, as far as they are known."""
+    reach = (tiles.coords.max(axis=0, initial=0) + np.ceil(tiles.extent)).astype(int)
+    size = list(tiles.size or reach.tolist())
+    settings = _decisive(source, store, name, tiles)
+    return {
+        "slide": name,
+        "patient": None,
+        "size": size,
+        "bounds": [0, 0, *size],
+        "slide_fingerprint": None,
+        "vendor": "unknown",
+        "reader": source.name,
+        "mpp": settings["slide_mpp"],
+        "mpp_source": tiles.mpp_source,
+        "effective_mpp": tiles.mpp,
+        "tile_px": tiles.tile_px,
+        "extent": tiles.extent,
+        "level": 0,
+        "level_downsample": grid.downsample,
+        "read_px": grid.read_px,
+        "stride": grid.stride,
+        "resampled": None,
+        "coords_units": "level0_px",
+        "tissue": None,
+        "min_tissue": None,
+        "roi": None,
+        "unknown": [*UNKNOWN, *(() if tiles.size else ("size",))],
+        "versions": versions(),
+        "settings": settings,
+        "settings_fingerprint": canonical_digest(settings),
+    }
+
+
+def _decisive(source: Source, store: StoreWriter, name: str, tiles: ForeignTiles) -> dict[str, Any]:
+    """Everything that decides a slide's arrays, plain values."""
+    files = [file for file in (source.files[name], source.tiling_file(name)) if file is not None]
+    return {
+        **store.settings.decisive(),
+        "converted_from": source.name,
+        "encoder": source.encoder,
+        "files": [fingerprint(file) for file in files],
+        "slide_mpp": tiles.mpp * tiles.tile_px / tiles.extent,
+        "overlap": tiles.overlap,
+    }

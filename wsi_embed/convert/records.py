@@ -1,0 +1,135 @@
+"""What a folder has been given by earlier conversions, so that a run can go on and nothing is overwritten.
+
+OUT/.wsi-embed-convert/<format>/bags/<bag>.json    digest of what its files are made from, and their sizes;
+                                                   begun before they are written, completed after
+OUT/.wsi-embed-convert/<format>/shared.json        the same of the files about all bags
+OUT/.wsi-embed-convert/<format>/part/              files that have no name yet
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from wsi_embed.errors import SlideError
+from wsi_embed.files import replacing
+from wsi_embed.store.lock import slide_lock
+from wsi_embed.store.writer import cannot_write
+
+State = Literal["missing", "complete", "other"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """Of files that belong together.
+
+    Attributes:
+        digest: Of what they are made from.
+        complete: Whether all are written.
+        files: Bytes of each, by relative path; of an incomplete record, of those there were before.
+    """
+
+    digest: str
+    complete: bool
+    files: dict[str, int]
+
+
+class Records:
+    """Records of one format in a folder.
+
+    Args:
+        out: The folder.
+        format_name: The format.
+    """
+
+    def __init__(self, out: Path, format_name: str) -> None:
+        self.out, self._format = out, format_name
+        self._folder = out / ".wsi-embed-convert" / format_name
+        self._part = self._folder / "part"
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Have the folder to oneself, without what a killed run left.
+
+        Raises:
+            SlideError: Another process writes this format into it.
+            StoreError: It cannot be written.
+        """
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            (self._folder / "lock").open("a").close()
+        except OSError as error:
+            raise cannot_write(self.out, error) from error
+        with slide_lock(self._folder / "lock", self._format) as free:
+            if not free:
+                raise SlideError(
+                    f"{self.out}: another conversion is writing into it; run again when it is done"
+                )
+            shutil.rmtree(self._part, ignore_errors=True)
+            yield
+
+    def state(self, name: str, digest: str, files: Sequence[str]) -> State:
+        """Whether files are to be written, are there as they would be, or are something else."""
+        record = self._read(name)
+        there = [file for file in files if (self.out / file).exists()]
+        if record is None:
+            return "other" if there else "missing"
+        if record.digest != digest:
+            return "other"
+        if not record.complete:
+            return "missing"
+        if any((self.out / file).stat().st_size != record.files.get(file) for file in there):
+            return "other"
+        return "complete" if len(there) == len(files) else "missing"
+
+    @contextlib.contextmanager
+    def writing(
+        self, name: str, digest: str, files: Sequence[str], *, final: bool = True
+    ) -> Iterator[list[Path]]:
+        """Temporary paths for files that get their names when all of them are written.
+
+        They are not beside their places: readers of a folder take every file with the right suffix. Files
+        of an earlier record that are not among them are removed. Unless they are `final`, the next run
+        writes them again.
+
+        Raises:
+            OSError: A file cannot be written.
+        """
+        record = self._read(name)
+        before = record.files if record else {}
+        self._write(name, Record(digest, False, before))
+        self._part.mkdir(exist_ok=True)
+        paths = [self._part / f"{n}{Path(file).suffix}" for n, file in enumerate(files)]
+        try:
+            yield paths
+            for path, file in zip(paths, files, strict=True):
+                (self.out / file).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(path, self.out / file)
+        finally:
+            shutil.rmtree(self._part, ignore_errors=True)
+        for old in before.keys() - set(files):
+            (self.out / old).unlink(missing_ok=True)
+        self._write(name, Record(digest, final, {file: (self.out / file).stat().st_size for file in files}))
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}.json"
+
+    def _read(self, name: str) -> Record | None:
+        try:
+            document: Any = json.loads(self._path(name).read_bytes())
+            files = {str(file): int(size) for file, size in document["files"].items()}
+            return Record(str(document["digest"]), document["complete"] is True, files)
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            return None
+
+    def _write(self, name: str, record: Record) -> None:
+        path = self._path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(record.__dict__), "utf-8")

@@ -1,0 +1,103 @@
+"""Heat maps of attention: where a multiple-instance model looked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from wsi_embed.attention import Attention, SlideAttention
+from wsi_embed.errors import StoreError, UsageError
+from wsi_embed.plot.legend import Entry
+from wsi_embed.slide import UInt8Array
+from wsi_embed.store import Bag, Store
+from wsi_embed.text import percent
+
+# Ranks that the legend shows, and their names.
+STEPS = ((1.0, "highest"), (0.75, "75 %"), (0.5, "median"), (0.25, "25 %"), (0.0, "lowest"))
+TOP = 0.01
+
+
+@dataclass(frozen=True)
+class Heat:
+    """What is drawn of a slide's attention.
+
+    Attributes:
+        rank: Of each tile among the slide's, 0 the lowest and 1 the highest, float64 [N].
+        facts: In words.
+    """
+
+    rank: npt.NDArray[np.float64]
+    facts: str
+
+    @property
+    def colours(self) -> UInt8Array:
+        """RGB of each tile, uint8 [N, 3]."""
+        return rank_colours(self.rank)
+
+    @property
+    def entries(self) -> list[Entry]:
+        """Lines of the legend."""
+        colours = rank_colours(np.array([rank for rank, _ in STEPS])).tolist()
+        steps = [Entry(name, fill=(r, g, b)) for (_, name), (r, g, b) in zip(STEPS, colours, strict=True)]
+        return [Entry("attention, rank"), *steps]
+
+
+def slide_heat(found: SlideAttention, bag: Bag, method: str, column: str | None = None) -> Heat:
+    """The attention of a slide as ranks: what counts as much differs by method and slide.
+
+    Args:
+        found: The attention.
+        bag: The slide's tiles in the store.
+        method: That paid it.
+        column: The class it is for; by default the predicted one.
+
+    Raises:
+        StoreError: It is about other tiles than the bag has.
+        UsageError: There is no attention for that class.
+    """
+    if not np.array_equal(found.grid, bag.grid[:]):
+        raise StoreError(
+            f"{bag.slide_id}: its attention is about other tiles than the store has; run eval mil again"
+        )
+    name, paid = found.column(column)
+    of = "attention" if len(found.columns) == 1 else f"attention for {name}"
+    likely = f"{found.predicted} ({found.probabilities[found.predicted]:.2f})"
+    facts = f"{method}, {of}; labelled {found.label}, predicted {likely}"
+    if len(paid):
+        most = np.sort(paid)[::-1][: max(1, round(TOP * len(paid)))]
+        held = percent(float(most.sum() / max(paid.sum(), 1e-12)))
+        facts += f"; the first {percent(len(most) / len(paid))} of the tiles hold {held} of it"
+    return Heat(ranks(paid), facts)
+
+
+def ranks(values: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """Rank of each value, from 0 to 1; equal values share the middle of theirs, float64 [N]."""
+    if len(values) < 2:
+        return np.ones(len(values))
+    ordered = np.sort(values)
+    first, last = (np.searchsorted(ordered, values, side) for side in ("left", "right"))
+    return (first + last - 1) / 2 / (len(values) - 1)
+
+
+def rank_colours(rank: npt.NDArray[np.float64]) -> UInt8Array:
+    """Colours of ranks, dark violet to yellow (viridis), RGB uint8 [N, 3]."""
+    levels = np.rint(255 * rank).astype(np.uint8)[:, None]
+    if not len(levels):
+        return np.empty((0, 3), np.uint8)
+    return np.asarray(cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS)[:, 0, ::-1], np.uint8)
+
+
+def check_attention(attention: Attention, store: Store) -> None:
+    """Refuse attention to features of another model.
+
+    Raises:
+        UsageError: It is not this store's.
+    """
+    if (made := attention.attrs.get("model_id")) != store.model_id:
+        raise UsageError(
+            f"--attention {attention.path}: of features of model {made}, and {store.path.name} has "
+            f"{store.model_id}"
+        )

@@ -1,0 +1,37 @@
+"""Which annotated class a tile is of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from wsi_embed.grid import TileGrid
+from wsi_embed.regions.polygons import Polygon
+from wsi_embed.regions.raster import rasterise
+
+
+def tile_classes(grid: TileGrid, layers: Sequence[Sequence[Polygon]]) -> npt.NDArray[np.int16]:
+    """Of each tile the first layer with a polygon around the tile's centre, int16 [N]; -1 without any.
+
+    The centre alone decides, whatever of the tile lies in the polygon: exact, and no share to choose.
+
+    Args:
+        grid: The tiles.
+        layers: For each class its polygons, level-0 pixels; a tile in several is of the first.
+    """
+    found = np.full(len(grid), -1, np.int16)
+    if not len(grid):
+        return found
+    rows, columns = grid.grid[:, 0], grid.grid[:, 1]
+    step = grid.stride * grid.downsample
+    origin = (grid.level_xy[0] - grid.grid[0, ::-1] * grid.stride) * grid.downsample
+    # one pixel a place of the lattice, whose centre is that of the tile there
+    corner = origin + (grid.extent - step) / 2
+    shape = (int(rows.max()) + 1, int(columns.max()) + 1)
+    for number in reversed(range(len(layers))):
+        rings = [polygon.rings for polygon in layers[number]]
+        inside = rasterise(rings, shape, (step, step), (float(corner[0]), float(corner[1])))
+        found[inside[rows, columns]] = number
+    return found

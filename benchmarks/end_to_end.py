@@ -2,9 +2,9 @@ r"""`wsi-embed` as a user runs it, beside the limit of the machine, by model and
 
     PYTHONPATH=. python benchmarks/end_to_end.py --folder build/bench --sides 20000 40000
 
-The limit is 1 / (1 / reading + 1 / encoding), both alone and on all cores, as `wsi-embed bench` measures them right
-before each run. Whole process: from typing the command to its end. All take turns; medians. Peak memory is of the
-process and all that it starts.
+The limit is 1 / (1 / reading + 1 / encoding), both alone and on all cores, as `wsi-embed bench` measures them
+right before each run. Whole process: from typing the command to its end. All take turns; medians. Peak memory
+is of the process and all that it starts.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ def cannot(model: Path, device: str) -> str:
 
 def bench(slide: Path, model: Path, device: str, seconds: float) -> dict[str, float]:
     """Rates of reading and encoding alone, and what follows from them."""
-    options = ["--model", model, "--device", device, "--seconds", str(seconds), "--json"]
-    found = json.loads(run([*COMMAND, "bench", slide, *options]).output)
+    command: list[str | Path] = [*COMMAND, "bench", slide, "--model", model, "--device", device]
+    found = json.loads(run([*command, "--seconds", str(seconds), "--json"]).output)
     return {name: found[name] for name in ("decode", "encode", "ideal")}
 
 
@@ -75,8 +75,8 @@ def embed_once(slide: Path, model: Path, device: str) -> dict[str, float]:
     """Embed a slide, as a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
-        options = ["--out", Path(folder) / "feats.zarr", "--model", model, "--device", device]
-        measured = run([*COMMAND, slide, *options, "--report", report, "--log-json"])
+        command: list[str | Path] = [*COMMAND, slide, "--out", Path(folder) / "feats.zarr", "--log-json"]
+        measured = run([*command, "--model", model, "--device", device, "--report", report])
         found: dict[str, Any] = json.loads(report.read_text())
     return {
         "tiles": found["slides"][0]["tiles"],

@@ -2,8 +2,8 @@ r"""The ResNet-18 that all tools are measured with, as a state dict and as expor
 
     PYTHONPATH=.:train:export python benchmarks/models.py --folder build/bench build/bench/slide20000.tif
 
-Random weights by a seed, and batch-norm statistics of real tiles, so that features differ as those of a trained
-network do: weights.pth (torchvision's names), fp32.onnx and int8.onnx. What is there is kept.
+Random weights by a seed, and batch-norm statistics of real tiles, so that features differ as those of a
+trained network do: weights.pth (torchvision's names), fp32.onnx and int8.onnx. What is there is kept.
 """
 
 from __future__ import annotations

@@ -2,11 +2,11 @@ r"""Tiles/s of reading a slide, by what others read with and by our readers, on 
 
     PYTHONPATH=. python benchmarks/readers.py build/bench/slide20000.tif
 
-Tiles of 224 pixels of tissue, neighbours in rows as a job reads them, at the slide's own resolution and at half
-of it (448 pixels made 224). All readers take turns in every pass; the median counts, and in parentheses stands
-how many times as fast as OpenSlide with Pillow it is. `off` is the mean difference from OpenSlide's pixels, at
-half resolution from their exact means, in grey levels. tiffslide, fastslide, cuCIM and pyvips have rows where
-they are installed.
+Tiles of 224 pixels of tissue, neighbours in rows as a job reads them, at the slide's own resolution and at
+half of it (448 pixels made 224). All readers take turns in every pass; the median counts, and in parentheses
+stands how many times as fast as OpenSlide with Pillow it is. `off` is the mean difference from OpenSlide's
+pixels, at half resolution from their exact means, in grey levels. tiffslide, fastslide, cuCIM and pyvips have
+rows where they are installed.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def with_pillow(path: Path, grid: TileGrid) -> Iterator[Read]:
 
         def read(row: int, out: UInt8Array) -> None:
             image = slide.read_region(corners[row], 0, (n, n)).convert("RGB")
-            out[:] = image if n == TILE_PX else image.resize((TILE_PX, TILE_PX))
+            out[:] = np.asarray(image if n == TILE_PX else image.resize((TILE_PX, TILE_PX)))
 
         yield read
 
@@ -69,7 +69,12 @@ def ours(path: Path, grid: TileGrid, *, reader: Reader, fast: bool = False) -> I
 def by_region(path: Path, grid: TileGrid, *, opener: Callable[[Path], Region]) -> Iterator[Read]:
     """One region after the other into arrays, resampled by area averages."""
     region, corners, n = opener(path), grid.level_xy.tolist(), grid.read_px
-    yield lambda row, out: resample(region(*corners[row], n), out)
+
+    def read(row: int, out: UInt8Array) -> None:
+        x, y = corners[row]
+        resample(region(x, y, n), out)
+
+    yield read
 
 
 def open_arrays(path: Path) -> Region:
@@ -88,7 +93,7 @@ def open_arrays(path: Path) -> Region:
 def open_tiffslide(path: Path) -> Region:
     """Asked for arrays."""
     slide = import_module("tiffslide").TiffSlide(path)
-    return lambda x, y, n: slide.read_region((x, y), 0, (n, n), as_array=True)  # type: ignore[no-any-return]
+    return lambda x, y, n: slide.read_region((x, y), 0, (n, n), as_array=True)
 
 
 def open_fastslide(path: Path) -> Region:
@@ -139,7 +144,9 @@ def main() -> None:
     parser.add_argument("--passes", type=int, default=5)
     args = parser.parse_args()
     cv2.setNumThreads(1)
-    grids = {name: tissue_grid(args.slide, factor, args.tiles) for name, factor in (("native", 1), ("half", 2))}
+    grids = {
+        name: tissue_grid(args.slide, factor, args.tiles) for name, factor in (("native", 1), ("half", 2))
+    }
     off, missing = try_out(args.slide, grids)
     seconds: dict[tuple[str, str, int], list[float]] = {}
     for _ in range(args.passes):
@@ -167,9 +174,7 @@ def tissue_grid(path: Path, factor: int, tiles: int) -> TileGrid:
     return grid.rows(first, first + tiles)
 
 
-def try_out(
-    path: Path, grids: dict[str, TileGrid]
-) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
+def try_out(path: Path, grids: dict[str, TileGrid]) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
     """How far each reader's pixels are off in each view, and why others cannot be had."""
     exact = {view: first_tiles(EXACT, path, grid) for view, grid in grids.items()}
     off: dict[str, dict[str, float]] = {}
@@ -222,8 +227,8 @@ def print_table(
             print(f"| {name} | not measured ({missing[name]}) | | | | | |")
             continue
         cells = [
-            f"{rates[name, view, threads]:.0f} ({rates[name, view, threads] / rates[BASELINE, view, threads]:.1f})"
-            for view, threads in columns
+            f"{rates[name, *column]:.0f} ({rates[name, *column] / rates[BASELINE, *column]:.1f})"
+            for column in columns
         ]
         print(f"| {name} | {' | '.join(cells)} | {off[name]['native']:.2f} | {off[name]['half']:.2f} |")
 

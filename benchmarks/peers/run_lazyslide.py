@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from common import BATCH, MEAN, MPP, STD, TILE_PX, Found, measure, network  # first: its clock
-
 import lazyslide as zs
 import numpy as np
 import torch
+from common import BATCH, MEAN, MPP, STD, TILE_PX, Found, measure, network
 from torchvision.transforms import v2
 
 
@@ -28,5 +27,4 @@ def embed(slide: Path, weights: Path, out: Path) -> Found:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(2)
     measure(embed)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from common import BATCH, MEAN, MPP, STD, TILE_PX, Found, measure, network  # first: its clock
-
 import numpy as np
-import torch
+from common import BATCH, MEAN, MPP, STD, TILE_PX, Found, measure, network
 from hs2p import TilingConfig
 from slide2vec import (
     ExecutionOptions,
@@ -26,7 +24,7 @@ WEIGHTS: list[Path] = []
     NAME, encode_dim=512, input_size=TILE_PX, supports_variable_input_size=True, supported_spacing_um=MPP,
     precision="fp32", source="benchmark",
 )  # fmt: skip
-class ResNet18(TorchTileEncoder):
+class ResNet18(TorchTileEncoder):  # type: ignore[misc]
     """The weights that all tools have."""
 
     def __init__(self, *, output_variant: str | None = None) -> None:
@@ -53,5 +51,4 @@ def embed(slide: Path, weights: Path, out: Path) -> Found:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(2)
     measure(embed)

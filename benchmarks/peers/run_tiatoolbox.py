@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from common import BATCH, MEAN, MPP, STD, TILE_PX, Found, measure, network  # first: its clock
-
 import numpy as np
 import torch
 import zarr
+from common import BATCH, MEAN, MPP, STD, TILE_PX, Found, measure, network
 from tiatoolbox.models.architecture.vanilla import CNNBackbone
 from tiatoolbox.models.engine.deep_feature_extractor import DeepFeatureExtractor
 from torchvision.transforms import v2
@@ -25,10 +24,9 @@ def embed(slide: Path, weights: Path, out: Path) -> Found:
         input_resolutions=[{"units": "mpp", "resolution": MPP}], save_dir=out / "run", output_type="zarr",
         auto_get_mask=True,
     )  # fmt: skip
-    store = zarr.open(str(found[slide]), mode="r")
+    store = zarr.open_group(str(found[slide]), mode="r")
     return np.asarray(store["features"], np.float32), np.asarray(store["coordinates"], np.int64)
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(2)
     measure(embed)

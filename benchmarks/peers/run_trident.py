@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from common import BATCH, MEAN, MPP, STD, TILE_PX, Found, measure, network  # first: its clock
-
 import h5py
 import numpy as np
 import torch
+from common import BATCH, MEAN, MPP, STD, TILE_PX, Found, measure, network
 from torchvision.transforms import v2
 from trident import Processor
 from trident.patch_encoder_models.load import CustomInferenceEncoder
@@ -25,9 +24,7 @@ def embed(slide: Path, weights: Path, out: Path) -> Found:
     (slides / slide.name).symlink_to(slide)
     processor = Processor(job_dir=str(job), wsi_source=str(slides))
     processor.run_segmentation_job(segmentation_model_factory("otsu"), device="cpu")
-    coords = processor.run_patching_job(
-        target_magnification=round(10 / MPP), patch_size=TILE_PX, overlap=0
-    )
+    coords = processor.run_patching_job(target_magnification=round(10 / MPP), patch_size=TILE_PX, overlap=0)
     transform = v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)])
     encoder = CustomInferenceEncoder("resnet18", network(weights), transform, torch.float32)
     processor.run_patch_feature_extraction_job(
@@ -38,5 +35,4 @@ def embed(slide: Path, weights: Path, out: Path) -> Found:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(2)
     measure(embed)

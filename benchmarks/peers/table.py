@@ -1,6 +1,6 @@
-r"""What `run.py` found, as a table: medians, and the ratio to wsi-embed's runs between the peer's own.
+"""What `run.py` found, as a table: medians, and the ratio to wsi-embed's runs between the peer's own.
 
-    PYTHONPATH=. python benchmarks/peers/table.py build/bench/*.json
+PYTHONPATH=. python benchmarks/peers/table.py build/bench/*.json
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 COLUMNS = (
     "tool", "tiles", "tiles/s, no imports", "wsi-embed / it", "whole process, ms a tile", "it / wsi-embed",
-    "memory, MB", "imports, s", "environment, MB", "centred cosine, mean (least)",
+    "memory, MB", "imports and exit, s", "environment, MB", "centred cosine, mean (least)",
 )  # fmt: skip
 
 

@@ -71,15 +71,15 @@ def bench(slide: Path, model: Path, device: str, seconds: float) -> dict[str, fl
     return {name: found[name] for name in ("decode", "encode", "ideal")}
 
 
-def embed_once(slide: Path, model: Path, device: str) -> dict[str, float]:
-    """Embed a slide, as a process of its own."""
+def embed_once(slides: Path, model: Path, device: str) -> dict[str, float]:
+    """Embed a slide or a folder of them, as a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
-        command: list[str | Path] = [*COMMAND, slide, "--out", Path(folder) / "feats.zarr", "--log-json"]
+        command: list[str | Path] = [*COMMAND, slides, "--out", Path(folder) / "feats.zarr", "--log-json"]
         measured = run([*command, "--model", model, "--device", device, "--report", report])
         found: dict[str, Any] = json.loads(report.read_text())
     return {
-        "tiles": found["slides"][0]["tiles"],
+        "tiles": sum(each["tiles"] for each in found["slides"]),
         "seconds": round(measured.seconds, 3),
         "seconds_without_imports": found["seconds"],
         "import_seconds": round(measured.seconds - found["seconds"], 3),

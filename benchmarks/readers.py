@@ -99,7 +99,7 @@ def open_tiffslide(path: Path) -> Region:
 def open_fastslide(path: Path) -> Region:
     """Its own interface."""
     slide = import_module("fastslide").FastSlide.from_file_path(str(path))
-    return lambda x, y, n: np.asarray(slide.read_region(location=(x, y), level=0, size=(n, n)))[..., :3]
+    return lambda x, y, n: slide.read_region(location=(x, y), level=0, size=(n, n)).numpy()[..., :3]
 
 
 def open_cucim(path: Path) -> Region:

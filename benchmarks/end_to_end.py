@@ -49,7 +49,7 @@ def main() -> None:
         slide = args.folder / f"slide{side}.tif"
         runs: dict[str, list[dict[str, float]]] = {}
         for _ in range(args.passes):
-            for name in rows.keys() - missing.keys():
+            for name in [name for name in rows if name not in missing]:
                 limit = bench(slide, *rows[name], args.seconds)
                 runs.setdefault(name, []).append(embed_once(slide, *rows[name]) | limit)
         print_table(side, runs, missing)

@@ -2,10 +2,11 @@ r"""One peer and wsi-embed on the same slide, with the same weights, in turn.
 
     PYTHONPATH=. python benchmarks/peers/run.py lazyslide --folder build/bench
 
-Makes the peer's environment (6 to 7 GB), runs it and ours `--passes` times, one after the other, compares
+Makes the peer's environment (6 to 7 GB), runs it and ours, fp32 and int8, `--passes` times in turn, compares
 features, writes FOLDER/lazyslide.json, and deletes the environment unless `--keep`. TRIDENT needs
-`--checkout`. CPU, two threads, float32, 224 pixels at 0.5 um per pixel, batches of 32; everything else is the
-peer's default, its way to find tissue too, so that the numbers of tiles differ. `table.py` prints the files.
+`--checkout`. CPU, two threads, the peer in float32, 224 pixels at 0.5 um per pixel, batches of 32; all else
+is the peer's default, its way to find tissue too, so that the numbers of tiles differ. `table.py` prints the
+files.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ def main() -> None:
     parser.add_argument("peer", choices=PINNED)
     parser.add_argument("--folder", type=Path, required=True, help="of slides.py and models.py")
     parser.add_argument("--checkout", type=Path, help="of TRIDENT's repository")
+    parser.add_argument("--side", type=int, default=20_000, help="of the slide")
     parser.add_argument("--passes", type=int, default=3)
     parser.add_argument("--keep", action="store_true", help="the environment")
     args = parser.parse_args()
@@ -59,7 +61,7 @@ def main() -> None:
     if not packages:
         raise SystemExit("TRIDENT is in no registry: --checkout says where its repository lies")
     make_environment(environment, packages)
-    found = measure(args.peer, environment, folder, args.passes)
+    found = measure(args.peer, environment, folder, folder / f"slide{args.side}.tif", args.passes)
     (folder / f"{args.peer}.json").write_text(json.dumps(found, indent=2) + "\n")
     if not args.keep:
         shutil.rmtree(environment)
@@ -78,13 +80,19 @@ def make_environment(folder: Path, packages: list[str]) -> None:
     done.touch()
 
 
-def measure(peer: str, environment: Path, folder: Path, passes: int) -> dict[str, Any]:
+def measure(peer: str, environment: Path, folder: Path, slide: Path, passes: int) -> dict[str, Any]:
     """Passes of the peer and of ours, in turn."""
-    slide = folder / "slide20000.tif"
     size = sum(f.stat().st_size for f in environment.rglob("*") if f.is_file() and not f.is_symlink())
-    result: dict[str, Any] = {"peer": peer, "environment_mb": round(size / 1e6), "theirs": [], "ours": []}
+    result: dict[str, Any] = {
+        "peer": peer,
+        "environment_mb": round(size / 1e6),
+        "theirs": [],
+        "fp32": [],
+        "int8": [],
+    }
     for _ in range(passes):
-        result["ours"].append(embed_once(slide, folder / "fp32.onnx", "cpu"))
+        for precision in ("fp32", "int8"):
+            result[precision].append(embed_once(slide, folder / f"{precision}.onnx", "cpu"))
         with tempfile.TemporaryDirectory(dir=folder) as out:
             command: list[str | Path] = [
                 environment / "bin" / "python", HERE / f"run_{peer}.py", slide,

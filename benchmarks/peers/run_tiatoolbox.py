@@ -10,6 +10,7 @@ import zarr
 from common import BATCH, MEAN, MPP, STD, TILE_PX, Found, measure, network
 from tiatoolbox.models.architecture.vanilla import CNNBackbone
 from tiatoolbox.models.engine.deep_feature_extractor import DeepFeatureExtractor
+from tiatoolbox.wsicore.wsireader import WSIReader
 from torchvision.transforms import v2
 
 
@@ -25,7 +26,8 @@ def embed(slide: Path, weights: Path, out: Path) -> Found:
         auto_get_mask=True,
     )  # fmt: skip
     store = zarr.open_group(str(found[slide]), mode="r")
-    return np.asarray(store["features"], np.float32), np.asarray(store["coordinates"], np.int64)
+    corners = np.asarray(store["coordinates"])[:, :2] * (MPP / WSIReader.open(slide).info.mpp[0])
+    return np.asarray(store["features"], np.float32), corners.round().astype(np.int64)
 
 
 if __name__ == "__main__":

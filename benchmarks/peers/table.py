@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 COLUMNS = (
-    "tool", "tiles", "tiles/s, no imports", "wsi-embed / it", "whole process, ms a tile", "it / wsi-embed",
+    "tool", "tiles", "tiles/s, no imports", "times the peer", "whole process, ms a tile", "times as fast",
     "memory, MB", "imports and exit, s", "environment, MB", "centred cosine, mean (least)",
 )  # fmt: skip
+WHO = {"theirs": "{}", "fp32": "wsi-embed fp32, beside {}", "int8": "wsi-embed int8, beside {}"}
 
 
 def main() -> None:
@@ -33,22 +34,22 @@ def main() -> None:
 
 
 def row(found: dict[str, Any]) -> str:
-    """One peer's line, and wsi-embed's beside it."""
+    """One peer's line, and those of wsi-embed beside it."""
     rate: dict[str, float] = {}
     whole: dict[str, float] = {}
-    for who in ("theirs", "ours"):
+    for who in WHO:
         rate[who] = median(found[who], lambda run: run["tiles"] / run["seconds_without_imports"])
         whole[who] = median(found[who], lambda run: 1000 * run["seconds"] / run["tiles"])
     lines = []
-    for who, name in (("theirs", found["peer"]), ("ours", f"wsi-embed beside {found['peer']}")):
+    for who, name in WHO.items():
         runs, theirs = found[who], who == "theirs"
         cells = [
-            name,
+            name.format(found["peer"]),
             str(runs[0]["tiles"]),
             f"{rate[who]:.1f}",
-            f"{rate['ours'] / rate['theirs']:.2f}" if theirs else "",
+            "" if theirs else f"{rate[who] / rate['theirs']:.2f}",
             f"{whole[who]:.1f}",
-            f"{whole['theirs'] / whole['ours']:.2f}" if theirs else "",
+            "" if theirs else f"{whole['theirs'] / whole[who]:.2f}",
             f"{median(runs, lambda run: run['memory_mb']):.0f}",
             f"{median(runs, lambda run: run['import_seconds']):.1f}",
             str(found["environment_mb"]) if theirs else "",

@@ -111,7 +111,9 @@ def draw(figures: dict[str, Points], png: Path) -> None:
             axis = axes[row][column]
             axis.plot(points.keys(), [point[key] for point in points.values()], "o-", color="#1f5fa8")
             axis.set_xscale("log", base=2)
-            axis.set_xticks(list(points), [f"{n:,}" for n in points], fontsize=8)
+            axis.set_xticks(
+                list(points), [f"{n // 1000}k" if n >= 1000 else str(n) for n in points], fontsize=8
+            )
             axis.minorticks_off()
             axis.grid(alpha=0.3)
         axes[1][column].set_xlabel(label)

@@ -1,5 +1,6 @@
 r"""The paper's tables on your data: every method under one budget of steps, exported and evaluated.
 
+    export PYTHONPATH=.:train:export
     python benchmarks/table.py tiles.csv --split train --tiles tiles.csv --out table --epochs 50 --seeds 0 1 2
 
 trains each method on SOURCE (slides, tile images or a CSV, as `wsi-embed train` takes them), exports it,
@@ -7,6 +8,11 @@ and classifies the labelled tiles of `--tiles` (columns `path`, `label`, `split`
 Labels that begin with different words (`lung_normal`, `oral_normal`) are tasks of their own. What is in
 `--out` already is not done again: run the same command after an interruption. `supervised` needs a SOURCE
 with a column `label`.
+
+With `--slides` and `--labels` (as `wsi-embed eval mil` takes them) every model embeds the slides too, and
+DSMIL is trained and tested on the bags:
+
+    ... --slides slides/ --labels slides.csv
 
 The paper's figures (Wu et al., ICCV 2023: CAMELYON16, 224 px, batch 512, 50 epochs) stand beside them.
 """
@@ -16,7 +22,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import statistics
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +31,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from benchmarks.table_slides import Bags, export_untrained, print_slides, spread
 from wsi_embed import load_encoder
 from wsi_embed.encoder.base import concatenated
 from wsi_embed.slide import UInt8Array
@@ -54,12 +60,19 @@ def main() -> None:
     parser.add_argument("source", type=Path)
     parser.add_argument("--split")
     parser.add_argument("--tiles", type=Path, required=True, help="labelled tiles: path, label, split")
+    parser.add_argument("--slides", type=Path, help="for the table at slide level")
+    parser.add_argument("--labels", type=Path, help="of the slides: slide_id or patient, label")
+    parser.add_argument("--tissue", default="otsu", help="of the slides")
+    parser.add_argument("--overlap", type=int, default=0, help="of tiles of the slides, pixels")
+    parser.add_argument("--mpp", type=float, help="of tiles of the slides, where the training had none")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--methods", nargs="+", default=list(METHODS), metavar="RECIPE")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--epochs", type=int, help="for all; by default each recipe's")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="for all recipes")
     args = parser.parse_args()
+    if (args.slides is None) != (args.labels is None):
+        parser.error("--slides and --labels go together")
     settings = parse_settings(args.set) | ({"epochs": args.epochs} if args.epochs else {})
     for seed in args.seeds:
         for method in args.methods:
@@ -70,6 +83,10 @@ def main() -> None:
     if not (args.out / "baselines.json").exists():
         write(args.out / "baselines.json", baselines(Tiles(args.tiles), args.out))
     print_table(args.out, args.methods)
+    if args.slides:
+        print()
+        bags = Bags(args.slides, args.labels, args.tissue, args.overlap, args.mpp)
+        print_slides(score_slides(bags, args.out, args.methods))
 
 
 def train_one(source: Path, split: str | None, folder: Path, method: str, settings: dict[str, Any]) -> None:
@@ -163,11 +180,22 @@ def print_table(out: Path, methods: list[str]) -> None:
         print("| " + " | ".join([name, str(len(scores)), *cells, f"{PAPER.get(name, '')}"]) + " |")
 
 
-def spread(values: list[float]) -> str:
-    """Mean, least and most."""
-    if len(values) < 2:
-        return "".join(f"{value:.3f}" for value in values) or "-"
-    return f"{statistics.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
+def score_slides(bags: Bags, out: Path, methods: list[str]) -> dict[str, list[dict[str, Any]]]:
+    """Of every trained model, and of the network as it starts; what is known already is not done again."""
+    runs = sorted(out.glob("*-[0-9]*/run"))
+    folders = {"untrained ResNet-18": [out / f"untrained-{seed}" for seed in range(3)]}
+    folders |= {m: sorted(out.glob(f"{m}-[0-9]*")) for m in methods if (out / f"{m}-0").exists()}
+    for folder in folders["untrained ResNet-18"]:
+        if not (folder / "model.onnx").exists():
+            folder.mkdir(exist_ok=True)
+            export_untrained(runs[0], int(folder.name.rpartition("-")[2]), folder / "model.onnx")
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name, each in folders.items():
+        for folder in each:
+            if not (folder / "slides.json").exists():
+                write(folder / "slides.json", bags.score(folder / "model.onnx", folder / "feats.zarr"))
+            found.setdefault(name, []).append(read(folder / "slides.json"))
+    return found
 
 
 def write(path: Path, value: Any) -> None:

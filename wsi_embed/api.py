@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from wsi_embed.arguments import check_counts, check_overlap, slides_of, tiling_of
-from wsi_embed.encoder import Encoder, EncoderPool, load_pool
-from wsi_embed.encoder.base import cpu_count
-from wsi_embed.encoder.batch import default_batch
-from wsi_embed.engines.local import run_local
+from wsi_embed.encoder import Encoder, EncoderPool
+from wsi_embed.engines import Engine, EngineName, open_engine
 from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.failure import without_folders
 from wsi_embed.features import FeatureJob, store_settings
@@ -66,6 +64,9 @@ def embed(
     max_failures: int | None = None,
     limit: int | None = None,
     dry_run: bool = False,
+    engine: EngineName = "local",
+    address: str | None = None,
+    actors: int | None = None,
     listener: Listener | None = None,
     stop: threading.Event | None = None,
 ) -> JobReport:
@@ -77,7 +78,7 @@ def embed(
     Args:
         slides: Files, folders (at any depth) or manifests (CSV, Parquet).
         out: The store; made, or added to.
-        model: An exported model, or a loaded encoder; None takes the demonstration model.
+        model: An exported model, `default-int8`, or a loaded encoder; None takes the demonstration model.
         mpp: Micrometres per pixel of a tile; by default the model's.
         tile_px: Side of a tile, pixels; by default the model's.
         overlap: Of neighbouring tiles, target pixels.
@@ -94,9 +95,9 @@ def embed(
         reader: `auto`, `openslide` or `tiff`; see `open_slide`.
         fast_downsample: Let the JPEG decoder do a part of the resampling where the TIFF reader can: faster,
             and other pixels (docs/formats.md).
-        device: As for `load_encoder`, or several GPUs: `cuda:0,1`, `cuda:all`.
+        device: As for `load_encoder`, or several GPUs: `cuda:0,1`, `cuda:all`; with Ray a kind alone.
         batch_size: Tiles a batch; by default 16 on the CPU, and what a trial finds best on a GPU.
-        workers: Reader threads; by default one a core.
+        workers: Reader threads; by default one a core. Of each actor, with Ray.
         dtype: Of the features in the store, `float16` or `float32`.
         overwrite: Redo slides that the store has with other settings.
         on_bad_tile: What to do with a tile that cannot be read: `fail` the slide, or take it as `white`
@@ -106,6 +107,11 @@ def embed(
         max_failures: Stop once more slides than this have failed; by default never.
         limit: Take only the first so many slides.
         dry_run: Open the slides and count tiles; write nothing.
+        engine: `local`, this process; `ray`, actors of a Ray cluster, each with a model of its own.
+        address: Of the Ray cluster: `HOST:PORT`, `auto`, or `local` for one of this machine alone; by default
+            RAY_ADDRESS, else `local`.
+        actors: Ray actors to ask for; by default as many as the cluster has room for. Each has `workers`
+            cores (by default at most four), and a GPU if the device is one.
         listener: Hears of every step.
         stop: Set it to stop early.
 
@@ -122,7 +128,7 @@ def embed(
         raise UsageError(f"--on-bad-tile {on_bad_tile}: choose {' or '.join(get_args(BadTile))}")
     if dtype not in DTYPES:
         raise UsageError(f"--dtype {dtype}: choose {' or '.join(DTYPES)}")
-    check_counts(batch_size=batch_size, workers=workers, limit=limit)
+    check_counts(batch_size=batch_size, workers=workers, limit=limit, actors=actors)
     check_counts(0, max_failures=max_failures)
     check_mpp("--mpp", mpp)
     regions = RegionRules(Path(roi) if roi else None, tuple(roi_include), tuple(roi_exclude), roi_missing)
@@ -132,38 +138,40 @@ def embed(
     items = slides_of(slides, Path(out), regions, shard, limit)
     if isinstance(model, Encoder) and not (mpp is None and tile_px is None and device == "auto"):
         raise UsageError("a loaded encoder has its mpp, tile_px and device: give them to load_encoder")
-    encoders = (
+    if isinstance(model, Encoder) and engine != "local":
+        raise UsageError("a loaded encoder cannot be sent to Ray's actors: give the path of its file")
+    with (
+        open_engine(engine, device=device, workers=workers, address=address, actors=actors) as runner,
         EncoderPool(model)
         if isinstance(model, Encoder)
-        else load_pool(model, device=device, tile_px=tile_px, mpp=mpp)
-    )
-    encoder = encoders.first
-    settings = store_settings(encoder, dtype)
-    check_overlap(overlap, settings.tile_px)
-    known = (Path(out) / METADATA_FILE).exists()  # a dry run looks at a store and makes none
-    job = FeatureJob(
-        slides=items,
-        out=Path(out),
-        settings=settings,
-        tiling=tiling,
-        workers=workers or cpu_count(),
-        overwrite=overwrite,
-        dry_run=dry_run,
-        max_failures=max_failures,
-        versions=versions(),
-        encoders=encoders,
-        store=StoreWriter(Path(out), settings, encoder.metadata) if known or not dry_run else None,
-        batch_size=batch_size or default_batch(encoder),
-        on_bad_tile=on_bad_tile,
-    )
-    about = {
-        "name": encoder.metadata.name,
-        "model_id": encoder.model_id,
-        "device": encoders.where,
-        "demonstration": model is None,
-    }
-    with encoders:
-        return _run(job, about, began, listener, stop)
+        else runner.load_pool(model, tile_px, mpp) as encoders,
+    ):
+        encoder = encoders.first
+        settings = store_settings(encoder, dtype)
+        check_overlap(overlap, settings.tile_px)
+        known = (Path(out) / METADATA_FILE).exists()  # a dry run looks at a store and makes none
+        job = FeatureJob(
+            slides=items,
+            out=Path(out),
+            settings=settings,
+            tiling=tiling,
+            workers=runner.workers,
+            overwrite=overwrite,
+            dry_run=dry_run,
+            max_failures=max_failures,
+            versions=versions(),
+            encoders=encoders,
+            store=StoreWriter(Path(out), settings, encoder.metadata) if known or not dry_run else None,
+            batch_size=batch_size or runner.batch_size(encoder),
+            on_bad_tile=on_bad_tile,
+        )
+        about = {
+            "name": encoder.metadata.name,
+            "model_id": encoder.model_id,
+            "device": encoders.where,
+            "demonstration": model is None,
+        }
+        return _run(runner, job, about, began, listener, stop)
 
 
 def tile(  # noqa: D417 - the rest is as in `embed`
@@ -195,6 +203,9 @@ def tile(  # noqa: D417 - the rest is as in `embed`
     max_failures: int | None = None,
     limit: int | None = None,
     dry_run: bool = False,
+    engine: EngineName = "local",
+    address: str | None = None,
+    actors: int | None = None,
     listener: Listener | None = None,
     stop: threading.Event | None = None,
 ) -> JobReport:
@@ -225,7 +236,7 @@ def tile(  # noqa: D417 - the rest is as in `embed`
         StoreError: The folder cannot be made.
     """
     began = time.perf_counter()
-    check_counts(workers=workers, limit=limit, max_tiles=max_tiles)
+    check_counts(workers=workers, limit=limit, max_tiles=max_tiles, actors=actors)
     check_counts(0, max_failures=max_failures)
     check_mpp("--mpp", mpp)
     regions = RegionRules(Path(roi) if roi else None, tuple(roi_include), tuple(roi_exclude), roi_missing)
@@ -246,19 +257,20 @@ def tile(  # noqa: D417 - the rest is as in `embed`
         raise UsageError(f"{taken[0]} cannot be a slide's id in a folder of tiles; give ids in a manifest")
     known = (Path(out) / TILES_MARK).exists()
     folder = TileFolder(Path(out)) if known or not dry_run else None
-    job = TileJob(
-        slides=items,
-        out=Path(out),
-        settings=settings,
-        tiling=tiling,
-        workers=workers or cpu_count(),
-        overwrite=overwrite,
-        dry_run=dry_run,
-        max_failures=max_failures,
-        versions=versions(),
-        folder=folder,
-    )
-    report = _run(job, {}, began, listener, stop)
+    with open_engine(engine, workers=workers, address=address, actors=actors) as runner:
+        job = TileJob(
+            slides=items,
+            out=Path(out),
+            settings=settings,
+            tiling=tiling,
+            workers=runner.workers,
+            overwrite=overwrite,
+            dry_run=dry_run,
+            max_failures=max_failures,
+            versions=versions(),
+            folder=folder,
+        )
+        report = _run(runner, job, {}, began, listener, stop)
     if folder is not None and not dry_run:
         try:
             report.notes += folder.write_table()
@@ -269,6 +281,7 @@ def tile(  # noqa: D417 - the rest is as in `embed`
 
 
 def _run(
+    engine: Engine,
     job: Job,
     model: dict[str, Any],
     began: float,
@@ -281,7 +294,7 @@ def _run(
     stop = stop or threading.Event()
     report = JobReport(job.out.name, model, job.to_dict(), job.versions)
     report.started = started.isoformat(timespec="seconds")
-    report.slides = run_local(job, listener or Silent(), stop)
+    report.slides = engine.run(job, listener or Silent(), stop)
     report.outliers = find_outliers(report.slides)
     report.stopped = stop.is_set() and report.count("stopped") > 0
     if job.gives_up(report.count("failed")) and report.count("stopped") and not report.stopped:

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from wsi_embed.encoder import default_model, load_encoder
+from wsi_embed.encoder import PACKAGED, default_model, load_encoder
 from wsi_embed.errors import ResolutionError, StoreError, UsageError
 from wsi_embed.slide import Reader, open_slide, resolve_mpp
 from wsi_embed.slide.icc import profile_digest
@@ -17,7 +17,7 @@ Facts = dict[str, Any]
 
 
 def describe(what: str, reader: Reader = "auto") -> tuple[Facts, list[Facts]]:
-    """Describe a slide, an exported model, a store, or `default`.
+    """Describe a slide, an exported model, a store, or `default` and `default-int8`.
 
     Args:
         what: Its path.
@@ -31,12 +31,14 @@ def describe(what: str, reader: Reader = "auto") -> tuple[Facts, list[Facts]]:
         WsiEmbedError: It cannot be read.
     """
     path = Path(what)
-    if what == "default" and not path.exists():
-        return _model(default_model()), []
+    if what in PACKAGED and not path.exists():
+        return _model(default_model(what)), []
     if path.is_dir():
         return _store(path)
     if not path.exists():
-        raise UsageError(f"{what}: no such file or folder; give a slide, a model, a store or `default`")
+        raise UsageError(
+            f"{what}: no such file or folder; give a slide, a model, a store, `default` or `default-int8`"
+        )
     if path.suffix.lower() in (".onnx", ".ts", ".torchscript"):
         return _model(path), []
     return _slide(path, reader), []

@@ -6,11 +6,12 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from wsi_embed.encoder import Encoder, EncoderPool
+from wsi_embed.encoder.batch import default_batch
 from wsi_embed.errors import ModelError, SlideError
 from wsi_embed.grid import TileGrid
 from wsi_embed.job import Job, PreparedSlide, threads
@@ -33,14 +34,14 @@ class FeatureJob(Job):
         settings: What all slides of the store share.
         encoders: The loaded model.
         store: The open store; None for a dry run where there is none yet.
-        batch_size: Tiles a batch.
+        batch_size: Tiles a batch; None where each process that the job is sent to finds it by itself.
         on_bad_tile: What to do with a tile that cannot be read: `fail` the slide, or take it as `white`.
     """
 
     settings: StoreSettings
     encoders: EncoderPool
     store: StoreWriter | None
-    batch_size: int
+    batch_size: int | None
     on_bad_tile: BadTile = "fail"
     kept_in: ClassVar[str] = "the store"
 
@@ -48,7 +49,9 @@ class FeatureJob(Job):
     def how(self) -> str:
         """Model, device, reader threads and batch size, for people."""
         about, where = self.encoders.first.metadata, self.encoders.where
-        text = f"{about.name} on {where}, {threads(self.workers)}, batches of {self.batch_size}"
+        text = f"{about.name} on {where}, {threads(self.workers)}"
+        if self.batch_size is not None:
+            text += f", batches of {self.batch_size}"
         trained, mpp = about.mpp, self.settings.mpp
         if trained is not None and abs(trained - mpp) > 0.01 * trained:
             text += f"; tiles at {mpp:g} um per pixel, but the model was trained at {trained:g}"
@@ -66,6 +69,17 @@ class FeatureJob(Job):
     def committed(self, slide_id: str) -> dict[str, Any] | None:
         """Attributes of a slide that is complete in the store, or None."""
         return self.store.committed(slide_id) if self.store else None
+
+    def arrived(self) -> Self:
+        """As of any job; and the model is the one that the store is of.
+
+        Raises:
+            ModelError: It is another.
+        """
+        here = self.encoders.first
+        if here.model_id != self.settings.model_id:
+            raise ModelError(f"{here.path}: another model than where the job was started")
+        return replace(super().arrived(), batch_size=self.batch_size or default_batch(here))
 
     def lay_grid(self, plan: SlidePlan) -> tuple[TileGrid, TissueMask]:
         """The tiles of a slide, around what is unreadable where that is wanted."""
@@ -89,6 +103,7 @@ class FeatureJob(Job):
         plan, grid, mask = prepared.work
         result, seconds = prepared.result, prepared.seconds
         assert self.store is not None, "only a dry run has none"
+        assert self.batch_size is not None, "a job that was sent has found one"
         with self.store.slide(plan.item.slide_id, grid, mask) as writer:
             try:
                 bad = stream_slide(

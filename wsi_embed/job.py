@@ -7,9 +7,9 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from wsi_embed.grid import TileGrid
 from wsi_embed.inputs import SlideInput
@@ -18,6 +18,7 @@ from wsi_embed.plan import SlidePlan, Tiling, TilingTarget
 from wsi_embed.report import SlideResult
 from wsi_embed.store.lock import has_locks, slide_lock
 from wsi_embed.tissue import TissueMask
+from wsi_embed.versions import versions
 
 
 @dataclass
@@ -133,6 +134,14 @@ class Job(abc.ABC):
     def lock(self, slide_id: str) -> AbstractContextManager[bool]:
         """Hold a slide while it is written; False where another process does."""
         return slide_lock(self.document, slide_id)
+
+    def arrived(self) -> Self:
+        """This job in a process that it was sent to (pickled): with what is to be found out there.
+
+        Raises:
+            WsiEmbedError: It cannot be done there.
+        """
+        return replace(self, versions=versions())
 
     def gives_up(self, failed: int) -> bool:
         """Whether so many failed slides are too many to go on."""

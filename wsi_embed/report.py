@@ -140,6 +140,9 @@ class Listener(Protocol):
     def waiting(self, slides: int) -> None:
         """Nothing is left but slides that other processes are writing."""
 
+    def note(self, text: str) -> None:
+        """Something happened that is of no single slide."""
+
     def slide_finished(self, result: SlideResult) -> None:
         """A slide is done, skipped, or failed."""
 
@@ -157,6 +160,9 @@ class Silent:
         """Ignore."""
 
     def waiting(self, slides: int) -> None:
+        """Ignore."""
+
+    def note(self, text: str) -> None:
         """Ignore."""
 
     def slide_finished(self, result: SlideResult) -> None:

@@ -7,17 +7,20 @@ import numpy as np
 import pytest
 
 from tests.made_models import tiny_onnx
-from wsi_embed.encoder import default_model, load_encoder
+from wsi_embed.encoder import PACKAGED, default_model, load_encoder
+from wsi_embed.encoder.difference import difference
 from wsi_embed.encoder.metadata import ModelMetadata
 from wsi_embed.errors import ModelError
+from wsi_embed.sample import tissue_picture
 
 
-def test_default_model_keeps_its_word() -> None:
-    encoder = load_encoder(device="cpu")
+@pytest.mark.parametrize("name", PACKAGED)
+def test_default_model_keeps_its_word(name: str) -> None:
+    encoder = load_encoder(name, device="cpu")
     px = encoder.metadata.tile_px
     tiles = np.random.default_rng(0).integers(0, 256, (3, px, px, 3), np.uint8)
     encoded = encoder.encode(tiles)
-    assert encoder.path == default_model()
+    assert encoder.path == default_model(name)
     assert encoded.features.shape == (3, encoder.feature_dim)
     assert np.isfinite(encoded.features).all()
     assert len(np.unique(encoded.features, axis=0)) == 3
@@ -26,13 +29,24 @@ def test_default_model_keeps_its_word() -> None:
         assert ((encoded.cluster >= 0) & (encoded.cluster < encoder.clusters)).all()
 
 
-def test_default_model_says_what_it_is() -> None:
-    about = load_encoder(device="cpu").metadata
+@pytest.mark.parametrize("name", PACKAGED)
+def test_default_model_says_what_it_is(name: str) -> None:
+    about = load_encoder(name, device="cpu").metadata
     assert about.model_id.startswith("sha256:")
     assert about.mpp is not None
     assert about.licence
     assert about.training
     assert about.parity
+
+
+def test_none_is_the_default_model_and_int8_is_near_it() -> None:
+    exact, fast = load_encoder(device="cpu"), load_encoder("default-int8", device="cpu")
+    assert exact.path == default_model()
+    assert fast.metadata.training == exact.metadata.training
+    picture, px = tissue_picture(), exact.metadata.tile_px
+    places = np.random.default_rng(0).integers(0, min(picture.shape[:2]) - px, (32, 2))
+    tiles = np.stack([picture[y : y + px, x : x + px] for x, y in places])
+    assert difference(exact.encode(tiles), fast.encode(tiles)).centred_cosine > 0.95
 
 
 def test_path_may_be_text(tiny: Path) -> None:

@@ -60,7 +60,7 @@ class PlainDisplay:
         """Say how much there is to do, and with what."""
         self._total = slides
         for note in self._notes:
-            self._line(f"note: {note}")
+            self.note(note)
         self._line(f"{_slides(slides)} to look at; {how}")
 
     def slide_started(self, slide_id: str, tiles: int) -> None:
@@ -72,6 +72,10 @@ class PlainDisplay:
     def waiting(self, slides: int) -> None:
         """Say why nothing happens."""
         self._line(f"waiting for {_slides(slides)} that another process is writing")
+
+    def note(self, text: str) -> None:
+        """Say it."""
+        self._line(f"note: {text}")
 
     def slide_finished(self, result: SlideResult) -> None:
         """Say what became of a slide."""

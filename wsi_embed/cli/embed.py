@@ -24,7 +24,11 @@ def command(
     out: Annotated[Path, option("--out", "The Zarr store; made, or added to.", INPUT, show_default=False)],
     model: Annotated[
         Path | None,
-        option("--model", "Exported model (.onnx, .ts). Default: the demonstration model.", INPUT),
+        option(
+            "--model",
+            "Exported model (.onnx, .ts), or `default-int8`. Default: the demonstration one.",
+            INPUT,
+        ),
     ] = None,
     mpp: Annotated[
         float | None, option("--mpp", "Resolution of a tile, um per pixel. Default: the model's.", TILES)
@@ -55,6 +59,9 @@ def command(
         option("--batch-size", "Tiles a batch. Default: 16 on the CPU, the best of a trial on a GPU.", RUN),
     ] = None,
     workers: options.Workers = None,
+    engine: options.Engine = "local",
+    address: options.Address = None,
+    actors: options.Actors = None,
     shard: options.Shard = None,
     max_failures: options.MaxFailures = None,
     limit: options.Limit = None,
@@ -97,7 +104,8 @@ def command(
                 roi_missing=roi_missing,  # type: ignore[arg-type]  # checked by RegionRules
                 device=device,
                 batch_size=batch_size, workers=workers, dtype=dtype, overwrite=overwrite,
-                shard=shard, max_failures=max_failures,
+                engine=engine,  # type: ignore[arg-type]  # checked by open_engine
+                address=address, actors=actors, shard=shard, max_failures=max_failures,
                 on_bad_tile=on_bad_tile,  # type: ignore[arg-type]  # checked by embed
                 limit=limit, dry_run=dry_run, listener=display, stop=stop,
             )  # fmt: skip

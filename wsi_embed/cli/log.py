@@ -44,12 +44,13 @@ class JsonDisplay:
     def job_started(self, slides: int, how: str) -> None:
         """Say how much there is to do, and with what."""
         for note in self._notes:
-            log_line("note", message=note)
+            self.note(note)
         log_line("job_started", slides=slides, message=how)
 
     def slide_started(self, slide_id: str, tiles: int) -> None:
         """Say which slide is in hand."""
         self._tiles[slide_id], self._said = tiles, time.monotonic()
+        self._done.pop(slide_id, None)  # it may be begun anew
         log_line("slide_started", slide_id=slide_id, tiles=tiles)
 
     def tiles_done(self, slide_id: str, count: int) -> None:
@@ -65,6 +66,10 @@ class JsonDisplay:
         """Say why nothing happens."""
         log_line("waiting", slides=slides)
 
+    def note(self, text: str) -> None:
+        """Say it."""
+        log_line("note", message=text)
+
     def slide_finished(self, result: SlideResult) -> None:
         """Say what became of a slide, warnings and all."""
         self._tiles.pop(result.slide_id, None)
@@ -77,7 +82,7 @@ class JsonDisplay:
         for slide_id, texts in report.outliers.items():
             log_line("outlier", "warning", slide_id=slide_id, message="; ".join(texts))
         for note in report.notes:
-            log_line("note", message=note)
+            self.note(note)
         if report.error:
             log_line("error", "error", message=report.error, exit_code=report.exit_code)
         level = "error" if report.exit_code else "info"

@@ -115,6 +115,31 @@ Overwrite = Annotated[
     option("--overwrite", "Redo slides that are there with other settings. Default: off.", INPUT),
 ]
 Workers = Annotated[int | None, option("--workers", "Reader threads. Default: one a core.", RUN)]
+Engine = Annotated[
+    str,
+    option(
+        "--engine",
+        "Who runs the slides: local, this process; ray, actors of a Ray cluster (docs/ray.md).",
+        JOB,
+    ),
+]
+Address = Annotated[
+    str | None,
+    option(
+        "--address",
+        "The Ray cluster: HOST:PORT, auto, or local. Default: RAY_ADDRESS, else local, this machine alone.",
+        JOB,
+    ),
+]
+Actors = Annotated[
+    int | None,
+    option(
+        "--actors",
+        "Ray actors to ask for, each with --workers cores (at most 4 by default), and a GPU where there are "
+        "any. Default: as many as there is room for.",
+        JOB,
+    ),
+]
 Shard = Annotated[
     str | None,
     option(

@@ -43,6 +43,9 @@ def command(
     roi_missing: options.RoiMissing = "fail",
     overwrite: options.Overwrite = False,
     workers: options.Workers = None,
+    engine: options.Engine = "local",
+    address: options.Address = None,
+    actors: options.Actors = None,
     shard: options.Shard = None,
     max_failures: options.MaxFailures = None,
     limit: options.Limit = None,
@@ -79,7 +82,8 @@ def command(
                 roi=roi, roi_include=roi_include or (), roi_exclude=roi_exclude or (),
                 roi_missing=roi_missing,  # type: ignore[arg-type]  # checked by RegionRules
                 workers=workers, overwrite=overwrite, shard=shard, max_failures=max_failures,
-                limit=limit, dry_run=dry_run,
+                engine=engine,  # type: ignore[arg-type]  # checked by open_engine
+                address=address, actors=actors, limit=limit, dry_run=dry_run,
                 listener=display, stop=stop,
             )  # fmt: skip
     display.show_report(done)

@@ -27,6 +27,7 @@ class EncoderPool:
         others: Give the encoders of the other threads, each in its own, when the first batches come: nobody
             waits for them.
         where: Devices and sessions, for people; by default the first one's device.
+        elsewhere: Loads the model in another process: what a pool is when it is sent to one (pickled).
 
     Attributes:
         first: Its metadata are those of all.
@@ -34,8 +35,15 @@ class EncoderPool:
         where: Devices and sessions, for people.
     """
 
-    def __init__(self, first: Encoder, others: Sequence[Load] = (), where: str = "") -> None:
+    def __init__(
+        self,
+        first: Encoder,
+        others: Sequence[Load] = (),
+        where: str = "",
+        elsewhere: Callable[[], EncoderPool] | None = None,
+    ) -> None:
         self.first, self.size, self.where = first, 1 + len(others), where or first.device
+        self._elsewhere = elsewhere
         self._loads: list[Load] = [lambda: first, *others]
         self._lock, self._own = threading.Lock(), threading.local()
         self._threads = ThreadPoolExecutor(self.size, "wsi-embed-encode")
@@ -67,6 +75,11 @@ class EncoderPool:
             encoder = self._own.encoder = load()
         began = time.perf_counter()
         return encoder.encode(tiles), time.perf_counter() - began
+
+    def __reduce__(self) -> tuple[Callable[[], EncoderPool], tuple[()]]:
+        if self._elsewhere is None:
+            raise TypeError("this encoder cannot be loaded in another process")
+        return self._elsewhere, ()
 
     def close(self) -> None:
         """End the threads, after the batches in hand."""

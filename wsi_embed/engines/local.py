@@ -5,23 +5,18 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from queue import SimpleQueue
 
+from wsi_embed.engines.common import ASK_SECONDS, AT_ONCE, Patience, in_order, settle
 from wsi_embed.errors import Stopped
 from wsi_embed.inputs import SlideInput
 from wsi_embed.job import Job, PreparedSlide
 from wsi_embed.report import Listener, SlideResult
-from wsi_embed.work import finish_slide, prepare_slide, settle_slide
+from wsi_embed.work import finish_slide, prepare_slide
 
-# How often a slide is asked for that another process is writing, seconds.
-ASK_SECONDS = 1.0
-# So many slides are looked at between two looks at `stop`.
-SETTLED_AT_ONCE = 64
-# While one slide's last batches are encoded and written, the next one is read.
-AT_ONCE = 2
 # On many cores tissue is found for several slides ahead; each takes a thread.
 MOST_AHEAD = 4
 
@@ -41,7 +36,7 @@ def run_local(job: Job, listener: Listener, stop: threading.Event) -> list[Slide
         One result a slide, in the order of `job.slides`; those not reached have status `stopped`.
     """
     results: dict[str, SlideResult] = {}
-    patience = _Patience(job)
+    patience = Patience(job)
     listener = _OneAtATime(listener)
     listener.job_started(len(job.slides), job.headline)
     with (
@@ -52,8 +47,7 @@ def run_local(job: Job, listener: Listener, stop: threading.Event) -> list[Slide
         for result in finished:
             results[result.slide_id] = result
             listener.slide_finished(result)
-    why = "too many slides had failed before" if patience.ended else "the job was stopped before"
-    return [results.get(item.slide_id) or _not_reached(item, why) for item in job.slides]
+    return in_order(job, results, patience)
 
 
 def _run(
@@ -61,11 +55,11 @@ def _run(
     readers: ThreadPoolExecutor,
     listener: Listener,
     stop: threading.Event,
-    patience: _Patience,
+    patience: Patience,
 ) -> Generator[SlideResult]:
     """Results as they come; ends early where `stop` is set, and begins no slide when the job gives up."""
     settled = set()
-    for result in _settle(job, readers, stop):
+    for result in settle(job, readers, stop):
         settled.add(result.slide_id)
         patience.note(result)
         yield result
@@ -90,7 +84,7 @@ def _feed(
     readers: ThreadPoolExecutor,
     listener: Listener,
     stop: threading.Event,
-    patience: _Patience,
+    patience: Patience,
     finished: SimpleQueue[SlideResult | None],
 ) -> None:
     """Work on slides as readers get free, and put results where they are waited for; None at the end."""
@@ -126,21 +120,12 @@ def _feed(
         finished.put(None)
 
 
-def _settle(job: Job, readers: ThreadPoolExecutor, stop: threading.Event) -> Iterator[SlideResult]:
-    """Results of slides that need no work, found with all threads at once."""
-    for first in range(0, len(job.slides), SETTLED_AT_ONCE):
-        if stop.is_set():
-            return
-        some = job.slides[first : first + SETTLED_AT_ONCE]
-        yield from filter(None, readers.map(lambda item: settle_slide(job, item), some))
-
-
 def _prepare(
     job: Job,
     items: Sequence[SlideInput],
     listener: Listener,
     stop: threading.Event,
-    patience: _Patience,
+    patience: Patience,
     drain: Callable[[], None],
 ) -> Generator[PreparedSlide]:
     """Slides ready to be worked on, some ahead of whoever asks; busy ones go to the end of the queue.
@@ -175,24 +160,6 @@ def _prepare(
             for future in coming:
                 if not future.cancel():
                     future.result().close()
-
-
-def _not_reached(item: SlideInput, why: str) -> SlideResult:
-    return SlideResult(item.slide_id, item.name, "stopped", reason=why)
-
-
-class _Patience:
-    """Counts failures, and ends when the job has had too many; slides in hand are finished."""
-
-    def __init__(self, job: Job) -> None:
-        self._job, self._failed, self._lock = job, 0, threading.Lock()
-        self.ended = False
-
-    def note(self, result: SlideResult) -> None:
-        """Look at a slide's outcome."""
-        with self._lock:
-            self._failed += result.status == "failed"
-            self.ended = self.ended or self._job.gives_up(self._failed)
 
 
 class _OneAtATime:

@@ -1,0 +1,206 @@
+"""The Ray cluster: how to be part of it, and how many actors it has room for."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from wsi_embed.encoder.base import cpu_count
+from wsi_embed.encoder.device import parse_device
+from wsi_embed.errors import MissingExtraError, Stopped, UsageError
+
+# More cores gain an actor little: finding tissue and committing take one.
+MOST_CORES = 4
+# Slides and features never pass through it: the least that Ray allows is enough.
+OBJECT_STORE_BYTES = 80 * 1024**2
+KNOCK_SECONDS = 5.0
+# How a client of HTTP/2 begins, which Ray speaks (RFC 9113, 3.4), with empty settings; the server begins with
+# a frame of its settings, type 4.
+GREETING, SETTINGS = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0", 4
+
+
+def import_ray() -> Any:
+    """Ray, if it is installed.
+
+    Raises:
+        MissingExtraError: It is not.
+    """
+    try:
+        import ray
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            "--engine ray needs Ray, which is not installed: pip install 'wsi-embed[ray]'"
+        ) from error
+    return ray
+
+
+@contextlib.contextmanager
+def connected(address: str | None) -> Iterator[None]:
+    """Be part of a Ray cluster.
+
+    Args:
+        address: `HOST:PORT` or `auto` (the cluster that this machine is part of); `local`, a cluster of this
+            machine alone, which ends with the job. By default the environment's RAY_ADDRESS, which `ray job
+            submit` sets, else `local`. A process that is connected already stays so.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        UsageError: There is no such cluster.
+        Stopped: SIGTERM came while Ray was starting.
+    """
+    ray = import_ray()
+    if ray.is_initialized():
+        if address is not None:
+            raise UsageError(f"--address {address}: this process is connected to a Ray cluster already")
+        yield
+        return
+    # Ray would say on standard output, amid our lines, what the listener is told in our words
+    output = ray._private.worker
+    enabled, output._worker_logs_enabled = getattr(output, "_worker_logs_enabled", True), False
+    try:
+        with _own_signals():
+            _connect(ray, address)
+        yield
+    finally:
+        ray.shutdown()
+        output._worker_logs_enabled = enabled
+
+
+def _connect(ray: Any, address: str | None) -> None:
+    named = os.environ.get("RAY_ADDRESS")
+    where = "RAY_ADDRESS" if named and not address else "--address"
+    address = address or named or "local"
+    if "://" in address:
+        raise UsageError(
+            f"{where} {address}: give HOST:PORT of the cluster's head; from outside of the cluster, start "
+            "wsi-embed with `ray job submit` (docs/ray.md)"
+        )
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    try:
+        if address != "local":
+            _knock(address)
+            ray.init(address, **quiet)
+            return
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        ray.init(
+            "local",
+            num_cpus=cpu_count(),
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE_BYTES,
+            **quiet,
+        )
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        problem = "started here" if address == "local" else "reached there"
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].partition(". ")[0]
+        raise UsageError(f"{where} {address}: no Ray cluster can be {problem} ({reason})") from error
+
+
+def _knock(address: str) -> None:
+    """Where nobody listens, or not Ray, it would try for minutes.
+
+    Raises:
+        OSError: There is nobody, or somebody else.
+    """
+    host, _, port = address.rpartition(":")
+    if not (host and port.isdecimal()):
+        return
+    with socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS) as door:
+        if os.environ.get("RAY_USE_TLS", "0") != "0":
+            return
+        door.sendall(GREETING)
+        answer = door.makefile("rb").read(4)
+    if answer[3:] != bytes([SETTINGS]):
+        raise OSError("another program listens there")
+
+
+@contextlib.contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep our handler of SIGTERM: where Ray starts a cluster, it puts its own in place, which exits."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    except SystemExit as error:
+        raise Stopped("stopped while Ray was starting; run the same command again") from error
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@dataclass(frozen=True)
+class Crew:
+    """The actors of a job.
+
+    Attributes:
+        count: How many are asked for.
+        room: How many the cluster has room for now; the others wait until it grows.
+        cores: CPU cores of each.
+        gpu: Whether each has a GPU.
+    """
+
+    count: int
+    room: int
+    cores: int
+    gpu: bool
+
+    def __str__(self) -> str:
+        many = f"{self.count} Ray actor{'s' * (self.count != 1)}"
+        cores = f"{self.cores} core{'s' * (self.cores != 1)}"
+        text = f"{many} of {cores}{' and a GPU' if self.gpu else ''}"
+        return text if self.room >= self.count else f"{text} (there is room for {self.room} now)"
+
+
+def actors_device(device: str) -> tuple[str, bool]:
+    """The device of each actor, and whether it is a GPU.
+
+    Raises:
+        DeviceError: There is no such device.
+        UsageError: A GPU is named.
+    """
+    kind, _, which = device.partition(":")
+    if kind in ("cuda", "tensorrt"):
+        if which:
+            raise UsageError(f"--device {device}: with --engine ray each actor gets a GPU; say {kind} alone")
+        return device, True
+    if device == "auto":
+        gpu = any(node.get("GPU", 0) >= 1 for node in _nodes())
+        return ("cuda", True) if gpu else ("cpu", False)
+    return str(parse_device(device)), False
+
+
+def find_crew(gpu: bool, cores: int | None, actors: int | None) -> Crew:
+    """How many actors, and what each of them gets.
+
+    Args:
+        gpu: Whether each gets a GPU.
+        cores: Of each; by default its share of a GPU machine's cores, or at most four of a CPU machine's.
+        actors: How many; by default as many as there is room for.
+
+    Raises:
+        UsageError: There is room for none, and nobody says how many to wait for.
+    """
+    nodes = [(int(node.get("CPU", 0)), int(node.get("GPU", 0))) for node in _nodes()]
+    fit = [(cpus, gpus) for cpus, gpus in nodes if cpus and (gpus or not gpu)]
+    shares = [cpus // gpus if gpu else min(cpus, MOST_CORES) for cpus, gpus in fit]
+    cores = cores or max(1, min(shares, default=1))
+    room = sum(min(cpus // cores, gpus) if gpu else cpus // cores for cpus, gpus in fit)
+    if not room and actors is None:
+        wanted = f"{cores} core{'s' * (cores != 1)}{' and a GPU' if gpu else ''}"
+        raise UsageError(
+            f"no machine of the Ray cluster has {wanted} for an actor: fewer --workers, another --device, or "
+            "--actors N to wait until the cluster grows"
+        )
+    return Crew(actors or room, room, cores, gpu)
+
+
+def _nodes() -> list[dict[str, float]]:
+    """Resources of each machine."""
+    return [node["Resources"] for node in import_ray().nodes() if node["Alive"]]

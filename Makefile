@@ -1,14 +1,20 @@
 # make demo: the runtime alone, on one real slide.   make test: everything.   make check: style and types.
 # make fuzz: slides that lie about themselves, CASES of them.
+# make bench: the tables of benchmarks/RESULTS.md, `Throughput`: an hour, and 7 GB for each of PEERS in turn.
 PYTHON ?= python3
 VENV ?= .venv
 TEST_VENV ?= .venv-test
 DEMO ?= demo
 CASES ?= 20000
 PACKAGE ?= -e .
+BENCH ?= build/bench
+PEERS ?= slide2vec lazyslide tiatoolbox
+# Pictures to make the slides from, and a checkout of TRIDENT, where they are at hand.
+REGIONS ?=
+TRIDENT ?=
 SLIDE = $(DEMO)/slides/cmu_small_region.svs
 
-.PHONY: demo test fuzz check format clean
+.PHONY: demo test fuzz bench check format clean
 
 demo: $(VENV)/.installed $(SLIDE)
 	$(VENV)/bin/wsi-embed $(DEMO)/slides/ --out $(DEMO)/feats.zarr --report $(DEMO)/report.json
@@ -20,6 +26,19 @@ test: $(TEST_VENV)/.installed demo/slides/cmu_small_region.svs
 
 fuzz: $(TEST_VENV)/.installed demo/slides/cmu_small_region.svs
 	$(TEST_VENV)/bin/python -m tests.fuzz.run --cases $(CASES) --real demo/slides/cmu_small_region.svs
+
+bench: export PYTHONPATH = .:train:export
+bench: PY = $(TEST_VENV)/bin/python
+bench: $(TEST_VENV)/.installed
+	$(PY) benchmarks/slides.py --folder $(BENCH) $(if $(REGIONS),--regions $(REGIONS))
+	$(PY) benchmarks/models.py --folder $(BENCH) $(BENCH)/slide20000.tif
+	$(PY) benchmarks/readers.py $(BENCH)/slide20000.tif
+	$(PY) benchmarks/start_up.py $(BENCH)/slide20000.tif
+	$(PY) benchmarks/end_to_end.py --folder $(BENCH) --sides 20000 40000
+	$(PY) benchmarks/growth.py --folder $(BENCH) --png $(BENCH)/growth.png $(if $(REGIONS),--regions $(REGIONS))
+	set -e; for peer in $(PEERS); do $(PY) benchmarks/peers/run.py $$peer --folder $(BENCH); done
+	$(if $(TRIDENT),$(PY) benchmarks/peers/run.py trident --checkout $(TRIDENT) --folder $(BENCH))
+	$(PY) benchmarks/peers/table.py $(BENCH)/*.json
 
 check: $(TEST_VENV)/.installed
 	$(TEST_VENV)/bin/ruff format --check .

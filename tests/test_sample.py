@@ -53,13 +53,14 @@ def test_both_readers_read_it(tmp_path: Path, reader: str) -> None:
 
 
 def test_the_file_is_laid_out_as_a_scanner_does(tmp_path: Path) -> None:
-    path = write_sample_slide(tmp_path / "s.tif", 1000, levels=(1, 4))
+    path = write_sample_slide(tmp_path / "s.tif", 1000, mpp=0.25, levels=(1, 4))
     with tifffile.TiffFile(path) as tif:
         pages = [page.aspage() for page in tif.pages]
         assert tif.is_bigtiff
         assert [p.compression for p in pages] == [tifffile.COMPRESSION.JPEG] * 2
         assert [(p.tilewidth, p.tilelength) for p in pages] == [(256, 256)] * 2
         assert pages[0].subsampling == (2, 2)
+        assert pages[0].description.endswith("|AppMag = 40|MPP = 0.2500")
 
 
 def test_pictures_of_others(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from wsi_embed.arguments import check_counts, check_overlap, slides_of, tiling_of
-from wsi_embed.encoder import Encoder, EncoderPool
+from wsi_embed.encoder import PACKAGED, Encoder, EncoderPool
 from wsi_embed.engines import Engine, EngineName, open_engine
 from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.failure import without_folders
@@ -182,7 +182,7 @@ def embed(
             "name": encoder.metadata.name,
             "model_id": encoder.model_id,
             "device": encoders.where,
-            "demonstration": model is None,
+            "demonstration": model is None or str(model) in PACKAGED,
         }
         return _run(runner, job, about, began, listener, stop)
 

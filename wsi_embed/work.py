@@ -14,6 +14,7 @@ from wsi_embed.failure import record_failure
 from wsi_embed.grid import TileGrid
 from wsi_embed.inputs import SlideInput
 from wsi_embed.job import Job, PreparedSlide
+from wsi_embed.memory import give_back
 from wsi_embed.plan import SlidePlan, decisive, differences, origin, plan_slide
 from wsi_embed.regions import slide_regions
 from wsi_embed.report import SlideResult
@@ -92,6 +93,7 @@ def prepare_slide(job: Job, item: SlideInput) -> PreparedSlide:
             return prepared
         result, began = prepared.result, time.perf_counter()
         prepared.grid, prepared.mask = job.lay_grid(plan)
+        give_back()  # the views that the mask was found on
         prepared.seconds.tissue = time.perf_counter() - began
         result.tiles, result.tissue = len(prepared.grid), round(prepared.mask.fraction, 4)
         result.warnings += _tissue_warnings(item, prepared.grid, prepared.mask)

@@ -12,7 +12,7 @@ import pytest
 
 from tests.made_models import tiny_clusters, tiny_features, tiny_onnx
 from tests.made_slides import he_pixels
-from wsi_embed.encoder import default_model, load_encoder
+from wsi_embed.encoder import default_model, load_encoder, load_pool
 from wsi_embed.encoder.difference import difference
 from wsi_embed.errors import DeviceError, MissingExtraError, ModelError
 
@@ -27,6 +27,11 @@ def _installed() -> None:
 def he_tiles(count: int, px: int) -> Tiles:
     region = he_pixels(px, px * count)
     return np.stack([region[:, at : at + px] for at in range(0, px * count, px)])
+
+
+def test_a_job_has_one_session_with_all_threads(tiny: Path) -> None:
+    with load_pool(tiny, device="openvino", cores=4) as pool:
+        assert pool.size == 1
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5])

@@ -101,7 +101,7 @@ def command(
         reports = report or []
         check_reports(reports)
         notes = options.unknown_settings(os.environ)
-        if model is None:
+        if model is None or str(model) == "default-int8":
             notes.append(DEMONSTRATION)
         with open_display(log_json, notes) as display:
             done = embed(

@@ -88,7 +88,8 @@ def load_pool(
     size = path.stat().st_size if path.is_file() else 0
     sessions, threads = cpu_sessions(cores or cpu_count(), size)
     devices = parse_devices(device)
-    if path.suffix.lower() != ".onnx":  # PyTorch's threads are the process's
+    if path.suffix.lower() != ".onnx" or devices[0].kind == "openvino":
+        # PyTorch's threads are the process's, and OpenVINO is fastest with all threads in one session
         sessions, threads = 1, cores or cpu_count()
     encoders = [_load(path, each, tile_px, mpp, threads) for each in devices]
     first, names = encoders[0], ", ".join(each.device for each in encoders)

@@ -65,7 +65,9 @@ def write_sample_slide(
                 tile=(TILE, TILE),
                 photometric="rgb",
                 compression="zlib",  # set right below: without imagecodecs tifffile writes no JPEG
-                description=f"{about}|AppMag = 20|MPP = {mpp:.4f}" if downsample == levels[0] else about,
+                description=f"{about}|AppMag = {10 / mpp:.0f}|MPP = {mpp:.4f}"
+                if downsample == levels[0]
+                else about,
                 subfiletype=0 if downsample == levels[0] else 1,
                 metadata=None,
                 software=False,

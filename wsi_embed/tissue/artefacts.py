@@ -113,7 +113,8 @@ def find_edges(balanced: UInt8Array, recipe: TissueRecipe, mpp: float) -> BoolAr
     for x0, y0, x1, y1 in np.reshape(np.zeros(0, np.int32) if lines is None else lines, (-1, 4)).tolist():
         cv2.line(drawn, (int(x0), int(y0)), (int(x1), int(y1)), 1, 3)
     near = cv2.resize(drawn, greyish.shape[::-1], interpolation=cv2.INTER_NEAREST).astype(np.bool_)
-    return near & (chroma <= 1.5 * np.maximum(darkness, 8))
+    most = cv2.LUT(darkness, (1.5 * np.arange(256).clip(8)).clip(0, 255).astype(np.uint8))
+    return near & (chroma <= most)
 
 
 def _any_of(mask: BoolArray, factor: int) -> BoolArray:

@@ -66,8 +66,10 @@ def find_glass(view: UInt8Array) -> Colour | None:
 def _smooth(view: UInt8Array) -> BoolArray:
     """Where a pixel's surroundings, 5 x 5, hardly vary."""
     green = np.ascontiguousarray(view[..., 1]).astype(np.float32)
-    mean, squares = cv2.blur(green, (5, 5)), cv2.blur(green * green, (5, 5))
-    return np.asarray(squares - mean * mean <= SMOOTHEST**2, np.bool_)
+    mean = np.asarray(cv2.blur(green, (5, 5)), np.float32)
+    variance = np.asarray(cv2.blur(np.square(green, out=green), (5, 5)), np.float32)
+    variance -= np.square(mean, out=mean)  # in place: views are large
+    return variance <= SMOOTHEST**2
 
 
 def divide(view: UInt8Array, glass: Colour) -> UInt8Array:

@@ -59,8 +59,7 @@ class TissueMask:
 
         Of a tile that sticks out of the slide, the part inside counts.
         """
-        table = np.zeros((self.mask.shape[0] + 1, self.mask.shape[1] + 1))
-        table[1:, 1:] = self.mask.cumsum(0).cumsum(1)
+        table = np.asarray(cv2.integral(np.ascontiguousarray(self.mask).view(np.uint8)), np.int32)
         corner = np.asarray(grid.level_xy * grid.downsample, np.float64)
         x0, y0 = corner[:, 0] / self.scale[0], corner[:, 1] / self.scale[1]
         w, h = grid.extent / self.scale[0], grid.extent / self.scale[1]
@@ -72,7 +71,7 @@ class TissueMask:
 
 
 def _area(
-    table: npt.NDArray[np.float64], x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]
+    table: npt.NDArray[np.int32], x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
     """Tissue area left of and above (x, y): bilinear in the summed-area table, which is exact."""
     x, y = np.clip(x, 0, table.shape[1] - 1), np.clip(y, 0, table.shape[0] - 1)
@@ -163,6 +162,7 @@ def find_tissue(view: UInt8Array, recipe: TissueRecipe, view_mpp: float) -> tupl
     if recipe.edges:
         stained &= ~find_edges(balanced, recipe, view_mpp)
     pen = find_pen(balanced, recipe, view_mpp) if recipe.pen else np.zeros_like(stained)
+    del smooth, balanced  # as large as the view
     mask = tidy(stained & ~pen, recipe, view_mpp) & ~pen
     return mask, _note(mask, pen, view_mpp)
 

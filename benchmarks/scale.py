@@ -29,6 +29,7 @@ from wsi_embed.shards import shard
 from wsi_embed.slide.fingerprint import fingerprint
 from wsi_embed.store.index import INDEX_FILE
 from wsi_embed.store.layout import METADATA_FILE, group_digest
+from wsi_embed.store.place import LocalPlace
 
 SLIDE_BYTES = 2**20
 BAGS = 100
@@ -70,7 +71,7 @@ def copy_slide(slides: Path, store: Path, slide_id: str, patient: str) -> None:
     shutil.copytree(store / "slide00000", group)
     document = json.loads((group / METADATA_FILE).read_bytes())
     attributes = document["attributes"] | {"slide": f"{slide_id}.tif", "patient": patient}
-    document["attributes"] = attributes | {"digest": group_digest(group, attributes)}
+    document["attributes"] = attributes | {"digest": group_digest(LocalPlace(group), attributes)}
     (group / METADATA_FILE).write_text(json.dumps(document, indent=2))
 
 

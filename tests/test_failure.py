@@ -8,10 +8,11 @@ import pytest
 
 from wsi_embed.errors import SlideError
 from wsi_embed.failure import record_failure, without_folders
+from wsi_embed.remote import Location
 from wsi_embed.report import SlideResult
 
 
-def fail(error: BaseException, names: dict[Path, str]) -> SlideResult:
+def fail(error: BaseException, names: dict[Location, str]) -> SlideResult:
     result = SlideResult("a", "batch/a.svs", "stopped", 7)
     record_failure(result, error, names)
     assert (result.status, result.tiles) == ("failed", 0)

@@ -25,10 +25,11 @@ def test_the_runtime_does_without_pytorch_and_training() -> None:
         "wsi_embed.encoder.onnx",
         "wsi_embed.store.dataset",
         "wsi_embed.labels",
+        "wsi_embed.remote.place",
         *(f"wsi_embed.convert.{place.partition('.')[0]}" for place in [*WRITTEN.values(), *READ.values()]),
     )
     assert {"onnxruntime", "zarr"} <= loaded
-    assert not loaded & {"h5py", "anndata", "pandas", "torchmil", "scipy"}
+    assert not loaded & {"h5py", "anndata", "pandas", "torchmil", "scipy", "obstore", "boto3"}
     assert not loaded & {"torch", "torchvision", "lightning", "onnx", "wsi_embed_train", "wsi_embed_export"}
 
 

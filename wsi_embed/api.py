@@ -15,18 +15,21 @@ from wsi_embed.engines import Engine, EngineName, open_engine
 from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.failure import without_folders
 from wsi_embed.features import FeatureJob, store_settings
+from wsi_embed.folders import TILES_MARK
 from wsi_embed.grid import Edge
-from wsi_embed.inputs import TILES_MARK
 from wsi_embed.job import Job
 from wsi_embed.outliers import find_outliers
 from wsi_embed.pipeline import BadTile
 from wsi_embed.regions import RegionRules
 from wsi_embed.regions.rules import Missing
+from wsi_embed.remote import Address, Location, location
+from wsi_embed.remote.staging import Cache
 from wsi_embed.report import JobReport, Listener, Silent
 from wsi_embed.slide import Reader
 from wsi_embed.slide.resolution import check_mpp
 from wsi_embed.store import StoreWriter
 from wsi_embed.store.layout import METADATA_FILE
+from wsi_embed.store.place import place_at
 from wsi_embed.tiles import RESERVED, ImageFormat, TileFolder, TileJob, TileSettings
 from wsi_embed.tissue import TissueRecipe
 from wsi_embed.versions import versions
@@ -35,8 +38,8 @@ DTYPES = ("float16", "float32")
 
 
 def embed(
-    slides: str | Path | Sequence[str | Path],
-    out: str | Path,
+    slides: str | Location | Sequence[str | Location],
+    out: str | Location,
     *,
     model: str | Path | Encoder | None = None,
     mpp: float | None = None,
@@ -63,6 +66,8 @@ def embed(
     shard: str | None = None,
     max_failures: int | None = None,
     limit: int | None = None,
+    cache: str | Path | None = None,
+    cache_gb: float | None = None,
     dry_run: bool = False,
     engine: EngineName = "local",
     address: str | None = None,
@@ -76,8 +81,9 @@ def embed(
     the report and does not stop the others.
 
     Args:
-        slides: Files, folders (at any depth) or manifests (CSV, Parquet).
-        out: The store; made, or added to.
+        slides: Files, folders (at any depth) or manifests (CSV, Parquet); also at `s3://`, `gs://` and
+            `http(s)://` (extra `cloud`).
+        out: The store; made, or added to. Also at `s3://` and `gs://`.
         model: An exported model, `default-int8`, or a loaded encoder; None takes the demonstration model.
         mpp: Micrometres per pixel of a tile; by default the model's.
         tile_px: Side of a tile, pixels; by default the model's.
@@ -106,6 +112,9 @@ def embed(
             Kubernetes indexed job, AWS Batch array).
         max_failures: Stop once more slides than this have failed; by default never.
         limit: Take only the first so many slides.
+        cache: Folder for slides that are fetched from elsewhere, removed when they are done; by default the
+            system's temporary folder.
+        cache_gb: Most GB there at a time; by default half of what is free.
         dry_run: Open the slides and count tiles; write nothing.
         engine: `local`, this process; `ray`, actors of a Ray cluster, each with a model of its own.
         address: Of the Ray cluster: `HOST:PORT`, `auto`, or `local` for one of this machine alone; by default
@@ -122,6 +131,7 @@ def embed(
         UsageError: Wrong arguments; nothing was done.
         DeviceError: The device cannot be used.
         StoreError: The store cannot be made.
+        RemoteError: Object storage cannot be reached, or refuses.
     """
     began = time.perf_counter()
     if on_bad_tile not in get_args(BadTile):
@@ -135,7 +145,8 @@ def embed(
     tiling = tiling_of(
         overlap, edge, tissue, tissue_set, min_tissue, mpp_override, regions, icc, reader, fast_downsample
     )
-    items = slides_of(slides, Path(out), regions, shard, limit)
+    where = location(out)
+    items = slides_of(slides, where, regions, shard, limit)
     if isinstance(model, Encoder) and not (mpp is None and tile_px is None and device == "auto"):
         raise UsageError("a loaded encoder has its mpp, tile_px and device: give them to load_encoder")
     if isinstance(model, Encoder) and engine != "local":
@@ -149,10 +160,11 @@ def embed(
         encoder = encoders.first
         settings = store_settings(encoder, dtype)
         check_overlap(overlap, settings.tile_px)
-        known = (Path(out) / METADATA_FILE).exists()  # a dry run looks at a store and makes none
+        # a dry run looks at a store and makes none
+        known = place_at(where).state(METADATA_FILE) is not None
         job = FeatureJob(
             slides=items,
-            out=Path(out),
+            out=where,
             settings=settings,
             tiling=tiling,
             workers=runner.workers,
@@ -160,8 +172,9 @@ def embed(
             dry_run=dry_run,
             max_failures=max_failures,
             versions=versions(),
+            cache=Cache.of(cache, cache_gb),
             encoders=encoders,
-            store=StoreWriter(Path(out), settings, encoder.metadata) if known or not dry_run else None,
+            store=StoreWriter(where, settings, encoder.metadata) if known or not dry_run else None,
             batch_size=batch_size or runner.batch_size(encoder),
             on_bad_tile=on_bad_tile,
         )
@@ -175,8 +188,8 @@ def embed(
 
 
 def tile(  # noqa: D417 - the rest is as in `embed`
-    slides: str | Path | Sequence[str | Path],
-    out: str | Path,
+    slides: str | Location | Sequence[str | Location],
+    out: str | Location,
     *,
     mpp: float = 0.5,
     tile_px: int = 224,
@@ -202,6 +215,8 @@ def tile(  # noqa: D417 - the rest is as in `embed`
     shard: str | None = None,
     max_failures: int | None = None,
     limit: int | None = None,
+    cache: str | Path | None = None,
+    cache_gb: float | None = None,
     dry_run: bool = False,
     engine: EngineName = "local",
     address: str | None = None,
@@ -216,7 +231,7 @@ def tile(  # noqa: D417 - the rest is as in `embed`
     does not stop the others. Arguments that are not listed here are those of `embed`.
 
     Args:
-        slides: Files, folders (at any depth) or manifests (CSV, Parquet).
+        slides: Files, folders (at any depth) or manifests (CSV, Parquet); also elsewhere, as for `embed`.
         out: The folder; made, or added to. `tiles.csv` in it lists the tiles of all complete slides.
         mpp: Micrometres per pixel of a tile.
         tile_px: Side of a tile, pixels.
@@ -234,6 +249,7 @@ def tile(  # noqa: D417 - the rest is as in `embed`
     Raises:
         UsageError: Wrong arguments; nothing was done.
         StoreError: The folder cannot be made.
+        RemoteError: Object storage cannot be reached, or refuses.
     """
     began = time.perf_counter()
     check_counts(workers=workers, limit=limit, max_tiles=max_tiles, actors=actors)
@@ -252,15 +268,18 @@ def tile(  # noqa: D417 - the rest is as in `embed`
         None if max_tiles is None else seed,
     )
     check_overlap(overlap, tile_px)
-    items = slides_of(slides, Path(out), regions, shard, limit)
+    where = location(out)
+    if isinstance(where, Address):
+        raise UsageError(f"--out {where}: tile images go into a folder of this machine; copy them from there")
+    items = slides_of(slides, where, regions, shard, limit)
     if taken := [item.slide_id for item in items if item.slide_id in RESERVED]:
         raise UsageError(f"{taken[0]} cannot be a slide's id in a folder of tiles; give ids in a manifest")
-    known = (Path(out) / TILES_MARK).exists()
-    folder = TileFolder(Path(out)) if known or not dry_run else None
+    known = (where / TILES_MARK).exists()
+    folder = TileFolder(where) if known or not dry_run else None
     with open_engine(engine, workers=workers, address=address, actors=actors) as runner:
         job = TileJob(
             slides=items,
-            out=Path(out),
+            out=where,
             settings=settings,
             tiling=tiling,
             workers=runner.workers,
@@ -268,6 +287,7 @@ def tile(  # noqa: D417 - the rest is as in `embed`
             dry_run=dry_run,
             max_failures=max_failures,
             versions=versions(),
+            cache=Cache.of(cache, cache_gb),
             folder=folder,
         )
         report = _run(runner, job, {}, began, listener, stop)

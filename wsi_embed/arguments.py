@@ -12,6 +12,7 @@ from wsi_embed.grid import Edge
 from wsi_embed.inputs import SlideInput, find_slides
 from wsi_embed.plan import Tiling
 from wsi_embed.regions import RegionRules, check_rules, with_annotations
+from wsi_embed.remote.address import Address, Location
 from wsi_embed.shards import parse_shard
 from wsi_embed.shards import shard as take_shard
 from wsi_embed.slide import Reader
@@ -46,8 +47,8 @@ def tiling_of(
 
 
 def slides_of(
-    sources: str | Path | Sequence[str | Path],
-    out: Path,
+    sources: str | Location | Sequence[str | Location],
+    out: Location,
     regions: RegionRules,
     shard: str | None,
     limit: int | None,
@@ -57,13 +58,15 @@ def slides_of(
     Raises:
         UsageError: None is found, two have one id, or the output is one of them.
     """
-    found = find_slides([sources] if isinstance(sources, str | Path) else sources)
+    found = find_slides([sources] if isinstance(sources, str | Path | Address) else sources, remote=True)
     items = with_annotations(found, regions.source)
     check_rules(regions, items)
     if shard is not None:
         items = take_shard(items, *parse_shard(shard, os.environ))
     items = items[:limit]
-    if any(out.resolve() == item.path.resolve() for item in items):
+    if isinstance(out, Path) and any(
+        out.resolve() == item.path.resolve() for item in items if item.remote is None
+    ):
         raise UsageError(f"--out {out} is one of the slides")
     return items
 

@@ -25,6 +25,7 @@ from zarr.codecs import Crc32cCodec
 from wsi_embed.errors import StoreError, StoreMismatchError, UsageError
 from wsi_embed.store.damage import damage_named
 from wsi_embed.store.layout import METADATA_FILE, read_attributes
+from wsi_embed.store.place import LocalPlace
 from wsi_embed.store.writer import cannot_write
 
 KIND, FORMAT_VERSION = "attention", 1
@@ -85,7 +86,7 @@ class Attention(Mapping[str, SlideAttention]):
         path = Path(path)
         inner = path / f"{KIND}.zarr"
         self.path = inner if inner.is_dir() else path
-        self.attrs = read_attributes(self.path) if (self.path / METADATA_FILE).is_file() else {}
+        self.attrs = read_attributes(LocalPlace(self.path)) if (self.path / METADATA_FILE).is_file() else {}
         if self.attrs.get("kind") != KIND or self.attrs.get("format_version") != FORMAT_VERSION:
             raise StoreError(f"{path}: no attention there; give the --out folder of wsi-embed eval mil")
 

@@ -17,7 +17,7 @@ from wsi_embed.encoder import Encoder
 from wsi_embed.encoder.difference import Difference, difference
 from wsi_embed.encoder.images import encode_images, image_batches
 from wsi_embed.errors import UsageError
-from wsi_embed.inputs import folder_files
+from wsi_embed.folders import folder_files
 from wsi_embed.manifest import MANIFEST_SUFFIXES, read_manifest
 from wsi_embed.tile_images import PICTURE_SUFFIXES, PLAIN_SUFFIXES, TIFF_SUFFIXES
 

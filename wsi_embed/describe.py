@@ -8,6 +8,7 @@ from typing import Any
 
 from wsi_embed.encoder import PACKAGED, default_model, load_encoder
 from wsi_embed.errors import ResolutionError, StoreError, UsageError
+from wsi_embed.remote import Address, Location, location
 from wsi_embed.slide import Reader, open_slide, resolve_mpp
 from wsi_embed.slide.icc import profile_digest
 from wsi_embed.store import Bag, Store, open_store
@@ -20,7 +21,7 @@ def describe(what: str, reader: Reader = "auto") -> tuple[Facts, list[Facts]]:
     """Describe a slide, an exported model, a store, or `default` and `default-int8`.
 
     Args:
-        what: Its path.
+        what: Its path; of a store also its address.
         reader: Of a slide; see `open_slide`.
 
     Returns:
@@ -30,7 +31,9 @@ def describe(what: str, reader: Reader = "auto") -> tuple[Facts, list[Facts]]:
         UsageError: There is nothing of that name.
         WsiEmbedError: It cannot be read.
     """
-    path = Path(what)
+    path = location(what)
+    if isinstance(path, Address):
+        return _store(path)
     if what in PACKAGED and not path.exists():
         return _model(default_model(what)), []
     if path.is_dir():
@@ -75,7 +78,7 @@ def _model(path: Path) -> Facts:
     return {"kind": "model", "file": path.name, **facts}
 
 
-def _store(path: Path) -> tuple[Facts, list[Facts]]:
+def _store(path: Location) -> tuple[Facts, list[Facts]]:
     store = open_store(path)
     try:
         return _store_facts(path, store)
@@ -83,7 +86,7 @@ def _store(path: Path) -> tuple[Facts, list[Facts]]:
         raise StoreError(f"{path}: damaged attributes ({error!r}); run wsi-embed verify") from error
 
 
-def _store_facts(path: Path, store: Store) -> tuple[Facts, list[Facts]]:
+def _store_facts(path: Location, store: Store) -> tuple[Facts, list[Facts]]:
     bags = list(store.values())
     facts = {
         "kind": "store",

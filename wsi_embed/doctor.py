@@ -30,6 +30,7 @@ EXTRAS = {
     "export": "onnxscript",
     "torchscript": "torch",
     "mil": "torchmil",
+    "cloud": "obstore",
     "convert": "anndata",
     "parquet": "pyarrow",
     "openvino": "openvino",

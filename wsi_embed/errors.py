@@ -9,6 +9,7 @@
     - ResolutionError       the slide's resolution is unknown, absurd or too coarse
     - NoRegionsError        its annotations have nothing to take
   + StoreError              a store that cannot be read or written
+  + RemoteError             object storage or a web server that cannot be reached, or refuses
   + DeviceError             a device that was asked for cannot be used (exit code 2)
     - DeviceMemoryError     a batch does not fit into its memory: that slide fails
   + Stopped                 SIGTERM or SIGINT: run again to go on (exit code 75)
@@ -69,6 +70,13 @@ class NoRegionsError(SlideError):
 
 class StoreError(WsiEmbedError):
     """A store cannot be read or written."""
+
+
+class RemoteError(WsiEmbedError):
+    """Object storage or a web server cannot be reached, or refuses.
+
+    No StoreError: whoever takes a slide that cannot be read for one that is not there must not take this so.
+    """
 
 
 class Stopped(WsiEmbedError):

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from wsi_embed.errors import WsiEmbedError
+from wsi_embed.remote.address import Address, Location
 from wsi_embed.report import SlideResult
 
 
-def record_failure(result: SlideResult, error: BaseException, names: Mapping[Path, str]) -> None:
+def record_failure(result: SlideResult, error: BaseException, names: Mapping[Location, str]) -> None:
     """Record why a slide failed; an error that is not ours is a bug and keeps its traceback.
 
     Args:
@@ -30,23 +31,24 @@ def record_failure(result: SlideResult, error: BaseException, names: Mapping[Pat
         result.traceback = without_folders(_traceback(error), names)
 
 
-def without_folders(text: str, names: Mapping[Path, str]) -> str:
+def without_folders(text: str, names: Mapping[Location, str]) -> str:
     """Replace paths by their names, and the folders of files beside them by nothing.
 
     Reports and logs travel further than slides do: a path may hold a user's or a patient's name.
     """
-    forms = {
-        form: name
-        for path, name in names.items()
-        for form in (str(path), str(path.absolute()), str(path.resolve()))
-        if "/" in form
-    }
+    forms = {form: name for where, name in names.items() for form in _forms(where) if "/" in form}
     for form in sorted(forms, key=len, reverse=True):  # a short one may be a part of a long one
         text = text.replace(form, forms[form])
-    for path in names:
+    for path in (where for where in names if isinstance(where, Path)):
         for folder in {str(path.absolute().parent), str(path.resolve().parent)} - {"/"}:
             text = text.replace(f"{folder}/", "")
     return text.replace(str(Path.home()), "~") if len(str(Path.home())) > 1 else text
+
+
+def _forms(where: Location) -> tuple[str, ...]:
+    if isinstance(where, Address):
+        return (str(where),)
+    return (str(where), str(where.absolute()), str(where.resolve()))
 
 
 def _traceback(error: BaseException) -> str:

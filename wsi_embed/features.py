@@ -20,6 +20,7 @@ from wsi_embed.plan import SlidePlan
 from wsi_embed.report import SlideResult
 from wsi_embed.store import StoreSettings, StoreWriter
 from wsi_embed.store.layout import METADATA_FILE
+from wsi_embed.store.place import place_at
 from wsi_embed.tissue import TissueMask
 
 # More tiles than this share cannot be read: it is the slide that is damaged, not a tile.
@@ -62,9 +63,9 @@ class FeatureJob(Job):
         return {**super().to_dict(), "on_bad_tile": self.on_bad_tile, "batch_size": self.batch_size}
 
     @property
-    def document(self) -> Path:
+    def document(self) -> Path | None:
         """The root's."""
-        return self.out / METADATA_FILE
+        return place_at(self.out).lock_file(METADATA_FILE)
 
     def committed(self, slide_id: str) -> dict[str, Any] | None:
         """Attributes of a slide that is complete in the store, or None."""

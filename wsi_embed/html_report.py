@@ -11,6 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from wsi_embed.errors import WsiEmbedError
+from wsi_embed.remote import Location
 from wsi_embed.report import JobReport, SlideResult, write_whole
 
 # Pictures of more slides would make a page that no browser likes.
@@ -44,12 +45,12 @@ def write_html(report: JobReport, path: Path, pictures: Pictures | None = None) 
     write_whole(path, page)
 
 
-def draw_slides(report: JobReport, paths: Mapping[str, Path], store: Path) -> Pictures:
+def draw_slides(report: JobReport, paths: Mapping[str, Path], store: str | Location) -> Pictures:
     """Draw the slides of a report: with the outline of their tissue, and as a map of their clusters.
 
     Args:
         report: What happened.
-        paths: The slides' files by id.
+        paths: The slides' files by id, of those that are on this machine.
         store: The store.
 
     Returns:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+import tempfile
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from wsi_embed.errors import UsageError
+from wsi_embed.errors import RemoteError, SlideError, UsageError
+from wsi_embed.folders import TILES_MARK, folder_files
 from wsi_embed.manifest import MANIFEST_COLUMNS, MANIFEST_SUFFIXES, read_manifest
+from wsi_embed.remote import Address, Location, is_address, location, objects
+from wsi_embed.remote.slides import RemoteSlide, find_below
 from wsi_embed.slide import FOREIGN_SUFFIXES, SLIDE_SUFFIXES
-from wsi_embed.slide.dicom import dicom_series, named_as_dicom
 from wsi_embed.slide.fingerprint import slide_files
 
 LONGEST_ID = 240
-# In the root of a folder of tiles: the images there are no slides.
-TILES_MARK = ".wsi-embed-tiles"
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class SlideInput:
         patient: From the manifest.
         mpp: Micrometres per level-0 pixel, from the manifest.
         roi: Annotation file with the regions to take, from the manifest or beside others.
+        remote: Where it is, if that is not on this machine: then `path` is no more than its file's name,
+            until it is staged.
     """
 
     slide_id: str
@@ -39,29 +41,52 @@ class SlideInput:
     patient: str | None = None
     mpp: float | None = None
     roi: Path | None = None
+    remote: RemoteSlide | None = None
 
     @property
     def size(self) -> int:
         """Bytes of all its files; 0 where one is missing."""
         try:
+            if self.remote is not None:
+                return self.remote.size
             return sum(file.stat().st_size for file in slide_files(self.path))
-        except OSError:
+        except (OSError, SlideError, RemoteError):
             return 0
 
 
-def find_slides(sources: Sequence[str | Path]) -> list[SlideInput]:
+def find_slides(sources: Sequence[str | Location], *, remote: bool = False) -> list[SlideInput]:
     """Resolve files, folders (at any depth) and manifests (CSV, Parquet) to slides, sorted by id.
 
     A folder's DICOM files of one series are one slide.
 
+    Args:
+        sources: Paths, and addresses.
+        remote: Whether the caller stages slides that are not on this machine.
+
     Raises:
         UsageError: A path is missing, nothing is found, a manifest is wrong, or two slides have
-            one id.
+            one id, or are elsewhere, and that is not wanted.
+        RemoteError: What is elsewhere cannot be listed.
     """
-    found = [item for source in sources for item in _from_source(Path(source))]
+    found = [item for source in sources for item in _from_source(location(source))]
     if not found:
         raise UsageError(f"no slides found in {', '.join(map(str, sources))}")
+    if not remote:
+        for item in found:
+            check_here(item)
     return unique_slides(found)
+
+
+def check_here(item: SlideInput) -> None:
+    """Refuse a slide that is not on this machine.
+
+    Raises:
+        UsageError: It is not.
+    """
+    if item.remote is not None:
+        raise UsageError(
+            f"{item.remote.address}: only embed and tile fetch slides; copy it to this machine first"
+        )
 
 
 def unique_slides(found: Iterable[SlideInput]) -> list[SlideInput]:
@@ -102,7 +127,9 @@ def _quoted(text: str) -> str:
     return quote(text, safe="", errors="surrogateescape").replace("~", "%7E")
 
 
-def _from_source(source: Path) -> list[SlideInput]:
+def _from_source(source: Location) -> list[SlideInput]:
+    if isinstance(source, Address):
+        return _from_address(source)
     if source.is_dir():
         if (source / TILES_MARK).is_file():
             raise UsageError(f"{source} is a folder of tiles, not of slides")
@@ -114,28 +141,26 @@ def _from_source(source: Path) -> list[SlideInput]:
     return [slide_of_folder(source.parent, source)]
 
 
-def folder_files(folder: Path, also: Collection[str] = ()) -> list[Path]:
-    """Files of a folder, at any depth, that are named as slides; none that is part of another.
+def _from_address(source: Address) -> list[SlideInput]:
+    suffix = source.suffix.lower()
+    if suffix in MANIFEST_SUFFIXES:
+        with tempfile.TemporaryDirectory() as folder:
+            table = Path(folder) / source.name
+            try:
+                table.write_bytes(objects.read(source))
+                return [manifest_slide(source, number, row) for number, row in read_manifest(table)]
+            except FileNotFoundError as error:
+                raise UsageError(f"{source}: there is no such object; check the address") from error
+            except UsageError as error:
+                raise UsageError(str(error).replace(str(table), str(source))) from error
+    if suffix in SLIDE_SUFFIXES or suffix in FOREIGN_SUFFIXES or not source.listed:
+        return [_slide_at(RemoteSlide(source), source.name)]
+    start = len(source.key) + 1 if source.key else 0
+    return [_slide_at(slide, slide.address.key[start:]) for slide in find_below(source)]
 
-    Subfolders that cannot be listed come last, as if they were files: each fails as a slide, for what is
-    in it must not be missing silently.
 
-    Args:
-        folder: Where to look.
-        also: Further suffixes to take, in lower case: for who wants tiles, too. Without, folders that
-            `wsi-embed tile` made are left out.
-
-    Raises:
-        UsageError: The folder is a store.
-    """
-    unlisted: list[Path] = []
-    if (folder / "zarr.json").is_file():
-        raise UsageError(f"{folder} is a store, not a folder of slides")
-    files = [p for p in _walk(folder, unlisted, tiles=bool(also)) if p.suffix.lower() in also or _is_slide(p)]
-    files = _without_parts(sorted(p for p in files if not p.name.startswith("._")))
-    taken = set(files) if unlisted else set()
-    # a MIRAX slide says by itself that its folder cannot be listed
-    return files + sorted(p for p in unlisted if p.with_suffix(".mrxs") not in taken)
+def _slide_at(remote: RemoteSlide, name: str) -> SlideInput:
+    return SlideInput(slide_id_of(name), Path(remote.address.name), name, remote=remote)
 
 
 def slide_of_folder(folder: Path, path: Path) -> SlideInput:
@@ -144,69 +169,7 @@ def slide_of_folder(folder: Path, path: Path) -> SlideInput:
     return SlideInput(slide_id_of(name), path, name)
 
 
-def _is_slide(path: Path) -> bool:
-    suffix = path.suffix.lower()
-    if suffix in SLIDE_SUFFIXES or suffix in FOREIGN_SUFFIXES:
-        return True
-    try:
-        return named_as_dicom(path) and path.is_file() and dicom_series(path) is not None
-    except OSError:
-        return False
-
-
-def _walk(folder: Path, unlisted: list[Path], *, tiles: bool) -> Iterator[Path]:
-    """All files below a folder, through linked folders too, each real folder once, with tiles or without.
-
-    A broken link is a file: it fails as a slide and is not left out silently. Folders that cannot be
-    listed are added to `unlisted`.
-    """
-    seen = set()
-
-    def note(error: OSError) -> None:
-        unlisted.append(Path(error.filename))
-
-    for root, folders, files in os.walk(folder, onerror=note, followlinks=True):
-        real = os.path.realpath(root)
-        if real in seen or (TILES_MARK in files and not tiles):
-            folders.clear()
-            continue
-        seen.add(real)
-        if TILES_MARK in files:  # not what is unfinished there
-            folders[:] = [name for name in folders if not name.startswith(".")]
-        folders.sort()
-        yield from (Path(root) / name for name in files)
-
-
-def _without_parts(files: Sequence[Path]) -> list[Path]:
-    """Leave out files that are part of another: a VMS slide's JPEGs, further files of a DICOM series."""
-    parts = {part for path in files for part in _jpeg_parts(path)}
-    kept, seen = [], set()
-    for path in files:
-        if path in parts:
-            continue
-        if named_as_dicom(path):
-            try:
-                series = dicom_series(path)
-            except OSError:
-                series = None  # opening it will say why
-            if series and (path.parent, series) in seen:
-                continue
-            seen.add((path.parent, series))
-        kept.append(path)
-    return kept
-
-
-def _jpeg_parts(path: Path) -> list[Path]:
-    """The JPEGs of a VMS slide. One is the macro image, which may show a patient's name."""
-    if path.suffix.lower() not in (".vms", ".vmu"):
-        return []
-    try:
-        return slide_files(path)[1:]
-    except OSError:
-        return []  # opening it will say why
-
-
-def manifest_slide(source: Path, number: int, row: dict[str, Any]) -> SlideInput:
+def manifest_slide(source: Location, number: int, row: dict[str, Any]) -> SlideInput:
     """A row of a manifest as a slide.
 
     Raises:
@@ -217,27 +180,42 @@ def manifest_slide(source: Path, number: int, row: dict[str, Any]) -> SlideInput
     where = f"{source}, row {number}"
     if "path" not in values:
         raise UsageError(f"{where}: the path is empty")
-    path = source.parent / values["path"]
+    place = _beside(source, values["path"])
     slide_id = values.get("slide_id")
     if slide_id is None:
-        slide_id = slide_id_of(path.name)
+        slide_id = slide_id_of(place.name)
     elif slide_id_of(f"{slide_id}.x") != slide_id:
         raise UsageError(f"{where}: slide_id {slide_id!r} may hold only A-Z a-z 0-9 . _ -")
     try:
         mpp = float(values["mpp"]) if "mpp" in values else None
     except ValueError as error:
         raise UsageError(f"{where}: mpp {values['mpp']!r} is not a number") from error
-    roi = source.parent / values["roi"] if "roi" in values else None
+    roi = _beside(source, values["roi"]) if "roi" in values else None
     # what is recorded never holds an absolute path
-    name = path.name if Path(values["path"]).is_absolute() else values["path"]
-    return SlideInput(slide_id, path, name, values.get("patient"), mpp, roi)
+    absolute = is_address(values["path"]) or Path(values["path"]).is_absolute()
+    name = place.name if absolute else values["path"]
+    patient = values.get("patient")
+    if isinstance(place, Path):
+        if isinstance(roi, Address):
+            raise UsageError(f"{where}: annotations elsewhere are for slides elsewhere; copy {roi} here")
+        return SlideInput(slide_id, place, name, patient, mpp, roi)
+    local, there = (None, roi) if isinstance(roi, Address) else (roi, None)
+    return SlideInput(slide_id, Path(place.name), name, patient, mpp, local, RemoteSlide(place, there))
+
+
+def _beside(source: Location, text: str) -> Location:
+    """What a manifest means: an address, or a path relative to it."""
+    if is_address(text) or Path(text).is_absolute():
+        return location(text)
+    return source.parent / text
 
 
 def _check_same(a: SlideInput, b: SlideInput) -> None:
     """One id twice is fine only for the same file with the same facts."""
-    if not _same_file(a.path, b.path):
+    where = [item.remote.address if item.remote else item.path for item in (a, b)]
+    if not (where[0] == where[1] if a.remote or b.remote else _same_file(a.path, b.path)):
         raise UsageError(
-            f"two slides have the id {a.slide_id!r}: {a.path} and {b.path}; "
+            f"two slides have the id {a.slide_id!r}: {where[0]} and {where[1]}; "
             "rename one, or give ids in a manifest (columns path, slide_id)"
         )
     if (a.patient, a.mpp, a.roi) != (b.patient, b.mpp, b.roi):

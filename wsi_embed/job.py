@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,8 @@ from wsi_embed.grid import TileGrid
 from wsi_embed.inputs import SlideInput
 from wsi_embed.pipeline import Seconds
 from wsi_embed.plan import SlidePlan, Tiling, TilingTarget
+from wsi_embed.remote.address import Location
+from wsi_embed.remote.staging import Cache, Staging
 from wsi_embed.report import SlideResult
 from wsi_embed.store.lock import has_locks, slide_lock
 from wsi_embed.tissue import TissueMask
@@ -77,11 +80,13 @@ class Job(abc.ABC):
         dry_run: Only say what would be done.
         max_failures: Stop once more slides than this have failed; None never does.
         versions: Recorded with every slide.
+        cache: Where slides may be kept that are not on this machine.
+        staging: Fetches them; None where all are here.
         kept_in: What `out` is called in messages.
     """
 
     slides: list[SlideInput]
-    out: Path
+    out: Location
     settings: TilingTarget
     tiling: Tiling
     workers: int
@@ -89,6 +94,8 @@ class Job(abc.ABC):
     dry_run: bool = False
     max_failures: int | None = None
     versions: dict[str, str] = field(default_factory=dict)
+    cache: Cache = field(default_factory=Cache)
+    staging: Staging | None = None
     kept_in: ClassVar[str]
 
     @property
@@ -98,8 +105,8 @@ class Job(abc.ABC):
 
     @property
     @abc.abstractmethod
-    def document(self) -> Path:
-        """A file of `out` that is never replaced: what the locks are on."""
+    def document(self) -> Path | None:
+        """A file of `out` that is never replaced: what the locks are on. None where there are none."""
 
     @abc.abstractmethod
     def committed(self, slide_id: str) -> dict[str, Any] | None:
@@ -126,8 +133,9 @@ class Job(abc.ABC):
         """`how`, and what to beware of."""
         if self.dry_run or has_locks(self.document):
             return self.how
+        what = "this file system" if isinstance(self.out, Path) else "object storage"
         return (
-            f"{self.how}; this file system has no locks: run no second job on {self.out.name} at the same "
+            f"{self.how}; {what} has no locks: run no second job on {self.out.name} at the same "
             "time, except with --shard"
         )
 
@@ -142,6 +150,24 @@ class Job(abc.ABC):
             WsiEmbedError: It cannot be done there.
         """
         return replace(self, versions=versions())
+
+    @property
+    def fetches(self) -> bool:
+        """Whether any slide is not on this machine."""
+        return any(item.remote is not None for item in self.slides)
+
+    @contextlib.contextmanager
+    def fetching(self, stop: threading.Event) -> Iterator[Self]:
+        """This job, able to fetch slides until the context is left.
+
+        Raises:
+            UsageError: The cache cannot be written.
+        """
+        if not self.fetches:
+            yield self
+            return
+        with self.cache.open(stop) as staging:
+            yield replace(self, staging=staging)
 
     def gives_up(self, failed: int) -> bool:
         """Whether so many failed slides are too many to go on."""
@@ -171,10 +197,14 @@ class Job(abc.ABC):
             "workers": self.workers,
         }
 
-    def names(self, item: SlideInput) -> dict[Path, str]:
+    def names(self, item: SlideInput) -> dict[Location, str]:
         """What reports and logs call the paths that have to do with a slide."""
-        names = {item.path: item.name, self.out: self.out.name}
-        return names if item.roi is None else {**names, item.roi: item.roi.name}
+        names: dict[Location, str] = {item.path: item.name, self.out: self.out.name}
+        if item.roi is not None:
+            names[item.roi] = item.roi.name
+        if item.remote is not None:
+            names[item.remote.address] = item.name
+        return names
 
 
 def threads(workers: int) -> str:

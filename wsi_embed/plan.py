@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from wsi_embed import __version__
 from wsi_embed.errors import SlideError, UsageError
 from wsi_embed.grid import Edge, ReadPlan, TileGrid, make_grid, plan_read, with_dct_scale
 from wsi_embed.inputs import SlideInput
-from wsi_embed.regions import RegionRules, Regions, slide_regions
+from wsi_embed.regions import RegionRules, Regions, read_annotations, slide_regions
 from wsi_embed.slide import Reader, Resolution, Slide, open_slide, resolve_mpp
 from wsi_embed.slide.base import unreadable
 from wsi_embed.slide.fingerprint import file_states
@@ -82,6 +83,7 @@ class SlidePlan:
         regions: Of interest, in level-0 pixels; None takes the whole slide.
         settings: Everything that decides the slide's arrays, plain values.
         states: Of the slide's files before they were read.
+        origin: Of a slide that was fetched; see `origin`.
     """
 
     item: SlideInput
@@ -91,6 +93,7 @@ class SlidePlan:
     regions: Regions | None
     settings: dict[str, Any]
     states: list[tuple[str, int, int]]
+    origin: str | None = None
 
     @property
     def warnings(self) -> list[str]:
@@ -181,6 +184,7 @@ class SlidePlan:
             "versions": versions,
             "settings": self.settings,
             "settings_fingerprint": self.fingerprint,
+            **({"origin": self.origin} if self.origin else {}),
         }
 
 
@@ -211,7 +215,38 @@ def plan_slide(item: SlideInput, tiling: Tiling, target: TilingTarget) -> SlideP
     roi = regions.digest if regions else None
     reader = slide.reader if slide.reader_decides else None
     settings = decisive(tiling, target, slide.fingerprint, resolution.mpp, roi, icc, read.resampling, reader)
-    return SlidePlan(item, slide, resolution, read, regions, settings, states)
+    return SlidePlan(item, slide, resolution, read, regions, settings, states, origin(item, tiling, target))
+
+
+def origin(item: SlideInput, tiling: Tiling, target: TilingTarget) -> str | None:
+    """Digest of the objects a slide elsewhere consists of, and of all that decides what is made of them.
+
+    The same means the same arrays, so that a slide need not be fetched to know that it is done. Any other
+    means nothing: the same slide may lie elsewhere, or another version may do the same. None for a slide
+    of this machine.
+
+    Raises:
+        SlideError: The slide or its annotations are not there.
+        RemoteError: The server cannot be reached, or refuses.
+    """
+    if item.remote is None:
+        return None
+    regions = tiling.regions
+    parts = {
+        "objects": [[found.address.name, *found.state] for found in item.remote.objects],
+        "target": target.decisive(),
+        "tiling": [tiling.overlap, tiling.edge, tiling.tissue.to_dict(), tiling.min_tissue],
+        "reading": [tiling.mpp_override, tiling.icc, tiling.reader, tiling.fast_downsample, item.mpp],
+        "regions": [regions.classes(), regions.missing, _roi_digest(item)],
+        "version": __version__,
+    }
+    return canonical_digest(parts)
+
+
+def _roi_digest(item: SlideInput) -> str | None:
+    """Of annotations on this machine; others are among the objects."""
+    local = item.roi is not None and (item.remote is None or item.remote.roi is None)
+    return read_annotations(item.roi).digest if item.roi is not None and local else None
 
 
 def decisive(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from wsi_embed.errors import UsageError
 from wsi_embed.inputs import SlideInput
+from wsi_embed.remote.slides import ask_ahead
 from wsi_embed.schedulers import array_task
 
 
@@ -16,6 +17,7 @@ def shard(slides: Sequence[SlideInput], index: int, count: int) -> list[SlideInp
     The largest slide goes to the lightest shard, and so on (Graham's longest processing time rule): the
     same on every machine that sees the same files.
     """
+    ask_ahead([item.remote for item in slides if item.remote is not None])
     loads = [(0, number) for number in range(count)]  # a heap
     mine = []
     for size, item in sorted(((s.size, s) for s in slides), key=lambda pair: (-pair[0], pair[1].slide_id)):

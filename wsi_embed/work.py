@@ -15,7 +15,8 @@ from wsi_embed.grid import TileGrid
 from wsi_embed.inputs import SlideInput
 from wsi_embed.job import Job, PreparedSlide
 from wsi_embed.memory import give_back
-from wsi_embed.plan import SlidePlan, decisive, differences, plan_slide
+from wsi_embed.plan import SlidePlan, decisive, differences, origin, plan_slide
+from wsi_embed.regions import slide_regions
 from wsi_embed.report import SlideResult
 from wsi_embed.slide.fingerprint import fingerprint
 from wsi_embed.store.layout import canonical_digest
@@ -27,17 +28,19 @@ def settle_slide(job: Job, item: SlideInput) -> SlideResult | None:
 
     Cheap: the slide is opened only where its content alone does not answer.
     """
-    committed = job.committed(item.slide_id)
-    if committed is None:
-        return None
-    prepared = PreparedSlide(item, SlideResult(item.slide_id, item.name))
+    prepared, told = PreparedSlide(item, SlideResult(item.slide_id, item.name)), True
     with _recording(job, prepared):
+        committed = job.committed(item.slide_id)
+        if committed is None:
+            return None
         if is_as_committed(job, item, committed):
             prepared.result.mpp = round(committed["mpp"], 6)
             _skip(job, prepared, committed)
-        else:
+        elif item.remote is None:
             _compare(job, prepared, committed)
-    settled = prepared.plan is None
+        else:
+            told = False  # it is to be fetched
+    settled = told and prepared.plan is None
     prepared.close()
     return prepared.result if settled else None
 
@@ -47,8 +50,11 @@ def is_as_committed(job: Job, item: SlideInput, committed: dict[str, Any]) -> bo
 
     The same versions read the same numbers from the same bytes, so those that were recorded are taken.
     Opening a slide costs ten times as much. False says nothing: where the user states a resolution,
-    regions or another reader, or where there is something to warn about, only the open slide tells.
+    regions or another reader, or where there is something to warn about, only the open slide tells. Of a
+    slide elsewhere its objects are compared: they need not be fetched.
     """
+    if item.remote is not None:
+        return bool(committed.get("origin") == origin(item, job.tiling, job.settings))
     tiling, settings = job.tiling, committed.get("settings")
     if not isinstance(settings, dict) or committed.get("versions") != job.versions:
         return False
@@ -77,6 +83,11 @@ def prepare_slide(job: Job, item: SlideInput) -> PreparedSlide:
         prepared.busy = True
         return prepared
     with _recording(job, prepared):
+        if item.remote is not None:
+            assert job.staging is not None, "slides elsewhere are staged"
+            if item.remote.roi is None:
+                slide_regions(item, job.tiling.regions)  # where it has none, nothing need be fetched
+            item = prepared.item = prepared.held.enter_context(job.staging.stage(item))
         plan = _compare(job, prepared, job.committed(item.slide_id))
         if plan is None:
             return prepared

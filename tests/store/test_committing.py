@@ -17,7 +17,10 @@ from tests.store.made_stores import (
     open_writer,
     write_slide,
 )
-from wsi_embed.store import StoreSettings, open_store, verify
+from wsi_embed.errors import StoreError
+from wsi_embed.store import StoreSettings, open_store, verify, writer
+from wsi_embed.store.layout import written_objects
+from wsi_embed.store.place import Place
 
 
 def test_the_commit_replaces_the_document_in_one_step(tmp_path: Path, settings: StoreSettings) -> None:
@@ -72,6 +75,23 @@ def test_killed_at_every_write_of_a_slide_that_is_replaced(
     assert object_bytes(path / "a") == new
     assert list(open_store(path)) == ["a", "b"]
     assert verify(path) == []
+
+
+@pytest.mark.parametrize("key", ["features/c/1/0", "coords/c/0/0"])
+def test_what_another_job_removed_is_not_committed(
+    key: str, tmp_path: Path, settings: StoreSettings, small_layout: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two jobs at one slide, where there are no locks to keep them apart."""
+    store = open_writer(tmp_path / "f.zarr", settings)
+
+    def after_removal(folder: Place) -> dict[str, list[int]]:
+        (tmp_path / "f.zarr/a" / key).unlink()
+        return written_objects(folder)
+
+    monkeypatch.setattr(writer, "written_objects", after_removal)
+    with pytest.raises(StoreError, match=r"objects were written, \d+ are there"):
+        write_slide(store, "a", make_encoded(37, settings))
+    assert store.committed("a") is None
 
 
 def test_committed_gives_the_attributes(tmp_path: Path, settings: StoreSettings) -> None:

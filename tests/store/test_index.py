@@ -20,6 +20,7 @@ from wsi_embed.cli import app
 from wsi_embed.errors import StoreError
 from wsi_embed.store import StoreSettings, index
 from wsi_embed.store.layout import read_attributes
+from wsi_embed.store.place import LocalPlace, Place
 
 INDEX = "index.json"
 
@@ -97,7 +98,7 @@ def test_the_index_is_never_the_authority(tmp_path: Path, settings: StoreSetting
 def test_with_an_index_no_document_is_read_to_list(store_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
 
-    def count(folder: Path) -> dict[str, Any]:
+    def count(folder: Place) -> dict[str, Any]:
         read.append(folder.name)
         return read_attributes(folder)
 
@@ -132,7 +133,7 @@ def test_an_index_of_another_model_is_not_believed(store_path: Path) -> None:
     finalize(store_path)
     text = (store_path / INDEX).read_text()
     (store_path / INDEX).write_text(text.replace("sha256:a", "sha256:b").replace('"tiles": 37', '"tiles": 1'))
-    assert [row.tiles for row in index.scan(store_path, "sha256:a")] == [37, 0]
+    assert [row.tiles for row in index.scan(LocalPlace(store_path), "sha256:a")] == [37, 0]
 
 
 def test_zarr_reads_the_store_as_before(store_path: Path) -> None:

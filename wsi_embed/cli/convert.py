@@ -13,11 +13,19 @@ if TYPE_CHECKING:
 
 def command(
     source: Annotated[
-        Path, typer.Argument(help="A store; with --from the folder of the other tool.", show_default=False)
+        str,
+        typer.Argument(
+            help="A store; with --from the folder of the other tool.", metavar="SOURCE", show_default=False
+        ),
     ],
     out: Annotated[
-        Path,
-        typer.Option("--out", help="A folder; with --from a store. Made, or added to.", show_default=False),
+        str,
+        typer.Option(
+            "--out",
+            help="A folder; with --from a store. Made, or added to.",
+            metavar="PATH",
+            show_default=False,
+        ),
     ],
     to: Annotated[
         str | None,
@@ -91,7 +99,7 @@ def _say(bag: str, what: str) -> None:
     typer.echo(f"{bag}: {what}", err=what.startswith("failed"))
 
 
-def _summarise(done: Converted, out: Path) -> None:
+def _summarise(done: Converted, out: str) -> None:
     counts = {
         "written": done.written,
         "there already": done.skipped,

@@ -21,7 +21,16 @@ DEMONSTRATION = (
 
 def command(
     slides: options.Slides,
-    out: Annotated[Path, option("--out", "The Zarr store; made, or added to.", INPUT, show_default=False)],
+    out: Annotated[
+        str,
+        option(
+            "--out",
+            "The Zarr store, a folder, s3://... or gs://...; made, or added to.",
+            INPUT,
+            metavar="PATH",
+            show_default=False,
+        ),
+    ],
     model: Annotated[
         Path | None,
         option(
@@ -65,6 +74,8 @@ def command(
     shard: options.Shard = None,
     max_failures: options.MaxFailures = None,
     limit: options.Limit = None,
+    cache: options.Cache = None,
+    cache_gb: options.CacheGb = None,
     dry_run: options.DryRun = False,
     on_bad_tile: Annotated[
         str,
@@ -107,7 +118,7 @@ def command(
                 engine=engine,  # type: ignore[arg-type]  # checked by open_engine
                 address=address, actors=actors, shard=shard, max_failures=max_failures,
                 on_bad_tile=on_bad_tile,  # type: ignore[arg-type]  # checked by embed
-                limit=limit, dry_run=dry_run, listener=display, stop=stop,
+                limit=limit, cache=cache, cache_gb=cache_gb, dry_run=dry_run, listener=display, stop=stop,
             )  # fmt: skip
     display.show_report(done)
     write_reports(done, reports, list(slides), out)

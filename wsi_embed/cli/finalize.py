@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
+
+from wsi_embed.cli.options import StorePlace
 
 
 def command(
-    store: Annotated[Path, typer.Argument(help="The store.", show_default=False)],
+    store: StorePlace,
 ) -> None:
     """Write a store's index: one table of its slides, patients and tiles, which makes listing them fast.
 
     Readers can do without. Run it when all jobs that fill the store are done; slides that come later are
     seen all the same.
     """
+    from wsi_embed.remote import location
     from wsi_embed.store import finalize
     from wsi_embed.store.index import INDEX_FILE
 
     rows, incomplete = finalize(store)
     tiles = sum(row.tiles for row in rows)
-    typer.echo(f"{len(rows)} slides, {tiles} tiles -> {store / INDEX_FILE}")
+    typer.echo(f"{len(rows)} slides, {tiles} tiles -> {location(store) / INDEX_FILE}")
     if incomplete:
         typer.echo(f"incomplete, the next run redoes them: {', '.join(incomplete)}")

@@ -32,9 +32,17 @@ def unknown_settings(environ: Mapping[str, str]) -> list[str]:
     return [f"{name} is set, but is no option; did you mean {close[0]}?" for name, close in meant if close]
 
 
+StorePlace = Annotated[
+    str,
+    typer.Argument(help="The store: a folder, s3://... or gs://...", metavar="STORE", show_default=False),
+]
 Slides = Annotated[
-    list[Path],
-    typer.Argument(help="Slides, folders (at any depth), or manifests (CSV, Parquet).", show_default=False),
+    list[str],
+    typer.Argument(
+        help="Slides, folders (at any depth), or manifests (CSV, Parquet); also at s3://, gs://, http(s)://.",
+        metavar="SLIDES...",
+        show_default=False,
+    ),
 ]
 Overlap = Annotated[int, option("--overlap", "Overlap of neighbouring tiles, pixels at --mpp.", TILES)]
 Edge = Annotated[str, option("--edge", "Tiles that stick out of the slide: drop, or pad with white.", TILES)]
@@ -154,6 +162,18 @@ MaxFailures = Annotated[
     option("--max-failures", "Stop once more slides than this have failed. Default: never.", JOB),
 ]
 Limit = Annotated[int | None, option("--limit", "Take only the first so many slides. Default: all.", JOB)]
+Cache = Annotated[
+    Path | None,
+    option(
+        "--cache",
+        "Folder for slides that are fetched from s3://, gs:// or http(s)://, each removed when it is done. "
+        "Default: the system's temporary folder.",
+        RUN,
+    ),
+]
+CacheGb = Annotated[
+    float | None, option("--cache-gb", "Most GB in --cache at a time. Default: half of what is free.", RUN)
+]
 DryRun = Annotated[
     bool, option("--dry-run", "Open the slides and count tiles; write nothing. Default: off.", JOB)
 ]

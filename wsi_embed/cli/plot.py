@@ -7,18 +7,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wsi_embed.cli.options import StorePlace
+
 if TYPE_CHECKING:
     from wsi_embed.store import Store
 
 
 def command(
-    store: Annotated[Path, typer.Argument(help="The store.", show_default=False)],
+    store: StorePlace,
     slides: Annotated[
         list[Path] | None,
         typer.Option("--slides", help="Where its slides are: files, folders, manifests.", show_default=False),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder of the pictures. Default: plots/ beside the store.")
+        Path | None,
+        typer.Option("--out", help="Folder of the pictures. Default: plots/ beside the store."),
     ] = None,
     annotations: Annotated[
         Path | None,
@@ -78,7 +81,7 @@ def command(
     from wsi_embed.store import open_store
 
     opened = open_store(store)
-    folder = out or store.resolve().parent / "plots"
+    folder = out or opened.near.parent / "plots"
     if not slides and not geojson:
         raise UsageError("give --slides DIR for pictures, --geojson for QuPath, or both")
     failed = _write_geojson(opened, folder, geojson_parts) if geojson else 0

@@ -32,7 +32,7 @@ def check_reports(reports: Sequence[Path]) -> None:
 
 
 def write_reports(
-    done: JobReport, reports: Sequence[Path], slides: Sequence[Path] = (), store: Path | None = None
+    done: JobReport, reports: Sequence[Path], slides: Sequence[str] = (), store: str | None = None
 ) -> None:
     """Write the reports. Without a store: no pictures.
 
@@ -50,12 +50,13 @@ def write_reports(
             raise
 
 
-def _write_html(done: JobReport, report: Path, slides: Sequence[Path], store: Path | None) -> None:
+def _write_html(done: JobReport, report: Path, slides: Sequence[str], store: str | None) -> None:
     from wsi_embed.html_report import draw_slides, write_html
     from wsi_embed.inputs import find_slides
 
     if store is None:
         write_html(done, report)
         return
-    paths = {item.slide_id: item.path for item in find_slides(slides)}
+    found = find_slides(slides, remote=True)
+    paths = {item.slide_id: item.path for item in found if item.remote is None}
     write_html(done, report, draw_slides(done, paths, store))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,7 +15,9 @@ from wsi_embed.cli.signals import job_signals
 
 def command(
     slides: options.Slides,
-    out: Annotated[Path, option("--out", "The folder; made, or added to.", INPUT, show_default=False)],
+    out: Annotated[
+        str, option("--out", "The folder; made, or added to.", INPUT, metavar="PATH", show_default=False)
+    ],
     mpp: Annotated[float, option("--mpp", "Resolution of a tile, um per pixel.", TILES)] = 0.5,
     tile_px: Annotated[int, option("--tile-px", "Side of a tile, pixels.", TILES)] = 224,
     format_: Annotated[
@@ -49,6 +50,8 @@ def command(
     shard: options.Shard = None,
     max_failures: options.MaxFailures = None,
     limit: options.Limit = None,
+    cache: options.Cache = None,
+    cache_gb: options.CacheGb = None,
     dry_run: options.DryRun = False,
     report: options.Report = None,
     log_json: options.LogJson = False,
@@ -83,7 +86,8 @@ def command(
                 roi_missing=roi_missing,  # type: ignore[arg-type]  # checked by RegionRules
                 workers=workers, overwrite=overwrite, shard=shard, max_failures=max_failures,
                 engine=engine,  # type: ignore[arg-type]  # checked by open_engine
-                address=address, actors=actors, limit=limit, dry_run=dry_run,
+                address=address, actors=actors,
+                limit=limit, cache=cache, cache_gb=cache_gb, dry_run=dry_run,
                 listener=display, stop=stop,
             )  # fmt: skip
     display.show_report(done)

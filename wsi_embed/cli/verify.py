@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
+
+from wsi_embed.cli.options import StorePlace
 
 
 def command(
-    store: Annotated[Path, typer.Argument(help="The store.", show_default=False)],
+    store: StorePlace,
 ) -> None:
     """Read everything in a store: checksums, missing objects, row counts, finite numbers.
 

@@ -92,7 +92,7 @@ class AnnDataJoined(AnnData):
 
     def shared(self, items: Sequence[Item]) -> dict[str, Write]:
         """The file of all."""
-        return {f"{self.store.path.stem}.h5ad": partial(self._write, items)}
+        return {f"{self.store.where.stem}.h5ad": partial(self._write, items)}
 
 
 def _observations(item: Item, bag: Bag) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from wsi_embed.errors import SlideError
 from wsi_embed.grid import ReadPlan, TileGrid
 from wsi_embed.inputs import slide_id_of
 from wsi_embed.plan import differences
+from wsi_embed.remote import Location, location
 from wsi_embed.slide.fingerprint import fingerprint
 from wsi_embed.slide.resolution import check_mpp
 from wsi_embed.store import StoreSettings, StoreWriter
@@ -34,7 +35,7 @@ UNKNOWN = (
 def bring_in(
     folder: str | Path,
     format_name: str,
-    out: str | Path,
+    out: str | Location,
     *,
     given: Given | None = None,
     overwrite: bool = False,
@@ -67,7 +68,7 @@ def bring_in(
         try:
             tiles = source.read(name)
             settings = _settings(source, tiles)
-            store = store or StoreWriter(Path(out), settings, _model(source, settings))
+            store = store or StoreWriter(location(out), settings, _model(source, settings))
             what = _bring(source, store, name, slide_id, tiles, overwrite)
         except SlideError as error:
             found.failed[slide_id] = str(error)
@@ -110,7 +111,7 @@ def _bring(
         raise SlideError(f"{slide_id}: its tiles are of another kind than the first slide's ({what})")
     grid, order = _grid(tiles)
     attributes = _attributes(source, store, name, tiles, grid)
-    with slide_lock(store.path / METADATA_FILE, slide_id) as free:
+    with slide_lock(store.place.lock_file(METADATA_FILE), slide_id) as free:
         if not free:
             raise SlideError(f"{slide_id}: another job is writing it; run again when it is done")
         before = store.committed(slide_id)

@@ -12,6 +12,7 @@ from wsi_embed.convert.records import Records, State
 from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.labels import By, LabelSource, Missing, join_labels
 from wsi_embed.labels.bags import named
+from wsi_embed.remote import Location
 from wsi_embed.store import Store, open_store
 from wsi_embed.store.layout import canonical_digest
 
@@ -41,7 +42,7 @@ class Converted:
 
 
 def convert(
-    source: str | Path | Store,
+    source: str | Location | Store,
     to: str,
     out: str | Path,
     *,
@@ -84,7 +85,7 @@ def convert(
         else:
             found.left_out.append(item.id)
     if not items:
-        raise UsageError(f"{store.path}: no {by} with tiles to convert")
+        raise UsageError(f"{store.where}: no {by} with tiles to convert")
     run = _Run(kind(store, Path(out)), items)
     run.check(overwrite)
     with run.records.locked():

@@ -19,6 +19,8 @@ from wsi_embed.work import finish_slide, prepare_slide
 
 # On many cores tissue is found for several slides ahead; each takes a thread.
 MOST_AHEAD = 4
+# While one slide is read, the next is fetched from elsewhere.
+STAGED_AHEAD = 2
 
 
 def run_local(job: Job, listener: Listener, stop: threading.Event) -> list[SlideResult]:
@@ -40,6 +42,7 @@ def run_local(job: Job, listener: Listener, stop: threading.Event) -> list[Slide
     listener = _OneAtATime(listener)
     listener.job_started(len(job.slides), job.headline)
     with (
+        job.fetching(stop) as job,
         ThreadPoolExecutor(job.workers, "wsi-embed-read") as readers,
         contextlib.closing(_run(job, readers, listener, stop, patience)) as finished,
         contextlib.suppress(Stopped),
@@ -135,7 +138,10 @@ def _prepare(
     todo, passed = deque(items), 0
     coming: deque[Future[PreparedSlide]] = deque()
     most = max(1, min(MOST_AHEAD, job.workers // 4))
-    with ThreadPoolExecutor(most, "wsi-embed-prepare") as ahead:
+    threads = most
+    if job.staging is not None:  # fetched in order: one that waits for room must not wait for a later one
+        most, threads = STAGED_AHEAD, 1
+    with ThreadPoolExecutor(threads, "wsi-embed-prepare") as ahead:
         try:
             while todo or coming:
                 while todo and len(coming) < most:

@@ -53,12 +53,12 @@ def join_labels(
     kept = tuple(bag for bag in bags if bag.id not in empty)
     if not kept:
         raise UsageError(
-            f"{name}: none of its labels is of a {by} with tiles in {store.path}: it names "
+            f"{name}: none of its labels is of a {by} with tiles in {store.where}: it names "
             f"{named(absent or sorted(empty))}, the store has {named(slides)}; give slide ids, file names "
             "or patients that the store knows"
         )
     odd = {
-        f"labels of slides or patients that {store.path.name} lacks": absent,
+        f"labels of slides or patients that {store.name} lacks": absent,
         "slides without a label": [slide_id for slide_id in slides if slide_id not in rows],
         f"{by}s without tiles": sorted(empty),
     }

@@ -29,8 +29,8 @@ class SlideFacts:
 def slide_facts(store: Store) -> dict[str, SlideFacts]:
     """Of all complete slides, by id."""
     return {
-        slide_id: SlideFacts(bag.patient, str(bag.attrs.get("slide") or slide_id), len(bag))
-        for slide_id, bag in store.items()
+        row.slide_id: SlideFacts(row.patient, str(row.slide or row.slide_id), row.tiles)
+        for row in store.rows()
     }
 
 

@@ -98,6 +98,6 @@ def check_attention(attention: Attention, store: Store) -> None:
     """
     if (made := attention.attrs.get("model_id")) != store.model_id:
         raise UsageError(
-            f"--attention {attention.path}: of features of model {made}, and {store.path.name} has "
+            f"--attention {attention.path}: of features of model {made}, and {store.name} has "
             f"{store.model_id}"
         )

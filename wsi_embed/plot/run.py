@@ -171,7 +171,7 @@ def select(store: Store, items: Sequence[SlideInput], warn: Say) -> list[SlideIn
     present = {item.slide_id for item in items if item.slide_id in store}
     absent = [item.slide_id for item in items if item.slide_id not in present]
     if len(absent) == len(items):
-        raise UsageError(f"none of {counted(len(items), 'slide')} given is complete in {store.path}")
+        raise UsageError(f"none of {counted(len(items), 'slide')} given is complete in {store.where}")
     if absent:
         share = f"{len(absent)} of {counted(len(items), 'slide')} given"
         warn(f"{share} are not complete in the store: {names_of(absent, NAMED)}")

@@ -38,7 +38,13 @@ def _series(path: Path, size: int, changed: int) -> bytes | None:
         head = data.read(132)
         if head[128:] != b"DICM":
             return None
-        head += data.read(HEAD)
+        return series_in(head + data.read(HEAD))
+
+
+def series_in(head: bytes) -> bytes | None:
+    """SeriesInstanceUID by the first bytes of a file; None where they do not say it."""
+    if head[128:132] != b"DICM":
+        return None
     try:
         at = 132
         while True:

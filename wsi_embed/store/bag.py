@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import zarr
 from wsi_embed.errors import StoreError
 from wsi_embed.store.array import LazyArray
 from wsi_embed.store.histogram import cluster_histogram
+from wsi_embed.store.place import Place
 
 
 class Bag:
@@ -26,13 +26,13 @@ class Bag:
     """
 
     def __init__(
-        self, slide_id: str, folder: Path, attrs: dict[str, Any], clusters: int | None = None
+        self, slide_id: str, folder: Place, attrs: dict[str, Any], clusters: int | None = None
     ) -> None:
         self.slide_id, self.folder, self.attrs, self.clusters = slide_id, folder, attrs, clusters
 
     @cached_property
     def _group(self) -> zarr.Group:
-        return zarr.open_group(self.folder, mode="r", zarr_format=3, use_consolidated=False)
+        return zarr.open_group(self.folder.zarr, mode="r", zarr_format=3, use_consolidated=False)
 
     def __len__(self) -> int:
         return int(self.attrs["n_tiles"])

@@ -76,7 +76,7 @@ class BagDataset:
         self.targets = labels.targets if labels else None
         self.classes = labels.classes if labels else ()
         self.feature_dim = int(store.attrs["settings"]["feature_dim"])
-        self._path, self._store = str(store.path), cast("Store | None", store)
+        self._path, self._store = str(store.where), cast("Store | None", store)
         self._by, self._max_tiles, self._seed = by, max_tiles, seed
         self._style, self._adjacency = style, adjacency
         # in shared memory, so that workers that live for several epochs see it change

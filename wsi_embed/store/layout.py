@@ -19,12 +19,12 @@ import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from wsi_embed.errors import StoreError
+from wsi_embed.store.place import Place
 
 FORMAT_VERSION = 1
 METADATA_FILE = "zarr.json"
@@ -86,6 +86,11 @@ class ArrayLayout:
         """Whether several chunks share an object."""
         return self.shard_rows > self.chunk_rows
 
+    @property
+    def objects(self) -> int:
+        """How many objects its chunks and shards are."""
+        return math.ceil(self.shape[0] / self.shard_rows)
+
 
 def array_layouts(
     n: int, settings: StoreSettings, mask_shape: Sequence[int] | None = None
@@ -124,37 +129,40 @@ def canonical_digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def group_digest(folder: Path, attributes: dict[str, Any]) -> str:
+def group_digest(folder: Place, attributes: dict[str, Any]) -> str:
     """Digest of a group's attributes and of its arrays' metadata documents.
 
     Chunks carry checksums of their own; this covers the rest, so that `verify` notices any change.
     """
-    arrays = {f.parent.name: json.loads(f.read_bytes()) for f in sorted(folder.glob(f"*/{METADATA_FILE}"))}
+    documents = [key for key in folder.files() if key.endswith(f"/{METADATA_FILE}") and key.count("/") == 1]
+    arrays = {key.partition("/")[0]: json.loads(folder.read(key)) for key in documents}
     kept = {k: v for k, v in attributes.items() if k not in ("digest", "complete")}
     return canonical_digest({"attributes": kept, "arrays": arrays})
 
 
-def written_objects(folder: Path) -> dict[str, list[int]]:
+def written_objects(folder: Place) -> dict[str, list[int]]:
     """Size in bytes and crc32 of every chunk and shard object below a group, by key relative to it.
 
     Zarr's own checksums tell a damaged object; these also tell a sound one in the wrong place, as a
     copy that was cut short leaves behind.
     """
     objects = {}
-    for path in sorted(p for p in folder.glob("*/c/**/*") if p.is_file()):
-        content = path.read_bytes()
-        objects[path.relative_to(folder).as_posix()] = [len(content), zlib.crc32(content)]
+    for key in folder.files():
+        if key.split("/")[1:2] == ["c"]:
+            content = folder.read(key)
+            objects[key] = [len(content), zlib.crc32(content)]
     return objects
 
 
-def read_attributes(folder: Path) -> dict[str, Any]:
+def read_attributes(folder: Place) -> dict[str, Any]:
     """Attributes of a group.
 
     Raises:
         StoreError: There is no readable group.
+        RemoteError: Nobody knows, for the server does not answer.
     """
     try:
-        document = json.loads((folder / METADATA_FILE).read_bytes())
+        document = json.loads(folder.read(METADATA_FILE))
         # all three keys, so that none of them can be damaged without notice
         if document["zarr_format"] != 3 or document["node_type"] != "group":
             raise ValueError("not a group of Zarr format 3")

@@ -28,9 +28,9 @@ _HELD = {errno.EAGAIN, errno.EACCES}
 _WHOLE = 2**32
 
 
-def has_locks(document: Path) -> bool:
+def has_locks(document: Path | None) -> bool:
     """Whether two processes can keep out of each other's way on this file system."""
-    if not _OFD:
+    if not _OFD or document is None:
         return False
     try:
         with document.open("r+b") as file:
@@ -41,11 +41,11 @@ def has_locks(document: Path) -> bool:
 
 
 @contextlib.contextmanager
-def slide_lock(document: Path, slide_id: str) -> Iterator[bool]:
+def slide_lock(document: Path | None, slide_id: str) -> Iterator[bool]:
     """Hold a slide while it is written.
 
     Args:
-        document: A file of the output that is never replaced.
+        document: A file of the output that is never replaced; None where there is none to lock.
         slide_id: The slide. Its byte is the crc32 of its id, so that two slides in 4 billion share one:
             the second waits for the first.
 
@@ -64,9 +64,9 @@ def whole_lock(document: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _locked(document: Path, byte: int, *, wait: bool) -> Iterator[bool]:
+def _locked(document: Path | None, byte: int, *, wait: bool) -> Iterator[bool]:
     """Lock a byte of a file; False where somebody else holds it."""
-    if not _OFD:
+    if not _OFD or document is None:
         yield True
         return
     try:

@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wsi_embed.errors import StoreError, UsageError
+from wsi_embed.remote.address import Address, Location, location
 from wsi_embed.store.bag import Bag
-from wsi_embed.store.index import Row, read_row, scan, slide_folders, write_index
+from wsi_embed.store.index import Row, read_row, scan, write_index
 from wsi_embed.store.layout import FORMAT_VERSION, METADATA_FILE, read_attributes
 from wsi_embed.store.patient import PatientBag
-
-if TYPE_CHECKING:
-    from wsi_embed.labels import By, LabelledBags, LabelSource, Missing
-    from wsi_embed.store.dataset import BagDataset, Style
+from wsi_embed.store.place import place_at
 
 if TYPE_CHECKING:
     from wsi_embed.labels import By, LabelledBags, LabelSource, Missing
@@ -25,25 +23,48 @@ class Store(Mapping[str, Bag]):
     """A store as a mapping from slide id to bag. Slides that are not complete do not exist.
 
     Attributes:
-        path: The store's folder.
+        where: The store's folder, or its address.
+        place: What lies there.
         attrs: Root attributes: `format_version`, `model_id`, `model`, `settings`.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        if not (self.path / METADATA_FILE).is_file():
-            raise StoreError(f"{self.path}: no store there; check the path")
-        self.attrs = read_attributes(self.path)
+    def __init__(self, path: str | Location) -> None:
+        self.where = location(path)
+        self.place = place_at(self.where)
+        if self.place.state(METADATA_FILE) is None:
+            raise StoreError(f"{self.where}: no store there; check the path")
+        self.attrs = read_attributes(self.place)
         found = self.attrs.get("format_version")
         if found != FORMAT_VERSION:
             raise StoreError(
-                f"{self.path}: "
+                f"{self.where}: "
                 + (
                     "not a wsi-embed store"
                     if found is None
                     else f"format {found}, this wsi-embed reads {FORMAT_VERSION}"
                 )
             )
+
+    @property
+    def name(self) -> str:
+        """Of the folder, or of the last part of the address."""
+        return self.where.name
+
+    @property
+    def path(self) -> Path:
+        """The store's folder.
+
+        Raises:
+            UsageError: It is not on this machine.
+        """
+        if isinstance(self.where, Address):
+            raise UsageError(f"{self.where} is no folder of this machine: copy the store here for this")
+        return self.where
+
+    @property
+    def near(self) -> Path:
+        """A path beside which to put what is made of it: its own, or its name in the current folder."""
+        return self.where.resolve() if isinstance(self.where, Path) else Path(self.name).absolute()
 
     @property
     def model_id(self) -> str:
@@ -53,22 +74,22 @@ class Store(Mapping[str, Bag]):
     @property
     def slide_ids(self) -> list[str]:
         """Ids of all complete slides, sorted."""
-        return [row.slide_id for row in self._rows()]  # list(self) would count them first
+        return [row.slide_id for row in self.rows()]  # list(self) would count them first
 
     def __getitem__(self, slide_id: str) -> Bag:
         attributes = self._attributes(slide_id)
         if attributes is None:
-            raise KeyError(f"{slide_id}: no complete slide of that id in {self.path}")
-        return Bag(slide_id, self.path / slide_id, attributes, self.attrs["settings"]["clusters"])
+            raise KeyError(f"{slide_id}: no complete slide of that id in {self.where}")
+        return Bag(slide_id, self.place / slide_id, attributes, self.attrs["settings"]["clusters"])
 
     def __iter__(self) -> Iterator[str]:
-        return (row.slide_id for row in self._rows())
+        return (row.slide_id for row in self.rows())
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
     def __repr__(self) -> str:
-        return f"Store({str(self.path)!r})"
+        return f"Store({str(self.where)!r})"
 
     def patients(self) -> dict[str, PatientBag]:
         """The slides joined by patient, by the patient's name, sorted.
@@ -76,11 +97,19 @@ class Store(Mapping[str, Bag]):
         Slides of which no manifest named the patient are in none of them; whether there are any tells
         `[bag.slide_id for bag in store.values() if bag.patient is None]`.
         """
-        by_patient: dict[str, list[Bag]] = {}
-        for row in self._rows():
+        slides = {patient: [row.slide_id for row in rows] for patient, rows in self._by_patient().items()}
+        ids = [slide_id for some in slides.values() for slide_id in some]
+        bags = dict(zip(ids, self.place.map(self.__getitem__, ids), strict=True))
+        return {
+            patient: PatientBag(patient, [bags[name] for name in some]) for patient, some in slides.items()
+        }
+
+    def _by_patient(self) -> dict[str, list[Row]]:
+        found: dict[str, list[Row]] = {}
+        for row in self.rows():
             if row.patient is not None:
-                by_patient.setdefault(row.patient, []).append(self[row.slide_id])
-        return {patient: PatientBag(patient, by_patient[patient]) for patient in sorted(by_patient)}
+                found.setdefault(row.patient, []).append(row)
+        return dict(sorted(found.items()))
 
     def torch_dataset(
         self,
@@ -121,8 +150,9 @@ class Store(Mapping[str, Bag]):
         if labels is None:
             if split is not None:
                 raise UsageError(f"split {split!r}: only labels say which bags are in it; give them too")
-            groups = self.patients() if by == "patient" else self
-            bags = {name: tuple(bag.slide_ids) for name, bag in groups.items() if len(bag)}
+            groups = self._by_patient() if by == "patient" else {row.slide_id: [row] for row in self.rows()}
+            with_tiles = {name: rows for name, rows in groups.items() if any(row.tiles for row in rows)}
+            bags = {name: tuple(row.slide_id for row in rows) for name, rows in with_tiles.items()}
         else:
             labels = labels if split is None else labels.where(split=split)
             bags, by = {bag.id: bag.slides for bag in labels}, labels.by
@@ -133,38 +163,40 @@ class Store(Mapping[str, Bag]):
     def incomplete(self) -> list[str]:
         """Names of groups that are not complete: the next run redoes them."""
         complete = set(self)
-        return [name for name in slide_folders(self.path) if name not in complete]
+        return [name for name in self.place.folders() if name not in complete]
 
-    def _rows(self) -> Iterator[Row]:
-        return scan(self.path, str(self.attrs.get("model_id")))
+    def rows(self) -> Iterator[Row]:
+        """What the index says of each complete slide, or would say; by id. No bag is opened."""
+        return scan(self.place, str(self.attrs.get("model_id")))
 
     def _attributes(self, slide_id: str) -> dict[str, Any] | None:
         """Of a slide that is complete; None otherwise."""
         if not slide_id or "/" in slide_id:
             return None
         try:
-            attributes = read_attributes(self.path / slide_id)
+            attributes = read_attributes(self.place / slide_id)
         except StoreError:  # nothing there, or a damaged document: `verify` says more
             return None
         return attributes if attributes.get("complete") is True else None
 
 
-def open_store(path: str | Path) -> Store:
+def open_store(path: str | Location) -> Store:
     """Open a store for reading.
 
     Args:
-        path: The folder that `wsi-embed ... --out` wrote.
+        path: The folder that `wsi-embed ... --out` wrote, or its address (`s3://`, `gs://`: extra `cloud`).
 
     Returns:
         A mapping from slide id to `Bag`.
 
     Raises:
         StoreError: There is no store, or it has a format this version does not read.
+        RemoteError: Object storage cannot be reached, or refuses.
     """
     return Store(path)
 
 
-def finalize(path: str | Path) -> tuple[list[Row], list[str]]:
+def finalize(path: str | Location) -> tuple[list[Row], list[str]]:
     """Write the index of a store, a table of its complete slides that makes listing them fast.
 
     Readers can do without, and see what came after it. Every slide's document is read anew.
@@ -179,8 +211,9 @@ def finalize(path: str | Path) -> tuple[list[Row], list[str]]:
         StoreError: There is no store, or the index cannot be written.
     """
     store = Store(path)
-    folders = slide_folders(store.path)
-    found = {name: read_row(store.path, name, store.model_id) for name in folders}
+    folders = store.place.folders()
+    read = store.place.map(lambda name: read_row(store.place, name, store.model_id), folders)
+    found = dict(zip(folders, read, strict=True))
     rows = [row for row in found.values() if row is not None]
-    write_index(store.path, rows)
+    write_index(store.place, rows)
     return rows, [name for name, row in found.items() if row is None]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
 
-from wsi_embed.errors import StoreError
+from wsi_embed.errors import RemoteError, StoreError
+from wsi_embed.remote.address import Location
 from wsi_embed.store.layout import (
     METADATA_FILE,
     StoreSettings,
@@ -20,6 +20,7 @@ from wsi_embed.store.layout import (
     read_attributes,
     written_objects,
 )
+from wsi_embed.store.place import Place
 from wsi_embed.store.reader import Store
 
 
@@ -31,7 +32,7 @@ class Problem:
     what: str
 
 
-def verify(path: str | Path) -> list[Problem]:
+def verify(path: str | Location) -> list[Problem]:
     """Read everything in a store and list what is off.
 
     Incomplete slides are no problem: readers do not see them and the next run redoes them.
@@ -44,6 +45,7 @@ def verify(path: str | Path) -> list[Problem]:
 
     Raises:
         StoreError: There is no store.
+        RemoteError: Object storage cannot be reached: nobody knows.
     """
     store = Store(path)
     problems: list[Problem] = []
@@ -52,15 +54,15 @@ def verify(path: str | Path) -> list[Problem]:
         problems.append(Problem("store", "the root attributes were changed after they were written"))
         return problems
     settings = StoreSettings(**store.attrs["settings"])
-    for folder in sorted(p for p in store.path.iterdir() if p.is_dir()):
+    for folder in map(store.place.__truediv__, store.place.folders()):
         problems += [Problem(folder.name, what) for what in _slide_problems(folder, settings)]
     return problems
 
 
-def _slide_problems(folder: Path, settings: StoreSettings) -> Iterator[str]:
-    if not (folder / METADATA_FILE).exists():
+def _slide_problems(folder: Place, settings: StoreSettings) -> Iterator[str]:
+    if folder.state(METADATA_FILE) is None:
         # files alone are what a killed job leaves that had not begun the group
-        if any(child.is_dir() for child in folder.iterdir()):
+        if folder.folders():
             yield f"{METADATA_FILE} is missing, so readers do not see the slide; the next run redoes it"
         return
     try:
@@ -80,13 +82,13 @@ def _slide_problems(folder: Path, settings: StoreSettings) -> Iterator[str]:
         yield "the metadata of an array cannot be parsed"
         return
     yield from _object_problems(folder, attributes["objects"])
-    group = zarr.open_group(folder, mode="r", zarr_format=3, use_consolidated=False)
+    group = zarr.open_group(folder.zarr, mode="r", zarr_format=3, use_consolidated=False)
     shape = attributes.get("tissue_mask_shape")
     for name, layout in array_layouts(attributes["n_tiles"], settings, shape).items():
         yield from _array_problems(group, name, layout.shape, settings)
 
 
-def _object_problems(folder: Path, recorded: dict[str, list[int]]) -> Iterator[str]:
+def _object_problems(folder: Place, recorded: dict[str, list[int]]) -> Iterator[str]:
     found = written_objects(folder)
     for key, (size, crc) in recorded.items():
         if key not in found:
@@ -111,6 +113,8 @@ def _array_problems(
         return
     try:
         values = array[:]
+    except RemoteError:
+        raise
     except Exception as error:  # a checksum that does not match, a truncated object
         yield f"{name} cannot be read ({error})"
         return

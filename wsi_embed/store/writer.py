@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,8 +14,7 @@ import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from wsi_embed.encoder.base import Encoded
-from wsi_embed.errors import SlideError, StoreError
-from wsi_embed.files import replacing
+from wsi_embed.errors import RemoteError, SlideError, StoreError
 from wsi_embed.grid import TileGrid
 from wsi_embed.store.layout import (
     METADATA_FILE,
@@ -28,6 +26,7 @@ from wsi_embed.store.layout import (
     read_attributes,
     written_objects,
 )
+from wsi_embed.store.place import Place
 from wsi_embed.tissue import TissueMask
 
 
@@ -37,14 +36,14 @@ class SlideWriter:
     Leaving the context without `commit` removes what was written.
 
     Args:
-        folder: The group's folder.
+        folder: Where the group comes.
         grid: The tiles, all of which will be appended.
         settings: Of the store.
         mask: Where the tissue is, kept so that pictures and polygons need no slide.
     """
 
     def __init__(
-        self, folder: Path, grid: TileGrid, settings: StoreSettings, mask: TissueMask | None = None
+        self, folder: Place, grid: TileGrid, settings: StoreSettings, mask: TissueMask | None = None
     ) -> None:
         self.folder, self.grid, self.settings, self.mask = folder, grid, settings, mask
         self._layouts = array_layouts(len(grid), settings, mask.mask.shape if mask else None)
@@ -52,7 +51,7 @@ class SlideWriter:
         self._committed = False
         _remove_group(folder)
         try:
-            self._group = zarr.create_group(folder, zarr_format=3, attributes={"complete": False})
+            self._group = zarr.create_group(folder.zarr, zarr_format=3, attributes={"complete": False})
             self._arrays = {name: _create(self._group, name, a) for name, a in self._layouts.items()}
         except OSError as error:
             raise cannot_write(folder, error) from error
@@ -73,7 +72,7 @@ class SlideWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if not self._committed:
-            with contextlib.suppress(StoreError):
+            with contextlib.suppress(StoreError, RemoteError):
                 _remove_group(self.folder)
 
     def append(self, encoded: Encoded) -> None:
@@ -82,6 +81,7 @@ class SlideWriter:
         Raises:
             SlideError: A feature is not finite in the store's type.
             StoreError: The store cannot be written.
+            RemoteError: The same, elsewhere.
         """
         start, stop = self._rows, self._rows + len(encoded.features)
         with np.errstate(over="ignore"):
@@ -120,6 +120,7 @@ class SlideWriter:
 
         Raises:
             StoreError: The store cannot be written.
+            RemoteError: The same, elsewhere.
         """
         n = len(self.grid)
         if self._rows != n:
@@ -136,13 +137,24 @@ class SlideWriter:
             self._write("tissue_mask", slice(0, shape[0]), self.mask.mask)
             attributes = {**attributes, "tissue_mask_shape": shape, "tissue_mask_scale": scale}
         try:
-            whole = as_json({**attributes, "n_tiles": n, "objects": written_objects(self.folder)})
+            objects = written_objects(self.folder)
+            self._check_all_there(len(objects))
+            whole = as_json({**attributes, "n_tiles": n, "objects": objects})
             whole["digest"] = group_digest(self.folder, whole)
             # one atomic replacement of the group's document: before it the slide does not exist
             self._group.update_attributes({**whole, "complete": True})
         except OSError as error:
             raise cannot_write(self.folder, error) from error
         self._committed = True
+
+    def _check_all_there(self, found: int) -> None:
+        """Where there are no locks, two jobs may write one slide: neither commits what the other removed."""
+        written = sum(layout.objects for layout in self._layouts.values())
+        if found != written:
+            raise StoreError(
+                f"{self.folder}: {written} objects were written, {found} are there; run again when no other "
+                "job writes this store"
+            )
 
     def _write(self, name: str, rows: slice, values: npt.NDArray[Any]) -> None:
         try:
@@ -165,33 +177,32 @@ def _create(group: zarr.Group, name: str, layout: ArrayLayout) -> zarr.Array[Any
     )
 
 
-def _remove_group(folder: Path) -> None:
+def _remove_group(folder: Place) -> None:
     """Remove a group so that at no moment a half of it looks complete, or like a damaged slide.
 
     Its document goes last, and says `complete: false` while the arrays go.
     """
-    document = folder / METADATA_FILE
     try:
-        if document.exists() and not _says_incomplete(folder):
+        if not folder.there():
+            return
+        if folder.state(METADATA_FILE) is not None and not _says_incomplete(folder):
             incomplete = {"zarr_format": 3, "node_type": "group", "attributes": {"complete": False}}
-            with replacing(document) as temporary:
-                temporary.write_text(json.dumps(incomplete), "utf-8")
-        if folder.exists():
-            for array in [child for child in folder.iterdir() if child.is_dir()]:
-                shutil.rmtree(array)
-            shutil.rmtree(folder)
+            folder.write(METADATA_FILE, json.dumps(incomplete).encode())
+        for array in folder.folders():
+            (folder / array).remove()
+        folder.remove()
     except OSError as error:
         raise cannot_write(folder, error) from error
 
 
-def _says_incomplete(folder: Path) -> bool:
+def _says_incomplete(folder: Place) -> bool:
     try:
         return read_attributes(folder).get("complete") is False
     except StoreError:
         return False
 
 
-def cannot_write(folder: Path, error: OSError) -> StoreError:
+def cannot_write(folder: Place | Path, error: OSError) -> StoreError:
     """The error for an output that the system refuses to write."""
     return StoreError(
         f"{folder}: cannot be written ({error.strerror or error}); free some space or check permissions, "

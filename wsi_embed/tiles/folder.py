@@ -23,7 +23,7 @@ from typing import Any, Self
 
 from wsi_embed.errors import StoreError, StoreMismatchError
 from wsi_embed.files import PARTIAL, create
-from wsi_embed.inputs import TILES_MARK
+from wsi_embed.folders import TILES_MARK
 from wsi_embed.slide import UInt8Array
 from wsi_embed.store.lock import whole_lock
 from wsi_embed.store.writer import cannot_write

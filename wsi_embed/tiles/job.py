@@ -16,8 +16,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from wsi_embed.errors import SlideError
+from wsi_embed.folders import TILES_MARK
 from wsi_embed.grid import TileGrid
-from wsi_embed.inputs import TILES_MARK
 from wsi_embed.job import Job, PreparedSlide, threads
 from wsi_embed.plan import SlidePlan
 from wsi_embed.tiles.folder import COLUMNS, TileFolder
@@ -31,10 +31,12 @@ class TileJob(Job):
     """Slides into a folder of tile images.
 
     Attributes:
+        out: The folder's path.
         settings: Which tiles, and as what they are kept.
         folder: The folder; None for a dry run where there is none yet.
     """
 
+    out: Path
     settings: TileSettings
     folder: TileFolder | None
     kept_in: ClassVar[str] = "the folder"

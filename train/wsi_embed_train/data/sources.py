@@ -9,13 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from wsi_embed.errors import UsageError
-from wsi_embed.inputs import (
-    SlideInput,
-    folder_files,
-    manifest_slide,
-    slide_of_folder,
-    unique_slides,
-)
+from wsi_embed.folders import folder_files
+from wsi_embed.inputs import SlideInput, check_here, manifest_slide, slide_of_folder, unique_slides
 from wsi_embed.manifest import MANIFEST_SUFFIXES, read_manifest
 from wsi_embed.tile_images import PLAIN_SUFFIXES, is_tile_image
 
@@ -115,6 +110,7 @@ def _of_csv(path: Path, split: str | None) -> Source:
     for (number, row), is_image in zip(rows, look_at(files), strict=True):
         if not is_image or not _text(row, "path"):  # an empty path is refused as a slide's
             slides.append(manifest_slide(path, number, row))
+            check_here(slides[-1])
             _label_slide(source, slides[-1].slide_id, _text(row, "label"))
             continue
         images.add((_text(row, "path"), _text(row, "label")))

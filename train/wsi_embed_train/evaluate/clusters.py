@@ -120,10 +120,10 @@ def evaluate_clusters(store: Store, labels: TileLabels | None = None) -> Cluster
     """
     total = store.attrs["settings"]["clusters"]
     if total is None:
-        raise UsageError(f"{store.path.name}: the model that made it has no clusters: nothing to evaluate")
+        raise UsageError(f"{store.name}: the model that made it has no clusters: nothing to evaluate")
     of_slides = _clusters(store)
     if not of_slides:
-        raise UsageError(f"{store.path.name}: no slide has tiles: nothing to evaluate")
+        raise UsageError(f"{store.name}: no slide has tiles: nothing to evaluate")
     counts = np.stack([np.bincount(found, minlength=total) for found in of_slides.values()])
     share = counts.sum(0) / counts.sum()
     several = len(counts) > 1

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wsi_embed.cli.eval import options
+from wsi_embed.cli.options import StorePlace
 
 if TYPE_CHECKING:
     from wsi_embed.store import Store
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def command(
-    store: Annotated[Path, typer.Argument(help="The store.", show_default=False)],
+    store: StorePlace,
     annotations: options.Annotations = None,
     classes: options.Classes = None,
     rest: options.Rest = None,

@@ -51,8 +51,13 @@ def command(
         typer.Option("--threads", min=1, help="CPU threads. Default: one a core.", rich_help_panel=IMAGES),
     ] = None,
     store: Annotated[
-        Path | None,
-        typer.Option("--store", help="The store, instead of --model and --tiles.", rich_help_panel=STORE),
+        str | None,
+        typer.Option(
+            "--store",
+            help="The store, instead of --model and --tiles.",
+            metavar="STORE",
+            rich_help_panel=STORE,
+        ),
     ] = None,
     annotations: options.Annotations = None,
     rest: options.Rest = None,
@@ -133,7 +138,7 @@ def _of_images(
 
 
 def _of_store(
-    store: Path,
+    store: str,
     annotations: Path | None,
     splits: Path | None,
     classes: str | None,

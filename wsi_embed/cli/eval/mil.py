@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from wsi_embed.cli.options import StorePlace
+
 if TYPE_CHECKING:
     from wsi_embed_train.evaluate.mil.run import MilEvaluation
 
@@ -16,7 +18,7 @@ FOLDS, NETWORK = "Folds", "Networks"
 
 
 def command(
-    store: Annotated[Path, typer.Argument(help="The store.", show_default=False)],
+    store: StorePlace,
     labels: Annotated[
         Path,
         typer.Option(
@@ -123,7 +125,7 @@ def command(
         evaluation = evaluate_mil(
             opened, bags, settings, folds=folds, seeds=seeds, memory=round(memory * 2**30), on_fold=_say
         )
-        folder = out or store.resolve().parent / f"{store.resolve().stem}-mil-{method}"
+        folder = out or opened.near.with_name(f"{opened.near.stem}-mil-{method}")
         files = write_mil(evaluation, opened, folder)
     if as_json:
         typer.echo(json.dumps(evaluation.to_dict(), indent=2))

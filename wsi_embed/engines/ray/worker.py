@@ -45,21 +45,25 @@ class Parcel:
         version: Of wsi-embed.
         job: Pickled.
         folder: What relative paths are relative to.
+        fetches: Whether any slide is to be fetched from elsewhere.
         seen: Files with their sizes and times, by which a machine shows that it sees the same file system.
     """
 
     version: str
     job: bytes
     folder: Path
+    fetches: bool
     seen: dict[Path, tuple[int, int] | None]
 
     @classmethod
     def pack(cls, job: Job, slides: Sequence[SlideInput]) -> Parcel:
         """Pack a job without its slides, of which one is a file that must be seen."""
-        first = next((item.path for item in slides if item.path.exists()), None)
+        here = (item.path for item in slides if item.remote is None)
+        first = next((path for path in here if path.exists()), None)
         files = [path for path in (job.document, first) if path is not None and path.exists()]
         seen = {path: _look(path) for path in files}
-        return cls(wsi_embed.__version__, pickle.dumps(replace(job, slides=[])), Path.cwd(), seen)
+        packed = pickle.dumps(replace(job, slides=[]))
+        return cls(wsi_embed.__version__, packed, Path.cwd(), job.fetches, seen)
 
     def unpack(self) -> Job:
         """The job, ready to be worked on here.
@@ -102,6 +106,8 @@ class SlideWorker:
         self._problem: str | None = None
         try:
             self._job = parcel.unpack()
+            if parcel.fetches:
+                self._job = replace(self._job, staging=self._job.cache.open(self._stop))
         except WsiEmbedError as error:
             self._problem = str(error)
             return

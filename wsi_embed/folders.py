@@ -1,0 +1,101 @@
+"""Which files of a folder are slides."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+from wsi_embed.errors import UsageError
+from wsi_embed.slide import FOREIGN_SUFFIXES, SLIDE_SUFFIXES
+from wsi_embed.slide.dicom import dicom_series, named_as_dicom
+from wsi_embed.slide.fingerprint import slide_files
+
+# In the root of a folder of tiles: the images there are no slides.
+TILES_MARK = ".wsi-embed-tiles"
+
+
+def folder_files(folder: Path, also: Collection[str] = ()) -> list[Path]:
+    """Files of a folder, at any depth, that are named as slides; none that is part of another.
+
+    Subfolders that cannot be listed come last, as if they were files: each fails as a slide, for what is
+    in it must not be missing silently.
+
+    Args:
+        folder: Where to look.
+        also: Further suffixes to take, in lower case: for who wants tiles, too. Without, folders that
+            `wsi-embed tile` made are left out.
+
+    Raises:
+        UsageError: The folder is a store.
+    """
+    unlisted: list[Path] = []
+    if (folder / "zarr.json").is_file():
+        raise UsageError(f"{folder} is a store, not a folder of slides")
+    files = [p for p in _walk(folder, unlisted, tiles=bool(also)) if p.suffix.lower() in also or _is_slide(p)]
+    files = _without_parts(sorted(p for p in files if not p.name.startswith("._")))
+    taken = set(files) if unlisted else set()
+    # a MIRAX slide says by itself that its folder cannot be listed
+    return files + sorted(p for p in unlisted if p.with_suffix(".mrxs") not in taken)
+
+
+def _is_slide(path: Path) -> bool:
+    suffix = path.suffix.lower()
+    if suffix in SLIDE_SUFFIXES or suffix in FOREIGN_SUFFIXES:
+        return True
+    try:
+        return named_as_dicom(path) and path.is_file() and dicom_series(path) is not None
+    except OSError:
+        return False
+
+
+def _walk(folder: Path, unlisted: list[Path], *, tiles: bool) -> Iterator[Path]:
+    """All files below a folder, through linked folders too, each real folder once, with tiles or without.
+
+    A broken link is a file: it fails as a slide and is not left out silently. Folders that cannot be
+    listed are added to `unlisted`.
+    """
+    seen = set()
+
+    def note(error: OSError) -> None:
+        unlisted.append(Path(error.filename))
+
+    for root, folders, files in os.walk(folder, onerror=note, followlinks=True):
+        real = os.path.realpath(root)
+        if real in seen or (TILES_MARK in files and not tiles):
+            folders.clear()
+            continue
+        seen.add(real)
+        if TILES_MARK in files:  # not what is unfinished there
+            folders[:] = [name for name in folders if not name.startswith(".")]
+        folders.sort()
+        yield from (Path(root) / name for name in files)
+
+
+def _without_parts(files: Sequence[Path]) -> list[Path]:
+    """Leave out files that are part of another: a VMS slide's JPEGs, further files of a DICOM series."""
+    parts = {part for path in files for part in _jpeg_parts(path)}
+    kept, seen = [], set()
+    for path in files:
+        if path in parts:
+            continue
+        if named_as_dicom(path):
+            try:
+                series = dicom_series(path)
+            except OSError:
+                series = None  # opening it will say why
+            if series and (path.parent, series) in seen:
+                continue
+            seen.add((path.parent, series))
+        kept.append(path)
+    return kept
+
+
+def _jpeg_parts(path: Path) -> list[Path]:
+    """The JPEGs of a VMS slide. One is the macro image, which may show a patient's name."""
+    if path.suffix.lower() not in (".vms", ".vmu"):
+        return []
+    try:
+        return slide_files(path)[1:]
+    except OSError:
+        return []  # opening it will say why

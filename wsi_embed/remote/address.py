@@ -1,0 +1,112 @@
+"""Addresses: `s3://bucket/key`, `gs://bucket/key`, `https://server/path`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
+
+from wsi_embed.errors import UsageError
+
+BUCKETS = ("s3", "gs")
+WEB = ("http", "https")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where an object lies, or what lies below it. Its parts are called as those of a path.
+
+    Attributes:
+        scheme: `s3`, `gs`, `http` or `https`.
+        host: The bucket, or the web server.
+        key: What it is called there, without a slash at either end; empty for the whole bucket.
+    """
+
+    scheme: str
+    host: str
+    key: str
+
+    @property
+    def name(self) -> str:
+        """The last part."""
+        return self.key.rpartition("/")[2] or self.host
+
+    @property
+    def stem(self) -> str:
+        """The last part, without suffix."""
+        return PurePosixPath(self.name).stem
+
+    @property
+    def suffix(self) -> str:
+        """Of the last part, with its dot."""
+        return PurePosixPath(self.name).suffix
+
+    @property
+    def parent(self) -> Address:
+        """What it lies in."""
+        return Address(self.scheme, self.host, self.key.rpartition("/")[0])
+
+    @property
+    def listed(self) -> bool:
+        """Whether one can ask what lies there, and write: web servers only hand out files."""
+        return self.scheme in BUCKETS
+
+    def __truediv__(self, relative: str) -> Address:
+        parts = self.key.split("/") if self.key else []
+        for part in relative.split("/"):
+            if part == "..":
+                parts = parts[:-1]
+            elif part not in ("", "."):
+                parts.append(part)
+        return Address(self.scheme, self.host, "/".join(parts))
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.host}/{self.key}"
+
+
+Location = Path | Address
+
+
+def is_address(text: str | Path) -> bool:
+    """Whether something names an object elsewhere, or at least looks as if it should."""
+    return isinstance(text, str) and _SCHEME.match(text) is not None
+
+
+def location(text: str | Path | Address) -> Location:
+    """A path or an address.
+
+    Raises:
+        UsageError: It is of an unknown kind, or holds credentials.
+    """
+    if isinstance(text, Address):
+        return text
+    return parse_address(str(text)) if is_address(text) else Path(text)
+
+
+def parse_address(text: str) -> Address:
+    """Parse an address.
+
+    Raises:
+        UsageError: As for `location`; the message never repeats what may be a secret.
+    """
+    scheme, _, rest = text.partition("://")
+    scheme = scheme.lower()
+    host, _, key = rest.partition("/")
+    if scheme not in BUCKETS + WEB or not host:
+        raise UsageError(
+            f"{scheme}://...: an address is s3://BUCKET/KEY, gs://BUCKET/KEY or http(s)://SERVER/PATH"
+        )
+    if "@" in host:
+        raise UsageError(
+            f"{scheme}://...: no credentials in an address, everybody sees them; see docs/cloud.md"
+        )
+    if scheme in WEB:
+        if "?" in key:  # the signature of a presigned address is a credential
+            raise UsageError(
+                f"{scheme}://{host}/...: addresses with a query (?...) are not taken; instead of a presigned "
+                "one give the object's s3:// or gs:// address, and credentials in the environment"
+            )
+        key = unquote(key)
+    return Address(scheme, host, "") / key

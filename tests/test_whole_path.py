@@ -51,7 +51,7 @@ def test_tiles_to_encoder_to_file_to_store(tmp_path: Path) -> None:
 def test_a_missing_extra_is_named(command: str, module: str, extra: str, tmp_path: Path) -> None:
     # a Python of its own: one that has PyTorch does not survive to lose it and import it again
     without = f"import sys; sys.modules[{module!r}] = None; from wsi_embed.cli import main; main()"
-    typed = [sys.executable, "-c", without, command, tmp_path, "--out", tmp_path / "out.onnx"]
+    typed: list[str | Path] = [sys.executable, "-c", without, command, tmp_path, "--out", tmp_path / "x.onnx"]
     done = subprocess.run(typed, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert f"pip install 'wsi-embed[{extra}]'" in done.stderr

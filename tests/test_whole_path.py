@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
-from unittest import mock
 
 import cv2
 import numpy as np
 import pytest
 
 import wsi_embed
-from tests.job_tools import invoke, run
+from tests.job_tools import run
 from tests.made_slides import he_pixels, write_svs
 
 
@@ -49,11 +49,10 @@ def test_tiles_to_encoder_to_file_to_store(tmp_path: Path) -> None:
     ("command", "module", "extra"), [("train", "lightning", "train"), ("export", "onnx", "export")]
 )
 def test_a_missing_extra_is_named(command: str, module: str, extra: str, tmp_path: Path) -> None:
-    ours = ("wsi_embed_train", "wsi_embed_export")
-    with mock.patch.dict(sys.modules, {module: None}):
-        for name in [name for name in sys.modules if name.startswith(ours)]:
-            del sys.modules[name]  # imported anew, as by a fresh Python
-        done = invoke(command, tmp_path, "--out", tmp_path / "out.onnx")
+    # a Python of its own: one that has PyTorch does not survive to lose it and import it again
+    without = f"import sys; sys.modules[{module!r}] = None; from wsi_embed.cli import main; main()"
+    typed: list[str | Path] = [sys.executable, "-c", without, command, tmp_path, "--out", tmp_path / "x.onnx"]
+    done = subprocess.run(typed, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert f"pip install 'wsi-embed[{extra}]'" in done.stderr
     assert "Traceback" not in done.stderr

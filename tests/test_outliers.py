@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from statistics import median
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from wsi_embed.outliers import find_outliers
 from wsi_embed.report import SlideResult, Status
@@ -51,6 +54,18 @@ def test_two_scanners_are_two_rests() -> None:
     for slide in slides[::3]:
         slide.mpp = 0.5
     assert find_outliers(slides) == {}
+
+
+@given(st.lists(st.sampled_from([0.12, 0.25, 0.2528, 0.27, 0.31, 0.5]), min_size=8, max_size=60))
+def test_odd_resolutions_are_those_that_comparing_all_with_all_finds(found: list[float]) -> None:
+    slides = [SlideResult(f"s{i}", "s.svs", "done", 100, 0.3, mpp) for i, mpp in enumerate(found)]
+    middle = median(found)
+    rare = {
+        f"s{i}"
+        for i, a in enumerate(found)
+        if sum(abs(b - a) <= 0.1 * a for b in found) < 0.1 * len(found) + 1 and abs(a - middle) > 0.1 * middle
+    }
+    assert set(find_outliers(slides)) == rare
 
 
 def test_seven_slides_are_no_rest_to_be_unlike_of() -> None:

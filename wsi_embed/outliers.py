@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from statistics import median
 
@@ -64,9 +65,11 @@ def _odd_mpp(slides: Sequence[SlideResult]) -> dict[str, str]:
     if len(known) < FEWEST:
         return {}
     middle = median(known.values())
+    ordered = sorted(known.values())
 
     def alike(a: float) -> int:
-        return sum(abs(b - a) <= MPP_ALIKE * a for b in known.values())
+        low, high = a - MPP_ALIKE * a, a + MPP_ALIKE * a
+        return bisect_right(ordered, high) - bisect_left(ordered, low)
 
     return {
         name: f"{mpp:.4g} um per pixel, most slides have {middle:.4g}; is its resolution right?"

@@ -22,7 +22,8 @@ demo: $(VENV)/.installed $(SLIDE)
 	$(VENV)/bin/wsi-embed plot $(DEMO)/feats.zarr --slides $(DEMO)/slides/ --out $(DEMO)/plots
 
 test: $(TEST_VENV)/.installed demo/slides/cmu_small_region.svs
-	$(TEST_VENV)/bin/python -m pytest
+	$(TEST_VENV)/bin/python -m pytest -m "not cluster"
+	$(TEST_VENV)/bin/python -m pytest -m cluster -n 0
 
 fuzz: $(TEST_VENV)/.installed demo/slides/cmu_small_region.svs
 	$(TEST_VENV)/bin/python -m tests.fuzz.run --cases $(CASES) --real demo/slides/cmu_small_region.svs

@@ -25,6 +25,7 @@ from wsi_embed.errors import UsageError
 from wsi_embed.report import JobReport, Silent, SlideResult
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: its engine is NOT tested")
+pytestmark = pytest.mark.cluster
 linux = pytest.mark.skipif(sys.platform != "linux", reason="who writes a slide is found in /proc")
 FIRST, SECOND, THIRD = "batch%202__s1", "s0", "s2"
 
@@ -182,7 +183,6 @@ def test_a_worker_killed_in_mid_slide_costs_that_slide_only(
     report = embed(slides, out, model, listener=watcher)
     assert report.exit_code == 0
     assert watcher.started == {FIRST: 1, SECOND: 2, THIRD: 1}
-    assert watcher.order[-1] == SECOND
     (note,) = watcher.notes
     assert "died with s0.tif in hand; it is begun anew" in note
     assert tree(out) == calm

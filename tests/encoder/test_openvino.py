@@ -113,3 +113,10 @@ assert not tried, tried
     home = {"HOME": str(tmp_path), "PATH": "", "PYTHONPATH": ":".join(p for p in sys.path if p)}
     subprocess.run([sys.executable, "-c", code, tiny], check=True, env=home, cwd=tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_int8_is_another_model_than_by_onnx_runtime() -> None:
+    other, encoder = (load_encoder("default-int8", device=device) for device in ("cpu", "openvino"))
+    assert encoder.model_id == f"{other.model_id}+openvino"
+    tiles = he_tiles(12, encoder.metadata.tile_px)
+    assert 0.5 < difference(other.encode(tiles), encoder.encode(tiles)).centred_cosine < 0.9999

@@ -23,6 +23,7 @@ class OpenVinoEncoder(Encoder):
 
     Where a CPU has bfloat16, OpenVINO would use it unasked; here it computes in the file's precision, and
     in bfloat16 only on `openvino:bf16`: features then differ a little, so the model gets an id of its own.
+    So it does in int8, where OpenVINO rounds at other places than ONNX Runtime.
 
     Raises:
         ModelError: Not a model that follows the contract.
@@ -43,10 +44,11 @@ class OpenVinoEncoder(Encoder):
         external_files(path)
         self._contract = read_contract(path, plain_session(path), tile_px, mpp)
         self.metadata, self.mpp = self._contract.metadata, self._contract.mpp
+        model_id = self.metadata.model_id
         if device.bf16:
-            self.metadata = replace(
-                self.metadata, precision="bf16", model_id=f"{self.metadata.model_id}+bf16"
-            )
+            self.metadata = replace(self.metadata, precision="bf16", model_id=f"{model_id}+bf16")
+        elif self.metadata.precision == "int8":
+            self.metadata = replace(self.metadata, model_id=f"{model_id}+openvino")
         settings = {
             "INFERENCE_PRECISION_HINT": "bf16" if device.bf16 else "f32",
             "PERFORMANCE_HINT": "LATENCY",  # one batch at a time on all threads

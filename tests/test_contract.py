@@ -133,6 +133,23 @@ def test_a_second_signal_later_ends_the_process(monkeypatch: pytest.MonkeyPatch)
     assert ended == [75]
 
 
+def test_a_second_signal_while_the_first_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted(threading.Event):
+        def set(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            super().set()
+
+    ended: list[int] = []
+    monkeypatch.setattr(signals.StopSignals, "_exit_now", lambda self: ended.append(75))
+    monkeypatch.setattr(signals, "HARD_STOP_SECONDS", 0.3)
+    stop = Interrupted()
+    with signals.job_signals(stop):
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.is_set()
+    time.sleep(0.4)
+    assert ended == [], "a clock went on"
+
+
 def test_too_many_failures(run: Run, folder: Path) -> None:
     for name in ("a", "aa"):
         (folder / "slides" / f"{name}.svs").touch()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import threading
@@ -37,6 +38,7 @@ class StopSignals:
     ) -> None:
         self.stop, self.seconds = stop, seconds
         self.again, self._asked = again, 0.0
+        self._count = itertools.count()  # of signals; a second may come while the first is being answered
         self._words = last_words.encode() + b"\n"
         self._numbers = (signal.SIGTERM, signal.SIGINT, *also)
         self._before: dict[int, Any] = {}
@@ -55,12 +57,11 @@ class StopSignals:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         # a terminal signals all processes, and a launcher passes it on to them once more
-        now = time.monotonic()
-        if self.stop.is_set() and now - self._asked >= self.again:
-            self._exit_now()
-        if self.stop.is_set():
+        if next(self._count):
+            if self._asked and time.monotonic() - self._asked >= self.again:
+                self._exit_now()
             return
-        self._asked = now
+        self._asked = time.monotonic()
         self.stop.set()
         if self.seconds is not None:
             self._timer = threading.Timer(self.seconds, self._exit_now)

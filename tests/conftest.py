@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,14 @@ REPO = Path(__file__).parents[1]
 
 # Tensors of tests are tiny: threads would only wait for each other. Before anything imports PyTorch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(autouse=True)
+def _no_handler_of_children() -> Iterator[None]:
+    """PyTorch's data loaders leave one for SIGCHLD, which then answers for the children of all later tests."""
+    yield
+    if hasattr(signal, "SIGCHLD"):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -19,7 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 @pytest.fixture(autouse=True)
 def _no_handler_of_children() -> Iterator[None]:
-    """PyTorch's data loaders leave one for SIGCHLD, which then answers for the children of all later tests."""
+    """PyTorch's data loaders leave one for SIGCHLD, called at the end of later tests' children too."""
     yield
     if hasattr(signal, "SIGCHLD"):
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)

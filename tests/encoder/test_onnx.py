@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -218,3 +219,17 @@ def test_cpu_is_taken_when_asked_for(tiny: Path) -> None:
     encoder = load(tiny)
     assert isinstance(encoder, OnnxEncoder)
     assert encoder.device == "cpu"
+
+
+def test_what_others_print_while_a_session_is_made_is_not_lost(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    original = ort.InferenceSession
+
+    def slow(*args: object, **more: object) -> object:
+        sys.stdout.write("from another thread")
+        return original(*args, **more)
+
+    monkeypatch.setattr("wsi_embed.encoder.providers.ort.InferenceSession", slow)
+    load_encoder(tiny, device="cpu")
+    assert "from another thread" in capsys.readouterr().out

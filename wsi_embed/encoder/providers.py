@@ -126,8 +126,8 @@ def _session(path: Path, providers: list[Any], threads: int, *, optimise: bool =
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = threads
     options.log_severity_level = 4
-    # It prints what it falls back from. From the CPU it falls back to nothing, and a pool makes sessions for that
-    # in threads: nobody else may lose a line meanwhile.
+    # It prints what it falls back from. From the CPU it falls back to nothing, and a pool makes sessions
+    # for that in threads: nobody else may lose a line meanwhile.
     alone = providers == [CPU]
     try:
         with contextlib.nullcontext() if alone else contextlib.redirect_stdout(io.StringIO()):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,14 +14,6 @@ REPO = Path(__file__).parents[1]
 
 # Tensors of tests are tiny: threads would only wait for each other. Before anything imports PyTorch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-
-@pytest.fixture(autouse=True)
-def _no_handler_of_children() -> Iterator[None]:
-    """PyTorch's data loaders leave one for SIGCHLD, called at the end of later tests' children too."""
-    yield
-    if hasattr(signal, "SIGCHLD"):
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -120,3 +120,25 @@ def test_int8_is_another_model_than_by_onnx_runtime() -> None:
     assert encoder.model_id == f"{other.model_id}+openvino"
     tiles = he_tiles(12, encoder.metadata.tile_px)
     assert 0.5 < difference(other.encode(tiles), encoder.encode(tiles)).centred_cosine < 0.9999
+
+
+_SIGNALLED = """
+import gc, os, signal, sys
+from wsi_embed.encoder import load_encoder
+
+heard = []
+signal.signal(signal.SIGUSR1, lambda *_: heard.append(1))
+first, second = (load_encoder(sys.argv[1], device="openvino") for _ in range(2))
+del first
+gc.collect()
+del second
+gc.collect()
+os.kill(os.getpid(), signal.SIGUSR1)
+assert heard
+"""
+
+
+def test_a_signal_can_be_answered_after_encoders_went(tiny: Path) -> None:
+    command = [sys.executable, "-X", "faulthandler", "-c", _SIGNALLED, str(tiny)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (done.returncode, done.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -55,7 +56,7 @@ class OpenVinoEncoder(Encoder):
             "INFERENCE_NUM_THREADS": str(threads or cpu_count()),
         }
         try:
-            self._model = openvino.Core().compile_model(str(path), "CPU", settings)
+            self._model = _core().compile_model(str(path), "CPU", settings)
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
             raise ModelError(
@@ -68,6 +69,15 @@ class OpenVinoEncoder(Encoder):
         found = self._request.infer([np.ascontiguousarray(tiles)])
         # the request's memory is written again by the next batch
         return self._contract.encoded([np.array(found[name]) for name in self._contract.names])
+
+
+@functools.cache
+def _core() -> Any:
+    """One for the process: each sets up a stack for the main thread's signals, and takes it down.
+
+    Where the first goes before the second, the stack that is left is gone, and the next signal ends the process.
+    """
+    return _import_openvino().Core()
 
 
 def _import_openvino() -> Any:

@@ -20,9 +20,10 @@ from wsi_embed.encoder import Encoded, Encoder, load_encoder
 from wsi_embed.encoder.difference import difference
 from wsi_embed.grid import TileGrid
 from wsi_embed.inputs import find_slides
-from wsi_embed.plan import Tiling, plan_slide
+from wsi_embed.plan import plan_slide
 from wsi_embed.slide import Slide, UInt8Array
 from wsi_embed.store.layout import StoreSettings
+from wsi_embed.tiling import Tiling
 
 BATCH = 32
 

@@ -31,10 +31,11 @@ import openslide
 
 from wsi_embed.grid import TileGrid
 from wsi_embed.inputs import find_slides
-from wsi_embed.plan import Tiling, plan_slide
+from wsi_embed.plan import plan_slide
 from wsi_embed.slide import Reader, UInt8Array, open_slide
 from wsi_embed.slide.stream import resample
 from wsi_embed.tiles import TileSettings
+from wsi_embed.tiling import Tiling
 
 TILE_PX = 224
 SHARE = 16

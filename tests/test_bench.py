@@ -17,9 +17,9 @@ from wsi_embed.bench import Bench, decode_rate, encode_rate, peak_memory, run_be
 from wsi_embed.encoder import Encoded, EncoderPool, load_encoder, load_pool
 from wsi_embed.errors import UsageError
 from wsi_embed.grid import make_grid, plan_read
-from wsi_embed.plan import Tiling
 from wsi_embed.slide import UInt8Array, open_slide
 from wsi_embed.slide.stream import TileStream
+from wsi_embed.tiling import Tiling
 
 BATCH = np.zeros((4, 32, 32, 3), np.uint8)
 

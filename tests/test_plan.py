@@ -14,9 +14,10 @@ from tests.made_formats.jpeg_tiles import write_jpeg_slide
 from tests.made_slides import he_pixels
 from wsi_embed.errors import ResolutionError, SlideError, UsageError
 from wsi_embed.inputs import SlideInput
-from wsi_embed.plan import SlidePlan, Tiling, differences, plan_slide
+from wsi_embed.plan import SlidePlan, plan_slide
 from wsi_embed.slide import READERS
 from wsi_embed.store.layout import StoreSettings
+from wsi_embed.tiling import Tiling, differences
 from wsi_embed.tissue import TissueRecipe
 
 STORE = StoreSettings(model_id="m" * 32, tile_px=64, mpp=0.5, dtype="float16", feature_dim=8, clusters=4)

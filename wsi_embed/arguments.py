@@ -10,13 +10,13 @@ from typing import Any
 from wsi_embed.errors import UsageError
 from wsi_embed.grid import Edge
 from wsi_embed.inputs import SlideInput, find_slides
-from wsi_embed.plan import Tiling
 from wsi_embed.regions import RegionRules, check_rules, with_annotations
 from wsi_embed.remote.address import Address, Location
 from wsi_embed.shards import parse_shard
 from wsi_embed.shards import shard as take_shard
 from wsi_embed.slide import Reader
 from wsi_embed.slide.resolution import check_mpp
+from wsi_embed.tiling import Tiling
 from wsi_embed.tissue import TissueRecipe, parse_recipe
 
 MOST = 1_000_000

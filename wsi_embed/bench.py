@@ -23,10 +23,11 @@ from wsi_embed.features import store_settings
 from wsi_embed.grid import TileGrid
 from wsi_embed.inputs import find_slides
 from wsi_embed.pipeline import Seconds, stream_slide
-from wsi_embed.plan import SlidePlan, Tiling, plan_slide
+from wsi_embed.plan import SlidePlan, plan_slide
 from wsi_embed.sample import write_sample_slide
 from wsi_embed.slide import Slide, UInt8Array
 from wsi_embed.store import StoreWriter
+from wsi_embed.tiling import Tiling
 
 # Pixels of the slide that is made where none is given.
 SAMPLE_SIDE = 8192

@@ -15,11 +15,12 @@ from typing import Any, ClassVar, Self
 from wsi_embed.grid import TileGrid
 from wsi_embed.inputs import SlideInput
 from wsi_embed.pipeline import Seconds
-from wsi_embed.plan import SlidePlan, Tiling, TilingTarget
+from wsi_embed.plan import SlidePlan
 from wsi_embed.remote.address import Location
 from wsi_embed.remote.staging import Cache, Staging
 from wsi_embed.report import SlideResult
 from wsi_embed.store.lock import has_locks, slide_lock
+from wsi_embed.tiling import Tiling, TilingTarget
 from wsi_embed.tissue import TissueMask
 from wsi_embed.versions import versions
 

@@ -15,11 +15,12 @@ from wsi_embed.grid import TileGrid
 from wsi_embed.inputs import SlideInput
 from wsi_embed.job import Job, PreparedSlide
 from wsi_embed.memory import give_back
-from wsi_embed.plan import SlidePlan, decisive, differences, origin, plan_slide
+from wsi_embed.plan import SlidePlan, origin, plan_slide
 from wsi_embed.regions import slide_regions
 from wsi_embed.report import SlideResult
 from wsi_embed.slide.fingerprint import fingerprint
 from wsi_embed.store.layout import canonical_digest
+from wsi_embed.tiling import decisive, differences
 from wsi_embed.tissue import TissueMask
 
 

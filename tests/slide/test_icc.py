@@ -21,10 +21,11 @@ from wsi_embed import embed, open_store
 from wsi_embed.describe import describe
 from wsi_embed.errors import SlideError
 from wsi_embed.inputs import SlideInput
-from wsi_embed.plan import SlidePlan, Tiling, plan_slide
+from wsi_embed.plan import SlidePlan, plan_slide
 from wsi_embed.slide import open_slide
 from wsi_embed.slide.icc import INTENT, SrgbSlide, profile_digest, to_srgb
 from wsi_embed.store.layout import StoreSettings
+from wsi_embed.tiling import Tiling
 from wsi_embed.tissue import TissueRecipe
 
 PIXELS = he_pixels(530, 610, seed=5)

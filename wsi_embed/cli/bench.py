@@ -51,7 +51,7 @@ def command(
     from wsi_embed.encoder import load_pool
     from wsi_embed.encoder.base import cpu_count
     from wsi_embed.encoder.batch import default_batch
-    from wsi_embed.plan import Tiling
+    from wsi_embed.tiling import Tiling
     from wsi_embed.tissue import parse_recipe
 
     check_counts(batch_size=batch_size, workers=workers)

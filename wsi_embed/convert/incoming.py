@@ -17,13 +17,13 @@ from wsi_embed.encoder.metadata import ModelMetadata
 from wsi_embed.errors import SlideError
 from wsi_embed.grid import ReadPlan, TileGrid
 from wsi_embed.inputs import slide_id_of
-from wsi_embed.plan import differences
 from wsi_embed.remote import Location, location
 from wsi_embed.slide.fingerprint import fingerprint
 from wsi_embed.slide.resolution import check_mpp
 from wsi_embed.store import StoreSettings, StoreWriter
 from wsi_embed.store.layout import METADATA_FILE, canonical_digest
 from wsi_embed.store.lock import slide_lock
+from wsi_embed.tiling import differences
 from wsi_embed.versions import versions
 
 # Attributes of a slide that no foreign file says.

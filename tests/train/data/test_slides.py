@@ -11,8 +11,9 @@ from tests.train.data.made import place_slide, slide_config
 from wsi_embed.errors import UsageError
 from wsi_embed.grid import TileGrid
 from wsi_embed.inputs import SlideInput, find_slides
-from wsi_embed.plan import Tiling, plan_slide
+from wsi_embed.plan import plan_slide
 from wsi_embed.store.layout import StoreSettings
+from wsi_embed.tiling import Tiling
 from wsi_embed_train import TrainConfig
 from wsi_embed_train.data.slides import lay_slides
 

@@ -136,8 +136,9 @@ def _told(item: SlideInput, text: str) -> str:
 
 def _lay_grid(item: SlideInput, config: TrainConfig, laid: Laid) -> None:
     # brings ONNX Runtime and Zarr along, which the workers that decode do not need
-    from wsi_embed.plan import Tiling, plan_slide
+    from wsi_embed.plan import plan_slide
     from wsi_embed.store.layout import StoreSettings
+    from wsi_embed.tiling import Tiling
     from wsi_embed.tissue import TissueRecipe
 
     assert config.mpp is not None

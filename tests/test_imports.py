@@ -21,6 +21,8 @@ def test_the_runtime_does_without_pytorch_and_training() -> None:
     loaded = loaded_by(
         "wsi_embed",
         "wsi_embed.api",
+        "wsi_embed.run",
+        "wsi_embed.tiles.api",
         "wsi_embed.tiles",
         "wsi_embed.encoder.onnx",
         "wsi_embed.store.dataset",

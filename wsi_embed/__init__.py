@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
-    from wsi_embed.api import embed, tile
+    from wsi_embed.api import embed
     from wsi_embed.encoder import Encoded, Encoder, ModelMetadata, load_encoder
     from wsi_embed.errors import (
         DeviceError,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from wsi_embed.report import JobReport, Listener, SlideResult
     from wsi_embed.slide import Slide, open_slide
     from wsi_embed.store import Bag, LazyArray, PatientBag, Problem, Store, finalize, open_store, verify
+    from wsi_embed.tiles.api import tile
     from wsi_embed.tissue import TissueRecipe
 
 __version__ = "0.1.0"
@@ -43,7 +44,7 @@ __version__ = "0.1.0"
 # Imported at first use, so that `wsi-embed --help` and `import wsi_embed` are instant.
 _HOME = {
     "embed": "api",
-    "tile": "api",
+    "tile": "tiles.api",
     "Encoded": "encoder",
     "Encoder": "encoder",
     "ModelMetadata": "encoder",

@@ -16,6 +16,7 @@ from tests.made_slides import he_pixels, write_tiff
 from tests.remote.server import Server
 from wsi_embed.remote import Address, objects
 from wsi_embed.remote.address import parse_address
+from wsi_embed.remote.client import _client
 
 _number = itertools.count()
 
@@ -39,13 +40,13 @@ def server(_server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]
         monkeypatch.setenv(name, value)
     quick = datetime.timedelta(milliseconds=5)
     retry = {"max_retries": 4, "backoff": {"init_backoff": quick, "max_backoff": 4 * quick, "base": 2}}
-    monkeypatch.setattr(objects, "RETRY", retry)
+    monkeypatch.setattr("wsi_embed.remote.client.RETRY", retry)
     client = {"read_timeout": datetime.timedelta(seconds=0.5), "allow_http": True}
-    monkeypatch.setattr(objects, "CLIENT", client)
-    objects._client.cache_clear()
+    monkeypatch.setattr("wsi_embed.remote.client.CLIENT", client)
+    _client.cache_clear()
     _server.slow, _server.faults = 1.0, []
     yield _server
-    objects._client.cache_clear()
+    _client.cache_clear()
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 from tests.remote.server import Server
 from wsi_embed.errors import RemoteError
 from wsi_embed.remote import Address, objects
+from wsi_embed.remote.client import _client
 
 CONTENT = bytes(range(256)) * 40
 PASSING = ["500", "503", "429", "reset", "slow", "cut"]
@@ -109,7 +110,7 @@ def test_no_credentials_anywhere(server: Server, bucket: Address, monkeypatch: p
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
     monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:9")
-    objects._client.cache_clear()
+    _client.cache_clear()
     with pytest.raises(RemoteError, match="no credentials in the environment"):
         objects.read(bucket / "a")
 
@@ -124,11 +125,11 @@ def test_a_profile_of_the_command_line_is_used(
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", file)
     monkeypatch.setenv("AWS_PROFILE", "lab")
-    objects._client.cache_clear()
+    _client.cache_clear()
     objects.write(bucket / "a", b"x")
     assert objects.read(bucket / "a") == b"x"
     monkeypatch.setenv("AWS_PROFILE", "other")
-    objects._client.cache_clear()
+    _client.cache_clear()
     with pytest.raises(RemoteError, match="no credentials in the AWS profile"):
         objects.read(bucket / "a")
 

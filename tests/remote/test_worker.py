@@ -38,7 +38,7 @@ def test_its_tiles_are_those_of_a_folder(
     uploaded: Address, slides: Path, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wsi_embed.tile(slides, tmp_path / "here", tile_px=64)
-    monkeypatch.setattr("wsi_embed.api.open_engine", one_actor)
+    monkeypatch.setattr("wsi_embed.tiles.api.open_engine", one_actor)
     report = wsi_embed.tile(uploaded, tmp_path / "there", tile_px=64, cache=tmp_path / "cache")
     assert report.count("done") == 3
     assert (tmp_path / "there/tiles.csv").read_text() == (tmp_path / "here/tiles.csv").read_text()

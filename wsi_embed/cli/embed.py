@@ -97,11 +97,12 @@ def command(
         from wsi_embed.api import embed
         from wsi_embed.cli.display import open_display
         from wsi_embed.cli.reports import check_reports, write_reports
+        from wsi_embed.encoder import is_demonstration
 
         reports = report or []
         check_reports(reports)
         notes = options.unknown_settings(os.environ)
-        if model is None or str(model) == "default-int8":
+        if is_demonstration(model):
             notes.append(DEMONSTRATION)
         with open_display(log_json, notes) as display:
             done = embed(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wsi_embed.encoder.base import Encoded, Encoder
-from wsi_embed.encoder.loading import PACKAGED, default_model, load_encoder, load_pool
+from wsi_embed.encoder.loading import PACKAGED, default_model, is_demonstration, load_encoder, load_pool
 from wsi_embed.encoder.metadata import ModelMetadata
 from wsi_embed.encoder.pool import EncoderPool
 
@@ -14,6 +14,7 @@ __all__ = [
     "EncoderPool",
     "ModelMetadata",
     "default_model",
+    "is_demonstration",
     "load_encoder",
     "load_pool",
 ]

@@ -26,10 +26,14 @@ def default_model(name: str = "default") -> Path:
     return Path(__file__).parents[1] / "models" / f"{name}.onnx"
 
 
+def is_demonstration(model: object) -> bool:
+    """Whether a model that was asked for comes with the package: by name, or because none was named."""
+    return model is None or str(model) in PACKAGED
+
+
 def model_file(model: str | Path | None) -> Path:
     """The file of a model: one of the package by its name, None for `default`, else a path."""
-    name = "default" if model is None else str(model)
-    return default_model(name) if name in PACKAGED else Path(name)
+    return default_model(str(model or "default")) if is_demonstration(model) else Path(str(model))
 
 
 def load_encoder(

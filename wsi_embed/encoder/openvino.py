@@ -75,7 +75,7 @@ class OpenVinoEncoder(Encoder):
 def _core() -> Any:
     """One for the process: each sets up a stack for the main thread's signals, and takes it down.
 
-    Where the first goes before the second, the stack that is left is gone, and the next signal ends the process.
+    Where the first goes before the second, the stack that is left is gone, and the next signal is fatal.
     """
     return _import_openvino().Core()
 

@@ -10,6 +10,7 @@ from typing import Self, TypeVar
 from wsi_embed.errors import RemoteError, UsageError
 from wsi_embed.remote import objects
 from wsi_embed.remote.address import Address
+from wsi_embed.remote.client import client
 from wsi_embed.remote.zarr_objects import ZarrObjects
 from wsi_embed.store.place import Place
 
@@ -38,7 +39,7 @@ class RemotePlace(Place):
         if not address.listed:
             raise UsageError(f"{address}: a store can be at s3:// and gs://, not on a web server")
         self.address = address
-        objects.client(address)
+        client(address)
 
     def __str__(self) -> str:
         return str(self.address)

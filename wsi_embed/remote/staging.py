@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Self
 from wsi_embed.errors import RemoteError, SlideError, Stopped, UsageError
 from wsi_embed.remote import objects
 from wsi_embed.remote.address import Address
+from wsi_embed.remote.client import client
 from wsi_embed.remote.objects import RemoteObject
 from wsi_embed.store.lock import has_locks, slide_lock
 
@@ -196,7 +197,7 @@ async def _fetch_all(name: str, wanted: Sequence[tuple[RemoteObject, Path]], sto
 async def _fetch(found: RemoteObject, path: Path, at_once: asyncio.Semaphore) -> None:
     """Fetch one object into a file, and look whether it is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    store, key = objects.client(found.address), found.address.key
+    store, key = client(found.address), found.address.key
     from obstore.exceptions import NotSupportedError
 
     try:

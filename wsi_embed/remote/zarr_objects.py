@@ -9,6 +9,7 @@ from zarr.storage import ObjectStore
 
 from wsi_embed.remote import objects
 from wsi_embed.remote.address import Address
+from wsi_embed.remote.client import check_process, client
 from wsi_embed.store.layout import METADATA_FILE
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class ZarrObjects(ObjectStore[Any]):
     """
 
     def __init__(self, address: Address, *, read_only: bool = False) -> None:
-        super().__init__(objects.client(address), read_only=read_only)
+        super().__init__(client(address), read_only=read_only)
         self.address = address
         self._written: set[str] = set()
 
@@ -55,7 +56,7 @@ class ZarrObjects(ObjectStore[Any]):
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
         """An object or a part of it; None where there is none."""
-        objects.check_process()
+        check_process()
         with objects.told(self.address / key):
             return await super().get(self._at(key), prototype, byte_range)
 
@@ -63,7 +64,7 @@ class ZarrObjects(ObjectStore[Any]):
         self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
     ) -> list[Buffer | None]:
         """Parts of objects."""
-        objects.check_process()
+        check_process()
         with objects.told(self.address):
             return await super().get_partial_values(
                 prototype, [(self._at(key), part) for key, part in key_ranges]
@@ -71,7 +72,7 @@ class ZarrObjects(ObjectStore[Any]):
 
     async def exists(self, key: str) -> bool:
         """Whether an object is there."""
-        objects.check_process()
+        check_process()
         with objects.told(self.address / key):
             return await super().exists(self._at(key))
 

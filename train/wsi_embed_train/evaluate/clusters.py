@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,10 +13,11 @@ import numpy.typing as npt
 from scipy.spatial.distance import pdist
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-from wsi_embed.errors import UsageError, WsiEmbedError
+from wsi_embed.errors import UsageError
 from wsi_embed.files import replacing
 from wsi_embed.store import Store
 from wsi_embed.store.damage import damage_named
+from wsi_embed_train.evaluate.results import results_in, write_json
 from wsi_embed_train.evaluate.store_labels import TileLabels
 
 Int = npt.NDArray[np.int64]
@@ -155,16 +155,12 @@ def write_clusters(evaluation: ClusterEvaluation, folder: Path) -> list[Path]:
         WsiEmbedError: They cannot be written.
     """
     files = [folder / "clusters.json", folder / "clusters.csv"]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with replacing(files[0]) as part:
-            part.write_text(json.dumps(evaluation.to_dict(), indent=2) + "\n", "utf-8")
+    with results_in(folder):
+        write_json(files[0], evaluation.to_dict())
         with replacing(files[1]) as part, part.open("w", newline="", encoding="utf-8") as file:
             out = csv.DictWriter(file, list(ClusterRow.__dataclass_fields__))
             out.writeheader()
             out.writerows(asdict(row) for row in evaluation.rows)
-    except OSError as error:
-        raise WsiEmbedError(f"--out {folder}: cannot be written ({error.strerror or error})") from error
     return files
 
 

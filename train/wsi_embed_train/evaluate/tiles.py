@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from wsi_embed.errors import WsiEmbedError
 from wsi_embed.files import replacing
 from wsi_embed_train.evaluate.knn import classify_by_neighbours
 from wsi_embed_train.evaluate.probe import fit_probe
+from wsi_embed_train.evaluate.results import results_in, write_json
 from wsi_embed_train.evaluate.scores import Scores, draw_confusion, score
 from wsi_embed_train.evaluate.tile_set import TileFeatures, TileSet
 
@@ -104,17 +103,13 @@ def write_evaluation(evaluation: TileEvaluation, tiles: TileSet, folder: Path) -
         WsiEmbedError: They cannot be written.
     """
     files = [folder / "scores.json", folder / "predictions.csv"]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with replacing(files[0]) as part:
-            part.write_text(json.dumps(evaluation.to_dict(), indent=2) + "\n", "utf-8")
+    with results_in(folder):
+        write_json(files[0], evaluation.to_dict())
         with replacing(files[1]) as part:
             _write_predictions(evaluation.classified, tiles, part)
         for key, found in evaluation.classified.items():
             files.append(folder / f"confusion-{key}.png")
             draw_confusion(found.scores, files[-1], f"{found.name}, {evaluation.test_tiles:,} test tiles")
-    except OSError as error:
-        raise WsiEmbedError(f"--out {folder}: cannot be written ({error.strerror or error})") from error
     return files
 
 

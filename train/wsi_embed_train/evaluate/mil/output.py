@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_embed.attention import SlideAttention, write_attention
-from wsi_embed.errors import WsiEmbedError
 from wsi_embed.files import replacing
 from wsi_embed.store import Bag, Store
 from wsi_embed_train.evaluate.mil.run import MilEvaluation
 from wsi_embed_train.evaluate.mil.settings import NETS
+from wsi_embed_train.evaluate.results import results_in, write_json
 from wsi_embed_train.evaluate.scores import draw_confusion
 
 ATTENTION = "attention.zarr"
@@ -32,16 +31,12 @@ def write_mil(evaluation: MilEvaluation, store: Store, folder: Path) -> list[Pat
         WsiEmbedError: They cannot be written.
     """
     files = [folder / "scores.json", folder / "predictions.csv", folder / "confusion.png"]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with replacing(files[0]) as part:
-            part.write_text(json.dumps(evaluation.to_dict(), indent=2) + "\n", "utf-8")
+    with results_in(folder):
+        write_json(files[0], evaluation.to_dict())
         with replacing(files[1]) as part:
             _write_predictions(evaluation, part)
         method, bags = evaluation.settings.method, len(evaluation.bags)
         draw_confusion(evaluation.overall, files[2], f"{method}, {bags} {evaluation.bags.by}s")
-    except OSError as error:
-        raise WsiEmbedError(f"--out {folder}: cannot be written ({error.strerror or error})") from error
     if evaluation.settings.method in NETS:
         files.append(folder / ATTENTION)
         about = {"model_id": store.model_id, "method": evaluation.settings.method}

@@ -60,6 +60,13 @@ def summary(folder: Path) -> dict[str, int]:
     return found
 
 
+def terminate(times: int = 1) -> None:
+    """As a scheduler does. The main thread hears it, not the one that calls: it gets the time to."""
+    for _ in range(times):
+        os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(0.2)
+
+
 @pytest.mark.parametrize("kind", ["embed", "tile"])
 def test_the_environment_can_say_everything(kind: str) -> None:
     commands: Any = typer.main.get_command(app)
@@ -107,9 +114,7 @@ def test_told_to_stop(kind: str, times: int, run: Run, folder: Path, monkeypatch
     """A scheduler may signal the script and the command, and the script passes it on."""
 
     def tell(self: JsonDisplay, slide_id: str, tiles: int) -> None:
-        for _ in range(times):
-            os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(0.2)  # the main thread hears it, not this one
+        terminate(times)
 
     with monkeypatch.context() as patch:
         patch.setattr(JsonDisplay, "slide_started", tell)
@@ -167,7 +172,7 @@ def test_a_report_that_cannot_be_written_is_told_and_the_exit_code_stays(
 ) -> None:
     def take_its_place(self: JsonDisplay, slide_id: str, tiles: int) -> None:
         (folder / REPORT).mkdir(exist_ok=True)
-        os.kill(os.getpid(), signal.SIGTERM)
+        terminate()
 
     monkeypatch.setattr(JsonDisplay, "slide_started", take_its_place)
     code, lines = run("embed", "slides", "--out", "out")

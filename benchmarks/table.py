@@ -1,212 +1,193 @@
 r"""The paper's tables on your data: every method under one budget of steps, exported and evaluated.
 
     export PYTHONPATH=.:train:export
-    python benchmarks/table.py tiles.csv --split train --tiles tiles.csv --out table --epochs 50 --seeds 0 1 2
+    python benchmarks/table.py slides.csv --split train --slides slides.csv --labels slides.csv --mpp 0.5 \
+        --annotations xml/ --classes _2=normal,_0=tumour,_1=tumour --rest normal \
+        --out table --epochs 50 --seeds 0 1 2
 
-trains each method on SOURCE (slides, tile images or a CSV, as `wsi-embed train` takes them), exports it,
-and classifies the labelled tiles of `--tiles` (columns `path`, `label`, `split`) by their nearest neighbour.
-Labels that begin with different words (`lung_normal`, `oral_normal`) are tasks of their own. What is in
-`--out` already is not done again: run the same command after an interruption. `supervised` needs a SOURCE
-with a column `label`.
+trains each method on SOURCE (slides, tile images or a CSV, as `wsi-embed train` takes them; `supervised`
+needs a column `label`, and is left out without one), exports it, makes a store of its features of
+`--slides`, and
 
-With `--slides` and `--labels` (as `wsi-embed eval mil` takes them) every model embeds the slides too, and
-DSMIL is trained and tested on the bags:
+- classifies tiles by their nearest neighbour (k = 1, cosine): those of the stores by the region around their
+  centre, slides being train or test by the column `split` of `--labels`; or labelled tile images, with
+  `--tiles` (as `wsi-embed eval knn` takes them) instead of `--annotations`;
+- trains and tests DSMIL on the slides' `--labels` (as `wsi-embed eval mil` takes them).
 
-    ... --slides slides/ --labels slides.csv
-
-The paper's figures (Wu et al., ICCV 2023: CAMELYON16, 224 px, batch 512, 50 epochs) stand beside them.
+Either may be left out. What is in `--out` already is not done again: run the same command after an
+interruption. The figures of Wu et al., ICCV 2023 (CAMELYON16, 224 px, batch 512, 50 epochs) stand beside.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
-from dataclasses import replace
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-import numpy.typing as npt
 import torch
 
-from benchmarks.table_slides import Bags, export_untrained, print_slides, spread
-from wsi_embed import load_encoder
-from wsi_embed.encoder.base import concatenated
-from wsi_embed.slide import UInt8Array
-from wsi_embed.tile_images import fit_image, read_image
-from wsi_embed_export import TileModel, export, read_source
-from wsi_embed_train import build_method, load_recipe, parse_settings, train
-from wsi_embed_train.evaluate import evaluate_knn
+from benchmarks.table_slides import Slides, print_slides
+from benchmarks.table_tiles import ImageTiles, StoreTiles, print_tiles
+from wsi_embed.errors import WsiEmbedError
+from wsi_embed.manifest import read_table
+from wsi_embed_export import Given, export, read_source
+from wsi_embed_train import load_recipe, parse_settings, train
+from wsi_embed_train.backbones import make_backbone, torchvision_names
+from wsi_embed_train.evaluate.results import write_json
+from wsi_embed_train.evaluate.tile_set import parse_classes
+from wsi_embed_train.methods import method_settings
 
 METHODS = (
     "supervised", "simclr", "swav", "pcl", "barlow", "byol", "clubyol-paper", "clubyol", "simsiam", "clusiam",
 )  # fmt: skip
-# Nearest neighbour (k = 1), macro F1, on tiles of CAMELYON16.
-PAPER = {
-    "simclr": 0.656, "swav": 0.615, "pcl": 0.382, "barlow": 0.681, "byol": 0.441, "clubyol-paper": 0.768,
-    "simsiam": 0.511, "clusiam": 0.730,
-}  # fmt: skip
-BATCH = 64
-Scores = dict[str, dict[str, float]]
+HISTOGRAM, UNTRAINED = "colour-histogram", "untrained"
 
 
-def main() -> None:
-    """Do what is missing, then print the table."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Do what is missing, then print the tables."""
+    args = arguments(argv)
+    methods = trainable(args.source, args.methods)
+    settings = parse_settings(args.set) | {"epochs": args.epochs, "mpp": args.mpp}
+    slides, tiles = slides_of(args), tiles_of(args)
+    for seed in args.seeds:
+        for method in methods:
+            chosen = settings_for(method, settings) | {"seed": seed}
+            train_one(args.source, args.split, args.out / f"{method}-{seed}", chosen)
+        untrained(args.out / f"{methods[0]}-{seed}" / "run", seed, args.out / f"{UNTRAINED}-{seed}")
+        for name in (UNTRAINED, *methods):
+            evaluate(args.out / f"{name}-{seed}", slides, tiles)
+    if isinstance(tiles, ImageTiles):
+        model = args.out / f"{methods[0]}-{args.seeds[0]}" / "model.onnx"
+        once(args.out / f"{HISTOGRAM}-0" / "tiles.json", lambda: tiles.score_histograms(model))
+    rows = (HISTOGRAM, UNTRAINED, *methods)
+    if tiles:
+        print_tiles(found(args.out, rows, "tiles.json"))
+    if slides:
+        print_slides(found(args.out, rows, "slides.json"))
+
+
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """What was asked for."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("source", type=Path)
-    parser.add_argument("--split")
-    parser.add_argument("--tiles", type=Path, required=True, help="labelled tiles: path, label, split")
-    parser.add_argument("--slides", type=Path, help="for the table at slide level")
-    parser.add_argument("--labels", type=Path, help="of the slides: slide_id or patient, label")
+    parser.add_argument("--split", help="of SOURCE's rows; by default all")
+    parser.add_argument("--slides", help="to embed")
+    parser.add_argument("--labels", type=Path, help="of the slides: slide_id or patient, label, split")
+    parser.add_argument("--annotations", type=Path, help="a folder of regions, for the tiles of the slides")
+    parser.add_argument("--classes", help="of regions, in order of precedence: REGION=LABEL,...")
+    parser.add_argument("--rest", help="the label of tiles in none of these regions")
+    parser.add_argument("--tiles", type=Path, help="labelled tile images: path, label, split")
+    parser.add_argument("--organs", action="store_true", help="tile labels are ORGAN_CLASS: organs apart")
+    parser.add_argument("--mil-seeds", type=int, default=3, help="trainings of DSMIL on each fold")
     parser.add_argument("--tissue", default="otsu", help="of the slides")
     parser.add_argument("--overlap", type=int, default=0, help="of tiles of the slides, pixels")
-    parser.add_argument("--mpp", type=float, help="of tiles of the slides, where the training had none")
+    parser.add_argument("--mpp", type=float, help="of tiles of the slides, and of the training")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--methods", nargs="+", default=list(METHODS), metavar="RECIPE")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--epochs", type=int, help="for all; by default each recipe's")
-    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="for all recipes")
-    args = parser.parse_args()
-    if (args.slides is None) != (args.labels is None):
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="for all that have it")
+    args = parser.parse_args(argv)
+    if bool(args.slides) != bool(args.labels):
         parser.error("--slides and --labels go together")
-    settings = parse_settings(args.set) | ({"epochs": args.epochs} if args.epochs else {})
-    for seed in args.seeds:
-        for method in args.methods:
-            folder = args.out / f"{method}-{seed}"
-            if not (folder / "scores.json").exists():
-                train_one(args.source, args.split, folder, method, {**settings, "seed": seed})
-                write(folder / "scores.json", score(Tiles(args.tiles), folder / "model.onnx"))
-    if not (args.out / "baselines.json").exists():
-        write(args.out / "baselines.json", baselines(Tiles(args.tiles), args.out))
-    print_table(args.out, args.methods)
-    if args.slides:
-        print()
-        bags = Bags(args.slides, args.labels, args.tissue, args.overlap, args.mpp)
-        print_slides(score_slides(bags, args.out, args.methods))
+    if bool(args.annotations) != bool(args.classes) or (args.annotations and (args.tiles or not args.slides)):
+        parser.error("--annotations, --classes and --slides go together, without --tiles")
+    if not args.slides and not args.tiles:
+        parser.error("give --slides and --labels, or --tiles, or all three")
+    return args
 
 
-def train_one(source: Path, split: str | None, folder: Path, method: str, settings: dict[str, Any]) -> None:
+def slides_of(args: argparse.Namespace) -> Slides | None:
+    """What becomes bags, if anything does."""
+    if not args.slides:
+        return None
+    return Slides(args.slides, args.tissue, args.overlap, args.mpp, args.labels, args.mil_seeds)
+
+
+def tiles_of(args: argparse.Namespace) -> ImageTiles | StoreTiles | None:
+    """Which tiles are classified, if any are."""
+    if args.tiles:
+        return ImageTiles(args.tiles, args.organs)
+    if args.annotations:
+        return StoreTiles(args.annotations, parse_classes(args.classes), args.rest, args.labels)
+    return None
+
+
+def trainable(source: Path, methods: list[str]) -> list[str]:
+    """Methods without those that need labels that SOURCE lacks; said."""
+    labelled = source.suffix in (".csv", ".tsv", ".parquet") and "label" in read_table(source, "table")[0]
+    if labelled or "supervised" not in methods:
+        return methods
+    print(f"supervised is left out: {source.name} has no column `label`", file=sys.stderr)
+    return [name for name in methods if name != "supervised"]
+
+
+def settings_for(method: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings without those that only other methods have: `clusters` says nothing to SimCLR."""
+    own = method_settings(load_recipe(method).method)
+    others = {name for other in METHODS for name in method_settings(load_recipe(other).method)} - own.keys()
+    return {name: value for name, value in settings.items() if name not in others}
+
+
+def train_one(source: Path, split: str | None, folder: Path, settings: dict[str, Any]) -> None:
     """Train, going on where an earlier start was, and export."""
-    run = folder / "run"
-    config = load_recipe(method, **settings)
-    train(source, run, config, split=split, resume=(run / "checkpoints" / "last.ckpt").exists())
+    if (folder / "model.onnx").exists():
+        return
+    run, method = folder / "run", folder.name.rpartition("-")[0]
+    train(
+        source, run, load_recipe(method, **settings), split=split,
+        resume=(run / "checkpoints" / "last.ckpt").exists(),
+    )  # fmt: skip
     export(run, folder / "model.onnx", name=method)
 
 
-class Tiles:
-    """Labelled tiles, read as they are needed."""
-
-    def __init__(self, source: Path) -> None:
-        with source.open(newline="", encoding="utf-8") as lines:
-            rows = list(csv.DictReader(lines))
-        self.paths = [source.parent / row["path"] for row in rows]
-        self.labels = np.array([row["label"] for row in rows])
-        self.splits = np.array([row["split"] for row in rows])
-        self.tasks = np.array([row["label"].partition("_")[0] for row in rows])
-
-    def read(self, px: int, start: int) -> UInt8Array:
-        """A batch of tiles from number `start`, reduced to `px` by area."""
-        return np.stack([fit_image(read_image(p), px, px, p) for p in self.paths[start : start + BATCH]])
+def untrained(run: Path, seed: int, folder: Path) -> None:
+    """Export the network of a run as it starts, with the run's normalisation."""
+    if (folder / "model.onnx").exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    trained, weights = read_source(run), folder / "weights.pt"
+    name = trained.architecture.removeprefix("timm/")
+    family = "torchvision" if trained.architecture in torchvision_names() else "timm"
+    torch.manual_seed(seed)
+    torch.save(make_backbone(trained.architecture)[0].state_dict(), weights)
+    given = Given(trained.mean, trained.std, trained.tile_px, trained.mpp)
+    export(f"{family}:{name}", folder / "model.onnx", given=given, weights=weights, name=UNTRAINED)
 
 
-def score(tiles: Tiles, model: Path) -> Scores:
-    """Scores of an exported model's features."""
-    encoder = load_encoder(model, device="auto")
-    px = encoder.metadata.tile_px
-    parts = [encoder.encode(tiles.read(px, at)) for at in range(0, len(tiles.paths), BATCH)]
-    return by_task(concatenated(parts).features, tiles)
+def evaluate(folder: Path, slides: Slides | None, tiles: ImageTiles | StoreTiles | None) -> None:
+    """What is not known yet of a model: `tiles.json` and `slides.json`."""
+    model, store = folder / "model.onnx", folder / "feats.zarr"
+    if isinstance(tiles, ImageTiles):
+        once(folder / "tiles.json", lambda: tiles.score(model))
+    elif tiles and slides:
+        once(folder / "tiles.json", lambda: tiles.score(slides.store(model, store)))
+    if slides:
+        once(folder / "slides.json", lambda: slides.score(slides.store(model, store)))
 
 
-def by_task(features: npt.NDArray[np.float32], tiles: Tiles) -> Scores:
-    """Nearest neighbour of the test tiles among the training tiles, each task by itself."""
-    found = {}
-    for task in sorted(set(tiles.tasks)):
-        train_, test = ((tiles.tasks == task) & (tiles.splits == split) for split in ("train", "test"))
-        said = evaluate_knn(
-            features[train_], list(tiles.labels[train_]), features[test], list(tiles.labels[test])
-        )
-        found[task] = {"f1": said.f1_macro, "balanced_accuracy": said.balanced_accuracy}
-    return found
+def once(path: Path, find: Callable[[], Any]) -> None:
+    """Write what `find` finds as JSON, unless that was done before."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, find())
 
 
-def baselines(tiles: Tiles, out: Path) -> dict[str, list[Scores]]:
-    """What needs no training: the network as it starts (three seeds), and a histogram of the colours."""
-    trained = read_source(next(iter(sorted(out.glob("*-*/run")))))
-    found: dict[str, list[Scores]] = {"untrained ResNet-18": [], "colour histogram": []}
-    for seed in range(3):
-        torch.manual_seed(seed)
-        backbone = build_method(load_recipe("clubyol")).encoder.backbone
-        model = TileModel(replace(trained, backbone=backbone, projector=None, cluster_head=None))
-        with torch.inference_mode():
-            rows = [
-                model(torch.from_numpy(tiles.read(trained.tile_px, at))).numpy()
-                for at in range(0, len(tiles.paths), BATCH)
-            ]
-        found["untrained ResNet-18"].append(by_task(np.concatenate(rows), tiles))
-    histograms = [
-        colour_histogram(tile)
-        for at in range(0, len(tiles.paths), BATCH)
-        for tile in tiles.read(trained.tile_px, at)
-    ]
-    found["colour histogram"].append(by_task(np.stack(histograms), tiles))
-    return found
-
-
-def colour_histogram(tile: UInt8Array) -> npt.NDArray[np.float32]:
-    """Joint RGB histogram, 6 bins a channel, square root taken: its cosine is Bhattacharyya's coefficient."""
-    counts = cv2.calcHist([tile], [0, 1, 2], None, [6, 6, 6], [0, 256] * 3)
-    return np.sqrt(counts.ravel())
-
-
-def print_table(out: Path, methods: list[str]) -> None:
-    """One line a method: mean of its seeds, least and most."""
-    known: dict[str, list[Scores]] = read(out / "baselines.json")
-    for method in methods:
-        known[method] = [read(path) for path in sorted(out.glob(f"{method}-[0-9]*/scores.json"))]
-    tasks = sorted(known["colour histogram"][0])
-    heads = [f"{task}: {figure}" for task in tasks for figure in ("F1", "balanced accuracy")]
-    print("| " + " | ".join(["features", "seeds", *heads, "paper, F1 on CAMELYON16"]) + " |")
-    print("|" + "---|" * (len(heads) + 3))
-    for name, scores in known.items():
-        cells = [
-            spread([each[task][figure] for each in scores])
-            for task in tasks
-            for figure in ("f1", "balanced_accuracy")
-        ]
-        print("| " + " | ".join([name, str(len(scores)), *cells, f"{PAPER.get(name, '')}"]) + " |")
-
-
-def score_slides(bags: Bags, out: Path, methods: list[str]) -> dict[str, list[dict[str, Any]]]:
-    """Of every trained model, and of the network as it starts; what is known already is not done again."""
-    runs = sorted(out.glob("*-[0-9]*/run"))
-    folders = {"untrained ResNet-18": [out / f"untrained-{seed}" for seed in range(3)]}
-    folders |= {m: sorted(out.glob(f"{m}-[0-9]*")) for m in methods if (out / f"{m}-0").exists()}
-    for folder in folders["untrained ResNet-18"]:
-        if not (folder / "model.onnx").exists():
-            folder.mkdir(exist_ok=True)
-            export_untrained(runs[0], int(folder.name.rpartition("-")[2]), folder / "model.onnx")
-    found: dict[str, list[dict[str, Any]]] = {}
-    for name, each in folders.items():
-        for folder in each:
-            if not (folder / "slides.json").exists():
-                write(folder / "slides.json", bags.score(folder / "model.onnx", folder / "feats.zarr"))
-            found.setdefault(name, []).append(read(folder / "slides.json"))
-    return found
-
-
-def write(path: Path, value: Any) -> None:
-    """A JSON file."""
-    path.write_text(json.dumps(value, indent=2) + "\n", "utf-8")
-
-
-def read(path: Path) -> Any:
-    """What a JSON file holds."""
-    return json.loads(path.read_text("utf-8"))
+def found(out: Path, rows: Sequence[str], name: str) -> dict[str, list[dict[str, Any]]]:
+    """By row of a table what its files say, one a seed; whatever seeds there are."""
+    files = {row: sorted(out.glob(f"{row}-[0-9]*/{name}")) for row in rows}
+    return {
+        row: [json.loads(path.read_text("utf-8")) for path in paths] for row, paths in files.items() if paths
+    }
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except WsiEmbedError as error:
+        sys.exit(f"Error: {error}")

@@ -1,0 +1,137 @@
+"""The paper's table at tile level: the nearest neighbour of labelled tiles."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from wsi_embed import load_encoder
+from wsi_embed.encoder.images import image_batches
+from wsi_embed.slide import UInt8Array
+from wsi_embed.store import Store
+from wsi_embed_train.evaluate.store_labels import labels_by_regions
+from wsi_embed_train.evaluate.store_tiles import read_splits, store_tiles
+from wsi_embed_train.evaluate.tile_set import TileFeatures, TileSet
+from wsi_embed_train.evaluate.tile_table import encode_table, read_tile_table
+from wsi_embed_train.evaluate.tiles import evaluate_tiles
+
+# Nearest neighbour (k = 1), macro F1, on tiles of CAMELYON16 (Wu et al., ICCV 2023).
+PAPER = {
+    "simclr": 0.656, "swav": 0.615, "pcl": 0.382, "barlow": 0.681, "byol": 0.441, "clubyol-paper": 0.768,
+    "simsiam": 0.511, "clusiam": 0.730,
+}  # fmt: skip
+BATCH = 64
+ALL = "all"
+Scores = dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class ImageTiles:
+    """Labelled tile images.
+
+    Attributes:
+        source: A table for `wsi-embed eval knn --tiles`.
+        organs: Whether labels are ORGAN_CLASS, and organs are tasks of their own.
+    """
+
+    source: Path
+    organs: bool
+
+    def score(self, model: Path) -> Scores:
+        """Scores of an exported model's features."""
+        tiles = encode_table(read_tile_table(self.source), load_encoder(model, device="auto"), BATCH)
+        return by_task(tiles, self.organs)
+
+    def score_histograms(self, model: Path) -> Scores:
+        """Scores of the colours alone, of tiles as a model gets them."""
+        table, px = read_tile_table(self.source), load_encoder(model, device="cpu").metadata.tile_px
+        rows = [colour_histogram(tile) for batch in image_batches(table.paths, px, BATCH) for tile in batch]
+        return by_task(TileFeatures(table.tiles, np.stack(rows)), self.organs)
+
+
+@dataclass(frozen=True)
+class StoreTiles:
+    """Tiles of a store, labelled by the annotated region around their centre.
+
+    Attributes:
+        annotations: The regions' files.
+        classes: From classes of regions to labels.
+        rest: The label of tiles outside.
+        splits: A table with `slide_id` and `split`.
+    """
+
+    annotations: Path
+    classes: Mapping[str, str]
+    rest: str | None
+    splits: Path
+
+    def score(self, store: Store) -> Scores:
+        """Scores of the store's features."""
+        labels = labels_by_regions(store, self.annotations, self.classes, self.rest)
+        return by_task(store_tiles(store, labels, read_splits(store, self.splits)), organs=False)
+
+
+def by_task(found: TileFeatures, organs: bool) -> Scores:
+    """Nearest neighbour of the test tiles among the train tiles, each organ by itself where wanted."""
+    tasks = np.array([label.partition("_")[0] if organs else ALL for label in found.tiles.labels])
+    scores = {}
+    for task in sorted(set(tasks)):
+        said = evaluate_tiles(part_of(found, tasks == task)).classified["knn"].scores
+        scores[task] = {"F1": said.f1_macro, "balanced accuracy": said.balanced_accuracy}
+    return scores
+
+
+def part_of(found: TileFeatures, rows: npt.NDArray[np.bool_]) -> TileFeatures:
+    """Some of the tiles."""
+    tiles, names = found.tiles, [found.tiles.names[n] for n in np.flatnonzero(rows).tolist()]
+    part = TileSet(
+        tiles.source, names, tiles.labels[rows], tiles.test[rows], tiles.groups[rows], tiles.slides[rows],
+        tiles.patients[rows],
+    )  # fmt: skip
+    return TileFeatures(part, found.features[rows])
+
+
+def colour_histogram(tile: UInt8Array) -> npt.NDArray[np.float32]:
+    """Joint RGB histogram, 6 bins a channel, square root taken: its cosine is Bhattacharyya's coefficient."""
+    counts = cv2.calcHist([tile], [0, 1, 2], None, [6, 6, 6], [0, 256] * 3)
+    return np.sqrt(counts.ravel())
+
+
+def print_tiles(rows: Mapping[str, list[Scores]]) -> None:
+    """One line a method: mean of its trainings, least and most; the paper's F1 beside it."""
+    columns = [(task, name) for task, scores in next(iter(rows.values()))[0].items() for name in scores]
+    print_table(
+        [name if task == ALL else f"{task}: {name}" for task, name in columns],
+        {
+            row: [[each[task][name] for task, name in columns] for each in known]
+            for row, known in rows.items()
+        },
+        "paper: F1",
+        {name: f"{value:.3f}" for name, value in PAPER.items()},
+    )
+
+
+def print_table(
+    heads: list[str], rows: Mapping[str, list[list[float | None]]], paper_head: str, paper: Mapping[str, str]
+) -> None:
+    """Markdown: of each row and column the mean of its trainings, least and most."""
+    print("| " + " | ".join(["features", "trainings", *heads, paper_head]) + " |")
+    print("|" + "---|" * (len(heads) + 3))
+    for name, known in rows.items():
+        cells = [spread(values) for values in zip(*known, strict=True)]
+        print("| " + " | ".join([name, str(len(known)), *cells, paper.get(name, "")]) + " |")
+    print()
+
+
+def spread(values: Iterable[float | None]) -> str:
+    """Mean, least and most of those that there are."""
+    known = [value for value in values if value is not None]
+    if len(known) < 2:
+        return "".join(f"{value:.3f}" for value in known) or "-"
+    return f"{statistics.mean(known):.3f} ({min(known):.3f} to {max(known):.3f})"

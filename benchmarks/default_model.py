@@ -16,20 +16,21 @@ import argparse
 import csv
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
 
+from benchmarks.table import untrained
+from benchmarks.table_tiles import ImageTiles
 from wsi_embed import Encoder, load_encoder, open_slide
-from wsi_embed_export import TileModel, export, read_source
-from wsi_embed_train import build_method, load_recipe, train
-from wsi_embed_train.data import read_image
-from wsi_embed_train.evaluate import evaluate_knn
+from wsi_embed.encoder.images import encode_images
+from wsi_embed_export import export
+from wsi_embed_train import load_recipe, train
+from wsi_embed_train.evaluate.tile_table import TileTable, read_tile_table
 
 # What differs from the recipe `clubyol`. Colour says much about these tissues, so it is changed little.
 SETTINGS: dict[str, Any] = {
@@ -71,7 +72,7 @@ def main() -> None:
     exact, fast = args.out / "default.onnx", args.out / "default-int8.onnx"
     export(args.run, exact, precision="fp16", name=NAME, licence=LICENCE)
     export(args.run, fast, precision="int8", name=f"{NAME}, int8", licence=LICENCE, calibrate=source)
-    print(json.dumps(evaluate(args.run, [exact, fast], rows, args.tiles.parent), indent=2))
+    print(json.dumps(evaluate(args.run, [exact, fast], args.tiles), indent=2))
 
 
 def write_source(rows: list[dict[str, str]], folder: Path, pictures: list[Path], out: Path) -> None:
@@ -98,73 +99,31 @@ def windows(picture: Path) -> Iterator[tuple[int, int, npt.NDArray[np.uint8]]]:
                 yield x, y, tile
 
 
-def evaluate(run: Path, models: list[Path], rows: list[dict[str, str]], folder: Path) -> dict[str, Any]:
+def evaluate(run: Path, models: list[Path], tiles: Path) -> dict[str, Any]:
     """The figures of the card."""
+    table, images = read_tile_table(tiles), ImageTiles(tiles, organs=True)
     encoders = {path.stem: load_encoder(path, device="cpu") for path in models}
-    px = next(iter(encoders.values())).metadata.tile_px
-    tiles = np.stack([read_small(folder / r["path"], px) for r in rows])
-    encoded = {name: encode(encoder, tiles) for name, encoder in encoders.items()}
-    features = {name: found for name, (found, _) in encoded.items()}
-    for seed in range(3):
-        torch.manual_seed(seed)
-        network = build_method(load_recipe("clubyol", clusters=2)).encoder.backbone
-        untrained = TileModel(replace(read_source(run), backbone=network))
-        features[f"untrained ResNet-18, seed {seed}"] = encode_torch(untrained, tiles)
-    features["colour histogram"] = np.stack([colour_histogram(t) for t in tiles])
+    knn = {path.stem: images.score(path) for path in models}
+    with TemporaryDirectory() as folder:
+        for seed in range(3):
+            untrained(run, seed, Path(folder) / str(seed))
+            knn[f"untrained ResNet-18, seed {seed}"] = images.score(Path(folder) / str(seed) / "model.onnx")
+    knn["colour histogram"] = images.score_histograms(models[0])
     return {
         "models": {
             name: {"model_id": encoder.metadata.model_id, "parity": encoder.metadata.parity}
             for name, encoder in encoders.items()
         },
-        "knn": {name: by_organ(found, rows) for name, found in features.items()},
-        "clusters": {name: cluster_use(clusters, rows) for name, (_, clusters) in encoded.items()},
+        "knn": knn,
+        "clusters": {name: cluster_use(encoder, table) for name, encoder in encoders.items()},
     }
 
 
-def read_small(path: Path, px: int) -> npt.NDArray[np.uint8]:
-    """A tile image reduced to the model's size by area, uint8 [px, px, 3]."""
-    return np.asarray(cv2.resize(read_image(path), (px, px), interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def encode(
-    encoder: Encoder, tiles: npt.NDArray[np.uint8]
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Features and clusters of all tiles."""
-    parts = [encoder.encode(tiles[i : i + 32]) for i in range(0, len(tiles), 32)]
-    clusters = [p.cluster for p in parts if p.cluster is not None]
-    return np.concatenate([p.features for p in parts]), np.concatenate(clusters)
-
-
-def encode_torch(model: TileModel, tiles: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Features of all tiles by a network in PyTorch."""
-    with torch.inference_mode():
-        parts = [model(torch.from_numpy(tiles[i : i + 32]))[0].numpy() for i in range(0, len(tiles), 32)]
-    return np.concatenate(parts)
-
-
-def colour_histogram(tile: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Joint RGB histogram with 6 bins a channel, square root taken (so that cosine is Bhattacharyya's)."""
-    counts, _ = np.histogramdd(tile.reshape(-1, 3), bins=6, range=[(0, 256)] * 3)
-    return np.asarray(np.sqrt(counts.ravel()), np.float32)
-
-
-def by_organ(features: npt.NDArray[np.float32], rows: list[dict[str, str]]) -> dict[str, Any]:
-    """Scores of the nearest neighbour, each organ by itself."""
-    found = {}
-    for organ in sorted({r["label"].split("_")[0] for r in rows}):
-        mine = [r["label"].startswith(organ) for r in rows]
-        train_, test_ = (
-            [m and r["split"] == s for m, r in zip(mine, rows, strict=True)] for s in ("train", "test")
-        )
-        labels = np.array([r["label"] for r in rows])
-        scores = evaluate_knn(features[train_], list(labels[train_]), features[test_], list(labels[test_]))
-        found[organ] = {k: round(v, 4) for k, v in asdict(scores).items()}
-    return found
-
-
-def cluster_use(clusters: npt.NDArray[np.int64], rows: list[dict[str, str]]) -> dict[str, Any]:
+def cluster_use(encoder: Encoder, table: TileTable) -> dict[str, Any]:
     """How many clusters the test tiles use, and the largest share."""
-    counts = np.bincount(clusters[[r["split"] == "test" for r in rows]])
+    clusters = encode_images(encoder, [table.paths[n] for n in np.flatnonzero(table.tiles.test)]).cluster
+    assert clusters is not None
+    counts = np.bincount(clusters)
     return {"used": int((counts > 0).sum()), "largest_share": round(float(counts.max() / counts.sum()), 4)}
 
 

@@ -81,7 +81,7 @@ def by_task(found: TileFeatures, organs: bool) -> Scores:
     """Nearest neighbour of the test tiles among the train tiles, each organ by itself where wanted."""
     tasks = np.array([label.partition("_")[0] if organs else ALL for label in found.tiles.labels])
     scores = {}
-    for task in sorted(set(tasks)):
+    for task in sorted(set(tasks.tolist())):
         said = evaluate_tiles(part_of(found, tasks == task)).classified["knn"].scores
         scores[task] = {"F1": said.f1_macro, "balanced accuracy": said.balanced_accuracy}
     return scores

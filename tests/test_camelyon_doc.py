@@ -165,8 +165,3 @@ def test_the_page_names_only_options_that_exist() -> None:
         assert lines
         for option in {o for line in lines for o in re.findall(r"--[a-z-]+", line)}:
             assert f"{option} " in help_text
-
-
-def test_links_on_the_page_lead_out() -> None:
-    for target in re.findall(r"\]\(([^)]+)\)", PAGE):
-        assert target.startswith("https://") or (ROOT / "docs" / target).is_file(), target

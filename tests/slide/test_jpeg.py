@@ -137,3 +137,11 @@ def test_what_is_no_tile_is_refused(name: str) -> None:
 def test_broken_tables_are_refused(tables: bytes) -> None:
     with pytest.raises(ValueError, match="JPEG"):
         JpegDecoder(tables, YCBCR, 80, 64)
+
+
+def test_a_subsampling_without_a_name_is_refused_before_reading() -> None:
+    at = JPEG.index(b"\xff\xc0") + 11
+    assert JPEG[at] == 0x11
+    odd = JPEG[:at] + b"\x14" + JPEG[at + 1 :]  # 4:4:1
+    with pytest.raises(ValueError, match="unknown chroma subsampling"):
+        JpegDecoder(b"", YCBCR, 80, 64).check(odd)

@@ -49,9 +49,13 @@ class JpegDecoder:
         """Find out from its head whether a tile can be decoded.
 
         Raises:
-            ValueError: It is no baseline JPEG of three components of a tile's size.
+            ValueError: It is no baseline JPEG of three components of a tile's size, or of a subsampling
+                that the decoder has no name for.
         """
-        simplejpeg.decode_jpeg_header(self._whole(data))
+        try:
+            simplejpeg.decode_jpeg_header(self._whole(data))
+        except KeyError as error:  # 4:4:1, for one
+            raise ValueError("a JPEG of unknown chroma subsampling") from error
 
     def decode(self, data: bytes, out: UInt8Array) -> None:
         """Decode a tile.

@@ -24,6 +24,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -162,13 +163,14 @@ def untrained(run: Path, seed: int, folder: Path) -> None:
 
 def evaluate(folder: Path, slides: Slides | None, tiles: ImageTiles | StoreTiles | None) -> None:
     """What is not known yet of a model: `tiles.json` and `slides.json`."""
-    model, store = folder / "model.onnx", folder / "feats.zarr"
+    model = folder / "model.onnx"
     if isinstance(tiles, ImageTiles):
         once(folder / "tiles.json", lambda: tiles.score(model))
-    elif tiles and slides:
-        once(folder / "tiles.json", lambda: tiles.score(slides.store(model, store)))
     if slides:
-        once(folder / "slides.json", lambda: slides.score(slides.store(model, store)))
+        store = cache(lambda: slides.store(model, folder / "feats.zarr"))  # made where a score is missing
+        if isinstance(tiles, StoreTiles):
+            once(folder / "tiles.json", lambda: tiles.score(store()))
+        once(folder / "slides.json", lambda: slides.score(store()))
 
 
 def once(path: Path, find: Callable[[], Any]) -> None:

@@ -40,7 +40,7 @@ def make_store(path: Path, bags: int, tiles: int, dim: int) -> Path:
     grid = TileGrid(
         ReadPlan(0, 224, 224, 0.5),
         224,
-        1.0,
+        (1.0, 1.0),
         row_col,
         row_col[:, ::-1] * np.int32(224),
         np.ones(tiles, np.float32),

@@ -59,7 +59,7 @@ class Content:
         row_col = np.stack(np.divmod(np.arange(tiles), columns), axis=1).astype(np.int32)
         xy = (row_col[:, ::-1] * 256).astype(np.int32)
         plan = ReadPlan(0, 256, 256, 0.5)
-        grid = TileGrid(plan, 256, 1.0, row_col, xy, np.ones(tiles, np.float32))
+        grid = TileGrid(plan, 256, (1.0, 1.0), row_col, xy, np.ones(tiles, np.float32))
         rng = np.random.default_rng(0)
         return cls(grid, {f"slide{i}": rng.standard_normal((tiles, dim), np.float32) for i in range(bags)})
 

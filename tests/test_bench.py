@@ -74,7 +74,7 @@ def test_encoding_is_timed_with_all_encoders_busy(tmp_path: Path, monkeypatch: p
 def test_a_slide_that_is_read_before_the_time_is_over_is_read_again(slide: Path) -> None:
     with open_slide(slide) as opened:
         plan = plan_read(0.5, opened.level_downsamples, 0.5, 32)
-        grid = make_grid(plan, 1.0, opened.level_sizes[0], opened.bounds)
+        grid = make_grid(plan, (1.0, 1.0), opened.level_sizes[0], opened.bounds)
         assert decode_rate(opened, grid, 2, 0.5) * 0.5 > len(grid)
 
 

@@ -20,9 +20,10 @@ class Area:
     """A drawn level, its bounds and a way to tile it."""
 
     def __init__(self, draw: st.DrawFn) -> None:
-        self.downsample = draw(st.sampled_from([1.0, 2.0, 4.0, 4.0003, 2.0009, 15.97]))
+        factors = [(1.0, 1.0), (2.0, 2.0), (4.0003, 4.0), (2.0009, 2.0009), (15.97, 16.4)]
+        self.scale = draw(st.sampled_from(factors))
         self.size = (draw(st.integers(1, 300)), draw(st.integers(1, 300)))
-        width, height = (int(s * self.downsample) for s in self.size)
+        width, height = (int(s * factor) for s, factor in zip(self.size, self.scale, strict=True))
         x, y = draw(st.integers(0, width - 1)), draw(st.integers(0, height - 1))
         whole = (0, 0, width, height)
         part = (x, y, draw(st.integers(1, width - x)), draw(st.integers(1, height - y)))
@@ -32,15 +33,15 @@ class Area:
         self.overlap = draw(st.integers(0, tile_px - 1))
 
     def grid(self, edge: Edge) -> TileGrid:
-        return make_grid(self.plan, self.downsample, self.size, self.bounds, self.overlap, edge)
+        return make_grid(self.plan, self.scale, self.size, self.bounds, self.overlap, edge)
 
     @property
     def box(self) -> tuple[int, int, int, int]:
         """Left, top, right, bottom of the bounds in whole pixels of the level."""
         x, y, w, h = self.bounds
-        d = self.downsample
-        right, bottom = min(self.size[0], round((x + w) / d)), min(self.size[1], round((y + h) / d))
-        return round(x / d), round(y / d), right, bottom
+        dx, dy = self.scale
+        right, bottom = min(self.size[0], round((x + w) / dx)), min(self.size[1], round((y + h) / dy))
+        return round(x / dx), round(y / dy), right, bottom
 
 
 areas = st.composite(Area)()
@@ -181,9 +182,9 @@ def test_tiles_come_row_by_row_without_duplicates(area: Area, edge: Edge) -> Non
 def test_coordinates_are_the_lattice_times_the_downsample(area: Area, edge: Edge) -> None:
     grid = area.grid(edge)
     assert grid.coords.dtype == np.int32
-    expected = [[round(x * area.downsample), round(y * area.downsample)] for x, y in grid.level_xy.tolist()]
+    expected = [[round(x * area.scale[0]), round(y * area.scale[1])] for x, y in grid.level_xy.tolist()]
     assert grid.coords.tolist() == expected
-    assert grid.extent == area.plan.read_px * area.downsample
+    assert grid.extent == area.plan.read_px * sum(area.scale) / 2
 
 
 @geometry
@@ -209,15 +210,15 @@ def test_a_subset_keeps_order_and_geometry(area: Area, cut: tuple[int, int]) -> 
 
 
 def test_every_tile_counts_as_tissue_until_someone_looks() -> None:
-    grid = make_grid(ReadPlan(0, 10, 10, 0.5), 1.0, (30, 30), (0, 0, 30, 30))
+    grid = make_grid(ReadPlan(0, 10, 10, 0.5), (1.0, 1.0), (30, 30), (0, 0, 30, 30))
     assert grid.tissue_fraction.tolist() == [1.0] * 9
 
 
 @pytest.mark.parametrize("size", [(9, 30), (30, 9)])
 def test_an_area_smaller_than_a_tile_has_none_unless_padded(size: tuple[int, int]) -> None:
     plan = ReadPlan(0, 10, 10, 0.5)
-    assert len(make_grid(plan, 1.0, size, (0, 0, *size), edge="drop")) == 0
-    assert len(make_grid(plan, 1.0, size, (0, 0, *size), edge="pad")) == 3
+    assert len(make_grid(plan, (1.0, 1.0), size, (0, 0, *size), edge="drop")) == 0
+    assert len(make_grid(plan, (1.0, 1.0), size, (0, 0, *size), edge="pad")) == 3
 
 
 @pytest.mark.parametrize("overlap", [-1, 224, 1000])
@@ -225,10 +226,10 @@ def test_an_overlap_that_leaves_no_step_is_refused(overlap: int) -> None:
     with pytest.raises(
         UsageError, match=rf"--overlap {overlap} must be at least 0 and below the tile's 224 px"
     ):
-        make_grid(ReadPlan(0, 448, 224, 0.5), 1.0, (9000, 9000), (0, 0, 9000, 9000), overlap)
+        make_grid(ReadPlan(0, 448, 224, 0.5), (1.0, 1.0), (9000, 9000), (0, 0, 9000, 9000), overlap)
 
 
 def test_large_slides_do_not_overflow() -> None:
     side = 250_000
-    grid = make_grid(ReadPlan(2, 1024, 1024, 4.0), 16.0, (side // 16,) * 2, (0, 0, side, side))
+    grid = make_grid(ReadPlan(2, 1024, 1024, 4.0), (16.0, 16.0), (side // 16,) * 2, (0, 0, side, side))
     assert grid.coords.max() == 14 * 1024 * 16

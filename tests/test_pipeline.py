@@ -46,7 +46,7 @@ def encoder(tmp_path: Path) -> Encoder:
 
 def whole_grid(slide: Slide) -> TileGrid:
     plan = plan_read(0.5, slide.level_downsamples, 0.5, 32)
-    return make_grid(plan, 1.0, slide.level_sizes[0], slide.bounds)
+    return make_grid(plan, (1.0, 1.0), slide.level_sizes[0], slide.bounds)
 
 
 def stream(

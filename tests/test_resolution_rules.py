@@ -55,7 +55,7 @@ def settings(mpp: float, tile_px: int = 64) -> StoreSettings:
 def grid_of(slide: Slide, mpp: float, tile_px: int, edge: Any = "drop") -> TileGrid:
     plan = plan_read(resolve_mpp(slide).mpp, slide.level_downsamples, mpp, tile_px)
     size = slide.level_sizes[plan.level]
-    return make_grid(plan, slide.level_downsamples[plan.level], size, slide.bounds, edge=edge)
+    return make_grid(plan, slide.level_scales[plan.level], size, slide.bounds, edge=edge)
 
 
 # mpp: from where
@@ -226,16 +226,18 @@ def test_coordinates_of_an_odd_pyramid_are_rounded_and_the_extent_is_not(
     odd: tuple[Path, list[UInt8Array]], target: float, level: int
 ) -> None:
     with open_slide(odd[0]) as slide:
-        downsample = slide.level_downsamples[level]
+        scale, downsample = slide.level_scales[level], slide.level_downsamples[level]
         grid = grid_of(slide, target, 64)
     assert grid.level == level
     assert downsample != round(downsample)
     (w0, h0), (w, h) = (1101, 903), odd[1][level].shape[1::-1]
-    exact = (Fraction(w0, w) + Fraction(h0, h)) / 2
+    across, down = Fraction(w0, w), Fraction(h0, h)
+    exact = (across + down) / 2
     assert float(exact) == pytest.approx(downsample, rel=1e-12)
+    assert scale == pytest.approx((float(across), float(down)), rel=1e-12)
     for (x, y), (col, row) in zip(grid.coords.tolist(), grid.grid[:, ::-1].tolist(), strict=True):
-        assert abs(x - col * 64 * exact) <= Fraction(1, 2)
-        assert abs(y - row * 64 * exact) <= Fraction(1, 2)
+        assert abs(x - col * 64 * across) <= Fraction(1, 2)
+        assert abs(y - row * 64 * down) <= Fraction(1, 2)
     assert grid.extent == pytest.approx(float(64 * exact))
     assert grid.extent != round(grid.extent)
 

@@ -63,6 +63,8 @@ def _slide(path: Path, reader: Reader) -> Facts:
             "mpp": mpp,
             "objective_power": slide.objective_power,
             "levels": [f"{w} x {h} (1/{d:.4g})" for (w, h), d in levels],
+            **({"left_out": list(slide.left_out)} if slide.left_out else {}),
+            **({"warnings": list(slide.warnings)} if slide.warnings else {}),
             "bounds": list(slide.bounds),
             "icc_profile": profile_digest(slide.icc_profile()),
             "fingerprint": slide.fingerprint,

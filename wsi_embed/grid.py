@@ -85,7 +85,7 @@ def plan_read(mpp: float, level_downsamples: Sequence[float], target_mpp: float,
 def with_dct_scale(
     plan: ReadPlan,
     scales: Sequence[int],
-    downsample: float,
+    scale: tuple[float, float],
     level_size: tuple[int, int],
     bounds: tuple[int, int, int, int],
     overlap: int = 0,
@@ -97,12 +97,12 @@ def with_dct_scale(
     Args:
         plan: Read level and size.
         scales: What the reader can do on that level, 8 for 1/8, the smallest part first.
-        downsample: As for `make_grid`, and so are the others.
+        scale: As for `make_grid`, and so are the others.
         level_size: (width, height) of the read level.
         bounds: (x, y, width, height) of the scanned area, level-0 pixels.
         overlap: Of neighbouring tiles, target pixels.
     """
-    left, top, _, _ = scanned_area(bounds, downsample, level_size)
+    left, top, _, _ = scanned_area(bounds, scale, level_size)
     common = math.gcd(plan.read_px, _stride(plan, overlap), left, top)
     fitting = [s for s in scales if common % s == 0 and plan.read_px // s >= plan.tile_px]
     return replace(plan, dct_scale=fitting[0]) if fitting else plan
@@ -115,7 +115,7 @@ class TileGrid:
     Attributes:
         plan: Read level and size.
         stride: Lattice step, pixels of the read level.
-        downsample: Level-0 pixels per pixel of the read level.
+        scale: Level-0 pixels per pixel of the read level, (x, y).
         grid: (row, col) of each tile, int32 [N, 2].
         level_xy: Top-left corner, whole pixels of the read level, int32 [N, 2].
         tissue_fraction: Share of each tile that is tissue, float32 [N].
@@ -123,7 +123,7 @@ class TileGrid:
 
     plan: ReadPlan
     stride: int
-    downsample: float
+    scale: tuple[float, float]
     grid: Int32Array
     level_xy: Int32Array
     tissue_fraction: Float32Array
@@ -147,14 +147,19 @@ class TileGrid:
         return self.plan.tile_px
 
     @property
+    def downsample(self) -> float:
+        """Level-0 pixels per pixel of the read level, the mean of both axes."""
+        return sum(self.scale) / 2
+
+    @property
     def extent(self) -> float:
-        """Side of a tile, level-0 pixels."""
+        """Side of a tile, level-0 pixels, the mean of both axes."""
         return self.plan.read_px * self.downsample
 
     @property
     def coords(self) -> Int32Array:
         """Top-left corner (x, y) in level-0 pixels, int32 [N, 2]."""
-        return np.asarray(np.rint(self.level_xy * self.downsample), np.int32)
+        return np.asarray(np.rint(self.level_xy * np.array(self.scale)), np.int32)
 
     def rows(self, start: int, stop: int) -> TileGrid:
         """The tiles from `start` to before `stop` as a grid of their own."""
@@ -172,7 +177,7 @@ class TileGrid:
 
 def make_grid(
     plan: ReadPlan,
-    downsample: float,
+    scale: tuple[float, float],
     level_size: tuple[int, int],
     bounds: tuple[int, int, int, int],
     overlap: int = 0,
@@ -182,7 +187,7 @@ def make_grid(
 
     Args:
         plan: Read level and size.
-        downsample: Of the read level.
+        scale: Level-0 pixels per pixel of the read level, (x, y).
         level_size: (width, height) of the read level.
         bounds: (x, y, width, height) of the scanned area, level-0 pixels.
         overlap: Of neighbouring tiles, target pixels.
@@ -195,13 +200,13 @@ def make_grid(
         raise UsageError(f"--overlap {overlap} must be at least 0 and below the tile's {plan.tile_px} px")
     n = plan.read_px
     stride = _stride(plan, overlap)
-    left, top, right, bottom = scanned_area(bounds, downsample, level_size)
+    left, top, right, bottom = scanned_area(bounds, scale, level_size)
     xs, ys = _starts(left, right, n, stride, edge), _starts(top, bottom, n, stride, edge)
     rows, cols = np.meshgrid(np.arange(len(ys)), np.arange(len(xs)), indexing="ij")
     grid = np.stack([rows.ravel(), cols.ravel()], axis=1).astype(np.int32)
     level_xy = np.stack([xs[grid[:, 1]], ys[grid[:, 0]]], axis=1).astype(np.int32)
     ones = np.ones(len(grid), np.float32)
-    return TileGrid(plan, stride, downsample, grid, level_xy, ones)
+    return TileGrid(plan, stride, scale, grid, level_xy, ones)
 
 
 def _stride(plan: ReadPlan, overlap: int) -> int:
@@ -210,12 +215,12 @@ def _stride(plan: ReadPlan, overlap: int) -> int:
 
 
 def scanned_area(
-    bounds: tuple[int, int, int, int], downsample: float, level_size: tuple[int, int]
+    bounds: tuple[int, int, int, int], scale: tuple[float, float], level_size: tuple[int, int]
 ) -> tuple[int, int, int, int]:
     """A slide's bounds (left, top, right, bottom) in whole pixels of a level; see `make_grid`."""
-    low = [max(0, round(origin / downsample)) for origin in bounds[:2]]
-    ends = [origin + length for origin, length in zip(bounds[:2], bounds[2:], strict=True)]
-    high = [min(limit, round(end / downsample)) for end, limit in zip(ends, level_size, strict=True)]
+    low = [max(0, round(origin / factor)) for origin, factor in zip(bounds[:2], scale, strict=True)]
+    ends = [(bounds[0] + bounds[2]) / scale[0], (bounds[1] + bounds[3]) / scale[1]]
+    high = [min(limit, round(end)) for end, limit in zip(ends, level_size, strict=True)]
     return low[0], low[1], high[0], high[1]
 
 

@@ -46,7 +46,7 @@ class SlidePlan:
     @property
     def warnings(self) -> list[str]:
         """What to look at although the slide can be read."""
-        warnings = [self.resolution.warning] if self.resolution.warning else []
+        warnings = [*self.slide.warnings, *([self.resolution.warning] if self.resolution.warning else [])]
         icc = self.settings["icc"]
         if icc and icc["profile"] is None:
             warnings.append(f"{self.item.name}: no ICC profile in the file; its colours are left as they are")
@@ -82,9 +82,8 @@ class SlidePlan:
             SlideError: The slide cannot be read, or is smaller than a tile.
         """
         level = self.read.level
-        downsample = self.slide.level_downsamples[level]
-        size = self.slide.level_sizes[level]
-        grid = make_grid(self.read, downsample, size, self.slide.bounds, tiling.overlap, tiling.edge)
+        scale, size = self.slide.level_scales[level], self.slide.level_sizes[level]
+        grid = make_grid(self.read, scale, size, self.slide.bounds, tiling.overlap, tiling.edge)
         if len(grid) == 0:
             raise SlideError(
                 f"{self.item.path}: {size[0]} x {size[1]} pixels at its read level, smaller than one tile of "
@@ -98,7 +97,7 @@ class SlidePlan:
             around_unreadable=around_unreadable,
         )
         fraction = mask.coverage(grid)
-        grid = TileGrid(grid.plan, grid.stride, grid.downsample, grid.grid, grid.level_xy, fraction)
+        grid = TileGrid(grid.plan, grid.stride, grid.scale, grid.grid, grid.level_xy, fraction)
         # a tile with no tissue at all is never wanted, even with --min-tissue 0
         return grid.where((fraction >= tiling.min_tissue) & (fraction > 0)), mask
 
@@ -121,6 +120,7 @@ class SlidePlan:
             "extent": grid.extent,
             "level": self.read.level,
             "level_downsample": grid.downsample,
+            "level_scale": list(grid.scale),
             "read_px": self.read.read_px,
             "stride": grid.stride,
             "resampled": self.read.resampled,
@@ -204,9 +204,9 @@ def _plan_read(slide: Slide, mpp: float, tiling: Tiling, target: TilingTarget) -
         raise type(error)(f"{slide.path.name}: {error}") from error
     if not tiling.fast_downsample:
         return read
-    scales, downsample = slide.dct_scales(read.level), slide.level_downsamples[read.level]
+    dct_scales, scale = slide.dct_scales(read.level), slide.level_scales[read.level]
     size = slide.level_sizes[read.level]
-    return with_dct_scale(read, scales, downsample, size, slide.bounds, tiling.overlap)
+    return with_dct_scale(read, dct_scales, scale, size, slide.bounds, tiling.overlap)
 
 
 def _states(item: SlideInput) -> list[tuple[str, int, int]]:

@@ -74,7 +74,7 @@ def _pixels(slide: Slide, level: int, place: tuple[int, int]) -> UInt8Array | No
 def _read_tiles(slide: Slide) -> bool:
     width, height = (min(side, 200) for side in slide.level_sizes[0])
     plan = ReadPlan(0, SIDE, 20, 1.0)
-    grid = make_grid(plan, 1.0, slide.level_sizes[0], (0, 0, width, height), edge="pad")
+    grid = make_grid(plan, (1.0, 1.0), slide.level_sizes[0], (0, 0, width, height), edge="pad")
     out, complete = np.empty((20, 20, 3), np.uint8), True
     with slide.stream(grid) as tiles:
         for row in range(len(grid)):

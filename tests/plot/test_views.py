@@ -23,13 +23,14 @@ def blank(width: int, height: int, size: tuple[int, int]) -> View:
 def slow_map(grid: TileGrid, view: View) -> npt.NDArray[np.int32]:
     """The tile whose middle cell holds each pixel's centre, looked for one by one."""
     out: npt.NDArray[np.int32] = np.full((view.size[1], view.size[0]), -1, np.int32)
-    step = grid.stride * grid.downsample
-    trim = (grid.extent - step) / 2
-    for row, (x, y) in enumerate((grid.level_xy * grid.downsample).tolist()):
+    step = grid.stride * np.array(grid.scale)
+    trim = (grid.read_px - grid.stride) * np.array(grid.scale) / 2
+    for row, (x, y) in enumerate((grid.level_xy * np.array(grid.scale)).tolist()):
         for py in range(view.size[1]):
             for px in range(view.size[0]):
                 cx, cy = (px + 0.5) / view.scale[0], (py + 0.5) / view.scale[1]
-                if x + trim <= cx < x + trim + step and y + trim <= cy < y + trim + step:
+                left, top = x + trim[0], y + trim[1]
+                if left <= cx < left + step[0] and top <= cy < top + step[1]:
                     out[py, px] = row
     return out
 
@@ -38,25 +39,25 @@ def slow_map(grid: TileGrid, view: View) -> npt.NDArray[np.int32]:
 @given(
     read_px=st.integers(8, 40),
     overlap=st.integers(0, 7),
-    downsample=st.sampled_from([1.0, 2.0, 4.00012]),
+    scale=st.sampled_from([(1.0, 1.0), (2.0, 2.0), (4.00012, 4.70031)]),
     origin=st.tuples(st.integers(0, 50), st.integers(0, 50)),
     width=st.integers(5, 40),
     keep=st.integers(0, 2**32 - 1),
 )
 def test_pixels_belong_to_the_tile_below_them(
-    read_px: int, overlap: int, downsample: float, origin: tuple[int, int], width: int, keep: int
+    read_px: int, overlap: int, scale: tuple[float, float], origin: tuple[int, int], width: int, keep: int
 ) -> None:
     level = (170, 130)
-    size = (round(level[0] * downsample), round(level[1] * downsample))
+    size = (round(level[0] * scale[0]), round(level[1] * scale[1]))
     bounds = (*origin, size[0] - origin[0], size[1] - origin[1])
-    grid = make_grid(ReadPlan(0, read_px, read_px, 0.5), downsample, level, bounds, overlap)
+    grid = make_grid(ReadPlan(0, read_px, read_px, 0.5), scale, level, bounds, overlap)
     grid = grid.where(np.random.default_rng(keep).random(len(grid)) < 0.6)
     view = blank(width, round(width * level[1] / level[0]), size)
     np.testing.assert_array_equal(tile_at_pixels(grid, view), slow_map(grid, view))
 
 
 def test_a_full_grid_leaves_no_gap_at_any_scale() -> None:
-    grid = make_grid(ReadPlan(0, 37, 37, 0.5), 1.0, (37 * 9, 37 * 7), (0, 0, 37 * 9, 37 * 7))
+    grid = make_grid(ReadPlan(0, 37, 37, 0.5), (1.0, 1.0), (37 * 9, 37 * 7), (0, 0, 37 * 9, 37 * 7))
     for width in range(20, 400, 7):
         found = tile_at_pixels(grid, blank(width, round(width * 7 / 9), (37 * 9, 37 * 7)))
         assert found.min() >= 0
@@ -64,7 +65,7 @@ def test_a_full_grid_leaves_no_gap_at_any_scale() -> None:
 
 
 def made_tiles(mask: npt.NDArray[np.bool_] | None, scale: tuple[float, float]) -> Tiles:
-    grid = make_grid(ReadPlan(0, 32, 32, 0.5), 1.0, (320, 320), (0, 0, 320, 320))
+    grid = make_grid(ReadPlan(0, 32, 32, 0.5), (1.0, 1.0), (320, 320), (0, 0, 320, 320))
     return Tiles("s", grid, None, 0.5, "f", mask, scale)
 
 

@@ -16,7 +16,7 @@ SIDE = 1000
 
 def lattice(n: int, downsample: float, overlap: int, bounds: tuple[int, int, int, int]) -> TileGrid:
     size = (round(SIDE / downsample), round(SIDE / downsample))
-    return make_grid(ReadPlan(0, n, 32, 0.5), downsample, size, bounds, overlap)
+    return make_grid(ReadPlan(0, n, 32, 0.5), (downsample, downsample), size, bounds, overlap)
 
 
 def polygon(*rings: Points) -> Polygon:

@@ -224,11 +224,11 @@ class SlideConformance:
 def _grid(slide: Slide, level: int, read_px: int, tile_px: int) -> TileGrid:
     """A padded lattice over at most 12 tiles a side, so that tiles beyond the edge are in it."""
     width, height = slide.level_sizes[level]
-    downsample = slide.level_downsamples[level]
+    scale = slide.level_scales[level]
     w, h = min(width, 6 * read_px), min(height, 6 * read_px)
-    bounds = (0, 0, int(w * downsample), int(h * downsample))
+    bounds = (0, 0, int(w * scale[0]), int(h * scale[1]))
     plan = ReadPlan(level, read_px, tile_px, 1.0)
-    return make_grid(plan, downsample, (width, height), bounds, edge="pad")
+    return make_grid(plan, scale, (width, height), bounds, edge="pad")
 
 
 def _pairs(slide: Slide, grid: TileGrid) -> list[tuple[int, UInt8Array]]:

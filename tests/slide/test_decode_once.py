@@ -68,7 +68,7 @@ def lattice(
 ) -> TileGrid:
     plan = ReadPlan(level, read_px, tile_px, 1.0)
     size = slide.level_sizes[level]
-    return make_grid(plan, slide.level_downsamples[level], size, slide.bounds, overlap, edge)
+    return make_grid(plan, slide.level_scales[level], size, slide.bounds, overlap, edge)
 
 
 def read_all(
@@ -138,7 +138,9 @@ def test_tiles_of_any_grid_in_any_order_are_those_of_plain_reads(
     corners = data.draw(st.lists(places, min_size=1, max_size=12, unique=True))
     xy = np.array(corners, np.int32) // step * step
     plan = ReadPlan(level, read_px, tile_px, 1.0)
-    grid = TileGrid(plan, read_px, float(level + 1), np.zeros_like(xy), xy, np.ones(len(xy), np.float32))
+    grid = TileGrid(
+        plan, read_px, (float(level + 1),) * 2, np.zeros_like(xy), xy, np.ones(len(xy), np.float32)
+    )
     order = data.draw(st.permutations(range(len(grid))))
     found = read_all(slide, grid, data.draw(st.sampled_from([1, 3])), list(order))
     for tile, expected in zip(found, read_all(theirs, grid), strict=True):

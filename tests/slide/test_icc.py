@@ -94,7 +94,7 @@ def test_srgbs_own_profile_changes_nothing(tmp_path: Path) -> None:
 def test_every_level_is_converted_and_all_else_is_the_slides_own(tmp_path: Path) -> None:
     path = write(tmp_path / "a.svs", levels=(1, 2, 4))
     with open_slide(path) as plain, to_srgb(open_slide(path))[0] as slide:
-        names = "path reader vendor level_sizes level_downsamples mpp mpp_source objective_power bounds"
+        names = "path reader vendor level_sizes level_scales mpp mpp_source objective_power bounds"
         for name in [*names.split(), "fingerprint"]:
             assert getattr(slide, name) == getattr(plain, name), name
         assert slide.icc_profile() is None

@@ -20,7 +20,9 @@ def make_grid(n: int) -> TileGrid:
     """`n` tiles, four a row, whose numbers all differ between x and y, row and column."""
     row_col = np.stack(np.divmod(np.arange(n), 4), axis=1).astype(np.int32)
     tissue = np.linspace(0.25, 1, n, dtype=np.float32)
-    return TileGrid(ReadPlan(1, 200, 224, 0.5), 200, 4.0, row_col, row_col[:, ::-1] * np.int32(200), tissue)
+    return TileGrid(
+        ReadPlan(1, 200, 224, 0.5), 200, (4.0, 4.0), row_col, row_col[:, ::-1] * np.int32(200), tissue
+    )
 
 
 def make_settings(

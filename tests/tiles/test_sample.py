@@ -12,7 +12,7 @@ from wsi_embed.tiles.job import sample
 
 def grid_of(rows: int, cols: int) -> TileGrid:
     size = (cols * 10, rows * 10)
-    return make_grid(plan_read(0.5, [1.0], 0.5, 10), 1.0, size, (0, 0, *size))
+    return make_grid(plan_read(0.5, [1.0], 0.5, 10), (1.0, 1.0), size, (0, 0, *size))
 
 
 places = st.tuples(st.integers(1, 12), st.integers(1, 12))

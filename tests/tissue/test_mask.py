@@ -36,7 +36,7 @@ def slow_coverage(mask: TissueMask, grid: TileGrid) -> list[float]:
     """Sum over mask pixels of their overlap with the tile, by the tile's area inside the slide."""
     shares = []
     height, width = mask.mask.shape[0] * mask.scale[1], mask.mask.shape[1] * mask.scale[0]
-    for x, y in (grid.level_xy * grid.downsample).tolist():
+    for x, y in (grid.level_xy * np.array(grid.scale)).tolist():
         total = 0.0
         for row, col in np.argwhere(mask.mask).tolist():
             left, right = col * mask.scale[0], (col + 1) * mask.scale[0]
@@ -65,7 +65,7 @@ def test_coverage_is_the_exact_overlap_of_tile_and_tissue(
     width, height = size[0] * downsample, size[1] * downsample
     mask = TissueMask(pixels, (width / w, height / h))
     bounds = (0, 0, int(width), int(height))
-    grid = make_grid(ReadPlan(0, read_px, read_px, 1.0), downsample, size, bounds, edge="pad")
+    grid = make_grid(ReadPlan(0, read_px, read_px, 1.0), (downsample, downsample), size, bounds, edge="pad")
     shares = mask.coverage(grid)
     assert shares.dtype == np.float32
     assert shares.tolist() == pytest.approx(slow_coverage(mask, grid), abs=1e-5)
@@ -73,7 +73,7 @@ def test_coverage_is_the_exact_overlap_of_tile_and_tissue(
 
 def test_of_a_tile_that_sticks_out_the_part_inside_counts() -> None:
     mask = TissueMask(np.ones((10, 10), np.bool_), (1.0, 1.0))
-    grid = make_grid(ReadPlan(0, 8, 8, 1.0), 1.0, (10, 10), (0, 0, 10, 10), edge="pad")
+    grid = make_grid(ReadPlan(0, 8, 8, 1.0), (1.0, 1.0), (10, 10), (0, 0, 10, 10), edge="pad")
     assert mask.coverage(grid).tolist() == [1, 1, 1, 1]
 
 

@@ -17,7 +17,7 @@ from wsi_embed.tissue.mask import TissueMask
 SIDE = 2000
 VIEW = np.full((SIDE, SIDE, 3), 240, np.uint8)
 VIEW[500:1500, 500:1500] = (200, 120, 180)
-GRID = make_grid(plan_read(0.5, [1.0], 0.5, 224), 1.0, (SIDE, SIDE), (0, 0, SIDE, SIDE))
+GRID = make_grid(plan_read(0.5, [1.0], 0.5, 224), (1.0, 1.0), (SIDE, SIDE), (0, 0, SIDE, SIDE))
 
 
 @pytest.mark.parametrize(

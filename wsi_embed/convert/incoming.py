@@ -141,7 +141,7 @@ def _grid(tiles: ForeignTiles) -> tuple[TileGrid, Any]:
     plan = ReadPlan(0, max(1, round(tiles.extent)), tiles.tile_px, tiles.mpp)
     xy = tiles.coords[order].astype(np.int32)
     ones = np.ones(len(xy), np.float32)
-    return TileGrid(plan, max(1, round(step)), 1.0, col_row[order][:, ::-1], xy, ones), order
+    return TileGrid(plan, max(1, round(step)), (1.0, 1.0), col_row[order][:, ::-1], xy, ones), order
 
 
 def _attributes(

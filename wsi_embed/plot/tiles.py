@@ -113,14 +113,15 @@ def bag_grid(bag: Bag) -> TileGrid:
             _positive(a["effective_mpp"]),
             round(_positive(a.get("dct_scale", 1))),
         )
-        downsample, stride = _positive(a["level_downsample"]), round(_positive(a["stride"]))
+        both = a.get("level_scale", [a["level_downsample"]] * 2)  # one number in stores of before 0.2
+        scale, stride = (_positive(both[0]), _positive(both[1])), round(_positive(a["stride"]))
         coords, grid = bag.coords[:], bag.grid[:]
         if coords.shape != (len(bag), 2) or grid.shape != (len(bag), 2):
             raise ValueError(f"{len(bag)} tiles, but coords {coords.shape} and grid {grid.shape}")
-        # coords are level_xy times the downsample, rounded; the downsample is at least 1, so this is exact
-        level_xy = np.rint(coords / downsample).astype(np.int32)
+        # coords are level_xy times the scale, rounded; the scale is at least 1, so this is exact
+        level_xy = np.rint(coords / scale).astype(np.int32)
         unknown = np.full(len(bag), np.nan, np.float32)
-        return TileGrid(plan, stride, downsample, np.asarray(grid, np.int32), level_xy, unknown)
+        return TileGrid(plan, stride, scale, np.asarray(grid, np.int32), level_xy, unknown)
 
 
 def check_same_slide(slide: Slide, slide_id: str, fingerprint: str | None) -> None:

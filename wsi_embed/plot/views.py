@@ -92,16 +92,17 @@ def tile_at_pixels(grid: TileGrid, view: View) -> npt.NDArray[np.int32]:
     """
     if not len(grid):
         return np.full(view.pixels.shape[:2], -1, np.int32)
-    step = grid.stride * grid.downsample
+    scale = np.array(grid.scale)
+    step = grid.stride * scale
     rows, cols = grid.grid[:, 0], grid.grid[:, 1]
     table = np.full((int(rows.max()) + 2, int(cols.max()) + 2), -1, np.int32)  # the last ones stay empty
     table[rows, cols] = np.arange(len(grid))
-    origin = (grid.level_xy[0] - grid.grid[0, ::-1] * grid.stride) * grid.downsample
-    origin = origin + (grid.extent - step) / 2
+    origin = (grid.level_xy[0] - grid.grid[0, ::-1] * grid.stride) * scale
+    origin = origin + (grid.read_px - grid.stride) * scale / 2
     index = []
     for axis, (first, count) in enumerate(zip(origin, table.shape[::-1], strict=True)):
         centres = (np.arange(view.size[axis]) + 0.5) / view.scale[axis]
-        cell = np.floor((centres - first) / step).astype(np.int64)
+        cell = np.floor((centres - first) / step[axis]).astype(np.int64)
         index.append(np.where((cell >= 0) & (cell < count), cell, count - 1))
     return np.asarray(table[np.ix_(index[1], index[0])])
 
@@ -111,8 +112,8 @@ def _pale(view: View) -> UInt8Array:
 
 
 def _framed(pale: UInt8Array, view: View, grid: TileGrid, line: int) -> UInt8Array:
-    first = view.to_view(grid.level_xy * grid.downsample)
-    last = first + np.array(view.scale) * grid.extent
+    first = view.to_view(grid.level_xy * np.array(grid.scale))
+    last = first + np.array(view.scale) * grid.scale * grid.read_px
     for (x0, y0), (x1, y1) in zip(np.rint(first).astype(int), np.rint(last).astype(int), strict=True):
         right, bottom = max(int(x0), int(x1) - 1), max(int(y0), int(y1) - 1)
         cv2.rectangle(pale, (int(x0), int(y0)), (right, bottom), OUTLINE, line)

@@ -25,13 +25,16 @@ def tile_classes(grid: TileGrid, layers: Sequence[Sequence[Polygon]]) -> npt.NDA
     if not len(grid):
         return found
     rows, columns = grid.grid[:, 0], grid.grid[:, 1]
-    step = grid.stride * grid.downsample
-    origin = (grid.level_xy[0] - grid.grid[0, ::-1] * grid.stride) * grid.downsample
+    scale = np.array(grid.scale)
+    step = grid.stride * scale
+    origin = (grid.level_xy[0] - grid.grid[0, ::-1] * grid.stride) * scale
     # one pixel a place of the lattice, whose centre is that of the tile there
-    corner = origin + (grid.extent - step) / 2
+    corner = origin + (grid.read_px - grid.stride) * scale / 2
     shape = (int(rows.max()) + 1, int(columns.max()) + 1)
     for number in reversed(range(len(layers))):
         rings = [polygon.rings for polygon in layers[number]]
-        inside = rasterise(rings, shape, (step, step), (float(corner[0]), float(corner[1])))
+        inside = rasterise(
+            rings, shape, (float(step[0]), float(step[1])), (float(corner[0]), float(corner[1]))
+        )
         found[inside[rows, columns]] = number
     return found

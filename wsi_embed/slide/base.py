@@ -36,13 +36,15 @@ class Slide(abc.ABC):
         reader: Name of the reader.
         vendor: Scanner vendor as the format names it.
         level_sizes: (width, height) of each level, pixels.
-        level_downsamples: Level-0 pixels per pixel of each level; the first is 1.0.
+        level_scales: Level-0 pixels per pixel of each level, (x, y); the first is (1.0, 1.0).
         mpp: Micrometres per pixel of level 0, (x, y), as the metadata say; None if they do not.
         mpp_source: Which metadata field `mpp` comes from; None without one.
         objective_power: Magnification as the metadata say, or None.
         bounds: (x, y, width, height) of the scanned area, level-0 pixels.
         fingerprint: Digest of the content (size, head and tail of every file); path and time of
             the file do not matter.
+        warnings: What to look at although the slide can be read, each a sentence that names the file.
+        left_out: Images of the file that are no level of the slide, each with the reason; for `info`.
         reader_decides: Whether OpenSlide would give other pixels or levels than this reader.
     """
 
@@ -50,13 +52,37 @@ class Slide(abc.ABC):
     reader: str
     vendor: str
     level_sizes: list[tuple[int, int]]
-    level_downsamples: list[float]
+    level_scales: list[tuple[float, float]]
     mpp: tuple[float, float] | None = None
     mpp_source: str | None = None
     objective_power: float | None = None
     bounds: tuple[int, int, int, int]
     fingerprint: str
+    warnings: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
     reader_decides: bool = False
+
+    @property
+    def level_downsamples(self) -> list[float]:
+        """Level-0 pixels per pixel of each level, as one number: the mean of both axes.
+
+        Of narrow slides, whose short side was rounded by more than 1 %, it is that of the long side.
+        """
+        width, height = self.level_sizes[0]
+        return [
+            (x + y) / 2 if abs(x - y) <= 0.01 * min(x, y) else (x if width >= height else y)
+            for x, y in self.level_scales
+        ]
+
+    def _take_facts(self, slide: Slide) -> None:
+        """Take everything that another slide says of itself, for a slide that wraps it."""
+        self.path, self.reader, self.vendor = slide.path, slide.reader, slide.vendor
+        self.level_sizes, self.level_scales = list(slide.level_sizes), list(slide.level_scales)
+        self.mpp, self.mpp_source = slide.mpp, slide.mpp_source
+        self.objective_power = slide.objective_power
+        self.bounds, self.fingerprint = slide.bounds, slide.fingerprint
+        self.warnings, self.left_out = slide.warnings, slide.left_out
+        self.reader_decides = slide.reader_decides
 
     @abc.abstractmethod
     def _read(self, level: int, x: int, y: int, w: int, h: int) -> UInt8Array:
@@ -181,8 +207,8 @@ class Slide(abc.ABC):
             if unreadable is None:
                 raise
         if max(w, h) <= SMALLEST_BOX:
-            scale = self.level_downsamples[level]
-            unreadable.append((int(x * scale), int(y * scale), math.ceil(w * scale), math.ceil(h * scale)))
+            sx, sy = self.level_scales[level]
+            unreadable.append((int(x * sx), int(y * sy), math.ceil(w * sx), math.ceil(h * sy)))
             return np.full((h, w, 3), 255, np.uint8)
         if w >= h:
             halves = [(x, y, w // 2, h), (x + w // 2, y, w - w // 2, h)]

@@ -24,18 +24,22 @@ STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 MOST_DIRECTORIES = 4096
 MOST_TAGS = 4096
 
-NEW_SUBFILE_TYPE, IMAGE_WIDTH, IMAGE_LENGTH, BITS_PER_SAMPLE = 254, 256, 257, 258
+NEW_SUBFILE_TYPE, SUBFILE_TYPE, IMAGE_WIDTH, IMAGE_LENGTH, BITS_PER_SAMPLE = 254, 255, 256, 257, 258
 COMPRESSION, PHOTOMETRIC, FILL_ORDER, IMAGE_DESCRIPTION = 259, 262, 266, 270
-SAMPLES_PER_PIXEL, PLANAR_CONFIGURATION = 277, 284
+STRIP_OFFSETS, ORIENTATION, SAMPLES_PER_PIXEL, ROWS_PER_STRIP, STRIP_BYTE_COUNTS = 273, 274, 277, 278, 279
+X_RESOLUTION, Y_RESOLUTION, PLANAR_CONFIGURATION, RESOLUTION_UNIT = 282, 283, 284, 296
 TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS, TILE_BYTE_COUNTS = 322, 323, 324, 325
-SUB_IFDS, JPEG_TABLES = 330, 347
-READ = frozenset({254, 256, 257, 258, 259, 262, 266, 270, 277, 284, 322, 323, 324, 325, 330, 347})
+SUB_IFDS, EXTRA_SAMPLES, SAMPLE_FORMAT, JPEG_TABLES = 330, 338, 339, 347
+READ = frozenset({
+    254, 255, 256, 257, 258, 259, 262, 266, 270, 273, 274, 277, 278, 279, 282, 283, 284, 296,
+    322, 323, 324, 325, 330, 338, 339, 347,
+})  # fmt: skip
 
-# TIFF's numbers for types, of text, of bytes of any meaning, and of whole numbers.
-TEXT, ANY = 2, 7
+# TIFF's numbers for types: text, fractions of two whole numbers, bytes of any meaning, and whole numbers.
+TEXT, FRACTION, ANY = 2, 5, 7
 _TYPES = {
-    TEXT: "u1", ANY: "u1", 1: "u1", 3: "u2", 4: "u4", 6: "i1", 8: "i2", 9: "i4", 13: "u4", 16: "u8", 17: "i8",
-    18: "u8",
+    TEXT: "u1", ANY: "u1", FRACTION: "u8", 1: "u1", 3: "u2", 4: "u4", 6: "i1", 8: "i2", 9: "i4", 13: "u4",
+    16: "u8", 17: "i8", 18: "u8",
 }  # fmt: skip
 
 
@@ -195,7 +199,7 @@ class Directory:
         tag = self.tags.get(code)
         if tag is None:
             return np.empty(0, np.int64)
-        if tag.kind in (TEXT, ANY):
+        if tag.kind in (TEXT, FRACTION, ANY):
             raise TiffError(f"tag {code} is no number")
         values = np.frombuffer(self.bytes(code, most), self.file.order + self._type(code, tag))
         if values.size and not 0 <= values.min() <= values.max() <= np.iinfo(np.int64).max:
@@ -206,6 +210,25 @@ class Directory:
         """The one number of a tag, or `default` without the tag; errors as of `bytes`."""
         values = self.numbers(code, 1)
         return int(values[0]) if len(values) else default
+
+    def text(self, code: int, most: int) -> str:
+        """The text of a tag up to its first NUL, as Latin-1; empty without the tag; errors as of `bytes`."""
+        return self.bytes(code, most).partition(b"\0")[0].decode("latin-1")
+
+    def fraction(self, code: int) -> float | None:
+        """The one fraction of a tag (numerator, denominator); None without the tag, or where it is 0 or n/0.
+
+        Raises:
+            TiffError: It is of another type, or does not lie in the file.
+            OSError: The file cannot be read.
+        """
+        tag = self.tags.get(code)
+        if tag is None:
+            return None
+        if tag.kind != FRACTION:
+            raise TiffError(f"tag {code} is no fraction")
+        numerator, denominator = np.frombuffer(self.bytes(code, 1), self.file.order + "u4").tolist()
+        return numerator / denominator if numerator and denominator else None
 
     def _type(self, code: int, tag: Tag) -> str:
         if tag.kind not in _TYPES:

@@ -40,12 +40,7 @@ class SrgbSlide(Slide):
 
     def __init__(self, slide: Slide, profile: bytes) -> None:
         self._slide = slide
-        self.path, self.reader, self.vendor = slide.path, slide.reader, slide.vendor
-        self.level_sizes, self.level_downsamples = slide.level_sizes, slide.level_downsamples
-        self.mpp, self.mpp_source = slide.mpp, slide.mpp_source
-        self.objective_power = slide.objective_power
-        self.bounds, self.fingerprint = slide.bounds, slide.fingerprint
-        self.reader_decides = slide.reader_decides
+        self._take_facts(slide)
         self._transform = _transform(slide, profile)
         white = self._convert(np.full((1, 1, 3), 255, np.uint8))
         self._white_moves = bool((white != 255).any())

@@ -45,7 +45,7 @@ class ImageSlide(Slide):
             ) from error
         except OSError as error:
             raise unreadable(path, error) from error
-        self.level_downsamples = [1.0]
+        self.level_scales = [(1.0, 1.0)]
         self.bounds = (0, 0, *self.level_sizes[0])
 
     def _read(self, level: int, x: int, y: int, w: int, h: int) -> UInt8Array:

@@ -55,8 +55,11 @@ class OpenSlideSlide(Slide):
         p = osr.properties
         self.vendor = p.get(openslide.PROPERTY_NAME_VENDOR, "unknown")
         self.level_sizes = [(int(w), int(h)) for w, h in osr.level_dimensions]
-        self.level_downsamples = [float(d) for d in osr.level_downsamples]
+        self._downsamples = [float(d) for d in osr.level_downsamples]
         width, height = self.level_sizes[0]
+        self.level_scales = [
+            self._scale(w, h, d) for (w, h), d in zip(self.level_sizes, self._downsamples, strict=True)
+        ]
         self.bounds = (
             int(p.get(openslide.PROPERTY_NAME_BOUNDS_X, 0)),
             int(p.get(openslide.PROPERTY_NAME_BOUNDS_Y, 0)),
@@ -71,6 +74,15 @@ class OpenSlideSlide(Slide):
         self.objective_power = _number(p.get(openslide.PROPERTY_NAME_OBJECTIVE_POWER))
         self.fingerprint = fingerprint(self.path)
 
+    def _scale(self, w: int, h: int, downsample: float) -> tuple[float, float]:
+        """Level-0 pixels per pixel of a level, (x, y).
+
+        OpenSlide takes the mean of both axes, except where the format itself states the number.
+        """
+        width, height = self.level_sizes[0]
+        scale = width / w, height / h
+        return scale if abs(sum(scale) / 2 - downsample) < 1e-6 * downsample else (downsample, downsample)
+
     def _read_ome(self, description: str | None) -> None:
         ome = ome_pixels(description)
         if ome is None:
@@ -84,7 +96,7 @@ class OpenSlideSlide(Slide):
             self.mpp, self.mpp_source = ome.mpp, "OME PhysicalSizeX"
 
     def _read(self, level: int, x: int, y: int, w: int, h: int) -> UInt8Array:
-        downsample = self.level_downsamples[level]
+        downsample = self._downsamples[level]
         corner = (round(x * downsample), round(y * downsample))
         try:
             with self._handles.use() as osr:
@@ -96,6 +108,10 @@ class OpenSlideSlide(Slide):
                 return _argb_to_rgb(_region(osr, corner, level, (w, h)))
         except openslide.OpenSlideError as error:
             raise unreadable(self.path, error) from error
+
+    def interpolates(self, level: int) -> bool:
+        """Tell whether OpenSlide interpolates between the pixels of a level: its downsample is not whole."""
+        return bool(self._downsamples[level] % 1)
 
     def icc_profile(self) -> bytes | None:
         """The embedded ICC profile of the pixels, as it lies in the file; None without one.

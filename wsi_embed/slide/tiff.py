@@ -41,11 +41,8 @@ class TiffSlide(Slide):
 
     def __init__(self, slide: OpenSlideSlide) -> None:
         self._slide = slide
-        self.path, self.vendor = slide.path, slide.vendor
-        self.level_sizes, self.level_downsamples = list(slide.level_sizes), list(slide.level_downsamples)
-        self.mpp, self.mpp_source = slide.mpp, slide.mpp_source
-        self.objective_power = slide.objective_power
-        self.bounds, self.fingerprint = slide.bounds, slide.fingerprint
+        self._take_facts(slide)
+        self.reader = "tiff"
         if slide.vendor not in VENDORS:
             raise TiffError(f"its format is {slide.vendor}")
         self._file = TiffFile(slide.path)
@@ -62,10 +59,10 @@ class TiffSlide(Slide):
         width, height = self.level_sizes[0]
         for level in hidden:
             self.level_sizes.append(level.size)
-            self.level_downsamples.append((width / level.size[0] + height / level.size[1]) / 2)
+            self.level_scales.append((width / level.size[0], height / level.size[1]))
         self._levels += hidden
-        own = (d for d, level in zip(self.level_downsamples, self._levels, strict=True) if level)
-        self.reader_decides = bool(hidden) or any(downsample % 1 for downsample in own)
+        own = (i for i, level in enumerate(self._levels) if level and level not in hidden)
+        self.reader_decides = bool(hidden) or any(map(self._slide.interpolates, own))
 
     def _own_levels(self, directories: list[Directory]) -> list[JpegLevel | None]:
         """Levels that OpenSlide sees; None for those that are left to it."""

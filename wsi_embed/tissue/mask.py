@@ -60,9 +60,9 @@ class TissueMask:
         Of a tile that sticks out of the slide, the part inside counts.
         """
         table = np.asarray(cv2.integral(np.ascontiguousarray(self.mask).view(np.uint8)), np.int32)
-        corner = np.asarray(grid.level_xy * grid.downsample, np.float64)
+        corner = grid.level_xy * np.array(grid.scale)
         x0, y0 = corner[:, 0] / self.scale[0], corner[:, 1] / self.scale[1]
-        w, h = grid.extent / self.scale[0], grid.extent / self.scale[1]
+        w, h = (grid.read_px * a / b for a, b in zip(grid.scale, self.scale, strict=True))
         x1, y1 = x0 + w, y0 + h
         tissue = _area(table, x1, y1) - _area(table, x0, y1) - _area(table, x1, y0) + _area(table, x0, y0)
         height, width = self.mask.shape

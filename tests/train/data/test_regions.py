@@ -42,7 +42,7 @@ def lattice(mask: np.ndarray, tile_px: int = 32) -> tuple[TileGrid, TissueMask, 
     area = (5, 7, w - 3, h - 2)
     bounds = (5, 7, w - 8, h - 9)
     tissue = TissueMask(mask, (4.0, 4.0))
-    grid = make_grid(ReadPlan(0, tile_px, tile_px, 0.5), 1.0, (w, h), bounds)
+    grid = make_grid(ReadPlan(0, tile_px, tile_px, 0.5), (1.0, 1.0), (w, h), bounds)
     fraction = tissue.coverage(grid)
     return grid.where(fraction >= 0.25), tissue, area
 

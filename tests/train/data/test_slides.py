@@ -37,7 +37,7 @@ def test_tiles_are_extractions_region_by_region(made_slide: Path, mpp: float) ->
     assert len(tiles) == len(expected) > 10
     assert {*map(tuple, tiles.level_xy.tolist())} == {*map(tuple, expected.level_xy.tolist())}
     assert (tiles.level, tiles.read_px, tiles.tile_px) == (expected.level, expected.read_px, 32)
-    assert tiles.downsample == expected.downsample
+    assert tiles.scale == expected.scale
     stops = [*tiles.starts[1:].tolist(), len(tiles)]
     for start, stop in zip(tiles.starts.tolist(), stops, strict=True):
         part = tiles.level_xy[start:stop]

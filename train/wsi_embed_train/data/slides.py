@@ -39,7 +39,7 @@ class SlideTiles:
     Attributes:
         item: The slide.
         level: The read level.
-        downsample: Level-0 pixels per pixel of it.
+        scale: Level-0 pixels per pixel of it, (x, y).
         read_px: Side of a tile, pixels of the read level.
         tile_px: Side of a tile as it is handed over.
         level_xy: Top-left corners, pixels of the read level, int32 [N, 2].
@@ -49,7 +49,7 @@ class SlideTiles:
 
     item: SlideInput
     level: int
-    downsample: float
+    scale: tuple[float, float]
     read_px: int
     tile_px: int
     level_xy: Int32Array
@@ -158,11 +158,11 @@ def _lay_grid(item: SlideInput, config: TrainConfig, laid: Laid) -> None:
         laid.warnings.append(f"{item.name}: no tissue found, no tile is taken from it")
     order, starts = by_region(grid.grid, config.region_tiles)
     grid = grid.where(order)
-    area = scanned_area(plan.slide.bounds, grid.downsample, plan.slide.level_sizes[grid.level])
+    area = scanned_area(plan.slide.bounds, grid.scale, plan.slide.level_sizes[grid.level])
     laid.tiles = SlideTiles(
         item=item,
         level=grid.level,
-        downsample=grid.downsample,
+        scale=grid.scale,
         read_px=grid.read_px,
         tile_px=grid.tile_px,
         level_xy=grid.level_xy,

@@ -71,7 +71,7 @@ class TileList:
             name = self.images[number]
             return Path(name).name if Path(name).is_absolute() else name
         slide, row = self.place(number)
-        x, y = np.rint(slide.level_xy[row] * slide.downsample).astype(int).tolist()
+        x, y = np.rint(slide.level_xy[row] * np.array(slide.scale)).astype(int).tolist()
         return f"{slide.item.name} at ({x}, {y})"
 
     def reason(self, number: int, error: SlideError) -> str:

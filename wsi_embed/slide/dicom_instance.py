@@ -1,0 +1,201 @@
+"""What one file of a DICOM whole-slide image says of itself (PS3.3, A.32.8)."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wsi_embed.slide.dicom_elements import (
+    PER_FRAME_GROUPS,
+    PIXEL_DATA,
+    SERIES_INSTANCE_UID,
+    DicomError,
+    DicomReader,
+    Element,
+    Value,
+)
+from wsi_embed.slide.fingerprint import slide_files
+
+HEAD = 1 << 16  # of the first frame; before its colours are known there may be a profile
+TRANSFER_SYNTAX, IMAGE_TYPE, SOP_CLASS, FRAME_OF_REFERENCE = 0x00020010, 0x00080008, 0x00080016, 0x00200052
+CONCATENATION, ORGANIZATION = 0x00209161, 0x00209311
+SAMPLES, PHOTOMETRIC, FRAMES, ROWS, COLUMNS = 0x00280002, 0x00280004, 0x00280008, 0x00280010, 0x00280011
+PIXEL_SPACING, BITS_ALLOCATED, BITS_STORED, PIXEL_MEASURES = 0x00280030, 0x00280100, 0x00280101, 0x00289110
+CONTAINER, X_OFFSET, Y_OFFSET = 0x00400512, 0x0040072A, 0x0040073A
+VOLUME_WIDTH, VOLUME_HEIGHT, MATRIX_COLUMNS, MATRIX_ROWS = 0x00480001, 0x00480002, 0x00480006, 0x00480007
+ORIGIN, ORIENTATION, OPTICAL_PATHS, OBJECTIVE_POWER = 0x00480008, 0x00480102, 0x00480105, 0x00480112
+FOCAL_PLANES, SHARED_GROUPS = 0x00480303, 0x52009229
+
+# Of sequences, what is read of their first item. Where a tag is met twice, the first one counts.
+_GROUPS: Mapping[int, Any] = {PIXEL_MEASURES: {PIXEL_SPACING: None}}
+WANTED: Mapping[int, Any] = {
+    **dict.fromkeys((TRANSFER_SYNTAX, IMAGE_TYPE, SOP_CLASS, SERIES_INSTANCE_UID, FRAME_OF_REFERENCE)),
+    **dict.fromkeys((CONCATENATION, ORGANIZATION, SAMPLES, PHOTOMETRIC, FRAMES, ROWS, COLUMNS)),
+    **dict.fromkeys((BITS_ALLOCATED, BITS_STORED, CONTAINER, VOLUME_WIDTH, VOLUME_HEIGHT)),
+    **dict.fromkeys((MATRIX_COLUMNS, MATRIX_ROWS, ORIENTATION, FOCAL_PLANES)),
+    ORIGIN: {X_OFFSET: None, Y_OFFSET: None},
+    OPTICAL_PATHS: {OBJECTIVE_POWER: None},
+    SHARED_GROUPS: _GROUPS,
+    PER_FRAME_GROUPS: _GROUPS,
+}
+# Implicit, deflated, big-endian.
+OTHER_ENCODINGS = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"})
+
+
+@dataclass(frozen=True)
+class DicomInstance:
+    """One file of a slide: an image, or a part of one.
+
+    Attributes:
+        path: The file.
+        transfer_syntax: UID of how the pixels are stored.
+        sop_class: UID of the kind of object.
+        series: SeriesInstanceUID.
+        image_type: ORIGINAL or DERIVED, PRIMARY, then VOLUME, LABEL, OVERVIEW or THUMBNAIL, and so on.
+        matrix: (columns, rows) of the whole image, pixels.
+        tile: (columns, rows) of a frame, pixels.
+        mpp: Micrometres per pixel, (x, y), by PixelSpacing; None where it does not say.
+        origin: (x, y) of the first pixel in the coordinates of the glass, mm; None where it does not say.
+        orientation: Directions of rows and columns on the glass, six cosines; None where it does not say.
+        volume: (width, height) of the imaged volume, mm; None where it does not say.
+        objective_power: Magnification of the first optical path, or None.
+        frames: Number of frames.
+        focal_planes: Number of focal planes.
+        samples: Samples per pixel.
+        bits_allocated: Of a sample.
+        bits_stored: Of a sample.
+        photometric: PhotometricInterpretation.
+        organization: TILED_FULL, TILED_SPARSE, or empty.
+        container: Identifier of the glass, or None.
+        frame_of_reference: UID of its coordinates, or None.
+        concatenation: UID that the parts of one image share, or None.
+        frame_head: First bytes of the first frame, at most 64 KB; empty where frames are not compressed.
+    """
+
+    path: Path
+    transfer_syntax: str
+    sop_class: str
+    series: str
+    image_type: tuple[str, ...]
+    matrix: tuple[int, int]
+    tile: tuple[int, int]
+    mpp: tuple[float, float] | None
+    origin: tuple[float, float] | None
+    orientation: tuple[float, ...] | None
+    volume: tuple[float, float] | None
+    objective_power: float | None
+    frames: int
+    focal_planes: int
+    samples: int
+    bits_allocated: int
+    bits_stored: int
+    photometric: str
+    organization: str
+    container: str | None
+    frame_of_reference: str | None
+    concatenation: str | None
+    frame_head: bytes
+
+
+def dicom_instances(path: Path) -> list[DicomInstance]:
+    """The instances of a slide, of all its files; none where it is no DICOM.
+
+    Args:
+        path: One of its files.
+
+    Raises:
+        OSError: A file cannot be read.
+    """
+    return [found for file in slide_files(path) if (found := dicom_instance(file)) is not None]
+
+
+def dicom_instance(path: Path) -> DicomInstance | None:
+    """What a file says of itself; None where it is no whole-slide image in explicit little endian.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    stat = path.stat()
+    return _instance(path, stat.st_size, stat.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=128)
+def _instance(path: Path, size: int, changed: int) -> DicomInstance | None:
+    values: dict[int, Value] = {}
+    try:
+        with path.open("rb") as data:
+            reader = DicomReader(data)
+            pixels = _collect(reader, reader.elements(), WANTED, values)
+            head = b"" if pixels is None else reader.first_fragment(pixels, HEAD)
+    except DicomError:
+        return None
+    return _told(path, values, head)
+
+
+def _collect(
+    reader: DicomReader, elements: Iterator[Element], wanted: Mapping[int, Any], values: dict[int, Value]
+) -> Element | None:
+    """Add the values that are wanted until the pixel data, whose element is returned."""
+    for element in elements:
+        if element.tag == PIXEL_DATA:
+            return element
+        if element.tag not in wanted:
+            continue
+        within = wanted[element.tag]
+        if within is None:
+            values.setdefault(element.tag, reader.value(element))
+        else:
+            _collect(reader, reader.first_item(element), within, values)
+    return None
+
+
+def _told(path: Path, values: dict[int, Value], head: bytes) -> DicomInstance | None:
+    def text(tag: int) -> str:
+        return values[tag].texts[0] if tag in values else ""
+
+    def numbers(count: int, *tags: int) -> tuple[float, ...] | None:
+        found = tuple(number for tag in tags if tag in values for number in values[tag].numbers)
+        return found if len(found) == count else None
+
+    def pair(*tags: int) -> tuple[float, float] | None:
+        found = numbers(2, *tags)
+        return None if found is None else (found[0], found[1])
+
+    def count(tag: int, default: int) -> int:
+        return int((numbers(1, tag) or (default,))[0])
+
+    columns, rows = count(MATRIX_COLUMNS, 0), count(MATRIX_ROWS, 0)
+    tile = count(COLUMNS, 0), count(ROWS, 0)
+    syntax, series = text(TRANSFER_SYNTAX), text(SERIES_INSTANCE_UID)
+    if min(columns, rows, *tile) < 1 or not syntax or not series or syntax in OTHER_ENCODINGS:
+        return None
+    spacing = pair(PIXEL_SPACING)  # the distance between rows is y
+    power = numbers(1, OBJECTIVE_POWER)
+    return DicomInstance(
+        path=path,
+        transfer_syntax=syntax,
+        sop_class=text(SOP_CLASS),
+        series=series,
+        image_type=values[IMAGE_TYPE].texts if IMAGE_TYPE in values else (),
+        matrix=(columns, rows),
+        tile=tile,
+        mpp=None if spacing is None else (spacing[1] * 1000, spacing[0] * 1000),
+        origin=pair(X_OFFSET, Y_OFFSET),
+        orientation=numbers(6, ORIENTATION),
+        volume=pair(VOLUME_WIDTH, VOLUME_HEIGHT),
+        objective_power=None if power is None else power[0],
+        frames=count(FRAMES, 1),
+        focal_planes=count(FOCAL_PLANES, 1),
+        samples=count(SAMPLES, 0),
+        bits_allocated=count(BITS_ALLOCATED, 0),
+        bits_stored=count(BITS_STORED, 0),
+        photometric=text(PHOTOMETRIC),
+        organization=text(ORGANIZATION),
+        container=text(CONTAINER) or None,
+        frame_of_reference=text(FRAME_OF_REFERENCE) or None,
+        concatenation=text(CONCATENATION) or None,
+        frame_head=head,
+    )

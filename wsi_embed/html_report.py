@@ -136,9 +136,13 @@ def _odd(report: JobReport) -> str:
     rows = "".join(
         f"<tr><td>{escape(s.slide_id)}</td><td>{'<br>'.join(map(escape, texts))}</td></tr>\n"
         for s in report.slides
-        if (texts := [*s.warnings, *report.outliers.get(s.slide_id, [])])
+        if (texts := [*s.warnings, *_left_out(s), *report.outliers.get(s.slide_id, [])])
     )
     return f"<h2>To look at</h2>\n<table>{rows}</table>\n" if rows else ""
+
+
+def _left_out(result: SlideResult) -> list[str]:
+    return [f"no level of the slide: {text}" for text in result.left_out]
 
 
 def _slides(report: JobReport, pictures: Pictures) -> str:

@@ -162,7 +162,17 @@ def plan_slide(item: SlideInput, tiling: Tiling, target: TilingTarget) -> SlideP
         raise
     roi = regions.digest if regions else None
     reader = slide.reader if slide.reader_decides else None
-    settings = decisive(tiling, target, slide.fingerprint, resolution.mpp, roi, icc, read.resampling, reader)
+    settings = decisive(
+        tiling,
+        target,
+        slide.fingerprint,
+        resolution.mpp,
+        roi,
+        icc,
+        read.resampling,
+        reader,
+        slide.decisive_levels,
+    )
     return SlidePlan(item, slide, resolution, read, regions, settings, states, origin(item, tiling, target))
 
 

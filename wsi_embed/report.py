@@ -30,6 +30,7 @@ class SlideResult:
         seconds: By stage: `tissue`, `read`, `encode`, `write` (they overlap), `total` on the wall.
         reason: Why it failed, was skipped or was stopped.
         warnings: What to look at although it is done.
+        left_out: Images of the file that are no level of the slide, each with the reason.
         traceback: Of an unexpected error, which is a bug.
     """
 
@@ -43,6 +44,7 @@ class SlideResult:
     seconds: dict[str, float] = field(default_factory=dict)
     reason: str | None = None
     warnings: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
     traceback: str | None = None
 
 

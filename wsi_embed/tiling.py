@@ -74,8 +74,12 @@ def decisive(
     icc: dict[str, Any] | bool,
     resampling: str,
     reader: str | None,
+    levels: list[list[float]] | None,
 ) -> dict[str, Any]:
-    """Everything that decides a slide's arrays, plain values; the reader where another gives other pixels."""
+    """Return everything that decides a slide's arrays, plain values.
+
+    The reader counts where another gives other pixels, the levels where they are not plainly OpenSlide's.
+    """
     settings = {
         **target.decisive(),
         "slide": slide,
@@ -90,6 +94,8 @@ def decisive(
     }
     if reader is not None:  # on any level: the tissue is found on another than the tiles
         settings["reader"] = reader
+    if levels is not None:
+        settings["levels"] = levels
     return settings
 
 

@@ -72,8 +72,8 @@ def is_as_committed(job: Job, item: SlideInput, committed: dict[str, Any]) -> bo
         content = fingerprint(item.path)
     except OSError:
         return False
-    mpp, reader = settings.get("slide_mpp", 0.0), settings.get("reader")
-    now = decisive(tiling, job.settings, content, mpp, None, icc, "area", reader)
+    mpp, reader, levels = settings.get("slide_mpp", 0.0), settings.get("reader"), settings.get("levels")
+    now = decisive(tiling, job.settings, content, mpp, None, icc, "area", reader, levels)
     return canonical_digest(now) == committed.get("settings_fingerprint")
 
 
@@ -130,6 +130,7 @@ def _compare(job: Job, prepared: PreparedSlide, committed: dict[str, Any] | None
     prepared.plan = plan = plan_slide(prepared.item, job.tiling, job.settings)
     prepared.result.mpp = round(plan.resolution.mpp, 6)
     prepared.result.warnings += plan.warnings
+    prepared.result.left_out = list(plan.slide.left_out)
     if committed is not None and _is_current(job, plan, committed):
         _skip(job, prepared, committed)
     return prepared.plan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydicom import Dataset, dcmwrite
@@ -101,8 +101,45 @@ def write_dicom(
     return written
 
 
+def write_dicom_images(
+    folder: Path,
+    images: Sequence[tuple[UInt8Array, tuple[float, float], dict[str, Any]]],
+    *,
+    coding: str = "jpeg",
+    side: int = SIDE,
+) -> list[Path]:
+    """Write a series whose levels are given one by one.
+
+    Args:
+        folder: Where to; made.
+        images: Pixels, micrometres per pixel (x, y) and further attributes of each level, level 0 first.
+        coding: A key of CODINGS.
+        side: Side of the frames, pixels.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    series, written = generate_uid(), []
+    for number, (image, mpp, facts) in enumerate(images):
+        data = _image(image, dict(enumerate(tiles(image, side))), coding, "TILED_FULL", None, side)
+        data.SeriesInstanceUID = series
+        data.ImageType = ["DERIVED", "PRIMARY", "VOLUME", "RESAMPLED"]
+        if number == 0:
+            data.ImageType = ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"]
+        measures = Dataset()
+        measures.PixelSpacing = [mpp[1] / 1000, mpp[0] / 1000]
+        data.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence = Items([measures])
+        for name, value in facts.items():
+            setattr(data, name, value)
+        written.append(_write(folder / f"level{number}.dcm", data, coding))
+    return written
+
+
 def _image(
-    image: UInt8Array, frames: dict[int, UInt8Array], coding: str, tiling: Tiling, profile: bytes | None
+    image: UInt8Array,
+    frames: dict[int, UInt8Array],
+    coding: str,
+    tiling: Tiling,
+    profile: bytes | None,
+    side: int = SIDE,
 ) -> Dataset:
     _, photometric, encode = CODINGS[coding]
     data = Dataset()
@@ -110,7 +147,7 @@ def _image(
     data.SOPInstanceUID = generate_uid()
     data.StudyInstanceUID = generate_uid()
     data.Modality = "SM"
-    data.Rows = data.Columns = SIDE
+    data.Rows = data.Columns = side
     data.TotalPixelMatrixRows, data.TotalPixelMatrixColumns = image.shape[:2]
     data.TotalPixelMatrixFocalPlanes = 1
     data.NumberOfFrames = len(frames)

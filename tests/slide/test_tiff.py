@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.made_formats.jpeg_tiles import Kind, encode, write_jpeg_slide
 from tests.made_formats.pixels import shrunk
-from tests.made_formats.tiffs import write_aperio, write_ome
+from tests.made_formats.tiffs import Page, write_aperio, write_ome, write_pages
 from tests.made_profiles import matrix_profile
 from tests.made_slides import UInt8Array, he_pixels, write_svs
 from tests.slide.conformance import SlideConformance
@@ -91,11 +91,16 @@ class TestRealOme(SlideConformance):
         return shared_slides / "CMU-1-Small-Region.ome.tif"
 
 
-def assert_same(path: Path, *, levels: int | None = None) -> None:
-    """What both readers say and give is the same: all of each level, and regions where OpenSlide is exact."""
+def assert_same(path: Path, *, levels: int | None = None, alike: bool = False) -> None:
+    """What both readers say and give is the same: all of each level, and regions where OpenSlide is exact.
+
+    With `alike`, the levels are not compared with each other.
+    """
     rng = np.random.default_rng(1)
     with open_slide(path) as ours, open_slide(path, "openslide") as theirs:
         assert (ours.reader, theirs.reader) == ("tiff", "openslide")
+        if alike:
+            ours.levels_state = theirs.levels_state = "alike"
         levels = levels or len(theirs.level_sizes)
         for name in ("vendor", "mpp", "mpp_source", "objective_power", "bounds", "fingerprint"):
             assert getattr(ours, name) == getattr(theirs, name), name
@@ -172,7 +177,7 @@ def test_missing_tiles_are_what_openslide_makes_of_them(
     aperio: bool, missing: dict[int, list[int]], tmp_path: Path
 ) -> None:
     path = write_jpeg_slide(tmp_path / "a.svs", PIXELS[:512, :512], tile=128, missing=missing, aperio=aperio)
-    assert_same(path)
+    assert_same(path, alike=True)
     with open_slide(path) as slide:
         if 0 in missing.get(0, []):
             assert (slide.read(0, 0, 0, 128, 128) == 255).all()
@@ -181,10 +186,27 @@ def test_missing_tiles_are_what_openslide_makes_of_them(
 # Which files it takes
 
 
-def test_levels_of_another_kind_are_left_to_openslide(tmp_path: Path) -> None:
+def test_a_level_that_is_white_where_level_0_is_not_is_refused(tmp_path: Path) -> None:
+    path = write_jpeg_slide(tmp_path / "a.tif", PIXELS[:512, :512], tile=128, missing={2: [0]})
+    with open_slide(path) as slide:
+        assert slide.read(0, 0, 0, 64, 64).shape == (64, 64, 3)
+        with pytest.raises(SlideError, match=r"its level 2 \(128 x 128 pixels\) does not show what level 0"):
+            slide.read(1, 0, 0, 64, 64)
+
+
+def test_a_level_that_openslide_cannot_read_is_left_out(tmp_path: Path) -> None:
     path = write_jpeg_slide(tmp_path / "a.tif", PIXELS)
     with tifffile.TiffFile(path, mode="r+") as tif:
         tif.pages[1].aspage().tags["PhotometricInterpretation"].overwrite(5)  # inks, it says
+    with open_slide(path) as slide:
+        assert slide.level_sizes == [(610, 530), (152, 132)]
+        assert slide.left_out[0].startswith("image 2 of the file (305 x 265): ")
+
+
+def test_levels_of_another_kind_are_left_to_openslide(tmp_path: Path) -> None:
+    kinds = ("jpeg 4:2:0", "deflate", "jpeg 4:2:0")
+    pages = [Page(shrunk(PIXELS, 2**n), kind, reduced=n > 0, mpp=0.5) for n, kind in enumerate(kinds)]
+    path = write_pages(tmp_path / "a.tif", pages)
     with open_slide(path) as slide:
         assert isinstance(slide, TiffSlide)
         assert [level is not None for level in slide._levels] == [True, False, True]
@@ -266,11 +288,19 @@ def broken_chain(path: Path, order: list[int]) -> Path:
     return path
 
 
-@pytest.mark.parametrize("order", [[1, 0], [0, 0]])
-def test_subifds_that_are_no_pyramid_are_not_believed(order: list[int], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("order", "sizes"),
+    [([1, 0], [(610, 530), (305, 265), (152, 132)]), ([0, 0], [(610, 530), (305, 265)])],
+)
+def test_subifds_are_levels_whatever_their_order_and_each_size_once(
+    order: list[int], sizes: list[tuple[int, int]], tmp_path: Path
+) -> None:
     path = broken_chain(write_jpeg_slide(tmp_path / "a.ome.tif", PIXELS, subifds=True), order)
     with open_slide(path) as slide:
-        assert (slide.reader, slide.level_sizes) == ("tiff", [(610, 530)])
+        assert (slide.reader, slide.level_sizes) == ("tiff", sizes)
+        for level, (w, h) in enumerate(sizes):
+            found = slide.read(level, 0, 0, w, h)
+            assert np.abs(found.astype(int) - shrunk(PIXELS, 2**level)).mean() < 5
 
 
 def test_ome_of_another_compression_is_openslides(tmp_path: Path) -> None:

@@ -6,14 +6,16 @@ import abc
 import math
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from wsi_embed.errors import SlideError
+from wsi_embed.slide.same_picture import Picture, first_other
 from wsi_embed.slide.stream import TileStream
 
 if TYPE_CHECKING:
@@ -24,6 +26,12 @@ Box = tuple[int, int, int, int]  # x, y, width, height
 
 # Thumbnails of slides without a small level are read in bands of at most this many pixels.
 BAND_PIXELS = 32_000_000
+# OpenSlide's one downsample for both axes counts as right where it is off by less than half of this.
+ROUNDED_PX = 4
+LevelsState = Literal["alike", "shifts", "picture"]
+# Slides (fingerprint, reader) whose levels were found to show one picture: many are opened again and again.
+MOST_COMPARED = 65536
+_COMPARED: set[tuple[str, str]] = set()
 # The unreadable part of a slide is found to this many pixels: about one compressed tile.
 SMALLEST_BOX = 256
 
@@ -45,6 +53,9 @@ class Slide(abc.ABC):
             the file do not matter.
         warnings: What to look at although the slide can be read, each a sentence that names the file.
         left_out: Images of the file that are no level of the slide, each with the reason; for `info`.
+        levels_state: `alike` where the levels are known to show one picture. Else they are compared before
+            one of them is read: also for `shifts` of two pixels and more, or only for another `picture`.
+        levels_decide: Whether levels were left out, or lie otherwise than OpenSlide has them.
         reader_decides: Whether OpenSlide would give other pixels or levels than this reader.
     """
 
@@ -60,6 +71,8 @@ class Slide(abc.ABC):
     fingerprint: str
     warnings: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    levels_state: LevelsState = "alike"
+    levels_decide: bool = False
     reader_decides: bool = False
 
     @property
@@ -74,6 +87,20 @@ class Slide(abc.ABC):
             for x, y in self.level_scales
         ]
 
+    @property
+    def decisive_levels(self) -> list[list[float]] | None:
+        """Width, height and scale (x, y) of each level, for the settings that decide a slide's arrays.
+
+        None where they are as OpenSlide has them, but for the rounding of their sides.
+        """
+        plain = all(abs(sx / sy - 1) * max(size) <= ROUNDED_PX for size, (sx, sy) in self._geometry())
+        if plain and not self.levels_decide:
+            return None
+        return [[*size, *scale] for size, scale in self._geometry()]
+
+    def _geometry(self) -> Iterator[tuple[tuple[int, int], tuple[float, float]]]:
+        return zip(self.level_sizes, self.level_scales, strict=True)
+
     def _take_facts(self, slide: Slide) -> None:
         """Take everything that another slide says of itself, for a slide that wraps it."""
         self.path, self.reader, self.vendor = slide.path, slide.reader, slide.vendor
@@ -81,8 +108,8 @@ class Slide(abc.ABC):
         self.mpp, self.mpp_source = slide.mpp, slide.mpp_source
         self.objective_power = slide.objective_power
         self.bounds, self.fingerprint = slide.bounds, slide.fingerprint
-        self.warnings, self.left_out = slide.warnings, slide.left_out
-        self.reader_decides = slide.reader_decides
+        self.warnings, self.left_out, self.levels_state = slide.warnings, slide.left_out, slide.levels_state
+        self.levels_decide, self.reader_decides = slide.levels_decide, slide.reader_decides
 
     @abc.abstractmethod
     def _read(self, level: int, x: int, y: int, w: int, h: int) -> UInt8Array:
@@ -120,13 +147,15 @@ class Slide(abc.ABC):
             RGB, uint8 [h, w, 3]. What lies outside the slide, or is transparent, is white.
 
         Raises:
-            SlideError: The file cannot be decoded there.
+            SlideError: The file cannot be decoded there, or its levels show different pictures.
             ValueError: There is no such level, or the size is not positive.
         """
         if not 0 <= level < len(self.level_sizes):
             raise ValueError(f"{self.path.name}: no level {level}, there are {len(self.level_sizes)}")
         if w < 1 or h < 1:
             raise ValueError(f"{self.path.name}: cannot read a region of {w} x {h} pixels")
+        if level:
+            self.check_levels()
         width, height = self.level_sizes[level]
         left, top = max(x, 0), max(y, 0)
         right, bottom = min(x + w, width), min(y + h, height)
@@ -181,8 +210,11 @@ class Slide(abc.ABC):
         """The tiles of a grid for several threads, each compressed tile decoded once where the reader can.
 
         Raises:
-            SlideError: The grid is laid for a reader that decodes at a part of the size.
+            SlideError: The grid is laid for a reader that decodes at a part of the size, or the levels show
+                different pictures.
         """
+        if grid.level:
+            self.check_levels()
         scale = grid.plan.dct_scale
         if scale != 1 and scale not in self.dct_scales(grid.level):
             raise SlideError(
@@ -190,6 +222,33 @@ class Slide(abc.ABC):
                 f"{self.reader} cannot; use --reader auto"
             )
         return self._stream(grid)
+
+    def check_levels(self) -> None:
+        """Compare each level with the next finer one, once for a file and process.
+
+        Raises:
+            SlideError: If one shows something else than level 0.
+        """
+        if self.levels_state == "alike":
+            return
+        known = (self.fingerprint, self.reader)
+        if known not in _COMPARED:
+            if (number := first_other(self._pictures(), shifts=self.levels_state == "shifts")) is not None:
+                w, h = self.level_sizes[number]
+                raise SlideError(
+                    f"{self.path}: its level {number} ({w} x {h} pixels) does not show what level 0 shows "
+                    "(a label, a mask, or another scan?); convert the file again from its level 0"
+                )
+            if len(_COMPARED) >= MOST_COMPARED:
+                _COMPARED.clear()
+            _COMPARED.add(known)
+        self.levels_state = "alike"
+
+    def _pictures(self) -> list[Picture]:
+        return [
+            Picture(size, scale, partial(self._read, level))
+            for level, (size, scale) in enumerate(self._geometry())
+        ]
 
     def _stream(self, grid: TileGrid) -> TileStream:
         return TileStream(self, grid)

@@ -16,6 +16,7 @@ from wsi_embed.slide.base import Slide, UInt8Array, unreadable
 from wsi_embed.slide.fingerprint import fingerprint
 from wsi_embed.slide.handles import Handles
 from wsi_embed.slide.ome import ome_pixels
+from wsi_embed.slide.settle import settle_levels
 from wsi_embed.slide.suffixes import FOREIGN_SUFFIXES
 
 UInt32Array = npt.NDArray[np.uint32]
@@ -54,12 +55,9 @@ class OpenSlideSlide(Slide):
     def _read_metadata(self, osr: openslide.OpenSlide) -> None:
         p = osr.properties
         self.vendor = p.get(openslide.PROPERTY_NAME_VENDOR, "unknown")
-        self.level_sizes = [(int(w), int(h)) for w, h in osr.level_dimensions]
         self._downsamples = [float(d) for d in osr.level_downsamples]
+        self._settle_levels([(int(w), int(h)) for w, h in osr.level_dimensions])
         width, height = self.level_sizes[0]
-        self.level_scales = [
-            self._scale(w, h, d) for (w, h), d in zip(self.level_sizes, self._downsamples, strict=True)
-        ]
         self.bounds = (
             int(p.get(openslide.PROPERTY_NAME_BOUNDS_X, 0)),
             int(p.get(openslide.PROPERTY_NAME_BOUNDS_Y, 0)),
@@ -74,14 +72,13 @@ class OpenSlideSlide(Slide):
         self.objective_power = _number(p.get(openslide.PROPERTY_NAME_OBJECTIVE_POWER))
         self.fingerprint = fingerprint(self.path)
 
-    def _scale(self, w: int, h: int, downsample: float) -> tuple[float, float]:
-        """Level-0 pixels per pixel of a level, (x, y).
-
-        OpenSlide takes the mean of both axes, except where the format itself states the number.
-        """
-        width, height = self.level_sizes[0]
-        scale = width / w, height / h
-        return scale if abs(sum(scale) / 2 - downsample) < 1e-6 * downsample else (downsample, downsample)
+    def _settle_levels(self, sizes: list[tuple[int, int]]) -> None:
+        settled = settle_levels(self.path, self.vendor, sizes, self._downsamples, self._read_openslide)
+        self._numbers, self.level_sizes, self.level_scales = settled.numbers, settled.sizes, settled.scales
+        self._padded = [sizes[n] != size for n, size in zip(settled.numbers, settled.sizes, strict=True)]
+        self.warnings, self.left_out = tuple(settled.warnings), tuple(settled.left_out)
+        self.levels_state = settled.state
+        self.levels_decide = len(settled.numbers) != len(sizes) or any(self._padded)
 
     def _read_ome(self, description: str | None) -> None:
         ome = ome_pixels(description)
@@ -96,6 +93,10 @@ class OpenSlideSlide(Slide):
             self.mpp, self.mpp_source = ome.mpp, "OME PhysicalSizeX"
 
     def _read(self, level: int, x: int, y: int, w: int, h: int) -> UInt8Array:
+        return self._read_openslide(self._numbers[level], x, y, w, h)
+
+    def _read_openslide(self, level: int, x: int, y: int, w: int, h: int) -> UInt8Array:
+        """Read a region of a level that OpenSlide numbers so."""
         downsample = self._downsamples[level]
         corner = (round(x * downsample), round(y * downsample))
         try:
@@ -111,7 +112,11 @@ class OpenSlideSlide(Slide):
 
     def interpolates(self, level: int) -> bool:
         """Tell whether OpenSlide interpolates between the pixels of a level: its downsample is not whole."""
-        return bool(self._downsamples[level] % 1)
+        return bool(self._downsamples[self._numbers[level]] % 1)
+
+    def padded(self, level: int) -> bool:
+        """Tell whether a level is stored with padding at its right and lower edge."""
+        return self._padded[level]
 
     def icc_profile(self) -> bytes | None:
         """The embedded ICC profile of the pixels, as it lies in the file; None without one.

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wsi_embed.slide import directory as tiff
 from wsi_embed.slide.base import Slide, UInt8Array
 from wsi_embed.slide.decode_once import DecodeOnce
-from wsi_embed.slide.directory import Directory, TiffError, TiffFile
+from wsi_embed.slide.directory import TiffError, TiffFile
 from wsi_embed.slide.level import JpegLevel
 from wsi_embed.slide.openslide import OpenSlideSlide
+from wsi_embed.slide.settle import believed_levels
 from wsi_embed.slide.stream import TileStream
+from wsi_embed.slide.tiff_images import TiffImage, level_images, tiff_images
 
 if TYPE_CHECKING:
     from wsi_embed.grid import TileGrid
 
 VENDORS = ("aperio", "generic-tiff")
-REDUCED = 1  # bit of NewSubfileType
 MOST_HIDDEN = 32
 DCT_SCALES = (8, 4, 2)
 
@@ -53,56 +55,54 @@ class TiffSlide(Slide):
             raise
 
     def _find_levels(self) -> None:
-        directories = self._file.directories()
-        self._levels = self._own_levels(directories)
-        hidden = self._hidden_levels(directories[0]) if len(self._levels) == 1 else []
-        width, height = self.level_sizes[0]
-        for level in hidden:
-            self.level_sizes.append(level.size)
-            self.level_scales.append((width / level.size[0], height / level.size[1]))
-        self._levels += hidden
+        images = tiff_images(self._file.directories())
+        self._levels = self._own_levels(images)
+        hidden = self._add_hidden_levels(images[0]) if len(self._levels) == 1 else []
         own = (i for i, level in enumerate(self._levels) if level and level not in hidden)
         self.reader_decides = bool(hidden) or any(map(self._slide.interpolates, own))
 
-    def _own_levels(self, directories: list[Directory]) -> list[JpegLevel | None]:
-        """Levels that OpenSlide sees; None for those that are left to it."""
-        if self.vendor == "aperio":
-            chosen = [d for d in directories if d.tiled]
-        else:
-            chosen = [d for i, d in enumerate(directories) if d.tiled and (i == 0 or _is_reduced(d))]
-            chosen.sort(key=lambda d: -d.number(tiff.IMAGE_WIDTH))
-        sizes = [(d.number(tiff.IMAGE_WIDTH), d.number(tiff.IMAGE_LENGTH)) for d in chosen]
-        if sizes != self.level_sizes or len(set(sizes)) != len(sizes):
-            raise TiffError("its levels are not those that OpenSlide sees")
-        levels: list[JpegLevel | None] = [JpegLevel(chosen[0])]
-        for directory in chosen[1:]:
+    def _own_levels(self, images: list[TiffImage]) -> list[JpegLevel | None]:
+        """Open the levels that OpenSlide sees; None for those that are left to it."""
+        known = level_images(images, self.vendor)
+        first = JpegLevel(images[0].directory)
+        if first.size != self.level_sizes[0]:
+            raise TiffError("its level 0 is not the one that OpenSlide sees")
+        levels: list[JpegLevel | None] = [first]
+        for number, size in enumerate(self.level_sizes[1:], start=1):
+            found = [image for image in known if image.facts.size == size]
             try:
-                levels.append(JpegLevel(directory))
+                unique = len(found) == 1 and not self._slide.padded(number)
+                levels.append(JpegLevel(found[0].directory) if unique else None)
             except TiffError:
                 levels.append(None)
         if self.vendor == "aperio":
             _leave_rendered(levels)
         return levels
 
-    def _hidden_levels(self, directory: Directory) -> list[JpegLevel]:
-        """Levels in SubIFDs of level 0, which OpenSlide does not see."""
+    def _add_hidden_levels(self, first: TiffImage) -> list[JpegLevel]:
+        """Add the levels in SubIFDs of level 0, which OpenSlide does not see."""
         if self.vendor == "aperio":
             return []
         try:
-            offsets = directory.numbers(tiff.SUB_IFDS, MOST_HIDDEN).tolist()
-            levels = [JpegLevel(self._file.directory(offset)) for offset in offsets]
+            offsets = first.directory.numbers(tiff.SUB_IFDS, MOST_HIDDEN).tolist()
+            images = tiff_images([self._file.directory(offset) for offset in offsets])
+            images.sort(key=lambda image: -image.facts.size[0])
+            opened = [JpegLevel(image.directory) for image in images]
         except TiffError:
             return []  # as OpenSlide sees it
-        before = self.level_sizes[0]
-        for level in levels:
-            (w0, h0), (w, h) = self.level_sizes[0], level.size
-            downsample = (w0 / w + h0 / h) / 2
-            # sizes may have been rounded either way
-            alike = max(abs(w * downsample - w0), abs(h * downsample - h0)) <= 1.5 * downsample
-            if not alike or w >= before[0] or h >= before[1]:
-                return []
-            before = level.size
-        return levels
+        hidden = [replace(image.facts, name=f"level {n}") for n, image in enumerate(images, start=1)]
+
+        def read(level: int, x: int, y: int, w: int, h: int) -> UInt8Array:
+            return opened[level - 1].read(x, y, w, h) if level else self.read(0, x, y, w, h)
+
+        settled = believed_levels([first.facts, *hidden], read)
+        self.level_sizes, self.level_scales = settled.sizes, settled.scales
+        self.left_out += tuple(settled.left_out)
+        self.levels_decide = bool(settled.left_out)
+        self.levels_state = "shifts" if len(settled.sizes) > 1 else "alike"
+        added = [opened[number - 1] for number in settled.numbers[1:]]
+        self._levels += added
+        return added
 
     def _read(self, level: int, x: int, y: int, w: int, h: int) -> UInt8Array:
         own = self._levels[level]
@@ -128,10 +128,6 @@ class TiffSlide(Slide):
         """Release the file. Closing twice is fine."""
         self._file.close()
         self._slide.close()
-
-
-def _is_reduced(directory: Directory) -> bool:
-    return bool(directory.number(tiff.NEW_SUBFILE_TYPE) & REDUCED)
 
 
 def _leave_rendered(levels: list[JpegLevel | None]) -> None:

@@ -1,0 +1,127 @@
+"""Whether two levels show the same picture."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.made_slides import UInt8Array, he_pixels
+from wsi_embed.errors import SlideError
+from wsi_embed.slide.same_picture import Picture, Verdict, compare, first_other, places_of
+
+PIXELS = he_pixels(1200, 1400, seed=3)
+OTHER = he_pixels(1200, 1400, seed=8)
+BLANK = np.full_like(PIXELS, 243)
+
+
+def picture(pixels: UInt8Array, scale: float = 1.0) -> Picture:
+    def read(x: int, y: int, w: int, h: int) -> UInt8Array:
+        height, width = pixels.shape[:2]
+        assert x >= 0
+        assert y >= 0
+        assert x + w <= width
+        assert y + h <= height
+        return pixels[y : y + h, x : x + w]
+
+    return Picture((pixels.shape[1], pixels.shape[0]), (scale, scale), read)
+
+
+def shrunk(pixels: UInt8Array, factor: int, method: int = cv2.INTER_AREA) -> UInt8Array:
+    size = pixels.shape[1] // factor, pixels.shape[0] // factor
+    return np.asarray(cv2.resize(pixels, size, interpolation=method), np.uint8)
+
+
+def verdict(coarse: UInt8Array, factor: int = 4, fine: UInt8Array = PIXELS, shifts: bool = True) -> Verdict:
+    level = picture(coarse, factor)
+    return compare(picture(fine), level, places_of(level), shifts)
+
+
+def sharpened(pixels: UInt8Array) -> UInt8Array:
+    return np.asarray(cv2.addWeighted(pixels, 1.8, cv2.GaussianBlur(pixels, (0, 0), 2), -0.8, 0), np.uint8)
+
+
+def compressed(pixels: UInt8Array) -> UInt8Array:
+    data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 30])[1]
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
+
+
+@pytest.mark.parametrize("factor", [2, 4, 8, 16])
+@pytest.mark.parametrize("method", [cv2.INTER_AREA, cv2.INTER_NEAREST, cv2.INTER_LINEAR])
+def test_a_level_is_the_same_however_it_was_shrunk(factor: int, method: int) -> None:
+    assert verdict(shrunk(PIXELS, factor, method), factor) == "same"
+
+
+@pytest.mark.parametrize("change", [sharpened, compressed, lambda p: (p * 0.9).astype(np.uint8)])
+def test_a_level_may_be_sharper_or_darker_or_compressed(change: object) -> None:
+    assert verdict(change(shrunk(PIXELS, 4))) == "same"  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda p: p[::-1, ::-1],
+        lambda p: p[:, ::-1],
+        lambda p: p[::-1],
+        lambda p: shrunk(OTHER, 4),
+        lambda p: shrunk(BLANK, 4),
+        lambda p: 255 - p,
+        lambda p: np.asarray(cv2.resize(p[:200], p.shape[1::-1]), np.uint8),  # another scale
+    ],
+)
+def test_another_picture_is_another(change: object) -> None:
+    changed = np.ascontiguousarray(change(shrunk(PIXELS, 4)))  # type: ignore[operator]
+    # where to look is decided by a level that shows the tissue
+    places = places_of(picture(shrunk(PIXELS, 8), 8))
+    assert compare(picture(PIXELS), picture(changed, 4), places, shifts=True) == "other"
+
+
+@pytest.mark.parametrize("factor", [2, 4, 8])
+@pytest.mark.parametrize("shift", [(1, 0), (0, -1), (1, 1), (2, 0), (0, -2), (-3, 2), (5, 5), (0, 30)])
+def test_shifts_of_two_pixels_and_more_are_found(factor: int, shift: tuple[int, int]) -> None:
+    moved = np.roll(shrunk(PIXELS, factor), shift, (0, 1))
+    expected = "same" if max(map(abs, shift)) == 1 else "other"
+    assert verdict(moved, factor) == expected
+
+
+def test_a_shift_may_not_matter() -> None:
+    assert verdict(np.roll(shrunk(PIXELS, 4), 4, 0), shifts=False) == "same"
+    assert verdict(shrunk(OTHER, 4), shifts=False) == "other"
+
+
+def test_where_nothing_is_to_be_seen_nothing_is_said() -> None:
+    assert verdict(shrunk(BLANK, 4), fine=BLANK) == "unknown"
+
+
+def test_the_first_level_that_differs_is_named() -> None:
+    levels = [picture(PIXELS), picture(shrunk(PIXELS, 2), 2), picture(shrunk(PIXELS, 4), 4)]
+    assert first_other(levels, shifts=True) is None
+    assert first_other([*levels, picture(shrunk(OTHER, 8), 8)], shifts=True) == 3
+    assert first_other([*levels[:1], picture(shrunk(OTHER, 2), 2), *levels[2:]], shifts=True) == 1
+    assert first_other(levels[:1], shifts=True) is None
+
+
+def test_what_cannot_be_read_says_nothing() -> None:
+    def broken(x: int, y: int, w: int, h: int) -> UInt8Array:
+        raise SlideError("damaged")
+
+    coarse = picture(shrunk(PIXELS, 4), 4)
+    assert compare(Picture((1400, 1200), (1.0, 1.0), broken), coarse, places_of(coarse), True) == "unknown"
+    assert first_other([picture(PIXELS), Picture((350, 300), (4.0, 4.0), broken)], shifts=True) is None
+
+
+def test_little_is_read_of_large_levels() -> None:
+    """Of levels as large as those of a slide of 200,000 pixels a side."""
+    read: list[int] = []
+
+    def flat(side: int, x: int, y: int, w: int, h: int) -> UInt8Array:
+        assert x + w <= side
+        assert y + h <= side
+        read.append(w * h)
+        return np.asarray(np.indices((h, w)).sum(0)[..., None] // 7 % 256 * np.ones(3), np.uint8)
+
+    levels = [Picture((side,) * 2, (200_000 / side,) * 2, partial(flat, side)) for side in (200_000, 50_000)]
+    first_other(levels, shifts=True)
+    assert sum(read) < 3_000_000

@@ -1,0 +1,56 @@
+"""The images of a DICOM slide: what each of OpenSlide's levels is by the words of its files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from wsi_embed.slide.dicom_instance import DicomInstance, dicom_instances
+from wsi_embed.slide.levels import SAME_MPP, LevelImage
+
+
+def dicom_levels(path: Path, sizes: Sequence[tuple[int, int]]) -> list[LevelImage]:
+    """Describe OpenSlide's levels of a DICOM slide.
+
+    Args:
+        path: One of its files.
+        sizes: (width, height) of OpenSlide's levels, pixels.
+
+    Raises:
+        OSError: If a file cannot be read.
+    """
+    volumes = [instance for instance in dicom_instances(path) if instance.image_type[2:3] == ("VOLUME",)]
+    return [_level(number, size, volumes) for number, size in enumerate(sizes)]
+
+
+def _level(number: int, size: tuple[int, int], volumes: Sequence[DicomInstance]) -> LevelImage:
+    found = [instance for instance in volumes if instance.matrix == size]
+    images = {instance.concatenation or instance.path.name for instance in found}
+    if len(images) != 1:
+        return LevelImage(f"level {number}", size)
+    instance = found[0]
+    origin = None if instance.origin is None else (instance.origin[0] * 1000, instance.origin[1] * 1000)
+    return LevelImage(
+        name=instance.path.name,
+        size=size,
+        tile=instance.tile,
+        mpp=instance.mpp,
+        origin=origin,
+        orientation=instance.orientation,
+        container=instance.container,
+    )
+
+
+def further_scans(images: Sequence[LevelImage], levels: Sequence[int]) -> list[str]:
+    """Name the images at level 0's resolution that are no level: further areas of the glass.
+
+    Args:
+        images: All images, level 0 first.
+        levels: Numbers of those that are levels.
+    """
+    first = images[0].mpp
+    return [
+        f"{image.name} ({image.size[0]} x {image.size[1]})"
+        for number, image in enumerate(images)
+        if number not in levels and first and image.mpp and abs(image.mpp[0] / first[0] - 1) < SAME_MPP
+    ]

@@ -1,0 +1,213 @@
+"""Which images of a file are levels of its slide, by what the file says of them: no pixel is decoded here.
+
+A level shows what level 0 shows, all of it and nothing else, at a part of the size. Files hold other images
+beside the levels: labels, macro images, thumbnails, masks, further scans, and in DICOM further areas of the
+same slide. An image that is taken for a level wrongly gives wrong tiles and a wrong tissue mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+Pair = tuple[float, float]
+Size = tuple[int, int]
+
+# Sides of levels were rounded down, up or to the nearest at each step of the pyramid: in sum less than this.
+ROUNDING_PX = 1.0
+# Pixel sizes that differ by less are the same: they are written with few digits.
+SAME_MPP = 0.01
+# Cosines of directions that differ by less are the same.
+SAME_DIRECTION = 0.01
+# Scanners write every second or every fourth level.
+LARGEST_STEP = 4.5
+MOST_POWER = 12
+
+
+@dataclass(frozen=True)
+class LevelImage:
+    """An image that may be a level, as the file describes it.
+
+    Attributes:
+        name: What messages call it: `image 3`, or the name of its file.
+        size: (width, height), pixels.
+        tile: (width, height) of the tiles it is stored in, pixels; None if unknown.
+        mpp: Micrometres per pixel, (x, y); None if the file does not say.
+        origin: (x, y) of its corner on the glass, micrometres; None if the file does not say.
+        orientation: Directions of its rows and columns on the glass, six cosines; None if unknown.
+        container: Identifier of the glass; None if the file does not say.
+        role: What it is by the file's own words, if that is no level: `label`, `mask`.
+        kind: How its pixels are stored; alike for the levels of most files.
+    """
+
+    name: str
+    size: Size
+    tile: Size | None = None
+    mpp: Pair | None = None
+    origin: Pair | None = None
+    orientation: tuple[float, ...] | None = None
+    container: str | None = None
+    role: str | None = None
+    kind: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Level:
+    """A level.
+
+    Attributes:
+        image: Index of its image.
+        size: (width, height) without padding, pixels.
+        scale: Level-0 pixels per pixel, (x, y).
+        doubt: Why its pixels have to be compared with level 0's before it is used; None if they need not be.
+    """
+
+    image: int
+    size: Size
+    scale: Pair
+    doubt: str | None = None
+
+
+@dataclass
+class Choice:
+    """What became of the images.
+
+    Attributes:
+        levels: Level 0, and for each image that may be a further level the ways in which it may be one, the
+            likeliest first.
+        left_out: Images that are no level, each with the reason.
+    """
+
+    levels: list[list[Level]]
+    left_out: list[str] = field(default_factory=list)
+
+
+def choose_levels(images: Sequence[LevelImage]) -> Choice:
+    """Find the images that may be levels.
+
+    Args:
+        images: Level 0 and the images that may be further levels, by falling width.
+    """
+    first = images[0]
+    choice = Choice([[Level(0, first.size, (1.0, 1.0))]])
+    sizes = [image.size for image in images]
+    for number, image in enumerate(images[1:], start=1):
+        reason = _other_picture(first, image)
+        ways = [] if reason else _ways(number, first, image)
+        if not ways:
+            choice.left_out.append(
+                f"{image.name} ({_times(image.size)}): {reason or _odd_sides(first, image)}"
+            )
+            continue
+        if doubt := _doubt(first, image, ways, choice.levels[-1][0], sizes):
+            ways = [Level(way.image, way.size, way.scale, way.doubt or doubt) for way in ways]
+        choice.levels.append(ways)
+    return choice
+
+
+def _other_picture(first: LevelImage, image: LevelImage) -> str | None:
+    """Say why an image shows something else than level 0, by the file's own words."""
+    if image.role:
+        return f"the file calls it {image.role}"
+    if first.container and image.container and first.container != image.container:
+        return "it is of another glass slide"
+    if first.orientation and image.orientation:
+        turned = (abs(a - b) for a, b in zip(first.orientation, image.orientation, strict=True))
+        if max(turned) > SAME_DIRECTION:
+            return "it lies turned against level 0"
+    if first.origin and image.origin and image.mpp:
+        apart = [abs(a - b) for a, b in zip(first.origin, image.origin, strict=True)]
+        if any(distance > mpp / 2 for distance, mpp in zip(apart, image.mpp, strict=True)):
+            return f"it begins {max(apart):.4g} um beside level 0"
+    return None
+
+
+def _odd_sides(first: LevelImage, image: LevelImage) -> str:
+    across, down = (a / b for a, b in zip(first.size, image.size, strict=True))
+    return f"its sides are 1/{across:.4g} and 1/{down:.4g} of level 0's"
+
+
+def _ways(number: int, first: LevelImage, image: LevelImage) -> list[Level]:
+    """Find the scales at which an image may be a level, likeliest first; none if it cannot be one."""
+    low, high = factor_range(first.size, image.size)
+    by_size: list[Level] = []
+    smaller = image.size != first.size and all(a <= b for a, b in zip(image.size, first.size, strict=True))
+    if low <= high and smaller:
+        across, down = (a / b for a, b in zip(first.size, image.size, strict=True))
+        by_size = [Level(number, image.size, (across, down))]
+    stated = _stated_factor(first, image)
+    if stated is not None and low * (1 - SAME_MPP) <= stated <= high * (1 + SAME_MPP):
+        return by_size
+    if stated is not None and stated > 1 + SAME_MPP:
+        nearest = round(stated) if abs(stated - round(stated)) <= SAME_MPP * stated else stated
+        if padded := _padded(number, first, image, nearest):
+            return [padded]
+        doubt = f"its pixels are said to be {stated:.4g} times as large as level 0's"
+        return [Level(way.image, way.size, way.scale, doubt) for way in by_size]
+    if by_size and _power_in(low, high):
+        return by_size
+    powers = (_padded(number, first, image, 2.0**power) for power in range(1, MOST_POWER))
+    return [*(way for way in powers if way), *by_size]
+
+
+def factor_range(whole: Size, part: Size) -> tuple[float, float]:
+    """Find the factors by which both sides of an image may have been divided, and rounded, to give another's.
+
+    Returns:
+        The smallest and the largest; the first is above the second if there is none.
+    """
+    pairs = list(zip(whole, part, strict=True))
+    low = max(a / (b + ROUNDING_PX) for a, b in pairs)
+    return low, min(a / (b - ROUNDING_PX) if b > ROUNDING_PX else float("inf") for a, b in pairs)
+
+
+def _stated_factor(first: LevelImage, image: LevelImage) -> float | None:
+    """How many times as large as level 0's its pixels are by the file's word; None without a word.
+
+    TIFF writers copy the resolution of level 0 to all levels: the same number says nothing.
+    """
+    if first.mpp is None or image.mpp is None:
+        return None
+    factors = [b / a for a, b in zip(first.mpp, image.mpp, strict=True)]
+    factor = sum(factors) / 2
+    return None if max(abs(f - 1) for f in factors) < SAME_MPP else factor
+
+
+def _padded(number: int, first: LevelImage, image: LevelImage, factor: float) -> Level | None:
+    """Take an image for a level that was padded to whole tiles, at right and below, if it may be one."""
+    if image.tile is None or factor <= 1 or any(a % b for a, b in zip(image.size, image.tile, strict=True)):
+        return None
+    true = [side / factor for side in first.size]
+    spare = [side - part for side, part in zip(image.size, true, strict=True)]
+    if not all(
+        -ROUNDING_PX < more < tile + ROUNDING_PX for more, tile in zip(spare, image.tile, strict=True)
+    ):
+        return None
+    width, height = (min(max(1, round(part)), side) for part, side in zip(true, image.size, strict=True))
+    return Level(number, (width, height), (factor, factor), "it is padded to whole tiles")
+
+
+def _power_in(low: float, high: float) -> bool:
+    """Tell whether a power of two lies in a range of factors."""
+    return any(low <= 2.0**power <= high for power in range(1, MOST_POWER))
+
+
+def _doubt(
+    first: LevelImage, image: LevelImage, ways: Sequence[Level], before: Level, sizes: Sequence[Size]
+) -> str | None:
+    """Say why an image has to be compared with level 0 before it is taken for a level."""
+    if len(ways) > 1:
+        return "its scale is not certain"
+    if sizes.count(image.size) > 1:
+        return "several images have its size"
+    if image.kind != first.kind:
+        return "it is stored in another way than level 0"
+    if not _power_in(*factor_range(first.size, image.size)):
+        return "its scale is no power of two"
+    if ways[0].scale[0] > LARGEST_STEP * before.scale[0]:
+        return "levels between are missing"
+    return None
+
+
+def _times(size: Size) -> str:
+    return f"{size[0]} x {size[1]}"

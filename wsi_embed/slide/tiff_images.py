@@ -1,0 +1,175 @@
+"""The images of a TIFF: what each is by the file's own words, and whether its first is its level 0."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+from wsi_embed.errors import SlideError
+from wsi_embed.slide import directory as tiff
+from wsi_embed.slide.directory import Directory
+from wsi_embed.slide.levels import LevelImage, factor_range
+
+REDUCED, MASK = 1, 4  # bits of NewSubfileType
+TRANSPARENCY_MASK = 4  # a photometric interpretation
+CENTIMETER, INCH = 3, 2
+MICROMETERS = {CENTIMETER: 1e4, INCH: 25.4e3}
+MOST_TEXT = 1 << 24
+# Words of Aperio, OME and others for what is no level: a name, or the start of a line of the description.
+ROLES = re.compile(
+    r"^\W*(label|macro|thumbnail|overview|mask|barcode|slide ?preview)(?: ?image)?\b", re.I | re.M
+)
+
+
+@dataclass(frozen=True)
+class TiffImage:
+    """A directory of a TIFF.
+
+    Attributes:
+        directory: The directory.
+        facts: What decides whether it is a level.
+        reduced: Whether the file calls it a part of the size of another.
+        tiled: Whether it is stored in tiles.
+    """
+
+    directory: Directory
+    facts: LevelImage
+    reduced: bool
+    tiled: bool
+
+
+def tiff_images(directories: Sequence[Directory]) -> list[TiffImage]:
+    """Describe the main directories of a TIFF, in the file's order.
+
+    Raises:
+        TiffError: If a tag makes no sense.
+        OSError: If the file cannot be read.
+    """
+    names = _ome_names(directories[0]) if len(directories) > 1 else {}
+    return [_image(directory, n, names.get(n, "")) for n, directory in enumerate(directories)]
+
+
+def level_images(images: Sequence[TiffImage], vendor: str) -> list[TiffImage]:
+    """Return the images that OpenSlide takes for levels, in the file's order."""
+    return [
+        image
+        for number, image in enumerate(images)
+        if image.tiled and (vendor == "aperio" or number == 0 or image.reduced)
+    ]
+
+
+def _image(directory: Directory, number: int, name: str) -> TiffImage:
+    subfile = directory.number(tiff.NEW_SUBFILE_TYPE)
+    tile = directory.number(tiff.TILE_WIDTH), directory.number(tiff.TILE_LENGTH)
+    photometric = directory.number(tiff.PHOTOMETRIC)
+    role = "a mask" if subfile & MASK or photometric == TRANSPARENCY_MASK else _role(directory, name)
+    kind = (
+        directory.number(tiff.COMPRESSION),
+        photometric,
+        directory.number(tiff.SAMPLES_PER_PIXEL, 1),
+        directory.number(tiff.PLANAR_CONFIGURATION, 1),
+        *tile,
+    )
+    facts = LevelImage(
+        name=f"image {number + 1} of the file",
+        size=(directory.number(tiff.IMAGE_WIDTH), directory.number(tiff.IMAGE_LENGTH)),
+        tile=tile if all(tile) else None,
+        mpp=_mpp(directory),
+        role=role,
+        kind=kind,
+    )
+    return TiffImage(directory, facts, bool(subfile & REDUCED), directory.tiled)
+
+
+def _role(directory: Directory, name: str) -> str | None:
+    texts = [directory.text(tiff.PAGE_NAME, MOST_TEXT), name]
+    description = directory.text(tiff.IMAGE_DESCRIPTION, MOST_TEXT)
+    if not description.lstrip().startswith("<"):
+        texts.append(description[:4096])
+    found = next((match for text in texts if (match := ROLES.search(text))), None)
+    return f"a {found[1].lower()}" if found else None
+
+
+def _mpp(directory: Directory) -> tuple[float, float] | None:
+    unit = MICROMETERS.get(directory.number(tiff.RESOLUTION_UNIT, INCH))
+    x, y = directory.fraction(tiff.X_RESOLUTION), directory.fraction(tiff.Y_RESOLUTION)
+    return (unit / x, unit / y) if unit and x and y else None
+
+
+def _ome_names(first: Directory) -> dict[int, str]:
+    """Find the names that OME-XML gives to images, by the number of their first directory."""
+    text = first.bytes(tiff.IMAGE_DESCRIPTION, MOST_TEXT).partition(b"\0")[0]
+    if b"<OME" not in text[:4096]:
+        return {}
+    try:
+        root = ElementTree.fromstring(text)
+    except (ElementTree.ParseError, ValueError, LookupError):
+        return {}
+    names: dict[int, str] = {}
+    for image in root.iterfind("{*}Image"):
+        for data in image.iterfind("{*}Pixels/{*}TiffData"):
+            number = data.get("IFD", "0")
+            if number.isdecimal():
+                names.setdefault(int(number), image.get("Name") or "")
+    return names
+
+
+def check_first(path: Path, images: Sequence[TiffImage], level0: tuple[int, int]) -> None:
+    """Refuse a TIFF whose level 0 is not the first and largest of its pictures.
+
+    Args:
+        path: The file.
+        images: Its images.
+        level0: (width, height) of what was taken for level 0, pixels.
+
+    Raises:
+        SlideError: If the first image is something else by the file's own words, or another is larger.
+    """
+    first = images[0].facts
+    remedy = "write it again with its full-resolution image first and the coarser levels marked as reduced"
+    if first.role:
+        raise SlideError(f"{path}: the first image is {first.role} by the file's own words; {remedy}")
+    if first.size != level0:
+        raise SlideError(
+            f"{path}: the first image has {first.size[0]} x {first.size[1]} pixels, another {level0[0]} x "
+            f"{level0[1]}, so it is not certain which is level 0; {remedy}"
+        )
+    for image in images[1:]:
+        (width, height), role = image.facts.size, image.facts.role
+        if width * height > level0[0] * level0[1] and not role:
+            raise SlideError(
+                f"{path}: {image.facts.name} has {width} x {height} pixels, more than the first with "
+                f"{level0[0]} x {level0[1]}, so it is not certain which is level 0; {remedy}"
+            )
+
+
+def further_images(images: Sequence[TiffImage], levels: Sequence[Directory]) -> tuple[list[str], list[str]]:
+    """Name the images of a TIFF that nobody reads.
+
+    Args:
+        images: All of them.
+        levels: Directories of the levels.
+
+    Returns:
+        What `info` says of them, and what users should look at: a further picture that may be a scan.
+    """
+    left_out, scans = [], []
+    first = images[0].facts
+    for image in images:
+        facts = image.facts
+        if image.directory in levels or not image.tiled:
+            continue
+        size = f"{facts.size[0]} x {facts.size[1]}"
+        if facts.role:
+            left_out.append(f"{facts.name} ({size}): the file calls it {facts.role}")
+            continue
+        low, high = factor_range(first.size, facts.size)
+        if low <= high and high > 1.5:
+            left_out.append(f"{facts.name} ({size}): not marked as a reduced image, so it is no level")
+        elif not image.reduced:
+            left_out.append(f"{facts.name} ({size}): a further picture")
+            scans.append(f"{facts.name} ({size})")
+    return left_out, scans

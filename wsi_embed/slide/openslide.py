@@ -13,6 +13,7 @@ from openslide import lowlevel
 
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.base import Slide, UInt8Array, unreadable
+from wsi_embed.slide.directory import TiffError
 from wsi_embed.slide.fingerprint import fingerprint
 from wsi_embed.slide.handles import Handles
 from wsi_embed.slide.ome import ome_pixels
@@ -48,16 +49,18 @@ class OpenSlideSlide(Slide):
             raise unreadable(path, error) from error
         try:
             with self._handles.use() as osr:
-                self._read_metadata(osr)
-        except (openslide.OpenSlideError, OSError) as error:
+                sizes = self._read_metadata(osr)
+            self._settle_levels(sizes)  # reads pixels; an error would stay with the handle
+        except (openslide.OpenSlideError, TiffError, OSError) as error:
             raise unreadable(path, error) from error
 
-    def _read_metadata(self, osr: openslide.OpenSlide) -> None:
+    def _read_metadata(self, osr: openslide.OpenSlide) -> list[tuple[int, int]]:
+        """Read what OpenSlide says of the slide, and return the sizes of its levels."""
         p = osr.properties
         self.vendor = p.get(openslide.PROPERTY_NAME_VENDOR, "unknown")
         self._downsamples = [float(d) for d in osr.level_downsamples]
-        self._settle_levels([(int(w), int(h)) for w, h in osr.level_dimensions])
-        width, height = self.level_sizes[0]
+        sizes = [(int(w), int(h)) for w, h in osr.level_dimensions]
+        width, height = sizes[0]
         self.bounds = (
             int(p.get(openslide.PROPERTY_NAME_BOUNDS_X, 0)),
             int(p.get(openslide.PROPERTY_NAME_BOUNDS_Y, 0)),
@@ -71,6 +74,7 @@ class OpenSlideSlide(Slide):
             self._read_ome(p.get(openslide.PROPERTY_NAME_COMMENT))
         self.objective_power = _number(p.get(openslide.PROPERTY_NAME_OBJECTIVE_POWER))
         self.fingerprint = fingerprint(self.path)
+        return sizes
 
     def _settle_levels(self, sizes: list[tuple[int, int]]) -> None:
         settled = settle_levels(self.path, self.vendor, sizes, self._downsamples, self._read_openslide)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.same_picture import Picture, first_other
+from wsi_embed.slide.stated import Stated
 from wsi_embed.slide.stream import TileStream
 
 if TYPE_CHECKING:
@@ -45,8 +46,7 @@ class Slide(abc.ABC):
         vendor: Scanner vendor as the format names it.
         level_sizes: (width, height) of each level, pixels.
         level_scales: Level-0 pixels per pixel of each level, (x, y); the first is (1.0, 1.0).
-        mpp: Micrometres per pixel of level 0, (x, y), as the metadata say; None if they do not.
-        mpp_source: Which metadata field `mpp` comes from; None without one.
+        stated: Every resolution that the metadata state, the field that is believed first at the front.
         objective_power: Magnification as the metadata say, or None.
         bounds: (x, y, width, height) of the scanned area, level-0 pixels.
         fingerprint: Digest of the content (size, head and tail of every file); path and time of
@@ -64,8 +64,7 @@ class Slide(abc.ABC):
     vendor: str
     level_sizes: list[tuple[int, int]]
     level_scales: list[tuple[float, float]]
-    mpp: tuple[float, float] | None = None
-    mpp_source: str | None = None
+    stated: tuple[Stated, ...] = ()
     objective_power: float | None = None
     bounds: tuple[int, int, int, int]
     fingerprint: str
@@ -74,6 +73,16 @@ class Slide(abc.ABC):
     levels_state: LevelsState = "alike"
     levels_decide: bool = False
     reader_decides: bool = False
+
+    @property
+    def mpp(self) -> tuple[float, float] | None:
+        """Micrometres per pixel of level 0, (x, y), as the metadata say; None if they do not plausibly."""
+        return next((stated.mpp for stated in self.stated if stated.plausible), None)
+
+    @property
+    def mpp_source(self) -> str | None:
+        """Which metadata field `mpp` comes from; None without one."""
+        return next((stated.source for stated in self.stated if stated.plausible), None)
 
     @property
     def level_downsamples(self) -> list[float]:
@@ -105,8 +114,7 @@ class Slide(abc.ABC):
         """Take everything that another slide says of itself, for a slide that wraps it."""
         self.path, self.reader, self.vendor = slide.path, slide.reader, slide.vendor
         self.level_sizes, self.level_scales = list(slide.level_sizes), list(slide.level_scales)
-        self.mpp, self.mpp_source = slide.mpp, slide.mpp_source
-        self.objective_power = slide.objective_power
+        self.stated, self.objective_power = slide.stated, slide.objective_power
         self.bounds, self.fingerprint = slide.bounds, slide.fingerprint
         self.warnings, self.left_out, self.levels_state = slide.warnings, slide.left_out, slide.levels_state
         self.levels_decide, self.reader_decides = slide.levels_decide, slide.reader_decides

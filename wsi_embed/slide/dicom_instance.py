@@ -20,6 +20,7 @@ from wsi_embed.slide.dicom_elements import (
 from wsi_embed.slide.fingerprint import slide_files
 
 HEAD = 1 << 16  # of the first frame; before its colours are known there may be a profile
+MOST_FRAME = 1 << 24
 TRANSFER_SYNTAX, IMAGE_TYPE, SOP_CLASS, FRAME_OF_REFERENCE = 0x00020010, 0x00080008, 0x00080016, 0x00200052
 CONCATENATION, ORGANIZATION = 0x00209161, 0x00209311
 SAMPLES, PHOTOMETRIC, FRAMES, ROWS, COLUMNS = 0x00280002, 0x00280004, 0x00280008, 0x00280010, 0x00280011
@@ -122,17 +123,36 @@ def dicom_instance(path: Path) -> DicomInstance | None:
     return _instance(path, stat.st_size, stat.st_mtime_ns)
 
 
+def first_frame(instance: DicomInstance) -> bytes:
+    """The first frame as it lies in the file, at most 16 MB; empty where frames are not compressed.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    if len(instance.frame_head) < HEAD:
+        return instance.frame_head
+    try:
+        return _scan(instance.path, MOST_FRAME)[1]
+    except DicomError:  # it was another file a moment ago
+        return b""
+
+
 @functools.lru_cache(maxsize=128)
 def _instance(path: Path, size: int, changed: int) -> DicomInstance | None:
-    values: dict[int, Value] = {}
     try:
-        with path.open("rb") as data:
-            reader = DicomReader(data)
-            pixels = _collect(reader, reader.elements(), WANTED, values)
-            head = b"" if pixels is None else reader.first_fragment(pixels, HEAD)
+        values, head = _scan(path, HEAD)
     except DicomError:
         return None
     return _told(path, values, head)
+
+
+def _scan(path: Path, most: int) -> tuple[dict[int, Value], bytes]:
+    """The values that are wanted, and the first bytes of the first frame."""
+    values: dict[int, Value] = {}
+    with path.open("rb") as data:
+        reader = DicomReader(data)
+        pixels = _collect(reader, reader.elements(), WANTED, values)
+        return values, b"" if pixels is None else reader.first_fragment(pixels, most)
 
 
 def _collect(

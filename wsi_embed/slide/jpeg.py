@@ -25,8 +25,8 @@ _ADOBE = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00"
 class JpegDecoder:
     """Decodes the tiles of one directory.
 
-    What colours a tile has is for the TIFF to say: many an Aperio slide holds RGB in a JPEG without any
-    mark, which decoders by themselves take for YCbCr. So marks within the tile are ignored.
+    What colours a tile has is for the caller to say (`photometric.py`): many an Aperio slide holds RGB in a JPEG
+    without any mark, which decoders by themselves take for YCbCr. So marks within the tile are ignored.
 
     Args:
         tables: Quantisation and Huffman tables that all tiles share, an abbreviated JPEG; may be empty.
@@ -42,7 +42,7 @@ class JpegDecoder:
         self._width, self._height = width, height
         head = [b"\xff", bytes([SOI]), _ADOBE, bytes([photometric == YCBCR])]
         if tables:
-            head += [tables[at:end] for marker, at, end in _segments(tables) if marker in (DQT, DHT)]
+            head += [tables[at:end] for marker, at, end in segments(tables) if marker in (DQT, DHT)]
         self._head = b"".join(head)
 
     def check(self, data: bytes) -> None:
@@ -78,7 +78,7 @@ class JpegDecoder:
     def _whole(self, data: bytes) -> bytes | bytearray:
         """A JPEG of its own, with the colours that the TIFF says."""
         marks = []
-        for marker, at, end in _segments(data):
+        for marker, at, end in segments(data):
             if marker in (APP0, APP14):
                 marks.append(at)
             elif marker in BASELINE:
@@ -106,7 +106,7 @@ class JpegDecoder:
             raise ValueError("not three components of 8 bits")
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+def segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     """Marker, start and end of the segments before the first scan and of that scan's head.
 
     Raises:

@@ -12,6 +12,7 @@ from wsi_embed.slide import directory as tiff
 from wsi_embed.slide.base import UInt8Array, unreadable
 from wsi_embed.slide.directory import Directory, TiffError
 from wsi_embed.slide.jpeg import RGB, YCBCR, JpegDecoder
+from wsi_embed.slide.photometric import jpeg_colours
 
 JPEG, CHUNKY = 7, 1
 LONGEST_TILE = 4096
@@ -98,6 +99,8 @@ class JpegLevel:
     Attributes:
         layout: Its tiles.
         missing: Which tiles the file leaves out, bool [tiles].
+        said: What the directory says that tiles hold, RGB or YCBCR.
+        colours: What they hold.
 
     Raises:
         TiffError: Its pixels are of another kind, or its numbers make no sense.
@@ -118,10 +121,15 @@ class JpegLevel:
         self._scratch = threading.local()
         try:
             tables = directory.bytes(tiff.JPEG_TABLES, MOST_TABLES)
-            photometric = directory.number(tiff.PHOTOMETRIC)
-            self._decoder = JpegDecoder(tables, photometric, layout.tile_width, layout.tile_height)
+            self.said = self.colours = directory.number(tiff.PHOTOMETRIC)
+            size = layout.tile_width, layout.tile_height
+            self._decoder = JpegDecoder(tables, self.said, *size)
             if len(there := np.flatnonzero(~self.missing)):
-                self._decoder.check(self._stored(int(there[0])))
+                tile = self._stored(int(there[0]))
+                self._decoder.check(tile)
+                self.colours = jpeg_colours(tile, tables, self.said, *size)
+            if self.colours != self.said:
+                self._decoder = JpegDecoder(tables, self.colours, *size)
         except ValueError as error:
             raise TiffError(str(error)) from error
 

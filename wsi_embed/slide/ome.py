@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
-MICROMETERS = {"m": 1e6, "cm": 1e4, "mm": 1e3, "µm": 1.0, "μm": 1.0, "nm": 1e-3}
+from wsi_embed.slide.lengths import micrometers
 
 
 @dataclass(frozen=True)
@@ -13,10 +13,12 @@ class OmePixels:
     """The first image of an OME-TIFF.
 
     Attributes:
+        size: (width, height) as it says, pixels; None where it does not.
         mpp: Micrometres per pixel, (x, y); None where it does not say, or in no unit of length.
         planes: How many planes hold its channels; 1 where each pixel holds all of them.
     """
 
+    size: tuple[int, int] | None
     mpp: tuple[float, float] | None
     planes: int
 
@@ -33,12 +35,10 @@ def ome_pixels(description: str | None) -> OmePixels | None:
         return None
     x, y = (_micrometers(pixels, f"PhysicalSize{axis}") for axis in "XY")
     mpp = (x, y) if x is not None and y is not None else None
-    return OmePixels(mpp, max(1, len(pixels.findall("{*}Channel"))))
+    sides = [pixels.get(f"Size{axis}", "") for axis in "XY"]
+    size = (int(sides[0]), int(sides[1])) if all(map(str.isdecimal, sides)) else None
+    return OmePixels(size, mpp, max(1, len(pixels.findall("{*}Channel"))))
 
 
 def _micrometers(pixels: ElementTree.Element, name: str) -> float | None:
-    unit = MICROMETERS.get(pixels.get(f"{name}Unit", "µm"))
-    try:
-        return float(pixels.get(name, "")) * unit if unit else None
-    except ValueError:
-        return None
+    return micrometers(pixels.get(name, ""), pixels.get(f"{name}Unit", "µm"))

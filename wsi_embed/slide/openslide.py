@@ -17,6 +17,7 @@ from wsi_embed.slide.directory import TiffError
 from wsi_embed.slide.fingerprint import fingerprint
 from wsi_embed.slide.handles import Handles
 from wsi_embed.slide.ome import ome_pixels
+from wsi_embed.slide.resolution_fields import stated_resolutions
 from wsi_embed.slide.settle import settle_levels
 from wsi_embed.slide.suffixes import FOREIGN_SUFFIXES
 
@@ -67,9 +68,7 @@ class OpenSlideSlide(Slide):
             int(p.get(openslide.PROPERTY_NAME_BOUNDS_WIDTH, width)),
             int(p.get(openslide.PROPERTY_NAME_BOUNDS_HEIGHT, height)),
         )
-        x, y = (_number(p.get(name)) for name in ("openslide.mpp-x", "openslide.mpp-y"))
-        if x is not None and y is not None:
-            self.mpp, self.mpp_source = (x, y), "openslide.mpp-x"
+        self.stated = stated_resolutions(self.path, self.vendor, self.level_sizes[0], p)
         if self.vendor == "generic-tiff":
             self._read_ome(p.get(openslide.PROPERTY_NAME_COMMENT))
         self.objective_power = _number(p.get(openslide.PROPERTY_NAME_OBJECTIVE_POWER))
@@ -93,8 +92,6 @@ class OpenSlideSlide(Slide):
                 f"{self.path}: its {ome.planes} channels lie in planes of their own, and OpenSlide reads "
                 "only the first, as grey; convert it to interleaved RGB"
             )
-        if self.mpp is None and ome.mpp is not None:
-            self.mpp, self.mpp_source = ome.mpp, "OME PhysicalSizeX"
 
     def _read(self, level: int, x: int, y: int, w: int, h: int) -> UInt8Array:
         return self._read_openslide(self._numbers[level], x, y, w, h)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from wsi_embed.errors import SlideError, UsageError
 from wsi_embed.slide.base import Slide, unreadable
 from wsi_embed.slide.suffixes import IMAGE_SUFFIXES
+
+if TYPE_CHECKING:
+    from wsi_embed.slide.openslide import OpenSlideSlide
 
 Reader = Literal["auto", "openslide", "tiff"]
 READERS: tuple[Reader, ...] = get_args(Reader)
@@ -38,22 +41,34 @@ def open_slide(path: str | Path, reader: Reader = "auto") -> Slide:
     from wsi_embed.slide.directory import TiffError
     from wsi_embed.slide.openslide import OpenSlideSlide
     from wsi_embed.slide.precheck import check_tiff
-    from wsi_embed.slide.tiff import TiffSlide
 
     check_tiff(path)
     slide = OpenSlideSlide(path)
-    if reader == "openslide":
-        return slide
     try:
-        return TiffSlide(slide)
-    except TiffError as error:
-        if reader == "auto":
-            return slide
-        slide.close()
-        raise SlideError(f"{path}: not for the TIFF reader ({error}); use --reader auto") from error
-    except OSError as error:
+        return _by_reader(slide, reader)
+    except (TiffError, OSError) as error:
         slide.close()
         raise unreadable(path, error) from error
+    except SlideError:
+        slide.close()
+        raise
+
+
+def _by_reader(slide: OpenSlideSlide, reader: Reader) -> Slide:
+    """Give a slide that OpenSlide opened to the reader that is asked for."""
+    from wsi_embed.slide.colour_check import check_colours
+    from wsi_embed.slide.directory import TiffError
+    from wsi_embed.slide.tiff import TiffSlide
+
+    if reader != "openslide":
+        try:
+            return TiffSlide(slide)
+        except TiffError as error:
+            if reader == "tiff":
+                reason = f"{slide.path}: not for the TIFF reader ({error}); use --reader auto"
+                raise SlideError(reason) from error
+    check_colours(slide.path, slide.vendor)
+    return slide
 
 
 def check_reader(reader: str) -> None:

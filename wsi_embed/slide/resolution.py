@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from wsi_embed.errors import ResolutionError, UsageError
 from wsi_embed.slide.base import Slide
+from wsi_embed.slide.stated import MPP_MAX, MPP_MIN, Stated, alike
 
-MPP_MIN, MPP_MAX = 0.05, 20.0
-ANISOTROPY_MAX = 0.02
-# A 10x objective gives about 1 um per pixel on the cameras that scanners use.
+# A 10x objective gives about 1 um per pixel on the cameras that scanners use; adapters make it 2.2 at most.
 MPP_TIMES_POWER = 10.0
+MOST_TIMES_POWER = 2.5
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ def resolve_mpp(slide: Slide, override: float | None = None, override_source: st
     """Decide a slide's resolution.
 
     A value given by the user (manifest column or flag) wins and is compared with the metadata; then
-    the metadata; then the objective power, with a warning.
+    the metadata, whose plausible fields have to agree; then the objective power, with a warning.
 
     Args:
         slide: An open slide.
@@ -34,26 +34,24 @@ def resolve_mpp(slide: Slide, override: float | None = None, override_source: st
         override_source: What to record as the source of `override`.
 
     Raises:
-        ResolutionError: No source, a value outside 0.05 to 20, or x and y that differ by over 2 %.
+        ResolutionError: No source, a value outside 0.05 to 20, or two values, of x and y or of two fields
+            of the metadata, that differ by over 2 %.
     """
     name = slide.path.name
     if override is not None:
-        _check_range(name, override, override_source)
+        if not Stated((override, override), override_source).plausible:
+            raise ResolutionError(_outside(name, override, override_source))
         return Resolution(override, override_source, _disagreement(slide, override, override_source))
     if slide.mpp is not None and slide.mpp_source is not None:
-        x, y = slide.mpp
-        for value in slide.mpp:
-            _check_range(name, value, slide.mpp_source)
-        mean = (x + y) / 2
-        if abs(x - y) / mean > ANISOTROPY_MAX:
-            raise ResolutionError(
-                f"{name}: pixels are not square ({x:g} x {y:g} um); if one number is right, "
-                "give it with --mpp-override or a manifest column mpp"
-            )
-        return Resolution(mean, slide.mpp_source)
+        return Resolution(_agreed(slide), slide.mpp_source, _power_disagreement(slide))
+    if slide.stated:
+        (x, y), source = slide.stated[0].mpp, slide.stated[0].source
+        absurd = y if MPP_MIN <= x <= MPP_MAX else x
+        raise ResolutionError(_outside(f"{name}: the file does not say its resolution", absurd, source))
     if slide.objective_power:
         mpp = MPP_TIMES_POWER / slide.objective_power
-        _check_range(name, mpp, "objective power")
+        if not MPP_MIN <= mpp <= MPP_MAX:
+            raise ResolutionError(_outside(name, mpp, "objective power"))
         warning = f"{name}: no mpp in the metadata; {slide.objective_power:g}x taken as {mpp:g} um per pixel"
         return Resolution(mpp, "objective power", warning)
     raise ResolutionError(
@@ -72,16 +70,52 @@ def check_mpp(option: str, mpp: float | None) -> None:
         raise UsageError(f"{option} {mpp:g}: um per pixel from {MPP_MIN:g} to {MPP_MAX:g} are expected")
 
 
-def _check_range(name: str, mpp: float, source: str) -> None:
-    if not MPP_MIN <= mpp <= MPP_MAX:
+def _outside(name: str, mpp: float, source: str) -> str:
+    return (
+        f"{name}: {mpp:g} um per pixel ({source}) is outside {MPP_MIN:g} to {MPP_MAX:g}; "
+        "if it is right leave the slide out, else give --mpp-override or a manifest column mpp"
+    )
+
+
+def _agreed(slide: Slide) -> float:
+    """Return the resolution on which all plausible fields of the metadata agree."""
+    name = slide.path.name
+    first, *others = (stated for stated in slide.stated if stated.plausible)
+    for other in others:
+        if not other.agrees(first.mpp):
+            raise ResolutionError(
+                f"{name}: the metadata contradict each other: {first} um per pixel ({first.source}) or "
+                f"{other} ({other.source}); give the right one with --mpp-override or a manifest column mpp"
+            )
+    x, y = first.mpp
+    if not alike(x, y):
         raise ResolutionError(
-            f"{name}: {mpp:g} um per pixel ({source}) is outside {MPP_MIN:g} to {MPP_MAX:g}; "
-            "if it is right leave the slide out, else give --mpp-override or a manifest column mpp"
+            f"{name}: pixels are not square ({x:g} x {y:g} um); if one number is right, "
+            "give it with --mpp-override or a manifest column mpp"
         )
+    return (x + y) / 2
 
 
 def _disagreement(slide: Slide, override: float, source: str) -> str | None:
-    if slide.mpp is None or all(abs(v - override) / override <= ANISOTROPY_MAX for v in slide.mpp):
+    """Return what to warn about where the metadata say something else than the user."""
+    said = [stated for stated in slide.stated if stated.plausible] or slide.stated
+    others = [str(stated) for stated in said if not stated.agrees((override, override))]
+    if not others:
         return None
-    stated = " x ".join(f"{v:g}" for v in dict.fromkeys(slide.mpp))
-    return f"{slide.path.name}: the metadata say {stated} um per pixel; using {override:g} ({source})"
+    numbers = " or ".join(dict.fromkeys(others))
+    return f"{slide.path.name}: the metadata say {numbers} um per pixel; using {override:g} ({source})"
+
+
+def _power_disagreement(slide: Slide) -> str | None:
+    """Return what to warn about where the objective power is of another order; it is nominal."""
+    power = slide.objective_power
+    if slide.mpp is None or power is None or not power > 0:
+        return None
+    factor = slide.mpp[0] * power / MPP_TIMES_POWER
+    if 1 / MOST_TIMES_POWER <= factor <= MOST_TIMES_POWER:
+        return None
+    return (
+        f"{slide.path.name}: the metadata say {slide.mpp[0]:g} um per pixel ({slide.mpp_source}), but an "
+        f"objective of {power:g}x, which gives about {MPP_TIMES_POWER / power:g}; if it is not right, "
+        "give --mpp-override or a manifest column mpp"
+    )

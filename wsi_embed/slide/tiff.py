@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from wsi_embed.slide import directory as tiff
 from wsi_embed.slide.base import Slide, UInt8Array
+from wsi_embed.slide.colour_check import wrong_colours
 from wsi_embed.slide.decode_once import DecodeOnce
 from wsi_embed.slide.directory import TiffError, TiffFile
 from wsi_embed.slide.level import JpegLevel
 from wsi_embed.slide.openslide import OpenSlideSlide
+from wsi_embed.slide.photometric import NAMES
 from wsi_embed.slide.settle import believed_levels
 from wsi_embed.slide.stream import TileStream
 from wsi_embed.slide.tiff_images import TiffImage, level_images, tiff_images
@@ -59,7 +61,10 @@ class TiffSlide(Slide):
         self._levels = self._own_levels(images)
         hidden = self._add_hidden_levels(images[0]) if len(self._levels) == 1 else []
         own = (i for i, level in enumerate(self._levels) if level and level not in hidden)
-        self.reader_decides = bool(hidden) or any(map(self._slide.interpolates, own))
+        others = [level for level in self._levels if level and level.colours != level.said]
+        if others:
+            self.warnings += (_other_colours(self.path.name, others[0]),)
+        self.reader_decides = bool(hidden or others) or any(map(self._slide.interpolates, own))
 
     def _own_levels(self, images: list[TiffImage]) -> list[JpegLevel | None]:
         """Open the levels that OpenSlide sees; None for those that are left to it."""
@@ -77,6 +82,10 @@ class TiffSlide(Slide):
                 levels.append(None)
         if self.vendor == "aperio":
             _leave_rendered(levels)
+        left = [size for size, level in zip(self.level_sizes, levels, strict=True) if level is None]
+        for image in known:
+            if image.facts.size in left and (wrong := wrong_colours(image.directory)):
+                raise TiffError(wrong)
         return levels
 
     def _add_hidden_levels(self, first: TiffImage) -> list[JpegLevel]:
@@ -128,6 +137,11 @@ class TiffSlide(Slide):
         """Release the file. Closing twice is fine."""
         self._file.close()
         self._slide.close()
+
+
+def _other_colours(name: str, level: JpegLevel) -> str:
+    said, held = NAMES[level.said], NAMES[level.colours]
+    return f"{name}: its tag PhotometricInterpretation says {said}, but its JPEG tiles hold {held}: read so"
 
 
 def _leave_rendered(levels: list[JpegLevel | None]) -> None:

@@ -1,0 +1,230 @@
+"""Right colours or a refusal, where the file says one thing and its codestream another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import tifffile
+from pydicom.encaps import encapsulate
+
+from tests.made_formats.dicom import write_dicom
+from tests.made_formats.jpeg_tiles import Kind, encode, write_jpeg_slide
+from tests.made_formats.pixels import jpeg2000, jpeg_rgb, shrunk, tiles
+from tests.made_formats.tiffs import write_aperio, write_leica, write_philips
+from tests.made_slides import UInt8Array, he_pixels
+from wsi_embed.errors import SlideError
+from wsi_embed.slide import Slide, open_slide
+
+PIXELS = he_pixels(300, 400, seed=3)
+WORDS = {"rgb": 2, "ycbcr": 6}
+OTHER = {"rgb": "ycbcr", "ycbcr": "rgb"}
+
+
+def difference(slide: Slide) -> float:
+    """Mean grey values between level 0 and what was written."""
+    height, width = PIXELS.shape[:2]
+    return float(np.abs(slide.read(0, 0, 0, width, height).astype(int) - PIXELS).mean())
+
+
+def said(path: Path, photometric: int | None = None, compression: int | None = None) -> Path:
+    """A TIFF whose tags say something else of its tiles."""
+    with tifffile.TiffFile(path, mode="r+") as tif:
+        for page in tif.pages:
+            tags = page.aspage().tags
+            if photometric and tags["Compression"].value == 7 and page.aspage().is_tiled:
+                tags["PhotometricInterpretation"].overwrite(photometric)
+            if compression and page.aspage().is_tiled:
+                tags["Compression"].overwrite(compression)
+    return path
+
+
+CONTRADICTED = [
+    Kind("ycbcr", "444", "jfif"),
+    Kind("ycbcr", "420", "jfif"),
+    Kind("ycbcr", "444", "adobe"),
+    Kind("ycbcr", "444", "both"),
+    Kind("ycbcr", "420", "none"),
+    Kind("ycbcr", "420", "jfif", tables=True),
+    Kind("rgb", "444", "adobe"),
+    Kind("rgb", "444", "adobe", tables=True),
+    Kind("rgb", "444", "none"),
+]
+
+
+class TestTiff:
+    @pytest.mark.parametrize("aperio", [False, True], ids=["generic", "aperio"])
+    @pytest.mark.parametrize("kind", CONTRADICTED, ids=lambda kind: kind.label)
+    def test_tiles_whose_tag_is_wrong_are_read_as_what_they_are(
+        self, kind: Kind, aperio: bool, tmp_path: Path
+    ) -> None:
+        path = write_jpeg_slide(tmp_path / "a.tif", PIXELS, kind, aperio=aperio, quality=95)
+        with open_slide(path) as slide:
+            assert slide.warnings == ()
+            expected = [slide.read(level, 0, 0, 90, 70) for level in range(3)]
+        said(path, WORDS[OTHER[kind.photometric]])
+        with open_slide(path) as slide:
+            assert slide.reader == "tiff"
+            assert slide.reader_decides  # OpenSlide would give other pixels
+            (warning,) = slide.warnings
+            assert warning.startswith("a.tif: its tag PhotometricInterpretation says ")
+            assert difference(slide) < 5
+            for level in range(3):
+                assert np.array_equal(slide.read(level, 0, 0, 90, 70), expected[level])
+
+    @pytest.mark.parametrize("kind", CONTRADICTED, ids=lambda kind: kind.label)
+    def test_openslide_which_believes_the_tag_refuses_them(self, kind: Kind, tmp_path: Path) -> None:
+        path = said(write_jpeg_slide(tmp_path / "a.tif", PIXELS, kind), WORDS[OTHER[kind.photometric]])
+        with pytest.raises(SlideError, match=r"but its JPEG tiles hold .* leave out --reader openslide"):
+            open_slide(path, "openslide")
+
+    @pytest.mark.parametrize("kind", [Kind("rgb", "444"), Kind("ycbcr", "444"), Kind("rgb", "420")], ids=str)
+    def test_tiles_without_a_mark_are_what_the_tag_says(self, kind: Kind, tmp_path: Path) -> None:
+        path = write_jpeg_slide(tmp_path / "a.tif", PIXELS, kind, quality=95)
+        with open_slide(path) as slide, open_slide(path, "openslide") as theirs:
+            assert slide.warnings == ()
+            assert max(difference(slide), difference(theirs)) < 5
+
+    @pytest.mark.parametrize("kind", [Kind("rgb", "444", "jfif"), Kind("rgb", "444", "lie")], ids=str)
+    def test_a_wrong_mark_changes_nothing(self, kind: Kind, tmp_path: Path) -> None:
+        path = write_jpeg_slide(tmp_path / "a.tif", PIXELS, kind, quality=95)
+        with open_slide(path) as slide, open_slide(path, "openslide") as theirs:
+            assert slide.warnings == ()
+            assert max(difference(slide), difference(theirs)) < 5
+
+    def test_hidden_levels_are_looked_at_as_well(self, tmp_path: Path) -> None:
+        kind = Kind("ycbcr", "444", "jfif")
+        path = write_jpeg_slide(tmp_path / "a.tif", PIXELS, kind, subifds=True, quality=95)
+        with tifffile.TiffFile(path, mode="r+") as tif:
+            for page in (*(tif.pages.first.pages or ()), *tif.pages):
+                page.aspage().tags["PhotometricInterpretation"].overwrite(2)
+        with open_slide(path) as slide:
+            small = shrunk(PIXELS, 4)
+            found = slide.read(2, 0, 0, small.shape[1], small.shape[0])
+            assert np.abs(found.astype(int) - small).mean() < 5
+
+    def test_levels_that_only_openslide_reads_are_looked_at_too(self, tmp_path: Path) -> None:
+        """Of an Aperio slide that leaves out a tile, OpenSlide renders the coarser levels."""
+        kind = Kind("ycbcr", "444", "jfif")
+        path = write_jpeg_slide(
+            tmp_path / "a.svs", PIXELS, kind, tile=64, missing={0: [3]}, aperio=True, factors=(1, 2)
+        )
+        open_slide(path).close()
+        with pytest.raises(SlideError, match="says RGB, but its JPEG tiles hold YCbCr"):
+            open_slide(said(path, 2))
+
+    @pytest.mark.parametrize(
+        "write",
+        [
+            write_philips,
+            lambda path, pixels: write_leica(path, pixels, offset=(0, 0), slide=(600, 600)),
+        ],
+        ids=["philips", "leica"],
+    )
+    def test_formats_that_only_openslide_reads_are_refused(
+        self, write: Callable[[Path, UInt8Array], Path], tmp_path: Path
+    ) -> None:
+        path = write(tmp_path / "a.tif", np.resize(PIXELS, (512, 512, 3)))
+        open_slide(path).close()
+        with pytest.raises(SlideError, match=r"says RGB, .* hold YCbCr, .*; set it to 6 \(YCbCr\)"):
+            open_slide(said(path, 2))
+
+
+class TestAperioJpeg2000:
+    @pytest.mark.parametrize(
+        "encoding", ["jpeg 2000 RGB", "jpeg 2000 RGB, reversible colours", "jpeg 2000 YCbCr"]
+    )
+    def test_those_that_say_what_they_hold_are_read(self, encoding: str, tmp_path: Path) -> None:
+        with open_slide(write_aperio(tmp_path / "a.svs", PIXELS, encoding)) as slide:
+            assert difference(slide) < 2
+
+    def test_rgb_by_the_codestream_that_is_said_to_be_ycbcr_is_refused(self, tmp_path: Path) -> None:
+        path = write_aperio(tmp_path / "a.svs", PIXELS, "jpeg 2000 RGB, reversible colours")
+        with pytest.raises(SlideError, match=r"a\.svs: its tag Compression, 33003, .*; set it to 33005"):
+            open_slide(said(path, compression=33003))
+
+
+def recoded(path: Path, encode_frame: Callable[[UInt8Array], bytes], word: str) -> Path:
+    """A DICOM file with other frames and another word for their colours."""
+    data = pydicom.dcmread(path)
+    side = data.Rows
+    data.PixelData = encapsulate([encode_frame(tile) for tile in tiles(PIXELS, side)])
+    data["PixelData"].VR, data["PixelData"].is_undefined_length = "OB", True
+    data.PhotometricInterpretation = word
+    data.save_as(path)
+    return path
+
+
+class TestDicom:
+    @pytest.mark.parametrize("word", ["RGB", "YBR_FULL_422"])
+    @pytest.mark.parametrize(
+        "kind",
+        [
+            *(Kind("rgb", "444", marks) for marks in ("jfif", "adobe", "lie", "both", "none")),
+            *(Kind("ycbcr", "420", marks) for marks in ("jfif", "adobe", "both", "none")),
+            Kind("ycbcr", "444", "jfif"),
+        ],
+        ids=lambda kind: kind.label,
+    )
+    def test_a_jpeg_is_read_in_its_colours_or_refused(self, kind: Kind, word: str, tmp_path: Path) -> None:
+        path = write_dicom(tmp_path, PIXELS, factors=(1,))[0]
+        recoded(path, lambda tile: encode(tile, kind, 95), word)
+        right = (word == "RGB") == (kind.photometric == "rgb")
+        if right:
+            with open_slide(path) as slide:
+                assert difference(slide) < 5
+        elif kind in (Kind("rgb", "444", "jfif"), Kind("rgb", "444", "lie")):
+            open_slide(path).close()  # word and mark agree
+        else:
+            other = "YBR_FULL_422" if word == "RGB" else "RGB"
+            with pytest.raises(SlideError, match=rf"1_0\.dcm: .* says {word}, .*; set it to {other}"):
+                open_slide(path)
+
+    def test_a_real_encoder_marks_rgb(self, tmp_path: Path) -> None:
+        path = recoded(write_dicom(tmp_path, PIXELS, factors=(1,))[0], jpeg_rgb, "YBR_FULL_422")
+        with pytest.raises(SlideError, match="hold RGB"):
+            open_slide(path)
+
+    def test_a_frame_larger_than_its_head_is_decoded_whole(self, tmp_path: Path) -> None:
+        noise = np.random.default_rng(0).integers(200, 256, (256, 256, 3), np.uint8)
+        kind = Kind("rgb", "444", "jfif")
+        assert len(encode(noise, kind, 100)) > 1 << 16
+        path = write_dicom(tmp_path, PIXELS, factors=(1,))[0]
+        open_slide(
+            recoded(path, lambda _: encode(noise, kind, 100), "RGB")
+        ).close()  # right, whatever its mark
+        recoded(path, lambda _: encode(noise, Kind("ycbcr", "444", "jfif"), 100), "RGB")
+        with pytest.raises(SlideError, match="hold YCbCr"):
+            open_slide(path)
+
+    def test_every_level_is_looked_at_but_no_label(self, tmp_path: Path) -> None:
+        *levels, label = write_dicom(tmp_path, PIXELS, factors=(1, 2))
+        for path, refused in ((label, False), (levels[1], True)):
+            data = pydicom.dcmread(path)
+            data.PhotometricInterpretation = "RGB"  # of YCbCr with a JFIF segment
+            data.save_as(path)
+            if refused:
+                with pytest.raises(SlideError, match=rf"{path.name}: .* hold YCbCr"):
+                    open_slide(levels[0])
+            else:
+                open_slide(levels[0]).close()
+
+    @pytest.mark.parametrize("mct", [False, True])
+    @pytest.mark.parametrize("word", ["RGB", "YBR_ICT", "YBR_RCT"])
+    def test_rgb_in_jpeg_2000_is_read_whatever_its_transform_is_called(
+        self, word: str, mct: bool, tmp_path: Path
+    ) -> None:
+        path = write_dicom(tmp_path, PIXELS, "jpeg 2000", factors=(1,))[0]
+        with open_slide(recoded(path, lambda tile: jpeg2000(tile, mct=mct), word)) as slide:
+            assert difference(slide) == 0
+
+    @pytest.mark.parametrize("word", ["YBR_ICT", "YBR_RCT"])
+    def test_ycbcr_in_jpeg_2000_that_is_called_a_transform_is_refused(
+        self, word: str, tmp_path: Path
+    ) -> None:
+        path = write_dicom(tmp_path, PIXELS, "jpeg 2000", factors=(1,))[0]
+        with pytest.raises(SlideError, match=rf"says {word}, but .* have no colour transform and hold YCbCr"):
+            open_slide(recoded(path, lambda tile: jpeg2000(tile, ycc=True), word))

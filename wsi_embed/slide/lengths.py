@@ -1,0 +1,25 @@
+"""Lengths as the metadata of images write them."""
+
+from __future__ import annotations
+
+# Units of OME (UnitsLength) that a pixel may be given in, and the names that ImageJ writes. `pixel` is none.
+MICROMETERS = {
+    "m": 1e6, "dm": 1e5, "cm": 1e4, "mm": 1e3, "nm": 1e-3, "pm": 1e-6, "Å": 1e-4, "\u212b": 1e-4,
+    "\u00b5m": 1.0, "\u03bcm": 1.0, "um": 1.0, "\\u00B5m": 1.0, "micron": 1.0, "microns": 1.0,
+    "micrometer": 1.0, "micrometre": 1.0,
+    "in": 25400.0, "inch": 25400.0, "thou": 25.4, "li": 25400 / 12, "pt": 25400 / 72,
+}  # fmt: skip
+
+
+def micrometers(number: str, unit: str) -> float | None:
+    """Read a length; None where it has no number, or no unit that is known.
+
+    Args:
+        number: A decimal number.
+        unit: A key of MICROMETERS.
+    """
+    factor = MICROMETERS.get(unit.strip())
+    try:
+        return None if factor is None else float(number) * factor
+    except ValueError:
+        return None

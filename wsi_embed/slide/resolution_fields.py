@@ -1,0 +1,89 @@
+"""The fields of the metadata that state a resolution."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from wsi_embed.slide.dicom_instance import DicomInstance, dicom_instances
+from wsi_embed.slide.lengths import micrometers
+from wsi_embed.slide.ome import ome_pixels
+from wsi_embed.slide.stated import Stated, alike
+
+# OpenSlide takes a field of their own for these, and the resolution tags for all other kinds of TIFF.
+VENDORS_WITH_TAGS_BESIDE = ("aperio", "philips")
+TAG_UNITS = {"inch": "inch", "centimeter": "cm"}
+
+
+def stated_resolutions(
+    path: Path, vendor: str, size: tuple[int, int], properties: Mapping[str, str]
+) -> tuple[Stated, ...]:
+    """Every resolution that the metadata of a slide state, OpenSlide's word at the front.
+
+    Args:
+        path: The slide.
+        vendor: As OpenSlide names it.
+        size: (width, height) of level 0, pixels.
+        properties: What OpenSlide says of the slide.
+
+    Raises:
+        OSError: A file cannot be read.
+    """
+    x, y = (_number(properties.get(name)) for name in ("openslide.mpp-x", "openslide.mpp-y"))
+    stated = [Stated((x, y), "openslide.mpp-x")] if x is not None and y is not None else []
+    if vendor in VENDORS_WITH_TAGS_BESIDE:
+        unit = TAG_UNITS.get(properties.get("tiff.ResolutionUnit", ""), "")
+        # what programs write who do not know is not worth a word beside the vendor's
+        stated += (tags for tags in _tags(properties, unit, "resolution tags") if tags.plausible)
+    elif vendor == "generic-tiff":
+        description = properties.get("openslide.comment", "")
+        ome = ome_pixels(description)
+        if ome is not None and ome.mpp is not None and ome.size in (None, size):
+            stated.append(Stated(ome.mpp, "OME PhysicalSizeX"))
+        stated += _tags(properties, _imagej_unit(description), "ImageJ unit")
+    elif vendor == "dicom":
+        stated += (found for i in dicom_instances(path) if i.matrix == size for found in _volume(i))
+    return tuple(stated)
+
+
+def _tags(properties: Mapping[str, str], unit: str, source: str) -> Iterator[Stated]:
+    """The resolution tags of a TIFF, which count pixels per unit."""
+    across, down = (_number(properties.get(f"tiff.{axis}Resolution")) for axis in "XY")
+    length = micrometers("1", unit)
+    if across and down and length is not None:
+        yield Stated((length / across, length / down), source)
+
+
+def _imagej_unit(description: str) -> str:
+    """The unit that ImageJ means by the resolution tags; empty where it does not say."""
+    if not description.startswith("ImageJ="):
+        return ""
+    fields = (line.partition("=") for line in description.splitlines())
+    return next((value for name, _, value in fields if name == "unit"), "")
+
+
+def _volume(instance: DicomInstance) -> Iterator[Stated]:
+    """The imaged volume of a DICOM image over its pixels, where that is a resolution and not PixelSpacing's.
+
+    Some programs write the size of the glass, exchange width and height, or do not count that the last
+    tiles are filled up; so it counts only where it makes pixels square, and is off by more than a tile.
+    """
+    if instance.volume is None:
+        return
+    x, y = (1000 * side / pixels for side, pixels in zip(instance.volume, instance.matrix, strict=True))
+    spacing = instance.mpp or (0.0, 0.0)
+    within_a_tile = all(
+        abs(1000 * side - mpp * pixels) <= mpp * tile
+        for side, mpp, pixels, tile in zip(
+            instance.volume, spacing, instance.matrix, instance.tile, strict=True
+        )
+    )
+    if alike(x, y) and not within_a_tile:
+        yield Stated((x, y), "DICOM ImagedVolumeWidth")
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text) if text is not None else None
+    except ValueError:
+        return None

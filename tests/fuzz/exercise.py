@@ -86,7 +86,12 @@ def _read_tiles(slide: Slide) -> bool:
 
 
 def _compare(slide: Slide, path: Path) -> None:
-    with open_slide(path, "openslide") as other:
+    try:
+        other = open_slide(path, "openslide")
+    except SlideError:  # which would give wrong colours
+        assert slide.reader_decides
+        return
+    with other:
         for place in _places(slide.level_sizes[0]):
             ours, theirs = _pixels(slide, 0, place), _pixels(other, 0, place)
             if ours is not None and theirs is not None and not np.array_equal(ours, theirs):

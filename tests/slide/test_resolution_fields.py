@@ -124,7 +124,8 @@ class TestOme:
     def test_with_nothing_but_a_default_the_default_is_named(self, tmp_path: Path) -> None:
         assert refusal(described(tmp_path, ome(""), (10, 10), "CENTIMETER")) == (
             "a.tif: the file does not say its resolution: 1000 um per pixel (openslide.mpp-x) is outside "
-            "0.05 to 20; if it is right leave the slide out, else give --mpp-override or a manifest column mpp"
+            "0.05 to 20; if it is right leave the slide out, else give --mpp-override or a manifest "
+            "column mpp"
         )
 
     def test_the_physical_size_of_an_image_of_another_size_is_not_this_ones(self, tmp_path: Path) -> None:
@@ -173,6 +174,12 @@ class TestImageJ:
         found = resolved(described(tmp_path, text, (resolution, resolution), tag_unit))
         assert found.mpp == pytest.approx(mpp)
         assert found.source == "ImageJ unit"
+
+    @pytest.mark.parametrize("unit", [b"\xb5m", "µm".encode(), "Âµm".encode()])
+    def test_micrometres_are_known_in_any_encoding(self, unit: bytes, tmp_path: Path) -> None:
+        path = described(tmp_path, "ImageJ=1.53t\nunit=?????\n", (4, 4))
+        path.write_bytes(path.read_bytes().replace(b"unit=?????", (b"unit=" + unit).ljust(10)))
+        assert resolved(path).mpp == pytest.approx(0.25)
 
     @pytest.mark.parametrize("unit", ["cm", "inch"])
     def test_it_agrees_with_tags_of_the_same_unit(self, unit: str, tmp_path: Path) -> None:

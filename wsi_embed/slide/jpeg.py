@@ -25,8 +25,8 @@ _ADOBE = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00"
 class JpegDecoder:
     """Decodes the tiles of one directory.
 
-    What colours a tile has is for the caller to say (`photometric.py`): many an Aperio slide holds RGB in a JPEG
-    without any mark, which decoders by themselves take for YCbCr. So marks within the tile are ignored.
+    What colours a tile has is for the caller to say (`photometric.py`): many an Aperio slide holds RGB in a
+    JPEG without any mark, which decoders by themselves take for YCbCr. So marks within the tile are ignored.
 
     Args:
         tables: Quantisation and Huffman tables that all tiles share, an abbreviated JPEG; may be empty.

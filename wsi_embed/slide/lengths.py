@@ -7,6 +7,7 @@ MICROMETERS = {
     "m": 1e6, "dm": 1e5, "cm": 1e4, "mm": 1e3, "nm": 1e-3, "pm": 1e-6, "Å": 1e-4, "\u212b": 1e-4,
     "\u00b5m": 1.0, "\u03bcm": 1.0, "um": 1.0, "\\u00B5m": 1.0, "micron": 1.0, "microns": 1.0,
     "micrometer": 1.0, "micrometre": 1.0,
+    "\ufffdm": 1.0, "\u00c2\u00b5m": 1.0,  # µm in Latin-1, and in UTF-8 twice
     "in": 25400.0, "inch": 25400.0, "thou": 25.4, "li": 25400 / 12, "pt": 25400 / 72,
 }  # fmt: skip
 

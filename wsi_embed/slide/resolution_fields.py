@@ -43,7 +43,7 @@ def stated_resolutions(
         stated += _tags(properties, _imagej_unit(description), "ImageJ unit")
     elif vendor == "dicom":
         stated += (found for i in dicom_instances(path) if i.matrix == size for found in _volume(i))
-    return tuple(stated)
+    return tuple(dict.fromkeys(stated))  # the parts of one DICOM image say the same
 
 
 def _tags(properties: Mapping[str, str], unit: str, source: str) -> Iterator[Stated]:

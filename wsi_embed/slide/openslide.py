@@ -68,7 +68,7 @@ class OpenSlideSlide(Slide):
             int(p.get(openslide.PROPERTY_NAME_BOUNDS_WIDTH, width)),
             int(p.get(openslide.PROPERTY_NAME_BOUNDS_HEIGHT, height)),
         )
-        self.stated = stated_resolutions(self.path, self.vendor, self.level_sizes[0], p)
+        self.stated = stated_resolutions(self.path, self.vendor, sizes[0], p)
         if self.vendor == "generic-tiff":
             self._read_ome(p.get(openslide.PROPERTY_NAME_COMMENT))
         self.objective_power = _number(p.get(openslide.PROPERTY_NAME_OBJECTIVE_POWER))

@@ -111,6 +111,8 @@ def _scale(whole: tuple[int, int], size: tuple[int, int], downsample: float) -> 
 
     OpenSlide takes the mean of both axes, except where the format itself states the number.
     """
+    if min(size) < 1:
+        return downsample, downsample
     across, down = whole[0] / size[0], whole[1] / size[1]
     if abs((across + down) / 2 - downsample) < 1e-6 * downsample:
         return across, down

@@ -11,7 +11,7 @@ import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -42,19 +42,24 @@ _TYPES = {
     TEXT: "u1", ANY: "u1", FRACTION: "u8", 1: "u1", 3: "u2", 4: "u4", 6: "i1", 8: "i2", 9: "i4", 13: "u4",
     16: "u8", 17: "i8", 18: "u8",
 }  # fmt: skip
+_WIDTHS = {kind: int(name[1:]) for kind, name in _TYPES.items()}
 
 
 class TiffError(ValueError):
     """A TIFF is not what its numbers say, or of no kind that is read here; its text says no more than why."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Tag:
-    """Where a directory has the values of a tag: their type, number and offset in the file."""
+    """Where a directory has the values of a tag: their type, number and offset in the file.
+
+    Values that lie in the directory itself come with it.
+    """
 
     kind: int
     count: int
     offset: int
+    inline: bytes | None = None
 
 
 class TiffFile:
@@ -66,6 +71,8 @@ class TiffFile:
     Attributes:
         size: Of the file, bytes.
         first: Offset of the first directory; 0 without any.
+        order: Byte order of its numbers, `<` or `>`.
+        big: Whether it is a BigTIFF.
 
     Raises:
         TiffError: It is no TIFF.
@@ -95,8 +102,8 @@ class TiffFile:
         (version,) = struct.unpack(f"{self.order}H", head[2:4])
         count, entry, following = (struct.Struct(self.order + f) for f in self._LAYOUTS[version])
         self._count, self._entry, self._following = count, entry, following
-        big = version == 43
-        (self.first,) = following.unpack(self.read(8, 8) if big else head[4:])
+        self.big = version == 43
+        (self.first,) = following.unpack(self.read(8, 8) if self.big else head[4:])
 
     def read(self, offset: int, size: int) -> bytes:
         """Read a part of the file.
@@ -144,12 +151,11 @@ class TiffFile:
             code, kind, number, value = self._entry.unpack_from(data, i * size)
             if code in tags and code in READ:
                 raise TiffError(f"it has tag {code} twice")
-            width = np.dtype(_TYPES.get(kind, "u1")).itemsize
+            width = _WIDTHS.get(kind, 1)
             if number * width <= len(value):
-                value_offset = start + (i + 1) * size - len(value)
+                tags[code] = Tag(kind, number, start + (i + 1) * size - len(value), value)
             else:
-                (value_offset,) = self._following.unpack(value)
-            tags[code] = Tag(kind, number, value_offset)
+                tags[code] = Tag(kind, number, self._following.unpack(value)[0])
         return Directory(self, tags), self._following.unpack_from(data, count * size)[0]
 
     def __enter__(self) -> Self:
@@ -193,15 +199,14 @@ class Directory:
             return b""
         if tag.count > most:
             raise TiffError(f"tag {code} has {tag.count} values")
-        return self.file.read(tag.offset, tag.count * np.dtype(self._type(code, tag)).itemsize)
+        size = tag.count * _WIDTHS[self._known(code, tag)]
+        return self.file.read(tag.offset, size) if tag.inline is None else tag.inline[:size]
 
     def numbers(self, code: int, most: int) -> Int64Array:
         """The whole numbers of a tag, int64 [N], none without the tag; arguments and errors as of `bytes`."""
         tag = self.tags.get(code)
         if tag is None:
             return np.empty(0, np.int64)
-        if tag.kind in (TEXT, FRACTION, ANY):
-            raise TiffError(f"tag {code} is no number")
         values = np.frombuffer(self.bytes(code, most), self.file.order + self._type(code, tag))
         if values.size and not 0 <= values.min() <= values.max() <= np.iinfo(np.int64).max:
             raise TiffError(f"tag {code} is beyond all measure")
@@ -209,8 +214,15 @@ class Directory:
 
     def number(self, code: int, default: int = 0) -> int:
         """The one number of a tag, or `default` without the tag; errors as of `bytes`."""
-        values = self.numbers(code, 1)
-        return int(values[0]) if len(values) else default
+        tag = self.tags.get(code)
+        if tag is None or not tag.count:
+            return default
+        kind = self._type(code, tag)
+        order: Literal["little", "big"] = "little" if self.file.order == "<" else "big"
+        value = int.from_bytes(self.bytes(code, 1), order, signed=kind[0] == "i")
+        if not 0 <= value < 1 << 63:
+            raise TiffError(f"tag {code} is beyond all measure")
+        return value
 
     def text(self, code: int, most: int) -> str:
         """The text of a tag up to its first NUL, as Latin-1; empty without the tag; errors as of `bytes`."""
@@ -231,7 +243,13 @@ class Directory:
         numerator, denominator = np.frombuffer(self.bytes(code, 1), self.file.order + "u4").tolist()
         return numerator / denominator if numerator and denominator else None
 
-    def _type(self, code: int, tag: Tag) -> str:
+    def _known(self, code: int, tag: Tag) -> int:
         if tag.kind not in _TYPES:
             raise TiffError(f"tag {code} is of type {tag.kind}")
-        return _TYPES[tag.kind]
+        return tag.kind
+
+    def _type(self, code: int, tag: Tag) -> str:
+        """The type of a tag of numbers, as NumPy calls it."""
+        if tag.kind in (TEXT, FRACTION, ANY):
+            raise TiffError(f"tag {code} is no number")
+        return _TYPES[self._known(code, tag)]

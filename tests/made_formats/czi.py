@@ -12,7 +12,8 @@ from numcodecs import Zstd
 from tests.made_formats.pixels import UInt8Array, shrunk
 
 MPP = 0.5
-BGR24 = 3
+BGR24, BGR48 = 3, 4
+GRAY8, GRAY16 = 0, 1
 COMPRESSION = {"none": 0, "jpeg xr": 4, "zstd0": 5, "zstd1": 6}
 Compression = Literal["none", "jpeg xr", "zstd0", "zstd1"]
 
@@ -24,6 +25,7 @@ def write_czi(
     *,
     origin: tuple[int, int] = (-70, 33),
     stack: bool = False,
+    kind: int = BGR24,
 ) -> Path:
     """Write a CZI with downsamples 1 and 2.
 
@@ -33,6 +35,7 @@ def write_czi(
         compression: Of the subblocks; `jpeg xr` only says so, there is no encoder for it here.
         origin: Where the scanner's coordinates begin: they need not begin at 0.
         stack: With a Z dimension, as microscopes write it.
+        kind: What the file says of its pixels; only those of BGR24 are stored so.
     """
     content = bytearray(_segment("ZISRAWFILE", bytes(512)))
     entries: list[bytes] = []
@@ -45,7 +48,9 @@ def write_czi(
                 place = (origin[0] + x * factor, origin[1] + y * factor)
                 more = [(b"Z", 0, 1, 1)] if stack else []
                 number = len(entries)
-                entry = _entry(len(content), place, tile.shape[1::-1], factor, number, compression, more)
+                entry = _entry(
+                    len(content), place, tile.shape[1::-1], factor, number, compression, more, kind
+                )
                 entries.append(entry)
                 content += _subblock(entry, tile, compression)
     directory = len(content)
@@ -79,6 +84,7 @@ def _entry(
     number: int,
     compression: str,
     more: list[tuple[bytes, int, int, int]],
+    kind: int,
 ) -> bytes:
     dimensions = [
         (b"X", place[0], size[0] * factor, size[0]),
@@ -88,7 +94,7 @@ def _entry(
         *more,
     ]
     head = struct.pack(
-        "<2siqiiB5xi", b"DV", BGR24, at, 0, COMPRESSION[compression], int(factor > 1), len(dimensions)
+        "<2siqiiB5xi", b"DV", kind, at, 0, COMPRESSION[compression], int(factor > 1), len(dimensions)
     )
     return head + b"".join(struct.pack("<4siifi", n, start, n0, 0.0, n1) for n, start, n0, n1 in dimensions)
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import openslide
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from tests.made_slides import UInt8Array, he_pixels, write_svs, write_tiff
@@ -123,6 +125,14 @@ def test_partial_transparency_lets_white_through(tmp_path: Path) -> None:
 def test_argb_words_become_rgb_over_white() -> None:
     argb = np.array([[0xFF102030, 0x00000000, 0x80402010]], ctypes.c_uint32)
     assert _argb_to_rgb(argb).tolist() == [[[0x10, 0x20, 0x30], [255] * 3, [0xBF, 0x9F, 0x8F]]]
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 255)] * 4), min_size=1, max_size=8))
+def test_colour_above_alpha_is_as_bright_as_can_be(pixels: list[tuple[int, int, int, int]]) -> None:
+    """No premultiplied pixel has it, but files do; the sum does not wrap."""
+    words = [a << 24 | r << 16 | g << 8 | b for r, g, b, a in pixels]
+    expected = [[min(c + 255 - a, 255) for c in rgb] for *rgb, a in pixels]
+    assert _argb_to_rgb(np.array([words], np.uint32)).tolist() == [expected]
 
 
 def test_metadata_of_a_real_svs(shared_slides: Path) -> None:

@@ -298,7 +298,9 @@ def _shrink(band: UInt8Array, factor: int) -> UInt8Array:
 def unreadable(path: Path, error: object) -> SlideError:
     """The error for a file or pixels that cannot be decoded."""
     advice = "the file may be damaged or truncated: copy it again"
-    if re.search("support|unrecognized", str(error), re.IGNORECASE):  # OpenSlide's words for it
+    if re.search(
+        "support|unrecognized|can ?not handle", str(error), re.IGNORECASE
+    ):  # OpenSlide's words for it
         advice = "convert it to another variety, or to DICOM or a pyramidal TIFF"
     elif "Permission denied" in str(error):  # of a file beside it: MIRAX, VMS, DICOM
         advice = "check the permissions of all its files"

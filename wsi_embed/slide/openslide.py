@@ -16,10 +16,10 @@ from wsi_embed.slide.base import Slide, UInt8Array, unreadable
 from wsi_embed.slide.directory import TiffError
 from wsi_embed.slide.fingerprint import fingerprint
 from wsi_embed.slide.handles import Handles
-from wsi_embed.slide.ome import ome_pixels
+from wsi_embed.slide.planes import dicom_plane_fault
+from wsi_embed.slide.refusals import refused, unknown
 from wsi_embed.slide.resolution_fields import stated_resolutions
 from wsi_embed.slide.settle import settle_levels
-from wsi_embed.slide.suffixes import FOREIGN_SUFFIXES
 
 UInt32Array = npt.NDArray[np.uint32]
 
@@ -45,9 +45,9 @@ class OpenSlideSlide(Slide):
         try:
             self._handles = Handles(path)
         except openslide.OpenSlideUnsupportedFormatError as error:
-            raise SlideError(f"{path}: {_unknown(path)}") from error
+            raise unknown(path) from error
         except openslide.OpenSlideError as error:
-            raise unreadable(path, error) from error
+            raise refused(path, error) from error
         try:
             with self._handles.use() as osr:
                 sizes = self._read_metadata(osr)
@@ -69,8 +69,8 @@ class OpenSlideSlide(Slide):
             int(p.get(openslide.PROPERTY_NAME_BOUNDS_HEIGHT, height)),
         )
         self.stated = stated_resolutions(self.path, self.vendor, sizes[0], p)
-        if self.vendor == "generic-tiff":
-            self._read_ome(p.get(openslide.PROPERTY_NAME_COMMENT))
+        if self.vendor == "dicom" and (fault := dicom_plane_fault(p)):
+            raise SlideError(f"{self.path}: {fault}")
         self.objective_power = _number(p.get(openslide.PROPERTY_NAME_OBJECTIVE_POWER))
         self.fingerprint = fingerprint(self.path)
         return sizes
@@ -82,16 +82,6 @@ class OpenSlideSlide(Slide):
         self.warnings, self.left_out = tuple(settled.warnings), tuple(settled.left_out)
         self.levels_state = settled.state
         self.levels_decide = len(settled.numbers) != len(sizes) or any(self._padded)
-
-    def _read_ome(self, description: str | None) -> None:
-        ome = ome_pixels(description)
-        if ome is None:
-            return
-        if ome.planes > 1:
-            raise SlideError(
-                f"{self.path}: its {ome.planes} channels lie in planes of their own, and OpenSlide reads "
-                "only the first, as grey; convert it to interleaved RGB"
-            )
 
     def _read(self, level: int, x: int, y: int, w: int, h: int) -> UInt8Array:
         return self._read_openslide(self._numbers[level], x, y, w, h)
@@ -155,20 +145,12 @@ def _argb_to_rgb(argb: UInt32Array) -> UInt8Array:
     """Premultiplied native-endian ARGB, uint32 [h, w], over white."""
     bgra = argb.astype("<u4", copy=False).view(np.uint8).reshape(*argb.shape, 4)
     rgb = np.asarray(cv2.cvtColor(bgra, cv2.COLOR_BGRA2RGB), np.uint8)
-    alpha = bgra[..., 3:]
-    return rgb if alpha.min() == 255 else rgb + (255 - alpha)
-
-
-def _unknown(path: Path) -> str:
-    foreign = FOREIGN_SUFFIXES.get(path.suffix.lower())
-    if foreign:
-        return f"{foreign} is a format that nothing here reads; convert it to DICOM or a pyramidal TIFF"
-    if path.suffix.lower() == ".mrxs" and not path.with_suffix("").is_dir():
-        return f"not a slide without its folder {path.stem}/, which is not beside it; copy both"
-    return (
-        f"not a slide in a format that OpenSlide {openslide.__library_version__} knows; "
-        "is it complete, and is its extension right?"
-    )
+    alpha = bgra[..., 3]
+    if alpha.min() == 255:
+        return rgb
+    white = cv2.cvtColor(255 - alpha, cv2.COLOR_GRAY2RGB)
+    # files may have more colour than alpha: the sum stays at 255
+    return np.asarray(cv2.add(rgb, white), np.uint8)
 
 
 def _number(text: str | None) -> float | None:

@@ -33,7 +33,7 @@ def check_tiff(path: Path) -> None:
                 return
             directories = file.directories()
             levels = [_check_tiles(directory) for directory in directories if directory.tiled]
-            if directories and _is_aperio(directories[0]):
+            if directories and is_aperio(directories[0]):
                 _check_order(levels)
     except (TiffError, OSError) as error:
         raise unreadable(path, error) from error
@@ -58,7 +58,13 @@ def _check_tiles(directory: Directory) -> tuple[Layout, bool]:
     return layout, bool((lengths == 0).any())
 
 
-def _is_aperio(directory: Directory) -> bool:
+def is_aperio(directory: Directory) -> bool:
+    """Tell whether a directory is the first of an Aperio slide.
+
+    Raises:
+        TiffError: If its description does not lie in the file.
+        OSError: If the file cannot be read.
+    """
     text = directory.tags.get(tiff.IMAGE_DESCRIPTION)
     name = b"Aperio"
     return text is not None and text.count > len(name) and directory.file.read(text.offset, len(name)) == name

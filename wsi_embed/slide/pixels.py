@@ -1,0 +1,109 @@
+"""Whether OpenSlide gives the pixels of a slide as its file means them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from wsi_embed.errors import SlideError
+from wsi_embed.slide import directory as tiff
+from wsi_embed.slide.base import unreadable
+from wsi_embed.slide.czi import czi_fault
+from wsi_embed.slide.directory import Directory, TiffError, TiffFile
+from wsi_embed.slide.planes import is_mask, plane_fault, repeated_level
+from wsi_embed.slide.remedies import vips
+from wsi_embed.slide.storage import Storage, storage, tag_value
+from wsi_embed.slide.tiff_pixels import pixel_fault
+
+# Hamamatsu's NDPI is TIFF too, but OpenSlide reads nothing but its JPEGs.
+TIFF_VENDORS = ("aperio", "argos", "generic-tiff", "huron", "leica", "philips", "trestle", "ventana")
+REDUCED = 1  # bit of NewSubfileType
+
+
+def check_pixels(path: Path, vendor: str) -> tuple[str, ...]:
+    """Refuse a slide of which OpenSlide would give other pixels than its file holds.
+
+    Args:
+        path: The slide.
+        vendor: OpenSlide's name of its format.
+
+    Returns:
+        What users should look at, each a sentence that names the file.
+
+    Raises:
+        SlideError: If its pixels would be changed, or are one plane of several; with what to do.
+    """
+    try:
+        if vendor == "zeiss" and (fault := czi_fault(path)):
+            raise SlideError(f"{path}: {fault}")
+        if vendor in TIFF_VENDORS:
+            with TiffFile(path) as file:
+                return _check_tiff(path, vendor, file.directories())
+    except (TiffError, OSError) as error:
+        raise unreadable(path, error) from error
+    return ()
+
+
+def _check_tiff(path: Path, vendor: str, directories: Sequence[Directory]) -> tuple[str, ...]:
+    aperio, masks = vendor == "aperio", {n for n, directory in enumerate(directories) if is_mask(directory)}
+    numbers = _level_numbers(directories, masks, marked=vendor in ("generic-tiff", "huron"))
+    levels = {number: storage(directories[number]) for number in numbers}
+    for number, stored in levels.items():
+        if fault := pixel_fault(stored, aperio=aperio):
+            where = f"image {number + 1} of the file: " if number else ""
+            raise SlideError(f"{path}: {where}{fault}")
+    fault = None
+    if aperio:
+        fault = repeated_level([directories[number] for number in levels])
+    elif vendor == "generic-tiff" and 0 in levels:
+        fault = plane_fault(directories, levels[0])
+    if fault:
+        raise SlideError(f"{path}: {fault}")
+    return (*_turned(path, levels.values()), *_masked(path, masks))
+
+
+def _level_numbers(directories: Sequence[Directory], masks: set[int], *, marked: bool) -> list[int]:
+    """Return the numbers of the directories that may be levels, in the file's order.
+
+    Args:
+        directories: All main directories.
+        masks: Numbers of those that are masks.
+        marked: Whether levels are those that are marked as reduced, after the first.
+    """
+    return [
+        number
+        for number, directory in enumerate(directories)
+        if directory.tiled
+        and (
+            number == 0
+            or (
+                number not in masks
+                and (not marked or tag_value(directory, tiff.NEW_SUBFILE_TYPE, 0) & REDUCED)
+            )
+        )
+    ]
+
+
+def _turned(path: Path, levels: Iterable[Storage]) -> list[str]:
+    """Warn of an orientation tag where pixels are read as they are stored, as other tools for slides do."""
+    turned = next((stored.orientation for stored in levels if stored.orientation != 1), None)
+    if turned is None:
+        return []
+    return [
+        f"{path.name}: its orientation tag ({turned}) is ignored: pixels are read as they are stored; if the "
+        f"slide should be turned, use {vips('autorot')}"
+    ]
+
+
+def _masked(path: Path, masks: set[int]) -> list[str]:
+    """Warn of masks, as GDAL writes them into the file or beside it."""
+    names = [f"image {number + 1}" for number in sorted(masks)]
+    beside = path.with_name(f"{path.name}.msk")
+    if beside.exists():
+        names.append(beside.name)
+    if not names:
+        return []
+    return [
+        f"{path.name}: its mask of valid pixels ({', '.join(names)}) is not applied: what it hides is read "
+        "as it is stored; if that is black, make it white in the file"
+    ]

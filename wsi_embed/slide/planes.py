@@ -1,0 +1,116 @@
+"""Pictures that lie in several planes: channels, focal planes, times. OpenSlide reads one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import ceil
+
+from wsi_embed.slide import directory as tiff
+from wsi_embed.slide.directory import Directory, TiffError
+from wsi_embed.slide.ome import MOST_XML, ome_pixels
+from wsi_embed.slide.remedies import JOIN_PLANES, ONE_PLANE
+from wsi_embed.slide.storage import BLACK_IS_ZERO, MASK, WHITE_IS_ZERO, Storage, tag_value
+
+REDUCED, MASKING = 1, 4  # bits of NewSubfileType
+
+
+def repeated_level(directories: Sequence[Directory]) -> str | None:
+    """Find focal planes in an Aperio slide, which has every level once for each of them.
+
+    Args:
+        directories: The tiled directories, in the file's order.
+
+    Returns:
+        What is wrong and what to do; None if level 0 is there once.
+    """
+    sizes = [_size(directory) for directory in directories]
+    count = sizes.count(sizes[0]) if sizes else 0
+    return f"it has {count} focal planes, {ONE_PLANE}" if count > 1 else None
+
+
+def plane_fault(directories: Sequence[Directory], first: Storage) -> str | None:
+    """Find out whether the first image of a TIFF is one plane of several.
+
+    Args:
+        directories: All main directories of a TIFF of no vendor.
+        first: How the pixels of the first are stored.
+
+    Returns:
+        What is wrong and what to do; None if it is a whole picture.
+    """
+    return _ome_fault(directories[0], first.samples) or _page_fault(directories, first)
+
+
+def is_mask(directory: Directory) -> bool:
+    """Tell whether an image says which pixels of another are valid, as GDAL writes it."""
+    masking = tag_value(directory, tiff.NEW_SUBFILE_TYPE, 0) & MASKING
+    return bool(masking) or tag_value(directory, tiff.PHOTOMETRIC, -1) == MASK
+
+
+def dicom_plane_fault(properties: Mapping[str, str]) -> str | None:
+    """Find out whether a DICOM slide has several optical paths or focal planes, by OpenSlide's properties.
+
+    Returns:
+        What is wrong and what to do; None if it has one of each.
+    """
+
+    def number(name: str, default: int) -> int:
+        text = properties.get(f"dicom.{name}", "")
+        return int(text) if text.isdecimal() else default
+
+    paths = number("NumberOfOpticalPaths", 1)
+    if paths > 1:
+        return f"it has {paths} optical paths (channels), of which OpenSlide reads one; export each by itself"
+    sides = (("TotalPixelMatrixColumns", "Columns"), ("TotalPixelMatrixRows", "Rows"))
+    across, down = (ceil(number(whole, 1) / max(1, number(part, 1))) for whole, part in sides)
+    frames = number("NumberOfFrames", 1)
+    if frames > across * down:
+        return (
+            f"it has {frames} frames for {across * down} tiles (focal planes?), of which OpenSlide reads one "
+            "each; export one focal plane"
+        )
+    return None
+
+
+def _ome_fault(first: Directory, samples: int) -> str | None:
+    try:
+        text = first.bytes(tiff.IMAGE_DESCRIPTION, MOST_XML).partition(b"\0")[0].decode("utf-8", "replace")
+    except TiffError:
+        return None
+    if samples == 1 and "<BinaryOnly" in text[:4096]:
+        return "its planes are described in another file (OME BinaryOnly); convert it to interleaved RGB"
+    ome = ome_pixels(text)
+    if ome is None:
+        return None
+    for count, what in ((ome.focal_planes, "focal planes (SizeZ)"), (ome.times, "times (SizeT)")):
+        if count > 1:
+            return f"it has {count} {what}, {ONE_PLANE}"
+    channels = ceil(ome.samples / max(1, samples))
+    return _channels(channels) if channels > 1 else None
+
+
+def _page_fault(directories: Sequence[Directory], first: Storage) -> str | None:
+    """Find grey images of one size, which are the channels of a picture."""
+    if first.samples > 1 or first.photometric not in (WHITE_IS_ZERO, BLACK_IS_ZERO):
+        return None
+    size = _size(directories[0])
+    alike = [d for d in directories if _size(d) == size and not is_mask(d) and not _is_reduced(d)]
+    return _channels(len(alike)) if len(alike) > 1 else None
+
+
+def _channels(count: int) -> str:
+    remedy = "convert it to interleaved RGB"
+    if count == 3:
+        remedy += f", if they are red, green and blue with {JOIN_PLANES}"
+    return (
+        f"its {count} channels lie in planes of their own, of which OpenSlide reads only the first, as grey; "
+        f"{remedy}"
+    )
+
+
+def _size(directory: Directory) -> tuple[int, int]:
+    return tag_value(directory, tiff.IMAGE_WIDTH, 0), tag_value(directory, tiff.IMAGE_LENGTH, 0)
+
+
+def _is_reduced(directory: Directory) -> bool:
+    return bool(tag_value(directory, tiff.NEW_SUBFILE_TYPE, 0) & REDUCED)

@@ -1,0 +1,163 @@
+"""Why OpenSlide does not open a file, and what to do: its own words seldom say it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import openslide
+
+from wsi_embed.errors import SlideError
+from wsi_embed.slide.base import unreadable
+from wsi_embed.slide.content import content_of
+from wsi_embed.slide.dicom import media_class
+from wsi_embed.slide.directory import STARTS, TiffError, TiffFile
+from wsi_embed.slide.planes import repeated_level
+from wsi_embed.slide.precheck import is_aperio
+from wsi_embed.slide.remedies import ONE_PLANE, TIFFSAVE
+from wsi_embed.slide.suffixes import FOREIGN_SUFFIXES
+
+WHOLE_SLIDE_IMAGE = "1.2.840.10008.5.1.4.1.1.77.1.6"
+EIGHT_BITS = "export it with unsigned samples of 8 bits"
+# OpenSlide's words for a file that is of a kind it does not read, and ours.
+KINDS = (
+    (r"(?:BitsAllocated|BitsStored) value (\d+)", f"its samples have {{}} bits, not 8; {EIGHT_BITS}"),
+    (r"HighBit value|PixelRepresentation value", f"its samples are not unsigned of 8 bits; {EIGHT_BITS}"),
+    (r"TotalPixelMatrixFocalPlanes value (\d+)", "it has {} focal planes; export one of them by itself"),
+    (r"ImageDepth=(\d+)", f"it has {{}} focal planes (ImageDepth), {ONE_PLANE}"),
+    (r"SamplesPerPixel value (\d+)", "its pixels have {} samples, and only RGB is read; export it as RGB"),
+    (r"read PlanarConfiguration", "its pixels are grey, and only RGB is read; export it as RGB"),
+    (r"PlanarConfiguration value", "its colours lie in planes of their own; export them pixel by pixel"),
+    (
+        r"photometric interpretation (\w+) for",
+        "its colours are {} in a way that is not read; export it as RGB",
+    ),
+    (
+        r"transfer syntax ([\d.]+)",
+        "its pixels are compressed as {}, which is not read; decompress it, for example with "
+        "`gdcmconv --raw IN OUT`, or export it as JPEG or JPEG 2000",
+    ),
+    (
+        r"No pyramid levels found",
+        "no file of its series here is a level of a slide; put all files of the series into one folder",
+    ),
+    (r'dimension "Z"', "it has a Z dimension (focal planes), which is not read; save one plane from ZEN"),
+    (r'dimension "T"', "it has a T dimension (times), which is not read; save one time from ZEN"),
+    (
+        r'subblock dimension "(\w+)"',
+        "it has a dimension {}, which is not read; save it without that from ZEN",
+    ),
+    (r"Nonzero subblock channel", "it has several channels, and only RGB is read; save it as RGB from ZEN"),
+    (
+        r"Pixel type (\w+) is not supported",
+        "its pixels are of type {}, and only RGB of 8 bits is read; save it so from ZEN",
+    ),
+    (
+        r"TIFF compression: (\d+)",
+        f"its pixels are compressed as {{}}, which is not read; convert it with {TIFFSAVE}",
+    ),
+    (r"required TIFF tag: (\d+)", "it lacks the TIFF tag {}; write it again with a program that sets it"),
+)
+# Compressions by DICOM's transfer syntax and TIFF's number.
+COMPRESSIONS = {
+    "1.2.840.10008.1.2": "nothing, with implicit value representations",
+    "1.2.840.10008.1.2.1.99": "deflate",
+    "1.2.840.10008.1.2.2": "nothing, in big-endian order",
+    "1.2.840.10008.1.2.4.51": "JPEG of 12 bits",
+    "1.2.840.10008.1.2.4.57": "lossless JPEG",
+    "1.2.840.10008.1.2.4.70": "lossless JPEG",
+    "1.2.840.10008.1.2.4.80": "JPEG-LS",
+    "1.2.840.10008.1.2.4.81": "JPEG-LS",
+    "1.2.840.10008.1.2.4.110": "JPEG XL",
+    "1.2.840.10008.1.2.4.111": "JPEG XL",
+    "1.2.840.10008.1.2.4.112": "JPEG XL",
+    "1.2.840.10008.1.2.4.201": "HTJ2K",
+    "1.2.840.10008.1.2.4.202": "HTJ2K",
+    "1.2.840.10008.1.2.4.203": "HTJ2K",
+    "1.2.840.10008.1.2.5": "RLE",
+    "6": "JPEG of TIFF's old kind",
+    "22610": "JPEG XR",
+    "33003": "JPEG 2000",
+    "33005": "JPEG 2000",
+    "34712": "JPEG 2000",
+    "34887": "LERC",
+    "34892": "lossy JPEG of DNG",
+    "34925": "LZMA",
+    "34933": "PNG",
+    "34934": "JPEG XR",
+    "50001": "WebP",
+    "50002": "JPEG XL",
+    "52546": "JPEG XL",
+}
+
+
+def refused(path: Path, error: openslide.OpenSlideError) -> SlideError:
+    """Return the error for a slide that OpenSlide knows and does not open, with the real reason."""
+    text = str(error)
+    for pattern, words in KINDS:
+        if match := re.search(pattern, text):
+            return SlideError(f"{path}: {words.format(*(COMPRESSIONS.get(g, g) for g in match.groups()))}")
+    return unreadable(path, error)
+
+
+def unknown(path: Path) -> SlideError:
+    """Return the error for a file of which OpenSlide does not know the format, with the real reason."""
+    foreign = FOREIGN_SUFFIXES.get(path.suffix.lower())
+    if foreign:
+        return SlideError(
+            f"{path}: {foreign} is a format that nothing here reads; convert it to DICOM or a pyramidal TIFF"
+        )
+    if path.suffix.lower() == ".mrxs" and not path.with_suffix("").is_dir():
+        return SlideError(
+            f"{path}: not a slide without its folder {path.stem}/, which is not beside it; copy both"
+        )
+    try:
+        return SlideError(f"{path}: {_tiff_reason(path) or _dicom_reason(path) or _content_reason(path)}")
+    except (TiffError, OSError) as error:
+        return unreadable(path, error)
+
+
+def _tiff_reason(path: Path) -> str | None:
+    with path.open("rb") as data:
+        if data.read(4) not in STARTS:
+            return None
+    with TiffFile(path) as file:
+        directories = file.directories()
+        if not directories:
+            return "a TIFF without any image; copy it again"
+        if not directories[0].tiled:
+            return (
+                "its first image is stored in strips, and OpenSlide reads tiles only; convert it with "
+                f"{TIFFSAVE}"
+            )
+        if file.order == ">" and not file.big:
+            return (
+                "its numbers are big-endian, which OpenSlide reads of BigTIFF only; convert it with "
+                f"{TIFFSAVE}"
+            )
+        if is_aperio(directories[0]):
+            tiled = [directory for directory in directories if directory.tiled]
+            return repeated_level(tiled) or (
+                f"its levels do not become smaller from one to the next; convert it with {TIFFSAVE}"
+            )
+    return None
+
+
+def _dicom_reason(path: Path) -> str | None:
+    kind = media_class(path)
+    if kind is None or kind == WHOLE_SLIDE_IMAGE:
+        return None
+    return (
+        f"a DICOM file, but no whole-slide microscopy image (its SOP class is {kind}); choose the files of "
+        "the slide, or export it as VL Whole Slide Microscopy Image"
+    )
+
+
+def _content_reason(path: Path) -> str:
+    content = None if path.suffix.lower() in (".mrxs", ".vms", ".vmu") else content_of(path)
+    if content:
+        return f"not a slide: it is {content}"
+    return (
+        f"not a slide in a format that OpenSlide {openslide.__library_version__} knows; "
+        "is it complete, and is its extension right?"
+    )

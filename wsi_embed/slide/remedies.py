@@ -1,0 +1,22 @@
+"""Commands that convert a slide into one that is read right, for messages. Each was tried with libvips 8.14.
+
+IN and OUT stand for the user's files. libvips keeps the resolution tags, and so the mpp.
+"""
+
+from __future__ import annotations
+
+OUT = '"OUT.tif[tile,pyramid,compression=jpeg,Q=90,bigtiff]"'
+TIFFSAVE = "`vips tiffsave IN OUT.tif --tile --pyramid --compression jpeg --Q 90 --bigtiff`"
+ONE_PAGE = TIFFSAVE.replace("IN", '"IN[page=N]"')
+ONE_PLANE = (
+    f"of which one has to be chosen; save it as a file of its own, for example with {ONE_PAGE} (N counts the "
+    "images of the file from 0)"
+)
+JOIN_PLANES = (
+    f'`vips bandjoin "IN[page=0] IN[page=1] IN[page=2]" T.v && vips copy T.v {OUT} --interpretation srgb`'
+)
+
+
+def vips(operation: str, options: str = "") -> str:
+    """Return the command line of an operation of libvips that reads IN and writes a tiled pyramid."""
+    return f"`{f'vips {operation} IN {OUT} {options}'.rstrip()}`"

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,6 +14,7 @@ from wsi_embed.errors import SlideError
 from wsi_embed.slide import open_slide
 
 PIXELS = he_pixels(310, 270, seed=2)
+EXIF_ORIENTATION = 274
 
 
 class TestPng(SlideConformance):
@@ -83,6 +85,83 @@ def test_grey_of_16_bits_is_refused_and_not_clipped_to_white(tmp_path: Path) -> 
     Image.fromarray(np.full((4, 4), 40_000, np.uint16)).save(tmp_path / "a.png")
     with pytest.raises(SlideError, match=r"a\.png: more than 8 bits a channel; convert it to 8-bit RGB"):
         open_slide(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("samples", [3, 4])
+def test_colours_of_16_bits_are_refused_too(samples: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    cv2.imwrite(str(path), np.full((4, 4, samples), 40_000, np.uint16))
+    with pytest.raises(SlideError, match=r"a\.png: more than 8 bits a channel; convert it to 8-bit RGB"):
+        open_slide(path)
+
+
+def test_a_jpeg_of_12_bits_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    Image.fromarray(PIXELS).save(path)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"\xff\xc0") + 4] = 12
+    path.write_bytes(content)
+    with pytest.raises(SlideError, match=r"a\.jpg: more than 8 bits a channel; convert it to 8-bit RGB"):
+        open_slide(path)
+
+
+def test_inks_are_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    Image.fromarray(PIXELS).convert("CMYK").save(path)
+    with pytest.raises(SlideError, match=r"its pixels are CMYK, not RGB; convert it, .*vips colourspace IN"):
+        open_slide(path)
+
+
+TURNED = {
+    0: PIXELS,
+    1: PIXELS,
+    2: PIXELS[:, ::-1],
+    3: PIXELS[::-1, ::-1],
+    4: PIXELS[::-1],
+    5: PIXELS.swapaxes(0, 1),
+    6: np.rot90(PIXELS, -1),
+    7: PIXELS[::-1, ::-1].swapaxes(0, 1),
+    8: np.rot90(PIXELS),
+    9: PIXELS,
+}
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
+@pytest.mark.parametrize("orientation", TURNED)
+def test_an_image_is_turned_as_its_exif_data_say(orientation: int, name: str, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = orientation
+    Image.fromarray(PIXELS).save(tmp_path / name, exif=exif, quality=95, subsampling=0)
+    with open_slide(tmp_path / name) as slide:
+        expected = TURNED[orientation]
+        assert slide.level_sizes == [expected.shape[1::-1]]
+        assert slide.bounds == (0, 0, *slide.level_sizes[0])
+        found = slide.read(0, 0, 0, *slide.level_sizes[0])
+    assert np.abs(found.astype(int) - expected).max() <= (60 if name == "a.jpg" else 0)
+
+
+def test_exif_data_behind_the_pixels_of_a_png_count_too(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = 6
+    path = tmp_path / "a.png"
+    Image.fromarray(PIXELS).save(path, exif=exif)
+    content = path.read_bytes()
+    start = content.index(b"eXIf") - 4
+    end = start + 12 + int.from_bytes(content[start : start + 4], "big")
+    last = content.index(b"IEND") - 4
+    path.write_bytes(content[:start] + content[end:last] + content[start:end] + content[last:])
+    with open_slide(path) as slide:
+        assert np.array_equal(slide.read(0, 0, 0, *slide.level_sizes[0]), TURNED[6])
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"II*\0", b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x02\0\0\0\x02XX", b"\xff" * 40]
+)
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+def test_broken_exif_data_turn_nothing(data: bytes, tmp_path: Path) -> None:
+    Image.fromarray(PIXELS).save(tmp_path / "a.jpg", exif=b"Exif\0\0" + data)
+    with open_slide(tmp_path / "a.jpg") as slide:
+        assert slide.level_sizes == [PIXELS.shape[1::-1]]
 
 
 def test_an_image_never_knows_its_resolution(tmp_path: Path) -> None:

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.base import Slide, UInt8Array, unreadable
+from wsi_embed.slide.content import content_of
+from wsi_embed.slide.exif import PNG, SIDEWAYS, TURNS, exif_turn
 from wsi_embed.slide.fingerprint import fingerprint
+
+JPEG = b"\xff\xd8\xff"
+PNG_BITS = 24  # where a PNG has the number of bits of a sample
+EIGHT_BITS = "more than 8 bits a channel; convert it to 8-bit RGB"
 
 
 class ImageSlide(Slide):
     """A PNG or JPEG image. Decoded whole, at the first read; its resolution is never known.
 
+    It is turned as its EXIF data say, as every viewer shows it.
+
     Args:
         path: The image.
 
     Raises:
-        SlideError: The file is not an image.
+        SlideError: The file is not an image, or its pixels are not RGB or grey of 8 bits.
     """
 
     reader = "pillow"
@@ -32,13 +41,14 @@ class ImageSlide(Slide):
         self._pixels: UInt8Array | None = None
         try:
             with Image.open(path, formats=("PNG", "JPEG")) as image:
-                self.level_sizes = [image.size]
-                if image.mode.startswith(("I", "F")):
-                    raise SlideError(f"{path}: more than 8 bits a channel; convert it to 8-bit RGB")
+                _check_kind(path, image)
+                self._turn = exif_turn(image, path)
+                width, height = image.size
+                self.level_sizes = [(height, width) if self._turn in SIDEWAYS else (width, height)]
                 self._profile: bytes | None = image.info.get("icc_profile") or None
             self.fingerprint = fingerprint(path)
         except UnidentifiedImageError as error:
-            raise SlideError(f"{path}: not a PNG or JPEG image; is its extension right?") from error
+            raise _unidentified(path) from error
         except Image.DecompressionBombError as error:
             raise SlideError(
                 f"{path}: too large for a plain image ({error}); convert it to a pyramidal TIFF"
@@ -58,11 +68,8 @@ class ImageSlide(Slide):
     def _decode(self) -> UInt8Array:
         try:
             with Image.open(self.path, formats=("PNG", "JPEG")) as image:
-                if image.has_transparency_data:
-                    rgba = image.convert("RGBA")
-                    white = Image.new("RGBA", rgba.size, "white")
-                    return np.asarray(Image.alpha_composite(white, rgba).convert("RGB"))
-                return np.asarray(image.convert("RGB"))
+                rgb = _over_white(image)
+                return np.asarray(rgb.transpose(TURNS[self._turn]) if self._turn in TURNS else rgb)
         except (OSError, SyntaxError, ValueError) as error:  # Pillow's words for a broken chunk
             raise unreadable(self.path, error) from error
 
@@ -73,3 +80,42 @@ class ImageSlide(Slide):
     def close(self) -> None:
         """Release the file. Closing twice is fine."""
         self._pixels = None
+
+
+def _check_kind(path: Path, image: Image.Image) -> None:
+    """Refuse what Pillow converts to RGB of 8 bits in a way that may not be meant."""
+    with path.open("rb") as data:
+        head = data.read(PNG_BITS + 1)
+    if image.mode.startswith(("I", "F")) or (head.startswith(PNG) and head[PNG_BITS] > 8):
+        raise SlideError(f"{path}: {EIGHT_BITS}")
+    if image.mode in ("CMYK", "LAB"):
+        raise SlideError(
+            f"{path}: its pixels are {image.mode}, not RGB; convert it, for example with "
+            "`vips colourspace IN OUT.png srgb`"
+        )
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    rgba = image.convert("RGBA")
+    white = Image.new("RGBA", rgba.size, "white")
+    return Image.alpha_composite(white, rgba).convert("RGB")
+
+
+def _unidentified(path: Path) -> SlideError:
+    """Return the error for a file that Pillow does not know, with the real reason."""
+    with path.open("rb") as data:
+        head = data.read(len(PNG))
+    if head.startswith(PNG):
+        return unreadable(path, "its header is broken")
+    if head.startswith(JPEG):
+        try:
+            JpegImagePlugin.JpegImageFile(path).close()
+        except (SyntaxError, OSError) as reason:
+            many = re.search("[0-9]+-bit", str(reason))
+            return SlideError(f"{path}: {EIGHT_BITS}") if many else unreadable(path, reason)
+    content = content_of(path)
+    if content:
+        return SlideError(f"{path}: not a PNG or JPEG image: it is {content}")
+    return SlideError(f"{path}: not a PNG or JPEG image; is its extension right?")

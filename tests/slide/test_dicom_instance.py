@@ -202,7 +202,7 @@ def test_sequences_nested_without_end_are_none_at_once(mark: bytes, tmp_path: Pa
     path.write_bytes(head + b"\x09\0\1\0SQ\0\0\xff\xff\xff\xff" + (mark + b"\xff\xff\xff\xff") * 500_000)
     before = time.perf_counter()
     assert dicom_instance(path) is None
-    assert time.perf_counter() - before < 2
+    assert time.perf_counter() - before < 10
 
 
 def test_many_frames_are_passed_over_at_once(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from wsi_embed.slide.directory import Directory, TiffError, TiffFile
 from wsi_embed.slide.planes import is_mask, plane_fault, repeated_level
 from wsi_embed.slide.remedies import vips
 from wsi_embed.slide.storage import Storage, storage, tag_value
+from wsi_embed.slide.tiff_images import tiff_images
 from wsi_embed.slide.tiff_pixels import pixel_fault
 
 # Hamamatsu's NDPI is TIFF too, but OpenSlide reads nothing but its JPEGs.
@@ -46,7 +47,8 @@ def check_pixels(path: Path, vendor: str) -> tuple[str, ...]:
 
 def _check_tiff(path: Path, vendor: str, directories: Sequence[Directory]) -> tuple[str, ...]:
     aperio, masks = vendor == "aperio", {n for n, directory in enumerate(directories) if is_mask(directory)}
-    numbers = _level_numbers(directories, masks, marked=vendor in ("generic-tiff", "huron"))
+    others = masks | {n for n, image in enumerate(tiff_images(directories)) if n and image.facts.role}
+    numbers = _level_numbers(directories, others, marked=vendor in ("generic-tiff", "huron"))
     levels = {number: storage(directories[number]) for number in numbers}
     for number, stored in levels.items():
         if fault := pixel_fault(stored, aperio=aperio):
@@ -62,12 +64,12 @@ def _check_tiff(path: Path, vendor: str, directories: Sequence[Directory]) -> tu
     return (*_turned(path, levels.values()), *_masked(path, masks))
 
 
-def _level_numbers(directories: Sequence[Directory], masks: set[int], *, marked: bool) -> list[int]:
+def _level_numbers(directories: Sequence[Directory], others: set[int], *, marked: bool) -> list[int]:
     """Return the numbers of the directories that may be levels, in the file's order.
 
     Args:
         directories: All main directories.
-        masks: Numbers of those that are masks.
+        others: Numbers of those that are no levels by the file's own words.
         marked: Whether levels are those that are marked as reduced, after the first.
     """
     return [
@@ -77,7 +79,7 @@ def _level_numbers(directories: Sequence[Directory], masks: set[int], *, marked:
         and (
             number == 0
             or (
-                number not in masks
+                number not in others
                 and (not marked or tag_value(directory, tiff.NEW_SUBFILE_TYPE, 0) & REDUCED)
             )
         )

@@ -18,6 +18,7 @@ TRANSPARENCY_MASK = 4  # a photometric interpretation
 CENTIMETER, INCH = 3, 2
 MICROMETERS = {CENTIMETER: 1e4, INCH: 25.4e3}
 MOST_TEXT = 1 << 24
+MASKED = "a mask"
 # Words of Aperio, OME and others for what is no level: a name, or the start of a line of the description.
 ROLES = re.compile(
     r"^\W*(label|macro|thumbnail|overview|mask|barcode|slide ?preview)(?: ?image)?\b", re.I | re.M
@@ -65,7 +66,7 @@ def _image(directory: Directory, number: int, name: str) -> TiffImage:
     subfile = directory.number(tiff.NEW_SUBFILE_TYPE)
     tile = directory.number(tiff.TILE_WIDTH), directory.number(tiff.TILE_LENGTH)
     photometric = directory.number(tiff.PHOTOMETRIC)
-    role = "a mask" if subfile & MASK or photometric == TRANSPARENCY_MASK else _role(directory, name)
+    role = MASKED if subfile & MASK or photometric == TRANSPARENCY_MASK else _role(directory, name)
     kind = (
         directory.number(tiff.COMPRESSION),
         photometric,
@@ -130,7 +131,7 @@ def check_first(path: Path, images: Sequence[TiffImage], level0: tuple[int, int]
     """
     first = images[0].facts
     remedy = "write it again with its full-resolution image first and the coarser levels marked as reduced"
-    if first.role:
+    if first.role and first.role != MASKED:  # a mask is refused for its pixels
         raise SlideError(f"{path}: the first image is {first.role} by the file's own words; {remedy}")
     if first.size != level0:
         raise SlideError(

@@ -91,6 +91,13 @@ def test_a_shift_may_not_matter() -> None:
     assert verdict(shrunk(OTHER, 4), shifts=False) == "other"
 
 
+def test_a_smooth_picture_does_not_seem_shifted() -> None:
+    y, x = np.mgrid[:600, :12_000]
+    ramp = np.stack([x / 50, y / 2.5, (x + y) / 60], 2).astype(np.uint8)
+    levels = [picture(ramp), picture(shrunk(ramp, 4), 4), picture(shrunk(ramp, 16), 16)]
+    assert first_other(levels, shifts=True) is None
+
+
 def test_where_nothing_is_to_be_seen_nothing_is_said() -> None:
     assert verdict(shrunk(BLANK, 4), fine=BLANK) == "unknown"
 

@@ -31,6 +31,8 @@ FLAT, OTHER_COLOUR = 4.0, 40.0
 # Correlation of what is the same: 0.9 and more between levels of one scan. Levels that are put together of
 # overlapping photographs may lie apart.
 ALIKE, STITCHED = 0.85, 0.6
+# A shift counts where it makes the correlation better by this.
+BETTER = 0.005
 # Places are compared at shifts of up to this many pixels; up to so much comes from rounding and decimation.
 REACH, ROUNDED = 6, 1.4
 
@@ -181,6 +183,8 @@ def _compare_pixels(
     row, column = (int(index) for index in np.unravel_index(int(fit.argmax()), fit.shape))
     if fit[row, column] < alike:
         return "other"
+    if fit[row, column] - fit[margin, margin] < BETTER:
+        return 0.0, 0.0  # a smooth picture fits at any shift
     return _peak(fit[row].tolist(), column) - margin, _peak(fit[:, column].tolist(), row) - margin
 
 

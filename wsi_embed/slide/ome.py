@@ -41,8 +41,7 @@ def ome_pixels(description: str | None) -> OmePixels | None:
         return None
     if pixels is None:
         return None
-    x, y = (_micrometers(pixels, f"PhysicalSize{axis}") for axis in "XY")
-    mpp = (x, y) if x is not None and y is not None else None
+    mpp = physical_size(pixels)
     sides = [pixels.get(f"Size{axis}", "") for axis in "XY"]
     size = (int(sides[0]), int(sides[1])) if all(map(str.isdecimal, sides)) else None
     channels = (_count(channel, "SamplesPerPixel") for channel in pixels.findall("{*}Channel"))
@@ -62,6 +61,12 @@ def _count(element: ElementTree.Element, name: str) -> int:
     """Return an attribute that counts something; 1 without it, or where it is no number."""
     text = element.get(name, "")
     return max(1, int(text)) if text.isdecimal() else 1
+
+
+def physical_size(pixels: ElementTree.Element) -> tuple[float, float] | None:
+    """Return the micrometres per pixel, (x, y), that an element Pixels states; None if it states none."""
+    x, y = (_micrometers(pixels, f"PhysicalSize{axis}") for axis in "XY")
+    return (x, y) if x is not None and y is not None else None
 
 
 def _micrometers(pixels: ElementTree.Element, name: str) -> float | None:

@@ -11,7 +11,8 @@ from xml.etree import ElementTree
 from wsi_embed.errors import SlideError
 from wsi_embed.slide import directory as tiff
 from wsi_embed.slide.directory import Directory
-from wsi_embed.slide.levels import LevelImage, factor_range
+from wsi_embed.slide.levels import SAME_MPP, LevelImage, factor_range
+from wsi_embed.slide.ome import physical_size
 
 REDUCED, MASK = 1, 4  # bits of NewSubfileType
 TRANSPARENCY_MASK = 4  # a photometric interpretation
@@ -49,8 +50,8 @@ def tiff_images(directories: Sequence[Directory]) -> list[TiffImage]:
         TiffError: If a tag makes no sense.
         OSError: If the file cannot be read.
     """
-    names = _ome_names(directories[0]) if len(directories) > 1 else {}
-    return [_image(directory, n, names.get(n, "")) for n, directory in enumerate(directories)]
+    words = _ome_words(directories[0]) if len(directories) > 1 else {}
+    return [_image(directory, n, *words.get(n, ("", None))) for n, directory in enumerate(directories)]
 
 
 def level_images(images: Sequence[TiffImage], vendor: str) -> list[TiffImage]:
@@ -62,7 +63,7 @@ def level_images(images: Sequence[TiffImage], vendor: str) -> list[TiffImage]:
     ]
 
 
-def _image(directory: Directory, number: int, name: str) -> TiffImage:
+def _image(directory: Directory, number: int, name: str, mpp: tuple[float, float] | None) -> TiffImage:
     subfile = directory.number(tiff.NEW_SUBFILE_TYPE)
     tile = directory.number(tiff.TILE_WIDTH), directory.number(tiff.TILE_LENGTH)
     photometric = directory.number(tiff.PHOTOMETRIC)
@@ -78,7 +79,7 @@ def _image(directory: Directory, number: int, name: str) -> TiffImage:
         name=f"image {number + 1} of the file",
         size=(directory.number(tiff.IMAGE_WIDTH), directory.number(tiff.IMAGE_LENGTH)),
         tile=tile if all(tile) else None,
-        mpp=_mpp(directory),
+        mpp=mpp or _mpp(directory),
         role=role,
         kind=kind,
     )
@@ -91,7 +92,10 @@ def _role(directory: Directory, name: str) -> str | None:
     if not description.lstrip().startswith("<"):
         texts.append(description[:4096])
     found = next((match for text in texts if (match := ROLES.search(text))), None)
-    return f"a {found[1].lower()}" if found else None
+    if found is None:
+        return None
+    word = found[1].lower()
+    return f"{'an' if word == 'overview' else 'a'} {word}"
 
 
 def _mpp(directory: Directory) -> tuple[float, float] | None:
@@ -100,8 +104,8 @@ def _mpp(directory: Directory) -> tuple[float, float] | None:
     return (unit / x, unit / y) if unit and x and y else None
 
 
-def _ome_names(first: Directory) -> dict[int, str]:
-    """Find the names that OME-XML gives to images, by the number of their first directory."""
+def _ome_words(first: Directory) -> dict[int, tuple[str, tuple[float, float] | None]]:
+    """Find the names and pixel sizes that OME-XML gives to images, by the number of their first directory."""
     text = first.bytes(tiff.IMAGE_DESCRIPTION, MOST_TEXT).partition(b"\0")[0]
     if b"<OME" not in text[:4096]:
         return {}
@@ -109,13 +113,14 @@ def _ome_names(first: Directory) -> dict[int, str]:
         root = ElementTree.fromstring(text)
     except (ElementTree.ParseError, ValueError, LookupError):
         return {}
-    names: dict[int, str] = {}
+    words: dict[int, tuple[str, tuple[float, float] | None]] = {}
     for image in root.iterfind("{*}Image"):
-        for data in image.iterfind("{*}Pixels/{*}TiffData"):
+        pixels = image.find("{*}Pixels")
+        for data in () if pixels is None else pixels.iterfind("{*}TiffData"):
             number = data.get("IFD", "0")
-            if number.isdecimal():
-                names.setdefault(int(number), image.get("Name") or "")
-    return names
+            if pixels is not None and number.isdecimal():
+                words.setdefault(int(number), (image.get("Name") or "", physical_size(pixels)))
+    return words
 
 
 def check_first(path: Path, images: Sequence[TiffImage], level0: tuple[int, int]) -> None:
@@ -125,6 +130,8 @@ def check_first(path: Path, images: Sequence[TiffImage], level0: tuple[int, int]
         path: The file.
         images: Its images.
         level0: (width, height) of what was taken for level 0, pixels.
+
+    A larger image of the same pixel size is a further scan: level 0 is not in doubt.
 
     Raises:
         SlideError: If the first image is something else by the file's own words, or another is larger.
@@ -140,11 +147,19 @@ def check_first(path: Path, images: Sequence[TiffImage], level0: tuple[int, int]
         )
     for image in images[1:]:
         (width, height), role = image.facts.size, image.facts.role
-        if width * height > level0[0] * level0[1] and not role:
+        if width * height > level0[0] * level0[1] and not role and not _same_mpp(first, image.facts):
             raise SlideError(
                 f"{path}: {image.facts.name} has {width} x {height} pixels, more than the first with "
                 f"{level0[0]} x {level0[1]}, so it is not certain which is level 0; {remedy}"
             )
+
+
+def _same_mpp(a: LevelImage, b: LevelImage) -> bool:
+    """Tell whether two images of other shapes have pixels of one size, as two scans of a slide have."""
+    low, high = factor_range(b.size, a.size)
+    if low <= high or a.mpp is None or b.mpp is None:
+        return False
+    return all(abs(x / y - 1) < SAME_MPP for x, y in zip(a.mpp, b.mpp, strict=True))
 
 
 def further_images(images: Sequence[TiffImage], levels: Sequence[Directory]) -> tuple[list[str], list[str]]:

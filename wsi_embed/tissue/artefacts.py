@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from wsi_embed.slide.base import UInt8Array
-from wsi_embed.tissue.areas import grow, remove_thin
-from wsi_embed.tissue.glass import BoolArray, channel_range
+from wsi_embed.tissue.areas import grow, remove_thin, shrink
+from wsi_embed.tissue.glass import BoolArray, Float32Array, channel_range
 from wsi_embed.tissue.recipe import TissueRecipe
+
+Float64Array = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int32]
 
 # Ink lies flat on the glass, tissue has structure: mean deviation from a pixel's surroundings as a share
 # of its darkness. Measured at 16 um per pixel: 0.01 to 0.02 in ink, 0.05 and more in tissue.
 SMOOTHEST_TISSUE = 0.035
 SMOOTH_SHARE = 0.25  # of a stroke, the rest may lie over tissue
+THIN_PX = 18.0  # a narrower stroke is all edge: only pixels of the ink itself tell whether it is smooth
+SMOOTH_SHARE_THIN = 0.5  # of such a stroke
+THICK_SHARE = 0.25  # of such a stroke may be wider: where it turns, or leaves the view
+EDGE_PX = 1.5  # of a stroke's width is lost where its border runs through pixels
+LEAST_LENGTH = 3.0  # of a thin stroke, in least widths: a spot of that width may be anything
 PEN_MPP = 16.0  # pens are looked for at this resolution
 MARGIN_UM = 16.0  # where ink thins out
 REACH_UM = 800.0  # how far from certain ink its paler or darker parts are looked for
@@ -38,10 +47,11 @@ def find_pen(balanced: UInt8Array, recipe: TissueRecipe, mpp: float) -> BoolArra
     pixel = mpp * balanced.shape[1] / size[0]
     found = np.zeros(small.shape[:2], np.bool_)
     dark = channel_range(small)[1] <= OVER_TISSUE
+    width = recipe.pen_um / pixel
     for strong, weak in _inks(small):
-        core = remove_thin(strong, recipe.pen_um / pixel)
+        core = remove_thin(strong, max(width - EDGE_PX, 1.0))
         if core.any():
-            core = _smooth_pieces(core, small)
+            core = _strokes(core, small, width)
             margin = max(MARGIN_UM / pixel, 1.0)
             found |= grow(core, margin) | (grow(core, REACH_UM / pixel) & (weak | dark))
     full = cv2.resize(found.view(np.uint8), balanced.shape[1::-1], interpolation=cv2.INTER_NEAREST)
@@ -73,16 +83,48 @@ def _between(hsv: np.ndarray, first: int, last: int) -> BoolArray:
     return np.asarray((hue >= first) | (hue <= last), np.bool_)
 
 
-def _smooth_pieces(core: BoolArray, balanced: UInt8Array) -> BoolArray:
-    """Those connected pieces that are smooth in places: ink over glass is, tissue is nowhere."""
-    grey = np.asarray(cv2.cvtColor(balanced, cv2.COLOR_RGB2GRAY), np.uint8)
-    rough = cv2.blur(cv2.absdiff(grey, cv2.GaussianBlur(grey, (0, 0), 2.0)).astype(np.float32), (9, 9))
-    flat = rough <= SMOOTHEST_TISSUE * cv2.blur((255 - grey).astype(np.float32), (9, 9))
-    count, labels = cv2.connectedComponents(np.ascontiguousarray(core).view(np.uint8))
-    at = labels[core]
-    smooth = np.bincount(at, flat[core], count) >= SMOOTH_SHARE * np.bincount(at, minlength=count)
-    smooth[0] = False
+def _strokes(core: BoolArray, balanced: UInt8Array, width: float) -> BoolArray:
+    """Return the connected pieces of a colour that are as smooth as ink.
+
+    A wide piece is smooth in places: ink over glass is, tissue is nowhere. The surroundings of every pixel
+    of a thin piece reach beyond its border, so there pixels are compared with others of the piece alone.
+
+    Args:
+        core: Pieces at least `width` wide, bool [h, w].
+        balanced: The view divided by its glass, uint8 [h, w, 3].
+        width: Least width of a stroke, pixels.
+    """
+    grey = np.asarray(cv2.cvtColor(balanced, cv2.COLOR_RGB2GRAY), np.float32)
+    count, found, stats, _ = cv2.connectedComponentsWithStats(np.ascontiguousarray(core).view(np.uint8))
+    labels = np.asarray(found, np.int32)
+    smooth = _share(labels, core, _is_flat(grey), count) >= SMOOTH_SHARE
+    unclear = ~smooth & (stats[:, cv2.CC_STAT_AREA] >= LEAST_LENGTH * width**2)
+    smooth[0] = unclear[0] = False
+    if unclear.any():
+        left = np.asarray(unclear[labels], np.bool_)
+        inner = shrink(left, 1.0)
+        thin = _share(labels, left, remove_thin(left, THIN_PX), count) < THICK_SHARE
+        smooth |= unclear & thin & (_share(labels, inner, _is_flat(grey, inner), count) >= SMOOTH_SHARE_THIN)
     return np.asarray(smooth[labels], np.bool_)
+
+
+def _is_flat(grey: Float32Array, among: BoolArray | None = None) -> BoolArray:
+    """Where brightness deviates from its surroundings no more than that of ink does, bool [h, w].
+
+    Args:
+        grey: Brightness, 0 to 255, float32 [h, w].
+        among: Pixels that count as surroundings, bool [h, w]; None takes all.
+    """
+    weight = np.ones_like(grey) if among is None else among.astype(np.float32)
+    near = cv2.GaussianBlur(grey * weight, (0, 0), 2.0) / cv2.GaussianBlur(weight, (0, 0), 2.0).clip(1e-6)
+    rough = cv2.blur(np.abs(grey - near) * weight, (9, 9))
+    return np.asarray(rough <= SMOOTHEST_TISSUE * cv2.blur((255 - grey) * weight, (9, 9)), np.bool_)
+
+
+def _share(labels: IntArray, where: BoolArray, what: BoolArray, count: int) -> Float64Array:
+    """Of the pixels of every piece that are in `where`, the share that is in `what`; 0 without any."""
+    at = labels[where]
+    return np.asarray(np.bincount(at, what[where], count) / np.bincount(at, minlength=count).clip(1))
 
 
 def find_edges(balanced: UInt8Array, recipe: TissueRecipe, mpp: float) -> BoolArray:

@@ -96,6 +96,14 @@ def test_a_thin_stroke_across_tissue_takes_no_tissue_along(ink: str) -> None:
     assert (found & beside).sum() < 0.01 * beside.sum()
 
 
+@pytest.mark.parametrize("width_um", [150, 600])
+@pytest.mark.parametrize("colour", [(0, 0, 255), (30, 30, 200), (20, 40, 160), (0, 128, 0), (200, 30, 40)])
+def test_pure_colours_are_ink(colour: tuple[int, int, int], width_um: int) -> None:
+    pixels = np.full((200, 200, 3), 240, np.uint8)
+    pixels[60 : 60 + round(width_um / MPP)] = colour
+    assert find_pen(divide(pixels, (240.0, 240.0, 240.0)), OTSU, MPP)[60 : 60 + round(width_um / MPP)].all()
+
+
 @pytest.mark.parametrize("ink", INKS)
 def test_a_spot_no_wider_than_a_pen_is_no_stroke(ink: str) -> None:
     """Pigment, a clot or a fold may be as small and as smooth."""

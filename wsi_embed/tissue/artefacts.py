@@ -63,12 +63,13 @@ def _inks(balanced: UInt8Array) -> list[tuple[BoolArray, BoolArray]]:
     hsv = cv2.cvtColor(balanced, cv2.COLOR_RGB2HSV)
     low, high = channel_range(balanced)
     inks = []
-    for first, last, sure, maybe_last, maybe in (
-        (35, 95, 50, 95, 20),  # green, cyan: no common stain
-        (95, 118, 120, 124, 70),  # blue, to where haematoxylin begins
-        (172, 10, 190, 10, 120),  # red, more saturated than eosin and blood
+    for first, last, sure, light, maybe_last, maybe in (
+        (35, 95, 50, 60, 95, 20),  # green, cyan: no common stain
+        (95, 118, 120, 60, 124, 70),  # blue, to where haematoxylin begins
+        (118, 128, 205, 120, 128, 205),  # blue, too bright for haematoxylin of that saturation
+        (172, 10, 190, 60, 10, 120),  # red, more saturated than eosin and blood
     ):
-        certain = _between(hsv, first, last) & (hsv[..., 1] >= sure) & (high >= 60)
+        certain = _between(hsv, first, last) & (hsv[..., 1] >= sure) & (high >= light)
         inks.append((certain, _between(hsv, first, maybe_last) & (hsv[..., 1] >= maybe)))
     chroma = cv2.subtract(high, low)
     for_black = [np.asarray((high <= v) & (chroma <= (255 - high) * 0.25)) for v in (90, 170)]

@@ -121,7 +121,10 @@ def tiles_of(args: argparse.Namespace) -> ImageTiles | StoreTiles | None:
 
 def trainable(source: Path, methods: list[str]) -> list[str]:
     """Methods without those that need labels that SOURCE lacks; said."""
-    labelled = source.suffix in (".csv", ".tsv", ".parquet") and "label" in read_table(source, "table")[0]
+    labelled = (
+        source.suffix in (".csv", ".tsv", ".parquet")
+        and "label" in read_table(source, "table", (("label",),))[0]
+    )
     if labelled or "supervised" not in methods:
         return methods
     print(f"supervised is left out: {source.name} has no column `label`", file=sys.stderr)

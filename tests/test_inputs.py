@@ -173,6 +173,12 @@ class TestManifests:
             SlideInput("S-1", tmp_path / "sub/a.svs", "sub/a.svs", "P1", 0.25, tmp_path / "roi/a.geojson")
         ]
 
+    def test_columns_are_found_in_any_spelling(self, tmp_path: Path, kind: str) -> None:
+        row = {" Path": "a.svs", "Slide ID": "S-1", "Case_ID": "P1", "MPP ": 0.25, "roi ": "r.geojson"}
+        assert find_slides([manifest(tmp_path, kind, [row])]) == [
+            SlideInput("S-1", tmp_path / "a.svs", "a.svs", "P1", 0.25, tmp_path / "r.geojson")
+        ]
+
     def test_only_the_path_is_needed(self, tmp_path: Path, kind: str) -> None:
         rows = [{"path": "sub/b.svs"}, {"path": "a.svs"}]
         assert find_slides([manifest(tmp_path, kind, rows)]) == [

@@ -79,7 +79,7 @@ def find_tiles(source: Path, limit: int = 2000) -> list[Tile]:
         kinds = PICTURE_SUFFIXES | PLAIN_SUFFIXES | TIFF_SUFFIXES
         found = [Tile(path) for path in folder_files(source, kinds) if path.suffix.lower() in kinds]
     elif source.is_file() and source.suffix.lower() in MANIFEST_SUFFIXES:
-        rows = [row for _, row in read_manifest(source)]
+        rows = [row for _, row in read_manifest(source, (("path",), ("label",), ("split",)))]
         found = [
             Tile(source.parent / str(row["path"]), str(row.get("label") or ""), str(row.get("split") or ""))
             for row in rows

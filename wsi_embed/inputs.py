@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from wsi_embed.columns import first_of
 from wsi_embed.errors import RemoteError, SlideError, UsageError
 from wsi_embed.folders import TILES_MARK, folder_files
 from wsi_embed.manifest import MANIFEST_COLUMNS, MANIFEST_SUFFIXES, read_manifest
@@ -175,8 +176,8 @@ def manifest_slide(source: Location, number: int, row: dict[str, Any]) -> SlideI
     Raises:
         UsageError: It has no path, or a value that makes no sense.
     """
-    values = {k: str(row[k]).strip() for k in MANIFEST_COLUMNS if row.get(k) is not None}
-    values = {k: v for k, v in values.items() if v}
+    cells = {k: str(v).strip() for k, v in row.items() if v is not None}
+    values = {names[0]: found for names in MANIFEST_COLUMNS if (found := first_of(cells, names))}
     where = f"{source}, row {number}"
     if "path" not in values:
         raise UsageError(f"{where}: the path is empty")

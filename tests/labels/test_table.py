@@ -28,6 +28,14 @@ def test_columns_are_found_by_name_in_any_case_and_order(tmp_path: Path) -> None
     ]
 
 
+def test_columns_are_found_in_any_spelling(tmp_path: Path) -> None:
+    (row,) = rows_of(" Slide-ID , LABEL, Fold \na.svs, 1, 2\n", tmp_path)
+    assert (row.slide, row.label, row.fold) == ("a.svs", "1", 2)
+    pandas = pytest.importorskip("pandas")
+    (row,) = read_labels(pandas.DataFrame({"Slide ID": ["a.svs"], " label": [1], 0: ["any"]}))
+    assert (row.slide, row.label) == ("a.svs", "1")
+
+
 def test_a_manifest_with_labels_is_a_table(tmp_path: Path) -> None:
     rows = rows_of("path,slide_id,patient,label\nx/a.svs,,p,1\nx/b.svs,bee,p,0\n", tmp_path)
     assert [row.slide for row in rows] == ["x/a.svs", "bee"]
@@ -90,6 +98,8 @@ def test_parquet_too(tmp_path: Path) -> None:
         ("", "it has none"),
         ("slide_id,label\n ,1\n", "row 2: names neither a slide nor a patient"),
         ("slide_id,label,fold\na,1,first\n", "row 2: fold 'first' is not a number"),
+        ("slide_id,label,folds\na,1,0\n", "the column 'folds' is not known, did you mean `fold`"),
+        ("slide_id,label, Label\na,1,0\n", "two columns are `label`"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(text: str, words: str, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from wsi_embed.columns import PATIENT, SLIDE, Known, Rows, first_of, match_columns
 from wsi_embed.errors import UsageError
 from wsi_embed.manifest import read_table
 
@@ -14,9 +15,7 @@ By = Literal["slide", "patient"]
 # A file, a mapping from slide id (or patient) to label, or a data frame of pandas or polars.
 LabelSource = str | Path | Mapping[str, Any] | Any
 
-# Names of a column, in any case; the first that has a value counts. `path` is a manifest's.
-SLIDE = ("slide_id", "slide", "path")
-PATIENT = ("patient", "patient_id", "case_id")
+COLUMNS: Known = (SLIDE, PATIENT, ("label",), ("split",), ("fold",))
 
 
 @dataclass(frozen=True)
@@ -57,9 +56,9 @@ def read_labels(source: LabelSource, by: By = "slide") -> list[LabelRow]:
         UsageError: It cannot be read, lacks a column, or has a row that names no slide and no patient.
         MissingExtraError: It is Parquet, and pyarrow is not installed.
     """
-    name, columns, rows = _table(source, by)
-    lower = [column.lower() for column in columns]
-    if "label" not in lower or not {*SLIDE, *PATIENT} & {*lower}:
+    name = source_name(source)
+    columns, rows = _table(source, by, name)
+    if "label" not in columns or not {*SLIDE, *PATIENT} & {*columns}:
         raise UsageError(
             f"{name}: labels need the columns `slide_id` (or `patient`) and `label` "
             f"(optional: patient, split, fold); it has {', '.join(columns) or 'none'}"
@@ -72,27 +71,33 @@ def source_name(source: LabelSource) -> str:
     return str(source) if isinstance(source, str | Path) else "labels"
 
 
-def _table(source: LabelSource, by: By) -> tuple[str, list[str], Iterable[tuple[int, Mapping[str, Any]]]]:
-    name = source_name(source)
+def _table(source: LabelSource, by: By, name: str) -> tuple[list[str], Rows]:
     if isinstance(source, str | Path):
-        return name, *read_table(Path(source), "table")
+        return read_table(Path(source), "table", COLUMNS)
     if hasattr(source, "to_frame") and hasattr(source, "items"):  # a pandas Series
         source = dict(source.items())
     if isinstance(source, Mapping):
         records = [{by: key, "label": label} for key, label in source.items()]
-        return name, [by, "label"], enumerate(records, start=1)
+        return [by, "label"], list(enumerate(records, start=1))
     if hasattr(source, "to_dicts"):  # polars
-        return name, list(source.columns), enumerate(source.to_dicts(), start=1)
+        return _matched(source.columns, source.to_dicts(), name)
     if hasattr(source, "columns") and hasattr(source, "to_dict"):  # pandas
         frame = source.reset_index() if source.index.name else source
-        return name, [str(c) for c in frame.columns], enumerate(frame.to_dict("records"), start=1)
+        return _matched(frame.columns, frame.to_dict("records"), name)
     raise UsageError(f"labels are a file, a data frame or a mapping, not {type(source).__name__}")
 
 
+def _matched(
+    columns: Iterable[Any], records: Iterable[Mapping[Any, Any]], name: str
+) -> tuple[list[str], Rows]:
+    """Columns and rows of a data frame; there the name of a column may be anything."""
+    rows = ({str(column): value for column, value in record.items()} for record in records)
+    return match_columns(list(map(str, columns)), enumerate(rows, start=1), COLUMNS, name)
+
+
 def _row(where: str, values: Mapping[str, Any]) -> LabelRow:
-    cells = {str(column).lower(): _text(value) for column, value in values.items()}
-    slide = next((cells[c] for c in SLIDE if cells.get(c)), None)
-    patient = next((cells[c] for c in PATIENT if cells.get(c)), None)
+    cells = {column: _text(value) for column, value in values.items()}
+    slide, patient = first_of(cells, SLIDE), first_of(cells, PATIENT)
     if slide is None and patient is None:
         raise UsageError(f"{where}: names neither a slide nor a patient; fill it in, or remove the row")
     fold = _fold(where, cells.get("fold"))

@@ -67,6 +67,14 @@ def test_tiles_of_one_stem_are_no_clash_and_slides_are(tmp_path: Path) -> None:
         find_source(tmp_path)
 
 
+def test_columns_of_a_csv_in_any_spelling(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    (tmp_path / "t.csv").write_text("Path, Label, MPP ,Slide ID,Split\na.png,x,0.5,s,one\n")
+    source = find_source(tmp_path / "t.csv", "one")
+    assert (source.images, source.image_labels) == (["a.png"], ["x"])
+    assert (source.image_mpps, source.image_slides) == ({0.5}, {"s"})
+
+
 def test_csv_of_images_and_slides(mixed: Path) -> None:
     listed = mixed / "all.csv"
     listed.write_text(

@@ -85,6 +85,8 @@ def test_a_table_by_place(store: Store, tmp_path: Path) -> None:
     assert found.codes["a"].reshape(4, 4).tolist() == [[-1] * 4] + [[0, 1, 0, 1]] * 3
     assert found.names == ("x", "y")
     assert found.notes == ("2 labelled tiles of t.csv not in the store",)
+    spelt = table(tmp_path / "t.csv", "Slide ID, X,Y ,Kind", *lines)
+    assert labels_by_table(store, spelt, column="kind").codes["a"].tolist() == found.codes["a"].tolist()
 
 
 @pytest.mark.parametrize(
@@ -103,6 +105,8 @@ def test_tables_that_are_wrong(store: Store, tmp_path: Path, header: str, line: 
 
 def test_splits_by_slide_and_patient(store: Store, tmp_path: Path) -> None:
     source = table(tmp_path / "s.csv", "patient,slide_id,split", "p0,,train", ",c.tif,test", ",d,hold-out")
+    assert read_splits(store, source) == {"a": "train", "b": "train", "c": "test"}
+    source = table(tmp_path / "s.csv", "Case ID, Slide ,SPLIT", "p0,,Train", ",c.tif,TEST")
     assert read_splits(store, source) == {"a": "train", "b": "train", "c": "test"}
 
 

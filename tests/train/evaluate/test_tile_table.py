@@ -39,6 +39,18 @@ def test_columns(folder: Path) -> None:
     assert found.paths[2] == folder / "t" / "tile_02.png"
 
 
+def test_columns_and_splits_in_any_spelling(folder: Path) -> None:
+    header = "Path, Label , SPLIT,Group,slide,Case ID"
+    found = read_tile_table(
+        table(folder / "s.csv", header, *rows("a,Train,g,s,p", "b,TEST,,,")), column="LABEL"
+    )
+    assert (found.tiles.labels.tolist(), found.tiles.test.tolist()) == (["a", "b"], [False, True])
+    tiles = found.tiles
+    assert [v[0] for v in (tiles.groups, tiles.slides, tiles.patients)] == ["g", "s", "p"]
+    with pytest.raises(UsageError, match="the column 'groups' is not known, did you mean `group`"):
+        read_tile_table(table(folder / "s.csv", "path,label,split,groups", *rows("a,train,g")))
+
+
 def test_another_column_and_some_classes(folder: Path) -> None:
     source = table(folder / "b.csv", "path,kind,split", *rows("a,train", "b,train", "c,test", "d,test"))
     found = read_tile_table(source, {"a": "x", "c": "c"}, column="kind")

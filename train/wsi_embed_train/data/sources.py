@@ -11,7 +11,7 @@ from typing import Any
 from wsi_embed.errors import UsageError
 from wsi_embed.folders import folder_files
 from wsi_embed.inputs import SlideInput, check_here, manifest_slide, slide_of_folder, unique_slides
-from wsi_embed.manifest import MANIFEST_SUFFIXES, read_manifest
+from wsi_embed.manifest import MANIFEST_COLUMNS, MANIFEST_SUFFIXES, read_manifest
 from wsi_embed.tile_images import PLAIN_SUFFIXES, is_tile_image
 
 LOOKING, CHUNK = 8, 4096  # threads that look at files, and files that they are given at a time
@@ -97,8 +97,7 @@ def look_at(files: Sequence[Path]) -> Iterable[bool]:
 
 
 def _of_csv(path: Path, split: str | None) -> Source:
-    rows = read_manifest(path)
-    # where a row has too many values, csv gives the rest no name
+    rows = read_manifest(path, (*MANIFEST_COLUMNS, ("label",), ("split",)))
     columns = [name for name in rows[0][1] if name] if rows else []
     source = Source(path.name, path.parent, columns=columns)
     rows = _of_split(source, rows, split)

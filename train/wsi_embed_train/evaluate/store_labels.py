@@ -88,7 +88,7 @@ def labels_by_table(
         UsageError: A column is missing, a value is no number, or no row is of a tile of the store.
         StoreError: The store is damaged.
     """
-    columns, rows = read_table(source, "table")
+    columns, rows = read_table(source, "table", (("slide_id",), ("x",), ("y",), (column,)))
     if absent := [name for name in ("slide_id", "x", "y", column) if name not in columns]:
         raise UsageError(
             f"{source.name}: no column {names_of(absent)}; it has {', '.join(columns) or 'none'}"

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from wsi_embed.columns import PATIENT, SLIDE, first_of
 from wsi_embed.errors import UsageError
 from wsi_embed.labels import LabelRow
 from wsi_embed.labels.match import Matcher, slide_facts
-from wsi_embed.labels.table import PATIENT, SLIDE
 from wsi_embed.manifest import read_table
 from wsi_embed.store import Store
 from wsi_embed.store.damage import damage_named
@@ -28,24 +28,21 @@ def read_splits(store: Store, source: Path) -> dict[str, str]:
     Args:
         store: The store.
         source: A table with `slide_id` (or `patient`) and `split`; rows with anything but `train` and
-            `test` are left out.
+            `test`, in any case, are left out.
 
     Raises:
         UsageError: A column is missing, or a slide is given both.
     """
-    columns, rows = read_table(source, "table")
-    has = [name for name in columns if name.lower() in (*SLIDE, *PATIENT)]
-    if "split" not in columns or not has:
+    columns, rows = read_table(source, "table", (SLIDE, PATIENT, ("split",)))
+    if "split" not in columns or not {*SLIDE, *PATIENT} & {*columns}:
         raise UsageError(
             f"{source.name}: --splits needs the columns `slide_id` (or `patient`) and `split` (train, test); "
             f"it has {', '.join(columns) or 'none'}"
         )
     matcher, found = Matcher(slide_facts(store)), dict[str, str]()
     for number, row in rows:
-        cells = {name.lower(): text(row, name) for name in has}
-        slide = next((cells[name] for name in SLIDE if cells.get(name)), None)
-        patient = next((cells[name] for name in PATIENT if cells.get(name)), None)
-        split = text(row, "split")
+        cells = {name: text(row, name) for name in row}
+        slide, patient, split = first_of(cells, SLIDE), first_of(cells, PATIENT), cells["split"].lower()
         for slide_id in matcher.find(LabelRow(f"{source.name}, row {number}", slide, patient, None)):
             if split in SPLITS and found.setdefault(slide_id, split) != split:
                 raise UsageError(f"{source.name}, row {number}: slide {slide_id} is in train and in test")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from wsi_embed.columns import PATIENT, first_of
 from wsi_embed.encoder import Encoder
 from wsi_embed.encoder.images import encode_images
 from wsi_embed.errors import UsageError
@@ -39,8 +40,8 @@ def read_tile_table(
 ) -> TileTable:
     """Read a CSV, TSV or Parquet file of tile images.
 
-    Its columns are `path` (relative to the file), a label, `split` (`train`, `test`; rows with anything
-    else are left out), and where wanted `group`, `patient` and `slide_id`.
+    Its columns are `path` (relative to the file), a label, `split` (`train`, `test`, in any case; rows with
+    anything else are left out), and where wanted `group`, `patient` and `slide_id`.
 
     Args:
         source: The table.
@@ -51,9 +52,10 @@ def read_tile_table(
     Raises:
         UsageError: A column or a label is missing, a tile is listed twice, or no such file is there.
     """
-    columns, listed = read_table(source, "table")
+    known = (("path",), (column,), ("split",), ("group",), PATIENT, ("slide_id", "slide"))
+    columns, listed = read_table(source, "table", known)
     _check_columns(source, columns, ("path", column, "split"), option)
-    rows = [(number, row) for number, row in listed if text(row, "split") in SPLITS]
+    rows = [(number, row) for number, row in listed if text(row, "split").lower() in SPLITS]
     for number, row in rows:
         if not text(row, column):
             raise UsageError(f"{source.name}, row {number}: no {column}; add it or leave the row out")
@@ -62,13 +64,14 @@ def read_tile_table(
     names = [text(row, "path") for row, _ in kept]
     _check_files(source, names)
 
-    def values(name: str) -> Strings:
-        return np.array([text(row, name) for row, _ in kept], np.str_)
+    def values(*names: str) -> Strings:
+        return np.array([first_of({n: text(row, n) for n in names}, names) or "" for row, _ in kept], np.str_)
 
     return TileTable(
         TileSet(
-            source.name, names, np.array([label for _, label in kept], np.str_), values("split") == "test",
-            values("group"), values("slide_id"), values("patient"),
+            source.name, names, np.array([label for _, label in kept], np.str_),
+            np.char.lower(values("split")) == "test", values("group"),
+            values("slide_id", "slide"), values(*PATIENT),
         ),
         [source.parent / name for name in names],
     )  # fmt: skip

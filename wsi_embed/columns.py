@@ -1,0 +1,83 @@
+"""Which column of a table is which: by its name, whatever its capitals, spaces and separators."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from wsi_embed.errors import UsageError
+
+Rows = list[tuple[int, dict[str, Any]]]
+# Columns that a reader knows, each with all its names, the usual one first.
+Known = Sequence[Sequence[str]]
+
+SLIDE = ("slide_id", "slide", "path")
+PATIENT = ("patient", "patient_id", "case_id")
+
+# What people call a column when they do not know its name, as `_plain` writes it.
+MEANT = {
+    "slide_id": r"slides?(name|uid|key|number|no)?",
+    "patient": r"patients?(name|uid|key|number|no|code)?",
+    "mpp": r"mpp\w*|\w*mpp|(um|microns?|micrometers?)perp(x|ixel)|pixelsize",
+    "roi": r"(rois?|annotations?)(file|filename|path|geojson|json|xml)*|geojson",
+    "fold": r"(cv)?folds?(id|index|number|no)?\d*",
+}
+NOTHING = r"(?!)"
+CLOSE = 0.85  # similarity of a misspelt name to the right one, 0 to 1
+SHORT = 3  # letters of names that many words are similar to
+
+
+def match_columns(
+    columns: Sequence[str], rows: Iterable[tuple[int, Mapping[str, Any]]], known: Known, source: object
+) -> tuple[list[str], Rows]:
+    """Give the known columns of a table the names that they are known by; the others keep theirs.
+
+    Args:
+        columns: Names in the table.
+        rows: Number and values of each row.
+        known: Columns that the reader knows.
+        source: The table, for messages.
+
+    Returns:
+        The names, and the rows with them.
+
+    Raises:
+        UsageError: Two columns have one known name, or one is called like a known column that is missing.
+    """
+    names = {_plain(name): name for group in known for name in group}
+    found = [names.get(_plain(column), column) for column in columns]
+    for column, name in zip(columns, found, strict=True):
+        if name in names.values() and found.count(name) > 1:
+            raise UsageError(f"{source}: two columns are `{name}`, one of them {column!r}; keep one")
+    missing = [group for group in known if not set(group) & set(found)]
+    for column in (name for name in found if name not in names.values()):
+        if meant := _meant(_plain(column), missing):
+            raise UsageError(
+                f"{source}: the column {column!r} is not known, did you mean `{meant}`? Call it that; "
+                "if it is something else, give it another name"
+            )
+    renamed = dict(zip(columns, found, strict=True))
+    return found, [(number, {renamed.get(k, k): v for k, v in row.items()}) for number, row in rows]
+
+
+def first_of(cells: Mapping[str, str | None], names: Sequence[str]) -> str | None:
+    """The value of the first of a column's names that has one; None without any."""
+    return next((found for name in names if (found := cells.get(name))), None)
+
+
+def _plain(name: str) -> str:
+    """A name without capitals, spaces and separators."""
+    return "".join(character for character in name.casefold() if character.isalnum())
+
+
+def _meant(plain: str, missing: Known) -> str | None:
+    """The missing column that a name is meant for, if any."""
+    for group in missing:
+        long = [name for name in map(_plain, group) if len(name) > SHORT]
+        if re.fullmatch(MEANT.get(group[0], NOTHING), plain) or (
+            difflib.get_close_matches(plain, long, n=1, cutoff=CLOSE)
+        ):
+            return group[0]
+    return None

@@ -101,6 +101,18 @@ class SlidePlan:
         # a tile with no tissue at all is never wanted, even with --min-tissue 0
         return grid.where((fraction >= tiling.min_tissue) & (fraction > 0)), mask
 
+    def why_empty(self, mask: TissueMask, min_tissue: float) -> str:
+        """Why the grid has no tile, for people."""
+        if self.regions is not None:
+            return (
+                f"no tile has {100 * min_tissue:g} % of its area in tissue within the regions of "
+                f"{self.regions.name}: are they smaller than a tile, away from the tissue, or in other units "
+                "than level-0 pixels?"
+            )
+        if mask.mask.any():
+            return f"no tile has {100 * min_tissue:g} % of tissue: --min-tissue takes less"
+        return "no tissue found"
+
     def attributes(self, grid: TileGrid, tiling: Tiling, versions: dict[str, str]) -> dict[str, Any]:
         """What is recorded with the slide."""
         slide = self.slide
@@ -156,7 +168,8 @@ def plan_slide(item: SlideInput, tiling: Tiling, target: TilingTarget) -> SlideP
             resolution = resolve_mpp(slide, tiling.mpp_override, "--mpp-override")
         read = _plan_read(slide, resolution.mpp, tiling, target)
         if regions is not None:
-            regions = regions.placed(slide.level_sizes[0], slide.bounds)
+            across, down = (read.read_px * scale for scale in slide.level_scales[read.level])
+            regions = regions.placed(slide.level_sizes[0], slide.bounds, (across, down))
     except BaseException:
         slide.close()
         raise

@@ -97,7 +97,7 @@ def prepare_slide(job: Job, item: SlideInput) -> PreparedSlide:
         give_back()  # the views that the mask was found on
         prepared.seconds.tissue = time.perf_counter() - began
         result.tiles, result.tissue = len(prepared.grid), round(prepared.mask.fraction, 4)
-        result.warnings += _tissue_warnings(item, prepared.grid, prepared.mask)
+        result.warnings += _tissue_warnings(plan, prepared.grid, prepared.mask, job.tiling.min_tissue)
         if job.dry_run:
             result.status = "planned"
             prepared.close()
@@ -136,10 +136,11 @@ def _compare(job: Job, prepared: PreparedSlide, committed: dict[str, Any] | None
     return prepared.plan
 
 
-def _tissue_warnings(item: SlideInput, grid: TileGrid, mask: TissueMask) -> list[str]:
-    warnings = [f"{item.name}: {mask.note}"] if mask.note else []
+def _tissue_warnings(plan: SlidePlan, grid: TileGrid, mask: TissueMask, min_tissue: float) -> list[str]:
+    name = plan.item.name
+    warnings = [f"{name}: {mask.note}"] if mask.note else []
     if not len(grid):
-        warnings.append(f"{item.name}: no tissue found, there are no tiles")
+        warnings.append(f"{name}: there are no tiles, {plan.why_empty(mask, min_tissue)}")
     return warnings
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from wsi_embed.regions.asap import read_asap
+from wsi_embed.regions.polygons import Polygon
 
 # the form of a Camelyon16 file (tumor_001.xml)
 CAMELYON = """<?xml version="1.0"?>
@@ -49,8 +50,27 @@ def one(kind: str = "Polygon", points: str | None = None, more: str = 'PartOfGro
     )
 
 
+def read(text: str | bytes) -> list[Polygon]:
+    return read_asap(text if isinstance(text, bytes) else text.encode()).polygons
+
+
+def grouped(groups: dict[str, str], *of: str) -> list[Polygon]:
+    """Areas of groups, in a file whose groups are parts of others."""
+    text = "".join(
+        f'<Annotation Name="A" Type="Polygon" PartOfGroup="{group}"><Coordinates>'
+        '<Coordinate X="0" Y="0"/><Coordinate X="9" Y="0"/><Coordinate X="9" Y="9"/>'
+        "</Coordinates></Annotation>"
+        for group in of
+    )
+    listed = "".join(f'<Group Name="{name}" PartOfGroup="{above}"/>' for name, above in groups.items())
+    return read(
+        f"<ASAP_Annotations><Annotations>{text}</Annotations>"
+        f"<AnnotationGroups>{listed}</AnnotationGroups></ASAP_Annotations>"
+    )
+
+
 def test_a_camelyon_file_is_read_word_by_word() -> None:
-    tumour, normal = read_asap(CAMELYON.encode())
+    tumour, normal = read(CAMELYON)
     assert (tumour.label, tumour.colour) == ("_0", (0xF4, 0xFA, 0x58))
     assert (normal.label, normal.colour) == ("_2", (0x64, 0xFE, 0x2E))
     assert tumour.rings[0].tolist() == [[51406.3008, 120463], [52376.1016, 120463], [52376.1016, 121500.5]]
@@ -60,26 +80,86 @@ def test_a_camelyon_file_is_read_word_by_word() -> None:
 
 def test_points_come_in_the_order_they_say() -> None:
     points = "".join(f'<Coordinate Order="{i}" X="{i}" Y="{i * i}"/>' for i in (2, 10, 0, 1))
-    assert read_asap(one(points=points).encode())[0].rings[0].tolist() == [[0, 0], [1, 1], [2, 4], [10, 100]]
+    assert read(one(points=points))[0].rings[0].tolist() == [[0, 0], [1, 1], [2, 4], [10, 100]]
 
 
 def test_a_decimal_comma_is_read() -> None:
     points = "".join(f'<Coordinate Order="{i}" X="{i},5" Y="0"/>' for i in range(3))
-    assert read_asap(one(points=points).encode())[0].rings[0][:, 0].tolist() == [0.5, 1.5, 2.5]
+    assert read(one(points=points))[0].rings[0][:, 0].tolist() == [0.5, 1.5, 2.5]
 
 
-@pytest.mark.parametrize("kind", ["Polygon", "Spline", "Rectangle"])
+@pytest.mark.parametrize(
+    ("orders", "xs"),
+    [
+        ([0, 0, 0, 0], [0, 1, 2, 3]),
+        ([1, 1, 0, 0], [2, 3, 0, 1]),
+        ([None] * 4, [0, 1, 2, 3]),
+        ([1, 2, 3, 4], [0, 1, 2, 3]),
+        ([-1, -2, -3, -4], [3, 2, 1, 0]),
+        (["3.0", "1.0", "2.0", "0.0"], [3, 1, 2, 0]),
+        (["1,5", "0,5", "2,5", "3,5"], [1, 0, 2, 3]),
+        ([0, 1, None, 3], [0, 1, 2, 3]),
+        (["", "", "", ""], [0, 1, 2, 3]),
+    ],
+)
+def test_equal_and_missing_orders_keep_that_of_the_file(orders: list[object], xs: list[int]) -> None:
+    """The points' places differ, which must not decide."""
+    said = ["" if order is None else f'Order="{order}"' for order in orders]
+    points = "".join(f'<Coordinate X="{x}" Y="{-x}" {order}/>' for x, order in enumerate(said))
+    assert read(one(points=points))[0].rings[0][:, 0].tolist() == xs
+
+
+@pytest.mark.parametrize("name", ["partOfGroup", "PARTOFGROUP", "partofgroup"])
+def test_names_of_elements_and_attributes_are_read_in_any_case(name: str) -> None:
+    text = one(more='PartOfGroup="Tumor" Color="#ff0000"').replace("PartOfGroup", name)
+    for changed in (text, text.lower(), text.upper()):
+        (polygon,) = read(changed)
+        assert (polygon.label or "").lower() == "tumor"
+        assert polygon.colour == (255, 0, 0)
+
+
+def test_groups_are_parts_of_others() -> None:
+    groups = {"Tumor": "None", "Sub": "tumor ", "SubSub": "Sub", "Fold": "Artefact"}
+    found = grouped(groups, "SubSub", "sub", "Tumor", "Fold", "Other", "None")
+    assert [polygon.classes for polygon in found] == [
+        ("SubSub", "Sub", "tumor"),
+        ("sub", "tumor"),
+        ("Tumor",),
+        ("Fold", "Artefact"),
+        ("Other",),
+        ("A",),
+    ]
+
+
+def test_groups_in_a_circle_end() -> None:
+    found = grouped({"a": "b", "b": "c", "c": "a", "self": "self"}, "a", "self")
+    assert [polygon.classes for polygon in found] == [("a", "b", "c"), ("self",)]
+
+
+@pytest.mark.parametrize("kind", ["Polygon", "Spline", "Rectangle", "polygon", "POLYGON", " rectangle ", ""])
 def test_areas_count(kind: str) -> None:
-    assert len(read_asap(one(kind).encode())) == 1
+    assert len(read(one(kind))) == 1
 
 
-@pytest.mark.parametrize("kind", ["Dot", "PointSet", "Measurement", "None"])
+def test_an_annotation_without_a_type_is_an_area() -> None:
+    assert len(read(one().replace(' Type="Polygon"', ""))) == 1
+
+
+@pytest.mark.parametrize("kind", ["Dot", "PointSet", "measurement", "None"])
 def test_points_and_lines_do_not_count(kind: str) -> None:
-    assert read_asap(one(kind).encode()) == []
+    found = read_asap(one(kind).encode())
+    assert (found.polygons, found.left_out) == ([], {kind: 1})
+
+
+@pytest.mark.parametrize("kind", ["Freehand", "Ellipse", "Polygonn"])
+def test_an_unknown_type_is_named(kind: str) -> None:
+    found = read_asap(one(kind).encode())
+    assert (found.polygons, found.left_out) == ([], {f"{kind} (an unknown type)": 1})
 
 
 def test_a_click_is_no_area() -> None:
-    assert read_asap(one(points='<Coordinate Order="0" X="1" Y="2"/>').encode()) == []
+    found = read_asap(one("Spline", points='<Coordinate Order="0" X="1" Y="2"/>').encode())
+    assert (found.polygons, found.left_out) == ([], {"Spline of fewer than three points": 1})
 
 
 @pytest.mark.parametrize(
@@ -92,14 +172,14 @@ def test_a_click_is_no_area() -> None:
     ],
 )
 def test_the_class_is_the_group_or_else_the_name(more: str, label: str) -> None:
-    (polygon,) = read_asap(one(more=more).encode())
+    (polygon,) = read(one(more=more))
     assert (polygon.label, polygon.colour) == (label, None)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "iso-8859-1"])
 def test_encodings(encoding: str) -> None:
     declared = "" if "sig" in encoding else f'<?xml version="1.0" encoding="{encoding}"?>'
-    found = read_asap((declared + one(more='PartOfGroup="Tumör"')).encode(encoding))
+    found = read((declared + one(more='PartOfGroup="Tumör"')).encode(encoding))
     assert found[0].label == "Tumör"
 
 
@@ -114,7 +194,7 @@ FILE = '<!DOCTYPE x [<!ENTITY y SYSTEM "file:///etc/passwd">]><ASAP_Annotations>
 @pytest.mark.parametrize("bomb", [LAUGHS.encode(), LAUGHS.encode("utf-16"), FILE.encode()])
 def test_entities_are_refused_before_they_are_read(bomb: bytes) -> None:
     with pytest.raises(ValueError, match="document type"):
-        read_asap(bomb)
+        read(bomb)
 
 
 @pytest.mark.parametrize(
@@ -128,9 +208,14 @@ def test_entities_are_refused_before_they_are_read(bomb: bytes) -> None:
         (one(points='<Coordinate Order="0" X="1.2.3" Y="0"/>' * 3), "could not convert"),
         (one(points='<Coordinate Order="0" X="nan" Y="0"/>' * 3), "not a finite number"),
         (one(points='<Coordinate Order="0" X="inf" Y="0"/>' * 3), "not a finite number"),
-        (one(points='<Coordinate Order="first" X="1" Y="0"/>' * 3), "invalid literal"),
+        (one(points='<Coordinate Order="first" X="1" Y="0"/>' * 3), "could not convert"),
+        (one(points='<Coordinate Order="nan" X="1" Y="0"/>' * 3), "an Order of .* is not a finite number"),
+        (
+            one(points="".join(f'<Coordinate {o} X="1" Y="0"/>' for o in ('Order="2"', "", 'Order="0"'))),
+            "some points of annotation 'A' have an Order and others have none",
+        ),
     ],
 )
 def test_what_is_wrong_is_said(content: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        read_asap(content.encode())
+        read(content)

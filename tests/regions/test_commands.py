@@ -248,6 +248,30 @@ def test_a_manifests_regions_come_first_and_classes_hold_for_them(
     assert tiles(tmp_path / "f.zarr", "b") == block(4, 4, 8, 8)
 
 
+def test_groups_of_groups_and_types_in_lower_case_count(slides: Path, model: Path, tmp_path: Path) -> None:
+    text = asap(Sub=(0, 0, 64, 64), Tumor=(64, 0, 128, 64), Other=(128, 128, 256, 256))
+    text = text.replace("AnnotationGroups /", 'Group Name="Sub" PartOfGroup="Tumor"/')
+    (tmp_path / "r.xml").write_text(text.replace('"Polygon"', '"polygon"', 1))
+    embed(slides / "a.tif", tmp_path / "f.zarr", model, roi=tmp_path / "r.xml", roi_include=["tumor"])
+    assert tiles(tmp_path / "f.zarr", "a") == block(0, 0, 4, 2)
+    (tmp_path / "r.xml").write_text(text.replace('"Polygon"', '"Freehand"', 1))
+    (slide,) = embed(slides / "a.tif", tmp_path / "g.zarr", model, roi=tmp_path / "r.xml").slides
+    assert slide.warnings == ["r.xml: left out, because they are no areas: 1 Freehand (an unknown type)"]
+    assert tiles(tmp_path / "g.zarr", "a") == block(2, 0, 4, 2) | block(4, 4, 8, 8)
+
+
+def test_regions_in_other_units_are_said(slides: Path, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "um.geojson").write_text(collection(square(3, 3, 20, 20), square(100, 100, 120, 110)))
+    (slide,) = embed(slides / "a.tif", tmp_path / "f.zarr", model, roi=tmp_path / "um.geojson").slides
+    small, empty = slide.warnings
+    assert small.startswith("um.geojson: every region is smaller than one tile (32 level-0 pixels); ")
+    assert empty.startswith(
+        "a.tif: there are no tiles, no tile has 90 % of its area in tissue within the reg"
+    )
+    assert "other units than level-0 pixels" in small
+    assert "other units than level-0 pixels" in empty
+
+
 def test_other_classes_or_another_file_are_other_settings(slides: Path, model: Path, tmp_path: Path) -> None:
     roi, store = tmp_path / "roi.geojson", tmp_path / "f.zarr"
     roi.write_text(collection(square(0, 0, 64, 64, "Tumor"), square(64, 64, 128, 128, "Stroma")))

@@ -8,7 +8,7 @@ from tests.regions.test_asap import CAMELYON
 from tests.regions.test_geojson import QUPATH_05
 from wsi_embed.errors import SlideError, UsageError
 from wsi_embed.inputs import SlideInput, slide_id_of
-from wsi_embed.regions.files import annotation_file, read_annotations, slide_polygons, with_annotations
+from wsi_embed.regions.files import annotation_file, read_annotations, slide_annotations, with_annotations
 
 
 def item(name: str, roi: Path | None = None, slide_id: str | None = None) -> SlideInput:
@@ -155,14 +155,21 @@ def test_annotations_of_another_slide_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "s.geojson"
     file.write_text('{"type": "Polygon", "coordinates": [[[500, 10], [600, 10], [600, 90], [500, 10]]]}')
     with pytest.raises(SlideError, match=r"outside the slide \(200 x 100"):
-        slide_polygons(file, (200, 100), (0, 0, 200, 100))
+        slide_annotations(file, (200, 100), (0, 0, 200, 100))
     file.write_text('{"type": "Polygon", "coordinates": [[[150, 10], [600, 10], [600, 90], [150, 10]]]}')
-    assert len(slide_polygons(file, (200, 100), (0, 0, 200, 100))) == 1
+    assert len(slide_annotations(file, (200, 100), (0, 0, 200, 100)).polygons) == 1
+
+
+def test_what_is_left_out_is_named(tmp_path: Path) -> None:
+    (tmp_path / "s.xml").write_text(CAMELYON.replace("Spline", "Freehand"))
+    found = read_annotations(tmp_path / "s.xml")
+    assert found.warnings == ("s.xml: left out, because they are no areas: 1 Freehand (an unknown type)",)
+    assert len(found.polygons) == 1
 
 
 def test_annotations_of_qupath_count_from_the_bounds(tmp_path: Path) -> None:
     (tmp_path / "s.geojson").write_text(
         '{"type": "Polygon", "coordinates": [[[1, 2], [9, 2], [9, 8], [1, 2]]]}'
     )
-    found = slide_polygons(tmp_path / "s.geojson", (200, 100), (30, 40, 50, 50))
-    assert found[0].rings[0].tolist()[:2] == [[31, 42], [39, 42]]
+    found = slide_annotations(tmp_path / "s.geojson", (200, 100), (30, 40, 50, 50))
+    assert found.polygons[0].rings[0].tolist()[:2] == [[31, 42], [39, 42]]

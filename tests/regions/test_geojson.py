@@ -115,20 +115,21 @@ def of(geometry: Any, **properties: Any) -> dict[str, Any]:
 
 
 def read(document: Any) -> list[Polygon]:
-    return read_geojson(json.dumps(document).encode())
+    return read_geojson(json.dumps(document).encode()).polygons
 
 
 def test_an_export_of_qupath_is_read_word_by_word() -> None:
-    first, second, third, ellipse = read_geojson(QUPATH_05.encode())
+    first, second, third, ellipse = (found := read_geojson(QUPATH_05.encode())).polygons
     assert (first.label, first.colour) == ("Tumor", (200, 0, 0))
     assert first.rings[0][0].tolist() == [12040.5, 9313.22]
     assert second.label == third.label == "Tumor: Positive"
     assert [len(second.rings), len(third.rings)] == [1, 2]
     assert (ellipse.label, ellipse.colour) == (None, None)
+    assert found.left_out == {"MultiPoint": 1, "LineString": 1}
 
 
 def test_an_old_export_of_qupath_is_read() -> None:
-    (polygon,) = read_geojson(QUPATH_02.encode())
+    (polygon,) = read_geojson(QUPATH_02.encode()).polygons
     assert polygon.label == "Tumor: Positive"
 
 
@@ -145,6 +146,16 @@ def test_an_old_export_of_qupath_is_read() -> None:
         {"type": "Polygon", "coordinates": [[[*point, 7] for point in SQUARE]]},
         [of({"type": "Point", "coordinates": [1, 2]}), of(POLYGON), of(None)],
         [of(None, childObjects=[of(POLYGON)])],
+        {"type": "polygon", "coordinates": [SQUARE]},
+        {"type": "FEATURECOLLECTION", "features": [of(POLYGON) | {"type": "feature"}]},
+        {"type": "FeatureCollection", "features": [{"type": "FeatureCollection", "features": [of(POLYGON)]}]},
+        of(
+            {
+                "type": "GeometryCollection",
+                "geometries": [{"type": "MultiPolygon", "coordinates": [[SQUARE]]}],
+            }
+        ),
+        of(POLYGON | {"plane": {"c": -1, "z": 3, "t": 0}, "isEllipse": True}, objectType="Annotation"),
     ],
 )
 def test_one_square_is_read_from_every_kind_of_geojson(document: Any) -> None:
@@ -162,12 +173,56 @@ def test_one_square_is_read_from_every_kind_of_geojson(document: Any) -> None:
         ({"classification": {}, "name": "left"}, "left"),
         ({"classification": None, "name": "left"}, "left"),
         ({"name": " left "}, "left"),
+        ({"name": "ROI: 3"}, "ROI: 3"),
+        ({"classification": ["Tumor"]}, "Tumor"),
+        ({"classification": ["Tumor", "Positive"]}, "Tumor: Positive"),
+        ({"classification": [{"name": "Tumor"}, {"name": "Positive"}]}, "Tumor: Positive"),
+        ({"classification": '["Tumor"]'}, "Tumor"),
+        ({"classification": {"names": "Tumor"}}, "Tumor"),
+        ({"classification": {"name": ["Tumor", "Positive"]}}, "Tumor: Positive"),
+        ({"classification": {"name": "Tumor:Positive"}}, "Tumor: Positive"),
+        ({"classification": 3}, "3"),
+        ({"Classification": {"name": "Tumor"}}, "Tumor"),
+        ({"classification": {"color": [1, 2, 3]}}, None),
+        ({"classification": []}, None),
+        ({"class": "Tumor", "name": "left"}, "Tumor"),
+        ({"class_name": "Tumor"}, "Tumor"),
+        ({"label": "Tumor"}, "Tumor"),
+        ({"name": "left", "label": 7}, "left"),
+        ({"type": "Tumor"}, "Tumor"),
         ({"name": ""}, None),
         ({}, None),
     ],
 )
 def test_the_class_is_found_in_every_dialect(properties: dict[str, Any], label: str | None) -> None:
     assert read(of(POLYGON, **properties))[0].label == label
+
+
+@pytest.mark.parametrize(
+    ("classification", "classes"),
+    [
+        ({"name": "Tumor"}, ("Tumor",)),
+        ({"names": ["Tumor", "Positive"]}, ("Tumor: Positive", "Tumor")),
+        ("Tumor: Positive", ("Tumor: Positive", "Tumor")),
+        (["a", "b", "c"], ("a: b: c", "a: b", "a")),
+        ({"name": "Positive", "parentClass": {"name": "Tumor"}}, ("Tumor: Positive", "Tumor")),
+    ],
+)
+def test_a_derived_class_is_a_part_of_its_base(classification: Any, classes: tuple[str, ...]) -> None:
+    assert read(of(POLYGON, classification=classification))[0].classes == classes
+    assert read(of(POLYGON, name="Tumor: Positive"))[0].classes == ("Tumor: Positive",)
+
+
+def test_what_has_no_area_is_counted() -> None:
+    line = {"type": "LineString", "coordinates": [[1, 2], [3, 4]]}
+    empty = [{"type": "Polygon", "coordinates": []}, {"type": "MultiPolygon", "coordinates": []}]
+    document = [of(line), of(line), of({"type": "Point", "coordinates": [1, 2]}), of(None), *empty, POLYGON]
+    found = read_geojson(json.dumps(document).encode())
+    assert len(found.polygons) == 1
+    assert found.left_out == {
+        "LineString": 2, "Point": 1, "Feature without geometry": 1,
+        "empty Polygon": 1, "empty MultiPolygon": 1,
+    }  # fmt: skip
 
 
 def test_children_have_classes_of_their_own() -> None:
@@ -191,7 +246,9 @@ def test_children_have_classes_of_their_own() -> None:
         of(POLYGON) | {"properties": "none"},
         {"type": "FeatureCollection", "features": None} | {"features": 3},
         {"polygons": [SQUARE]},
-        {"type": "polygon", "coordinates": [SQUARE]},
+        {"type": "Circle", "coordinates": [SQUARE]},
+        of(POLYGON, classification={"id": 3}),
+        of(POLYGON, classification=[{"title": "Tumor"}]),
         [["Polygon"]],
         "Polygon",
         7,
@@ -229,7 +286,7 @@ def test_what_is_written_is_read_again(
     polygons = [Polygon([np.array(r) for r in rs], label, (1, 2, 3)) for rs in shapes]
     path = tmp_path_factory.mktemp("round") / "trip.geojson"
     assert write_geojson(path, (feature(p, str(i)) for i, p in enumerate(polygons))) == len(polygons)
-    found = read_geojson(path.read_bytes())
+    found = read_geojson(path.read_bytes()).polygons
     assert len(found) == len(polygons)
     for before, after in zip(polygons, found, strict=True):
         assert (after.label, after.colour) == (label, (1, 2, 3) if label else None)

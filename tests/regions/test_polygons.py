@@ -98,6 +98,16 @@ def test_a_small_region_beside_a_far_one_keeps_the_slide() -> None:
     assert placed.mask((80, 100), (1, 1)).sum() == 100
 
 
+def test_regions_that_are_all_smaller_than_a_tile_are_a_warning() -> None:
+    small = [box(10, 10, 19, 19), box(40, 40, 44, 44)]
+    (warning,) = regions(small).placed(SIZE, BOUNDS, (10.0, 10.0)).warnings
+    assert warning.startswith("a.geojson: every region is smaller than one tile (10 level-0 pixels); ")
+    assert "micrometres" in warning
+    assert len(regions(None, *small).placed(SIZE, BOUNDS, (10.0, 10.0)).warnings) == 1
+    for enough in (regions([*small, box(0, 0, 5, 10)]), regions([box(0, 0, 50, 50)], *small)):
+        assert enough.placed(SIZE, BOUNDS, (10.0, 10.0)).warnings == ()
+
+
 @settings(deadline=None)
 @given(st.tuples(*[st.integers(-60, 140)] * 2), st.integers(5, 90), st.integers(5, 90))
 def test_the_share_outside_is_that_of_the_area(corner: tuple[int, int], w: int, h: int) -> None:

@@ -52,6 +52,55 @@ def test_classes_are_included_and_excluded(
     assert found.warnings == ()
 
 
+TREE = ("Tumor", "Tumor: Positive", "Tumor: Positive: Strong", "Stroma")
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "taken", "left_out"),
+    [
+        (("tumor",), (), TREE[:3], ()),
+        (("Tumor:Positive",), (), TREE[1:3], ()),
+        ((), ("Tumor",), TREE[3:], TREE[:3]),
+        (("Tumor",), ("Tumor: Positive",), TREE[:1], TREE[1:3]),
+        (("Tumor: Positive",), ("Tumor",), TREE[1:3], TREE[:1]),
+        (("Tumor", "Tumor: Positive: Strong"), ("Tumor: Positive",), (TREE[0], TREE[2]), TREE[1:2]),
+        ((), ("Positive",), TREE, ()),
+    ],
+)
+def test_a_class_has_parts_and_the_nearest_that_is_named_decides(
+    tmp_path: Path,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    taken: tuple[str, ...],
+    left_out: tuple[str, ...],
+) -> None:
+    found = chosen(annotated(tmp_path, *TREE), include=include, exclude=exclude)
+    assert (labels(found.include), labels(found.exclude)) == (list(taken), list(left_out))
+
+
+def test_a_name_with_commas_is_a_list_unless_a_class_is_called_so(tmp_path: Path) -> None:
+    path = annotated(tmp_path, "Tumor", "Stroma", "Pen")
+    for include in (("tumor,Stroma",), ("Tumor , Stroma,",), ("Tumor", "Stroma,tumor")):
+        found = chosen(path, include=include, exclude=("Pen, Fold",))
+        assert (labels(found.include), labels(found.exclude)) == (["Tumor", "Stroma"], ["Pen"])
+        assert found.warnings == ("s.geojson: no region of class Fold; it has Pen, Stroma, Tumor",)
+        assert found.digest == chosen(path, include=("Stroma", "Tumor"), exclude=("Fold", "Pen")).digest
+    path = annotated(tmp_path, "Tumor, invasive", "Tumor")
+    assert labels(chosen(path, include=("tumor, invasive",)).include) == ["Tumor, invasive"]
+    with pytest.raises(UsageError, match="class tumor is both"):
+        chosen(path, include=("Tumor",), exclude=("Fold,Tumor",))
+
+
+def test_what_is_left_out_of_a_file_is_a_warning(tmp_path: Path) -> None:
+    line = {"type": "LineString", "coordinates": [[1, 2], [3, 4]]}
+    path = tmp_path / "s.geojson"
+    path.write_text(json.dumps([of(POLYGON), of(line), of(line)]))
+    assert read_regions(path).warnings == ("s.geojson: left out, because they are no areas: 2 LineString",)
+    path.write_text(json.dumps([of(line)]))
+    with pytest.raises(NoRegionsError, match=r"holds no polygon, .*; left out, .*: 1 LineString"):
+        read_regions(path)
+
+
 def test_where_all_is_excluded_the_rest_of_the_slide_is_taken(tmp_path: Path) -> None:
     found = chosen(annotated(tmp_path, "Artefact", "Artefact"), exclude=("Artefact",))
     assert (found.include, labels(found.exclude)) == (None, ["Artefact", "Artefact"])
@@ -83,7 +132,7 @@ def test_a_file_without_polygons_has_nothing_to_take(tmp_path: Path, document: A
         chosen(path, include=("Tumor",))
     found = chosen(path, exclude=("Pen",))
     assert (found.include, found.exclude) == (None, [])
-    assert found.warnings == ("s.geojson: no region of class Pen; it holds no polygon",)
+    assert found.warnings[-1] == "s.geojson: no region of class Pen; it holds no polygon"
 
 
 def test_the_digest_is_of_file_and_choice(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from wsi_embed.plot.legend import store_legend
 from wsi_embed.plot.save import check_print, save_picture
 from wsi_embed.plot.sheet import contact_sheet
 from wsi_embed.plot.tiles import check_same_slide, open_embedded, read_tiles
-from wsi_embed.regions import read_annotations, slide_polygons, with_annotations
+from wsi_embed.regions import read_annotations, slide_annotations, with_annotations
 from wsi_embed.slide import Reader, Slide
 from wsi_embed.slide.readers import check_reader
 from wsi_embed.store import Bag, Store
@@ -89,7 +89,7 @@ def draw_slides(
     attention = _attention(drawing.attention, store)
     items = _with_attention(items, attention, warn)
     files = _annotation_files(drawing.annotations, items, warn)
-    classes = class_colours(label for file in files.values() for label in _labels(file))
+    classes = class_colours(label for file in files.values() for label in _labels(file, warn))
     counts: Counter[int] = Counter()
     failed = 0
     for item in items:
@@ -119,7 +119,7 @@ def _picture(
             slide,
             bag,
             max_px=drawing.max_px,
-            annotations=slide_polygons(file, slide.level_sizes[0], slide.bounds) if file else (),
+            annotations=slide_annotations(file, slide.level_sizes[0], slide.bounds).polygons if file else (),
             classes=classes,
             view=drawing.view,
             heat=heat,
@@ -228,11 +228,14 @@ def _annotation_files(source: Path | None, items: Sequence[SlideInput], warn: Sa
     return {slide_id: file for slide_id, file in found.items() if file is not None}
 
 
-def _labels(file: Path) -> Iterator[str | None]:
+def _labels(file: Path, warn: Say) -> Iterator[str | None]:
     try:
-        yield from {polygon.label for polygon in read_annotations(file).polygons}
+        annotations = read_annotations(file)
     except SlideError:  # said when its slide is drawn
         return
+    for line in annotations.warnings:
+        warn(line)
+    yield from {polygon.label for polygon in annotations.polygons}
 
 
 def _bag(store: Store, slide_id: str) -> Bag:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wsi_embed.regions.classes import tile_classes
-from wsi_embed.regions.files import read_annotations, slide_polygons, with_annotations
+from wsi_embed.regions.files import read_annotations, slide_annotations, with_annotations
 from wsi_embed.regions.polygons import Polygon, Regions, Ring
 from wsi_embed.regions.rules import RegionRules, check_rules, read_regions, slide_regions
 
@@ -15,7 +15,7 @@ __all__ = [
     "check_rules",
     "read_annotations",
     "read_regions",
-    "slide_polygons",
+    "slide_annotations",
     "slide_regions",
     "tile_classes",
     "with_annotations",

@@ -5,26 +5,53 @@ ASAP (https://github.com/computationalpathologygroup/ASAP) counts pixels from th
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
 import xml.etree.ElementTree as ET
+from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 
-from wsi_embed.regions.polygons import Colour, Polygon
+from wsi_embed.regions.polygons import Areas, Colour, Polygon, class_key
 
-# ASAP's other types (Dot, PointSet, Measurement) have no area. A spline's points lie on its outline.
-AREAS = frozenset({"Polygon", "Spline", "Rectangle"})
+# Types of annotations, in any case. A spline's points lie on its outline.
+AREAS = frozenset({"polygon", "spline", "rectangle", ""})
+WITHOUT_AREA = frozenset({"dot", "pointset", "measurement", "none"})
+# By the key of a group's name, the name of the group that it is part of.
+Groups = Mapping[str, str]
 
 
-def read_asap(content: bytes) -> list[Polygon]:
+def read_asap(content: bytes) -> Areas:
     """Read the areas of an ASAP annotation file.
 
-    An annotation's class is its group (`PartOfGroup`); without one, its name. Annotations with fewer
-    than three points are clicks, not areas, and are left out.
+    An annotation's class is its group (`PartOfGroup`); without one, its name. Groups may be part of others.
+    Annotations of other types, and those with fewer than three points, which are clicks, are left out.
 
     Raises:
         ValueError: It is not such a file, or it declares entities, which could blow it up.
     """
+    root = _root(content)
+    nested = ((node.get("name", ""), _group(node)) for node in root.iter("group"))
+    groups = {class_key(name): group for name, group in nested if group}
+    polygons, left_out = list[Polygon](), Counter[str]()
+    for node in root.iter("annotation"):
+        kind = node.get("type", "").strip()
+        points = node.findall("coordinates/coordinate")
+        if kind.lower() in WITHOUT_AREA:
+            left_out[kind] += 1
+        elif kind.lower() not in AREAS:
+            left_out[f"{kind} (an unknown type)"] += 1
+        elif len(points) < 3:
+            left_out[f"{kind or 'Polygon'} of fewer than three points"] += 1
+        else:
+            polygons.append(_polygon(node, points, groups))
+    return Areas(polygons, left_out)
+
+
+def _root(content: bytes) -> ET.Element:
+    """The document, names of elements and attributes in lower case."""
     encoding = None  # what the file declares
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         content, encoding = content.decode("utf-16").encode(), "utf-8"
@@ -34,35 +61,56 @@ def read_asap(content: bytes) -> list[Polygon]:
         root = ET.fromstring(content, ET.XMLParser(encoding=encoding))
     except ET.ParseError as error:
         raise ValueError(f"broken XML, {error}") from error
-    if root.tag != "ASAP_Annotations":
+    if root.tag.lower() != "asap_annotations":
         raise ValueError(f"its root is <{root.tag}>, ASAP's is <ASAP_Annotations>")
-    found = (_polygon(node) for node in root.iterfind("Annotations/Annotation"))
-    return [polygon for polygon in found if polygon is not None]
+    for node in root.iter():
+        node.tag, node.attrib = node.tag.lower(), {name.lower(): text for name, text in node.items()}
+    return root
 
 
-def _polygon(node: ET.Element) -> Polygon | None:
-    if node.get("Type", "Polygon") not in AREAS:
-        return None
-    points = sorted(
-        (int(point.get("Order", number)), _number(point, "X"), _number(point, "Y"))
-        for number, point in enumerate(node.iterfind("Coordinates/Coordinate"))
-    )
-    if len(points) < 3:
-        return None
-    ring = np.array(points, np.float64)[:, 1:]
+def _polygon(node: ET.Element, points: list[ET.Element], groups: Groups) -> Polygon:
+    ring = np.array([(_number(point, "X"), _number(point, "Y")) for point in points])
     if not np.isfinite(ring).all():
-        raise ValueError(f"a coordinate of annotation {node.get('Name')!r} is not a finite number")
-    group = node.get("PartOfGroup", "None")
-    return Polygon([ring], (group if group != "None" else node.get("Name")) or None, _colour(node))
+        raise ValueError(f"a coordinate of annotation {node.get('name')!r} is not a finite number")
+    label = _group(node) or node.get("name", "").strip() or None
+    return Polygon([ring[_order(node, points)]], label, _colour(node), _above(label, groups))
 
 
-def _number(point: ET.Element, axis: str) -> float:
-    text = point.get(axis)
+def _group(node: ET.Element) -> str:
+    """The group that an annotation or group is part of; empty without one."""
+    group = node.get("partofgroup", "").strip()
+    return "" if group.lower() == "none" else group
+
+
+def _above(label: str | None, groups: Groups) -> tuple[str, ...]:
+    """Groups that a group is in, the nearest first; one that is in itself ends the list."""
+    found, seen = list[str](), {class_key(label)}
+    while (group := groups.get(class_key(found[-1] if found else label))) and class_key(group) not in seen:
+        seen.add(class_key(group))
+        found.append(group)
+    return tuple(found)
+
+
+def _order(node: ET.Element, points: list[ET.Element]) -> list[int]:
+    """Positions of the points in the order that they say; those that say the same stay as in the file."""
+    orders = [_number(point, "Order") if point.get("order") else None for point in points]
+    known = [order for order in orders if order is not None]
+    if not all(map(math.isfinite, known)):
+        raise ValueError(f"an Order of annotation {node.get('name')!r} is not a finite number")
+    if all(a <= b for a, b in itertools.pairwise(known)):
+        return list(range(len(points)))
+    if len(known) < len(points):
+        raise ValueError(f"some points of annotation {node.get('name')!r} have an Order and others have none")
+    return sorted(range(len(points)), key=known.__getitem__)
+
+
+def _number(point: ET.Element, name: str) -> float:
+    text = point.get(name.lower())
     if text is None:
-        raise ValueError(f"a <Coordinate> has no {axis}")
+        raise ValueError(f"a <Coordinate> has no {name}")
     return float(text.replace(",", "."))  # some locales' decimal comma
 
 
 def _colour(node: ET.Element) -> Colour | None:
-    match = re.fullmatch(r"#([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})", node.get("Color", ""))
+    match = re.fullmatch(r"#([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})", node.get("color", ""))
     return (int(match[1], 16), int(match[2], 16), int(match[3], 16)) if match else None

@@ -13,7 +13,7 @@ from wsi_embed.errors import SlideError, UsageError
 from wsi_embed.inputs import SlideInput
 from wsi_embed.regions.asap import read_asap
 from wsi_embed.regions.geojson import read_geojson
-from wsi_embed.regions.polygons import Origin, Polygon
+from wsi_embed.regions.polygons import OTHER_UNITS, Areas, Origin, Polygon
 
 # Where a slide has several: the first of these counts.
 ANNOTATION_SUFFIXES = (".geojson", ".json", ".xml")
@@ -28,12 +28,14 @@ class Annotations:
         polygons: All areas.
         origin: Where their coordinates start.
         digest: SHA-256 of the file, hexadecimal.
+        warnings: What in the file was left out.
     """
 
     name: str
     polygons: list[Polygon]
     origin: Origin
     digest: str
+    warnings: tuple[str, ...] = ()
 
 
 def read_annotations(path: Path) -> Annotations:
@@ -49,20 +51,26 @@ def read_annotations(path: Path) -> Annotations:
     digest = hashlib.sha256(content).hexdigest()
     if is_xml(path, content):
         try:
-            return Annotations(path.name, read_asap(content), "level0", digest)
+            return _annotations(path, read_asap(content), "level0", digest)
         except ValueError as error:
             raise SlideError(
                 f"{path.name}: not ASAP annotations ({error}); save them in ASAP again"
             ) from error
     try:
-        return Annotations(path.name, read_geojson(content), "bounds", digest)
+        return _annotations(path, read_geojson(content), "bounds", digest)
     except ValueError as error:
         raise SlideError(
             f"{path.name}: not GeoJSON polygons ({error}); export them from QuPath again"
         ) from error
 
 
-def slide_polygons(path: Path, size: Sequence[int], bounds: Sequence[int]) -> list[Polygon]:
+def _annotations(path: Path, areas: Areas, origin: Origin, digest: str) -> Annotations:
+    counts = ", ".join(f"{count} {what}" for what, count in sorted(areas.left_out.items()))
+    warnings = (f"{path.name}: left out, because they are no areas: {counts}",) if counts else ()
+    return Annotations(path.name, areas.polygons, origin, digest, warnings)
+
+
+def slide_annotations(path: Path, size: Sequence[int], bounds: Sequence[int]) -> Annotations:
     """Read the annotations of a slide, in its level-0 pixels.
 
     Args:
@@ -80,9 +88,9 @@ def slide_polygons(path: Path, size: Sequence[int], bounds: Sequence[int]) -> li
     if outer and not any((ring.max(0) > 0).all() and (ring.min(0) < size).all() for ring in outer):
         raise SlideError(
             f"{path.name}: all its annotations lie outside the slide ({size[0]} x {size[1]} pixels); "
-            "are they of another slide, or in other units than level-0 pixels?"
+            f"are they of another slide? {OTHER_UNITS}"
         )
-    return polygons
+    return replace(annotations, polygons=polygons, origin="level0")
 
 
 def is_xml(path: Path, content: bytes) -> bool:

@@ -4,6 +4,8 @@ A feature's `properties` hold QuPath's `objectType` (annotation, detection, tile
 (`{"name": ..., "color": [r, g, b]}`), `isLocked` and `measurements`. QuPath 0.4 and later read a
 classification only with its colour, and keep ids only where they are UUIDs. Pixels count from the corner
 of the slide's bounds, to which QuPath crops a slide.
+
+Other programs write the class elsewhere, or in another form: those of `CLASS_NAMES` are read.
 """
 
 from __future__ import annotations
@@ -11,7 +13,9 @@ from __future__ import annotations
 import contextlib
 import json
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,13 +23,16 @@ import numpy as np
 
 from wsi_embed.errors import WsiEmbedError
 from wsi_embed.files import replacing
-from wsi_embed.regions.polygons import Colour, Polygon, Ring
+from wsi_embed.regions.polygons import Areas, Colour, Polygon, Ring
 
 Feature = dict[str, Any]
-WITHOUT_AREA = frozenset({"Point", "MultiPoint", "LineString", "MultiLineString"})
+WITHOUT_AREA = frozenset({"point", "multipoint", "linestring", "multilinestring"})
+# Properties that may hold a class, without capitals and separators; the first that says something counts.
+COLOURS = {"color", "colorRGB"}
+CLASS_NAMES = ("classification", "class", "classname", "name", "label", "category", "type")
 
 
-def read_geojson(content: bytes) -> list[Polygon]:
+def read_geojson(content: bytes) -> Areas:
     """Read the areas of a geometry, a feature, a feature collection or a list of features.
 
     Points and lines have no area and are left out.
@@ -33,38 +40,49 @@ def read_geojson(content: bytes) -> list[Polygon]:
     Raises:
         ValueError: It is not GeoJSON.
     """
+    polygons, left_out = list[Polygon](), Counter[str]()
     try:
-        return list(_polygons(json.loads(content), None, None))
+        for found in _parts(json.loads(content), Polygon([])):
+            if isinstance(found, Polygon):
+                polygons.append(found)
+            else:
+                left_out[found] += 1
+        return Areas(polygons, left_out)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
-def _polygons(node: Any, label: str | None, colour: Colour | None) -> Iterator[Polygon]:
+def _parts(node: Any, like: Polygon) -> Iterator[Polygon | str]:
+    """Areas of a node, with class and colour of `like`, and the kinds of what is none."""
     if isinstance(node, list):
         for item in node:
-            yield from _polygons(item, label, colour)
+            yield from _parts(item, like)
         return
-    if node is None:  # a feature without geometry
+    if node is None:
         return
-    kind = node["type"]
-    if kind == "FeatureCollection":
-        yield from _polygons(node["features"], label, colour)
-    elif kind == "Feature":
-        properties = node.get("properties") or {}
-        yield from _polygons(node["geometry"], *_classification(properties))
-        # where QuPath wrote the hierarchy
-        yield from _polygons(properties.get("childObjects"), None, None)
-    elif kind == "GeometryCollection":
-        yield from _polygons(node["geometries"], label, colour)
-    elif kind == "Polygon" and node["coordinates"]:
-        yield Polygon([_ring(ring) for ring in node["coordinates"]], label, colour)
-    elif kind == "MultiPolygon":
-        for rings in filter(None, node["coordinates"]):
-            yield Polygon([_ring(ring) for ring in rings], label, colour)
-    elif kind != "Polygon" and kind not in WITHOUT_AREA:
-        raise ValueError(f"GeoJSON has no type {kind!r}")
+    kind = str(node["type"])
+    match kind.lower():
+        case "featurecollection":
+            yield from _parts(node["features"], like)
+        case "feature":
+            properties = node.get("properties") or {}
+            children = properties.get("childObjects")  # where QuPath wrote the hierarchy
+            if node["geometry"] is None and not children:
+                yield "Feature without geometry"
+            yield from _parts(node["geometry"], _classified(properties))
+            yield from _parts(children, Polygon([]))
+        case "geometrycollection":
+            yield from _parts(node["geometries"], like)
+        case "polygon" | "multipolygon":
+            shapes = [node["coordinates"]] if kind.lower() == "polygon" else node["coordinates"]
+            for rings in shapes or [[]]:
+                yield replace(like, rings=[_ring(ring) for ring in rings]) if rings else f"empty {kind}"
+        case lower if lower in WITHOUT_AREA:
+            yield kind
+        case _:
+            raise ValueError(f"GeoJSON has no type {kind!r}")
 
 
 def _ring(points: Any) -> Ring:
@@ -74,26 +92,50 @@ def _ring(points: Any) -> Ring:
     return ring[:, :2]
 
 
-def _classification(properties: dict[str, Any]) -> tuple[str | None, Colour | None]:
-    """Class, or else name, and colour of a feature.
+def _classified(properties: dict[str, Any]) -> Polygon:
+    """A polygon without rings that has the class, or else the name, and the colour of a feature."""
+    plain = {"".join(filter(str.isalnum, name)).lower(): value for name, value in properties.items()}
+    named = ((name, _class_parts(plain.get(name))) for name in CLASS_NAMES)
+    name, parts = next(((name, parts) for name, parts in named if parts), ("", []))
+    if name == "name":  # of an object, whatever it says
+        parts = [": ".join(parts)]
+    else:
+        parts = [part for text in parts for part in map(str.strip, text.split(":")) if part]
+    above = [": ".join(parts[:count]) for count in range(len(parts) - 1, 0, -1)]
+    found = plain.get("classification")
+    colour = _colour(found.get("color")) if isinstance(found := _decoded(found), dict) else None
+    return Polygon([], ": ".join(parts).strip() or None, colour, tuple(above))
+
+
+def _class_parts(found: Any) -> list[str]:
+    """The names that a class is made of, the one it is derived from first.
 
     QuPath writes `{"name": "Tumor"}`, `{"names": ["Tumor", "Positive"]}` for derived classes, and before
-    0.4 the latter as `{"name": "Positive", "parentClass": {"name": "Tumor"}}`; others write the name
-    alone, or (GeoPandas) the whole as a string.
+    0.4 the latter as `{"name": "Positive", "parentClass": {"name": "Tumor"}}`; others write the name or the
+    list alone, or (GeoPandas) the whole as a string.
+
+    Raises:
+        ValueError: It is none of these.
     """
-    found = properties.get("classification")
-    if isinstance(found, str) and found.lstrip().startswith("{"):
+    found = _decoded(found)
+    if found is None or isinstance(found, str | int | float):
+        return [text] if found is not None and (text := str(found).strip()) else []
+    if isinstance(found, list):
+        return [name for part in found for name in _class_parts(part)]
+    if isinstance(found, dict) and (found.keys() & {"name", "names"} or not found.keys() - COLOURS):
+        return _class_parts(found.get("names")) or [
+            *_class_parts(found.get("parentClass")),
+            *_class_parts(found.get("name")),
+        ]
+    raise ValueError(f"a class of an unknown form: {json.dumps(found)[:80]}")
+
+
+def _decoded(found: Any) -> Any:
+    """What a string holds that is JSON."""
+    if isinstance(found, str) and found.lstrip()[:1] in ("{", "["):
         with contextlib.suppress(ValueError):
-            found = json.loads(found)
-    colour = _colour(found.get("color")) if isinstance(found, dict) else None
-    return (_class_name(found) or str(properties.get("name") or "")).strip() or None, colour
-
-
-def _class_name(found: Any) -> str:
-    if isinstance(found, dict):
-        names = found.get("names") or [_class_name(found.get("parentClass")), found.get("name")]
-        return ": ".join(str(name) for name in names if name)
-    return found if isinstance(found, str) else ""
+            return json.loads(found)
+    return found
 
 
 def _colour(value: Any) -> Colour | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -17,6 +18,8 @@ Colour = tuple[int, int, int]
 # Where (0, 0) is: the corner of level 0, or of the slide's bounds, to which QuPath crops a slide.
 Origin = Literal["level0", "bounds"]
 
+SMALLER = "every region is smaller than one tile"
+OTHER_UNITS = "are its coordinates in other units than level-0 pixels, such as micrometres?"
 # Longest side of the raster on which areas are compared.
 AREA_PX = 1024
 
@@ -30,15 +33,50 @@ class Polygon:
             rings is inside.
         label: Its class, or its name where it has no class.
         colour: RGB.
+        above: Classes that its class is a part of, the nearest first: ASAP's groups of groups, and `Tumor`
+            of QuPath's `Tumor: Positive`.
     """
 
     rings: list[Ring]
     label: str | None = None
     colour: Colour | None = None
+    above: tuple[str, ...] = ()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Its class and those above it, the nearest first; empty where it has none."""
+        return (self.label, *self.above) if self.label else ()
+
+    def nearest(self, keys: Collection[str]) -> str | None:
+        """The first of its classes that is among some, as `class_key` writes them; None without any."""
+        return next((key for key in map(class_key, self.classes) if key in keys), None)
 
     def moved(self, x: float, y: float) -> Polygon:
         """The same polygon elsewhere."""
         return replace(self, rings=[ring + np.array((x, y)) for ring in self.rings])
+
+
+def too_small(polygons: Sequence[Polygon], tile: tuple[float, float]) -> bool:
+    """Whether there are polygons, each of them smaller than a tile of (width, height)."""
+    return bool(polygons) and all((np.ptp(p.rings[0], axis=0) < tile).all() for p in polygons)
+
+
+def class_key(label: str | None) -> str:
+    """What classes are compared by: their names without regard to case, and to spaces around a part."""
+    return ": ".join(part.strip() for part in (label or "").split(":")).casefold()
+
+
+@dataclass(frozen=True)
+class Areas:
+    """What a file of annotations holds.
+
+    Attributes:
+        polygons: All areas.
+        left_out: What has no area or is not known, in words, and how often.
+    """
+
+    polygons: list[Polygon]
+    left_out: Counter[str]
 
 
 @dataclass(frozen=True)
@@ -82,16 +120,22 @@ class Regions:
         if not inside.any():
             raise SlideError(
                 f"{self.name}: nothing of the slide is left: its regions cover no pixel of the tissue mask "
-                f"({scale[0]:.3g} level-0 pixels wide), or all of it is excluded"
+                f"({scale[0]:.3g} level-0 pixels wide), or all of it is excluded; {OTHER_UNITS}"
             )
         return inside
 
-    def placed(self, size: tuple[int, int], bounds: tuple[int, int, int, int]) -> Regions:
-        """In level-0 pixels of a slide, checked against its size.
+    def placed(
+        self,
+        size: tuple[int, int],
+        bounds: tuple[int, int, int, int],
+        tile: tuple[float, float] = (0.0, 0.0),
+    ) -> Regions:
+        """In level-0 pixels of a slide, checked against its size and that of its tiles.
 
         Args:
             size: (width, height) of level 0.
             bounds: (x, y, width, height) of the scanned area, level-0 pixels.
+            tile: (width, height) of a tile, level-0 pixels.
 
         Raises:
             SlideError: All regions lie outside the slide.
@@ -108,13 +152,15 @@ class Regions:
         if share == 1:
             raise SlideError(
                 f"{self.name}: all its regions lie outside the slide ({size[0]} x {size[1]} pixels); "
-                "is it of another slide, or in other units than level-0 pixels?"
+                f"is it of another slide? {OTHER_UNITS}"
             )
         if share > 0.1:
             warnings.append(
                 f"{self.name}: {100 * share:.0f} % of its regions' area lie outside the slide "
                 f"({size[0]} x {size[1]} pixels); is it of this slide?"
             )
+        if too_small(include or moved.exclude, tile):
+            warnings.append(f"{self.name}: {SMALLER} ({tile[0]:.0f} level-0 pixels); {OTHER_UNITS}")
         return replace(moved, warnings=tuple(warnings))
 
     def outside(self, size: tuple[int, int]) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +12,7 @@ from typing import Any, Literal
 from wsi_embed.errors import NoRegionsError, UsageError
 from wsi_embed.inputs import SlideInput
 from wsi_embed.regions.files import ANNOTATION_SUFFIXES, annotation_names, read_annotations
-from wsi_embed.regions.polygons import Polygon, Regions
+from wsi_embed.regions.polygons import Polygon, Regions, class_key
 
 Missing = Literal["fail", "skip", "whole"]
 
@@ -20,7 +21,8 @@ Missing = Literal["fail", "skip", "whole"]
 class RegionRules:
     """What the user says of regions.
 
-    Class names match without regard to case.
+    Class names match without regard to case. A polygon is of its class and of those above it; where several
+    of them are named, the nearest decides.
 
     Attributes:
         source: Annotation file, or folder of them; a manifest's column `roi` comes first.
@@ -38,10 +40,9 @@ class RegionRules:
     def __post_init__(self) -> None:
         if self.missing not in ("fail", "skip", "whole"):
             raise UsageError(f"--roi-missing {self.missing}: choose fail, skip or whole")
-        if not all(map(_key, (*self.include, *self.exclude))):
+        if not all(map(class_key, (*self.include, *self.exclude))):
             raise UsageError("--roi-include and --roi-exclude need the name of a class")
-        if both := _keys(self.include) & _keys(self.exclude):
-            raise UsageError(f"class {', '.join(sorted(both))} is both in --roi-include and --roi-exclude")
+        _check_apart(_keys(self.include), _keys(self.exclude))
 
     def classes(self) -> dict[str, list[str]]:
         """The choice of classes as it matters: sorted, without regard to case."""
@@ -98,39 +99,48 @@ def read_regions(path: Path, rules: RegionRules | None = None) -> Regions:
     rules, file = rules or RegionRules(), read_annotations(path)
     polygons = file.polygons
     if not polygons and not rules.exclude:
-        raise NoRegionsError(
-            f"{path.name}: holds no polygon, so there is nothing to take; check the ROI file"
-        )
-    include, exclude = _keys(rules.include), _keys(rules.exclude)
-    left_out = [p for p in polygons if _key(p.label) in exclude]
-    taken = [p for p in polygons if (_key(p.label) in include if include else _key(p.label) not in exclude)]
+        lost = file.warnings[0].removeprefix(f"{path.name}: ") if file.warnings else "check the ROI file"
+        raise NoRegionsError(f"{path.name}: holds no polygon, so there is nothing to take; {lost}")
+    there = {class_key(name) for p in polygons for name in p.classes}
+    names = _names(rules.include, there), _names(rules.exclude, there)
+    include, exclude = map(_keys, names)
+    _check_apart(include, exclude)
+    sorted_out = [(p, p.nearest(include | exclude)) for p in polygons]
+    taken = [p for p, key in sorted_out if (key in include if include else key is None)]
+    left_out = [p for p, key in sorted_out if key in exclude]
     if include and not taken:
         raise NoRegionsError(
-            f"{path.name}: no region of class {' or '.join(rules.include)}; {_classes(polygons)}. "
+            f"{path.name}: no region of class {' or '.join(names[0])}; {_classes(polygons)}. "
             "Name one of those, or say --roi-missing skip to leave out such slides"
         )
-    there = {_key(p.label) for p in polygons}
-    absent = [name for name in (*rules.include, *rules.exclude) if _key(name) not in there]
-    warnings = (
-        (f"{path.name}: no region of class {', '.join(absent)}; {_classes(polygons)}",) if absent else ()
-    )
+    warnings = file.warnings
+    if absent := [name for name in (*names[0], *names[1]) if class_key(name) not in there]:
+        warnings += (f"{path.name}: no region of class {', '.join(absent)}; {_classes(polygons)}",)
     digest = file.digest
     if rules.include or rules.exclude:
-        digest = hashlib.sha256((digest + json.dumps(rules.classes())).encode()).hexdigest()
+        chosen = {"include": sorted(include), "exclude": sorted(exclude)}
+        digest = hashlib.sha256((digest + json.dumps(chosen)).encode()).hexdigest()
     return Regions(taken or None, left_out, digest[:16], file.name, file.origin, warnings)
 
 
-def _key(label: str | None) -> str:
-    return (label or "").strip().casefold()
+def _keys(labels: Iterable[str]) -> set[str]:
+    return {class_key(label) for label in labels}
 
 
-def _keys(labels: tuple[str, ...]) -> set[str]:
-    return {_key(label) for label in labels}
+def _names(given: Sequence[str], there: Collection[str]) -> list[str]:
+    """Names of classes; one with commas that is no class of the file is a list of names."""
+    listed = ([name] if class_key(name) in there else name.split(",") for name in given)
+    return [name for parts in listed for part in parts if (name := part.strip())]
+
+
+def _check_apart(include: set[str], exclude: set[str]) -> None:
+    if both := include & exclude:
+        raise UsageError(f"class {', '.join(sorted(both))} is both in --roi-include and --roi-exclude")
 
 
 def _classes(polygons: list[Polygon]) -> str:
     """Which classes a file has, for people."""
-    names = sorted({p.label.strip() for p in polygons if p.label})
+    names = sorted({name.strip() for p in polygons for name in p.classes})
     if not names:
         return "its polygons have no class" if polygons else "it holds no polygon"
     more = f" and {len(names) - 10} more" if len(names) > 10 else ""

@@ -138,7 +138,7 @@ def test_slides_that_are_all_bad_and_slides_without_tissue(tmp_path: Path) -> No
     write_svs(glass / "d.svs", he_pixels(300, 300))
     tiles = open_tiles(glass, slide_config())
     assert tiles.slide_ids == ["d"]
-    assert tiles.warnings == ["c.svs: no tissue found, no tile is taken from it"]
+    assert tiles.warnings == ["c.svs: no tile is taken from it, no tissue found"]
     assert tiles.about()["skipped_slides"] == []
 
 

@@ -65,7 +65,7 @@ def test_a_bad_slide_stops_nothing_and_says_why_without_folders(tmp_path: Path) 
     assert "use --mpp 2 or more" in reasons["d"]
     assert "smaller than one tile" in reasons["e"]
     assert "--set tissue=none" in reasons["f"]
-    assert laid[6].warnings == ["g_glass.tif: no tissue found, no tile is taken from it"]
+    assert laid[6].warnings == ["g_glass.tif: no tile is taken from it, no tissue found"]
     assert laid[6].tiles is not None
     assert len(laid[6].tiles) == 0
 

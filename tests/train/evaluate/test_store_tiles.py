@@ -55,6 +55,26 @@ def test_two_classes_of_regions_under_one_name(store: Store, regions_of: Path) -
     assert (found.codes["a"] == 0).all()
 
 
+def test_a_region_of_a_derived_class_is_of_its_base(store: Store, tmp_path: Path) -> None:
+    annotate(tmp_path, "a", region("Tumor: Positive", (0, 0), (0, 3)), region("Tumor", (1, 0), (1, 3)))
+    codes = labels_by_regions(store, tmp_path, {"tumor": "t"}).codes["a"].reshape(4, 4)[:, 0]
+    assert codes.tolist() == [0, 0, -1, -1]
+    both = labels_by_regions(store, tmp_path, {"Tumor": "t", "Tumor: Positive": "p"}).codes["a"]
+    assert both.reshape(4, 4)[:, 0].tolist() == [1, 0, -1, -1]
+
+
+def test_what_annotations_leave_out_is_a_note(store: Store, tmp_path: Path) -> None:
+    point = {"type": "Feature", "geometry": {"type": "Point", "coordinates": [1, 2]}, "properties": {}}
+    annotate(tmp_path, "a", region("Tumor", (0, 0), (0, 3)), point)
+    notes = labels_by_regions(store, tmp_path, {"Tumor": "t"}).notes
+    assert "a.geojson: left out, because they are no areas: 1 Point" in notes
+    small = region("Tumor", (0, 0), (0, 0))
+    small["geometry"]["coordinates"] = [[[0, 0], [200, 0], [200, 200], [0, 0]]]
+    annotate(tmp_path, "a", small)
+    notes = labels_by_regions(store, tmp_path, {"Tumor": "t"}).notes
+    assert any(note.startswith("a.geojson: every region is smaller than one tile (800") for note in notes)
+
+
 @pytest.mark.parametrize(
     ("classes", "says"),
     [

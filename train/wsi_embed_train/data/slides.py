@@ -155,7 +155,8 @@ def _lay_grid(item: SlideInput, config: TrainConfig, laid: Laid) -> None:
     if mask.note:
         laid.warnings.append(f"{item.name}: {mask.note}")
     if not len(grid):
-        laid.warnings.append(f"{item.name}: no tissue found, no tile is taken from it")
+        why = plan.why_empty(mask, config.min_tissue)
+        laid.warnings.append(f"{item.name}: no tile is taken from it, {why}")
     order, starts = by_region(grid.grid, config.region_tiles)
     grid = grid.where(order)
     area = scanned_area(plan.slide.bounds, grid.scale, plan.slide.level_sizes[grid.level])

@@ -14,7 +14,8 @@ from wsi_embed.errors import UsageError
 from wsi_embed.inputs import SlideInput
 from wsi_embed.manifest import read_table
 from wsi_embed.plot.tiles import bag_grid
-from wsi_embed.regions import Polygon, slide_polygons, tile_classes, with_annotations
+from wsi_embed.regions import Polygon, slide_annotations, tile_classes, with_annotations
+from wsi_embed.regions.polygons import OTHER_UNITS, SMALLER, class_key, too_small
 from wsi_embed.store import Bag, Store
 from wsi_embed.store.damage import damage_named
 from wsi_embed.text import counted, names_of
@@ -50,7 +51,8 @@ def labels_by_regions(
         store: Has the tiles.
         source: A folder of annotation files named like the slides, or the one slide's file.
         classes: Classes of regions, and the names to give to their tiles; where regions of several are
-            around a centre, the first counts. Matched without regard to case.
+            around a centre, the first counts. Matched without regard to case; where a region is of several
+            of them, one above the other, it counts as of the nearest.
         rest: The name of tiles outside all these regions; by default they have none.
 
     Raises:
@@ -59,14 +61,17 @@ def labels_by_regions(
         StoreError: The store is damaged.
     """
     files, notes = _files(store, source)
-    polygons = {slide_id: _polygons(store[slide_id], file) for slide_id, file in files.items()}
-    wanted = {_key(label): name for label, name in classes.items()}
-    _check_classes(wanted, Counter(_key(p.label) for found in polygons.values() for p in found))
+    polygons = {slide_id: _polygons(store[slide_id], file, notes) for slide_id, file in files.items()}
+    wanted = {class_key(label): name for label, name in classes.items()}
+    _check_classes(
+        wanted,
+        Counter(class_key(c) for found in polygons.values() for p in found for c in p.classes or ("",)),
+    )
     names = tuple(dict.fromkeys([*wanted.values(), *([rest] if rest else [])]))
     number = np.array([names.index(name) for name in wanted.values()] + [names.index(rest) if rest else -1])
     codes = {}
     for slide_id, found in polygons.items():
-        layers = [[p for p in found if _key(p.label) == key] for key in wanted]
+        layers = [[p for p in found if p.nearest(wanted) == key] for key in wanted]
         codes[slide_id] = number[tile_classes(bag_grid(store[slide_id]), layers)].astype(np.int16)
     return TileLabels(source.name, names, codes, tuple(notes))
 
@@ -137,10 +142,15 @@ def _files(store: Store, source: Path) -> tuple[dict[str, Path], list[str]]:
     return files, [left_out] if without else []
 
 
-def _polygons(bag: Bag, file: Path) -> list[Polygon]:
+def _polygons(bag: Bag, file: Path, notes: list[str]) -> list[Polygon]:
+    """The annotations of a slide; what is odd about them is added to the notes."""
     with damage_named(bag.slide_id):
-        size, bounds = bag.attrs["size"], bag.attrs["bounds"]
-    return slide_polygons(file, size, bounds)
+        size, bounds, extent = bag.attrs["size"], bag.attrs["bounds"], float(bag.attrs["extent"])
+    annotations = slide_annotations(file, size, bounds)
+    notes += annotations.warnings
+    if too_small(annotations.polygons, (extent, extent)):
+        notes.append(f"{file.name}: {SMALLER} ({extent:.0f} level-0 pixels); {OTHER_UNITS}")
+    return annotations.polygons
 
 
 def _check_classes(wanted: Iterable[str], there: Counter[str]) -> None:
@@ -156,7 +166,3 @@ def _place(where: str, row: Mapping[str, object]) -> tuple[int, int]:
         return int(text(row, "x")), int(text(row, "y"))
     except ValueError as error:
         raise UsageError(f"{where}: x and y are not whole numbers") from error
-
-
-def _key(label: str | None) -> str:
-    return (label or "").strip().casefold()

@@ -135,8 +135,8 @@ def test_scenes_of_an_ome_tiff_are_named(tmp_path: Path) -> None:
     def image(name: str, ifd: int, w: int, h: int) -> str:
         return (
             f'<Image ID="Image:{ifd}" Name="{name}"><Pixels ID="Pixels:{ifd}" SizeX="{w}" SizeY="{h}" '
-            f'SizeC="3" SizeZ="1" SizeT="1" PhysicalSizeX="0.5" PhysicalSizeY="0.5"><Channel SamplesPerPixel="3"/>'
-            f'<TiffData IFD="{ifd}"/></Pixels></Image>'
+            f'SizeC="3" SizeZ="1" SizeT="1" PhysicalSizeX="0.5" PhysicalSizeY="0.5">'
+            f'<Channel SamplesPerPixel="3"/><TiffData IFD="{ifd}"/></Pixels></Image>'
         )
 
     parts = image("scene 1", 0, 800, 600), image("scene 2", 1, 900, 700), image("Label image", 2, 400, 300)

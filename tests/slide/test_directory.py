@@ -17,7 +17,7 @@ from tests.made_slides import he_pixels
 from wsi_embed.errors import SlideError
 from wsi_embed.slide import directory as tiff
 from wsi_embed.slide.directory import READ, Directory, TiffError, TiffFile
-from wsi_embed.slide.precheck import check_tiff
+from wsi_embed.slide.precheck import open_tiff
 
 PIXELS = he_pixels(300, 400, seed=2)
 BIG: dict[str, Callable[[Path], Path]] = {
@@ -194,16 +194,16 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_would_end_the_process_is_refused(name: str, encoding: str, tmp_path: Path) -> None:
     path = write_aperio(tmp_path / "a.svs", PIXELS, encoding)
-    check_tiff(path)
+    open_tiff(path)
     values, reason = REFUSED[name]
     with pytest.raises(SlideError, match=rf"a\.svs: cannot be read \([^)]*{reason}"):
-        check_tiff(patched(path, **values))
+        open_tiff(patched(path, **values))
 
 
 def test_other_levels_are_looked_at_too(tmp_path: Path) -> None:
     path = write_aperio(tmp_path / "a.svs", PIXELS, "jpeg 4:2:0")
     with pytest.raises(SlideError, match="in tiles of 9000 x 9000"):
-        check_tiff(patched(path, 2, TileWidth=9000, TileLength=9000))
+        open_tiff(patched(path, 2, TileWidth=9000, TileLength=9000))
 
 
 @pytest.mark.parametrize(
@@ -218,12 +218,12 @@ def test_levels_that_grow_are_refused_where_openslide_would_divide_by_them(
     patched(path, TileWidth=160)
     if refused:
         with pytest.raises(SlideError, match="its levels are not in order"):
-            check_tiff(path)
+            open_tiff(path)
     else:
-        check_tiff(path)
+        open_tiff(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"II", b"text of no meaning", b"\x89PNG\r\n\x1a\n"])
 def test_what_is_no_tiff_passes(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.svs").write_bytes(content)
-    check_tiff(tmp_path / "a.svs")
+    open_tiff(tmp_path / "a.svs")

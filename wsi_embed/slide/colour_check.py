@@ -9,7 +9,7 @@ import numpy as np
 from wsi_embed.errors import SlideError
 from wsi_embed.slide import directory as tiff
 from wsi_embed.slide.dicom_instance import DicomInstance, dicom_instances, first_frame
-from wsi_embed.slide.directory import STARTS, Directory, TiffError, TiffFile
+from wsi_embed.slide.directory import Directory, TiffError, TiffFile
 from wsi_embed.slide.jpeg import RGB, YCBCR
 from wsi_embed.slide.level import JPEG, MOST_TILES, JpegLevel
 from wsi_embed.slide.photometric import NAMES, jpeg2000_colours, jpeg_colours, transforms_colours
@@ -23,12 +23,13 @@ TRANSFORMED = ("YBR_ICT", "YBR_RCT")
 LARGEST_TILE = 1 << 24  # bytes
 
 
-def check_colours(path: Path, vendor: str) -> None:
+def check_colours(path: Path, vendor: str, file: TiffFile | None) -> None:
     """Refuse a slide of whose colours the file says something wrong, which OpenSlide would follow.
 
     Args:
         path: The slide.
         vendor: As OpenSlide names it.
+        file: The slide as an open TIFF; None if it is none.
 
     Raises:
         SlideError: It is one.
@@ -39,13 +40,9 @@ def check_colours(path: Path, vendor: str) -> None:
             if wrong := _wrong_instance(instance):
                 raise SlideError(f"{instance.path}: {wrong}")
         return
-    with path.open("rb") as data:
-        if vendor == "hamamatsu" or data.read(4) not in STARTS:  # NDPI has no tiles
-            return
-    with TiffFile(path) as file:
-        for directory in file.directories():
-            if directory.tiled and (wrong := wrong_colours(directory)):
-                raise SlideError(f"{path}: {wrong}")
+    for directory in file.directories() if file else ():
+        if directory.tiled and (wrong := wrong_colours(directory)):
+            raise SlideError(f"{path}: {wrong}")
 
 
 def wrong_colours(directory: Directory) -> str | None:

@@ -86,6 +86,7 @@ class TiffFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._directories: list[Directory] | None = None
         self._handle = os.open(path, os.O_RDONLY)
         try:
             self.size = os.fstat(self._handle).st_size
@@ -126,6 +127,8 @@ class TiffFile:
             TiffError: They make no sense.
             OSError: The file cannot be read.
         """
+        if self._directories is not None:
+            return self._directories
         found, seen, offset = [], set[int](), self.first
         while offset:
             if offset in seen or len(seen) == MOST_DIRECTORIES:
@@ -133,6 +136,7 @@ class TiffFile:
             seen.add(offset)
             directory, offset = self._directory(offset)
             found.append(directory)
+        self._directories = found
         return found
 
     def directory(self, offset: int) -> Directory:

@@ -17,9 +17,11 @@ from wsi_embed.slide.directory import TiffError
 from wsi_embed.slide.fingerprint import fingerprint
 from wsi_embed.slide.handles import Handles
 from wsi_embed.slide.planes import dicom_plane_fault
+from wsi_embed.slide.precheck import open_tiff
 from wsi_embed.slide.refusals import refused, unknown
 from wsi_embed.slide.resolution_fields import stated_resolutions
 from wsi_embed.slide.settle import settle_levels
+from wsi_embed.slide.tiff_images import tiff_images
 
 UInt32Array = npt.NDArray[np.uint32]
 
@@ -34,6 +36,10 @@ class OpenSlideSlide(Slide):
     Args:
         path: The slide.
 
+    Attributes:
+        tiff: The file as an open TIFF; None if it is none.
+        tiff_images: Its images.
+
     Raises:
         SlideError: OpenSlide does not know the format, or the file is damaged.
     """
@@ -42,6 +48,15 @@ class OpenSlideSlide(Slide):
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.tiff = open_tiff(path)
+        try:
+            self._open()
+        except BaseException:
+            self.close_tiff()
+            raise
+
+    def _open(self) -> None:
+        path = self.path
         try:
             self._handles = Handles(path)
         except openslide.OpenSlideUnsupportedFormatError as error:
@@ -76,7 +91,10 @@ class OpenSlideSlide(Slide):
         return sizes
 
     def _settle_levels(self, sizes: list[tuple[int, int]]) -> None:
-        settled = settle_levels(self.path, self.vendor, sizes, self._downsamples, self._read_openslide)
+        self.tiff_images = tiff_images(self.tiff.directories()) if self.tiff else []
+        settled = settle_levels(
+            self.path, self.vendor, sizes, self._downsamples, self.tiff_images, self._read_openslide
+        )
         self._numbers, self.level_sizes, self.level_scales = settled.numbers, settled.sizes, settled.scales
         self._padded = [sizes[n] != size for n, size in zip(settled.numbers, settled.sizes, strict=True)]
         self.warnings, self.left_out = tuple(settled.warnings), tuple(settled.left_out)
@@ -126,8 +144,14 @@ class OpenSlideSlide(Slide):
         """Keep decoded tiles in a cache shared with other slides: who has many open saves memory."""
         self._handles.share_cache(cache)
 
+    def close_tiff(self) -> None:
+        """Release what was opened to look at a TIFF's directories."""
+        if self.tiff is not None:
+            self.tiff.close()
+
     def close(self) -> None:
         """Release the file. Closing twice is fine."""
+        self.close_tiff()
         self._handles.close()
 
 

@@ -9,11 +9,11 @@ from wsi_embed.errors import SlideError
 from wsi_embed.slide import directory as tiff
 from wsi_embed.slide.base import unreadable
 from wsi_embed.slide.czi import czi_fault
-from wsi_embed.slide.directory import Directory, TiffError, TiffFile
+from wsi_embed.slide.directory import Directory, TiffError
+from wsi_embed.slide.openslide import OpenSlideSlide
 from wsi_embed.slide.planes import is_mask, plane_fault, repeated_level
 from wsi_embed.slide.remedies import vips
 from wsi_embed.slide.storage import Storage, storage, tag_value
-from wsi_embed.slide.tiff_images import tiff_images
 from wsi_embed.slide.tiff_pixels import pixel_fault
 
 # Hamamatsu's NDPI is TIFF too, but OpenSlide reads nothing but its JPEGs.
@@ -21,12 +21,11 @@ TIFF_VENDORS = ("aperio", "argos", "generic-tiff", "huron", "leica", "philips", 
 REDUCED = 1  # bit of NewSubfileType
 
 
-def check_pixels(path: Path, vendor: str) -> tuple[str, ...]:
+def check_pixels(slide: OpenSlideSlide) -> tuple[str, ...]:
     """Refuse a slide of which OpenSlide would give other pixels than its file holds.
 
     Args:
-        path: The slide.
-        vendor: OpenSlide's name of its format.
+        slide: The slide as OpenSlide opened it.
 
     Returns:
         What users should look at, each a sentence that names the file.
@@ -34,20 +33,21 @@ def check_pixels(path: Path, vendor: str) -> tuple[str, ...]:
     Raises:
         SlideError: If its pixels would be changed, or are one plane of several; with what to do.
     """
+    path = slide.path
     try:
-        if vendor == "zeiss" and (fault := czi_fault(path)):
+        if slide.vendor == "zeiss" and (fault := czi_fault(path)):
             raise SlideError(f"{path}: {fault}")
-        if vendor in TIFF_VENDORS:
-            with TiffFile(path) as file:
-                return _check_tiff(path, vendor, file.directories())
+        if slide.vendor in TIFF_VENDORS and slide.tiff is not None:
+            return _check_tiff(slide, slide.tiff.directories())
     except (TiffError, OSError) as error:
         raise unreadable(path, error) from error
     return ()
 
 
-def _check_tiff(path: Path, vendor: str, directories: Sequence[Directory]) -> tuple[str, ...]:
+def _check_tiff(slide: OpenSlideSlide, directories: Sequence[Directory]) -> tuple[str, ...]:
+    path, vendor = slide.path, slide.vendor
     aperio, masks = vendor == "aperio", {n for n, directory in enumerate(directories) if is_mask(directory)}
-    others = masks | {n for n, image in enumerate(tiff_images(directories)) if n and image.facts.role}
+    others = masks | {n for n, image in enumerate(slide.tiff_images) if n and image.facts.role}
     numbers = _level_numbers(directories, others, marked=vendor in ("generic-tiff", "huron"))
     levels = {number: storage(directories[number]) for number in numbers}
     for number, stored in levels.items():

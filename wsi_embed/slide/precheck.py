@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,25 +19,37 @@ MOST_PLANES = 8  # colours may lie apart, each in tiles of its own
 NDPI = 65420  # a tag of Hamamatsu's, who write offsets of 64 bits in their own way, and no tiles
 
 
-def check_tiff(path: Path) -> None:
-    """Refuse a TIFF whose tiles are larger than any, or than their file. Other files pass.
+def open_tiff(path: Path) -> TiffFile | None:
+    """Open a TIFF and refuse it if its tiles are larger than any, or than their file.
+
+    Returns:
+        The open file; None for other files, and for Hamamatsu's NDPI.
 
     Raises:
-        SlideError: It is one.
+        SlideError: If it is refused, or cannot be read.
     """
     try:
         with path.open("rb") as data:
             if data.read(4) not in STARTS:
-                return
-        with TiffFile(path) as file:
+                return None
+        file = TiffFile(path)
+        try:
             if file.first and NDPI in file.directory(file.first).tags:
-                return
-            directories = file.directories()
-            levels = [_check_tiles(directory) for directory in directories if directory.tiled]
-            if directories and is_aperio(directories[0]):
-                _check_order(levels)
+                file.close()
+                return None
+            _check_directories(file.directories())
+        except BaseException:
+            file.close()
+            raise
     except (TiffError, OSError) as error:
         raise unreadable(path, error) from error
+    return file
+
+
+def _check_directories(directories: Sequence[Directory]) -> None:
+    levels = [_check_tiles(directory) for directory in directories if directory.tiled]
+    if directories and is_aperio(directories[0]):
+        _check_order(levels)
 
 
 def _check_tiles(directory: Directory) -> tuple[Layout, bool]:

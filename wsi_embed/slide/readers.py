@@ -39,16 +39,17 @@ def open_slide(path: str | Path, reader: Reader = "auto") -> Slide:
 
         return ImageSlide(path)
     from wsi_embed.slide.directory import TiffError
-    from wsi_embed.slide.precheck import check_tiff
+    from wsi_embed.slide.openslide import OpenSlideSlide
+    from wsi_embed.slide.pixels import check_pixels
 
-    check_tiff(path)
-    slide = _open_checked(path)
+    slide = OpenSlideSlide(path)
     try:
+        slide.warnings += check_pixels(slide)
         return _by_reader(slide, reader)
     except (TiffError, OSError) as error:
         slide.close()
         raise unreadable(path, error) from error
-    except SlideError:
+    except BaseException:
         slide.close()
         raise
 
@@ -66,21 +67,8 @@ def _by_reader(slide: OpenSlideSlide, reader: Reader) -> Slide:
             if reader == "tiff":
                 reason = f"{slide.path}: not for the TIFF reader ({error}); use --reader auto"
                 raise SlideError(reason) from error
-    check_colours(slide.path, slide.vendor)
-    return slide
-
-
-def _open_checked(path: Path) -> OpenSlideSlide:
-    """Open a slide with OpenSlide if that gives the pixels that the file means."""
-    from wsi_embed.slide.openslide import OpenSlideSlide
-    from wsi_embed.slide.pixels import check_pixels
-
-    slide = OpenSlideSlide(path)
-    try:
-        slide.warnings += check_pixels(path, slide.vendor)
-    except BaseException:
-        slide.close()
-        raise
+    check_colours(slide.path, slide.vendor, slide.tiff)
+    slide.close_tiff()
     return slide
 
 

@@ -8,10 +8,9 @@ from pathlib import Path
 
 from wsi_embed.slide.base import LevelsState
 from wsi_embed.slide.dicom_images import dicom_levels, further_scans
-from wsi_embed.slide.directory import TiffFile
 from wsi_embed.slide.levels import Level, LevelImage, choose_levels
 from wsi_embed.slide.same_picture import Picture, UInt8Array, compare, places_of
-from wsi_embed.slide.tiff_images import TiffImage, check_first, further_images, level_images, tiff_images
+from wsi_embed.slide.tiff_images import TiffImage, check_first, further_images, level_images
 
 # Of these, OpenSlide takes every tiled directory, or every one that is marked as reduced, for a level. Of
 # others it knows the levels by the vendor's own words.
@@ -42,7 +41,12 @@ class Settled:
 
 
 def settle_levels(
-    path: Path, vendor: str, sizes: Sequence[tuple[int, int]], downsamples: Sequence[float], read: ReadLevel
+    path: Path,
+    vendor: str,
+    sizes: Sequence[tuple[int, int]],
+    downsamples: Sequence[float],
+    images: Sequence[TiffImage],
+    read: ReadLevel,
 ) -> Settled:
     """Decide which of OpenSlide's levels belong to a slide.
 
@@ -51,18 +55,18 @@ def settle_levels(
         vendor: OpenSlide's name of its format.
         sizes: (width, height) of OpenSlide's levels, pixels.
         downsamples: OpenSlide's downsamples.
+        images: Images of the file, if it is a TIFF.
         read: Reads a region of one of them.
 
     Raises:
         SlideError: If it is in doubt which image is level 0.
-        TiffError: If the directories of a TIFF make no sense.
         OSError: If the file cannot be read.
     """
     settled = Settled()
     if vendor in TIFF_VENDORS:
-        images = _tiff_levels(path, vendor, sizes, settled)
+        known = _tiff_levels(path, vendor, sizes, images, settled)
     elif vendor == "dicom":
-        images = dicom_levels(path, sizes)
+        known = dicom_levels(path, sizes)
     else:
         settled.numbers, settled.sizes = list(range(len(sizes))), list(sizes)
         settled.scales = [
@@ -70,10 +74,10 @@ def settle_levels(
         ]
         settled.state = "alike" if len(sizes) == 1 else "picture"
         return settled
-    believed = believed_levels(images, read)
+    believed = believed_levels(known, read)
     believed.left_out = settled.left_out + believed.left_out
     believed.warnings = settled.warnings
-    if vendor == "dicom" and (scans := further_scans(images, believed.numbers)):
+    if vendor == "dicom" and (scans := further_scans(known, believed.numbers)):
         believed.warnings.append(_further(path, scans))
     return believed
 
@@ -120,15 +124,17 @@ def _scale(whole: tuple[int, int], size: tuple[int, int], downsample: float) -> 
 
 
 def _tiff_levels(
-    path: Path, vendor: str, sizes: Sequence[tuple[int, int]], settled: Settled
+    path: Path,
+    vendor: str,
+    sizes: Sequence[tuple[int, int]],
+    images: Sequence[TiffImage],
+    settled: Settled,
 ) -> list[LevelImage]:
     """Describe OpenSlide's levels of a TIFF by its directories."""
-    with TiffFile(path) as file:
-        images = tiff_images(file.directories())
-        check_first(path, images, sizes[0])
-        known = level_images(images, vendor)
-        levels = [_tiff_level(number, size, known) for number, size in enumerate(sizes)]
-        left_out, scans = further_images(images, [image.directory for image in known])
+    check_first(path, images, sizes[0])
+    known = level_images(images, vendor)
+    levels = [_tiff_level(number, size, known) for number, size in enumerate(sizes)]
+    left_out, scans = further_images(images, [image.directory for image in known])
     settled.left_out += left_out
     if scans:
         settled.warnings.append(_further(path, scans))

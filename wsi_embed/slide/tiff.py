@@ -9,7 +9,7 @@ from wsi_embed.slide import directory as tiff
 from wsi_embed.slide.base import Slide, UInt8Array
 from wsi_embed.slide.colour_check import wrong_colours
 from wsi_embed.slide.decode_once import DecodeOnce
-from wsi_embed.slide.directory import TiffError, TiffFile
+from wsi_embed.slide.directory import TiffError
 from wsi_embed.slide.level import JpegLevel
 from wsi_embed.slide.openslide import OpenSlideSlide
 from wsi_embed.slide.photometric import NAMES
@@ -49,15 +49,13 @@ class TiffSlide(Slide):
         self.reader = "tiff"
         if slide.vendor not in VENDORS:
             raise TiffError(f"its format is {slide.vendor}")
-        self._file = TiffFile(slide.path)
-        try:
-            self._find_levels()
-        except BaseException:
-            self._file.close()
-            raise
+        if slide.tiff is None:
+            raise TiffError("it is no TIFF")
+        self._file = slide.tiff
+        self._find_levels()
 
     def _find_levels(self) -> None:
-        images = tiff_images(self._file.directories())
+        images = self._slide.tiff_images
         self._levels = self._own_levels(images)
         hidden = self._add_hidden_levels(images[0]) if len(self._levels) == 1 else []
         own = (i for i, level in enumerate(self._levels) if level and level not in hidden)
@@ -135,7 +133,6 @@ class TiffSlide(Slide):
 
     def close(self) -> None:
         """Release the file. Closing twice is fine."""
-        self._file.close()
         self._slide.close()
 
 

@@ -11,6 +11,7 @@ from wsi_embed.errors import ResolutionError, StoreError, UsageError
 from wsi_embed.remote import Address, Location, location
 from wsi_embed.slide import Reader, open_slide, resolve_mpp
 from wsi_embed.slide.icc import profile_digest
+from wsi_embed.slide.ome_zarr import is_ome_zarr
 from wsi_embed.store import Bag, Store, open_store
 from wsi_embed.text import counted
 
@@ -36,7 +37,7 @@ def describe(what: str, reader: Reader = "auto") -> tuple[Facts, list[Facts]]:
         return _store(path)
     if what in PACKAGED and not path.exists():
         return _model(default_model(what)), []
-    if path.is_dir():
+    if path.is_dir() and not is_ome_zarr(path):
         return _store(path)
     if not path.exists():
         raise UsageError(

@@ -7,9 +7,10 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from wsi_embed.errors import UsageError
-from wsi_embed.slide import FOREIGN_SUFFIXES, SLIDE_SUFFIXES
 from wsi_embed.slide.dicom import dicom_series, named_as_dicom
 from wsi_embed.slide.fingerprint import slide_files
+from wsi_embed.slide.ome_zarr import REASON, is_ome_zarr
+from wsi_embed.slide.suffixes import named_as_slide
 
 # In the root of a folder of tiles: the images there are no slides.
 TILES_MARK = ".wsi-embed-tiles"
@@ -18,8 +19,9 @@ TILES_MARK = ".wsi-embed-tiles"
 def folder_files(folder: Path, also: Collection[str] = ()) -> list[Path]:
     """Files of a folder, at any depth, that are named as slides; none that is part of another.
 
-    Subfolders that cannot be listed come last, as if they were files: each fails as a slide, for what is
-    in it must not be missing silently.
+    A subfolder that is an OME-Zarr image is a slide by itself, and not searched. Subfolders that cannot be
+    listed come last, as if they were files: each fails as a slide, for what is in it must not be missing
+    silently.
 
     Args:
         folder: Where to look.
@@ -27,12 +29,16 @@ def folder_files(folder: Path, also: Collection[str] = ()) -> list[Path]:
             `wsi-embed tile` made are left out.
 
     Raises:
-        UsageError: The folder is a store.
+        UsageError: The folder is a store, or an OME-Zarr image.
     """
     unlisted: list[Path] = []
+    if is_ome_zarr(folder):
+        raise UsageError(f"{folder}: {REASON}")
     if (folder / "zarr.json").is_file():
         raise UsageError(f"{folder} is a store, not a folder of slides")
-    files = [p for p in _walk(folder, unlisted, tiles=bool(also)) if p.suffix.lower() in also or _is_slide(p)]
+    images: list[Path] = []
+    walk = _walk(folder, unlisted, images, tiles=bool(also))
+    files = [*(p for p in walk if p.suffix.lower() in also or _is_slide(p)), *images]
     files = _without_parts(sorted(p for p in files if not p.name.startswith("._")))
     taken = set(files) if unlisted else set()
     # a MIRAX slide says by itself that its folder cannot be listed
@@ -40,8 +46,7 @@ def folder_files(folder: Path, also: Collection[str] = ()) -> list[Path]:
 
 
 def _is_slide(path: Path) -> bool:
-    suffix = path.suffix.lower()
-    if suffix in SLIDE_SUFFIXES or suffix in FOREIGN_SUFFIXES:
+    if named_as_slide(path.name):
         return True
     try:
         return named_as_dicom(path) and path.is_file() and dicom_series(path) is not None
@@ -49,11 +54,11 @@ def _is_slide(path: Path) -> bool:
         return False
 
 
-def _walk(folder: Path, unlisted: list[Path], *, tiles: bool) -> Iterator[Path]:
+def _walk(folder: Path, unlisted: list[Path], images: list[Path], *, tiles: bool) -> Iterator[Path]:
     """All files below a folder, through linked folders too, each real folder once, with tiles or without.
 
     A broken link is a file: it fails as a slide and is not left out silently. Folders that cannot be
-    listed are added to `unlisted`.
+    listed are added to `unlisted`, those that are OME-Zarr to `images`.
     """
     seen = set()
 
@@ -66,6 +71,10 @@ def _walk(folder: Path, unlisted: list[Path], *, tiles: bool) -> Iterator[Path]:
             folders.clear()
             continue
         seen.add(real)
+        if is_ome_zarr(Path(root), files):
+            images.append(Path(root))
+            folders.clear()
+            continue
         if TILES_MARK in files:  # not what is unfinished there
             folders[:] = [name for name in folders if not name.startswith(".")]
         folders.sort()

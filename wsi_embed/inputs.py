@@ -15,8 +15,9 @@ from wsi_embed.folders import TILES_MARK, folder_files
 from wsi_embed.manifest import MANIFEST_COLUMNS, MANIFEST_SUFFIXES, read_manifest
 from wsi_embed.remote import Address, Location, is_address, location, objects
 from wsi_embed.remote.slides import RemoteSlide, find_below
-from wsi_embed.slide import FOREIGN_SUFFIXES, SLIDE_SUFFIXES
 from wsi_embed.slide.fingerprint import slide_files
+from wsi_embed.slide.ome_zarr import is_ome_zarr
+from wsi_embed.slide.suffixes import named_as_slide
 
 LONGEST_ID = 240
 
@@ -134,6 +135,8 @@ def _from_source(source: Location) -> list[SlideInput]:
     if source.is_dir():
         if (source / TILES_MARK).is_file():
             raise UsageError(f"{source} is a folder of tiles, not of slides")
+        if is_ome_zarr(source):
+            return [slide_of_folder(source.resolve().parent, source.resolve())]
         return [slide_of_folder(source, path) for path in folder_files(source)]
     if not source.exists():
         raise UsageError(f"{source}: no such file or folder; check the path")
@@ -143,8 +146,7 @@ def _from_source(source: Location) -> list[SlideInput]:
 
 
 def _from_address(source: Address) -> list[SlideInput]:
-    suffix = source.suffix.lower()
-    if suffix in MANIFEST_SUFFIXES:
+    if source.suffix.lower() in MANIFEST_SUFFIXES:
         with tempfile.TemporaryDirectory() as folder:
             table = Path(folder) / source.name
             try:
@@ -154,10 +156,10 @@ def _from_address(source: Address) -> list[SlideInput]:
                 raise UsageError(f"{source}: there is no such object; check the address") from error
             except UsageError as error:
                 raise UsageError(str(error).replace(str(table), str(source))) from error
-    if suffix in SLIDE_SUFFIXES or suffix in FOREIGN_SUFFIXES or not source.listed:
+    if named_as_slide(source.name) or not source.listed:
         return [_slide_at(RemoteSlide(source), source.name)]
     start = len(source.key) + 1 if source.key else 0
-    return [_slide_at(slide, slide.address.key[start:]) for slide in find_below(source)]
+    return [_slide_at(s, s.address.key[start:] or s.address.name) for s in find_below(source)]
 
 
 def _slide_at(remote: RemoteSlide, name: str) -> SlideInput:

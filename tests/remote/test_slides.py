@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -143,3 +144,24 @@ def test_a_series_named_late_is_found(bucket: Address) -> None:
     for name in ("a.dcm", "b.dcm"):
         objects.write(bucket / "d" / name, late[:132] + text + late[132:])
     assert len(find_slides([bucket / "d"], remote=True)) == 1
+
+
+def test_ome_zarr_is_found_and_refused_and_not_searched(bucket: Address) -> None:
+    image = json.dumps({"multiscales": []}).encode()
+    store = json.dumps({"zarr_format": 3, "attributes": {"format_version": 1}}).encode()
+    for key, content in {
+        "in/sub/a.zarr/.zattrs": image, "in/sub/a.zarr/0/.zattrs": image, "in/sub/a.zarr/0/0/1.dcm": b"chunk",
+        "in/b.svs": b"slide", "in/c.svs.gz": b"slide",
+        "in/f.zarr/zarr.json": store, "in/f.zarr/s/zarr.json": store,
+    }.items():  # fmt: skip
+        objects.write(bucket / key, content)
+    found = find_slides([bucket / "in"], remote=True)
+    assert [item.name for item in found] == ["b.svs", "c.svs.gz", "sub/a.zarr"]
+    (alone,) = find_slides([bucket / "in/sub/a.zarr"], remote=True)
+    for item in (alone, found[2]):
+        assert item.remote is not None
+        assert item.size == 0
+        with pytest.raises(SlideError, match=r"in/sub/a\.zarr: OME-Zarr is a format that nothing here reads"):
+            _ = item.remote.objects
+    with pytest.raises(UsageError, match="is a store, not a folder of slides"):
+        find_slides([bucket / "in/f.zarr"], remote=True)

@@ -344,7 +344,7 @@ class TestWhatIsNotRead:
 class TestTheTableInTheDocs:
     def test_names_every_extension_and_no_other(self) -> None:
         text = DOCS.read_text("utf-8")
-        named = set(re.findall(r"`(\.[a-z0-9]+)`", text))
+        named = set(re.findall(r"`(\.[a-z0-9.]+)`", text))
         assert SLIDE_SUFFIXES | set(FOREIGN_SUFFIXES) <= named
 
     def test_names_every_vendor_that_is_tested_here(self) -> None:

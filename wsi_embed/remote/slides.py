@@ -13,7 +13,8 @@ from wsi_embed.remote import objects
 from wsi_embed.remote.address import Address
 from wsi_embed.remote.objects import RemoteObject
 from wsi_embed.slide.dicom import HEAD, series_in
-from wsi_embed.slide.suffixes import FOREIGN_SUFFIXES, SLIDE_SUFFIXES
+from wsi_embed.slide.ome_zarr import METADATA, REASON, describes_ome
+from wsi_embed.slide.suffixes import named_as_slide
 
 DICOM, HAMAMATSU, MIRAX = (".dcm",), (".vms", ".vmu"), (".mrxs",)
 MULTI_FILE = DICOM + HAMAMATSU + MIRAX
@@ -30,20 +31,24 @@ class RemoteSlide:
         address: Of its file, or of the first of several.
         roi: Of its annotation file, from a manifest.
         listed: Its objects, where a listing told them already.
+        refused: Why it cannot be read, where a listing told that.
     """
 
     address: Address
     roi: Address | None = None
     listed: tuple[RemoteObject, ...] | None = None
+    refused: str | None = None
 
     @cached_property
     def objects(self) -> tuple[RemoteObject, ...]:
         """Its objects, the one at `address` among them, and the annotations; asked for once.
 
         Raises:
-            SlideError: There is no such object.
+            SlideError: There is no such object, or it cannot be read.
             RemoteError: The server cannot be reached, or refuses.
         """
+        if self.refused is not None:
+            raise SlideError(f"{self.address}: {self.refused}")
         try:
             found = self.listed if self.listed is not None else _ask(self.address)
             return found if self.roi is None else (*found, objects.stat(self.roi))
@@ -65,14 +70,35 @@ def find_below(folder: Address) -> list[RemoteSlide]:
         RemoteError: It cannot be listed.
     """
     found = {o.address.key: o for o in objects.below(folder)}
-    if (folder / "zarr.json").key in found:
+    images = _ome_zarr(folder, found)
+    if (folder / "zarr.json").key in found and not images:
         raise UsageError(f"{folder} is a store, not a folder of slides")
+    found = {key: o for key, o in found.items() if not any(_lies_in(key, image) for image in images)}
     named = [o for o in found.values() if _named_as_slide(o.address)]
     parts = {p.address.key for o in named if _suffix(o) in HAMAMATSU for p in slide_objects(o, found)[1:]}
     dicom = [o for o in named if _suffix(o) in DICOM]
     whole = [o for o in named if _suffix(o) not in DICOM and o.address.key not in parts]
     slides = [_slide(slide_objects(o, found)) for o in whole]
-    return slides + [_slide(group) for group in by_series(dicom)]
+    slides += [_slide(group) for group in by_series(dicom)]
+    return slides + [RemoteSlide(image, refused=REASON) for image in images]
+
+
+def _ome_zarr(folder: Address, found: Mapping[str, RemoteObject]) -> list[Address]:
+    """Folders that are OME-Zarr images; of every Zarr hierarchy only its root is asked for."""
+    images, looked_at = list[Address](), list[Address]()
+    for o in sorted(found.values(), key=lambda o: o.address.key.count("/")):
+        root = o.address.parent
+        if o.address.name not in METADATA or any(_lies_in(root.key, other) for other in looked_at):
+            continue
+        looked_at.append(root)
+        metadata = [found[key] for name in METADATA if (key := (root / name).key) in found]
+        if any(describes_ome(objects.read(each.address)) for each in metadata):
+            images.append(root)
+    return images
+
+
+def _lies_in(key: str, folder: Address) -> bool:
+    return not folder.key or key == folder.key or key.startswith(f"{folder.key}/")
 
 
 def _slide(found: Sequence[RemoteObject]) -> RemoteSlide:
@@ -80,8 +106,7 @@ def _slide(found: Sequence[RemoteObject]) -> RemoteSlide:
 
 
 def _named_as_slide(address: Address) -> bool:
-    suffix = address.suffix.lower()
-    return (suffix in SLIDE_SUFFIXES or suffix in FOREIGN_SUFFIXES) and not address.name.startswith("._")
+    return named_as_slide(address.name) and not address.name.startswith("._")
 
 
 def _suffix(found: RemoteObject) -> str:

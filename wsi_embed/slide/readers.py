@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from wsi_embed.errors import SlideError, UsageError
 from wsi_embed.slide.base import Slide, unreadable
+from wsi_embed.slide.ome_zarr import REASON, is_ome_zarr
 from wsi_embed.slide.suffixes import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ def _check_file(path: Path) -> None:
     try:
         if path.is_dir():
             next(path.iterdir(), None)  # a folder that cannot be listed says so
-            raise SlideError(f"{path}: is a folder, not a slide; check the path")
+            reason = REASON if is_ome_zarr(path) else "is a folder, not a slide; check the path"
+            raise SlideError(f"{path}: {reason}")
         if not path.is_file():
             raise SlideError(f"{path}: no such file; check the path")
         if path.stat().st_size == 0:

@@ -15,7 +15,7 @@ from wsi_embed.slide.directory import STARTS, TiffError, TiffFile
 from wsi_embed.slide.planes import repeated_level
 from wsi_embed.slide.precheck import is_aperio
 from wsi_embed.slide.remedies import ONE_PLANE, TIFFSAVE
-from wsi_embed.slide.suffixes import FOREIGN_SUFFIXES
+from wsi_embed.slide.suffixes import foreign_format, packed_slide
 
 WHOLE_SLIDE_IMAGE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 EIGHT_BITS = "export it with unsigned samples of 8 bits"
@@ -102,8 +102,9 @@ def refused(path: Path, error: openslide.OpenSlideError) -> SlideError:
 
 def unknown(path: Path) -> SlideError:
     """Return the error for a file of which OpenSlide does not know the format, with the real reason."""
-    foreign = FOREIGN_SUFFIXES.get(path.suffix.lower())
-    if foreign:
+    if inner := packed_slide(path.name):
+        return SlideError(f"{path}: compressed as a whole, and read only unpacked; unpack {inner} from it")
+    if foreign := foreign_format(path.name):
         return SlideError(
             f"{path}: {foreign} is a format that nothing here reads; convert it to DICOM or a pyramidal TIFF"
         )

@@ -326,6 +326,11 @@ def test_plot_writes_both_and_only_the_parts_asked_for(slides: Path, model: Path
     assert {"a.geojson", "a.png"} <= {p.name for p in (tmp_path / "out").iterdir()}
     found = json.loads((tmp_path / "out" / "a.geojson").read_text())["features"]
     assert {f["properties"]["classification"]["name"].split()[0] for f in found} == {"cluster"}
+    parts = ["--geojson-parts", "tissue", "--geojson-parts", "clusters"]
+    assert plot(tmp_path / "f.zarr", "--geojson", "--out", tmp_path / "both", *parts).exit_code == 0
+    found = json.loads((tmp_path / "both" / "a.geojson").read_text())["features"]
+    kinds = {f["properties"]["classification"]["name"].split()[0] for f in found}
+    assert kinds == {"Tissue", "cluster"}
 
 
 def test_plot_says_what_is_missing(slides: Path, model: Path, tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ def test_what_makes_no_sense_is_refused_with_what_there_is(name: str, setting: s
 def test_a_setting_given_twice_is_refused() -> None:
     with pytest.raises(UsageError, match="--tissue-set pen is given twice"):
         parse_recipe("otsu", ["pen=off", "pen=on"])
+    assert parse_recipe("otsu", ["pen=off", "pen=no"]) == parse_recipe("otsu", ["pen=off"])
 
 
 @settings(deadline=None)

@@ -167,6 +167,12 @@ def test_pairs_of_the_command_line_are_yaml() -> None:
     assert load_recipe("pcl", **parse_settings(["concepts=[3, 5]"])).concepts == (3, 5)
 
 
+def test_a_setting_has_one_value() -> None:
+    assert parse_settings(["alpha=0.5", "alpha=0.5"]) == {"alpha": 0.5}
+    with pytest.raises(UsageError, match="--set alpha is given twice, with different values"):
+        parse_settings(["alpha=0.5", " alpha =0.6"])
+
+
 @pytest.mark.parametrize("pair", ["alpha", "=3", "alpha=", "alpha=[1", "alpha=null"])
 def test_pairs_that_are_none_are_refused(pair: str) -> None:
     with pytest.raises(UsageError, match="--set "):

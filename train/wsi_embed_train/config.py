@@ -230,7 +230,7 @@ def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
     """Read `KEY=VALUE` pairs, each value as YAML has it.
 
     Raises:
-        UsageError: A pair has no `=`, or its value is not YAML.
+        UsageError: A pair has no `=`, its value is not YAML, or a key has two values.
     """
     found: dict[str, Any] = {}
     for pair in pairs:
@@ -243,7 +243,8 @@ def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
             raise UsageError(f"--set {pair}: {text!r} is not a value as YAML has it") from error
         if value is None:
             raise UsageError(f"--set {pair}: give a value")
-        found[name.strip()] = value
+        if found.setdefault(name.strip(), value) != value:
+            raise UsageError(f"--set {name.strip()} is given twice, with different values; keep one")
     return found
 
 

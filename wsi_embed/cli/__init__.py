@@ -26,6 +26,7 @@ from wsi_embed.cli import (
     verify,
 )
 from wsi_embed.cli.log import log_line
+from wsi_embed.cli.once import Command
 from wsi_embed.errors import UsageError, WsiEmbedError
 
 app = typer.Typer(
@@ -56,7 +57,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 GROUPS: dict[str, typer.Typer] = {"eval": eval.app}
 NAMES = (*COMMANDS, *GROUPS)
 for _name, _command in COMMANDS.items():
-    app.command(_name)(_command)
+    app.command(_name, cls=Command)(_command)
 for _name, _group in GROUPS.items():
     app.add_typer(_group, name=_name)
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from wsi_embed.cli.once import joined
+
 
 def command(
     source: Annotated[
@@ -24,8 +26,13 @@ def command(
         str, typer.Option("--precision", help="Of the backbone: fp32, fp16 or int8 (.onnx only).")
     ] = "fp32",
     outputs: Annotated[
-        str, typer.Option("--outputs", help="Further outputs: projection,cluster_logits.", show_default=False)
-    ] = "",
+        list[str] | None,
+        typer.Option(
+            "--outputs",
+            help="Further outputs: projection,cluster_logits; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     calibrate: Annotated[
         Path | None,
         typer.Option(
@@ -86,10 +93,11 @@ def command(
         from wsi_embed_export import Given, export
         from wsi_embed_train import parse_settings
 
+    wanted = dict.fromkeys(part.strip() for part in (joined(outputs) or "").split(","))
     metadata = export(
         source, out, precision=precision, weights=weights, settings=parse_settings(settings or ()),
         given=Given(_colour("--mean", mean), _colour("--std", std), tile_px, mpp),
-        outputs=[part.strip() for part in outputs.split(",") if part.strip()],
+        outputs=[part for part in wanted if part],
         calibrate=calibrate, split=split, min_cosine=min_cosine, name=name, licence=licence,
     )  # fmt: skip
     parity = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in metadata.parity.items())

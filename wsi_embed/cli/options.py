@@ -109,11 +109,19 @@ Roi = Annotated[
 ]
 RoiInclude = Annotated[
     list[str] | None,
-    option("--roi-include", "Class of regions to take; may be repeated. Default: all.", ROI),
+    option(
+        "--roi-include",
+        "Class of regions to take; may be repeated, or be a list with commas. Default: all.",
+        ROI,
+    ),
 ]
 RoiExclude = Annotated[
     list[str] | None,
-    option("--roi-exclude", "Class of regions to leave out; may be repeated. Default: none.", ROI),
+    option(
+        "--roi-exclude",
+        "Class of regions to leave out; may be repeated, or be a list with commas. Default: none.",
+        ROI,
+    ),
 ]
 RoiMissing = Annotated[
     str, option("--roi-missing", "A slide without annotations: fail, skip, or take it whole.", ROI)

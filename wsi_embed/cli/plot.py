@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wsi_embed.cli.once import joined
 from wsi_embed.cli.options import StorePlace
 
 if TYPE_CHECKING:
@@ -67,8 +68,13 @@ def command(
         typer.Option("--geojson", help="Write <slide id>.geojson for QuPath; --slides is not needed for it."),
     ] = False,
     geojson_parts: Annotated[
-        str, typer.Option("--geojson-parts", help="What it holds, separated by commas.")
-    ] = "tissue,clusters,tiles",
+        list[str] | None,
+        typer.Option(
+            "--geojson-parts",
+            help="What it holds, separated by commas; may be repeated. Default: tissue,clusters,tiles.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Draw each slide with its tissue outline beside its cluster map, and one legend for all of them.
 
@@ -84,7 +90,7 @@ def command(
     folder = out or opened.near.parent / "plots"
     if not slides and not geojson:
         raise UsageError("give --slides DIR for pictures, --geojson for QuPath, or both")
-    failed = _write_geojson(opened, folder, geojson_parts) if geojson else 0
+    failed = _write_geojson(opened, folder, joined(geojson_parts)) if geojson else 0
     if not slides:
         raise typer.Exit(1 if failed else 0)
     for source in slides:
@@ -112,12 +118,12 @@ def _warn(line: str) -> None:
     typer.echo(line, err=True)
 
 
-def _write_geojson(store: Store, folder: Path, wanted: str) -> int:
+def _write_geojson(store: Store, folder: Path, wanted: str | None) -> int:
     """Write one file a slide; returns how many failed."""
     from wsi_embed.errors import WsiEmbedError
-    from wsi_embed.regions.export import parse_parts, write_bag
+    from wsi_embed.regions.export import PARTS, parse_parts, write_bag
 
-    failed, parts = 0, parse_parts(wanted)
+    failed, parts = 0, PARTS if wanted is None else parse_parts(wanted)
     for slide_id, bag in store.items():
         path = folder / f"{slide_id}.geojson"
         try:

@@ -24,7 +24,7 @@ def parse_parts(text: str) -> tuple[str, ...]:
     Raises:
         UsageError: There is no such part.
     """
-    parts = tuple(part.strip() for part in text.split(","))
+    parts = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
     if wrong := [part for part in parts if part not in PARTS]:
         raise UsageError(f"--geojson-parts {', '.join(wrong)}: choose from {', '.join(PARTS)}")
     return parts

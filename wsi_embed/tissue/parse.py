@@ -43,15 +43,15 @@ def _values(recipe: TissueRecipe, settings: Sequence[str] | Mapping[str, Any]) -
     for key, value in pairs:
         if key not in recipe.used:
             raise UsageError(f"--tissue-set {key}: {recipe.name} has no such setting; {_listing(recipe)}")
-        if key in found:
-            raise UsageError(f"--tissue-set {key} is given twice")
         try:
-            found[key] = _convert(value, getattr(recipe, key))
+            converted = _convert(value, getattr(recipe, key))
         except (ValueError, TypeError, OverflowError):
             raise UsageError(
                 f"--tissue-set {key}={as_text(value)}: expected something like "
                 f"{as_text(getattr(recipe, key))}; {_listing(recipe)}"
             ) from None
+        if found.setdefault(key, converted) != converted:
+            raise UsageError(f"--tissue-set {key} is given twice, with different values; keep one")
     try:
         dataclasses.replace(recipe, **found)
     except UsageError as error:

@@ -54,6 +54,15 @@ def test_images_as_json_and_as_files(images: Path, tmp_path: Path) -> None:
     assert [line.split(",")[3] for line in lines] == expected.tolist()
 
 
+def test_classes_given_again_count_too(images: Path) -> None:
+    asked = ("--model", images / "m.onnx", "--tiles", images / "tiles.csv", "--device", "cpu", "--json")
+    done = typed(*asked, "--classes", "a=x", "--classes", "b,a=x")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["knn"]["classes"].keys() == {"b", "x"}
+    error = typed(*asked, "--classes", "a=x", "--classes", "a=y,b").exception
+    assert "a is given two names" in str(error)
+
+
 def test_too_many_neighbours_are_said_before_the_model_is_loaded(images: Path) -> None:
     done = typed("--model", images / "none.onnx", "--tiles", images / "tiles.csv", "--k", "17")
     assert isinstance(done.exception, UsageError)

@@ -145,7 +145,13 @@ def test_classes_are_chosen_and_renamed() -> None:
         choose_classes(["a", "b"], {"e": "e"}, "x")
 
 
-@pytest.mark.parametrize("text", ["", "a,,b", "a,a", "a=", "=b"])
+def test_a_class_given_twice_is_one_and_has_one_name() -> None:
+    assert parse_classes("a,b=c,a,b=c") == {"a": "a", "b": "c"}
+    with pytest.raises(UsageError, match="b is given two names"):
+        parse_classes("a,b=c,b")
+
+
+@pytest.mark.parametrize("text", ["", "a,,b", "a=", "=b"])
 def test_a_mistyped_choice(text: str) -> None:
     with pytest.raises(UsageError, match="expected LABEL or LABEL=NAME"):
         parse_classes(text)

@@ -122,14 +122,15 @@ def parse_classes(text: str | None) -> dict[str, str]:
     """What `--classes` says: `a,b=c` takes the label a as it is, and b under the name c, in that order.
 
     Raises:
-        UsageError: A name is empty, or a label is given twice.
+        UsageError: A name is empty, or a label is given two names.
     """
     chosen: dict[str, str] = {}
     for part in text.split(",") if text is not None else ():
         label, renamed, name = (piece.strip() for piece in part.partition("="))
-        if not label or label in chosen or (renamed and not name):
+        if not label or (renamed and not name):
             raise UsageError(f"--classes {text}: expected LABEL or LABEL=NAME, separated by commas")
-        chosen[label] = name or label
+        if chosen.setdefault(label, name or label) != (name or label):
+            raise UsageError(f"--classes {text}: {label} is given two names; keep one")
     return chosen
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import typer
 
 from wsi_embed.cli.eval import clusters, knn, mil
+from wsi_embed.cli.once import Command
 
 app = typer.Typer(help="Say how good features are: on tiles, on bags, by clusters.", no_args_is_help=True)
-app.command("knn")(knn.command)
-app.command("mil")(mil.command)
-app.command("clusters")(clusters.command)
+app.command("knn", cls=Command)(knn.command)
+app.command("mil", cls=Command)(mil.command)
+app.command("clusters", cls=Command)(clusters.command)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wsi_embed.cli.eval import options
+from wsi_embed.cli.once import joined
 from wsi_embed.cli.options import StorePlace
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ def command(
     with needs_extra("train", "wsi-embed eval clusters"):
         from wsi_embed_train.evaluate.clusters import evaluate_clusters, write_clusters
 
-        evaluation = evaluate_clusters(opened, _labels(opened, annotations, classes, rest, tiles, column))
+        labels = _labels(opened, annotations, joined(classes), rest, tiles, column)
+        evaluation = evaluate_clusters(opened, labels)
     files = [str(path) for path in write_clusters(evaluation, out)] if out else []
     failed = _draw(opened, slides, out, files) if slides and out else 0
     if as_json:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wsi_embed.cli.eval import options
+from wsi_embed.cli.once import joined
 
 if TYPE_CHECKING:
     from wsi_embed_train.evaluate.tile_set import TileFeatures
@@ -102,11 +103,11 @@ def command(
         from wsi_embed_train.evaluate.tiles import evaluate_tiles, write_evaluation
 
         if store is None:
-            found = _of_images(model, tiles, classes, column, device, threads, batch_size, k)
+            found = _of_images(model, tiles, joined(classes), column, device, threads, batch_size, k)
         elif model or tiles:
             raise UsageError("--store has its features: leave --model and --tiles out")
         else:
-            found = _of_store(store, annotations, splits, classes, rest, max_tiles, seed)
+            found = _of_store(store, annotations, splits, joined(classes), rest, max_tiles, seed)
         evaluation = evaluate_tiles(found, k=k, probe=probe, seed=seed)
         files = write_evaluation(evaluation, found.tiles, out) if out else []
     if as_json:

@@ -27,10 +27,10 @@ Rest = Annotated[
     ),
 ]
 Classes = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
         "--classes",
-        help="Labels to take, CLASS or CLASS=NAME, separated by commas; where regions overlap, the first "
-        "named counts. Default: all labels of --tiles.",
+        help="Labels to take, CLASS or CLASS=NAME, separated by commas; may be repeated. Where regions "
+        "overlap, the first named counts. Default: all labels of --tiles.",
     ),
 ]

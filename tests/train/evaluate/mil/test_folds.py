@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.train.evaluate.mil.made import bags_of
 from wsi_embed.errors import UsageError
 from wsi_embed.labels import LabelledBags
-from wsi_embed_train.evaluate.mil.folds import Fold, make_folds
+from wsi_embed_train.evaluate.mil.folds import Fold, make_folds, unused
 
 # Patients, each with a class and a number of slides; three classes at most.
 people = st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 3)), min_size=12, max_size=50)
@@ -92,7 +92,9 @@ def test_the_tables_split() -> None:
     fold = make_folds(bags_of(labels, splits=given))[0]
     assert fold.validation.tolist() == [18, 19]
     assert fold.train.tolist() == list(range(6, 17))
+    assert unused(bags_of(labels, splits=given), [fold]) == ["1 bag left out, whose split is 'unused': s17"]
     drawn = make_folds(bags_of(labels, splits=given), folds=3)
+    assert unused(bags_of(labels, splits=given), drawn) == []
     assert sorted(n for f in drawn for n in f.test) == list(range(20))
 
 
@@ -102,6 +104,10 @@ def test_the_tables_folds() -> None:
     folds = make_folds(bags_of(labels, folds=of))
     assert [f.test.tolist() for f in folds] == [list(range(8)), list(range(8, 16)), list(range(16, 24))]
     assert [f.number for f in folds] == [0, 1, 2]
+    del of["s3"], of["s9"]
+    with pytest.raises(UsageError, match=r"`fold` is empty for 2 bags of 24 \(s3, s9\): fill it in, or draw"):
+        make_folds(bags_of(labels, folds=of))
+    assert len(make_folds(bags_of(labels, folds=of), folds=3)) == 3
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from wsi_embed.errors import UsageError
 from wsi_embed.labels import LabelledBags
-from wsi_embed.text import counted
+from wsi_embed.text import counted, names_of
 
 Index = npt.NDArray[np.intp]
 Bool = npt.NDArray[np.bool_]
@@ -56,13 +56,20 @@ def make_folds(bags: LabelledBags, folds: int | None = None, seeds: int = 1) -> 
         seeds: How often all is done; each time other patients are drawn.
 
     Raises:
-        UsageError: A class has too few patients, or the table's split lacks a side or tears a patient apart.
+        UsageError: A class has too few patients, only some bags have a fold, or the table's split lacks a
+            side or tears a patient apart.
     """
     people = _People(bags)
     if folds is None and any(bag.split for bag in bags):
         bags.check_disjoint()
         return [people.fold(seed, 0, *_sides(bags)) for seed in range(seeds)]
-    if folds is None and all(bag.fold is not None for bag in bags):
+    without = [bag.id for bag in bags if bag.fold is None]
+    if folds is None and 0 < len(without) < len(bags):
+        raise UsageError(
+            f"the labels' column `fold` is empty for {counted(len(without), 'bag')} of {len(bags)} "
+            f"({names_of(without)}): fill it in, or draw with --folds"
+        )
+    if folds is None and not without:
         bags.check_disjoint()
         of = np.array([bag.fold for bag in bags])
         tests = [(of == number) for number in np.unique(of)]
@@ -73,6 +80,16 @@ def make_folds(bags: LabelledBags, folds: int | None = None, seeds: int = 1) -> 
         for seed in range(seeds)
         for number, test in enumerate(people.parts(np.ones(len(bags), np.bool_), count, seed))
     ]
+
+
+def unused(bags: LabelledBags, folds: Iterable[Fold]) -> list[str]:
+    """Return a line on the bags that are on no side of any fold, if there are any: a split may say others."""
+    used = {int(n) for fold in folds for side in (fold.train, fold.validation, fold.test) for n in side}
+    left = [bag for n, bag in enumerate(bags) if n not in used]
+    if not left:
+        return []
+    words = names_of(sorted({repr(bag.split or "") for bag in left}))
+    return [f"{counted(len(left), 'bag')} left out, whose split is {words}: {names_of(b.id for b in left)}"]
 
 
 def _sides(bags: LabelledBags) -> tuple[Bool, Bool, Bool | None]:

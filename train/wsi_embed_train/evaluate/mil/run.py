@@ -13,7 +13,7 @@ import numpy.typing as npt
 from wsi_embed.labels import LabelledBags
 from wsi_embed.store import Store
 from wsi_embed_train.evaluate.mil.bags import GIB, BagFeatures
-from wsi_embed_train.evaluate.mil.folds import Fold, make_folds
+from wsi_embed_train.evaluate.mil.folds import Fold, make_folds, unused
 from wsi_embed_train.evaluate.mil.scores import (
     Interval,
     bag_scores,
@@ -118,8 +118,9 @@ def evaluate_mil(
     tested = {slide_id for n in np.unique(_tested(predictions)) for slide_id in bags[int(n)].slides}
     seen, notes = seen_in_training(store.attrs["model"], tested)
     return MilEvaluation(
-        settings, bags, predictions, figures, intervals, how, overall, seen, [*bags.notes, *notes]
-    )
+        settings, bags, predictions, figures, intervals, how, overall, seen,
+        [*bags.notes, *unused(bags, planned), *notes],
+    )  # fmt: skip
 
 
 def averaged(

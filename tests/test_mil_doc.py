@@ -11,8 +11,8 @@ import typer
 
 from tests.labels.made_labels import make_store
 from wsi_embed.cli import app
+from wsi_embed.columns import PATIENT, SLIDE
 from wsi_embed.convert.formats import WRITTEN
-from wsi_embed.labels.table import PATIENT, SLIDE
 
 DOC = (Path(__file__).parent.parent / "docs" / "mil.md").read_text("utf-8")
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from wsi_embed.tiles.api import tile
     from wsi_embed.tissue import TissueRecipe
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Imported at first use, so that `wsi-embed --help` and `import wsi_embed` are instant.
 _HOME = {

@@ -59,11 +59,17 @@ def test_further_columns_are_left_alone(column: str) -> None:
     assert names("path", column) == ["path", column]
 
 
+@pytest.mark.parametrize("column", ["slide_path", "Filename", "slide", "paths", "WSI"])
+def test_the_path_is_meant_by_many_names(column: str) -> None:
+    with pytest.raises(UsageError, match="did you mean `path`"):
+        names(column, "mpp")
+
+
 @pytest.mark.parametrize(
     "columns", [(" mpp", "mpp"), ("mpp", "MPP"), ("roi", "roi"), ("slide id", "slide_id")]
 )
 def test_two_columns_of_one_name_are_refused(columns: tuple[str, str]) -> None:
-    with pytest.raises(UsageError, match=r"^t\.csv: two columns are `.*; keep one"):
+    with pytest.raises(UsageError, match=r"^t\.csv: '.*' and '.*' are both `.*`; keep one column"):
         names("path", *columns)
     assert names("path", "note", "note", "", "") == ["path", "note", "note", "", ""]
 

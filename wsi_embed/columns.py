@@ -18,6 +18,7 @@ PATIENT = ("patient", "patient_id", "case_id")
 
 # What people call a column when they do not know its name, as `_plain` writes it.
 MEANT = {
+    "path": r"(slide|wsi|image)(path|file|filename)?|file(name|path)",
     "slide_id": r"slides?(name|uid|key|number|no)?",
     "patient": r"patients?(name|uid|key|number|no|code)?",
     "mpp": r"mpp\w*|\w*mpp|(um|microns?|micrometers?)perp(x|ixel)|pixelsize",
@@ -48,9 +49,10 @@ def match_columns(
     """
     names = {_plain(name): name for group in known for name in group}
     found = [names.get(_plain(column), column) for column in columns]
-    for column, name in zip(columns, found, strict=True):
-        if name in names.values() and found.count(name) > 1:
-            raise UsageError(f"{source}: two columns are `{name}`, one of them {column!r}; keep one")
+    for name in names.values():
+        same = [column for column, known_as in zip(columns, found, strict=True) if known_as == name]
+        if len(same) > 1:
+            raise UsageError(f"{source}: {' and '.join(map(repr, same))} are both `{name}`; keep one column")
     missing = [group for group in known if not set(group) & set(found)]
     for column in (name for name in found if name not in names.values()):
         if meant := _meant(_plain(column), missing):

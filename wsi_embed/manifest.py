@@ -59,7 +59,7 @@ def _read_csv(source: Path, kind: str) -> tuple[list[str], Rows]:
             columns = list(reader.fieldnames or [])
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{source}: cannot be read as a CSV {kind} ({error})") from error
-    for number, row in rows:
+    for number, row in rows if columns else ():
         if any(value.strip() for value in row.pop(None, ())):  # a delimiter at the end is no harm
             raise UsageError(
                 f"{source}, row {number}: more values than columns; "

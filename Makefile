@@ -1,11 +1,12 @@
 # make demo: the runtime alone, on one real slide.   make test: everything.   make check: style and types.
-# make fuzz: slides that lie about themselves, CASES of them.
+# make fuzz: files that lie about themselves, CASES of each KIND (tiff ome dicom annotations).
 # make bench: the tables of benchmarks/RESULTS.md, `Throughput`: an hour, and 7 GB for each of PEERS in turn.
 PYTHON ?= python3
 VENV ?= .venv
 TEST_VENV ?= .venv-test
 DEMO ?= demo
 CASES ?= 20000
+KIND ?= tiff ome dicom annotations
 PACKAGE ?= -e .
 BENCH ?= build/bench
 PEERS ?= slide2vec lazyslide tiatoolbox
@@ -26,7 +27,7 @@ test: $(TEST_VENV)/.installed demo/slides/cmu_small_region.svs
 	$(TEST_VENV)/bin/python -m pytest -m cluster -n 0
 
 fuzz: $(TEST_VENV)/.installed demo/slides/cmu_small_region.svs
-	$(TEST_VENV)/bin/python -m tests.fuzz.run --cases $(CASES) --real demo/slides/cmu_small_region.svs
+	$(TEST_VENV)/bin/python -m tests.fuzz.run --kinds $(KIND) --cases $(CASES) --real demo/slides/cmu_small_region.svs
 
 bench: export PYTHONPATH = .:train:export
 bench: PY = $(TEST_VENV)/bin/python

@@ -1,74 +1,74 @@
-"""Files that lie end in a SlideError: those that once did not, and some fresh ones."""
+"""Mutated files end in an error of wsi-embed or in what they hold: fresh ones, and earlier finds."""
 
 from __future__ import annotations
 
+import functools
 import random
 from pathlib import Path
 
 import pytest
 
-from tests.fuzz.bases import BASES, base_files
-from tests.fuzz.exercise import exercise
-from tests.fuzz.mutate import MUTATIONS, mutated
+from tests.fuzz.case import Case, Files
+from tests.fuzz.kinds import KINDS, bases_of, case, store_case, stored_case
 from tests.fuzz.run import FINDS, run_cases, run_files
-from tests.fuzz.worker import case
+from tests.fuzz.worker import write_case
 
-FRESH = 500
-
-
-@pytest.fixture(scope="module")
-def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    return base_files(tmp_path_factory.mktemp("bases"))
+FRESH = 200  # of each kind
 
 
-def test_finds_and_fresh_cases_end_in_a_slide_error_or_in_right_pixels() -> None:
+@functools.cache
+def bases(kind: str) -> dict[str, Files]:
+    return bases_of(kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_fresh_cases_end_in_an_error_or_in_what_they_hold(kind: str) -> None:
     seed = random.SystemRandom().randrange(10**6)
-    outcome = run_cases(seed, 0, FRESH)
-    assert not outcome.finds, f"python -m tests.fuzz.run --seed {seed} --cases {FRESH}: {outcome.finds}"
+    outcome = run_cases(kind, seed, 0, FRESH)
+    again = f"python -m tests.fuzz.run --kinds {kind} --seed {seed} --cases {FRESH}"
+    assert not outcome.finds, f"{again}: {outcome.finds}"
     assert outcome.counts.total() == FRESH
-    assert outcome.counts["tiff"]  # not everything is refused
-    assert outcome.counts["partly"]
+    # not everything is refused
+    assert sum(outcome.counts[how] for how in ("read", "tiff", "openslide")) > FRESH / 10
 
 
-def test_what_was_found_stays_mended() -> None:
-    files = sorted(FINDS.glob("*.tif"))
-    assert files
-    outcome = run_files(files)
+@pytest.mark.parametrize("kind", sorted(path.name for path in FINDS.iterdir()))
+def test_what_was_found_stays_mended(kind: str) -> None:
+    files = sorted((FINDS / kind).iterdir())
+    outcome = run_files(kind, files)
     assert not outcome.finds
-    assert outcome.counts.total() == len(files)
+    assert outcome.counts.total() == len(files) > 0
 
 
-# Whether a find would be noticed
+def test_a_find_is_kept_with_what_is_known_of_it(tmp_path: Path) -> None:
+    one, two = {"slide.ome.tif": b"a"}, {"1_0": b"a", "label": b"b"}
+    path = store_case(Case(one), tmp_path, "resolution-both-1-2")
+    assert path == tmp_path / "resolution-both-1-2.ome.tif"
+    assert stored_case(path) == Case({path.name: b"a"}, truth="all")
+    assert stored_case(store_case(Case(two), tmp_path, "wrong-jpeg-1-2")) == Case(two, truth="content")
+    assert stored_case(store_case(Case(two), tmp_path, "crash-jpeg-1-2")).truth == "nothing"
 
 
-def test_a_process_that_ends_is_a_find_and_the_others_go_on(bases: dict[str, bytes], tmp_path: Path) -> None:
-    files = [tmp_path / name for name in ("a.tif", "b.tif")]
-    for file in files:
-        file.write_bytes(bases["generic"])
-    assert run_files(files).counts == {"tiff": 2}
-    outcome = run_files(files, memory=100_000)
+def test_a_process_that_ends_is_a_find_and_the_others_go_on(tmp_path: Path) -> None:
+    names = ("a", "b")
+    files = [write_case(tmp_path / name, Case(bases("tiff")["generic"])) for name in names]
+    assert run_files("tiff", files).counts == {"tiff": 2}
+    outcome = run_files("tiff", files, memory=100_000)
     assert list(outcome.finds) == [str(file) for file in files]
     assert outcome.counts == {"find": 2}
 
 
-@pytest.mark.parametrize("name", BASES)
-def test_what_was_not_mutated_is_read_whole(name: str, bases: dict[str, bytes], tmp_path: Path) -> None:
-    path = tmp_path / "a.tif"
-    path.write_bytes(bases[name])
-    assert exercise(path) in ("tiff", "openslide")
+@pytest.mark.parametrize("kind", KINDS)
+def test_cases_are_the_same_for_the_same_seed(kind: str) -> None:
+    found = bases(kind)
+    assert found == bases_of(kind)
+    assert case(kind, found, 3, 17) == case(kind, found, 3, 17)
+    numbers = [17 + i * len(found) for i in range(10)]
+    assert len({str(case(kind, found, seed, number)) for seed in (3, 4) for number in numbers}) > 10
 
 
-def test_cases_are_the_same_for_the_same_seed(bases: dict[str, bytes]) -> None:
-    assert case(bases, 3, 17) == case(bases, 3, 17)
-    assert len({case(bases, seed, number)[1] for seed in (3, 4) for number in (17, 17 + len(bases))}) == 4
-
-
-@pytest.mark.parametrize("mutate", MUTATIONS, ids=lambda m: m.__name__)
-def test_mutations_change_something(mutate, bases: dict[str, bytes]) -> None:  # type: ignore[no-untyped-def]
-    changed = set()
-    for number, content in enumerate(bases.values()):
-        out = bytearray(content)
-        mutate(out, random.Random(number))
-        changed.add(bytes(out) != content)
-    assert True in changed
-    assert mutated(content, random.Random(1)) != content
+@pytest.mark.parametrize("kind", KINDS)
+def test_mutations_change_files_in_many_ways(kind: str) -> None:
+    cases = [case(kind, bases(kind), 1, number) for number in range(100)]
+    assert sum(found.files != bases(kind)[name] for name, found in cases) > 80
+    assert len({step for _, found in cases for step in found.steps}) >= 8

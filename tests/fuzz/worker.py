@@ -5,41 +5,44 @@ Prints a JSON line before and after each. A case that ends the process has only 
 
 from __future__ import annotations
 
+import faulthandler
 import json
-import random
 import resource
+import shutil
 import signal
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from tests.fuzz.case import Case, WrongContentError, WrongResolutionError
+from tests.fuzz.kinds import KINDS, bases_of, case, stored_case
 
 SECONDS = 20.0  # of processor time; a second for most
 WAIT = 120.0  # on the clock, for what waits and does nothing
 MEMORY = 1024 * 1024 * 1024  # above what the process has before
 
 
-def case(bases: dict[str, bytes], seed: int, number: int) -> tuple[str, bytes]:
-    """Name of the base, and content of a case: the same for the same bases, seed and number."""
-    from tests.fuzz.mutate import mutated
-
-    names = sorted(bases)
-    name = names[number % len(names)]
-    return name, mutated(bases[name], random.Random(f"{seed}:{number}"))
-
-
-def contents(task: dict[str, Any], folder: Path) -> Iterator[tuple[int | str, bytes]]:
-    """Of the cases or files of a task."""
+def cases(task: dict[str, Any]) -> Iterator[tuple[int | str, Case]]:
+    """Yield the cases of a task, which names files or numbers."""
     for name in task.get("files", ()):
-        yield name, Path(name).read_bytes()
+        yield name, stored_case(Path(name))
     if "first" in task:
-        from tests.fuzz.bases import base_files
-
-        bases = base_files(folder, Path(task["real"]) if task.get("real") else None)
+        bases = bases_of(task["kind"], Path(task["real"]) if task.get("real") else None)
         for number in range(task["first"], task["last"]):
-            yield number, case(bases, task["seed"], number)[1]
+            yield number, case(task["kind"], bases, task["seed"], number)[1]
+
+
+def write_case(folder: Path, found: Case) -> Path:
+    """Write the files of a case into an empty folder, and return the one to open."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for name, content in found.files.items():
+        (folder / name).write_bytes(content)
+    return folder / next(iter(found.files))
 
 
 def limit(memory: int) -> None:
@@ -50,31 +53,42 @@ def limit(memory: int) -> None:
 
 
 def say(**facts: Any) -> None:
-    """A line for whoever started this."""
+    """Print a line for whoever started this process."""
     sys.stdout.write(json.dumps(facts) + "\n")
     sys.stdout.flush()
 
 
+def how(error: Exception) -> str:
+    """Return the word for a find that ends in an exception."""
+    if isinstance(error, WrongContentError):
+        return "wrong"
+    if isinstance(error, WrongResolutionError):
+        return "resolution"
+    return "memory" if isinstance(error, MemoryError) else "error"
+
+
 def main() -> None:
     """Do the task of the first argument, JSON, in the folder of the second."""
-    from tests.fuzz.exercise import exercise
-
-    task, folder = json.loads(sys.argv[1]), Path(sys.argv[2])
-    path, limited = folder / "case.tif", False
-    for name, content in contents(task, folder):
+    task, folder = json.loads(sys.argv[1]), Path(sys.argv[2]) / "case"
+    warnings.simplefilter("error", RuntimeWarning)  # numbers that overflow give wrong ones
+    faulthandler.enable()
+    for ending in (signal.SIGPROF, signal.SIGALRM):  # says where it was, and ends the process as before
+        faulthandler.register(ending, all_threads=False, chain=True)
+    exercise, limited = KINDS[task["kind"]].exercise, False
+    for name, found in cases(task):
         if not limited:
             limit(task.get("memory", MEMORY))
             limited = True
-        path.write_bytes(content)
+        path = write_case(folder, found)
         say(begin=name)
         signal.setitimer(signal.ITIMER_PROF, SECONDS)  # both end the process
         signal.setitimer(signal.ITIMER_REAL, WAIT)
-        began = time.process_time()
+        began, find = time.process_time(), {}
         try:
-            outcome, trace = exercise(path), ""
+            outcome = exercise(path, found.truth)
         except Exception as error:
-            outcome, trace = f"find: {type(error).__name__}: {error}", traceback.format_exc()
-        say(end=name, outcome=outcome, seconds=time.process_time() - began, trace=trace)
+            outcome, find = "find", {"how": how(error), "what": traceback.format_exc()}
+        say(end=name, outcome=outcome, seconds=time.process_time() - began, **find)
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
 

@@ -92,6 +92,7 @@ def write_jpeg_slide(
     bigtiff: bool = False,
     byteorder: Literal["<", ">"] = "<",
     mpp: float | None = 0.5,
+    description: bytes | None = None,
     quality: int = 85,
 ) -> Path:
     """Write a pyramid.
@@ -108,6 +109,7 @@ def write_jpeg_slide(
         bigtiff: With offsets of 64 bits.
         byteorder: Of the TIFF's numbers.
         mpp: In the resolution tags of a TIFF of no vendor; None leaves them out.
+        description: ImageDescription of level 0 of a TIFF of no vendor.
         quality: Of the JPEGs.
     """
     with tifffile.TiffWriter(path, bigtiff=bigtiff, byteorder=byteorder) as tif:
@@ -127,6 +129,8 @@ def write_jpeg_slide(
                 options["description"] = APERIO.format(w=w, h=h, tile=tile)
             elif mpp is not None:
                 options |= {"resolution": (1e4 / mpp / factor,) * 2, "resolutionunit": "CENTIMETER"}
+            if number == 0 and description is not None:
+                options["description"] = description
             if number == 0 and subifds:
                 options["subifds"] = len(factors) - 1
             data = [b"" if i in left_out else part for i, part in enumerate(parts)]

@@ -1,4 +1,4 @@
-"""Small slides to be mutated: one of every kind that the TIFF reader takes, and some that it leaves."""
+"""Small TIFF slides to be mutated: of every kind that the TIFF reader takes, and some that it leaves."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from tests.fuzz.case import Files
 from tests.made_formats.jpeg_tiles import Kind, write_jpeg_slide
 from tests.made_formats.tiffs import (
     write_aperio,
@@ -52,22 +53,23 @@ def _small(pixels: UInt8Array) -> UInt8Array:
     return np.asarray(cv2.blur(pixels, (9, 9)), np.uint8)
 
 
-def base_files(folder: Path, real: Path | None = None) -> dict[str, bytes]:
-    """Content of every base, and of a real slide where one is given."""
+def base_files(folder: Path, real: Path | None = None) -> dict[str, Files]:
+    """Write every base, and return their contents, also that of a real slide where one is given."""
     files = {}
     for name, write in BASES.items():
-        path = folder / "base.tif"
-        files[name] = write(path).read_bytes()
+        path = folder / "slide.tif"
+        files[name] = {path.name: write(path).read_bytes()}
         path.unlink()
     if real is not None:
-        files["real"] = real.read_bytes()
+        files["real"] = {"slide.tif": real.read_bytes()}
     return files
 
 
 def directories(content: bytes) -> list[tuple[int, int, list[int]]]:
-    """Where directories begin and end, and their entries; some of them where the file is mutated already.
+    """Return the directories of a TIFF; some of them where the file is mutated already.
 
-    Where one ends is where the offset of the next one is.
+    Returns:
+        Of each, where it begins, where the offset of the next one is, and where its entries are.
     """
     order = "<" if content[:2] == b"II" else ">"
     big = content[2:4] in (b"+\0", b"\0+")

@@ -1,4 +1,4 @@
-"""Files that lie about themselves: mutations that know what a TIFF and a JPEG are, and some that do not."""
+"""Mutations of TIFF files: directories, tags, tiles, and the bytes in general."""
 
 from __future__ import annotations
 
@@ -6,66 +6,29 @@ import random
 import struct
 from collections.abc import Callable
 
-from tests.fuzz.bases import directories
+from tests.fuzz.case import Case, Files, pick_steps
+from tests.fuzz.raw import blank, change_jpeg, flip_bytes, flip_head, truncate
+from tests.fuzz.tiff.bases import directories
+from tests.fuzz.values import BORDERS, ROUND
 
-ROUND = (0, 1, 2, 3, 7, 8, 15, 16, 31, 63, 255, 256, 4095, 4096, 65535, 65536, 10**6, 2**24)
-BORDERS = (2**31 - 1, 2**31, 2**32 - 2, 2**32 - 1, 2**48, 2**63 - 1, 2**63, 2**64 - 1)
 TAGS = (
-    254,
-    256,
-    257,
-    258,
-    259,
-    262,
-    266,
-    270,
-    274,
-    277,
-    282,
-    284,
-    322,
-    323,
-    324,
-    325,
-    330,
-    338,
-    339,
-    347,
-    530,
-    34675,
-    65420,
-)
-MARKERS = (
-    0xC0,
-    0xC1,
-    0xC2,
-    0xC4,
-    0xC9,
-    0xCC,
-    0xD0,
-    0xD8,
-    0xD9,
-    0xDA,
-    0xDB,
-    0xDC,
-    0xDD,
-    0xE0,
-    0xEE,
-    0xFE,
-    0xFF,
-)
+    254, 256, 257, 258, 259, 262, 266, 270, 274, 277, 282, 284, 322, 323, 324, 325, 330, 338, 339, 347, 530,
+    34675, 65420,
+)  # fmt: skip
 
 Mutation = Callable[[bytearray, random.Random], None]
 
 
-def mutated(content: bytes, rng: random.Random) -> bytes:
-    """The content after one to four mutations."""
-    out = bytearray(content)
-    for _ in range(rng.choice((1, 1, 1, 2, 2, 3, 4))):
+def mutated(name: str, files: Files, rng: random.Random) -> Case:
+    """Apply one to four mutations to a slide of one file."""
+    ((file, content),) = files.items()
+    out, steps = bytearray(content), []
+    for mutate in pick_steps(rng, MUTATIONS):
         if len(out) < 16:
             break
-        rng.choice(MUTATIONS)(out, rng)
-    return bytes(out)
+        mutate(out, rng)
+        steps.append(mutate.__name__)
+    return Case({file: bytes(out)}, tuple(steps))
 
 
 def _put(out: bytearray, at: int, kind: str, value: int) -> None:
@@ -76,7 +39,7 @@ def _put(out: bytearray, at: int, kind: str, value: int) -> None:
 
 
 def _number(out: bytearray, rng: random.Random) -> int:
-    """A number that hurts: round, at a border, near the file's size, a place in the file, or a small one."""
+    """Return a number that hurts: round, at a border, near the file's size, an offset, or a small one."""
     near = len(out) + rng.randint(-20, 20)
     return rng.choice(
         (
@@ -101,19 +64,8 @@ def _big(out: bytearray) -> bool:
     return bytes(out[2:4]) in (b"+\0", b"\0+")
 
 
-def flip_bytes(out: bytearray, rng: random.Random) -> None:
-    """Anywhere."""
-    for _ in range(rng.choice((1, 1, 2, 5, 20, 200))):
-        out[rng.randrange(len(out))] = rng.randrange(256)
-
-
-def flip_head(out: bytearray, rng: random.Random) -> None:
-    """Of the file."""
-    out[rng.randrange(16)] = rng.choice((rng.randrange(256), 0, 255))
-
-
 def change_entry(out: bytearray, rng: random.Random) -> None:
-    """Code, type, number or value of a tag."""
+    """Change the code, type, number of values or value of a tag."""
     found = _directories(out)
     if not found:
         return
@@ -136,7 +88,7 @@ def change_entry(out: bytearray, rng: random.Random) -> None:
 
 
 def change_size(out: bytearray, rng: random.Random) -> None:
-    """Of image or tiles, in one or all directories."""
+    """Change the size of images or tiles, in one or all directories."""
     code, value = rng.choice((256, 257, 322, 323)), _number(out, rng)
     order, big = "<" if out[:1] == b"I" else ">", _big(out)
     chosen = _directories(out)
@@ -148,7 +100,7 @@ def change_size(out: bytearray, rng: random.Random) -> None:
 
 
 def change_places(out: bytearray, rng: random.Random) -> None:
-    """Offsets and sizes of tiles: wrong, swapped, the same for all."""
+    """Make offsets and sizes of tiles wrong, swap them, or make all the same."""
     order, big = "<" if out[:1] == b"I" else ">", _big(out)
     wanted, way = rng.choice(((324,), (325,), (324, 325))), rng.randrange(4)
     for _, _, entries in _directories(out):
@@ -176,7 +128,7 @@ def change_places(out: bytearray, rng: random.Random) -> None:
 
 
 def change_chain(out: bytearray, rng: random.Random) -> None:
-    """Which directory comes next, or how many tags one has."""
+    """Change which directory comes next, or how many tags one has."""
     found = _directories(out)
     if not found:
         return
@@ -186,53 +138,6 @@ def change_chain(out: bytearray, rng: random.Random) -> None:
         _put(out, offset, "Q" if _big(out) else "H", _number(out, rng))
     else:
         _put(out, end, letter, rng.choice((rng.choice(found)[0], offset, _number(out, rng))))
-
-
-def truncate(out: bytearray, rng: random.Random) -> None:
-    """As a copy that was interrupted."""
-    del out[rng.randrange(len(out)) :]
-
-
-def blank(out: bytearray, rng: random.Random) -> None:
-    """As a disk that lost blocks, or has blocks of another place."""
-    size = rng.choice((16, 64, 512, 4096))
-    at, other = rng.randrange(len(out)), rng.randrange(len(out))
-    size = min(size, len(out) - max(at, other))
-    out[at : at + size] = bytes(size) if rng.random() < 0.5 else out[other : other + size]
-
-
-def change_jpeg(out: bytearray, rng: random.Random) -> None:
-    """Head of a JPEG: its frame, a marker, a length."""
-    starts: list[int] = []
-    at = out.find(b"\xff\xd8\xff")
-    while at >= 0 and len(starts) < 200:
-        starts.append(at)
-        at = out.find(b"\xff\xd8\xff", at + 2)
-    if not starts:
-        return
-    at = rng.choice(starts) + 2
-    for _ in range(rng.randrange(8)):
-        if at + 4 > len(out) or out[at] != 0xFF:
-            break
-        following = at + 2 + int.from_bytes(out[at + 2 : at + 4], "big")
-        if out[at + 1] in (0xC0, 0xC1) and rng.random() < 0.6:
-            break
-        at = following
-    if at + 12 > len(out):
-        return
-    way = rng.randrange(5)
-    if way == 0:
-        out[at + 1] = rng.choice(MARKERS)
-    elif way == 1:
-        out[at + 2 : at + 4] = rng.choice((0, 1, 2, 3, 8, 65535, rng.randrange(300))).to_bytes(2, "big")
-    elif way == 2:
-        size = rng.choice((0, 1, 16, 255, 4096, 65500, 65535))
-        out[at + 5 : at + 9] = size.to_bytes(2, "big") + rng.choice((size, 32, 65535)).to_bytes(2, "big")
-    elif way == 3:
-        out[at + rng.randrange(2, 24) % (len(out) - at)] = rng.randrange(256)
-    else:
-        scan = b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00"
-        out[at:at] = bytes([0xFF, rng.choice(MARKERS)]) + scan[2:] * rng.choice((1, 1, 100))
 
 
 MUTATIONS: tuple[Mutation, ...] = (

@@ -1,4 +1,4 @@
-"""What is done with each file: everything that a job does with a slide."""
+"""What is done with each TIFF: everything that a job does with a slide, by both readers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.fuzz.case import Truth, WrongContentError
 from wsi_embed.errors import SlideError
 from wsi_embed.grid import ReadPlan, make_grid
 from wsi_embed.slide import Slide, UInt8Array, open_slide, resolve_mpp
@@ -14,18 +15,14 @@ from wsi_embed.slide import Slide, UInt8Array, open_slide, resolve_mpp
 SIDE = 40
 
 
-class WrongPixelsError(AssertionError):
-    """Both readers give pixels, and not the same."""
-
-
-def exercise(path: Path) -> str:
-    """Open and read a file with both readers.
+def exercise(path: Path, truth: Truth = "nothing") -> str:
+    """Open and read a file with both readers, which have to agree.
 
     Returns:
         Who could: `tiff` or `openslide` for all of it, `partly`, or `nobody`.
 
     Raises:
-        WrongPixelsError: The readers differ.
+        WrongContentError: The readers give different pixels.
         Exception: Anything but a SlideError is a find.
     """
     try:
@@ -95,4 +92,4 @@ def _compare(slide: Slide, path: Path) -> None:
         for place in _places(slide.level_sizes[0]):
             ours, theirs = _pixels(slide, 0, place), _pixels(other, 0, place)
             if ours is not None and theirs is not None and not np.array_equal(ours, theirs):
-                raise WrongPixelsError(f"at {place} of level 0")
+                raise WrongContentError(f"at {place} of level 0")

@@ -1,0 +1,141 @@
+"""What is done with a slide of OME-TIFF or DICOM: it is planned and tiled at several resolutions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from tests.fuzz.case import Truth, WrongContentError, WrongResolutionError, check_message
+from tests.fuzz.picture import MPP, check_tile, level0_factor
+from wsi_embed.errors import WsiEmbedError
+from wsi_embed.grid import TileGrid, plan_read
+from wsi_embed.inputs import SlideInput
+from wsi_embed.plan import SlidePlan, plan_slide
+from wsi_embed.slide import Slide, UInt8Array, open_slide, resolve_mpp
+from wsi_embed.tiling import Tiling
+from wsi_embed.tissue import TissueRecipe, tissue_mask
+
+TILE_PX, MOST_TILES = 32, 8
+# Targets in pixels of level 0, so that each level is read.
+COARSENESS = (1.0, 2.0, 4.1)
+MPP_TOLERANCE = 0.03
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is asked for: tiles at a resolution."""
+
+    mpp: float
+    tile_px: int = TILE_PX
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {"mpp": self.mpp, "tile_px": self.tile_px}
+
+    decisive = to_dict
+
+
+def exercise_slide(item: SlideInput, truth: Truth) -> str:
+    """Open, plan and tile a slide, and compare its tiles with the picture.
+
+    Returns:
+        How it ended: `read`, `partly` (something was refused), `warned` (tiles or the resolution are wrong,
+        and a warning says that something is), or `refused`.
+
+    Raises:
+        WrongContentError: Tiles do not show what lies at their coordinates.
+        WrongResolutionError: The resolution is not that of the file.
+        BadMessageError: A message is no line of text.
+        Exception: Anything but a WsiEmbedError is a find.
+    """
+    try:
+        slide = open_slide(item.path)
+    except WsiEmbedError as error:
+        check_message(error)
+        return "refused"
+    with slide:
+        mpp, outcome = _resolution(slide, truth)
+        outcomes = {outcome, _look(slide, mpp or MPP)}
+    tiling = Tiling(tissue=TissueRecipe("none"), min_tissue=0, mpp_override=None if mpp else MPP)
+    outcomes |= _plan(item, tiling, mpp or MPP, truth)
+    return next(name for name in ("warned", "partly", "read") if name in outcomes)
+
+
+def _resolution(slide: Slide, truth: Truth) -> tuple[float | None, str]:
+    """Return micrometres per pixel, None where they are refused, and how that ended."""
+    try:
+        found = resolve_mpp(slide)
+    except WsiEmbedError as error:
+        check_message(error)
+        return None, "partly"
+    expected = MPP * level0_factor(slide.level_sizes[0])
+    if truth != "all" or abs(found.mpp / expected - 1) <= MPP_TOLERANCE:
+        return found.mpp, "read"
+    if slide.warnings or found.warning:
+        return found.mpp, "warned"
+    raise WrongResolutionError(f"{found.mpp} um per pixel ({found.source}) instead of {expected}")
+
+
+def _look(slide: Slide, mpp: float) -> str:
+    """Read what belongs to no tile."""
+    outcome = "read"
+    for look in (slide.icc_profile, lambda: slide.thumbnail(50)):
+        try:
+            look()
+        except WsiEmbedError as error:
+            check_message(error)
+            outcome = "partly"
+    try:
+        tissue_mask(slide, mpp, TissueRecipe(), None)
+    except WsiEmbedError as error:  # the picture is no tissue
+        check_message(error)
+    return outcome
+
+
+def _plan(item: SlideInput, tiling: Tiling, mpp: float, truth: Truth) -> set[str]:
+    """Plan the slide for several targets, and look at the tiles of each."""
+    try:
+        plan = plan_slide(item, tiling, Target(mpp))
+    except WsiEmbedError as error:
+        check_message(error)
+        return {"partly"}
+    with plan.slide as slide:
+        for warning in plan.warnings:
+            check_message(warning)
+        reads = [plan_read(mpp, slide.level_downsamples, mpp * times, TILE_PX) for times in COARSENESS]
+        return {_tiles(replace(plan, read=read), tiling, truth) for read in reads}
+
+
+def _tiles(plan: SlidePlan, tiling: Tiling, truth: Truth) -> str:
+    """Read tiles from all over the grid; tiles that cannot be decoded are passed over."""
+    outcome, tile = "read", np.empty((TILE_PX, TILE_PX, 3), np.uint8)
+    try:
+        grid, _ = plan.make_grid(tiling)
+        stream = plan.slide.stream(grid)
+    except WsiEmbedError as error:
+        check_message(error)
+        return "partly"
+    with stream as tiles:
+        for row in np.unique(np.linspace(0, len(grid) - 1, MOST_TILES).astype(int)).tolist():
+            try:
+                tiles.read(row, tile)
+                if truth != "nothing":
+                    _check_place(plan.slide, grid, row, tile)
+            except WsiEmbedError as error:
+                check_message(error)
+                outcome = "partly"
+            except WrongContentError:
+                if not plan.warnings:
+                    raise
+                return "warned"
+    return outcome
+
+
+def _check_place(slide: Slide, grid: TileGrid, row: int, tile: UInt8Array) -> None:
+    """Check that a tile shows what the picture has at its coordinates."""
+    factor = level0_factor(slide.level_sizes[0])
+    x, y = (grid.coords[row] * factor).tolist()
+    w, h = (grid.read_px * scale * factor for scale in grid.scale)
+    check_tile(tile, (x, y), (w, h), slide.level_downsamples[grid.level] * factor)

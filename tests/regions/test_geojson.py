@@ -178,6 +178,8 @@ def test_one_square_is_read_from_every_kind_of_geojson(document: Any) -> None:
         ({"classification": ["Tumor", "Positive"]}, "Tumor: Positive"),
         ({"classification": [{"name": "Tumor"}, {"name": "Positive"}]}, "Tumor: Positive"),
         ({"classification": '["Tumor"]'}, "Tumor"),
+        ({"classification": "{'name': 'Tumor', 'color': [1, 2, 3]}"}, "Tumor"),
+        ({"classification": "[1] Tumor"}, "[1] Tumor"),
         ({"classification": {"names": "Tumor"}}, "Tumor"),
         ({"classification": {"name": ["Tumor", "Positive"]}}, "Tumor: Positive"),
         ({"classification": {"name": "Tumor:Positive"}}, "Tumor: Positive"),

@@ -109,11 +109,14 @@ def test_where_all_is_excluded_the_rest_of_the_slide_is_taken(tmp_path: Path) ->
 def test_a_class_that_the_file_lacks_is_said(tmp_path: Path) -> None:
     path = annotated(tmp_path, "Tumor", "Stroma", None)
     with pytest.raises(
-        NoRegionsError, match=r"^s\.geojson: no region of class Tumour; it has Stroma, Tumor\. "
+        NoRegionsError,
+        match=r"^s\.geojson: no region of class Tumour; it has Stroma, Tumor, and 1 without a class\. ",
     ):
         chosen(path, include=("Tumour",))
     warned = chosen(path, include=("Tumor", "Necrosis"), exclude=("Pen",)).warnings
-    assert warned == ("s.geojson: no region of class Necrosis, Pen; it has Stroma, Tumor",)
+    assert warned == (
+        "s.geojson: no region of class Necrosis, Pen; it has Stroma, Tumor, and 1 without a class",
+    )
     with pytest.raises(NoRegionsError, match="its polygons have no class"):
         chosen(annotated(tmp_path, None), include=("Tumor",))
     with pytest.raises(NoRegionsError, match=r"c0, c1, .*, c8, c9 and 5 more"):

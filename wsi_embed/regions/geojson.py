@@ -10,6 +10,7 @@ Other programs write the class elsewhere, or in another form: those of `CLASS_NA
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import json
 import uuid
@@ -131,10 +132,11 @@ def _class_parts(found: Any) -> list[str]:
 
 
 def _decoded(found: Any) -> Any:
-    """What a string holds that is JSON."""
+    """What a string holds that is JSON, or was written by Python."""
     if isinstance(found, str) and found.lstrip()[:1] in ("{", "["):
-        with contextlib.suppress(ValueError):
-            return json.loads(found)
+        for decode in (json.loads, ast.literal_eval):
+            with contextlib.suppress(ValueError, SyntaxError):
+                return decode(found)
     return found
 
 

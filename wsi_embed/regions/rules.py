@@ -144,4 +144,5 @@ def _classes(polygons: list[Polygon]) -> str:
     if not names:
         return "its polygons have no class" if polygons else "it holds no polygon"
     more = f" and {len(names) - 10} more" if len(names) > 10 else ""
-    return f"it has {', '.join(names[:10])}{more}"
+    without = sum(not p.classes for p in polygons)
+    return f"it has {', '.join(names[:10])}{more}" + (f", and {without} without a class" if without else "")

@@ -96,16 +96,14 @@ def _ring(points: Any) -> Ring:
 def _classified(properties: dict[str, Any]) -> Polygon:
     """A polygon without rings that has the class, or else the name, and the colour of a feature."""
     plain = {"".join(filter(str.isalnum, name)).lower(): value for name, value in properties.items()}
-    named = ((name, _class_parts(plain.get(name))) for name in CLASS_NAMES)
+    named = ((name, _class_parts(_decoded(plain.get(name)))) for name in CLASS_NAMES)
     name, parts = next(((name, parts) for name, parts in named if parts), ("", []))
-    if name == "name":  # of an object, whatever it says
-        parts = [": ".join(parts)]
-    else:
-        parts = [part for text in parts for part in map(str.strip, text.split(":")) if part]
-    above = [": ".join(parts[:count]) for count in range(len(parts) - 1, 0, -1)]
-    found = plain.get("classification")
-    colour = _colour(found.get("color")) if isinstance(found := _decoded(found), dict) else None
-    return Polygon([], ": ".join(parts).strip() or None, colour, tuple(above))
+    label = ": ".join(parts)
+    # the name of an object is no class, whatever it says
+    steps = [step for step in map(str.strip, label.split(":")) if step] if name != "name" else []
+    above = tuple(": ".join(steps[:count]) for count in range(len(steps) - 1, 0, -1))
+    found = _decoded(plain.get("classification"))
+    return Polygon([], label or None, _colour(found.get("color")) if isinstance(found, dict) else None, above)
 
 
 def _class_parts(found: Any) -> list[str]:
@@ -118,7 +116,6 @@ def _class_parts(found: Any) -> list[str]:
     Raises:
         ValueError: It is none of these.
     """
-    found = _decoded(found)
     if found is None or isinstance(found, str | int | float):
         return [text] if found is not None and (text := str(found).strip()) else []
     if isinstance(found, list):

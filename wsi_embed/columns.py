@@ -20,9 +20,11 @@ PATIENT = ("patient", "patient_id", "case_id")
 MEANT = {
     "path": r"(slide|wsi|image)(path|file|filename)?|file(name|path)",
     "slide_id": r"slides?(name|uid|key|number|no)?",
-    "patient": r"patients?(name|uid|key|number|no|code)?",
-    "mpp": r"mpp\w*|\w*mpp|(um|microns?|micrometers?)perp(x|ixel)|pixelsize",
-    "roi": r"(rois?|annotations?)(file|filename|path|geojson|json|xml)*|geojson",
+    "patient": r"(patients?|subjects?|cases?)(name|uid|id|key|number|no|code|submitterid)?",
+    "mpp": r"mpp\w*|\w*mpp|(um|μm|microns?|micrometers?)(per)?p(x|ixel)|(pixel|physical)(size|spacing)\w*"
+    r"|spacing\w*|res|resolution\w*",
+    "roi": r"(rois?|annotations?|annots?|annos?)(file|filename|path|geojson|json|xml)*"
+    r"|(geojson|xml|qupath|regions?|contours?)(file|filename|path)?",
     "fold": r"(cv)?folds?(id|index|number|no)?\d*",
 }
 NOTHING = r"(?!)"

@@ -190,7 +190,7 @@ def manifest_slide(source: Location, number: int, row: dict[str, Any]) -> SlideI
     elif slide_id_of(f"{slide_id}.x") != slide_id:
         raise UsageError(f"{where}: slide_id {slide_id!r} may hold only A-Z a-z 0-9 . _ -")
     try:
-        mpp = float(values["mpp"]) if "mpp" in values else None
+        mpp = _mpp(values.get("mpp", ""))
     except ValueError as error:
         raise UsageError(f"{where}: mpp {values['mpp']!r} is not a number") from error
     roi = _beside(source, values["roi"]) if "roi" in values else None
@@ -204,6 +204,17 @@ def manifest_slide(source: Location, number: int, row: dict[str, Any]) -> SlideI
         return SlideInput(slide_id, place, name, patient, mpp, roi)
     local, there = (None, roi) if isinstance(roi, Address) else (roi, None)
     return SlideInput(slide_id, Path(place.name), name, patient, mpp, local, RemoteSlide(place, there))
+
+
+def _mpp(text: str) -> float | None:
+    """Read a resolution; None where the cell is empty, in a spreadsheet's words too.
+
+    Raises:
+        ValueError: If it is no number.
+    """
+    if text.casefold() in ("", "na", "n/a", "nan", "none", "null"):
+        return None
+    return float(text.replace(",", ".") if text.count(",") == 1 and "." not in text else text)
 
 
 def _beside(source: Location, text: str) -> Location:

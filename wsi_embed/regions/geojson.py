@@ -30,7 +30,7 @@ Feature = dict[str, Any]
 WITHOUT_AREA = frozenset({"point", "multipoint", "linestring", "multilinestring"})
 # Properties that may hold a class, without capitals and separators; the first that says something counts.
 COLOURS = {"color", "colorRGB"}
-CLASS_NAMES = ("classification", "class", "classname", "name", "label", "category", "type")
+CLASS_NAMES = ("classification", "class", "classname", "name", "label", "category", "type", "pathclass")
 
 
 def read_geojson(content: bytes) -> Areas:

@@ -23,6 +23,8 @@ _STARTS = (
     (b"\0\0\0\x0cjP  ", "a JPEG 2000 image; convert it to a pyramidal TIFF"),
     (b"\xff\x4f\xff\x51", "a JPEG 2000 codestream; convert it to a pyramidal TIFF"),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file; convert it to a pyramidal TIFF"),
+    (b"BM", "a BMP image; convert it to PNG"),
+    (b"RIFF", "a WebP image or another RIFF file; convert it to PNG"),
     (b"GIF8", "a GIF image; convert it to PNG"),
     (b"II*\0", "a TIFF; name it .tif"),
     (b"MM\0*", "a TIFF; name it .tif"),

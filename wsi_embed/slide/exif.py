@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-ORIENTATION, SHORT = 274, 3
+ORIENTATION, SHORT, LONG = 274, 3, 4
 PNG = b"\x89PNG\r\n\x1a\n"
 # How viewers turn an image of each orientation: as Pillow's ImageOps.exif_transpose does.
 TURNS = {
@@ -31,10 +31,18 @@ def exif_turn(image: Image.Image, path: Path) -> int:
     """
     data = image.info.get("exif") or (_png_exif(path) if image.format == "PNG" else b"")
     try:
-        orientation = _orientation(data.removeprefix(b"Exif\0\0"))
+        # Pillow also knows the orientation by XMP, and EXIF data in a text of a PNG
+        orientation = _orientation(data.removeprefix(b"Exif\0\0")) if data else _by_pillow(image)
     except struct.error:
         return 1  # broken EXIF data turn nothing, as in viewers
     return orientation if orientation in TURNS else 1
+
+
+def _by_pillow(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ORIENTATION, 1))
+    except (OSError, SyntaxError, ValueError, TypeError, KeyError):
+        return 1
 
 
 def _orientation(exif: bytes) -> int:
@@ -43,9 +51,12 @@ def _orientation(exif: bytes) -> int:
     (start,) = struct.unpack_from(f"{order}4xI", exif)
     (count,) = struct.unpack_from(f"{order}H", exif, start)
     for number in range(count):
-        tag, kind, _, value = struct.unpack_from(f"{order}HHIH", exif, start + 2 + 12 * number)
+        at = start + 2 + 12 * number
+        tag, kind, _, value = struct.unpack_from(f"{order}HHIH", exif, at)
         if (tag, kind) == (ORIENTATION, SHORT):
             return int(value)
+        if (tag, kind) == (ORIENTATION, LONG):
+            return int(struct.unpack_from(f"{order}I", exif, at + 8)[0])
     return 1
 
 

@@ -38,6 +38,7 @@ class LevelImage:
         container: Identifier of the glass; None if the file does not say.
         role: What it is by the file's own words, if that is no level: `label`, `mask`.
         kind: How its pixels are stored; alike for the levels of most files.
+        scan: Whether the file lists it as an image of its own, with a pixel size.
     """
 
     name: str
@@ -49,6 +50,7 @@ class LevelImage:
     container: str | None = None
     role: str | None = None
     kind: tuple[int, ...] = ()
+    scan: bool = False
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ COD, SOT = 0x52, 0x90  # markers of JPEG 2000: coding style, first part of a til
 # YCbCr white is, and black, and most colours of a stained slide.
 NOISE = 24
 MOST_BEYOND = 0.05
+# Of RGB, the other components vary at least this part as much as the first, and so far in step with it.
+ALIKE_SPREAD, ALIKE_COURSE = 0.5, 0.6
 MOST_PIXELS = 1 << 24  # of a JPEG 2000 that is decoded to look at it
 
 
@@ -93,7 +95,10 @@ def jpeg2000_colours(data: bytes) -> int | None:
 
 
 def held_colours(components: UInt8Array) -> int:
-    """Tell what three components are, RGB or YCBCR, by whether they could be YCbCr at all.
+    """Tell what three components are, RGB or YCBCR.
+
+    They are RGB if many of them would be no colours as YCbCr, or if all three vary together and as much as
+    the first: red, green and blue of tissue do, while chroma varies little, and against the luma.
 
     Args:
         components: As they are stored, uint8 [h, w, 3].
@@ -102,4 +107,12 @@ def held_colours(components: UInt8Array) -> int:
     blue, red = blue - 128, red - 128
     rgb = np.stack([luma + 1.402 * red, luma - 0.344 * blue - 0.714 * red, luma + 1.772 * blue])
     beyond = (rgb.min(0) < -NOISE) | (rgb.max(0) > 255 + NOISE)
-    return RGB if beyond.mean() > MOST_BEYOND else YCBCR
+    return RGB if beyond.mean() > MOST_BEYOND or _vary_together(components) else YCBCR
+
+
+def _vary_together(components: UInt8Array) -> bool:
+    flat = components[::2, ::2].reshape(-1, 3).astype(np.float32)
+    spread = flat.std(0)
+    if spread.min() < NOISE or spread[1:].min() < ALIKE_SPREAD * spread[0]:
+        return False
+    return bool(np.corrcoef(flat.T)[0, 1:].min() > ALIKE_COURSE)

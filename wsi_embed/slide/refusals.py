@@ -24,6 +24,10 @@ KINDS = (
     (r"(?:BitsAllocated|BitsStored) value (\d+)", f"its samples have {{}} bits, not 8; {EIGHT_BITS}"),
     (r"HighBit value|PixelRepresentation value", f"its samples are not unsigned of 8 bits; {EIGHT_BITS}"),
     (r"TotalPixelMatrixFocalPlanes value (\d+)", "it has {} focal planes; export one of them by itself"),
+    (
+        r"unexpected image",
+        "its series has several images of one size (focal planes, or optical paths?); keep the files of one",
+    ),
     (r"ImageDepth=(\d+)", f"it has {{}} focal planes (ImageDepth), {ONE_PLANE}"),
     (r"SamplesPerPixel value (\d+)", "its pixels have {} samples, and only RGB is read; export it as RGB"),
     (r"read PlanarConfiguration", "its pixels are grey, and only RGB is read; export it as RGB"),

@@ -26,8 +26,9 @@ MOST_WHOLE = 1 << 20
 SAMPLED = 6  # places a side otherwise
 # Pixels are blurred by this before they are compared: levels are sharpened, and compressed apart.
 BLUR = 1.0
-# Grey values: below this deviation there is nothing to compare; colours further apart are others.
-FLAT, OTHER_COLOUR = 4.0, 40.0
+# Grey values: below this deviation there is nothing to compare; mean colours further apart are others. Levels
+# of one scan were seen 5.5 apart (JPEG with coarse chroma), those in grey or another hue 20 to 40.
+FLAT, OTHER_COLOUR, OTHER_STITCHED = 4.0, 14.0, 40.0
 # Correlation of what is the same: 0.9 and more between levels of one scan. Levels that are put together of
 # overlapping photographs may lie apart.
 ALIKE, STITCHED = 0.85, 0.6
@@ -170,7 +171,8 @@ def _compare_pixels(
     fine: Float32Array, coarse: Float32Array, alike: float
 ) -> tuple[float, float] | Literal["other", "unknown"]:
     """Compare two views of one place at one size, blurred, float32 [h, w, 3]; returns as `_compare_at`."""
-    if np.abs(fine.mean((0, 1)) - coarse.mean((0, 1))).max() > OTHER_COLOUR:
+    limit = OTHER_COLOUR if alike == ALIKE else OTHER_STITCHED
+    if np.abs(fine.mean((0, 1)) - coarse.mean((0, 1))).max() > limit or _exchanged(fine, coarse):
         return "other"
     a, b = fine.mean(2), coarse.mean(2)
     if max(a.std(), b.std()) < FLAT:
@@ -186,6 +188,14 @@ def _compare_pixels(
     if fit[row, column] - fit[margin, margin] < BETTER:
         return 0.0, 0.0  # a smooth picture fits at any shift
     return _peak(fit[row].tolist(), column) - margin, _peak(fit[:, column].tolist(), row) - margin
+
+
+def _exchanged(fine: Float32Array, coarse: Float32Array) -> bool:
+    """Tell whether red and blue of one view are those of the other the other way round."""
+    a, b = (view[..., 0] - view[..., 2] for view in (fine, coarse))
+    if min(a.std(), b.std()) < FLAT / 2:
+        return False
+    return float(((a - a.mean()) * (b - b.mean())).mean()) < 0 and a.mean() * b.mean() < 0
 
 
 def _peak(values: Sequence[float], at: int) -> float:

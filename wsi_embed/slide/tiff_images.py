@@ -80,6 +80,7 @@ def _image(directory: Directory, number: int, name: str, mpp: tuple[float, float
         size=(directory.number(tiff.IMAGE_WIDTH), directory.number(tiff.IMAGE_LENGTH)),
         tile=tile if all(tile) else None,
         mpp=mpp or _mpp(directory),
+        scan=mpp is not None,
         role=role,
         kind=kind,
     )
@@ -154,6 +155,11 @@ def check_first(path: Path, images: Sequence[TiffImage], level0: tuple[int, int]
             )
 
 
+def _states_mpp_of(first: LevelImage, image: LevelImage) -> bool:
+    """Tell whether an image of the shape of a level is a scan of its own by OME's word, with level 0's pixels."""
+    return image.scan and None not in (first.mpp, image.mpp) and first.mpp == image.mpp
+
+
 def _same_mpp(a: LevelImage, b: LevelImage) -> bool:
     """Tell whether two images of other shapes have pixels of one size, as two scans of a slide have."""
     low, high = factor_range(b.size, a.size)
@@ -176,14 +182,15 @@ def further_images(images: Sequence[TiffImage], levels: Sequence[Directory]) -> 
     first = images[0].facts
     for image in images:
         facts = image.facts
-        if image.directory in levels or not image.tiled:
+        large = facts.size[0] * facts.size[1] * 2 > first.size[0] * first.size[1]
+        if image.directory in levels or not (image.tiled or large):
             continue
         size = f"{facts.size[0]} x {facts.size[1]}"
         if facts.role:
             left_out.append(f"{facts.name} ({size}): the file calls it {facts.role}")
             continue
         low, high = factor_range(first.size, facts.size)
-        if low <= high and high > 1.5:
+        if low <= high and high > 1.5 and not _states_mpp_of(first, facts):
             left_out.append(f"{facts.name} ({size}): not marked as a reduced image, so it is no level")
         elif not image.reduced:
             left_out.append(f"{facts.name} ({size}): a further picture")

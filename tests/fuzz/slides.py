@@ -13,7 +13,8 @@ from wsi_embed.errors import WsiEmbedError
 from wsi_embed.grid import TileGrid, plan_read
 from wsi_embed.inputs import SlideInput
 from wsi_embed.plan import SlidePlan, plan_slide
-from wsi_embed.slide import Slide, UInt8Array, open_slide, resolve_mpp
+from wsi_embed.slide import Slide, UInt8Array
+from wsi_embed.slide.stated import MPP_MAX
 from wsi_embed.tiling import Tiling
 from wsi_embed.tissue import TissueRecipe, tissue_mask
 
@@ -50,31 +51,40 @@ def exercise_slide(item: SlideInput, truth: Truth) -> str:
         BadMessageError: A message is no line of text.
         Exception: Anything but a WsiEmbedError is a find.
     """
-    try:
-        slide = open_slide(item.path)
-    except WsiEmbedError as error:
-        check_message(error)
+    plan, tiling = _plan(item)
+    if plan is None:
         return "refused"
-    with slide:
-        mpp, outcome = _resolution(slide, truth)
-        outcomes = {outcome, _look(slide, mpp or MPP)}
-    tiling = Tiling(tissue=TissueRecipe("none"), min_tissue=0, mpp_override=None if mpp else MPP)
-    outcomes |= _plan(item, tiling, mpp or MPP, truth)
+    with plan.slide as slide:
+        for warning in plan.warnings:
+            check_message(warning)
+        mpp = plan.resolution.mpp
+        outcomes = {_check_resolution(plan, tiling, truth), _look(slide, mpp)}
+        for times in COARSENESS:
+            read = plan_read(mpp, slide.level_downsamples, mpp * times, TILE_PX)
+            outcomes.add(_tiles(replace(plan, read=read), tiling, truth))
     return next(name for name in ("warned", "partly", "read") if name in outcomes)
 
 
-def _resolution(slide: Slide, truth: Truth) -> tuple[float | None, str]:
-    """Return micrometres per pixel, None where they are refused, and how that ended."""
-    try:
-        found = resolve_mpp(slide)
-    except WsiEmbedError as error:
-        check_message(error)
-        return None, "partly"
-    expected = MPP * level0_factor(slide.level_sizes[0])
+def _plan(item: SlideInput) -> tuple[SlidePlan | None, Tiling]:
+    """Plan a slide, with a resolution from the user where that of the file is refused."""
+    for override in (None, MPP):
+        tiling = Tiling(tissue=TissueRecipe("none"), min_tissue=0, mpp_override=override)
+        try:
+            return plan_slide(item, tiling, Target(MPP_MAX)), tiling
+        except WsiEmbedError as error:
+            check_message(error)
+    return None, tiling
+
+
+def _check_resolution(plan: SlidePlan, tiling: Tiling, truth: Truth) -> str:
+    """Check micrometres per pixel, where they are known."""
+    if tiling.mpp_override is not None:
+        return "partly"
+    found, expected = plan.resolution, MPP * level0_factor(plan.slide.level_sizes[0])
     if truth != "all" or abs(found.mpp / expected - 1) <= MPP_TOLERANCE:
-        return found.mpp, "read"
-    if slide.warnings or found.warning:
-        return found.mpp, "warned"
+        return "read"
+    if plan.warnings:
+        return "warned"
     raise WrongResolutionError(f"{found.mpp} um per pixel ({found.source}) instead of {expected}")
 
 
@@ -92,20 +102,6 @@ def _look(slide: Slide, mpp: float) -> str:
     except WsiEmbedError as error:  # the picture is no tissue
         check_message(error)
     return outcome
-
-
-def _plan(item: SlideInput, tiling: Tiling, mpp: float, truth: Truth) -> set[str]:
-    """Plan the slide for several targets, and look at the tiles of each."""
-    try:
-        plan = plan_slide(item, tiling, Target(mpp))
-    except WsiEmbedError as error:
-        check_message(error)
-        return {"partly"}
-    with plan.slide as slide:
-        for warning in plan.warnings:
-            check_message(warning)
-        reads = [plan_read(mpp, slide.level_downsamples, mpp * times, TILE_PX) for times in COARSENESS]
-        return {_tiles(replace(plan, read=read), tiling, truth) for read in reads}
 
 
 def _tiles(plan: SlidePlan, tiling: Tiling, truth: Truth) -> str:

@@ -204,7 +204,7 @@ def draw_finely(tree: Node, rng: random.Random) -> Node:
     """Draw an outline of very many points: a circle, or a zigzag over the whole slide."""
     if rings := _rings(tree):
         if rng.random() < 0.7:
-            count = rng.choice((1000, 1000, 20_000, 100_000))
+            count = rng.choice((*[1000] * 6, 20_000, 100_000))
             turns = [2 * math.pi * i / count for i in range(count)]
             points = [[200 + 100 * math.cos(t), 150 + 100 * math.sin(t)] for t in turns]
         else:

@@ -156,7 +156,7 @@ def check_first(path: Path, images: Sequence[TiffImage], level0: tuple[int, int]
 
 
 def _states_mpp_of(first: LevelImage, image: LevelImage) -> bool:
-    """Tell whether an image of the shape of a level is a scan of its own by OME's word, with level 0's pixels."""
+    """Tell whether an image of a level's shape is a scan of its own by OME's word, with level 0's pixels."""
     return image.scan and None not in (first.mpp, image.mpp) and first.mpp == image.mpp
 
 

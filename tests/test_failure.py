@@ -64,3 +64,11 @@ def test_too_little_memory_is_no_bug() -> None:
     result = fail(MemoryError(), {})
     assert "--workers" in str(result.reason)
     assert result.traceback is None
+
+
+def test_messages_of_a_slide_are_one_printable_line() -> None:
+    assert str(SlideError("a.svs: \x1b[31mred\nand\ud800 µm")) == "a.svs: \\x1b[31mred\\nand\\ud800 µm"
+    text = str(SlideError("a.svs: " + "x" * 5000 + "; copy it again"))
+    assert len(text) <= 1000
+    assert text.startswith("a.svs: xx")
+    assert text.endswith("; copy it again")

@@ -19,6 +19,8 @@ A message says what is wrong, where, and how to fix it.
 
 from __future__ import annotations
 
+MOST_CHARACTERS = 1000
+
 
 class WsiEmbedError(Exception):
     """Base of all errors that are not bugs."""
@@ -57,7 +59,14 @@ class DeviceMemoryError(DeviceError):
 
 
 class SlideError(WsiEmbedError):
-    """One slide cannot be read or processed; other slides are not affected."""
+    """One slide cannot be read or processed; other slides are not affected.
+
+    Messages quote names and texts of files. What a terminal would obey, or cannot print, is escaped, and a
+    message has at most 1000 characters.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(printable(message))
 
 
 class ResolutionError(SlideError):
@@ -83,3 +92,16 @@ class Stopped(WsiEmbedError):
     """The job was told to stop (SIGTERM, SIGINT); running it again goes on."""
 
     exit_code = 75
+
+
+def printable(message: str) -> str:
+    """Return a message as one printable line, its middle left out where it is too long."""
+    if not message.isprintable():
+        message = "".join(
+            character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+            for character in message
+        )
+    if len(message) > MOST_CHARACTERS:
+        half = MOST_CHARACTERS // 2 - 3
+        message = f"{message[:half]} ... {message[-half:]}"
+    return message

@@ -59,7 +59,7 @@ def _root(content: bytes) -> ET.Element:
         raise ValueError("it declares a document type, which ASAP never does")
     try:
         root = ET.fromstring(content, ET.XMLParser(encoding=encoding))
-    except ET.ParseError as error:
+    except (ET.ParseError, LookupError) as error:  # an encoding that nobody knows
         raise ValueError(f"broken XML, {error}") from error
     if root.tag.lower() != "asap_annotations":
         raise ValueError(f"its root is <{root.tag}>, ASAP's is <ASAP_Annotations>")

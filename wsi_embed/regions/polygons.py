@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from wsi_embed.errors import SlideError
+from wsi_embed.errors import SlideError, printable
 from wsi_embed.regions.raster import rasterise
 
 Ring = npt.NDArray[np.float64]
@@ -161,7 +161,7 @@ class Regions:
             )
         if too_small(include or moved.exclude, tile):
             warnings.append(f"{self.name}: {SMALLER} ({tile[0]:.0f} level-0 pixels); {OTHER_UNITS}")
-        return replace(moved, warnings=tuple(warnings))
+        return replace(moved, warnings=tuple(map(printable, warnings)))
 
     def outside(self, size: tuple[int, int]) -> float:
         """Share of the polygons' area outside a slide of (width, height), to about 1 %.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from wsi_embed.errors import NoRegionsError, UsageError
+from wsi_embed.errors import NoRegionsError, UsageError, printable
 from wsi_embed.inputs import SlideInput
 from wsi_embed.regions.files import ANNOTATION_SUFFIXES, annotation_names, read_annotations
 from wsi_embed.regions.polygons import Polygon, Regions, class_key
@@ -120,7 +120,9 @@ def read_regions(path: Path, rules: RegionRules | None = None) -> Regions:
     if rules.include or rules.exclude:
         chosen = {"include": sorted(include), "exclude": sorted(exclude)}
         digest = hashlib.sha256((digest + json.dumps(chosen)).encode()).hexdigest()
-    return Regions(taken or None, left_out, digest[:16], file.name, file.origin, warnings)
+    return Regions(
+        taken or None, left_out, digest[:16], file.name, file.origin, tuple(map(printable, warnings))
+    )
 
 
 def _keys(labels: Iterable[str]) -> set[str]:

@@ -15,7 +15,7 @@ from wsi_embed.slide.level import MOST_TILES, Layout
 MOST_TILE_PIXELS = 1 << 26
 # White pixels as a JPEG take about 100 to a byte, compressed better than any slide is 10,000.
 MOST_PIXELS_A_BYTE = 1 << 14
-MOST_PLANES = 8  # colours may lie apart, each in tiles of its own
+SEPARATE = 2  # a planar configuration: colours lie apart, each in tiles of its own
 NDPI = 65420  # a tag of Hamamatsu's, who write offsets of 64 bits in their own way, and no tiles
 
 
@@ -61,11 +61,13 @@ def _check_tiles(directory: Directory) -> tuple[Layout, bool]:
     layout, size = Layout(*sizes), directory.file.size
     if width * height > MOST_PIXELS_A_BYTE * size or layout.tiles > MOST_TILES:
         raise TiffError(f"{width} x {height} pixels in {size} bytes, {layout.tiles} tiles")
+    planes = directory.number(tiff.PLANAR_CONFIGURATION, 1) == SEPARATE
+    expected = layout.tiles * (directory.number(tiff.SAMPLES_PER_PIXEL, 1) if planes else 1)
     for code in (tiff.TILE_OFFSETS, tiff.TILE_BYTE_COUNTS):
         found = directory.tags[code].count if code in directory.tags else 0
-        if not layout.tiles <= found <= MOST_PLANES * layout.tiles:
-            raise TiffError(f"places of {found} tiles where there should be {layout.tiles}")
-    lengths = directory.numbers(tiff.TILE_BYTE_COUNTS, found)
+        if found != expected:
+            raise TiffError(f"places of {found} tiles where there should be {expected}")
+    lengths = directory.numbers(tiff.TILE_BYTE_COUNTS, expected)
     if lengths.max() > size:
         raise TiffError(f"a tile of {lengths.max()} bytes in a file of {size}")
     return layout, bool((lengths == 0).any())

@@ -115,4 +115,4 @@ def _vary_together(components: UInt8Array) -> bool:
     spread = flat.std(0)
     if spread.min() < NOISE or spread[1:].min() < ALIKE_SPREAD * spread[0]:
         return False
-    return bool(np.corrcoef(flat.T)[0, 1:].min() > ALIKE_COURSE)
+    return bool(np.asarray(np.corrcoef(flat.T))[0, 1:].min() > ALIKE_COURSE)

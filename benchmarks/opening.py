@@ -1,0 +1,36 @@
+"""How long slides take to open: the least processor time of many openings, by reader.
+
+    python benchmarks/opening.py build/bench/slide20000.tif SLIDES...
+
+Another checkout is measured by PYTHONPATH; run both in turn, several times, and take the least of each.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from wsi_embed.slide import READERS, open_slide
+from wsi_embed.slide.image import ImageSlide
+
+TIMES = 200
+
+
+def main() -> None:
+    """Print a line for each slide and reader."""
+    for path in map(Path, sys.argv[1:]):
+        for reader in READERS:
+            seconds = []
+            for _ in range(TIMES):
+                began = time.process_time()
+                slide = open_slide(path, reader)
+                slide.close()
+                seconds.append(time.process_time() - began)
+            print(f"{path.name}  {reader}  {1000 * min(seconds):.2f} ms")
+            if isinstance(slide, ImageSlide):
+                break
+
+
+if __name__ == "__main__":
+    main()

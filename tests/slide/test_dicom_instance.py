@@ -62,6 +62,7 @@ def by_pydicom(path: Path) -> DicomInstance:
         objective_power=power and float(power),
         frames=int(d.NumberOfFrames),
         focal_planes=d.get("TotalPixelMatrixFocalPlanes", 1),
+        optical_paths=d.get("NumberOfOpticalPaths", 1),
         samples=d.SamplesPerPixel,
         bits_allocated=d.BitsAllocated,
         bits_stored=d.BitsStored,
@@ -70,6 +71,7 @@ def by_pydicom(path: Path) -> DicomInstance:
         container=d.get("ContainerIdentifier"),
         frame_of_reference=d.get("FrameOfReferenceUID"),
         concatenation=d.get("ConcatenationUID"),
+        frame_offset=d.get("ConcatenationFrameOffsetNumber"),
         frame_head=bytes(head)[:HEAD],
     )
 

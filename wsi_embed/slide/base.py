@@ -297,6 +297,7 @@ def _shrink(band: UInt8Array, factor: int) -> UInt8Array:
 
 def unreadable(path: Path, error: object) -> SlideError:
     """The error for a file or pixels that cannot be decoded."""
+    error = "".join(letter if letter.isprintable() else "?" for letter in str(error))
     advice = "the file may be damaged or truncated: copy it again"
     if re.search(
         "support|unrecognized|can ?not handle", str(error), re.IGNORECASE

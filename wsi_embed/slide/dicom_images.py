@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wsi_embed.slide.dicom_instance import DicomInstance, dicom_instances
-from wsi_embed.slide.levels import SAME_MPP, LevelImage
+from wsi_embed.slide.levels import SAME_MPP, LevelImage, Pair
+
+# Spacings are written with few digits, and levels padded.
+OTHER_SPACING = 0.02
 
 
 def dicom_levels(path: Path, sizes: Sequence[tuple[int, int]]) -> list[LevelImage]:
@@ -54,3 +57,28 @@ def further_scans(images: Sequence[LevelImage], levels: Sequence[int]) -> list[s
         for number, image in enumerate(images)
         if number not in levels and first and image.mpp and abs(image.mpp[0] / first[0] - 1) < SAME_MPP
     ]
+
+
+def spacing_warnings(
+    path: Path, images: Sequence[LevelImage], levels: Sequence[int], scales: Sequence[Pair]
+) -> list[str]:
+    """Warn of levels whose PixelSpacing contradicts that of level 0: either may be wrong.
+
+    Args:
+        path: The slide.
+        images: All images, level 0 first.
+        levels: Numbers of those that are levels.
+        scales: Level-0 pixels per pixel of each level, (x, y).
+    """
+    first, warnings = images[0].mpp, list[str]()
+    for number, scale in zip(levels, scales, strict=True):
+        mpp = images[number].mpp
+        if first is None or mpp is None:
+            continue
+        if any(abs(a * s - b) > OTHER_SPACING * a * s for a, b, s in zip(first, mpp, scale, strict=True)):
+            warnings.append(
+                f"{path.name}: PixelSpacing says {mpp[0]:g} um per pixel of {images[number].name} and "
+                f"{first[0]:g} of level 0, but the former has 1/{scale[0]:.4g} of the pixels across; check "
+                "the resolution, and give the right one with --mpp-override or a manifest column mpp"
+            )
+    return warnings

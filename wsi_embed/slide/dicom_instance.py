@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +22,21 @@ from wsi_embed.slide.fingerprint import slide_files
 HEAD = 1 << 16  # of the first frame; before its colours are known there may be a profile
 MOST_FRAME = 1 << 24
 TRANSFER_SYNTAX, IMAGE_TYPE, SOP_CLASS, FRAME_OF_REFERENCE = 0x00020010, 0x00080008, 0x00080016, 0x00200052
-CONCATENATION, ORGANIZATION = 0x00209161, 0x00209311
+CONCATENATION, FRAME_OFFSET, ORGANIZATION = 0x00209161, 0x00209228, 0x00209311
 SAMPLES, PHOTOMETRIC, FRAMES, ROWS, COLUMNS = 0x00280002, 0x00280004, 0x00280008, 0x00280010, 0x00280011
 PIXEL_SPACING, BITS_ALLOCATED, BITS_STORED, PIXEL_MEASURES = 0x00280030, 0x00280100, 0x00280101, 0x00289110
 CONTAINER, X_OFFSET, Y_OFFSET = 0x00400512, 0x0040072A, 0x0040073A
 VOLUME_WIDTH, VOLUME_HEIGHT, MATRIX_COLUMNS, MATRIX_ROWS = 0x00480001, 0x00480002, 0x00480006, 0x00480007
 ORIGIN, ORIENTATION, OPTICAL_PATHS, OBJECTIVE_POWER = 0x00480008, 0x00480102, 0x00480105, 0x00480112
-FOCAL_PLANES, SHARED_GROUPS = 0x00480303, 0x52009229
+OPTICAL_PATH_COUNT, FOCAL_PLANES, SHARED_GROUPS = 0x00480302, 0x00480303, 0x52009229
 
 # Of sequences, what is read of their first item. Where a tag is met twice, the first one counts.
 _GROUPS: Mapping[int, Any] = {PIXEL_MEASURES: {PIXEL_SPACING: None}}
 WANTED: Mapping[int, Any] = {
     **dict.fromkeys((TRANSFER_SYNTAX, IMAGE_TYPE, SOP_CLASS, SERIES_INSTANCE_UID, FRAME_OF_REFERENCE)),
-    **dict.fromkeys((CONCATENATION, ORGANIZATION, SAMPLES, PHOTOMETRIC, FRAMES, ROWS, COLUMNS)),
-    **dict.fromkeys((BITS_ALLOCATED, BITS_STORED, CONTAINER, VOLUME_WIDTH, VOLUME_HEIGHT)),
-    **dict.fromkeys((MATRIX_COLUMNS, MATRIX_ROWS, ORIENTATION, FOCAL_PLANES)),
+    **dict.fromkeys((CONCATENATION, FRAME_OFFSET, ORGANIZATION, SAMPLES, PHOTOMETRIC, FRAMES, ROWS)),
+    **dict.fromkeys((COLUMNS, BITS_ALLOCATED, BITS_STORED, CONTAINER, VOLUME_WIDTH, VOLUME_HEIGHT)),
+    **dict.fromkeys((MATRIX_COLUMNS, MATRIX_ROWS, ORIENTATION, OPTICAL_PATH_COUNT, FOCAL_PLANES)),
     ORIGIN: {X_OFFSET: None, Y_OFFSET: None},
     OPTICAL_PATHS: {OBJECTIVE_POWER: None},
     SHARED_GROUPS: _GROUPS,
@@ -65,6 +65,7 @@ class DicomInstance:
         objective_power: Magnification of the first optical path, or None.
         frames: Number of frames.
         focal_planes: Number of focal planes.
+        optical_paths: Number of optical paths.
         samples: Samples per pixel.
         bits_allocated: Of a sample.
         bits_stored: Of a sample.
@@ -73,7 +74,10 @@ class DicomInstance:
         container: Identifier of the glass, or None.
         frame_of_reference: UID of its coordinates, or None.
         concatenation: UID that the parts of one image share, or None.
+        frame_offset: Frames of the image in the parts before this one, or None.
         frame_head: First bytes of the first frame, at most 64 KB; empty where frames are not compressed.
+        pixels: Where its pixel data lie; None without any.
+        per_frame: Where the sequence lies that describes each frame; None without one.
     """
 
     path: Path
@@ -90,6 +94,7 @@ class DicomInstance:
     objective_power: float | None
     frames: int
     focal_planes: int
+    optical_paths: int
     samples: int
     bits_allocated: int
     bits_stored: int
@@ -98,7 +103,10 @@ class DicomInstance:
     container: str | None
     frame_of_reference: str | None
     concatenation: str | None
+    frame_offset: int | None
     frame_head: bytes
+    pixels: Element | None = field(default=None, compare=False)
+    per_frame: Element | None = field(default=None, compare=False)
 
 
 def dicom_instances(path: Path) -> list[DicomInstance]:
@@ -132,7 +140,7 @@ def first_frame(instance: DicomInstance) -> bytes:
     if len(instance.frame_head) < HEAD:
         return instance.frame_head
     try:
-        return _scan(instance.path, MOST_FRAME)[1]
+        return _scan(instance.path, MOST_FRAME).head
     except DicomError:  # it was another file a moment ago
         return b""
 
@@ -140,39 +148,54 @@ def first_frame(instance: DicomInstance) -> bytes:
 @functools.lru_cache(maxsize=128)
 def _instance(path: Path, size: int, changed: int) -> DicomInstance | None:
     try:
-        values, head = _scan(path, HEAD)
+        return _told(path, _scan(path, HEAD))
     except DicomError:
         return None
-    return _told(path, values, head)
 
 
-def _scan(path: Path, most: int) -> tuple[dict[int, Value], bytes]:
-    """The values that are wanted, and the first bytes of the first frame."""
-    values: dict[int, Value] = {}
+@dataclass
+class _Scan:
+    """What was read of a file: the values that are wanted, where longer ones lie, the first frame's head."""
+
+    values: dict[int, Value] = field(default_factory=dict)
+    pixels: Element | None = None
+    per_frame: Element | None = None
+    head: bytes = b""
+
+
+def _scan(path: Path, most: int) -> _Scan:
+    """Read a file up to its pixel data, and so many bytes of the first frame."""
+    scan = _Scan()
     with path.open("rb") as data:
         reader = DicomReader(data)
-        pixels = _collect(reader, reader.elements(), WANTED, values)
-        return values, b"" if pixels is None else reader.first_fragment(pixels, most)
+        _collect(reader, reader.elements(), WANTED, scan)
+        if scan.pixels is not None:
+            scan.head = reader.first_fragment(scan.pixels, most)
+    return scan
 
 
 def _collect(
-    reader: DicomReader, elements: Iterator[Element], wanted: Mapping[int, Any], values: dict[int, Value]
-) -> Element | None:
-    """Add the values that are wanted until the pixel data, whose element is returned."""
+    reader: DicomReader, elements: Iterator[Element], wanted: Mapping[int, Any], scan: _Scan
+) -> None:
+    """Add the values that are wanted until the pixel data."""
     for element in elements:
         if element.tag == PIXEL_DATA:
-            return element
+            scan.pixels = element
+            return
         if element.tag not in wanted:
             continue
+        if element.tag == PER_FRAME_GROUPS:
+            scan.per_frame = element
         within = wanted[element.tag]
         if within is None:
-            values.setdefault(element.tag, reader.value(element))
+            scan.values.setdefault(element.tag, reader.value(element))
         else:
-            _collect(reader, reader.first_item(element), within, values)
-    return None
+            _collect(reader, reader.first_item(element), within, scan)
 
 
-def _told(path: Path, values: dict[int, Value], head: bytes) -> DicomInstance | None:
+def _told(path: Path, scan: _Scan) -> DicomInstance | None:
+    values = scan.values
+
     def text(tag: int) -> str:
         return values[tag].texts[0] if tag in values else ""
 
@@ -193,7 +216,7 @@ def _told(path: Path, values: dict[int, Value], head: bytes) -> DicomInstance | 
     if min(columns, rows, *tile) < 1 or not syntax or not series or syntax in OTHER_ENCODINGS:
         return None
     spacing = pair(PIXEL_SPACING)  # the distance between rows is y
-    power = numbers(1, OBJECTIVE_POWER)
+    power, offset = numbers(1, OBJECTIVE_POWER), numbers(1, FRAME_OFFSET)
     return DicomInstance(
         path=path,
         transfer_syntax=syntax,
@@ -209,6 +232,7 @@ def _told(path: Path, values: dict[int, Value], head: bytes) -> DicomInstance | 
         objective_power=None if power is None else power[0],
         frames=count(FRAMES, 1),
         focal_planes=count(FOCAL_PLANES, 1),
+        optical_paths=count(OPTICAL_PATH_COUNT, 1),
         samples=count(SAMPLES, 0),
         bits_allocated=count(BITS_ALLOCATED, 0),
         bits_stored=count(BITS_STORED, 0),
@@ -217,5 +241,8 @@ def _told(path: Path, values: dict[int, Value], head: bytes) -> DicomInstance | 
         container=text(CONTAINER) or None,
         frame_of_reference=text(FRAME_OF_REFERENCE) or None,
         concatenation=text(CONCATENATION) or None,
-        frame_head=head,
+        frame_offset=None if offset is None else int(offset[0]),
+        frame_head=scan.head,
+        pixels=scan.pixels,
+        per_frame=scan.per_frame,
     )

@@ -7,6 +7,7 @@ same slide. An image that is taken for a level wrongly gives wrong tiles and a w
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -172,7 +173,7 @@ def _stated_factor(first: LevelImage, image: LevelImage) -> float | None:
         return None
     factors = [b / a for a, b in zip(first.mpp, image.mpp, strict=True)]
     factor = sum(factors) / 2
-    return None if max(abs(f - 1) for f in factors) < SAME_MPP else factor
+    return None if max(abs(f - 1) for f in factors) < SAME_MPP or not math.isfinite(factor) else factor
 
 
 def _padded(number: int, first: LevelImage, image: LevelImage, factor: float) -> Level | None:

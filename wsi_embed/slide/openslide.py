@@ -13,6 +13,7 @@ from openslide import lowlevel
 
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.base import Slide, UInt8Array, unreadable
+from wsi_embed.slide.dicom_check import check_dicom
 from wsi_embed.slide.directory import TiffError
 from wsi_embed.slide.fingerprint import fingerprint
 from wsi_embed.slide.handles import Handles
@@ -58,11 +59,15 @@ class OpenSlideSlide(Slide):
     def _open(self) -> None:
         path = self.path
         try:
+            if self.tiff is None:
+                check_dicom(path)
             self._handles = Handles(path)
         except openslide.OpenSlideUnsupportedFormatError as error:
             raise unknown(path) from error
         except openslide.OpenSlideError as error:
             raise refused(path, error) from error
+        except OSError as error:
+            raise unreadable(path, error) from error
         try:
             with self._handles.use() as osr:
                 sizes = self._read_metadata(osr)

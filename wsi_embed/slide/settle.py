@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wsi_embed.slide.base import LevelsState
-from wsi_embed.slide.dicom_images import dicom_levels, further_scans
+from wsi_embed.slide.dicom_images import dicom_levels, further_scans, spacing_warnings
 from wsi_embed.slide.levels import Level, LevelImage, choose_levels
 from wsi_embed.slide.same_picture import Picture, UInt8Array, compare, places_of
 from wsi_embed.slide.tiff_images import TiffImage, check_first, further_images, level_images
@@ -79,6 +79,8 @@ def settle_levels(
     believed.warnings = settled.warnings
     if vendor == "dicom" and (scans := further_scans(known, believed.numbers)):
         believed.warnings.append(_further(path, scans))
+    if vendor == "dicom":
+        believed.warnings += spacing_warnings(path, known, believed.numbers, believed.scales)
     return believed
 
 

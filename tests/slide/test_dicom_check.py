@@ -1,0 +1,182 @@
+"""DICOM files that contradict themselves are refused before OpenSlide, and good ones are not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom import Dataset, dcmread
+from pydicom.encaps import encapsulate, generate_fragments
+from pydicom.sequence import Sequence as Items
+
+from tests.made_formats.dicom import write_dicom
+from tests.made_slides import he_pixels
+from wsi_embed.errors import SlideError
+from wsi_embed.slide import open_slide
+from wsi_embed.slide.dicom_check import check_dicom
+
+PIXELS = he_pixels(600, 500)  # rows, columns: 2 x 3 frames
+SPARSE: dict[str, Any] = {"tiling": "TILED_SPARSE"}
+GOOD: dict[str, dict[str, Any]] = {
+    "full": {},
+    "uncompressed": {"coding": "none"},
+    "jpeg 2000": {"coding": "jpeg 2000"},
+    "sparse": SPARSE,
+    "sparse, frames missing": {**SPARSE, "missing": (0, 3)},
+    "parts": {"parts": 3},
+    "sparse parts": {**SPARSE, "parts": 2, "missing": (5,)},
+}
+
+
+@pytest.mark.parametrize("options", GOOD.values(), ids=GOOD.keys())
+@pytest.mark.parametrize("undefined", [False, True])
+def test_good_files_pass(tmp_path: Path, options: dict[str, Any], undefined: bool) -> None:
+    paths = write_dicom(tmp_path / "s", PIXELS, **options)
+    for path in paths if undefined else ():
+        change(path, without_lengths)
+    check_dicom(paths[0])
+
+
+def test_frames_without_an_offset_table_pass(tmp_path: Path) -> None:
+    path = write_dicom(tmp_path / "s", PIXELS)[0]
+    change(path, lambda d: set_pixels(d, encapsulate(frames_of(d), has_bot=False)))
+    check_dicom(path)
+
+
+def without_lengths(data: Dataset) -> None:
+    """Write sequences and their items without lengths, which ends of both then mark."""
+    for element in data:
+        if element.VR == "SQ":
+            element.is_undefined_length = True
+            for item in element.value:
+                item.is_undefined_length_sequence_item = True
+                without_lengths(item)
+
+
+def change(path: Path, how: Callable[[Dataset], object]) -> None:
+    data = dcmread(path)
+    how(data)
+    data.save_as(path)
+
+
+def frames_of(data: Dataset) -> list[bytes]:
+    return list(generate_fragments(data.PixelData))[1:]
+
+
+def set_pixels(data: Dataset, pixels: bytes) -> None:
+    data.PixelData = pixels
+    data["PixelData"].VR = "OB"
+    data["PixelData"].is_undefined_length = True
+
+
+def set_offset(data: Dataset, number: int, offset: int) -> None:
+    """Change an entry of the Basic Offset Table."""
+    at = 8 + 4 * number
+    data.PixelData = data.PixelData[:at] + offset.to_bytes(4, "little") + data.PixelData[at + 4 :]
+    data["PixelData"].VR = "OB"
+
+
+def position(data: Dataset, frame: int) -> Dataset:
+    found: Dataset = data.PerFrameFunctionalGroupsSequence[frame].PlanePositionSlideSequence[0]
+    return found
+
+
+def set_column(data: Dataset, frame: int, column: int) -> None:
+    position(data, frame).ColumnPositionInTotalImagePixelMatrix = column
+
+
+def nested(depth: int) -> Dataset:
+    data = Dataset()
+    for _ in range(depth):
+        outer = Dataset()
+        outer.ReferencedSeriesSequence = Items([data])
+        data = outer
+    return data
+
+
+CHANGES: Sequence[tuple[str, dict[str, Any], Callable[[Dataset], object], str]] = (
+    ("wider", {}, lambda d: setattr(d, "TotalPixelMatrixColumns", 2**31 - 1), "for 2147483647 x 600 pixels"),
+    ("lower", {}, lambda d: setattr(d, "TotalPixelMatrixRows", 300), "6 frames of 256 x 256 for 500 x 300"),
+    ("huge", SPARSE, lambda d: setattr(d, "TotalPixelMatrixColumns", 2**31 - 1), "bytes"),
+    ("frames", {}, lambda d: setattr(d, "NumberOfFrames", 5), "Basic Offset Table"),
+    ("columns", {}, lambda d: setattr(d, "Columns", 255), "frames are 256 x 256, but .* say 255 x 256"),
+    ("columns 2000", {"coding": "jpeg 2000"}, lambda d: setattr(d, "Columns", 255), "frames are 256 x 256"),
+    ("native", {"coding": "none"}, lambda d: setattr(d, "Columns", 255), "but it has 1179648"),
+    ("offset beside", {}, lambda d: set_offset(d, 1, 2), "points beside its frames"),
+    ("offset twice", {}, lambda d: set_offset(d, 1, 0), "6 frames in order"),
+    ("offset far", {}, lambda d: set_offset(d, 5, 2**32 - 2), "points beside its frames"),
+    ("no table", {}, lambda d: set_pixels(d, encapsulate(frames_of(d)[1:], has_bot=False)), "have 5"),
+    ("no positions", SPARSE, lambda d: delattr(d, "PerFrameFunctionalGroupsSequence"), "no positions"),
+    ("one frame less", SPARSE, lambda d: d.PerFrameFunctionalGroupsSequence.pop(), "one position"),
+    (
+        "no row",
+        SPARSE,
+        lambda d: delattr(position(d, 2), "RowPositionInTotalImagePixelMatrix"),
+        "one position",
+    ),
+    ("outside", SPARSE, lambda d: set_column(d, 1, 513), "outside of its 500 x 600 pixels"),
+    ("before", SPARSE, lambda d: set_column(d, 1, -255), "outside"),
+    ("beside the grid", SPARSE, lambda d: set_column(d, 1, 200), "not on its grid"),
+    ("two at one place", SPARSE, lambda d: set_column(d, 1, 1), "at one place"),
+    ("part", {"parts": 2}, lambda d: setattr(d, "ConcatenationFrameOffsetNumber", 1), "part before"),
+    ("no offset", {"parts": 2}, lambda d: delattr(d, "ConcatenationFrameOffsetNumber"), "part before"),
+    (
+        "no part",
+        {"parts": 2},
+        lambda d: delattr(d, "ConcatenationUID"),
+        "3 frames of 256 x 256 for",
+    ),
+    ("nested", {}, lambda d: d.update(nested(65)), "over 64 deep"),
+)
+
+
+@pytest.mark.parametrize(("options", "how", "reason"), [c[1:] for c in CHANGES], ids=[c[0] for c in CHANGES])
+def test_contradictions_are_refused(
+    tmp_path: Path, options: dict[str, Any], how: Callable[[Dataset], object], reason: str
+) -> None:
+    path = write_dicom(tmp_path / "s", PIXELS, **options)[0]
+    change(path, how)
+    with pytest.raises(SlideError, match=reason) as raised:
+        open_slide(path)
+    assert str(tmp_path) in str(raised.value)
+    assert "export it anew" in str(raised.value)
+
+
+def test_a_file_beside_a_slide_that_openslide_would_open_is_looked_at(tmp_path: Path) -> None:
+    path = write_dicom(tmp_path / "s", PIXELS)[0]
+    other = write_dicom(tmp_path / "other", PIXELS)[0].rename(path.parent / "other")
+    change(other, lambda d: d.update(nested(64)))
+    check_dicom(path)
+    change(other, lambda d: d.update(nested(70)))
+    with pytest.raises(SlideError, match=str(other)):
+        check_dicom(path)
+
+
+def test_spacing_that_contradicts_the_sizes_is_a_warning(tmp_path: Path) -> None:
+    paths = write_dicom(tmp_path / "s", PIXELS, mpp=(0.25, 0.25))
+    with open_slide(paths[0]) as slide:
+        assert slide.warnings == ()
+
+    def spacing(data: Dataset) -> None:
+        measures = data.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+        measures.PixelSpacing = [0.002, 0.002]
+
+    change(paths[1], spacing)
+    with open_slide(paths[0]) as slide:
+        (warning,) = slide.warnings
+    assert "1_0.dcm: PixelSpacing says 2 um per pixel of 4_0.dcm and 0.25 of level 0" in warning
+
+
+@pytest.mark.parametrize("tiling", ["TILED_FULL", "TILED_SPARSE"])
+def test_a_thousand_frames_take_milliseconds(tmp_path: Path, tiling: Any) -> None:
+    pixels = np.broadcast_to(np.uint8(200), (32 * 256, 32 * 256, 3))
+    path = write_dicom(tmp_path / "s", pixels, tiling=tiling, factors=(1,))[0]
+    check_dicom(path)  # reads what is kept
+    began = time.perf_counter()
+    for _ in range(5):
+        check_dicom(path)
+    assert (time.perf_counter() - began) / 5 < 0.05

@@ -1,0 +1,217 @@
+"""DICOM files that OpenSlide would crash on or read wrongly: it takes their numbers as they are."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from wsi_embed.errors import SlideError
+from wsi_embed.slide.dicom_elements import ITEM, PER_FRAME_MOST, PREAMBLE, UNDEFINED
+from wsi_embed.slide.dicom_instance import DicomInstance, dicom_instances
+from wsi_embed.slide.jpeg import BASELINE, OTHER_FRAMES, segments
+from wsi_embed.slide.level import MOST_TILES
+from wsi_embed.slide.precheck import MOST_PIXELS_A_BYTE
+
+MOST_NESTED = 64  # libdicom calls itself for each, and the stack is not large
+MOST_FRAGMENTS = 20_000  # of one file, whose heads are looked at
+BLOCK = 1 << 16
+PIXELS = re.compile(rb"\xe0\x7f\x10\x00O[BW]\0\0")
+ITEM_MARK = re.compile(rb"\xfe\xff(\x00\xe0....|\x0d\xe0\0\0\0\0)", re.DOTALL)
+# Column and row of the first pixel of a frame, counted from 1 (PS3.3, C.8.12.6.1).
+POSITION = re.compile(rb"\x48\x00([\x1e\x1f])\x02SL\x04\x00(....)", re.DOTALL)
+ADVICE = "the file may be damaged or edited: copy it again, or export it anew"
+
+
+def check_dicom(path: Path) -> None:
+    """Refuse a DICOM slide whose files contradict themselves in what OpenSlide does not check.
+
+    Args:
+        path: One of its files; files of other formats are not looked at.
+
+    Raises:
+        SlideError: If a file of the slide is refused, or one beside it, which OpenSlide opens too.
+        OSError: If a file cannot be read.
+    """
+    if not _is_dicom(path):
+        return
+    for file in path.parent.iterdir():
+        if file.is_file() and _depth(file, *_state(file)) > MOST_NESTED:
+            raise SlideError(f"{file}: its sequences are nested over {MOST_NESTED} deep; {ADVICE}")
+    images: dict[str, list[DicomInstance]] = {}
+    for instance in dicom_instances(path):
+        if fault := _instance_fault(instance):
+            raise SlideError(f"{instance.path}: {fault}; {ADVICE}")
+        if "VOLUME" in instance.image_type:
+            images.setdefault(instance.concatenation or str(instance.path), []).append(instance)
+    for parts in images.values():
+        if fault := _image_fault(parts):
+            raise SlideError(f"{parts[0].path}: {fault}; {ADVICE}")
+
+
+def _is_dicom(path: Path) -> bool:
+    with path.open("rb") as data:
+        return data.read(PREAMBLE + 4)[PREAMBLE:] == b"DICM"
+
+
+def _state(path: Path) -> tuple[int, int]:
+    state = path.stat()
+    return state.st_size, state.st_mtime_ns
+
+
+@functools.lru_cache(maxsize=65536)  # every slide of a folder asks for every file beside it
+def _depth(path: Path, size: int, changed: int) -> int:
+    """Return how deep the items of a DICOM file are nested before its pixels; 0 of other files."""
+    try:
+        with path.open("rb") as data:
+            head = data.read(BLOCK)
+            if head[PREAMBLE : PREAMBLE + 4] != b"DICM":
+                return 0
+            while not PIXELS.search(head) and len(head) < PER_FRAME_MOST and (more := data.read(len(head))):
+                head += more
+    except PermissionError:  # OpenSlide says it, if the file belongs to the slide
+        return 0
+    pixels = PIXELS.search(head)
+    ends, deepest = list[float](), 0
+    for mark in ITEM_MARK.finditer(head, 0, pixels.start() if pixels else len(head)):
+        at = mark.start()
+        while ends and ends[-1] <= at:
+            ends.pop()
+        if mark[1][0]:  # the end of an item
+            if ends and ends[-1] == np.inf:
+                ends.pop()
+            continue
+        length = int.from_bytes(mark[1][2:], "little")
+        ends.append(np.inf if length == UNDEFINED else at + 8 + length)
+        deepest = max(deepest, len(ends))
+    return deepest
+
+
+def _instance_fault(instance: DicomInstance) -> str | None:
+    """Say what of a file contradicts its pixel data."""
+    with instance.path.open("rb") as data:
+        if fault := _pixels_fault(instance, data):
+            return fault
+        size = _frame_size(instance.frame_head)
+        if size is not None and size != instance.tile and "VOLUME" in instance.image_type:
+            return f"its frames are {_times(size)}, but Columns and Rows say {_times(instance.tile)}"
+        return _positions_fault(instance, data)
+
+
+def _pixels_fault(instance: DicomInstance, data: BinaryIO) -> str | None:
+    pixels, frames = instance.pixels, instance.frames
+    if pixels is None:
+        return "it has no pixel data"
+    if pixels.length != UNDEFINED:
+        columns, rows = instance.tile
+        held = frames * rows * columns * instance.samples * instance.bits_allocated // 8
+        if instance.photometric.endswith("_422"):
+            held = held * 2 // 3
+        if held <= pixels.length <= held + 1:
+            return None
+        return f"its {frames} frames of {_times(instance.tile)} are {held} bytes, but it has {pixels.length}"
+    table = _item(data, pixels.start)
+    if table is None:
+        return "its pixel data have no items"
+    listed = os.pread(data.fileno(), min(table, 4 * frames + 4) & ~3, pixels.start + 8)
+    offsets = np.frombuffer(listed, "<u4").astype(np.int64)
+    if len(offsets) and (len(offsets) != frames or offsets[0] or (np.diff(offsets) <= 0).any()):
+        return f"its Basic Offset Table is not that of {frames} frames in order"
+    if frames > MOST_FRAGMENTS:
+        return None
+    return _fragments_fault(data, pixels.start + 8 + table, offsets.tolist(), frames)
+
+
+def _fragments_fault(data: BinaryIO, first: int, offsets: Sequence[int], frames: int) -> str | None:
+    """Say what of the items that hold the frames contradicts the table of offsets, or their number."""
+    starts, at = list[int](), first
+    while len(starts) < MOST_FRAGMENTS and (length := _item(data, at)) is not None:
+        starts.append(at - first)
+        at += 8 + length
+    if len(starts) == MOST_FRAGMENTS:  # frames may have several
+        return None
+    if not offsets and len(starts) != frames:
+        return f"it says {frames} frames, but its pixel data have {len(starts)}"
+    if not set(offsets) <= set(starts):
+        return "its Basic Offset Table points beside its frames"
+    return None
+
+
+def _item(data: BinaryIO, at: int) -> int | None:
+    """Return the length of the item at an offset; None where there is none."""
+    head = os.pread(data.fileno(), 8, at)
+    if len(head) < 8:
+        return None
+    group, number, length = struct.unpack("<HHI", head)
+    return length if group << 16 | number == ITEM and length != UNDEFINED else None
+
+
+def _frame_size(head: bytes) -> tuple[int, int] | None:
+    """Return (columns, rows) of a JPEG or a JPEG 2000 codestream by its first bytes; None of others."""
+    if head.startswith(b"\xff\x4f\xff\x51") and len(head) >= 24:
+        right, lower, left, upper = struct.unpack_from(">4I", head, 8)
+        return right - left, lower - upper
+    try:
+        for marker, at, _ in segments(head):
+            if (marker in BASELINE or marker in OTHER_FRAMES) and len(head) >= at + 9:
+                rows, columns = struct.unpack_from(">HH", head, at + 5)
+                return columns, rows
+    except ValueError:  # no JPEG, or damaged: whoever decodes it will say so
+        pass
+    return None
+
+
+def _positions_fault(instance: DicomInstance, data: BinaryIO) -> str | None:
+    """Say why not every frame of a sparsely tiled file has a place of its own in the image."""
+    if instance.organization == "TILED_FULL" or instance.pixels is None:
+        return None
+    sparse = instance.organization == "TILED_SPARSE"
+    if instance.per_frame is None:
+        return "it is TILED_SPARSE, but its frames have no positions" if sparse else None
+    end = min(instance.per_frame.length, instance.pixels.start - instance.per_frame.start, PER_FRAME_MOST)
+    found = POSITION.findall(os.pread(data.fileno(), end, instance.per_frame.start))
+    if not found and not sparse:
+        return None
+    kinds = b"".join(kind for kind, _ in found)
+    if kinds != b"\x1e\x1f" * instance.frames:
+        return f"not every one of its {instance.frames} frames has one position"
+    places = np.frombuffer(b"".join(place for _, place in found), "<i4").reshape(-1, 2) - 1
+    if (places < 0).any() or (places >= instance.matrix).any() or (places % instance.tile).any():
+        return f"frames lie outside of its {_times(instance.matrix)} pixels, or not on its grid of tiles"
+    if instance.focal_planes * instance.optical_paths == 1 and len(np.unique(places, axis=0)) < len(places):
+        return "several of its frames lie at one place"
+    return None
+
+
+def _image_fault(parts: Sequence[DicomInstance]) -> str | None:
+    """Say why the frames of all files of an image do not make it up."""
+    first = parts[0]
+    sizes = list(zip(first.matrix, first.tile, strict=True))
+    tiles = -(-sizes[0][0] // sizes[0][1]) * -(-sizes[1][0] // sizes[1][1])
+    places = tiles * first.focal_planes * first.optical_paths
+    frames = sum(part.frames for part in parts)
+    said = f"{frames} frames of {_times(first.tile)} for {_times(first.matrix)} pixels, which are {places}"
+    sparse = first.organization == "TILED_SPARSE" or (
+        first.organization != "TILED_FULL" and first.per_frame is not None
+    )
+    if frames > places or (frames < places and not sparse):
+        return f"it has {said}"
+    pixels, size = first.matrix[0] * first.matrix[1], sum(part.path.stat().st_size for part in parts)
+    if tiles > MOST_TILES or pixels > MOST_PIXELS_A_BYTE * size:
+        return f"it has {said}, in {size} bytes"
+    following = 0
+    for part in sorted(parts, key=lambda part: part.frame_offset or 0):
+        if (part.frame_offset is None and len(parts) > 1) or (part.frame_offset or 0) != following:
+            return "its ConcatenationFrameOffsetNumber does not follow the part before (is a file missing?)"
+        following += part.frames
+    return None
+
+
+def _times(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]}"

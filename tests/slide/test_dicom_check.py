@@ -111,6 +111,7 @@ CHANGES: Sequence[tuple[str, dict[str, Any], Callable[[Dataset], object], str]] 
     ("offset far", {}, lambda d: set_offset(d, 5, 2**32 - 2), "points beside its frames"),
     ("no table", {}, lambda d: set_pixels(d, encapsulate(frames_of(d)[1:], has_bot=False)), "have 5"),
     ("no positions", SPARSE, lambda d: delattr(d, "PerFrameFunctionalGroupsSequence"), "no positions"),
+    ("3D", {}, lambda d: setattr(d, "DimensionOrganizationType", "3D"), "is 3D, but .* no positions"),
     ("one frame less", SPARSE, lambda d: d.PerFrameFunctionalGroupsSequence.pop(), "one position"),
     (
         "no row",

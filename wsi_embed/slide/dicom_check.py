@@ -22,6 +22,7 @@ from wsi_embed.slide.precheck import MOST_PIXELS_A_BYTE
 MOST_NESTED = 64  # libdicom calls itself for each, and the stack is not large
 MOST_FRAGMENTS = 20_000  # of one file, whose heads are looked at
 BLOCK = 1 << 16
+SPARSE = ("TILED_SPARSE", "3D")  # libdicom asks each frame of these for its position
 PIXELS = re.compile(rb"\xe0\x7f\x10\x00O[BW]\0\0")
 ITEM_MARK = re.compile(rb"\xfe\xff(\x00\xe0....|\x0d\xe0\0\0\0\0)", re.DOTALL)
 # Column and row of the first pixel of a frame, counted from 1 (PS3.3, C.8.12.6.1).
@@ -46,10 +47,11 @@ def check_dicom(path: Path) -> None:
             raise SlideError(f"{file}: its sequences are nested over {MOST_NESTED} deep; {ADVICE}")
     images: dict[str, list[DicomInstance]] = {}
     for instance in dicom_instances(path):
+        if "VOLUME" not in instance.image_type:  # nobody reads pixels of the others
+            continue
         if fault := _instance_fault(instance):
             raise SlideError(f"{instance.path}: {fault}; {ADVICE}")
-        if "VOLUME" in instance.image_type:
-            images.setdefault(instance.concatenation or str(instance.path), []).append(instance)
+        images.setdefault(instance.concatenation or str(instance.path), []).append(instance)
     for parts in images.values():
         if fault := _image_fault(parts):
             raise SlideError(f"{parts[0].path}: {fault}; {ADVICE}")
@@ -99,7 +101,7 @@ def _instance_fault(instance: DicomInstance) -> str | None:
         if fault := _pixels_fault(instance, data):
             return fault
         size = _frame_size(instance.frame_head)
-        if size is not None and size != instance.tile and "VOLUME" in instance.image_type:
+        if size is not None and size != instance.tile:
             return f"its frames are {_times(size)}, but Columns and Rows say {_times(instance.tile)}"
         return _positions_fault(instance, data)
 
@@ -171,9 +173,9 @@ def _positions_fault(instance: DicomInstance, data: BinaryIO) -> str | None:
     """Say why not every frame of a sparsely tiled file has a place of its own in the image."""
     if instance.organization == "TILED_FULL" or instance.pixels is None:
         return None
-    sparse = instance.organization == "TILED_SPARSE"
+    sparse = instance.organization in SPARSE
     if instance.per_frame is None:
-        return "it is TILED_SPARSE, but its frames have no positions" if sparse else None
+        return f"it is {instance.organization}, but its frames have no positions" if sparse else None
     end = min(instance.per_frame.length, instance.pixels.start - instance.per_frame.start, PER_FRAME_MOST)
     found = POSITION.findall(os.pread(data.fileno(), end, instance.per_frame.start))
     if not found and not sparse:
@@ -197,10 +199,8 @@ def _image_fault(parts: Sequence[DicomInstance]) -> str | None:
     places = tiles * first.focal_planes * first.optical_paths
     frames = sum(part.frames for part in parts)
     said = f"{frames} frames of {_times(first.tile)} for {_times(first.matrix)} pixels, which are {places}"
-    sparse = first.organization == "TILED_SPARSE" or (
-        first.organization != "TILED_FULL" and first.per_frame is not None
-    )
-    if frames > places or (frames < places and not sparse):
+    full = first.organization == "TILED_FULL" or first.per_frame is None
+    if frames > places or (frames < places and full):
         return f"it has {said}"
     pixels, size = first.matrix[0] * first.matrix[1], sum(part.path.stat().st_size for part in parts)
     if tiles > MOST_TILES or pixels > MOST_PIXELS_A_BYTE * size:

@@ -150,7 +150,7 @@ def _tiff_reason(path: Path) -> str | None:
 
 def _dicom_reason(path: Path) -> str | None:
     kind = media_class(path)
-    if kind is None or kind == WHOLE_SLIDE_IMAGE:
+    if kind is None or kind == WHOLE_SLIDE_IMAGE or not re.fullmatch(r"[\d.]{1,64}", kind):
         return None
     return (
         f"a DICOM file, but no whole-slide microscopy image (its SOP class is {kind}); choose the files of "

@@ -49,7 +49,7 @@ def check_dicom(path: Path) -> None:
     for instance in dicom_instances(path):
         if "VOLUME" not in instance.image_type:  # nobody reads pixels of the others
             continue
-        if fault := _instance_fault(instance):
+        if fault := _instance_fault(instance, *_state(instance.path)):
             raise SlideError(f"{instance.path}: {fault}; {ADVICE}")
         images.setdefault(instance.concatenation or str(instance.path), []).append(instance)
     for parts in images.values():
@@ -95,14 +95,15 @@ def _depth(path: Path, size: int, changed: int) -> int:
     return deepest
 
 
-def _instance_fault(instance: DicomInstance) -> str | None:
+@functools.lru_cache(maxsize=128)  # who tiles a slide opens it several times
+def _instance_fault(instance: DicomInstance, size: int, changed: int) -> str | None:
     """Say what of a file contradicts its pixel data."""
     with instance.path.open("rb") as data:
         if fault := _pixels_fault(instance, data):
             return fault
-        size = _frame_size(instance.frame_head)
-        if size is not None and size != instance.tile:
-            return f"its frames are {_times(size)}, but Columns and Rows say {_times(instance.tile)}"
+        held = _frame_size(instance.frame_head)
+        if held is not None and held != instance.tile:
+            return f"its frames are {_times(held)}, but Columns and Rows say {_times(instance.tile)}"
         return _positions_fault(instance, data)
 
 

@@ -13,7 +13,7 @@ from tests.fuzz.kinds import KINDS, bases_of, case, store_case, stored_case
 from tests.fuzz.run import FINDS, run_cases, run_files
 from tests.fuzz.worker import write_case
 
-FRESH = 100  # of each kind
+FRESH = 50  # of each kind
 
 
 @functools.cache

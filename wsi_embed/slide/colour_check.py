@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from wsi_embed.errors import SlideError
 from wsi_embed.slide import directory as tiff
 from wsi_embed.slide.dicom_instance import DicomInstance, dicom_instances, first_frame
-from wsi_embed.slide.directory import Directory, TiffError, TiffFile
+from wsi_embed.slide.directory import Directory, TiffError
 from wsi_embed.slide.jpeg import RGB, YCBCR
 from wsi_embed.slide.level import JPEG, MOST_TILES, JpegLevel
+from wsi_embed.slide.openslide import OpenSlideSlide
 from wsi_embed.slide.photometric import NAMES, jpeg2000_colours, jpeg_colours, transforms_colours
+from wsi_embed.slide.settle import TIFF_VENDORS
 
 APERIO_YCBCR, APERIO_RGB = 33003, 33005  # Aperio's numbers for JPEG 2000
 DICOM_JPEG = "1.2.840.10008.1.2.4.50"
@@ -23,26 +23,27 @@ TRANSFORMED = ("YBR_ICT", "YBR_RCT")
 LARGEST_TILE = 1 << 24  # bytes
 
 
-def check_colours(path: Path, vendor: str, file: TiffFile | None) -> None:
+def check_colours(slide: OpenSlideSlide) -> None:
     """Refuse a slide of whose colours the file says something wrong, which OpenSlide would follow.
 
     Args:
-        path: The slide.
-        vendor: As OpenSlide names it.
-        file: The slide as an open TIFF; None if it is none.
+        slide: The slide as OpenSlide opened it.
 
     Raises:
         SlideError: It is one.
         OSError: A file cannot be read.
     """
-    if vendor == "dicom":
-        for instance in dicom_instances(path):
+    if slide.vendor == "dicom":
+        for instance in dicom_instances(slide.path):
             if wrong := _wrong_instance(instance):
                 raise SlideError(f"{instance.path}: {wrong}")
         return
-    for directory in file.directories() if file else ():
-        if directory.tiled and (wrong := wrong_colours(directory)):
-            raise SlideError(f"{path}: {wrong}")
+    settled = slide.vendor in TIFF_VENDORS  # of the others every tiled image may be a level
+    for image in slide.tiff_images:
+        if not image.tiled or (settled and image.facts.size not in slide.stored_sizes):
+            continue
+        if wrong := wrong_colours(image.directory):
+            raise SlideError(f"{slide.path}: {wrong}")
 
 
 def wrong_colours(directory: Directory) -> str | None:

@@ -182,7 +182,7 @@ def _positions_fault(instance: DicomInstance, data: BinaryIO) -> str | None:
     if not found and not sparse:
         return None
     kinds = b"".join(kind for kind, _ in found)
-    if kinds != b"\x1e\x1f" * instance.frames:
+    if len(kinds) != 2 * instance.frames or kinds != b"\x1e\x1f" * instance.frames:
         return f"not every one of its {instance.frames} frames has one position"
     places = np.frombuffer(b"".join(place for _, place in found), "<i4").reshape(-1, 2) - 1
     if (places < 0).any() or (places >= instance.matrix).any() or (places % instance.tile).any():

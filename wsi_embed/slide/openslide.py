@@ -40,6 +40,7 @@ class OpenSlideSlide(Slide):
     Attributes:
         tiff: The file as an open TIFF; None if it is none.
         tiff_images: Its images.
+        stored_sizes: (width, height) of each level with its padding, pixels.
 
     Raises:
         SlideError: OpenSlide does not know the format, or the file is damaged.
@@ -101,10 +102,10 @@ class OpenSlideSlide(Slide):
             self.path, self.vendor, sizes, self._downsamples, self.tiff_images, self._read_openslide
         )
         self._numbers, self.level_sizes, self.level_scales = settled.numbers, settled.sizes, settled.scales
-        self._padded = [sizes[n] != size for n, size in zip(settled.numbers, settled.sizes, strict=True)]
+        self.stored_sizes = [sizes[number] for number in settled.numbers]
         self.warnings, self.left_out = tuple(settled.warnings), tuple(settled.left_out)
         self.levels_state = settled.state
-        self.levels_decide = len(settled.numbers) != len(sizes) or any(self._padded)
+        self.levels_decide = len(settled.numbers) != len(sizes) or self.stored_sizes != self.level_sizes
 
     def _read(self, level: int, x: int, y: int, w: int, h: int) -> UInt8Array:
         return self._read_openslide(self._numbers[level], x, y, w, h)
@@ -130,7 +131,7 @@ class OpenSlideSlide(Slide):
 
     def padded(self, level: int) -> bool:
         """Tell whether a level is stored with padding at its right and lower edge."""
-        return self._padded[level]
+        return self.stored_sizes[level] != self.level_sizes[level]
 
     def icc_profile(self) -> bytes | None:
         """The embedded ICC profile of the pixels, as it lies in the file; None without one.

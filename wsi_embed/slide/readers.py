@@ -68,7 +68,7 @@ def _by_reader(slide: OpenSlideSlide, reader: Reader) -> Slide:
             if reader == "tiff":
                 reason = f"{slide.path}: not for the TIFF reader ({error}); use --reader auto"
                 raise SlideError(reason) from error
-    check_colours(slide.path, slide.vendor, slide.tiff)
+    check_colours(slide)
     slide.close_tiff()
     return slide
 

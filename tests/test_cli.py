@@ -81,7 +81,7 @@ SMALLEST_APP = "import typer; app = typer.Typer(); app.command()(lambda: None); 
 
 
 def test_help_is_fast() -> None:
-    """No heavy import at start: at most twice the processor time of the smallest Typer app, best of several."""
+    """No heavy import at start: at most twice the processor time of the smallest Typer app."""
     commands = {"ours": [*COMMAND, "--help"], "smallest": [sys.executable, "-c", SMALLEST_APP]}
     best = dict.fromkeys(commands, 9.0)
     for _ in range(6):

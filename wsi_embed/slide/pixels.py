@@ -6,19 +6,18 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from wsi_embed.errors import SlideError
-from wsi_embed.slide import directory as tiff
 from wsi_embed.slide.base import unreadable
 from wsi_embed.slide.czi import czi_fault
 from wsi_embed.slide.directory import Directory, TiffError
 from wsi_embed.slide.openslide import OpenSlideSlide
-from wsi_embed.slide.planes import is_mask, plane_fault, repeated_level
+from wsi_embed.slide.planes import plane_fault, repeated_level
 from wsi_embed.slide.remedies import vips
-from wsi_embed.slide.storage import Storage, storage, tag_value
+from wsi_embed.slide.storage import Storage, storage
+from wsi_embed.slide.tiff_images import MASKED
 from wsi_embed.slide.tiff_pixels import pixel_fault
 
 # Hamamatsu's NDPI is TIFF too, but OpenSlide reads nothing but its JPEGs.
 TIFF_VENDORS = ("aperio", "argos", "generic-tiff", "huron", "leica", "philips", "trestle", "ventana")
-REDUCED = 1  # bit of NewSubfileType
 
 
 def check_pixels(slide: OpenSlideSlide) -> tuple[str, ...]:
@@ -46,9 +45,14 @@ def check_pixels(slide: OpenSlideSlide) -> tuple[str, ...]:
 
 def _check_tiff(slide: OpenSlideSlide, directories: Sequence[Directory]) -> tuple[str, ...]:
     path, vendor = slide.path, slide.vendor
-    aperio, masks = vendor == "aperio", {n for n, directory in enumerate(directories) if is_mask(directory)}
-    others = masks | {n for n, image in enumerate(slide.tiff_images) if n and image.facts.role}
-    numbers = _level_numbers(directories, others, marked=vendor in ("generic-tiff", "huron"))
+    aperio, images = vendor == "aperio", slide.tiff_images
+    masks = {n for n, image in enumerate(images) if image.facts.role == MASKED}
+    marked = vendor in ("generic-tiff", "huron")  # further levels are those that are marked as reduced
+    numbers = [
+        n
+        for n, image in enumerate(images)
+        if image.tiled and (n == 0 or (not image.facts.role and (image.reduced or not marked)))
+    ]
     levels = {number: storage(directories[number]) for number in numbers}
     for number, stored in levels.items():
         if fault := pixel_fault(stored, aperio=aperio):
@@ -62,28 +66,6 @@ def _check_tiff(slide: OpenSlideSlide, directories: Sequence[Directory]) -> tupl
     if fault:
         raise SlideError(f"{path}: {fault}")
     return (*_turned(path, levels.values()), *_masked(path, masks))
-
-
-def _level_numbers(directories: Sequence[Directory], others: set[int], *, marked: bool) -> list[int]:
-    """Return the numbers of the directories that may be levels, in the file's order.
-
-    Args:
-        directories: All main directories.
-        others: Numbers of those that are no levels by the file's own words.
-        marked: Whether levels are those that are marked as reduced, after the first.
-    """
-    return [
-        number
-        for number, directory in enumerate(directories)
-        if directory.tiled
-        and (
-            number == 0
-            or (
-                number not in others
-                and (not marked or tag_value(directory, tiff.NEW_SUBFILE_TYPE, 0) & REDUCED)
-            )
-        )
-    ]
 
 
 def _turned(path: Path, levels: Iterable[Storage]) -> list[str]:

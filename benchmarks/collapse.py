@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wsi_embed.evaluate.knn import evaluate_knn
 from wsi_embed_train import TrainConfig, build_method, load_recipe
 from wsi_embed_train.collapse import assignment_figures, diagnose, representation_figures
-from wsi_embed_train.evaluate.knn import evaluate_knn
 from wsi_embed_train.methods import Method
 from wsi_embed_train.schedule import learning_rate_factor
 

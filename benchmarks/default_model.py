@@ -27,10 +27,10 @@ import numpy.typing as npt
 from benchmarks.table import untrained
 from benchmarks.table_tiles import ImageTiles
 from wsi_embed import Encoder, load_encoder, open_slide
-from wsi_embed.encoder.images import encode_images
+from wsi_embed.encoder.encode_images import encode_images
+from wsi_embed.evaluate.tile_table import TileTable, read_tile_table
 from wsi_embed_export import export
 from wsi_embed_train import load_recipe, train
-from wsi_embed_train.evaluate.tile_table import TileTable, read_tile_table
 
 # What differs from the recipe `clubyol`. Colour says much about these tissues, so it is changed little.
 SETTINGS: dict[str, Any] = {

@@ -19,11 +19,11 @@ import numpy as np
 from wsi_embed.encoder import Encoded, Encoder, load_encoder
 from wsi_embed.encoder.difference import difference
 from wsi_embed.grid import TileGrid
-from wsi_embed.inputs import find_slides
-from wsi_embed.plan import plan_slide
+from wsi_embed.inputs.slides import find_slides
 from wsi_embed.slide import Slide, UInt8Array
 from wsi_embed.store.layout import StoreSettings
-from wsi_embed.tiling import Tiling
+from wsi_embed.tiling.plan import plan_slide
+from wsi_embed.tiling.settings import Tiling
 
 BATCH = 32
 

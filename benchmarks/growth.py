@@ -27,7 +27,10 @@ from tests.made_models import tiny_onnx
 SIDES = (5_000, 10_000, 20_000, 40_000, 80_000, 100_000)
 COUNTS = (1, 2, 4, 8, 16, 32, 64)
 ONE_OF_MANY = 10_000
-IDLE = "import sys, wsi_embed.cli.embed, wsi_embed.api; wsi_embed.load_encoder(sys.argv[1], device='cpu')"
+IDLE = (
+    "import sys, wsi_embed.cli.embed, wsi_embed.features.embed; "
+    "wsi_embed.load_encoder(sys.argv[1], device='cpu')"
+)
 Points = dict[int, dict[str, float]]
 
 

@@ -20,10 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
+from wsi_embed.bags.labels import join_labels
 from wsi_embed.encoder.base import Encoded
 from wsi_embed.encoder.metadata import ModelMetadata
 from wsi_embed.grid import ReadPlan, TileGrid
-from wsi_embed.labels import join_labels
 from wsi_embed.store import StoreSettings, StoreWriter, open_store
 
 DISTINCT = 10
@@ -65,8 +65,8 @@ def make_store(path: Path, bags: int, tiles: int, dim: int) -> Path:
 
 def measure(path: Path, method: str, gib: float, threads: int) -> None:
     """Train and test, and print a row of the table."""
-    from wsi_embed_train.evaluate.mil.run import evaluate_mil
-    from wsi_embed_train.evaluate.mil.settings import MilSettings
+    from wsi_embed.evaluate.mil.run import evaluate_mil
+    from wsi_embed.evaluate.mil.settings import MilSettings
 
     store = open_store(path)
     bags = join_labels(store, path.with_suffix(".csv"))

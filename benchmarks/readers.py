@@ -30,12 +30,12 @@ import numpy as np
 import openslide
 
 from wsi_embed.grid import TileGrid
-from wsi_embed.inputs import find_slides
-from wsi_embed.plan import plan_slide
+from wsi_embed.inputs.slides import find_slides
 from wsi_embed.slide import Reader, UInt8Array, open_slide
 from wsi_embed.slide.stream import resample
 from wsi_embed.tiles import TileSettings
-from wsi_embed.tiling import Tiling
+from wsi_embed.tiling.plan import plan_slide
+from wsi_embed.tiling.settings import Tiling
 
 TILE_PX = 224
 SHARE = 16

@@ -24,12 +24,12 @@ from typing import NamedTuple
 
 import wsi_embed
 from tests.made_slides import he_pixels, write_tiff
-from wsi_embed.inputs import find_slides
-from wsi_embed.shards import shard
+from wsi_embed.inputs.shards import shard
+from wsi_embed.inputs.slides import find_slides
 from wsi_embed.slide.fingerprint import fingerprint
+from wsi_embed.storage.folder import LocalPlace
 from wsi_embed.store.index import INDEX_FILE
 from wsi_embed.store.layout import METADATA_FILE, group_digest
-from wsi_embed.store.place import LocalPlace
 
 SLIDE_BYTES = 2**20
 BAGS = 100

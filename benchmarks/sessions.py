@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from wsi_embed import load_encoder
-from wsi_embed.bench import encode_rate
+from wsi_embed.diagnostics.bench import encode_rate
 from wsi_embed.encoder import EncoderPool
 
 ENGINES = {"ONNX Runtime": "cpu", "OpenVINO": "openvino", "OpenVINO bf16": "openvino:bf16"}

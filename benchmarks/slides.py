@@ -15,8 +15,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from wsi_embed.sample import write_sample_slide
 from wsi_embed.slide import UInt8Array
+from wsi_embed.slide.sample import write_sample_slide
 
 SIDES = (20_000, 40_000)
 MPP = 0.25

@@ -33,12 +33,12 @@ import torch
 from benchmarks.table_slides import Slides, print_slides
 from benchmarks.table_tiles import ImageTiles, StoreTiles, print_tiles
 from wsi_embed.errors import WsiEmbedError
-from wsi_embed.manifest import read_table
+from wsi_embed.evaluate.results import write_json
+from wsi_embed.evaluate.tile_set import parse_classes
+from wsi_embed.inputs.tables import read_table
 from wsi_embed_export import Given, export, read_source
 from wsi_embed_train import load_recipe, parse_settings, train
 from wsi_embed_train.backbones import make_backbone, torchvision_names
-from wsi_embed_train.evaluate.results import write_json
-from wsi_embed_train.evaluate.tile_set import parse_classes
 from wsi_embed_train.methods import method_settings
 
 METHODS = (

@@ -10,9 +10,9 @@ from pathlib import Path
 import wsi_embed
 from benchmarks.table_tiles import print_table
 from wsi_embed.errors import SlideError
+from wsi_embed.evaluate.mil.run import evaluate_mil
+from wsi_embed.evaluate.mil.settings import MilSettings
 from wsi_embed.store import Store
-from wsi_embed_train.evaluate.mil.run import evaluate_mil
-from wsi_embed_train.evaluate.mil.settings import MilSettings
 
 # DSMIL on CAMELYON16: accuracy, AUC of normal, AUC of tumour (Wu et al., ICCV 2023).
 PAPER = {

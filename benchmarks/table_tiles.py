@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_embed import load_encoder
-from wsi_embed.encoder.images import image_batches
+from wsi_embed.encoder.encode_images import image_batches
+from wsi_embed.evaluate.store_labels import labels_by_regions
+from wsi_embed.evaluate.store_tiles import read_splits, store_tiles
+from wsi_embed.evaluate.tile_set import TileFeatures, TileSet
+from wsi_embed.evaluate.tile_table import encode_table, read_tile_table
+from wsi_embed.evaluate.tiles import evaluate_tiles
 from wsi_embed.slide import UInt8Array
 from wsi_embed.store import Store
-from wsi_embed_train.evaluate.store_labels import labels_by_regions
-from wsi_embed_train.evaluate.store_tiles import read_splits, store_tiles
-from wsi_embed_train.evaluate.tile_set import TileFeatures, TileSet
-from wsi_embed_train.evaluate.tile_table import encode_table, read_tile_table
-from wsi_embed_train.evaluate.tiles import evaluate_tiles
 
 # Nearest neighbour (k = 1), macro F1, on tiles of CAMELYON16 (Wu et al., ICCV 2023).
 PAPER = {

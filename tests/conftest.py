@@ -21,7 +21,7 @@ def _one_thread_a_model() -> Iterator[None]:
     """Of ONNX Runtime and the others too; commands in processes of their own take as many as users have."""
     with pytest.MonkeyPatch.context() as patch:
         for engine in ("onnx", "torchscript", "openvino"):
-            patch.setattr(f"wsi_embed.encoder.{engine}.cpu_count", lambda: 1)
+            patch.setattr(f"wsi_embed.encoder.{engine}_encoder.cpu_count", lambda: 1)
         yield
 
 

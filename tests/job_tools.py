@@ -20,7 +20,7 @@ from tests.made_models import tiny_onnx
 from tests.made_slides import he_pixels, write_svs, write_tiff
 from wsi_embed import Store, open_store
 from wsi_embed.cli import main
-from wsi_embed.files import PARTIAL
+from wsi_embed.util.atomic_files import PARTIAL
 
 COMMAND = [sys.executable, "-m", "wsi_embed"]
 
@@ -92,7 +92,7 @@ def no_room(size: int) -> Iterator[None]:
 _HOLD = """
 import sys
 from pathlib import Path
-from wsi_embed.store.lock import slide_lock
+from wsi_embed.storage.lock import slide_lock
 with slide_lock(Path(sys.argv[1]), sys.argv[2]) as mine:
     print(mine, flush=True)
     sys.stdin.read()

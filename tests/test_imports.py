@@ -6,7 +6,7 @@ import sys
 import pytest
 
 import wsi_embed
-from wsi_embed.convert.formats import READ, WRITTEN
+from wsi_embed.convert.registry import READ, WRITTEN
 
 
 def loaded_by(*modules: str) -> set[str]:
@@ -20,14 +20,14 @@ def loaded_by(*modules: str) -> set[str]:
 def test_the_runtime_does_without_pytorch_and_training() -> None:
     loaded = loaded_by(
         "wsi_embed",
-        "wsi_embed.api",
-        "wsi_embed.run",
-        "wsi_embed.tiles.api",
+        "wsi_embed.features.embed",
+        "wsi_embed.jobs.runner",
+        "wsi_embed.tiles.tile",
         "wsi_embed.tiles",
-        "wsi_embed.encoder.onnx",
-        "wsi_embed.store.dataset",
-        "wsi_embed.labels",
-        "wsi_embed.remote.place",
+        "wsi_embed.encoder.onnx_encoder",
+        "wsi_embed.bags.dataset",
+        "wsi_embed.bags.labels",
+        "wsi_embed.storage.remote_folder",
         *(f"wsi_embed.convert.{place.partition('.')[0]}" for place in [*WRITTEN.values(), *READ.values()]),
     )
     assert {"onnxruntime", "zarr"} <= loaded
@@ -45,7 +45,7 @@ def test_processes_that_decode_training_tiles_do_without_networks_and_lightning(
 def test_clusters_and_slide_descriptors_are_evaluated_without_pytorch() -> None:
     pytest.importorskip("sklearn")
     parts = ("clusters", "mil.run", "mil.linear", "mil.output")
-    assert "torch" not in loaded_by(*(f"wsi_embed_train.evaluate.{part}" for part in parts))
+    assert "torch" not in loaded_by(*(f"wsi_embed.evaluate.{part}" for part in parts))
 
 
 def test_importing_the_package_alone_is_instant() -> None:

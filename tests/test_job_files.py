@@ -15,8 +15,8 @@ import typer
 from packaging.requirements import Requirement
 
 from wsi_embed.cli import app, options
-from wsi_embed.report import JobReport, SlideResult
-from wsi_embed.schedulers import array_task
+from wsi_embed.inputs.schedulers import array_task
+from wsi_embed.jobs.report import JobReport, SlideResult
 
 REPO = Path(__file__).parents[1]
 DOCKER = REPO / "docker"

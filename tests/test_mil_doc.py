@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import typer
 
-from tests.labels.made_labels import make_store
+from tests.bags.labels.made_labels import make_store
 from wsi_embed.cli import app
-from wsi_embed.columns import PATIENT, SLIDE
-from wsi_embed.convert.formats import WRITTEN
+from wsi_embed.convert.registry import WRITTEN
+from wsi_embed.inputs.columns import PATIENT, SLIDE
 
 DOC = (Path(__file__).parent.parent / "docs" / "mil.md").read_text("utf-8")
 

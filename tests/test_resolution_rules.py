@@ -36,11 +36,11 @@ from tests.made_slides import UInt8Array, he_pixels, write_svs, write_tiff
 from wsi_embed import embed, open_store
 from wsi_embed.errors import ResolutionError
 from wsi_embed.grid import TileGrid, make_grid, plan_read
-from wsi_embed.inputs import SlideInput
-from wsi_embed.plan import plan_slide
+from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.slide import Slide, open_slide, resolve_mpp
 from wsi_embed.store.layout import StoreSettings
-from wsi_embed.tiling import Tiling
+from wsi_embed.tiling.plan import plan_slide
+from wsi_embed.tiling.settings import Tiling
 from wsi_embed.tissue import TissueRecipe
 
 PIXELS = he_pixels(400, 400, seed=4)

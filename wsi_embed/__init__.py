@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
+import types
 from typing import TYPE_CHECKING, Any
 
 # ONNX Runtime's GPU wheel collects usage data from its import on; slides and clusters are nobody's business.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
-    from wsi_embed.api import embed
+    from wsi_embed.bags.labels import LabelledBag, LabelledBags, join_labels
     from wsi_embed.encoder import Encoded, Encoder, ModelMetadata, load_encoder
     from wsi_embed.errors import (
         DeviceError,
@@ -32,19 +34,19 @@ if TYPE_CHECKING:
         UsageError,
         WsiEmbedError,
     )
-    from wsi_embed.labels import LabelledBag, LabelledBags, join_labels
-    from wsi_embed.report import JobReport, Listener, SlideResult
+    from wsi_embed.features.embed import embed
+    from wsi_embed.jobs.report import JobReport, Listener, SlideResult
     from wsi_embed.slide import Slide, open_slide
     from wsi_embed.store import Bag, LazyArray, PatientBag, Problem, Store, finalize, open_store, verify
-    from wsi_embed.tiles.api import tile
+    from wsi_embed.tiles.tile import tile
     from wsi_embed.tissue import TissueRecipe
 
 __version__ = "0.2.0"
 
 # Imported at first use, so that `wsi-embed --help` and `import wsi_embed` are instant.
 _HOME = {
-    "embed": "api",
-    "tile": "tiles.api",
+    "embed": "features.embed",
+    "tile": "tiles.tile",
     "Encoded": "encoder",
     "Encoder": "encoder",
     "ModelMetadata": "encoder",
@@ -60,12 +62,12 @@ _HOME = {
     "StoreMismatchError": "errors",
     "UsageError": "errors",
     "WsiEmbedError": "errors",
-    "LabelledBag": "labels",
-    "LabelledBags": "labels",
-    "join_labels": "labels",
-    "JobReport": "report",
-    "Listener": "report",
-    "SlideResult": "report",
+    "LabelledBag": "bags.labels",
+    "LabelledBags": "bags.labels",
+    "join_labels": "bags.labels",
+    "JobReport": "jobs.report",
+    "Listener": "jobs.report",
+    "SlideResult": "jobs.report",
     "Slide": "slide",
     "open_slide": "slide",
     "Bag": "store",
@@ -116,6 +118,22 @@ __all__ = [
     "tile",
     "verify",
 ]
+
+
+class _Moved(types.ModuleType):
+    """A module under its old name; the new one is imported at first use."""
+
+    def __init__(self, old: str, new: str) -> None:
+        super().__init__(old)
+        self._new = new
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # what looks through all modules (inspect, pickle) imports nothing
+            raise AttributeError(name)
+        return getattr(importlib.import_module(self._new), name)
+
+
+attention = sys.modules["wsi_embed.attention"] = _Moved("wsi_embed.attention", "wsi_embed.store.attention")
 
 
 def __getattr__(name: str) -> Any:

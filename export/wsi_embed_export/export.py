@@ -11,8 +11,8 @@ from tempfile import TemporaryDirectory
 from wsi_embed.encoder import ModelMetadata, load_encoder
 from wsi_embed.encoder.difference import Difference
 from wsi_embed.errors import UsageError
-from wsi_embed.files import replacing
 from wsi_embed.slide import UInt8Array
+from wsi_embed.util.atomic_files import replacing
 from wsi_embed_export.further import check_further
 from wsi_embed_export.graph import TileModel
 from wsi_embed_export.parity import check_parity, limits_of, parity_tiles

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 from wsi_embed.errors import SlideError, UsageError
-from wsi_embed.sample import tissue_picture
 from wsi_embed.slide import UInt8Array
+from wsi_embed.slide.sample import tissue_picture
 from wsi_embed_train.config import load_recipe
 from wsi_embed_train.data.opening import open_tiles
 from wsi_embed_train.data.regions import UNSHIFTED

@@ -15,7 +15,7 @@ import pytest
 
 from wsi_embed import Store, open_store
 from wsi_embed.convert import convert
-from wsi_embed.convert.formats import written_format
+from wsi_embed.convert.registry import written_format
 from wsi_embed.errors import MissingExtraError, StoreError, UsageError
 from wsi_embed.store import Bag, PatientBag
 

@@ -15,7 +15,7 @@ from tests.convert.conftest import LABELS
 from tests.job_tools import tree
 from wsi_embed import Store, open_store, verify
 from wsi_embed.convert import Given, bring_in, convert
-from wsi_embed.describe import describe
+from wsi_embed.diagnostics.describe import describe
 from wsi_embed.errors import StoreMismatchError, UsageError
 
 h5py = pytest.importorskip("h5py")

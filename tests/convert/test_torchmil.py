@@ -9,8 +9,8 @@ import pytest
 from tests.convert.conformance import Array, FormatConformance
 from tests.convert.conftest import LABELS
 from wsi_embed import Store
+from wsi_embed.bags.geometry import lattice
 from wsi_embed.convert import convert
-from wsi_embed.store.lattice import lattice
 
 torch = pytest.importorskip("torch")
 datasets = pytest.importorskip("torchmil.datasets")

@@ -11,11 +11,11 @@ from tests.fuzz.case import Truth, WrongContentError, WrongResolutionError, chec
 from tests.fuzz.picture import MPP, check_tile, level0_factor
 from wsi_embed.errors import WsiEmbedError
 from wsi_embed.grid import TileGrid, plan_read
-from wsi_embed.inputs import SlideInput
-from wsi_embed.plan import SlidePlan, plan_slide
+from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.slide import Slide, UInt8Array
 from wsi_embed.slide.stated import MPP_MAX
-from wsi_embed.tiling import Tiling
+from wsi_embed.tiling.plan import SlidePlan, plan_slide
+from wsi_embed.tiling.settings import Tiling
 from wsi_embed.tissue import TissueRecipe, tissue_mask
 
 TILE_PX, MOST_TILES = 32, 8

@@ -17,11 +17,11 @@ from typer.testing import CliRunner, Result
 import wsi_embed
 from tests.job_tools import make_model
 from tests.made_slides import he_pixels, write_tiff
-from wsi_embed.attention import SlideAttention, write_attention
 from wsi_embed.cli import app
 from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.plot import plot_bag
 from wsi_embed.plot.attention import STEPS, rank_colours, ranks, slide_heat
+from wsi_embed.store.attention import SlideAttention, write_attention
 
 
 @pytest.fixture(scope="module")

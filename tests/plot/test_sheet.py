@@ -11,13 +11,13 @@ import wsi_embed
 from tests.job_tools import make_model
 from tests.made_models import tiny_features
 from tests.made_slides import he_pixels, write_tiff
-from wsi_embed.inputs import SlideInput
-from wsi_embed.plan import plan_slide
+from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.plot import cluster_colour, contact_sheet
 from wsi_embed.plot.sheet import GAP, LABEL, ROWS_A_PAGE, STYLE, TILE, read_bag_tiles
-from wsi_embed.plot.typical import find_typical
+from wsi_embed.plot.typical_tiles import find_typical
 from wsi_embed.store import StoreSettings
-from wsi_embed.tiling import Tiling
+from wsi_embed.tiling.plan import plan_slide
+from wsi_embed.tiling.settings import Tiling
 
 
 def raising(slide_id: str, error: Exception) -> None:

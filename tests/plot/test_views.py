@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsi_embed.grid import ReadPlan, TileGrid, make_grid
+from wsi_embed.plot.bag_tiles import Tiles
 from wsi_embed.plot.colours import OUTLINE
-from wsi_embed.plot.tiles import Tiles
 from wsi_embed.plot.views import View, outlined, tile_at_pixels
 
 

@@ -18,14 +18,14 @@ from tests.made_formats.dicom import write_dicom
 from tests.made_profiles import as_srgb, grey_profile, matrix_profile
 from tests.made_slides import UInt8Array, he_pixels, write_svs, write_tiff
 from wsi_embed import embed, open_store
-from wsi_embed.describe import describe
+from wsi_embed.diagnostics.describe import describe
 from wsi_embed.errors import SlideError
-from wsi_embed.inputs import SlideInput
-from wsi_embed.plan import SlidePlan, plan_slide
+from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.slide import open_slide
 from wsi_embed.slide.icc import INTENT, SrgbSlide, profile_digest, to_srgb
 from wsi_embed.store.layout import StoreSettings
-from wsi_embed.tiling import Tiling
+from wsi_embed.tiling.plan import SlidePlan, plan_slide
+from wsi_embed.tiling.settings import Tiling
 from wsi_embed.tissue import TissueRecipe
 
 PIXELS = he_pixels(530, 610, seed=5)

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from tests.made_slides import he_pixels, write_tiff
-from wsi_embed.describe import describe
+from wsi_embed.diagnostics.describe import describe
 from wsi_embed.errors import SlideError, UsageError
-from wsi_embed.folders import folder_files
-from wsi_embed.inputs import find_slides
+from wsi_embed.inputs.folders import folder_files
+from wsi_embed.inputs.slides import find_slides
 from wsi_embed.slide import open_slide
 from wsi_embed.slide.ome_zarr import describes_ome, is_ome_zarr
-from wsi_embed.tiles.api import tile
+from wsi_embed.tiles.tile import tile
 
 MULTISCALES = [{"version": "0.4", "datasets": [{"path": "0"}, {"path": "1"}]}]
 IMAGES: dict[str, tuple[str, Any]] = {

@@ -9,7 +9,6 @@ import pytest
 from tests.made_formats.jpeg_tiles import Kind, encode, without_tables
 from tests.made_formats.pixels import jpeg2000
 from tests.made_slides import UInt8Array, he_pixels
-from wsi_embed.slide.jpeg import RGB, YCBCR
 from wsi_embed.slide.photometric import (
     held_colours,
     jpeg2000_colours,
@@ -17,6 +16,7 @@ from wsi_embed.slide.photometric import (
     marked_colours,
     transforms_colours,
 )
+from wsi_embed.slide.tiff.jpeg import RGB, YCBCR
 
 TILE = he_pixels(64, 80, seed=6)
 WORDS = {"rgb": RGB, "ycbcr": YCBCR}

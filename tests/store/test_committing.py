@@ -18,9 +18,9 @@ from tests.store.made_stores import (
     write_slide,
 )
 from wsi_embed.errors import StoreError
-from wsi_embed.store import StoreSettings, open_store, verify, writer
+from wsi_embed.storage.folder import Place
+from wsi_embed.store import StoreSettings, open_store, slide_writer, verify
 from wsi_embed.store.layout import written_objects
-from wsi_embed.store.place import Place
 
 
 def test_the_commit_replaces_the_document_in_one_step(tmp_path: Path, settings: StoreSettings) -> None:
@@ -88,7 +88,7 @@ def test_what_another_job_removed_is_not_committed(
         (tmp_path / "f.zarr/a" / key).unlink()
         return written_objects(folder)
 
-    monkeypatch.setattr(writer, "written_objects", after_removal)
+    monkeypatch.setattr(slide_writer, "written_objects", after_removal)
     with pytest.raises(StoreError, match=r"objects were written, \d+ are there"):
         write_slide(store, "a", make_encoded(37, settings))
     assert store.committed("a") is None

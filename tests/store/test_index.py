@@ -18,9 +18,9 @@ from tests.store.made_stores import make_encoded, make_grid, open_writer, write_
 from wsi_embed import finalize, open_store, verify
 from wsi_embed.cli import app
 from wsi_embed.errors import StoreError
+from wsi_embed.storage.folder import LocalPlace, Place
 from wsi_embed.store import StoreSettings, index
 from wsi_embed.store.layout import read_attributes
-from wsi_embed.store.place import LocalPlace, Place
 
 INDEX = "index.json"
 

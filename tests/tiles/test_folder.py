@@ -13,7 +13,7 @@ import wsi_embed
 from tests.job_tools import make_slides, tree
 from tests.made_slides import he_pixels, write_tiff
 from wsi_embed.errors import StoreError, StoreMismatchError, UsageError
-from wsi_embed.store.lock import whole_lock
+from wsi_embed.storage.lock import whole_lock
 from wsi_embed.tiles import TileFolder
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="open file description locks are Linux's")

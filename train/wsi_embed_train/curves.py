@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wsi_embed.files import replacing
+from wsi_embed.util.atomic_files import replacing
 from wsi_embed_train.metrics_file import read_metrics
 
 # What is drawn together, and under which heading.

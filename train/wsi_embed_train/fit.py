@@ -18,7 +18,7 @@ from wsi_embed_train.config import TrainConfig
 from wsi_embed_train.curves import draw_curves
 from wsi_embed_train.data import TrainingTiles, open_tiles
 from wsi_embed_train.devices import Devices, choose_devices, per_process
-from wsi_embed_train.evaluate.labelled import LabelledSet, read_labelled
+from wsi_embed_train.labelled import LabelledSet, read_labelled
 from wsi_embed_train.listener import Listener
 from wsi_embed_train.methods import METHODS
 from wsi_embed_train.metrics_file import mean_row, read_metrics

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
-from wsi_embed.files import replacing
+from wsi_embed.util.atomic_files import replacing
 
 
 class MetricsFile:

@@ -12,7 +12,7 @@ from wsi_embed.cli import options
 from wsi_embed.cli.options import INPUT, RUN, option
 
 if TYPE_CHECKING:
-    from wsi_embed.bench import Bench
+    from wsi_embed.diagnostics.bench import Bench
 
 
 def command(
@@ -45,13 +45,13 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure this machine: reading, encoding, both together, and which of them limits."""
-    from wsi_embed.arguments import check_counts
-    from wsi_embed.bench import run_bench
     from wsi_embed.cli.tables import show_facts
+    from wsi_embed.diagnostics.bench import run_bench
     from wsi_embed.encoder import load_pool
     from wsi_embed.encoder.base import cpu_count
-    from wsi_embed.encoder.batch import default_batch
-    from wsi_embed.tiling import Tiling
+    from wsi_embed.encoder.batch_size import default_batch
+    from wsi_embed.jobs.arguments import check_counts
+    from wsi_embed.tiling.settings import Tiling
     from wsi_embed.tissue import parse_recipe
 
     check_counts(batch_size=batch_size, workers=workers)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from wsi_embed.comparison import Comparison
+    from wsi_embed.evaluate.compare import Comparison
 
 
 def command(
@@ -38,10 +38,10 @@ def command(
 ) -> None:
     """Say how two exported models differ on real tiles: is int8, or a new checkpoint, safe?"""
     from wsi_embed.cli.tables import show_facts
-    from wsi_embed.comparison import compare, find_tiles
     from wsi_embed.encoder import load_encoder
     from wsi_embed.errors import WsiEmbedError
-    from wsi_embed.extras import needs_extra
+    from wsi_embed.evaluate.compare import compare, find_tiles
+    from wsi_embed.util.extras import needs_extra
 
     found = find_tiles(tiles, limit)
     models = [load_encoder(path, device=device, threads=threads) for path in (a, b)]

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from wsi_embed.cli.log import JsonDisplay
-from wsi_embed.report import JobReport, SlideResult
+from wsi_embed.jobs.report import JobReport, SlideResult
 
 # More slides than this are not listed one by one at the end.
 LISTED = 30

@@ -18,7 +18,7 @@ def command(
     Exit code 1 when something will fail.
     """
     from wsi_embed.cli.tables import show_checks
-    from wsi_embed.doctor import diagnose
+    from wsi_embed.diagnostics.doctor import diagnose
 
     checks = diagnose(folder)
     if as_json:

@@ -94,10 +94,10 @@ def command(
     """
     stop = threading.Event()
     with job_signals(stop):  # before the imports: they take most of the first second
-        from wsi_embed.api import embed
         from wsi_embed.cli.display import open_display
         from wsi_embed.cli.reports import check_reports, write_reports
         from wsi_embed.encoder import is_demonstration
+        from wsi_embed.features.embed import embed
 
         reports = report or []
         check_reports(reports)

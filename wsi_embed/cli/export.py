@@ -87,7 +87,7 @@ def command(
 
     The file appears only when its outputs agree with PyTorch.
     """
-    from wsi_embed.extras import needs_extra
+    from wsi_embed.util.extras import needs_extra
 
     with needs_extra("export", "wsi-embed export"):
         from wsi_embed_export import Given, export

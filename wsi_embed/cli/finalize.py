@@ -15,7 +15,7 @@ def command(
     Readers can do without. Run it when all jobs that fill the store are done; slides that come later are
     seen all the same.
     """
-    from wsi_embed.remote import location
+    from wsi_embed.storage import location
     from wsi_embed.store import finalize
     from wsi_embed.store.index import INDEX_FILE
 

@@ -22,7 +22,7 @@ def command(
 ) -> None:
     """Say what a slide, an exported model or a store is."""
     from wsi_embed.cli.tables import show_facts
-    from wsi_embed.describe import describe
+    from wsi_embed.diagnostics.describe import describe
 
     facts, rows = describe(what, reader)  # type: ignore[arg-type]  # checked by open_slide
     if as_json:

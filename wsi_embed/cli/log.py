@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import typer
 
-from wsi_embed.report import JobReport, SlideResult
+from wsi_embed.jobs.report import JobReport, SlideResult
 
 # A slide can take an hour: say in between that the job is alive.
 PROGRESS_SECONDS = 30.0

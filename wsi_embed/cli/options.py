@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from wsi_embed.schedulers import SHARD_COUNT
+from wsi_embed.inputs.schedulers import SHARD_COUNT
 
 ENV = "WSI_EMBED_"
 _ENV_NAMES = {SHARD_COUNT}

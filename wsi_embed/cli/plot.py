@@ -82,8 +82,8 @@ def command(
     and tiles for QuPath; that needs no slides.
     """
     from wsi_embed.errors import UsageError
-    from wsi_embed.inputs import find_slides
-    from wsi_embed.plot.run import Drawing, draw_sheet, draw_slides, select
+    from wsi_embed.inputs.slides import find_slides
+    from wsi_embed.plot.draw_slides import Drawing, draw_sheet, draw_slides, select
     from wsi_embed.store import open_store
 
     opened = open_store(store)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wsi_embed.errors import UsageError, WsiEmbedError
-from wsi_embed.report import JobReport
+from wsi_embed.jobs.report import JobReport
 
 SUFFIXES = (".json", ".html")
 
@@ -51,8 +51,8 @@ def write_reports(
 
 
 def _write_html(done: JobReport, report: Path, slides: Sequence[str], store: str | None) -> None:
-    from wsi_embed.html_report import draw_slides, write_html
-    from wsi_embed.inputs import find_slides
+    from wsi_embed.inputs.slides import find_slides
+    from wsi_embed.plot.report_page import draw_slides, write_html
 
     if store is None:
         write_html(done, report)

@@ -6,7 +6,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from wsi_embed.cli.display import JobConsole
-from wsi_embed.doctor import Check
+from wsi_embed.diagnostics.doctor import Check
 
 
 def show_facts(facts: dict[str, object], rows: list[dict[str, object]]) -> None:

@@ -68,7 +68,7 @@ def command(
     with job_signals(stop):  # before the imports: they take most of the first second
         from wsi_embed.cli.display import open_display
         from wsi_embed.cli.reports import check_reports, write_reports
-        from wsi_embed.tiles.api import tile
+        from wsi_embed.tiles.tile import tile
 
         reports = report or []
         check_reports(reports)

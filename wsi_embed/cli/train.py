@@ -95,7 +95,7 @@ def command(
     A flag replaces the recipe's value, and --set does so for every other setting (docs/training.md).
     """
     from wsi_embed.errors import Stopped, UsageError
-    from wsi_embed.extras import needs_extra
+    from wsi_embed.util.extras import needs_extra
 
     with needs_extra("train", "wsi-embed train"):
         from wsi_embed.cli.training import open_training

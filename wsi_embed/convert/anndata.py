@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from wsi_embed.convert.base import Format, Item, Write
+from wsi_embed.convert.outgoing_format import Format, Item, Write
 from wsi_embed.store import Bag
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from wsi_embed.convert.base import Format, Item, Write, table, write_h5
-from wsi_embed.convert.source import ForeignTiles, Source, number, read_h5
+from wsi_embed.convert.incoming_format import ForeignTiles, Source, number, read_h5
+from wsi_embed.convert.outgoing_format import Format, Item, Write, table, write_h5
 from wsi_embed.errors import SlideError, UsageError
 from wsi_embed.store import Bag
 

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from wsi_embed.convert.base import Format, Item, Write, file_name, table
+from wsi_embed.convert.outgoing_format import Format, Item, Write, file_name, table
 
 
 class Dsmil(Format):

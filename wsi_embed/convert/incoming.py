@@ -9,22 +9,22 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from wsi_embed.convert.formats import read_format
-from wsi_embed.convert.job import Converted
-from wsi_embed.convert.source import ForeignTiles, Given, Source
+from wsi_embed.convert.incoming_format import ForeignTiles, Given, Source
+from wsi_embed.convert.outgoing import Converted
+from wsi_embed.convert.registry import read_format
 from wsi_embed.encoder.base import Encoded
 from wsi_embed.encoder.metadata import ModelMetadata
 from wsi_embed.errors import SlideError
 from wsi_embed.grid import ReadPlan, TileGrid
-from wsi_embed.inputs import slide_id_of
-from wsi_embed.remote import Location, location
+from wsi_embed.inputs.slides import slide_id_of
 from wsi_embed.slide.fingerprint import fingerprint
 from wsi_embed.slide.resolution import check_mpp
+from wsi_embed.storage import Location, location
+from wsi_embed.storage.lock import slide_lock
 from wsi_embed.store import StoreSettings, StoreWriter
 from wsi_embed.store.layout import METADATA_FILE, canonical_digest
-from wsi_embed.store.lock import slide_lock
-from wsi_embed.tiling import differences
-from wsi_embed.versions import versions
+from wsi_embed.tiling.settings import differences
+from wsi_embed.util.versions import versions
 
 # Attributes of a slide that no foreign file says.
 UNKNOWN = (

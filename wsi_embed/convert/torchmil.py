@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from wsi_embed.convert.base import Format, Item, Write, table
-from wsi_embed.store.lattice import lattice
+from wsi_embed.bags.geometry import lattice
+from wsi_embed.convert.outgoing_format import Format, Item, Write, table
 
 
 class Torchmil(Format):

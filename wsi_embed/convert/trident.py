@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from wsi_embed.convert.base import Format, Item, Write, table, write_h5
-from wsi_embed.convert.source import ForeignTiles, Source, number, read_h5
+from wsi_embed.convert.incoming_format import ForeignTiles, Source, number, read_h5
+from wsi_embed.convert.outgoing_format import Format, Item, Write, table, write_h5
 from wsi_embed.errors import SlideError, UsageError
 
 # Micrometres per pixel at 1x, by the usual convention: 20x is 0.5.

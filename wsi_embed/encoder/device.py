@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from wsi_embed.encoder.gpus import cuda_driver
+from wsi_embed.encoder.cuda import cuda_driver
 from wsi_embed.errors import DeviceError
 
 CHOICES = "auto, cpu, cuda[:N], tensorrt[:N], openvino or openvino:bf16; several GPUs as cuda:0,1 or cuda:all"

@@ -129,15 +129,15 @@ def _load(path: Path, chosen: Device, tile_px: int | None, mpp: float | None, th
         raise ModelError(f"{path}: cannot be opened ({error.strerror}); check its permissions") from error
     suffix = path.suffix.lower()
     if suffix == ".onnx" and chosen.kind == "openvino":
-        from wsi_embed.encoder.openvino import OpenVinoEncoder
+        from wsi_embed.encoder.openvino_encoder import OpenVinoEncoder
 
         return OpenVinoEncoder(path, chosen, tile_px=tile_px, mpp=mpp, threads=threads)
     if suffix == ".onnx":
-        from wsi_embed.encoder.onnx import OnnxEncoder
+        from wsi_embed.encoder.onnx_encoder import OnnxEncoder
 
         return OnnxEncoder(path, chosen, tile_px=tile_px, mpp=mpp, threads=threads)
     if suffix in (".ts", ".torchscript"):
-        from wsi_embed.encoder.torchscript import TorchScriptEncoder
+        from wsi_embed.encoder.torchscript_encoder import TorchScriptEncoder
 
         return TorchScriptEncoder(path, chosen, tile_px=tile_px, mpp=mpp, threads=threads)
     raise ModelError(f"{path}: not a model; expected a file that ends in .onnx or .ts (TorchScript)")

@@ -52,7 +52,7 @@ class EncoderPool:
         """Memory for a batch, from which the device copies fast."""
         if not self.first.device.startswith(("cuda", "tensorrt")):
             return np.empty(shape, np.uint8)
-        from wsi_embed.encoder.binding import pinned
+        from wsi_embed.encoder.onnx_buffers import pinned
 
         return pinned(shape)
 

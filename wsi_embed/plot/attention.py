@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from wsi_embed.attention import Attention, SlideAttention
 from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.plot.legend import Entry
 from wsi_embed.slide import UInt8Array
 from wsi_embed.store import Bag, Store
-from wsi_embed.text import percent
+from wsi_embed.store.attention import Attention, SlideAttention
+from wsi_embed.util.text import percent
 
 # Ranks that the legend shows, and their names.
 STEPS = ((1.0, "highest"), (0.75, "75 %"), (0.5, "median"), (0.25, "25 %"), (0.0, "lowest"))

@@ -10,15 +10,15 @@ from PIL import Image, ImageDraw
 from wsi_embed.errors import UsageError
 from wsi_embed.plot.annotations import ClassColours, draw_contours
 from wsi_embed.plot.attention import Heat
+from wsi_embed.plot.bag_tiles import Tiles, check_same_slide, read_tiles
 from wsi_embed.plot.colours import INK, class_colours
 from wsi_embed.plot.legend import Columns, slide_entries
 from wsi_embed.plot.style import Style, font, shortened, text_width
-from wsi_embed.plot.tiles import Tiles, check_same_slide, read_tiles
 from wsi_embed.plot.views import cluster_map, make_view, outlined, tile_map
 from wsi_embed.regions import Polygon
 from wsi_embed.slide import Slide, UInt8Array
 from wsi_embed.store import Bag
-from wsi_embed.text import counted
+from wsi_embed.util.text import counted
 
 SMALLEST_PX = 100
 

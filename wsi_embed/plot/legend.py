@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from wsi_embed.plot.annotations import ClassColours
 from wsi_embed.plot.colours import HALO, INK, OUTLINE, Colour, cluster_colour
 from wsi_embed.plot.style import Style, font, shortened, text_width
-from wsi_embed.text import percent
+from wsi_embed.util.text import percent
 
 # A slide's own legend has room for that many lines, and names so many of the largest clusters at least;
 # the store's legend names all.

@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from wsi_embed.errors import UsageError, WsiEmbedError
-from wsi_embed.files import replacing
+from wsi_embed.util.atomic_files import replacing
 
 FORMATS = ("png", "tiff")
 

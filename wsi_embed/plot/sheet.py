@@ -9,13 +9,13 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from wsi_embed.errors import UsageError, WsiEmbedError
+from wsi_embed.plot.bag_tiles import bag_grid
 from wsi_embed.plot.colours import INK, cluster_colour
 from wsi_embed.plot.style import Style, font, shortened
-from wsi_embed.plot.tiles import bag_grid
-from wsi_embed.plot.typical import Cluster, OnError, Typical, find_typical
+from wsi_embed.plot.typical_tiles import Cluster, OnError, Typical, find_typical
 from wsi_embed.slide import Slide, UInt8Array
 from wsi_embed.store import Bag
-from wsi_embed.text import counted, percent
+from wsi_embed.util.text import counted, percent
 
 # A page of A4 at 300 pixels per inch, with tiles of the usual 224 pixels as they are.
 STYLE = Style(1500)

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_embed.grid import TileGrid
+from wsi_embed.plot.bag_tiles import Tiles
 from wsi_embed.plot.colours import OUTLINE, cluster_colour
-from wsi_embed.plot.tiles import Tiles
 from wsi_embed.slide import Slide, UInt8Array
 
 FloatArray = npt.NDArray[np.float64]

@@ -23,8 +23,8 @@ from typing import Any, Literal
 import numpy as np
 
 from wsi_embed.errors import WsiEmbedError
-from wsi_embed.files import replacing
 from wsi_embed.regions.polygons import Areas, Colour, Polygon, Ring
+from wsi_embed.util.atomic_files import replacing
 
 Feature = dict[str, Any]
 WITHOUT_AREA = frozenset({"point", "multipoint", "linestring", "multilinestring"})

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from wsi_embed.errors import SlideError
-from wsi_embed.slide import directory as tiff
 from wsi_embed.slide.dicom_instance import DicomInstance, dicom_instances, first_frame
-from wsi_embed.slide.directory import Directory, TiffError
-from wsi_embed.slide.jpeg import RGB, YCBCR
-from wsi_embed.slide.level import JPEG, MOST_TILES, JpegLevel
 from wsi_embed.slide.openslide import OpenSlideSlide
 from wsi_embed.slide.photometric import NAMES, jpeg2000_colours, jpeg_colours, transforms_colours
 from wsi_embed.slide.settle import TIFF_VENDORS
+from wsi_embed.slide.tiff import directory as tiff
+from wsi_embed.slide.tiff.directory import Directory, TiffError
+from wsi_embed.slide.tiff.jpeg import RGB, YCBCR
+from wsi_embed.slide.tiff.level import JPEG, MOST_TILES, JpegLevel
 
 APERIO_YCBCR, APERIO_RGB = 33003, 33005  # Aperio's numbers for JPEG 2000
 DICOM_JPEG = "1.2.840.10008.1.2.4.50"

@@ -15,9 +15,9 @@ import numpy as np
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.dicom_elements import ITEM, PER_FRAME_MOST, PREAMBLE, UNDEFINED
 from wsi_embed.slide.dicom_instance import DicomInstance, dicom_instances
-from wsi_embed.slide.jpeg import BASELINE, OTHER_FRAMES, segments
-from wsi_embed.slide.level import MOST_TILES
-from wsi_embed.slide.precheck import MOST_PIXELS_A_BYTE
+from wsi_embed.slide.tiff.jpeg import BASELINE, OTHER_FRAMES, segments
+from wsi_embed.slide.tiff.level import MOST_TILES
+from wsi_embed.slide.tiff.precheck import MOST_PIXELS_A_BYTE
 
 MOST_NESTED = 64  # libdicom calls itself for each, and the stack is not large
 MOST_FRAGMENTS = 20_000  # of one file, whose heads are looked at

@@ -14,14 +14,14 @@ from openslide import lowlevel
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.base import Slide, UInt8Array, unreadable
 from wsi_embed.slide.dicom_check import check_dicom
-from wsi_embed.slide.directory import TiffError
 from wsi_embed.slide.fingerprint import fingerprint
-from wsi_embed.slide.handles import Handles
+from wsi_embed.slide.openslide_handles import Handles
 from wsi_embed.slide.planes import dicom_plane_fault
-from wsi_embed.slide.precheck import open_tiff
 from wsi_embed.slide.refusals import refused, unknown
 from wsi_embed.slide.resolution_fields import stated_resolutions
 from wsi_embed.slide.settle import settle_levels
+from wsi_embed.slide.tiff.directory import TiffError
+from wsi_embed.slide.tiff.precheck import open_tiff
 from wsi_embed.slide.tiff_images import tiff_images
 
 UInt32Array = npt.NDArray[np.uint32]

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from wsi_embed.slide.base import UInt8Array
-from wsi_embed.slide.jpeg import APP0, APP14, BASELINE, RGB, YCBCR, JpegDecoder, segments
+from wsi_embed.slide.tiff.jpeg import APP0, APP14, BASELINE, RGB, YCBCR, JpegDecoder, segments
 
 NAMES = {RGB: "RGB", YCBCR: "YCbCr"}
 ADOBE_YCBCR = 1  # the transform of an Adobe segment

@@ -8,11 +8,11 @@ from pathlib import Path
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.base import unreadable
 from wsi_embed.slide.czi import czi_fault
-from wsi_embed.slide.directory import Directory, TiffError
 from wsi_embed.slide.openslide import OpenSlideSlide
 from wsi_embed.slide.planes import plane_fault, repeated_level
 from wsi_embed.slide.remedies import vips
 from wsi_embed.slide.storage import Storage, storage
+from wsi_embed.slide.tiff.directory import Directory, TiffError
 from wsi_embed.slide.tiff_images import MASKED
 from wsi_embed.slide.tiff_pixels import pixel_fault
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import ceil
 
-from wsi_embed.slide import directory as tiff
-from wsi_embed.slide.directory import Directory, TiffError
 from wsi_embed.slide.ome import MOST_XML, ome_pixels
 from wsi_embed.slide.remedies import JOIN_PLANES, ONE_PLANE
 from wsi_embed.slide.storage import BLACK_IS_ZERO, MASK, WHITE_IS_ZERO, Storage, tag_value
+from wsi_embed.slide.tiff import directory as tiff
+from wsi_embed.slide.tiff.directory import Directory, TiffError
 
 REDUCED, MASKING = 1, 4  # bits of NewSubfileType
 

@@ -39,9 +39,9 @@ def open_slide(path: str | Path, reader: Reader = "auto") -> Slide:
         from wsi_embed.slide.image import ImageSlide
 
         return ImageSlide(path)
-    from wsi_embed.slide.directory import TiffError
     from wsi_embed.slide.openslide import OpenSlideSlide
     from wsi_embed.slide.pixels import check_pixels
+    from wsi_embed.slide.tiff.directory import TiffError
 
     slide = OpenSlideSlide(path)
     try:
@@ -58,8 +58,8 @@ def open_slide(path: str | Path, reader: Reader = "auto") -> Slide:
 def _by_reader(slide: OpenSlideSlide, reader: Reader) -> Slide:
     """Give a slide that OpenSlide opened to the reader that is asked for."""
     from wsi_embed.slide.colour_check import check_colours
-    from wsi_embed.slide.directory import TiffError
-    from wsi_embed.slide.tiff import TiffSlide
+    from wsi_embed.slide.tiff.directory import TiffError
+    from wsi_embed.slide.tiff.tiff import TiffSlide
 
     if reader != "openslide":
         try:

@@ -11,11 +11,11 @@ from wsi_embed.errors import SlideError
 from wsi_embed.slide.base import unreadable
 from wsi_embed.slide.content import content_of
 from wsi_embed.slide.dicom import media_class
-from wsi_embed.slide.directory import STARTS, TiffError, TiffFile
 from wsi_embed.slide.planes import repeated_level
-from wsi_embed.slide.precheck import is_aperio
 from wsi_embed.slide.remedies import ONE_PLANE, TIFFSAVE
 from wsi_embed.slide.suffixes import foreign_format, packed_slide
+from wsi_embed.slide.tiff.directory import STARTS, TiffError, TiffFile
+from wsi_embed.slide.tiff.precheck import is_aperio
 
 WHOLE_SLIDE_IMAGE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 EIGHT_BITS = "export it with unsigned samples of 8 bits"

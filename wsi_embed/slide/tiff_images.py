@@ -9,10 +9,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from wsi_embed.errors import SlideError
-from wsi_embed.slide import directory as tiff
-from wsi_embed.slide.directory import Directory
 from wsi_embed.slide.levels import SAME_MPP, LevelImage, factor_range
 from wsi_embed.slide.ome import physical_size
+from wsi_embed.slide.tiff import directory as tiff
+from wsi_embed.slide.tiff.directory import Directory
 
 REDUCED, MASK = 1, 4  # bits of NewSubfileType
 TRANSPARENCY_MASK = 4  # a photometric interpretation

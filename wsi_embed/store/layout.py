@@ -1,7 +1,7 @@
 """What lies where in a store. The contract with everyone who reads one.
 
 feats.zarr/                     attributes: format_version, model_id, model, settings
-  <slide_id>/                   attributes: see `writer`; `complete: true` is written last
+  <slide_id>/                   attributes: see `slide_writer`; `complete: true` is written last
     features            (N, D)  float16 or float32
     coords              (N, 2)  int32, (x, y) of the top-left corner, level-0 pixels
     grid                (N, 2)  int32, (row, col)
@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from wsi_embed.errors import StoreError
-from wsi_embed.store.place import Place
+from wsi_embed.storage.folder import Place
 
 FORMAT_VERSION = 1
 METADATA_FILE = "zarr.json"

@@ -6,17 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wsi_embed.bags.bag import Bag
+from wsi_embed.bags.patient import PatientBag
 from wsi_embed.errors import StoreError, UsageError
-from wsi_embed.remote.address import Address, Location, location
-from wsi_embed.store.bag import Bag
+from wsi_embed.storage.address import Address, Location, location
+from wsi_embed.storage.folder import place_at
 from wsi_embed.store.index import Row, read_row, scan, write_index
 from wsi_embed.store.layout import FORMAT_VERSION, METADATA_FILE, read_attributes
-from wsi_embed.store.patient import PatientBag
-from wsi_embed.store.place import place_at
 
 if TYPE_CHECKING:
-    from wsi_embed.labels import By, LabelledBags, LabelSource, Missing
-    from wsi_embed.store.dataset import BagDataset, Style
+    from wsi_embed.bags.dataset import BagDataset, Style
+    from wsi_embed.bags.labels import By, LabelledBags, LabelSource, Missing
 
 
 class Store(Mapping[str, Bag]):
@@ -142,8 +142,8 @@ class Store(Mapping[str, Bag]):
             UsageError: Labels and bags do not go together, or an argument makes no sense.
             MissingExtraError: The extra `mil` is not installed.
         """
-        from wsi_embed.labels import LabelledBags, join_labels
-        from wsi_embed.store.dataset import BagDataset
+        from wsi_embed.bags.dataset import BagDataset
+        from wsi_embed.bags.labels import LabelledBags, join_labels
 
         if labels is not None and not isinstance(labels, LabelledBags):
             labels = join_labels(self, labels, by=by, missing=missing, classes=classes)

@@ -10,7 +10,8 @@ import numpy as np
 import zarr
 
 from wsi_embed.errors import RemoteError, StoreError
-from wsi_embed.remote.address import Location
+from wsi_embed.storage.address import Location
+from wsi_embed.storage.folder import Place
 from wsi_embed.store.layout import (
     METADATA_FILE,
     StoreSettings,
@@ -20,7 +21,6 @@ from wsi_embed.store.layout import (
     read_attributes,
     written_objects,
 )
-from wsi_embed.store.place import Place
 from wsi_embed.store.reader import Store
 
 

@@ -22,12 +22,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from wsi_embed.errors import StoreError, StoreMismatchError
-from wsi_embed.files import PARTIAL, create
-from wsi_embed.folders import TILES_MARK
+from wsi_embed.inputs.folders import TILES_MARK
 from wsi_embed.slide import UInt8Array
-from wsi_embed.store.lock import whole_lock
-from wsi_embed.store.writer import cannot_write
+from wsi_embed.storage.lock import whole_lock
+from wsi_embed.store.slide_writer import cannot_write
 from wsi_embed.tiles.settings import FORMAT_VERSION
+from wsi_embed.util.atomic_files import PARTIAL, create
 
 TABLE = "tiles.csv"
 RECORD, ROWS = "tiling.json", "tiling.csv"

@@ -16,13 +16,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from wsi_embed.errors import SlideError
-from wsi_embed.folders import TILES_MARK
 from wsi_embed.grid import TileGrid
-from wsi_embed.job import Job, PreparedSlide, threads
-from wsi_embed.plan import SlidePlan
+from wsi_embed.inputs.folders import TILES_MARK
+from wsi_embed.jobs.job import Job, PreparedSlide, threads
 from wsi_embed.tiles.folder import COLUMNS, TileFolder
 from wsi_embed.tiles.settings import TileSettings
-from wsi_embed.tiles.stream import write_tiles
+from wsi_embed.tiles.writing import write_tiles
+from wsi_embed.tiling.plan import SlidePlan
 from wsi_embed.tissue import TissueMask
 
 

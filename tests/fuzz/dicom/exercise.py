@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.fuzz.case import Truth, check_message
 from tests.fuzz.slides import exercise_slide
 from wsi_embed.errors import WsiEmbedError
-from wsi_embed.inputs import find_slides
+from wsi_embed.inputs.slides import find_slides
 
 
 def exercise(path: Path, truth: Truth) -> str:

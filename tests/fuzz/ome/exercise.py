@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.fuzz.case import Truth
 from tests.fuzz.slides import exercise_slide
-from wsi_embed.inputs import slide_of_folder
+from wsi_embed.inputs.slides import slide_of_folder
 
 
 def exercise(path: Path, truth: Truth) -> str:

@@ -8,9 +8,9 @@ import torch
 
 from tests.made_models import tiny_config
 from wsi_embed.errors import UsageError
+from wsi_embed.evaluate.knn import evaluate_knn
 from wsi_embed_train import train
-from wsi_embed_train.evaluate.knn import evaluate_knn
-from wsi_embed_train.evaluate.labelled import read_labelled, tile_features
+from wsi_embed_train.labelled import read_labelled, tile_features
 from wsi_embed_train.metrics_file import read_metrics
 from wsi_embed_train.run_folder import RunFolder
 

@@ -10,10 +10,10 @@ from tests.made_slides import he_pixels, write_svs, write_tiff
 from tests.train.data.made import place_slide, slide_config
 from wsi_embed.errors import UsageError
 from wsi_embed.grid import TileGrid
-from wsi_embed.inputs import SlideInput, find_slides
-from wsi_embed.plan import plan_slide
+from wsi_embed.inputs.slides import SlideInput, find_slides
 from wsi_embed.store.layout import StoreSettings
-from wsi_embed.tiling import Tiling
+from wsi_embed.tiling.plan import plan_slide
+from wsi_embed.tiling.settings import Tiling
 from wsi_embed_train import TrainConfig
 from wsi_embed_train.data.slides import lay_slides
 

@@ -8,8 +8,8 @@ from PIL import Image
 from tests.made_models import tiny_tiles
 from tests.made_slides import he_pixels, write_svs, write_tiff
 from wsi_embed.errors import UsageError
-from wsi_embed.folders import TILES_MARK
-from wsi_embed.inputs import find_slides
+from wsi_embed.inputs.folders import TILES_MARK
+from wsi_embed.inputs.slides import find_slides
 from wsi_embed_train.data.sources import CHUNK, find_source, look_at
 
 

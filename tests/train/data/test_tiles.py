@@ -17,7 +17,7 @@ from tests.test_bad_input import corrupt_a_tile
 from tests.train.data.made import place_of, place_pixels, place_slide, slide_config
 from tests.train.data.test_slides import extraction_grid
 from wsi_embed.errors import WsiEmbedError
-from wsi_embed.inputs import find_slides
+from wsi_embed.inputs.slides import find_slides
 from wsi_embed.slide import Slide, open_slide
 from wsi_embed_train.data import UNSHIFTED, Sample, TileBatch, TrainingTiles, open_tiles
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import lightning as L
 
-from wsi_embed.files import replacing
+from wsi_embed.util.atomic_files import replacing
 from wsi_embed_train.callbacks.finite import check_finite
 from wsi_embed_train.module import Training
 

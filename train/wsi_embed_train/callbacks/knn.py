@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import lightning as L
 
+from wsi_embed.evaluate.knn import evaluate_knn
 from wsi_embed_train.callbacks.checkpoints import Checkpoints
-from wsi_embed_train.evaluate.knn import evaluate_knn
-from wsi_embed_train.evaluate.labelled import LabelledSet, tile_features
+from wsi_embed_train.labelled import LabelledSet, tile_features
 from wsi_embed_train.module import Training
 
 

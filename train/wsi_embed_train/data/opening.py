@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from wsi_embed.errors import SlideError, UsageError
 from wsi_embed.slide import UInt8Array
-from wsi_embed.text import names_of
-from wsi_embed.tile_images import common_size, image_digest, image_size
+from wsi_embed.slide.tile_images import common_size, image_digest, image_size
+from wsi_embed.util.text import names_of
 from wsi_embed_train.data.labels import class_names, tile_labels
 from wsi_embed_train.data.regions import UNSHIFTED
 from wsi_embed_train.data.slides import Laid, SlideTiles, lay_slides

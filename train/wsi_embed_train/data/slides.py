@@ -12,9 +12,9 @@ import numpy as np
 
 from wsi_embed.encoder.base import cpu_count
 from wsi_embed.errors import UsageError, WsiEmbedError
-from wsi_embed.failure import without_folders
 from wsi_embed.grid import Int32Array, scanned_area
-from wsi_embed.inputs import SlideInput
+from wsi_embed.inputs.slides import SlideInput
+from wsi_embed.jobs.failures import without_folders
 from wsi_embed_train.data.regions import Int64Array, by_region, room_to_move
 
 if TYPE_CHECKING:  # brings the networks along, which the processes that decode do not need
@@ -136,9 +136,9 @@ def _told(item: SlideInput, text: str) -> str:
 
 def _lay_grid(item: SlideInput, config: TrainConfig, laid: Laid) -> None:
     # brings ONNX Runtime and Zarr along, which the workers that decode do not need
-    from wsi_embed.plan import plan_slide
     from wsi_embed.store.layout import StoreSettings
-    from wsi_embed.tiling import Tiling
+    from wsi_embed.tiling.plan import plan_slide
+    from wsi_embed.tiling.settings import Tiling
     from wsi_embed.tissue import TissueRecipe
 
     assert config.mpp is not None

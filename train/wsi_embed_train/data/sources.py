@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from wsi_embed.errors import UsageError
-from wsi_embed.folders import folder_files
-from wsi_embed.inputs import SlideInput, check_here, manifest_slide, slide_of_folder, unique_slides
-from wsi_embed.manifest import MANIFEST_COLUMNS, MANIFEST_SUFFIXES, read_manifest
-from wsi_embed.tile_images import PLAIN_SUFFIXES, is_tile_image
+from wsi_embed.inputs.folders import folder_files
+from wsi_embed.inputs.slides import SlideInput, check_here, manifest_slide, slide_of_folder, unique_slides
+from wsi_embed.inputs.tables import MANIFEST_COLUMNS, MANIFEST_SUFFIXES, read_manifest
+from wsi_embed.slide.tile_images import PLAIN_SUFFIXES, is_tile_image
 
 LOOKING, CHUNK = 8, 4096  # threads that look at files, and files that they are given at a time
 

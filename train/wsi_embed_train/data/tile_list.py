@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from wsi_embed.errors import SlideError
-from wsi_embed.failure import without_folders
+from wsi_embed.jobs.failures import without_folders
 from wsi_embed_train.data.regions import Int64Array
 from wsi_embed_train.data.slides import SlideTiles
 

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from wsi_embed.errors import SlideError, WsiEmbedError
 from wsi_embed.slide import UInt8Array
-from wsi_embed.tile_images import fit_image, read_image
+from wsi_embed.slide.tile_images import fit_image, read_image
 from wsi_embed_train.data.reader import OpenSlides, read_together
 from wsi_embed_train.data.regions import UNSHIFTED, shift_of
 from wsi_embed_train.data.tile_list import TileList

@@ -14,9 +14,9 @@ from wsi_embed.cli.once import joined
 from wsi_embed.cli.options import StorePlace
 
 if TYPE_CHECKING:
+    from wsi_embed.evaluate.clusters import ClusterEvaluation
+    from wsi_embed.evaluate.store_labels import TileLabels
     from wsi_embed.store import Store
-    from wsi_embed_train.evaluate.clusters import ClusterEvaluation
-    from wsi_embed_train.evaluate.store_labels import TileLabels
 
 
 def command(
@@ -53,14 +53,14 @@ def command(
     Needs the extra `train`.
     """
     from wsi_embed.errors import UsageError
-    from wsi_embed.extras import needs_extra
     from wsi_embed.store import open_store
+    from wsi_embed.util.extras import needs_extra
 
     if slides and out is None:
         raise UsageError("--slides draws the contact sheet into --out: give it")
     opened = open_store(store)
     with needs_extra("train", "wsi-embed eval clusters"):
-        from wsi_embed_train.evaluate.clusters import evaluate_clusters, write_clusters
+        from wsi_embed.evaluate.clusters import evaluate_clusters, write_clusters
 
         labels = _labels(opened, annotations, joined(classes), rest, tiles, column)
         evaluation = evaluate_clusters(opened, labels)
@@ -82,8 +82,8 @@ def _labels(
     column: str,
 ) -> TileLabels | None:
     from wsi_embed.errors import UsageError
-    from wsi_embed_train.evaluate.store_labels import labels_by_regions, labels_by_table
-    from wsi_embed_train.evaluate.tile_set import parse_classes
+    from wsi_embed.evaluate.store_labels import labels_by_regions, labels_by_table
+    from wsi_embed.evaluate.tile_set import parse_classes
 
     if annotations and tiles:
         raise UsageError("--annotations and --tiles both say the labels: give one of them")
@@ -98,8 +98,8 @@ def _labels(
 
 def _draw(store: Store, slides: Sequence[Path], out: Path, files: list[str]) -> int:
     """Draw the contact sheet; returns how many slides failed."""
-    from wsi_embed.inputs import find_slides
-    from wsi_embed.plot.run import Drawing, draw_sheet, select
+    from wsi_embed.inputs.slides import find_slides
+    from wsi_embed.plot.draw_slides import Drawing, draw_sheet, select
 
     def warn(line: str) -> None:
         typer.echo(line, err=True)
@@ -111,7 +111,7 @@ def _draw(store: Store, slides: Sequence[Path], out: Path, files: list[str]) -> 
 
 def _show(evaluation: ClusterEvaluation, files: Sequence[str]) -> None:
     from wsi_embed.cli.tables import show_facts
-    from wsi_embed.text import counted, percent
+    from wsi_embed.util.text import counted, percent
 
     facts: dict[str, object] = {
         "tiles": f"{evaluation.tiles:,} on {counted(evaluation.slides, 'slide')}",

@@ -13,8 +13,8 @@ from wsi_embed.cli.eval import options
 from wsi_embed.cli.once import joined
 
 if TYPE_CHECKING:
-    from wsi_embed_train.evaluate.tile_set import TileFeatures
-    from wsi_embed_train.evaluate.tiles import Classified, TileEvaluation
+    from wsi_embed.evaluate.tile_set import TileFeatures
+    from wsi_embed.evaluate.tiles import Classified, TileEvaluation
 
 IMAGES, STORE = "Tile images", "Tiles of a store"
 
@@ -97,10 +97,10 @@ def command(
     refused, and so is a patient of a store.
     """
     from wsi_embed.errors import UsageError
-    from wsi_embed.extras import needs_extra
+    from wsi_embed.util.extras import needs_extra
 
     with needs_extra("train", "wsi-embed eval knn"):
-        from wsi_embed_train.evaluate.tiles import evaluate_tiles, write_evaluation
+        from wsi_embed.evaluate.tiles import evaluate_tiles, write_evaluation
 
         if store is None:
             found = _of_images(model, tiles, joined(classes), column, device, threads, batch_size, k)
@@ -128,8 +128,8 @@ def _of_images(
 ) -> TileFeatures:
     from wsi_embed.encoder import load_encoder
     from wsi_embed.errors import UsageError
-    from wsi_embed_train.evaluate.tile_set import parse_classes
-    from wsi_embed_train.evaluate.tile_table import encode_table, read_tile_table
+    from wsi_embed.evaluate.tile_set import parse_classes
+    from wsi_embed.evaluate.tile_table import encode_table, read_tile_table
 
     if model is None or tiles is None:
         raise UsageError("give --model and --tiles, or --store with --annotations and --splits")
@@ -148,10 +148,10 @@ def _of_store(
     seed: int,
 ) -> TileFeatures:
     from wsi_embed.errors import UsageError
+    from wsi_embed.evaluate.store_labels import labels_by_regions
+    from wsi_embed.evaluate.store_tiles import read_splits, store_tiles
+    from wsi_embed.evaluate.tile_set import parse_classes
     from wsi_embed.store import open_store
-    from wsi_embed_train.evaluate.store_labels import labels_by_regions
-    from wsi_embed_train.evaluate.store_tiles import read_splits, store_tiles
-    from wsi_embed_train.evaluate.tile_set import parse_classes
 
     if annotations is None or splits is None:
         raise UsageError("--store needs --annotations, which say the classes, and --splits")

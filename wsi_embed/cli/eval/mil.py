@@ -12,7 +12,7 @@ import typer
 from wsi_embed.cli.options import StorePlace
 
 if TYPE_CHECKING:
-    from wsi_embed_train.evaluate.mil.run import MilEvaluation
+    from wsi_embed.evaluate.mil.run import MilEvaluation
 
 FOLDS, NETWORK = "Folds", "Networks"
 
@@ -108,15 +108,15 @@ def command(
     No patient is on two sides. Leaves predictions of every bag, and attention that
     `wsi-embed plot --attention` draws.
     """
-    from wsi_embed.extras import needs_extra
-    from wsi_embed.labels import join_labels
+    from wsi_embed.bags.labels import join_labels
     from wsi_embed.store import open_store
+    from wsi_embed.util.extras import needs_extra
 
     opened = open_store(store)
     with needs_extra("mil", "wsi-embed eval mil"):
-        from wsi_embed_train.evaluate.mil.output import write_mil
-        from wsi_embed_train.evaluate.mil.run import evaluate_mil
-        from wsi_embed_train.evaluate.mil.settings import MilSettings
+        from wsi_embed.evaluate.mil.output import write_mil
+        from wsi_embed.evaluate.mil.run import evaluate_mil
+        from wsi_embed.evaluate.mil.settings import MilSettings
 
         settings = MilSettings(
             method, epochs, patience, lr, max_tiles=max_tiles, device=device, threads=threads
@@ -147,8 +147,8 @@ def _say(number: int, count: int, fold: dict[str, Any]) -> None:
 
 def _show(evaluation: MilEvaluation, files: Sequence[Path]) -> None:
     from wsi_embed.cli.tables import show_facts
-    from wsi_embed.text import counted
-    from wsi_embed_train.evaluate.mil.run import class_counts
+    from wsi_embed.evaluate.mil.run import class_counts
+    from wsi_embed.util.text import counted
 
     counts = ", ".join(f"{n} {name}" for name, n in class_counts(evaluation.bags).items())
     folds, seeds = len(evaluation.folds) // evaluation.seeds, evaluation.seeds

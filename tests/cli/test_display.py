@@ -1,0 +1,71 @@
+"""What people see: bars on a terminal, plain lines in a log."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from wsi_embed.cli.display import BarDisplay, JobConsole, PlainDisplay, outcome, show_report
+from wsi_embed.jobs.report import JobReport, SlideResult
+
+DONE = SlideResult(
+    "a__b", "a/b.svs", "done", 160, seconds={"total": 2.0, "read": 0.5, "encode": 1.4, "write": 0.1}
+)
+FAILED = SlideResult("c", "c.svs", "failed", reason="c.svs: [red]not[/] a slide")
+
+
+def play(display: PlainDisplay) -> None:
+    with display:
+        display.job_started(2, "tiny on cpu")
+        display.slide_started("a__b", 160)
+        display.tiles_done("a__b", 160)
+        display.slide_finished(DONE)
+        display.slide_finished(FAILED)
+
+
+def test_bars_show_slides_rate_and_time_left() -> None:
+    out = io.StringIO()
+    play(BarDisplay(Console(file=out, force_terminal=True, width=120)))
+    text = out.getvalue()
+    assert "160/160" in text
+    assert "2/2" in text
+    assert "tiles/s" in text
+    assert "\x1b[" in text
+
+
+def test_plain_lines_are_numbered_and_plain() -> None:
+    out = io.StringIO()
+    play(PlainDisplay(Console(file=out, width=60)))
+    assert out.getvalue().splitlines() == [
+        "2 slides to look at; tiny on cpu",
+        "[1/2] a__b: 160 tiles in 2.0 s, 80 tiles/s",
+        "[2/2] c: failed: c.svs: [red]not[/] a slide",
+    ]
+
+
+def test_every_status_has_words() -> None:
+    for status in ("done", "skipped", "failed", "stopped", "planned"):
+        assert outcome(SlideResult("x", "x.svs", status, reason="why"))
+
+
+def test_the_end_table_names_counts_and_what_to_do(capsys: object) -> None:
+    report = JobReport("f.zarr", {}, {}, {}, [DONE, FAILED, SlideResult("d", "d.svs")], stopped=True)
+    show_report(report)
+    text = capsys.readouterr().out  # type: ignore[attr-defined]
+    assert "1 done, 1 failed, 1 stopped; 160 tiles" in text
+    assert "run the same command again" in text
+
+
+def test_a_long_job_lists_only_its_failures(capsys: object) -> None:
+    many = [SlideResult(f"s{i}", f"s{i}.svs", "done", 1) for i in range(40)]
+    show_report(JobReport("f.zarr", {}, {}, {}, [*many, FAILED]))
+    text = capsys.readouterr().out  # type: ignore[attr-defined]
+    assert "s7 " not in text
+    assert "failed" in text
+
+
+def test_a_name_that_looks_like_a_picture_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    JobConsole().print("unknown:trident:uni")
+    assert capsys.readouterr().out == "unknown:trident:uni\n"

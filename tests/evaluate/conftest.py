@@ -1,0 +1,5 @@
+"""Evaluations need the extra `train` or `mil`."""
+
+import pytest
+
+pytest.importorskip("sklearn")

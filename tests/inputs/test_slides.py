@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+import csv
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.made_slides import dicom_bytes
+from wsi_embed.errors import UsageError
+from wsi_embed.inputs.slides import SlideInput, find_slides, slide_id_of
+
+NOT_IN_NAMES = "/\0"
+file_names = st.text(st.characters(exclude_characters=NOT_IN_NAMES, exclude_categories=["Cs"]), min_size=1)
+file_names = file_names.filter(lambda name: name not in (".", ".."))
+relative_paths = st.lists(file_names, min_size=1, max_size=4).map("/".join)
+
+
+def put(folder: Path, *names: str, content: bytes = b"slide") -> Path:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return folder
+
+
+def ids(*sources: Path) -> list[str]:
+    return [item.slide_id for item in find_slides(sources)]
+
+
+class TestSlideIds:
+    @pytest.mark.parametrize(
+        ("relative", "slide_id"),
+        [
+            ("a.svs", "a"),
+            ("a/b/c.svs", "a__b__c"),
+            ("TCGA-AA-3518-01A-01-BS1.7c5c2f91-4f2c.svs", "TCGA-AA-3518-01A-01-BS1.7c5c2f91-4f2c"),
+            ("a.ome.tif", "a.ome"),
+            ("S 1+2 (HE)~.svs", "S%201%2B2%20%28HE%29%7E"),
+            ("Schürmann.svs", "Sch%C3%BCrmann"),
+            ("100%.svs", "100%25"),
+            ("__a.svs", "%5F%5Fa"),
+            ("...svs", "%2E%2E"),
+            ("ohne", "ohne"),
+            ("index.json.svs", "index%2Ejson"),
+        ],
+    )
+    def test_examples(self, relative: str, slide_id: str) -> None:
+        assert slide_id_of(relative) == slide_id
+
+    @given(relative=relative_paths)
+    def test_only_safe_characters_are_used(self, relative: str) -> None:
+        assert re.fullmatch(r"([A-Za-z0-9._-]|%[0-9A-F]{2})+", slide_id_of(relative))
+
+    @given(relative=relative_paths)
+    def test_they_are_names_that_a_store_can_have(self, relative: str) -> None:
+        slide_id = slide_id_of(relative)
+        assert not slide_id.startswith("__")
+        assert set(slide_id) != {"."}
+
+    @given(names=st.lists(file_names.map(lambda name: f"{name}.svs"), min_size=2, max_size=2, unique=True))
+    def test_different_names_in_one_folder_get_different_ids(self, names: list[str]) -> None:
+        assert slide_id_of(names[0]) != slide_id_of(names[1])
+
+    def test_a_name_that_is_not_utf8_keeps_its_bytes(self) -> None:
+        assert slide_id_of(os.fsdecode(b"M\xfcller.svs")) == "M%FCller"
+
+
+class TestFolders:
+    def test_slides_are_found_at_any_depth_and_sorted_by_id(self, tmp_path: Path) -> None:
+        put(tmp_path, "b.svs", "sub/deep/a.tiff", "a.NDPI", "notes.txt", "table.csv", "a.mrxs/Data0000.dat")
+        found = find_slides([tmp_path])
+        assert [(s.slide_id, s.name) for s in found] == [
+            ("a", "a.NDPI"),
+            ("b", "b.svs"),
+            ("sub__deep__a", "sub/deep/a.tiff"),
+        ]
+        assert [s.path for s in found] == [tmp_path / s.name for s in found]
+
+    def test_a_file_by_itself_is_called_by_its_stem_and_may_have_any_extension(self, tmp_path: Path) -> None:
+        put(tmp_path, "sub/a.svs", "sub/b.xyz")
+        found = find_slides([tmp_path / "sub" / "a.svs", tmp_path / "sub" / "b.xyz"])
+        assert [(s.slide_id, s.name) for s in found] == [("a", "a.svs"), ("b", "b.xyz")]
+
+    def test_the_mac_finders_shadow_files_are_no_slides(self, tmp_path: Path) -> None:
+        put(tmp_path, "a.svs", "._a.svs", ".DS_Store", ".svs")
+        assert ids(tmp_path) == ["a"]
+
+    def test_a_folder_called_like_a_slide_is_searched_and_not_taken(self, tmp_path: Path) -> None:
+        put(tmp_path, "case.svs/a.svs")
+        assert ids(tmp_path) == ["case.svs__a"]
+
+    def test_the_jpegs_of_a_vms_slide_are_no_slides(self, tmp_path: Path) -> None:
+        put(tmp_path, "sub/a.jpg", "sub/a_macro.jpg", "other.jpg", "sub/other.jpg")
+        put(tmp_path, "sub/a.vms", content=b"[Virtual]\nImageFile=a.jpg\nMacroImage=a_macro.jpg\n")
+        assert [s.name for s in find_slides([tmp_path])] == ["other.jpg", "sub/a.vms", "sub/other.jpg"]
+
+    def test_dicom_files_of_one_series_are_one_slide(self, tmp_path: Path) -> None:
+        put(tmp_path, "1.dcm", "2.dcm", content=dicom_bytes("1.2.3"))
+        put(tmp_path, "3.dcm", content=dicom_bytes("1.2.4"))
+        put(tmp_path, "sub/4.dcm", content=dicom_bytes("1.2.3"))
+        put(tmp_path, "5.dcm", "6.dcm", content=b"not DICOM")
+        assert ids(tmp_path) == ["1", "3", "5", "6", "sub__4"]
+
+    def test_files_and_folders_can_be_mixed_and_a_file_given_twice_counts_once(self, tmp_path: Path) -> None:
+        put(tmp_path, "a.svs", "sub/b.svs")
+        assert ids(tmp_path, tmp_path / "a.svs", tmp_path / "sub") == ["a", "b", "sub__b"]
+
+    @pytest.mark.parametrize("names", [("a.svs", "a.tif"), ("x/a.svs", "x__a.svs")])
+    def test_two_slides_with_one_id_are_refused_and_both_named(
+        self, tmp_path: Path, names: tuple[str, str]
+    ) -> None:
+        put(tmp_path, *names)
+        with pytest.raises(UsageError, match="two slides have the id") as caught:
+            find_slides([tmp_path])
+        assert all(str(tmp_path / name) in str(caught.value) for name in names)
+
+    def test_slides_of_two_folders_can_clash(self, tmp_path: Path) -> None:
+        put(tmp_path, "1/a.svs", "2/a.svs")
+        with pytest.raises(UsageError, match="two slides have the id 'a'"):
+            find_slides([tmp_path / "1", tmp_path / "2"])
+
+    def test_a_missing_path_is_a_usage_error(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match=r"gone: no such file or folder") as caught:
+            find_slides([tmp_path / "gone"])
+        assert caught.value.exit_code == 2
+
+    def test_a_folder_without_slides_is_a_usage_error(self, tmp_path: Path) -> None:
+        put(tmp_path, "notes.txt")
+        with pytest.raises(UsageError, match=f"no slides found in {tmp_path}"):
+            find_slides([tmp_path])
+
+    def test_a_store_is_not_a_folder_of_slides(self, tmp_path: Path) -> None:
+        put(tmp_path, "zarr.json", "a.svs")
+        with pytest.raises(UsageError, match="is a store, not a folder of slides"):
+            find_slides([tmp_path])
+
+
+Row = dict[str, Any]
+
+
+def manifest(folder: Path, kind: str, rows: list[Row]) -> Path:
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    path = folder / f"slides.{kind}"
+    if kind == "parquet":
+        pa = pytest.importorskip("pyarrow")
+        parquet = pytest.importorskip("pyarrow.parquet")
+        parquet.write_table(pa.table({c: [row.get(c) for row in rows] for c in columns}), path)
+        return path
+    with path.open("w", newline="") as lines:
+        writer = csv.DictWriter(lines, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+class TestManifests:
+    def test_every_column_is_read(self, tmp_path: Path, kind: str) -> None:
+        row = {
+            "path": "sub/a.svs",
+            "slide_id": "S-1",
+            "patient": "P1",
+            "mpp": 0.25,
+            "roi": "roi/a.geojson",
+            "x": 1,
+        }
+        assert find_slides([manifest(tmp_path, kind, [row])]) == [
+            SlideInput("S-1", tmp_path / "sub/a.svs", "sub/a.svs", "P1", 0.25, tmp_path / "roi/a.geojson")
+        ]
+
+    def test_columns_are_found_in_any_spelling(self, tmp_path: Path, kind: str) -> None:
+        row = {" Path": "a.svs", "Slide ID": "S-1", "Case_ID": "P1", "MPP ": 0.25, "roi ": "r.geojson"}
+        assert find_slides([manifest(tmp_path, kind, [row])]) == [
+            SlideInput("S-1", tmp_path / "a.svs", "a.svs", "P1", 0.25, tmp_path / "r.geojson")
+        ]
+
+    def test_only_the_path_is_needed(self, tmp_path: Path, kind: str) -> None:
+        rows = [{"path": "sub/b.svs"}, {"path": "a.svs"}]
+        assert find_slides([manifest(tmp_path, kind, rows)]) == [
+            SlideInput("a", tmp_path / "a.svs", "a.svs"),
+            SlideInput("b", tmp_path / "sub/b.svs", "sub/b.svs"),
+        ]
+
+    @pytest.mark.parametrize("empty", [None, "", "  "])
+    def test_empty_cells_are_as_good_as_none(self, tmp_path: Path, kind: str, empty: str | None) -> None:
+        row = {"path": " a.svs ", "slide_id": empty, "patient": empty, "mpp": empty, "roi": empty}
+        path = manifest(tmp_path, kind, [row])
+        assert find_slides([path]) == [SlideInput("a", tmp_path / "a.svs", "a.svs")]
+
+    def test_an_absolute_path_is_taken_but_not_recorded(self, tmp_path: Path, kind: str) -> None:
+        path = manifest(tmp_path, kind, [{"path": "/data/slides/a.svs"}])
+        assert find_slides([path]) == [SlideInput("a", Path("/data/slides/a.svs"), "a.svs")]
+
+    def test_ids_settle_a_clash(self, tmp_path: Path, kind: str) -> None:
+        rows = [{"path": "1/a.svs", "slide_id": "one"}, {"path": "2/a.svs", "slide_id": "two"}]
+        assert ids(manifest(tmp_path, kind, rows)) == ["one", "two"]
+
+    def test_a_clash_is_refused_and_both_are_named(self, tmp_path: Path, kind: str) -> None:
+        path = manifest(tmp_path, kind, [{"path": "1/a.svs"}, {"path": "2/a.svs"}])
+        with pytest.raises(UsageError, match=r"id 'a': .*1/a\.svs and .*2/a\.svs"):
+            find_slides([path])
+
+    def test_one_slide_twice_with_different_facts_is_refused(self, tmp_path: Path, kind: str) -> None:
+        put(tmp_path, "a.svs")
+        same = manifest(tmp_path, kind, [{"path": "a.svs", "mpp": 0.5}] * 2)
+        assert ids(same) == ["a"]
+        other = manifest(tmp_path, kind, [{"path": "a.svs", "mpp": 0.5}, {"path": "a.svs", "mpp": 0.25}])
+        with pytest.raises(UsageError, match="given twice, with different patient, mpp or roi"):
+            find_slides([other])
+
+    @pytest.mark.parametrize(
+        ("bad", "message"),
+        [
+            ({"path": ""}, "the path is empty"),
+            ({"path": "b.svs", "mpp": "fine"}, "mpp 'fine' is not a number"),
+            ({"path": "b.svs", "slide_id": "a/b"}, "slide_id 'a/b' may hold only"),
+            ({"path": "b.svs", "slide_id": "__b"}, "slide_id '__b' may hold only"),
+        ],
+    )
+    def test_a_bad_row_is_named_by_its_number(
+        self, tmp_path: Path, kind: str, bad: Row, message: str
+    ) -> None:
+        path = manifest(tmp_path, kind, [{"path": "a.svs"}, bad])
+        # a CSV file's header is its row 1, as a spreadsheet counts
+        number = 3 if kind == "csv" else 2
+        with pytest.raises(UsageError, match=re.escape(f"{path}, row {number}: {message}")):
+            find_slides([path])
+
+    def test_a_manifest_without_paths_says_what_it_has(self, tmp_path: Path, kind: str) -> None:
+        path = manifest(tmp_path, kind, [{"file": "a.svs", "patient": "P1"}])
+        with pytest.raises(UsageError, match=r"needs a column `path` .* it has file, patient"):
+            find_slides([path])
+
+    def test_what_is_not_a_manifest_is_refused(self, tmp_path: Path, kind: str) -> None:
+        put(tmp_path, f"a.{kind}", content=b"\xff\xfe\x00\x80 no text")
+        with pytest.raises(UsageError, match="cannot be read as a"):
+            find_slides([tmp_path / f"a.{kind}"])
+
+
+def test_blank_lines_of_a_csv_count_as_rows(tmp_path: Path) -> None:
+    put(tmp_path, "a.csv", content=b"path,mpp\na.svs,0.5\n\n\nb.svs,x\n")
+    with pytest.raises(UsageError, match=r"a\.csv, row 5: mpp 'x'"):
+        find_slides([tmp_path / "a.csv"])
+
+
+@pytest.mark.parametrize(("suffix", "mark"), [(".csv", ";"), (".csv", "\t"), (".tsv", "\t"), (".csv", ",")])
+def test_semicolons_and_tabs_separate_too(tmp_path: Path, suffix: str, mark: str) -> None:
+    (tmp_path / "a, b.svs").touch()
+    rows = [["path", "patient", "mpp"], ['"a, b.svs"', "p;1" if mark == "\t" else "p1", "0.25"]]
+    path = tmp_path / f"list{suffix}"
+    path.write_text("\n".join(mark.join(row) for row in rows), "utf-8-sig")
+    (item,) = find_slides([path])
+    assert (item.name, item.patient, item.mpp) == ("a, b.svs", rows[1][1], 0.25)
+
+
+def test_a_csv_as_excel_writes_it_is_read(tmp_path: Path) -> None:
+    put(tmp_path, "a.csv", content="path,patient\r\na.svs,Schürmann\r\n".encode("utf-8-sig"))
+    assert find_slides([tmp_path / "a.csv"])[0].patient == "Schürmann"
+
+
+def test_a_manifest_with_only_a_header_holds_no_slides(tmp_path: Path) -> None:
+    put(tmp_path, "a.csv", content=b"path\n")
+    with pytest.raises(UsageError, match="no slides found"):
+        find_slides([tmp_path / "a.csv"])

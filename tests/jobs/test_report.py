@@ -1,0 +1,48 @@
+"""The report: exit codes and JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from wsi_embed.errors import WsiEmbedError
+from wsi_embed.jobs.report import JobReport, SlideResult, Status
+
+
+def report(*statuses: Status, stopped: bool = False) -> JobReport:
+    slides = [SlideResult(str(i), f"{i}.svs", s, tiles=10) for i, s in enumerate(statuses)]
+    return JobReport("f.zarr", {}, {}, {}, slides, stopped=stopped)
+
+
+@pytest.mark.parametrize(
+    ("found", "code"),
+    [
+        (report("done", "skipped"), 0),
+        (report(), 0),
+        (report("done", "failed"), 1),
+        (report("done", "stopped", stopped=True), 75),
+        (report("failed", "stopped", stopped=True), 75),
+    ],
+)
+def test_exit_codes(found: JobReport, code: int) -> None:
+    assert found.exit_code == code
+
+
+def test_only_what_this_job_encoded_counts_as_tiles() -> None:
+    assert report("done", "skipped", "failed").tiles == 10
+
+
+def test_json_holds_everything(tmp_path: Path) -> None:
+    report("done", "failed").write(tmp_path / "sub" / "r.json")
+    found = json.loads((tmp_path / "sub" / "r.json").read_text())
+    assert found["summary"]["failed"] == 1
+    assert [s["slide"] for s in found["slides"]] == ["0.svs", "1.svs"]
+    assert [p.name for p in (tmp_path / "sub").iterdir()] == ["r.json"]
+
+
+def test_a_report_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(WsiEmbedError, match="cannot be written"):
+        report("done").write(tmp_path / "file" / "r.json")

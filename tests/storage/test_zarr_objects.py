@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+import zarr
+
+from tests.storage.server import Server
+from wsi_embed.errors import RemoteError
+from wsi_embed.storage import Address, objects
+from wsi_embed.storage.zarr_objects import ZarrObjects
+
+
+@pytest.fixture
+def store(bucket: Address) -> ZarrObjects:
+    store = ZarrObjects(bucket / "deep/group")
+    group = zarr.create_group(store, zarr_format=3)
+    group.create_array("a", data=np.arange(10), chunks=(5,))
+    group.create_group("b")
+    objects.write(bucket / "deep/group2/x", b"")
+    return store
+
+
+def numbers(store: ZarrObjects) -> list[int]:
+    """The array's content."""
+    return [int(n) for n in np.asarray(zarr.open_array(store, path="a", mode="r")[:])]
+
+
+def test_members_are_listed(store: ZarrObjects) -> None:
+    assert sorted(name for name, _ in zarr.open_group(store, mode="r").members()) == ["a", "b"]
+
+
+def test_another_process_opens_it_again(store: ZarrObjects) -> None:
+    again = pickle.loads(pickle.dumps(store.with_read_only(True)))
+    assert again.read_only
+    assert again == store
+    assert numbers(again) == list(range(10))
+
+
+def test_a_group_is_deleted_and_nothing_beside_it(store: ZarrObjects, bucket: Address) -> None:
+    group = zarr.open_group(store)
+    del group["a"]
+    left = sorted(found.address.key for found in objects.below(bucket))
+    assert left == ["deep/group/b/zarr.json", "deep/group/zarr.json", "deep/group2/x"]
+
+
+@pytest.mark.parametrize("key", ["zarr.json", "c/1"])
+def test_what_cannot_be_read_is_no_hole(
+    store: ZarrObjects, bucket: Address, server: Server, key: str
+) -> None:
+    """Zarr takes an object that is not there for fill values; one that the server keeps back it must not."""
+    with (
+        server.failing(f"GET /{bucket.host}/deep/group/a/{key}", "500"),
+        pytest.raises(RemoteError, match="the server goes on failing"),
+    ):
+        zarr.open_array(store, path="a", mode="r")[:]
+
+
+def test_writing_that_goes_on_failing_says_so(store: ZarrObjects, bucket: Address, server: Server) -> None:
+    array = zarr.open_array(store, path="a")
+    with server.failing(f"PUT /{bucket.host}/deep/group/a/c/0", "503"), pytest.raises(RemoteError):
+        array[:5] = 7
+    assert numbers(store) == list(range(10))
+
+
+def test_a_large_object_is_written_by_one_request(store: ZarrObjects, server: Server) -> None:
+    group, since = zarr.open_group(store), len(server.seen)
+    group.create_array("large", shape=(8 * 2**20,), dtype="u1", chunks=(8 * 2**20,), compressors=None)[:] = 1
+    assert server.count("POST ", since) == 0

@@ -1,0 +1,1 @@
+"""Bags of tiles as multiple-instance learning takes them: arrays, patients, labels, data sets."""

@@ -1,0 +1,126 @@
+"""Bags with their labels."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import overload
+
+import numpy as np
+import numpy.typing as npt
+
+from wsi_embed.bags.labels.table import By
+from wsi_embed.errors import UsageError
+from wsi_embed.store import Bag, PatientBag, Store
+
+NAMED = 5
+
+
+@dataclass(frozen=True)
+class LabelledBag:
+    """A bag with its label.
+
+    Attributes:
+        id: Slide id, or patient.
+        slides: Ids of its slides.
+        patient: As the table or the store says.
+        label: The class.
+        split: From the table.
+        fold: From the table.
+    """
+
+    id: str
+    slides: tuple[str, ...]
+    patient: str | None
+    label: str
+    split: str | None = None
+    fold: int | None = None
+
+
+@dataclass(frozen=True)
+class LabelledBags(Sequence[LabelledBag]):
+    """Bags with their labels, sorted by id.
+
+    Attributes:
+        bags: The bags.
+        classes: Names of the classes; a target is a position in it.
+        by: What a bag is, `slide` or `patient`.
+        notes: What was left out, for people.
+    """
+
+    bags: tuple[LabelledBag, ...]
+    classes: tuple[str, ...]
+    by: By
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.bags)
+
+    @overload
+    def __getitem__(self, index: int) -> LabelledBag: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[LabelledBag, ...]: ...
+    def __getitem__(self, index: int | slice) -> LabelledBag | tuple[LabelledBag, ...]:
+        return self.bags[index]
+
+    @property
+    def targets(self) -> npt.NDArray[np.int64]:
+        """Class of each bag by number, int64 [n]."""
+        return np.array([self.classes.index(bag.label) for bag in self.bags], np.int64)
+
+    def select(self, index: Iterable[int]) -> LabelledBags:
+        """The bags at these positions; the classes stay."""
+        return replace(self, bags=tuple(self.bags[n] for n in index))
+
+    def where(self, *, split: str | None = None, fold: int | None = None) -> LabelledBags:
+        """The bags of a split, of a fold, or of both.
+
+        Raises:
+            UsageError: There are none, or slides of one patient are in several splits.
+        """
+        wanted = {name: value for name, value in (("split", split), ("fold", fold)) if value is not None}
+        for name, value in wanted.items():
+            self._check_disjoint(name)
+            there = sorted({str(getattr(bag, name)) for bag in self.bags})
+            if str(value) not in there:
+                raise UsageError(f"no labelled {self.by} has the {name} {value}; there are {named(there)}")
+        found = [n for n, bag in enumerate(self.bags) if all(getattr(bag, k) == v for k, v in wanted.items())]
+        return self.select(found)
+
+    def check_disjoint(self) -> None:
+        """Refuse splits and folds that share a patient: the results would flatter.
+
+        Raises:
+            UsageError: Slides of one patient are in several.
+        """
+        for name in ("split", "fold"):
+            self._check_disjoint(name)
+
+    def _check_disjoint(self, name: str) -> None:
+        seen: dict[str, set[object]] = defaultdict(set)
+        for bag in self.bags:
+            if bag.patient is not None:
+                seen[bag.patient].add(getattr(bag, name))
+        if torn := sorted(patient for patient, values in seen.items() if len(values) > 1):
+            raise UsageError(
+                f"patients with slides in more than one {name}: {named(torn)}; give each one {name}"
+            )
+
+    def open(self, store: Store, index: int) -> Bag | PatientBag:
+        """One of the bags, from the store they were joined to.
+
+        Raises:
+            KeyError: A slide of it is no longer there.
+        """
+        bag = self.bags[index]
+        if self.by == "slide":
+            return store[bag.id]
+        return PatientBag(bag.id, [store[slide_id] for slide_id in bag.slides])
+
+
+def named(names: Iterable[str]) -> str:
+    """The first of many names."""
+    listed = list(names)
+    more = len(listed) - NAMED
+    return (", ".join(listed[:NAMED]) or "none") + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,146 @@
+"""Labels joined to bags: which bag has which class, and what is wrong with the table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+from wsi_embed.bags.labels.bags import LabelledBag, LabelledBags, named
+from wsi_embed.bags.labels.match import Matcher, SlideFacts, slide_facts
+from wsi_embed.bags.labels.table import By, LabelRow, LabelSource, read_labels, source_name
+from wsi_embed.errors import UsageError
+from wsi_embed.store import Store
+
+Missing = Literal["fail", "skip"]
+
+
+def join_labels(
+    store: Store,
+    labels: LabelSource,
+    *,
+    by: By = "slide",
+    missing: Missing = "fail",
+    classes: Sequence[str] | None = None,
+) -> LabelledBags:
+    """Join labels to the bags of a store.
+
+    A row is joined by slide id, by the slide's file name with or without extension, or, where it names no
+    slide, by patient. The patient of a slide is the table's, else the store's.
+
+    Args:
+        store: The store.
+        labels: A CSV, TSV or Parquet file, a data frame, or a mapping from id to label; see `read_labels`.
+        by: Whether a bag is a slide, or all labelled slides of a patient.
+        missing: What becomes of labels without a slide, of slides without a label and of bags without
+            tiles: `fail`, or `skip` them, which `notes` of the result says.
+        classes: Their names, in order; by default those of the table, sorted. Where they are given, the
+            table may have one class only.
+
+    Raises:
+        UsageError: The table cannot be read or contradicts itself or the store, a bag or a label lacks the
+            other, or there is only one class.
+        MissingExtraError: The table is Parquet, and pyarrow is not installed.
+    """
+    if by not in ("slide", "patient") or missing not in ("fail", "skip"):
+        raise UsageError(f"--by {by}, --missing {missing}: choose slide or patient, and fail or skip")
+    name, slides = source_name(labels), slide_facts(store)
+    rows, absent = _rows_of_slides(read_labels(labels, by), Matcher(slides))
+    bags = [_bag(slide_id, row, slides[slide_id]) for slide_id, row in sorted(rows.items())]
+    if by == "patient":
+        bags = _of_patients(bags, name)
+    empty = {bag.id for bag in bags if not sum(slides[slide_id].tiles for slide_id in bag.slides)}
+    kept = tuple(bag for bag in bags if bag.id not in empty)
+    if not kept:
+        raise UsageError(
+            f"{name}: none of its labels is of a {by} with tiles in {store.where}: it names "
+            f"{named(absent or sorted(empty))}, the store has {named(slides)}; give slide ids, file names "
+            "or patients that the store knows"
+        )
+    odd = {
+        f"labels of slides or patients that {store.name} lacks": absent,
+        "slides without a label": [slide_id for slide_id in slides if slide_id not in rows],
+        f"{by}s without tiles": sorted(empty),
+    }
+    notes = tuple(f"{what}: {named(names)}" for what, names in odd.items() if names)
+    if notes and missing == "fail":
+        raise UsageError(
+            f"{name}: {'; '.join(notes)}; correct the table, or go on without them: --missing skip"
+        )
+    return LabelledBags(kept, _classes(kept, classes, name), by, tuple(f"left out: {n}" for n in notes))
+
+
+def _rows_of_slides(rows: Sequence[LabelRow], matcher: Matcher) -> tuple[dict[str, LabelRow], list[str]]:
+    """Of each slide its row, and what rows name that is not in the store."""
+    found: dict[str, LabelRow] = {}
+    absent = []
+    for row in rows:
+        if row.label is None:
+            continue
+        ids = matcher.find(row)
+        if not ids:
+            absent.append(row.name)
+        for slide_id in ids:
+            first = found.setdefault(slide_id, row)
+            _check_same(slide_id, first, row)
+            if first.patient is None:
+                found[slide_id] = row
+    return found, list(dict.fromkeys(absent))
+
+
+def _check_same(slide_id: str, first: LabelRow, second: LabelRow) -> None:
+    for what in ("label", "split", "fold", "patient"):
+        a, b = getattr(first, what), getattr(second, what)
+        if a != b and not (what == "patient" and None in (a, b)):
+            raise UsageError(
+                f"{second.where}: slide {slide_id} has the {what} {b}, but {a} in {first.where}; "
+                "remove one of them"
+            )
+
+
+def _bag(slide_id: str, row: LabelRow, facts: SlideFacts) -> LabelledBag:
+    if row.patient and facts.patient and row.patient != facts.patient:
+        raise UsageError(
+            f"{row.where}: slide {slide_id} is of patient {row.patient}, in the store of {facts.patient}; "
+            "correct the table, or leave its column out"
+        )
+    assert row.label is not None, "rows without one are left out"
+    return LabelledBag(slide_id, (slide_id,), row.patient or facts.patient, row.label, row.split, row.fold)
+
+
+def _of_patients(bags: Sequence[LabelledBag], name: str) -> list[LabelledBag]:
+    """The slides of a patient as one bag, sorted by patient."""
+    found: dict[str, LabelledBag] = {}
+    for bag in bags:
+        if bag.patient is None:
+            raise UsageError(
+                f"{name}: slide {bag.id} has no patient; give a column `patient`, or use --by slide"
+            )
+        first = found.setdefault(bag.patient, replace(bag, id=bag.patient, slides=()))
+        for what in ("label", "split", "fold"):
+            a, b = getattr(first, what), getattr(bag, what)
+            if a != b:
+                raise UsageError(
+                    f"{name}: patient {bag.patient} has the {what} {a} ({first.slides[0]}) and {b} "
+                    f"({bag.id}); correct the table, or use --by slide"
+                )
+        found[bag.patient] = replace(first, slides=(*first.slides, bag.id))
+    return [found[patient] for patient in sorted(found)]
+
+
+def _classes(bags: Sequence[LabelledBag], given: Sequence[str] | None, name: str) -> tuple[str, ...]:
+    there = {bag.label for bag in bags}
+    if given is not None:
+        classes = tuple(map(str, given))
+        if unknown := sorted(there - set(classes)):
+            raise UsageError(
+                f"{name}: {named(unknown)} is not among the classes that were given, {named(classes)}"
+            )
+        return classes
+    if len(there) == 1:
+        raise UsageError(
+            f"{name}: every bag has the label {there.pop()!r}; two classes are needed: "
+            "check the column `label`"
+        )
+    numbers = all(label.lstrip("-").isdecimal() for label in there)
+    return tuple(sorted(there, key=int if numbers else str))

@@ -1,0 +1,83 @@
+"""Which slides of a store a row of labels is about."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from wsi_embed.bags.labels.table import LabelRow
+from wsi_embed.errors import UsageError
+from wsi_embed.inputs.slides import slide_id_of
+from wsi_embed.slide.suffixes import FOREIGN_SUFFIXES, SLIDE_SUFFIXES
+from wsi_embed.store import Store
+
+# What a name may end in without being another slide's: of slides, and of files that hold features.
+_SUFFIXES = SLIDE_SUFFIXES | set(FOREIGN_SUFFIXES) | {".h5", ".pt"}
+
+
+@dataclass(frozen=True)
+class SlideFacts:
+    """What a store says of a slide: its patient, its file and how many tiles it has."""
+
+    patient: str | None
+    file: str
+    tiles: int
+
+
+def slide_facts(store: Store) -> dict[str, SlideFacts]:
+    """Of all complete slides, by id."""
+    return {
+        row.slide_id: SlideFacts(row.patient, str(row.slide or row.slide_id), row.tiles)
+        for row in store.rows()
+    }
+
+
+class Matcher:
+    """Finds slides by id, by file name with or without extension, and by patient.
+
+    Args:
+        slides: Of the store.
+    """
+
+    def __init__(self, slides: Mapping[str, SlideFacts]) -> None:
+        self._slides = slides
+        self._by_name: dict[str, set[str]] = defaultdict(set)
+        self._by_patient: dict[str, list[str]] = defaultdict(list)
+        for slide_id, facts in slides.items():
+            for name in _names(facts.file):
+                self._by_name[name].add(slide_id)
+            if facts.patient is not None:
+                self._by_patient[facts.patient].append(slide_id)
+
+    def find(self, row: LabelRow) -> list[str]:
+        """Ids of the slides a row is about; none where the store lacks them.
+
+        Raises:
+            UsageError: A file name is that of several slides.
+        """
+        if row.slide is None:
+            return self._by_patient.get(row.patient or "", [])
+        path = row.slide.replace("\\", "/")
+        for slide_id in (row.slide, slide_id_of(_stem(path) + ".x")):
+            if slide_id in self._slides:
+                return [slide_id]
+        found = next((ids for name in _names(path) if (ids := self._by_name.get(name))), set())
+        if len(found) > 1:
+            raise UsageError(
+                f"{row.where}: {row.slide!r} may be any of {', '.join(sorted(found))}; give the slide id"
+            )
+        return list(found)
+
+
+def _names(path: str) -> tuple[str, str]:
+    """A file's name with and without its extension."""
+    name = PurePosixPath(path).name
+    return name, _stem(name)
+
+
+def _stem(path: str) -> str:
+    """A path without an extension that is a slide's; other dots belong to the name."""
+    suffix = PurePosixPath(path).suffix
+    return path.removesuffix(suffix) if suffix.lower() in _SUFFIXES else path

@@ -1,0 +1,124 @@
+"""Labels as people have them: a CSV, a data frame or a mapping, read into rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from wsi_embed.errors import UsageError
+from wsi_embed.inputs.columns import PATIENT, SLIDE, Known, Rows, first_of, match_columns
+from wsi_embed.inputs.tables import read_table
+
+By = Literal["slide", "patient"]
+# A file, a mapping from slide id (or patient) to label, or a data frame of pandas or polars.
+LabelSource = str | Path | Mapping[str, Any] | Any
+
+COLUMNS: Known = (SLIDE, PATIENT, ("label",), ("split",), ("fold",))
+
+
+@dataclass(frozen=True)
+class LabelRow:
+    """What a table says of a slide, or of all slides of a patient.
+
+    Attributes:
+        where: Table and row, for messages.
+        slide: As the table names it: an id or a file name. None where it names only the patient.
+        patient: Of the slide.
+        label: The class; None where the cell is empty.
+        split: `train`, `test`, ...
+        fold: Number of the fold in which it is tested.
+    """
+
+    where: str
+    slide: str | None
+    patient: str | None
+    label: str | None
+    split: str | None = None
+    fold: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Of the slide or patient."""
+        return self.slide or self.patient or ""
+
+
+def read_labels(source: LabelSource, by: By = "slide") -> list[LabelRow]:
+    """Rows of a table of labels.
+
+    Args:
+        source: A CSV, TSV or Parquet file or a data frame with a column `slide_id`, `slide` or `patient`,
+            a column `label`, and where wanted `split` and `fold`; or a mapping from id to label.
+        by: What the keys of a mapping are.
+
+    Raises:
+        UsageError: It cannot be read, lacks a column, or has a row that names no slide and no patient.
+        MissingExtraError: It is Parquet, and pyarrow is not installed.
+    """
+    name = source_name(source)
+    columns, rows = _table(source, by, name)
+    if "label" not in columns or not {*SLIDE, *PATIENT} & {*columns}:
+        raise UsageError(
+            f"{name}: labels need the columns `slide_id` (or `patient`) and `label` "
+            f"(optional: patient, split, fold); it has {', '.join(columns) or 'none'}"
+        )
+    return [_row(f"{name}, row {number}", values) for number, values in rows]
+
+
+def source_name(source: LabelSource) -> str:
+    """Of a table, for messages."""
+    return str(source) if isinstance(source, str | Path) else "labels"
+
+
+def _table(source: LabelSource, by: By, name: str) -> tuple[list[str], Rows]:
+    if isinstance(source, str | Path):
+        return read_table(Path(source), "table", COLUMNS)
+    if hasattr(source, "to_frame") and hasattr(source, "items"):  # a pandas Series
+        source = dict(source.items())
+    if isinstance(source, Mapping):
+        records = [{by: key, "label": label} for key, label in source.items()]
+        return [by, "label"], list(enumerate(records, start=1))
+    if hasattr(source, "to_dicts"):  # polars
+        return _matched(source.columns, source.to_dicts(), name)
+    if hasattr(source, "columns") and hasattr(source, "to_dict"):  # pandas
+        frame = source.reset_index() if source.index.name else source
+        return _matched(frame.columns, frame.to_dict("records"), name)
+    raise UsageError(f"labels are a file, a data frame or a mapping, not {type(source).__name__}")
+
+
+def _matched(
+    columns: Iterable[Any], records: Iterable[Mapping[Any, Any]], name: str
+) -> tuple[list[str], Rows]:
+    """Columns and rows of a data frame; there the name of a column may be anything."""
+    rows = ({str(column): value for column, value in record.items()} for record in records)
+    return match_columns(list(map(str, columns)), enumerate(rows, start=1), COLUMNS, name)
+
+
+def _row(where: str, values: Mapping[str, Any]) -> LabelRow:
+    cells = {column: _text(value) for column, value in values.items()}
+    slide, patient = first_of(cells, SLIDE), first_of(cells, PATIENT)
+    if slide is None and patient is None:
+        raise UsageError(f"{where}: names neither a slide nor a patient; fill it in, or remove the row")
+    fold = _fold(where, cells.get("fold"))
+    return LabelRow(where, slide, patient, cells.get("label"), cells.get("split"), fold)
+
+
+def _fold(where: str, text: str | None) -> int | None:
+    if text is None:
+        return None
+    whole = text.removesuffix(".0")  # of a column with gaps
+    if not whole.isdecimal():
+        raise UsageError(f"{where}: fold {text!r} is not a number from 0 on")
+    return int(whole)
+
+
+def _text(value: Any) -> str | None:
+    """A cell as text; None where it is empty. Whole numbers have no point: gaps make floats of them."""
+    if hasattr(value, "item"):  # a NumPy scalar
+        value = value.item()
+    if value is None or value != value:
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value).strip() or None

@@ -1,0 +1,132 @@
+"""The bags of a patient's slides as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from wsi_embed.bags.array import LazyArray
+from wsi_embed.bags.bag import Bag
+from wsi_embed.bags.histogram import cluster_histogram
+
+
+class JoinedArray:
+    """The same array of several bags, one after the other; only what is sliced is read.
+
+    Args:
+        parts: In order.
+
+    Raises:
+        StoreError: On reading, where a part is missing or damaged.
+    """
+
+    def __init__(self, parts: Sequence[LazyArray]) -> None:
+        self._parts = list(parts)
+        self._starts = np.cumsum([0, *(len(p) for p in self._parts)])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape."""
+        return (int(self._starts[-1]), *self._parts[0].shape[1:])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the numbers."""
+        return self._parts[0].dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Any) -> npt.NDArray[Any]:
+        if isinstance(index, slice) and index == slice(None):
+            return np.concatenate([part[:] for part in self._parts])
+        rows = np.atleast_1d(np.arange(len(self))[index])
+        out = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        for part, start, stop in zip(self._parts, self._starts, self._starts[1:], strict=False):
+            here = (rows >= start) & (rows < stop)
+            if here.any():
+                out[here] = part[rows[here] - start]
+        return np.asarray(out[0]) if np.ndim(np.arange(len(self))[index]) == 0 else out
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return np.asarray(self[:], dtype)
+
+    def __repr__(self) -> str:
+        return f"JoinedArray(shape={self.shape}, dtype={self.dtype})"
+
+
+class PatientBag:
+    """All tiles of a patient: the bags of the slides, in the order of their ids.
+
+    Attributes:
+        patient: As the manifest named them.
+        bags: Of the slides. Coordinates are each slide's own; `slide_index` tells them apart.
+    """
+
+    def __init__(self, patient: str, bags: Sequence[Bag]) -> None:
+        self.patient, self.bags = patient, list(bags)
+
+    def __len__(self) -> int:
+        return sum(len(bag) for bag in self.bags)
+
+    def __repr__(self) -> str:
+        return f"PatientBag({self.patient!r}, {len(self.bags)} slides, {len(self)} tiles)"
+
+    @property
+    def slide_ids(self) -> list[str]:
+        """Ids of the slides."""
+        return [bag.slide_id for bag in self.bags]
+
+    @property
+    def slide_index(self) -> npt.NDArray[np.int32]:
+        """For each tile the position of its slide in `bags`, int32 [N]."""
+        return np.repeat(np.arange(len(self.bags), dtype=np.int32), [len(bag) for bag in self.bags])
+
+    @property
+    def features(self) -> JoinedArray:
+        """float16 or float32 [N, D]."""
+        return JoinedArray([bag.features for bag in self.bags])
+
+    @property
+    def coords(self) -> JoinedArray:
+        """Top-left corners (x, y), level-0 pixels of each tile's own slide, int32 [N, 2]."""
+        return JoinedArray([bag.coords for bag in self.bags])
+
+    @property
+    def grid(self) -> JoinedArray:
+        """(row, col) of each tile in the lattice of its own slide, int32 [N, 2]."""
+        return JoinedArray([bag.grid for bag in self.bags])
+
+    @property
+    def cluster(self) -> JoinedArray | None:
+        """Cluster of each tile, int16 [N]; None where the model has no cluster head."""
+        return _joined([bag.cluster for bag in self.bags])
+
+    @property
+    def cluster_confidence(self) -> JoinedArray | None:
+        """Softmax probability of that cluster, float16 [N], or None."""
+        return _joined([bag.cluster_confidence for bag in self.bags])
+
+    @property
+    def tissue_fraction(self) -> JoinedArray:
+        """Share of each tile that is tissue, float16 [N]."""
+        return JoinedArray([bag.tissue_fraction for bag in self.bags])
+
+    def cluster_histogram(self, *, normalise: bool = True, weighted: bool = False) -> npt.NDArray[np.float64]:
+        """Share of the patient's tiles in each cluster, float64 [K]; see `Bag.cluster_histogram`.
+
+        Raises:
+            UsageError: The model has no cluster head.
+        """
+        confidence = self.cluster_confidence if weighted else None
+        clusters = self.bags[0].clusters if self.bags else None
+        return cluster_histogram(self.cluster, confidence, clusters, normalise)
+
+
+def _joined(parts: Sequence[LazyArray | None]) -> JoinedArray | None:
+    """One store has one model: all slides have clusters, or none."""
+    there = [part for part in parts if part is not None]
+    return JoinedArray(there) if there else None

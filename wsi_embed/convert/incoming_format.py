@@ -1,0 +1,152 @@
+"""The contract of a foreign format that is read, and what reading files of features has in common."""
+
+from __future__ import annotations
+
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from wsi_embed.errors import SlideError, UsageError
+from wsi_embed.util.extras import needs_extra
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the user says because the files may not.
+
+    Attributes:
+        encoder: Name of the model; chooses among several.
+        mpp: Micrometres per pixel of a tile.
+        tile_px: Side of a tile, pixels.
+    """
+
+    encoder: str | None = None
+    mpp: float | None = None
+    tile_px: int | None = None
+
+
+@dataclass(frozen=True)
+class ForeignTiles:
+    """The tiles of a slide as another tool left them.
+
+    Attributes:
+        features: [N, D], the file's type.
+        coords: Top-left corners, (x, y) in level-0 pixels, int64 [N, 2].
+        tile_px: Side of a tile, pixels.
+        mpp: Micrometres per pixel of a tile.
+        extent: Side of a tile, level-0 pixels.
+        overlap: Of neighbouring tiles, tile pixels.
+        size: (width, height) of level 0; None where it is not known.
+        mpp_source: Where the resolution is from.
+    """
+
+    features: npt.NDArray[np.floating[Any]]
+    coords: npt.NDArray[np.int64]
+    tile_px: int
+    mpp: float
+    extent: float
+    overlap: int
+    size: tuple[int, int] | None
+    mpp_source: str
+
+
+class Source(ABC):
+    """Features that another tool made.
+
+    Args:
+        folder: Where they are.
+        given: What the user says of them.
+
+    Attributes:
+        name: As `--from` knows it.
+        encoder: Name of the model, or `unknown`.
+        files: Of the features, by the name of the slide.
+
+    Raises:
+        UsageError: There are none, or of several models.
+        MissingExtraError: A library is not installed.
+    """
+
+    name: ClassVar[str]
+    encoder: str
+    files: dict[str, Path]
+
+    def __init__(self, folder: Path, given: Given) -> None:
+        self.folder, self.given = folder, given
+        with needs_extra("convert", f"reading features of {self.name}"):
+            import h5py  # noqa: F401
+        if not folder.is_dir():
+            raise UsageError(f"{folder}: no such folder; check the path")
+        features = self.find()
+        self.files = {path.stem: path for path in sorted(features.glob("*.h5"))}
+        if not self.files:
+            raise UsageError(f"{features}: no .h5 files of features there; check the path")
+
+    @abstractmethod
+    def find(self) -> Path:
+        """The folder of the features' files; also says what `encoder` is.
+
+        Raises:
+            UsageError: There is none, or several.
+        """
+
+    @abstractmethod
+    def tiling_file(self, slide: str) -> Path | None:
+        """The file beside the features that says how the slide was tiled, if it is there."""
+
+    @abstractmethod
+    def read(self, slide: str) -> ForeignTiles:
+        """The tiles of a slide.
+
+        Raises:
+            SlideError: A file is damaged, or does not say enough.
+        """
+
+
+def read_h5(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+    """Arrays of an HDF5 file, and the attributes of its `coords`.
+
+    Raises:
+        SlideError: It cannot be read, or has no coordinates.
+    """
+    import h5py
+
+    with _readable(path), h5py.File(path) as file:
+        arrays = {name: file[name][()] for name in ("features", "coords") if name in file}
+        attributes = dict(file["coords"].attrs)
+    coords = arrays["coords"]
+    if coords.ndim != 2 or coords.shape[1] != 2 or (coords < 0).any():
+        raise SlideError(f"{path.name}: its coords are no positions (x, y) from 0 on, but {coords.shape}")
+    features = arrays.get("features")
+    if features is not None and (features.ndim != 2 or len(features) != len(coords)):
+        raise SlideError(f"{path.name}: features {features.shape} do not go with coords {coords.shape}")
+    if features is not None and not (finite := np.isfinite(features).all(axis=1)).all():
+        row = int(np.flatnonzero(~finite)[0])
+        raise SlideError(f"{path.name}: features of row {row} are not finite; extract it again")
+    return arrays, attributes
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, KeyError, RuntimeError) as error:
+        raise SlideError(
+            f"{path.name}: cannot be read as a file of features ({error}); make it again"
+        ) from error
+
+
+def number(attributes: Mapping[str, Any], name: str) -> float | None:
+    """An attribute as a positive number; None where it is missing, or says that it is not known."""
+    value = np.asarray(attributes.get(name)).ravel()
+    try:
+        found = float(value[0])
+    except (IndexError, TypeError, ValueError):
+        return None
+    return found if 0 < found < float("inf") else None

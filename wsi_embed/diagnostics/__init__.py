@@ -1,0 +1,1 @@
+"""The commands `bench`, `doctor` and `info`."""

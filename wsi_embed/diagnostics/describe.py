@@ -1,0 +1,124 @@
+"""Facts about a slide, a model or a store, for people and for scripts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from wsi_embed.encoder import PACKAGED, default_model, load_encoder
+from wsi_embed.errors import ResolutionError, StoreError, UsageError
+from wsi_embed.slide import Reader, open_slide, resolve_mpp
+from wsi_embed.slide.icc import profile_digest
+from wsi_embed.slide.ome_zarr import is_ome_zarr
+from wsi_embed.storage import Address, Location, location
+from wsi_embed.store import Bag, Store, open_store
+from wsi_embed.util.text import counted
+
+Facts = dict[str, Any]
+
+
+def describe(what: str, reader: Reader = "auto") -> tuple[Facts, list[Facts]]:
+    """Describe a slide, an exported model, a store, or `default` and `default-int8`.
+
+    Args:
+        what: Its path; of a store also its address.
+        reader: Of a slide; see `open_slide`.
+
+    Returns:
+        Facts, and for a store one row of facts a slide.
+
+    Raises:
+        UsageError: There is nothing of that name.
+        WsiEmbedError: It cannot be read.
+    """
+    path = location(what)
+    if isinstance(path, Address):
+        return _store(path)
+    if what in PACKAGED and not path.exists():
+        return _model(default_model(what)), []
+    if path.is_dir() and not is_ome_zarr(path):
+        return _store(path)
+    if not path.exists():
+        raise UsageError(
+            f"{what}: no such file or folder; give a slide, a model, a store, `default` or `default-int8`"
+        )
+    if path.suffix.lower() in (".onnx", ".ts", ".torchscript"):
+        return _model(path), []
+    return _slide(path, reader), []
+
+
+def _slide(path: Path, reader: Reader) -> Facts:
+    with open_slide(path, reader) as slide:
+        try:
+            resolution = resolve_mpp(slide)
+            mpp: Any = f"{resolution.mpp:.4g} um per pixel ({resolution.source})"
+        except ResolutionError as error:
+            mpp = f"not usable: {error}"
+        levels = zip(slide.level_sizes, slide.level_downsamples, strict=True)
+        return {
+            "kind": "slide",
+            "name": path.name,
+            "reader": slide.reader,
+            "vendor": slide.vendor,
+            "mpp": mpp,
+            "objective_power": slide.objective_power,
+            "levels": [f"{w} x {h} (1/{d:.4g})" for (w, h), d in levels],
+            **({"left_out": list(slide.left_out)} if slide.left_out else {}),
+            **({"warnings": list(slide.warnings)} if slide.warnings else {}),
+            "bounds": list(slide.bounds),
+            "icc_profile": profile_digest(slide.icc_profile()),
+            "fingerprint": slide.fingerprint,
+        }
+
+
+def _model(path: Path) -> Facts:
+    metadata = load_encoder(path, device="cpu").metadata
+    facts = {k: v for k, v in metadata.__dict__.items() if k != "schema"}
+    if digests := metadata.training.get("image_digests"):
+        known = f"of {counted(len(digests), 'tile image')}"
+        facts["training"] = {**metadata.training, "image_digests": known}
+    return {"kind": "model", "file": path.name, **facts}
+
+
+def _store(path: Location) -> tuple[Facts, list[Facts]]:
+    store = open_store(path)
+    try:
+        return _store_facts(path, store)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise StoreError(f"{path}: damaged attributes ({error!r}); run wsi-embed verify") from error
+
+
+def _store_facts(path: Location, store: Store) -> tuple[Facts, list[Facts]]:
+    bags = list(store.values())
+    facts = {
+        "kind": "store",
+        "name": path.name,
+        "format": store.attrs["format_version"],
+        "model": store.attrs["model"]["name"],
+        **store.attrs["settings"],
+        "slides": len(bags),
+        "patients": len({b.patient for b in bags if b.patient}),
+        "tiles": sum(len(b) for b in bags),
+        "incomplete": store.incomplete(),
+    }
+    return facts, [_bag(b) for b in bags]
+
+
+def _bag(bag: Bag) -> Facts:
+    row: Facts = {
+        "slide": bag.slide_id,
+        "tiles": len(bag),
+        "mpp": round(bag.attrs["mpp"], 4),
+        "tile (level 0)": round(bag.attrs["extent"], 1),
+    }
+    if bag.patient:
+        row["patient"] = bag.patient
+    if icc := bag.attrs["settings"].get("icc"):
+        row["colours"] = icc["to"] if icc["profile"] else "no ICC profile"
+    if bag.cluster is not None and len(bag):
+        counts = Counter(bag.cluster[:].tolist())
+        row["clusters used"] = len(counts)
+        top = [f"{name}: {100 * count / len(bag):.0f} %" for name, count in counts.most_common(3)]
+        row["largest clusters"] = ", ".join(top)
+    return row

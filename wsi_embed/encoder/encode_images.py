@@ -1,0 +1,39 @@
+"""Features of tile images by an exported model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from wsi_embed.encoder.base import Encoded, Encoder, concatenated
+from wsi_embed.slide import UInt8Array
+from wsi_embed.slide.tile_images import fit_image, read_image
+
+
+def encode_images(model: Encoder, paths: Sequence[Path], batch_size: int = 32) -> Encoded:
+    """Encode tile images: the central square of each, reduced by area to the model's size.
+
+    Args:
+        model: The model.
+        paths: One image at least.
+        batch_size: Tiles at once.
+
+    Raises:
+        TileError: A tile cannot be read, or is smaller than the model's tiles.
+    """
+    px = model.metadata.tile_px
+    return concatenated([model.encode(batch) for batch in image_batches(paths, px, batch_size)])
+
+
+def image_batches(paths: Sequence[Path], px: int, size: int) -> Iterator[UInt8Array]:
+    """Tile images in batches, uint8 [B, px, px, 3], decoded by threads."""
+
+    def read(path: Path) -> UInt8Array:
+        return fit_image(read_image(path), px, px, path)
+
+    with ThreadPoolExecutor(thread_name_prefix="wsi-embed-tiles") as pool:
+        for start in range(0, len(paths), size):
+            yield np.stack(list(pool.map(read, paths[start : start + size])))

@@ -1,0 +1,95 @@
+"""Does an ONNX file follow the contract of an exported model? What goes in, what comes out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from wsi_embed.encoder.base import Encoded, check_tile_px, foreign_metadata
+from wsi_embed.encoder.metadata import KEY, ModelMetadata
+from wsi_embed.encoder.onnx_external_files import external_files
+from wsi_embed.errors import ModelError
+
+CLUSTERS = ("cluster", "cluster_confidence")
+
+
+@dataclass(frozen=True)
+class Contract:
+    """How an ONNX file is used.
+
+    Attributes:
+        metadata: What it says about itself; made up from flags for a foreign file.
+        mpp: Micrometres per pixel of its tiles: the user's, else the file's; None if nobody says it.
+        input: Name of its input.
+        names: Names of its outputs that are wanted: features, and where it has them the clusters'.
+    """
+
+    metadata: ModelMetadata
+    mpp: float | None
+    input: str
+    names: tuple[str, ...]
+
+    def encoded(self, arrays: Sequence[npt.NDArray[Any]]) -> Encoded:
+        """The outputs, in the order of `names`, in the types of the contract."""
+        features = np.asarray(arrays[0], np.float32)
+        if len(self.names) == 1:
+            return Encoded(features)
+        return Encoded(features, np.asarray(arrays[1], np.int64), np.asarray(arrays[2], np.float32))
+
+
+def read_contract(path: Path, session: Any, tile_px: int | None, mpp: float | None) -> Contract:
+    """What a file is, by its session.
+
+    Args:
+        path: The file.
+        session: Of ONNX Runtime, on any device.
+        tile_px: For a file without metadata.
+        mpp: For a file that does not say it, or to use it at another resolution.
+
+    Raises:
+        ModelError: It does not follow the contract.
+        UsageError: It takes tiles of another size.
+    """
+    name = _check_input(path, session, tile_px)
+    text = session.get_modelmeta().custom_metadata_map.get(KEY)
+    if text is None:
+        metadata = foreign_metadata(path, _digest(path), tile_px, mpp)
+    else:
+        metadata = ModelMetadata.from_json(text, str(path))
+    check_tile_px(metadata, tile_px, path)
+    names = [output.name for output in session.get_outputs()]
+    features = "features" if "features" in names else names[0]
+    clusters = set(CLUSTERS) <= set(names)
+    if text is not None and clusters != (metadata.clusters is not None):
+        raise ModelError(f"{path}: metadata and outputs disagree about the cluster head; export it again")
+    wanted = (features, *CLUSTERS) if clusters and metadata.clusters is not None else (features,)
+    return Contract(metadata, metadata.mpp if mpp is None else mpp, name, wanted)
+
+
+def _digest(path: Path) -> str:
+    """sha256 of a file, and of the files beside it that hold its weights."""
+    digest = hashlib.sha256(path.read_bytes())
+    for name in external_files(path):
+        digest.update((path.parent / name).read_bytes())
+    return digest.hexdigest()
+
+
+def _check_input(path: Path, session: Any, tile_px: int | None) -> str:
+    inputs = session.get_inputs()
+    shape = inputs[0].shape if len(inputs) == 1 else None
+    if shape is None or len(shape) != 4 or shape[3] != 3 or inputs[0].type != "tensor(uint8)":
+        found = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)
+        raise ModelError(
+            f"{path.name} takes {found}; wsi-embed hands over one tensor of raw tiles, uint8 "
+            "[batch, tile_px, tile_px, 3]: put normalisation and layout into the graph"
+        )
+    side = shape[1]
+    if tile_px is not None and isinstance(side, int) and side != tile_px:
+        raise ModelError(f"--tile-px {tile_px}: {path.name} takes tiles of {side} pixels only")
+    return str(inputs[0].name)

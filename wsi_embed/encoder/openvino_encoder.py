@@ -1,0 +1,97 @@
+"""Exported models in ONNX, run by OpenVINO on the CPU (extra `openvino`)."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wsi_embed.encoder.base import Encoded, Encoder, cpu_count
+from wsi_embed.encoder.device import Device
+from wsi_embed.encoder.onnx_contract import read_contract
+from wsi_embed.encoder.onnx_external_files import external_files
+from wsi_embed.encoder.onnx_session import plain_session
+from wsi_embed.errors import MissingExtraError, ModelError
+from wsi_embed.slide.base import UInt8Array
+
+
+class OpenVinoEncoder(Encoder):
+    """A model file run by OpenVINO. Arguments as `OnnxEncoder`.
+
+    Where a CPU has bfloat16, OpenVINO would use it unasked; here it computes in the file's precision, and
+    in bfloat16 only on `openvino:bf16`: features then differ a little, so the model gets an id of its own.
+    So it does in int8, where OpenVINO rounds at other places than ONNX Runtime.
+
+    Raises:
+        ModelError: Not a model that follows the contract.
+        MissingExtraError: OpenVINO is not installed.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        device: Device,
+        *,
+        tile_px: int | None = None,
+        mpp: float | None = None,
+        threads: int | None = None,
+    ) -> None:
+        openvino = _import_openvino()
+        self.path, self.device = path, str(device)
+        external_files(path)
+        self._contract = read_contract(path, plain_session(path), tile_px, mpp)
+        self.metadata, self.mpp = self._contract.metadata, self._contract.mpp
+        model_id = self.metadata.model_id
+        if device.bf16:
+            self.metadata = replace(self.metadata, precision="bf16", model_id=f"{model_id}+bf16")
+        elif self.metadata.precision == "int8":
+            self.metadata = replace(self.metadata, model_id=f"{model_id}+openvino")
+        settings = {
+            "INFERENCE_PRECISION_HINT": "bf16" if device.bf16 else "f32",
+            "PERFORMANCE_HINT": "LATENCY",  # one batch at a time on all threads
+            "INFERENCE_NUM_THREADS": str(threads or cpu_count()),
+        }
+        try:
+            self._model = _core().compile_model(str(path), "CPU", settings)
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise ModelError(
+                f"{path}: not a model that OpenVINO {openvino.__version__} can load ({reason})"
+            ) from error
+        self._request = self._model.create_infer_request()
+        self._check_outputs()
+
+    def _encode(self, tiles: UInt8Array) -> Encoded:
+        found = self._request.infer([np.ascontiguousarray(tiles)])
+        # the request's memory is written again by the next batch
+        return self._contract.encoded([np.array(found[name]) for name in self._contract.names])
+
+
+@functools.cache
+def _core() -> Any:
+    """One for the process: each sets up a stack for the main thread's signals, and takes it down.
+
+    Where the first goes before the second, the stack that is left is gone, and the next signal is fatal.
+    """
+    return _import_openvino().Core()
+
+
+def _import_openvino() -> Any:
+    telemetry = "openvino_telemetry"  # on import it writes into the home folder and gets ready to report
+    kept = sys.modules.get(telemetry)
+    sys.modules[telemetry] = None  # type: ignore[assignment]  # not to be found: openvino has a stub for that
+    try:
+        import openvino
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            "--device openvino needs OpenVINO, which is not installed: pip install 'wsi-embed[openvino]'"
+        ) from error
+    finally:
+        del sys.modules[telemetry]
+        if kept is not None:
+            sys.modules[telemetry] = kept
+    return openvino

@@ -1,8 +1,0 @@
-"""Run a job's slides on a Ray cluster: actors that hold the model, and slides as work items."""
-
-from __future__ import annotations
-
-from wsi_embed.engines.ray.cluster import connected
-from wsi_embed.engines.ray.engine import RayEngine
-
-__all__ = ["RayEngine", "connected"]

@@ -1,0 +1,229 @@
+"""What are the clusters of a store worth? Against labels, and from slide to slide."""
+
+from __future__ import annotations
+
+import csv
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial.distance import pdist
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
+from wsi_embed.bags.damage import damage_named
+from wsi_embed.errors import UsageError
+from wsi_embed.evaluate.results import results_in, write_json
+from wsi_embed.evaluate.store_labels import TileLabels
+from wsi_embed.store import Store
+from wsi_embed.util.atomic_files import replacing
+
+Int = npt.NDArray[np.int64]
+Float = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ClusterRow:
+    """One cluster.
+
+    Attributes:
+        cluster: Its number.
+        tiles: How many it has.
+        share: Of all tiles.
+        slides: On how many slides it is.
+        evenness: How evenly it is spread over the slides, each slide counting the same: the entropy of its
+            shares of them, 1 for the same share of each slide, 0 for one slide alone.
+        label: What most of its labelled tiles are; None where none is labelled.
+        purity: Share of its labelled tiles that are.
+    """
+
+    cluster: int
+    tiles: int
+    share: float
+    slides: int
+    evenness: float | None
+    label: str | None = None
+    purity: float | None = None
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Of clusters with labels, over the labelled tiles.
+
+    Attributes:
+        tiles: How many are labelled.
+        classes: Labelled tiles of each class.
+        purity: Share of tiles with the label that most of their cluster have (Manning et al., Introduction
+            to Information Retrieval, 2008, 16.3).
+        largest_class: Purity of a single cluster, to compare with.
+        nmi: Normalised mutual information, by the arithmetic mean of the entropies.
+        ari: Adjusted Rand index (Hubert and Arabie, 1985): 0 by chance.
+    """
+
+    tiles: int
+    classes: dict[str, int]
+    purity: float
+    largest_class: float
+    nmi: float
+    ari: float
+
+
+@dataclass(frozen=True)
+class ClusterEvaluation:
+    """What was found.
+
+    Attributes:
+        tiles: Of all slides.
+        slides: With tiles.
+        clusters: That the model has.
+        used: That have a tile.
+        entropy: Of the clusters' shares of the tiles, divided by that of equal shares: 0 to 1.
+        effective: The number of equally large clusters with that entropy.
+        slide_distance: Mean Jensen-Shannon distance (base 2: 0 to 1) of two slides' histograms over clusters;
+            None with one slide.
+        slide_nmi: Normalised mutual information of cluster and slide: what a tile's cluster says of the slide
+            it is on. Stain and scanner make it grow, and so do slides of different tissue.
+        rows: Every cluster that is used, the largest first.
+        agreement: With labels; None without.
+        notes: What was left out.
+    """
+
+    tiles: int
+    slides: int
+    clusters: int
+    used: int
+    entropy: float
+    effective: float
+    slide_distance: float | None
+    slide_nmi: float | None
+    rows: list[ClusterRow]
+    agreement: Agreement | None = None
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def evaluate_clusters(store: Store, labels: TileLabels | None = None) -> ClusterEvaluation:
+    """Evaluate a store's clusters.
+
+    Args:
+        store: The store.
+        labels: Classes of some of its tiles.
+
+    Raises:
+        UsageError: The store has no clusters, no tiles, or fewer than two labelled classes.
+        StoreError: The store is damaged.
+    """
+    total = store.attrs["settings"]["clusters"]
+    if total is None:
+        raise UsageError(f"{store.name}: the model that made it has no clusters: nothing to evaluate")
+    of_slides = _clusters(store)
+    if not of_slides:
+        raise UsageError(f"{store.name}: no slide has tiles: nothing to evaluate")
+    counts = np.stack([np.bincount(found, minlength=total) for found in of_slides.values()])
+    share = counts.sum(0) / counts.sum()
+    several = len(counts) > 1
+    numbers, slides = (
+        np.concatenate(list(of_slides.values())),
+        np.repeat(np.arange(len(counts)), counts.sum(1)),
+    )
+    entropy = _entropy(share)
+    by_label = _by_label(of_slides, labels, total) if labels else None
+    return ClusterEvaluation(
+        tiles=int(counts.sum()),
+        slides=len(counts),
+        clusters=total,
+        used=int((share > 0).sum()),
+        entropy=entropy / math.log(total) if total > 1 else 0.0,
+        effective=math.exp(entropy),
+        slide_distance=_distance(counts) if several else None,
+        slide_nmi=float(normalized_mutual_info_score(slides, numbers)) if several else None,
+        rows=_rows(counts, by_label, labels),
+        agreement=_agreement(by_label, labels) if labels and by_label is not None else None,
+        notes=labels.notes if labels else (),
+    )
+
+
+def write_clusters(evaluation: ClusterEvaluation, folder: Path) -> list[Path]:
+    """Write `clusters.json` and `clusters.csv`; returns their paths.
+
+    Raises:
+        WsiEmbedError: They cannot be written.
+    """
+    files = [folder / "clusters.json", folder / "clusters.csv"]
+    with results_in(folder):
+        write_json(files[0], evaluation.to_dict())
+        with replacing(files[1]) as part, part.open("w", newline="", encoding="utf-8") as file:
+            out = csv.DictWriter(file, list(ClusterRow.__dataclass_fields__))
+            out.writeheader()
+            out.writerows(asdict(row) for row in evaluation.rows)
+    return files
+
+
+def _clusters(store: Store) -> dict[str, Int]:
+    """Clusters of the tiles of every slide that has tiles."""
+    found = {}
+    for slide_id, bag in store.items():
+        with damage_named(slide_id):
+            if len(bag) and bag.cluster is not None:
+                found[slide_id] = np.asarray(bag.cluster[:], np.int64)
+    return found
+
+
+def _entropy(shares: Float) -> float:
+    """In nats."""
+    positive = shares[shares > 0]
+    return max(0.0, float(-(positive * np.log(positive)).sum()))
+
+
+def _distance(counts: Int) -> float:
+    """Mean Jensen-Shannon distance of two rows as histograms, base 2."""
+    histograms = counts / counts.sum(1, keepdims=True)
+    return float(pdist(histograms, "jensenshannon").mean() / math.sqrt(math.log(2)))
+
+
+def _by_label(of_slides: dict[str, Int], labels: TileLabels, total: int) -> Int:
+    """Labelled tiles of each cluster and class, int64 [clusters, classes]."""
+    table = np.zeros((total, len(labels.names)), np.int64)
+    for slide_id in of_slides.keys() & labels.codes.keys():
+        numbers, codes = of_slides[slide_id], labels.codes[slide_id]
+        np.add.at(table, (numbers[codes >= 0], codes[codes >= 0]), 1)
+    if (table.sum(0) > 0).sum() < 2:
+        there = [name for name, count in zip(labels.names, table.sum(0), strict=True) if count]
+        has = f"all labelled tiles are {there[0]!r}" if there else "no tile has a label"
+        raise UsageError(f"{labels.source}: {has}; two classes at least are needed")
+    return table
+
+
+def _agreement(table: Int, labels: TileLabels) -> Agreement:
+    clusters, classes = (np.repeat(axis.ravel(), table.ravel()) for axis in np.indices(table.shape))
+    sizes = table.sum(0)
+    return Agreement(
+        tiles=int(table.sum()),
+        classes={name: int(size) for name, size in zip(labels.names, sizes, strict=True)},
+        purity=float(table.max(1).sum() / table.sum()),
+        largest_class=float(sizes.max() / table.sum()),
+        nmi=float(normalized_mutual_info_score(classes, clusters)),
+        ari=float(adjusted_rand_score(classes, clusters)),
+    )
+
+
+def _rows(counts: Int, table: Int | None, labels: TileLabels | None) -> list[ClusterRow]:
+    shares = counts / counts.sum(1, keepdims=True)
+    rows = []
+    for cluster in np.argsort(-counts.sum(0), kind="stable").tolist():
+        of_slides, tiles = shares[:, cluster], int(counts[:, cluster].sum())
+        if not tiles:
+            continue
+        even = _entropy(of_slides / of_slides.sum()) / math.log(len(counts)) if len(counts) > 1 else None
+        label = purity = None
+        if table is not None and labels is not None and table[cluster].any():
+            label = labels.names[int(table[cluster].argmax())]
+            purity = float(table[cluster].max() / table[cluster].sum())
+        share = tiles / int(counts.sum())
+        rows.append(ClusterRow(cluster, tiles, share, int((of_slides > 0).sum()), even, label, purity))
+    return rows

@@ -1,0 +1,104 @@
+"""Features of bags, kept in memory up to a limit and read again beyond it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import numpy.typing as npt
+
+from wsi_embed.bags.damage import damage_named
+from wsi_embed.bags.labels import LabelledBags
+from wsi_embed.errors import StoreError
+from wsi_embed.store import Store
+from wsi_embed.util.text import counted
+
+GIB = 2**30
+Features = npt.NDArray[np.floating]
+Float = npt.NDArray[np.float32]
+
+
+class BagFeatures(Sequence[Features]):
+    """Features of labelled bags, [N, D] each, in the type of the store.
+
+    Making it reads every bag once: what does not fit into the limit is read from the store whenever it is
+    asked for.
+
+    Args:
+        store: Has the bags.
+        bags: Which.
+        memory: Bytes that may be kept.
+
+    Attributes:
+        mean: Of each bag, float32 [bags, D].
+        square: Mean of the squares of each bag, float32 [bags, D].
+        kept: Bags in memory.
+
+    Raises:
+        StoreError: A bag is damaged, or a feature is not finite.
+    """
+
+    def __init__(self, store: Store, bags: LabelledBags, memory: int = 8 * GIB) -> None:
+        self._store, self._bags = store, bags
+        self._in_memory: dict[int, Features] = {}
+        means, squares = [], []
+        for number in range(len(bags)):
+            features = self._read(number)
+            self._check(number, features)
+            rows = features.astype(np.float32)
+            means.append(rows.mean(0))
+            squares.append(np.square(rows).mean(0))
+            if features.nbytes <= memory:
+                memory -= features.nbytes
+                self._in_memory[number] = features
+        self.mean, self.square = np.stack(means), np.stack(squares)
+
+    def __len__(self) -> int:
+        return len(self._bags)
+
+    def __getitem__(self, number: int) -> Features:  # type: ignore[override]  # no slices of bags
+        return self._in_memory[number] if number in self._in_memory else self._read(number)
+
+    @property
+    def kept(self) -> int:
+        """Bags in memory."""
+        return len(self._in_memory)
+
+    @property
+    def dim(self) -> int:
+        """Numbers a tile."""
+        return int(self.mean.shape[1])
+
+    def stream(self, numbers: Sequence[int]) -> Iterator[tuple[int, Features]]:
+        """Bags one by one, each read while the one before it is used."""
+        with ThreadPoolExecutor(1, "wsi-embed-bags") as pool:
+            ahead = [pool.submit(self.__getitem__, number) for number in numbers[:1]]
+            for place, number in enumerate(numbers):
+                features = ahead.pop().result()
+                if place + 1 < len(numbers):
+                    ahead.append(pool.submit(self.__getitem__, numbers[place + 1]))
+                yield number, features
+
+    def statistics(self, numbers: npt.NDArray[np.intp]) -> tuple[Float, Float]:
+        """Mean and standard deviation of features over some bags, each bag counting the same.
+
+        Returns:
+            float32 [D] each; the deviation of a constant feature is 1.
+        """
+        mean = self.mean[numbers].mean(0, dtype=np.float64)
+        variance = self.square[numbers].mean(0, dtype=np.float64) - mean**2
+        spread = np.sqrt(np.maximum(variance, 0))
+        return mean.astype(np.float32), np.where(spread > 1e-6, spread, 1).astype(np.float32)
+
+    def _read(self, number: int) -> Features:
+        with damage_named(self._bags[number].id):
+            return self._bags.open(self._store, number).features[:]
+
+    def _check(self, number: int, features: Features) -> None:
+        bad = np.flatnonzero(~np.isfinite(features).all(1))
+        if len(bad):
+            raise StoreError(
+                f"{self._bags[number].id}: features of {counted(len(bad), 'tile')} are not finite, of tile "
+                f"{bad[0]} for one; run wsi-embed verify, then delete that slide and embed it again"
+            )

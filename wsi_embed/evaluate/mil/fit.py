@@ -1,0 +1,143 @@
+"""Train a multiple-instance network on the bags of a fold, and predict those that are tested."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from wsi_embed.errors import DeviceError, WsiEmbedError
+from wsi_embed.evaluate.mil.bags import BagFeatures, Features
+from wsi_embed.evaluate.mil.folds import Fold, Index
+from wsi_embed.evaluate.mil.nets import NETS, BagNet
+from wsi_embed.evaluate.mil.scores import macro_auc
+from wsi_embed.evaluate.mil.settings import LEAST_EPOCHS, MilSettings, Predictions
+
+Float = npt.NDArray[np.float64]
+
+
+@dataclass
+class _Best:
+    """The best weights so far, by AUC of the validation part, then by its likelihood."""
+
+    score: tuple[float, float] = (-1.0, -np.inf)
+    epoch: int = 0
+    weights: dict[str, torch.Tensor] | None = None
+
+
+def fit_fold(
+    features: BagFeatures,
+    targets: npt.NDArray[np.int64],
+    classes: int,
+    fold: Fold,
+    settings: MilSettings,
+) -> Predictions:
+    """Train on a fold's bags until the validation part has not improved for a while, and predict its test.
+
+    One bag a step, as DSMIL, CLAM and TransMIL are published; each weighted by the inverse frequency of its
+    class in the training part. The weights of the best epoch are kept: best by the macro AUC of the
+    validation part, among equals by its likelihood.
+
+    Args:
+        features: Of all bags.
+        targets: Class of each bag.
+        classes: How many.
+        fold: Which bags are what.
+        settings: Of the training.
+
+    Raises:
+        DeviceError: The device is not there.
+        WsiEmbedError: The training diverged.
+    """
+    device = _device(settings.device)
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    rng = np.random.default_rng((fold.seed, fold.number))
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(int(rng.integers(2**31)))
+        net = NETS[settings.method](features.dim, classes).to(device)
+        net.standardise(*map(torch.from_numpy, features.statistics(fold.train)))
+        best = _fit(net, features, targets, fold, settings, rng)
+    if best.weights is not None:
+        net.load_state_dict(best.weights)
+    probabilities, attention = _predict(net, features, fold.test)
+    return Predictions(fold, probabilities, best.epoch, best.score[0], attention)
+
+
+def _fit(
+    net: BagNet,
+    features: BagFeatures,
+    targets: npt.NDArray[np.int64],
+    fold: Fold,
+    settings: MilSettings,
+    rng: np.random.Generator,
+) -> _Best:
+    device = next(net.parameters()).device
+    optimizer = torch.optim.AdamW(net.parameters(), settings.lr, weight_decay=settings.weight_decay)
+    counts = np.bincount(targets[fold.train], minlength=net.classes)
+    weights = len(fold.train) / (net.classes * np.maximum(counts, 1))
+    best = _Best()
+    for epoch in range(1, settings.epochs + 1):
+        net.train()
+        for number, bag in features.stream(rng.permutation(fold.train).tolist()):
+            target = torch.tensor(targets[number], device=device)
+            loss = net.loss(_tensor(_some(bag, settings.max_tiles, rng), device), target)
+            optimizer.zero_grad()
+            (loss * float(weights[targets[number]])).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        score = _validate(net, features, targets, fold.validation)
+        if score > best.score:
+            best = _Best(score, epoch, copy.deepcopy(net.state_dict()))
+        elif epoch - best.epoch >= settings.patience and epoch >= LEAST_EPOCHS:
+            break
+    return best
+
+
+def _validate(
+    net: BagNet, features: BagFeatures, targets: npt.NDArray[np.int64], numbers: Index
+) -> tuple[float, float]:
+    """Macro AUC, and mean log likelihood with each class counting the same."""
+    probabilities, _ = _predict(net, features, numbers, attention=False)
+    if not np.isfinite(probabilities).all():
+        raise WsiEmbedError("the training diverged: its predictions are no numbers; use a lower --lr")
+    truth = targets[numbers]
+    likelihood = np.log(np.maximum(probabilities[np.arange(len(truth)), truth], 1e-12))
+    balanced = np.mean([likelihood[truth == number].mean() for number in np.unique(truth)])
+    # without an AUC, as of a single class, the likelihood decides alone
+    return float(np.nan_to_num(macro_auc(truth, probabilities))), float(balanced)
+
+
+def _predict(
+    net: BagNet, features: BagFeatures, numbers: Index, attention: bool = True
+) -> tuple[Float, list[npt.NDArray[np.float32]]]:
+    net.eval()
+    device = next(net.parameters()).device
+    probabilities, paid = [], []
+    for _, bag in features.stream(numbers.tolist()):
+        of_classes, of_tiles = net.predict(_tensor(bag, device))
+        probabilities.append(of_classes.double().cpu().numpy())
+        if attention:
+            paid.append(of_tiles.float().cpu().numpy())
+    return np.stack(probabilities), paid
+
+
+def _some(bag: Features, most: int | None, rng: np.random.Generator) -> Features:
+    """A bag, or as many of its tiles as a step may take, others each time."""
+    if most is None or len(bag) <= most:
+        return bag
+    return bag[np.sort(rng.choice(len(bag), most, replace=False))]
+
+
+def _tensor(bag: Features, device: torch.device) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(bag)).to(device)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise DeviceError(f"--device {name} cannot be used: PyTorch sees no GPU; use --device cpu or auto")
+    return torch.device(name)

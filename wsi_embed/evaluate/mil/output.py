@@ -1,0 +1,83 @@
+"""Files of an evaluation on bags: scores, predictions, a confusion matrix, attention."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from wsi_embed.evaluate.mil.run import MilEvaluation
+from wsi_embed.evaluate.mil.settings import NETS
+from wsi_embed.evaluate.results import results_in, write_json
+from wsi_embed.evaluate.scores import draw_confusion
+from wsi_embed.store import Bag, Store
+from wsi_embed.store.attention import SlideAttention, write_attention
+from wsi_embed.util.atomic_files import replacing
+
+ATTENTION = "attention.zarr"
+
+
+def write_mil(evaluation: MilEvaluation, store: Store, folder: Path) -> list[Path]:
+    """Write `scores.json`, `predictions.csv`, `confusion.png`, and of networks `attention.zarr`.
+
+    Returns:
+        Their paths.
+
+    Raises:
+        StoreMismatchError: `attention.zarr` is there and is something else.
+        WsiEmbedError: They cannot be written.
+    """
+    files = [folder / "scores.json", folder / "predictions.csv", folder / "confusion.png"]
+    with results_in(folder):
+        write_json(files[0], evaluation.to_dict())
+        with replacing(files[1]) as part:
+            _write_predictions(evaluation, part)
+        method, bags = evaluation.settings.method, len(evaluation.bags)
+        draw_confusion(evaluation.overall, files[2], f"{method}, {bags} {evaluation.bags.by}s")
+    if evaluation.settings.method in NETS:
+        files.append(folder / ATTENTION)
+        about = {"model_id": store.model_id, "method": evaluation.settings.method}
+        write_attention(files[-1], about, slide_attention(evaluation, store))
+    return files
+
+
+def slide_attention(evaluation: MilEvaluation, store: Store) -> Iterator[SlideAttention]:
+    """Attention of every tested slide by networks that did not learn from it, averaged over the seeds."""
+    bags, sums = evaluation.bags, dict[int, npt.NDArray[np.float64]]()
+    probabilities = np.zeros((len(bags), len(bags.classes)))
+    for found in evaluation.predictions:
+        for number, of, paid in zip(
+            found.fold.test.tolist(), found.probabilities, found.attention or [], strict=True
+        ):
+            sums[number] = sums.get(number, 0) + paid.astype(np.float64)
+            probabilities[number] += of
+    for number, total in sorted(sums.items()):
+        bag, opened = bags[number], bags.open(store, number)
+        columns = bags.classes if total.shape[1] > 1 else ("all",)
+        mean = (total / total.sum(0)).astype(np.float32)
+        likely = probabilities[number] / evaluation.seeds
+        named = dict(zip(bags.classes, likely.tolist(), strict=True))
+        parts = [opened] if isinstance(opened, Bag) else opened.bags
+        starts = np.cumsum([0, *map(len, parts)])
+        for part, start, stop in zip(parts, starts, starts[1:], strict=False):
+            predicted = bags.classes[int(likely.argmax())]
+            yield SlideAttention(
+                part.slide_id, mean[start:stop], part.grid[:], columns, bag.label, predicted, named
+            )
+
+
+def _write_predictions(evaluation: MilEvaluation, path: Path) -> None:
+    bags = evaluation.bags
+    with path.open("w", newline="", encoding="utf-8") as file:
+        out = csv.writer(file)
+        out.writerow(
+            [bags.by, "patient", "label", "predicted", "seed", "fold", *(f"p {c}" for c in bags.classes)]
+        )
+        for found in evaluation.predictions:
+            for number, of in zip(found.fold.test.tolist(), found.probabilities, strict=True):
+                bag, predicted = bags[number], bags.classes[int(of.argmax())]
+                facts = [bag.id, bag.patient or "", bag.label, predicted, found.fold.seed, found.fold.number]
+                out.writerow([*facts, *(f"{p:.6f}" for p in of)])

@@ -1,0 +1,200 @@
+"""Evaluate a multiple-instance method on the bags of a store."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from wsi_embed.bags.labels import LabelledBags
+from wsi_embed.evaluate.mil.bags import GIB, BagFeatures
+from wsi_embed.evaluate.mil.folds import Fold, make_folds, unused
+from wsi_embed.evaluate.mil.scores import (
+    Interval,
+    bag_scores,
+    bootstrap_intervals,
+    fold_interval,
+)
+from wsi_embed.evaluate.mil.settings import LINEAR, MilSettings, Predictions
+from wsi_embed.evaluate.scores import Scores, score
+from wsi_embed.evaluate.seen import seen_in_training
+from wsi_embed.store import Store
+
+Classify = Callable[[Fold], Predictions]
+OnFold = Callable[[int, int, dict[str, Any]], None]
+
+
+@dataclass
+class MilEvaluation:
+    """What was found.
+
+    Attributes:
+        settings: How.
+        bags: Which.
+        predictions: Of every fold of every seed.
+        folds: Its figures, plain values, in the same order.
+        intervals: Mean and confidence interval of each score.
+        interval_method: How the intervals were made.
+        overall: Scores of the bags' probabilities averaged over the seeds.
+        seen: What of the bags the model of the features was trained on; None where nobody knows.
+        notes: What to bear in mind.
+    """
+
+    settings: MilSettings
+    bags: LabelledBags
+    predictions: list[Predictions]
+    folds: list[dict[str, Any]]
+    intervals: dict[str, Interval]
+    interval_method: str
+    overall: Scores
+    seen: dict[str, Any] | None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def seeds(self) -> int:
+        """How often all was done."""
+        return len({found.fold.seed for found in self.predictions})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "settings": self.settings.to_dict(),
+            "by": self.bags.by,
+            "bags": len(self.bags),
+            "classes": class_counts(self.bags),
+            "seeds": self.seeds,
+            "scores": {name: _plain(vars(interval)) for name, interval in self.intervals.items()},
+            "intervals": self.interval_method,
+            "overall": self.overall.to_dict(),
+            "folds": [_plain(row) for row in self.folds],
+            "seen_in_training": self.seen,
+            "notes": self.notes,
+        }
+
+
+def evaluate_mil(
+    store: Store,
+    bags: LabelledBags,
+    settings: MilSettings,
+    *,
+    folds: int | None = None,
+    seeds: int = 1,
+    memory: int = 8 * GIB,
+    on_fold: OnFold | None = None,
+) -> MilEvaluation:
+    """Train and test a method on folds of bags; see `make_folds`.
+
+    Args:
+        store: Has the features.
+        bags: With their labels.
+        settings: How they are classified.
+        folds: How many are drawn; None leaves it to the labels' table.
+        seeds: How often all is done.
+        memory: Bytes of features that may be kept.
+        on_fold: Told of every fold: its number from 1, how many there are, and its figures.
+
+    Raises:
+        UsageError: Patients are too few, or the store has no clusters and they are needed.
+        StoreError: A bag is damaged, or a feature is not finite.
+        DeviceError: The device is not there.
+    """
+    planned = make_folds(bags, folds, seeds)
+    classify = _classifier(store, bags, settings, memory)
+    predictions, figures = [], []
+    for number, fold in enumerate(planned, start=1):
+        found = classify(fold)
+        predictions.append(found)
+        figures.append(_figures(found, bags))
+        if on_fold:
+            on_fold(number, len(planned), figures[-1])
+    intervals, how = _intervals(predictions, figures, bags)
+    truth, means = averaged(predictions, bags)
+    names = np.array(bags.classes)
+    overall = score(names[truth].tolist(), names[means.argmax(1)].tolist())
+    tested = {slide_id for n in np.unique(_tested(predictions)) for slide_id in bags[int(n)].slides}
+    seen, notes = seen_in_training(store.attrs["model"], tested)
+    return MilEvaluation(
+        settings, bags, predictions, figures, intervals, how, overall, seen,
+        [*bags.notes, *unused(bags, planned), *notes],
+    )  # fmt: skip
+
+
+def averaged(
+    predictions: list[Predictions], bags: LabelledBags
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Class of each tested bag, and its probabilities averaged over seeds, [tested, classes]."""
+    numbers = _tested(predictions)
+    sums = np.zeros((len(bags), len(bags.classes)))
+    np.add.at(sums, numbers, np.concatenate([found.probabilities for found in predictions]))
+    there, counts = np.unique(numbers, return_counts=True)
+    return bags.targets[there], sums[there] / counts[:, None]
+
+
+def class_counts(bags: LabelledBags) -> dict[str, int]:
+    """Bags of each class."""
+    return {name: int((bags.targets == n).sum()) for n, name in enumerate(bags.classes)}
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Values for JSON, which has no NaN: the AUC of a class that a fold does not test."""
+    return {
+        name: None if isinstance(value, float) and math.isnan(value) else value
+        for name, value in values.items()
+    }
+
+
+def _classifier(store: Store, bags: LabelledBags, settings: MilSettings, memory: int) -> Classify:
+    """What predicts a fold. PyTorch is loaded where it is needed, and features are read where they are."""
+    targets, classes = bags.targets, len(bags.classes)
+    if settings.method in LINEAR:
+        from wsi_embed.evaluate.mil.linear import classify_fold, histograms
+
+        mean = settings.method == "mean"
+        vectors = BagFeatures(store, bags, memory=0).mean if mean else histograms(store, bags)
+        return lambda fold: classify_fold(vectors, bags, fold)
+    from wsi_embed.evaluate.mil.fit import fit_fold
+
+    features = BagFeatures(store, bags, memory)
+    return lambda fold: fit_fold(features, targets, classes, fold, settings)
+
+
+def _tested(predictions: list[Predictions]) -> npt.NDArray[np.intp]:
+    return np.concatenate([found.fold.test for found in predictions])
+
+
+def _figures(found: Predictions, bags: LabelledBags) -> dict[str, Any]:
+    fold = found.fold
+    return {
+        "seed": fold.seed,
+        "fold": fold.number,
+        "train": len(fold.train),
+        "validation": len(fold.validation),
+        "test": len(fold.test),
+        "epoch": found.epoch,
+        "validation_auc": found.validation_auc,
+        **bag_scores(bags.targets[fold.test], found.probabilities, bags.classes),
+    }
+
+
+def _intervals(
+    predictions: list[Predictions], figures: list[dict[str, Any]], bags: LabelledBags
+) -> tuple[dict[str, Interval], str]:
+    """Of each score: over folds, or where all seeds test the same bags over these."""
+    if any(found.fold.number > 0 for found in predictions):
+        learned = np.mean([row["train"] + row["validation"] for row in figures])
+        share = float(np.mean([row["test"] for row in figures]) / learned)
+        names = ["accuracy", "balanced_accuracy", "auc", *(f"auc {name}" for name in bags.classes)]
+        spread = {name: fold_interval([row[name] for row in figures], share) for name in names}
+        return spread, "95 % t interval over folds, variance corrected for their overlap (Nadeau and Bengio)"
+    targets = bags.targets[predictions[0].fold.test]
+
+    def mean_scores(drawn: npt.NDArray[np.int64]) -> dict[str, float]:
+        each = [bag_scores(targets[drawn], f.probabilities[drawn], bags.classes) for f in predictions]
+        return {name: float(np.mean([scores[name] for scores in each])) for name in each[0]}
+
+    spread = bootstrap_intervals(mean_scores, targets)
+    return spread, "95 % percentile interval of 1,000 bootstraps of the test bags"

@@ -1,0 +1,107 @@
+"""Logistic regression on features: how well do they separate classes linearly?"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from wsi_embed.errors import UsageError
+from wsi_embed.evaluate.scores import score
+from wsi_embed.util.text import names_of
+
+Float = npt.NDArray[np.floating]
+# Inverse strength of the regularisation, the strongest first.
+STRENGTHS = tuple(10.0**power for power in range(-4, 3))
+# One part in so many of the training features chooses among them.
+PARTS = 5
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A fitted probe.
+
+    Attributes:
+        model: Standardises features, then classifies them.
+        strength: C, the inverse strength of its regularisation.
+    """
+
+    model: Pipeline
+    strength: float
+
+    @property
+    def classes(self) -> list[str]:
+        """In the order of `probabilities`."""
+        return [str(name) for name in self.model.classes_]
+
+    def predict(self, features: Float) -> list[str]:
+        """The likeliest class of each row."""
+        return [str(name) for name in self.model.predict(np.asarray(features, np.float32))]
+
+    def probabilities(self, features: Float) -> npt.NDArray[np.float64]:
+        """Of each class, float64 [N, classes]."""
+        return np.asarray(self.model.predict_proba(np.asarray(features, np.float32)), np.float64)
+
+
+def fit_probe(features: Float, labels: Sequence[str], groups: Sequence[str], seed: int = 0) -> Probe:
+    """Fit a logistic regression, its classes weighted to count the same.
+
+    The regularisation is the one with the best balanced accuracy on a fifth of the rows that shares no
+    group with the rest, the strongest of several as good; then all rows are fitted.
+
+    Args:
+        features: [N, D].
+        labels: N.
+        groups: What each row belongs to; empty for those that stand alone.
+        seed: Of the choice of that fifth.
+
+    Raises:
+        UsageError: A class has fewer than two groups.
+    """
+    rows, names = np.asarray(features, np.float32), np.asarray(labels)
+    fit, held = validation_part(names, _alone(groups), seed)
+    tried = [Probe(_fitted(rows[fit], names[fit], strength), strength) for strength in STRENGTHS]
+    truth = names[held].tolist()
+    scores = [score(truth, probe.predict(rows[held])).balanced_accuracy for probe in tried]
+    strength = STRENGTHS[int(np.argmax(scores))]
+    return Probe(_fitted(rows, names, strength), strength)
+
+
+def _fitted(features: Float, labels: npt.NDArray[np.str_], strength: float) -> Pipeline:
+    regression = LogisticRegression(C=strength, class_weight="balanced", max_iter=1000)
+    model = make_pipeline(StandardScaler(), regression)
+    with warnings.catch_warnings():
+        # weakly regularised and separable: its direction is found long before its length
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(features, labels)
+
+
+def _alone(groups: Sequence[str]) -> npt.NDArray[np.str_]:
+    """Groups, where each row without one has its own."""
+    return np.array([group or f"\0{number}" for number, group in enumerate(groups)])
+
+
+def validation_part(
+    labels: npt.NDArray[np.str_], groups: npt.NDArray[np.str_], seed: int
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Rows to fit and rows to choose by; every class is among the first."""
+    classes = np.unique(labels)
+    fewest = {str(name): len(np.unique(groups[labels == name])) for name in classes}
+    if rare := [name for name, count in fewest.items() if count < 2]:
+        raise UsageError(
+            "to choose the regularisation two groups (patients, slides) of each class are needed in train, "
+            f"and of {names_of(rare)} there is one; add some, or go on without --probe"
+        )
+    parts = StratifiedGroupKFold(min(PARTS, *fewest.values()), shuffle=True, random_state=seed)
+    for fit, held in parts.split(labels, labels, groups):
+        if len(np.unique(labels[fit])) == len(classes):
+            return fit, held
+    raise UsageError("train has too few groups (patients, slides) to choose the regularisation; add some")

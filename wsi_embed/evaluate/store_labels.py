@@ -1,0 +1,168 @@
+"""Classes of the tiles of a store: from annotators' regions, or from a table."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from wsi_embed.bags.damage import damage_named
+from wsi_embed.errors import UsageError
+from wsi_embed.evaluate.tile_set import choose_classes
+from wsi_embed.evaluate.tile_table import text
+from wsi_embed.inputs.slides import SlideInput
+from wsi_embed.inputs.tables import read_table
+from wsi_embed.plot.bag_tiles import bag_grid
+from wsi_embed.regions import Polygon, slide_annotations, tile_classes, with_annotations
+from wsi_embed.regions.polygons import OTHER_UNITS, SMALLER, class_key, too_small
+from wsi_embed.store import Bag, Store
+from wsi_embed.util.text import counted, names_of
+
+Codes = npt.NDArray[np.int16]
+
+
+@dataclass(frozen=True)
+class TileLabels:
+    """Classes of the tiles of slides.
+
+    Attributes:
+        source: Where they come from, for messages.
+        names: Of the classes.
+        codes: By slide id the class of each tile, a position in `names`, int16 [N]; -1 without one.
+        notes: What was left out, for people.
+    """
+
+    source: str
+    names: tuple[str, ...]
+    codes: dict[str, Codes]
+    notes: tuple[str, ...] = ()
+
+
+def labels_by_regions(
+    store: Store, source: Path, classes: Mapping[str, str], rest: str | None = None
+) -> TileLabels:
+    """Label tiles by the annotated region around their centre.
+
+    Args:
+        store: Has the tiles.
+        source: A folder of annotation files named like the slides, or the one slide's file.
+        classes: Classes of regions, and the names to give to their tiles; where regions of several are
+            around a centre, the first counts. Matched without regard to case; where a region is of several
+            of them, one above the other, it counts as of the nearest.
+        rest: The name of tiles outside all these regions; by default they have none.
+
+    Raises:
+        UsageError: There is no file for any slide, no class is named, or one that occurs nowhere.
+        SlideError: A file cannot be read, or is of another slide.
+        StoreError: The store is damaged.
+    """
+    files, notes = _files(store, source)
+    polygons = {slide_id: _polygons(store[slide_id], file, notes) for slide_id, file in files.items()}
+    wanted = {class_key(label): name for label, name in classes.items()}
+    _check_classes(
+        wanted,
+        Counter(class_key(c) for found in polygons.values() for p in found for c in p.classes or ("",)),
+    )
+    names = tuple(dict.fromkeys([*wanted.values(), *([rest] if rest else [])]))
+    number = np.array([names.index(name) for name in wanted.values()] + [names.index(rest) if rest else -1])
+    codes = {}
+    for slide_id, found in polygons.items():
+        layers = [[p for p in found if p.nearest(wanted) == key] for key in wanted]
+        codes[slide_id] = number[tile_classes(bag_grid(store[slide_id]), layers)].astype(np.int16)
+    return TileLabels(source.name, names, codes, tuple(notes))
+
+
+def labels_by_table(
+    store: Store, source: Path, classes: Mapping[str, str] | None = None, *, column: str = "label"
+) -> TileLabels:
+    """Label tiles by a table with `slide_id`, `x`, `y` (a tile's corner, level-0 pixels) and labels.
+
+    Rows without a label say nothing. `wsi-embed tile` writes such tables, but for the labels.
+
+    Args:
+        store: Has the tiles.
+        source: The table.
+        classes: Labels to take, and their names; all by default.
+        column: That has the labels.
+
+    Raises:
+        UsageError: A column is missing, a value is no number, or no row is of a tile of the store.
+        StoreError: The store is damaged.
+    """
+    columns, rows = read_table(source, "table", (("slide_id",), ("x",), ("y",), (column,)))
+    if absent := [name for name in ("slide_id", "x", "y", column) if name not in columns]:
+        raise UsageError(
+            f"{source.name}: no column {names_of(absent)}; it has {', '.join(columns) or 'none'}"
+        )
+    given: dict[str, dict[tuple[int, int], str]] = defaultdict(dict)
+    labels = choose_classes([text(row, column) for _, row in rows], classes or {}, source.name)
+    for (number, row), label in zip(rows, labels, strict=True):
+        if label:
+            place = _place(f"{source.name}, row {number}", row)
+            if given[text(row, "slide_id")].setdefault(place, label) != label:
+                raise UsageError(f"{source.name}, row {number}: that tile has another label above; keep one")
+    names = tuple(sorted({label for tiles in given.values() for label in tiles.values()}))
+    number_of = {name: number for number, name in enumerate(names)}
+    codes, matched = {}, 0
+    for slide_id, tiles in given.items():
+        if slide_id in store:
+            with damage_named(slide_id):
+                places = map(tuple, store[slide_id].coords[:].tolist())
+            codes[slide_id] = np.array([number_of.get(tiles.get(p, ""), -1) for p in places], np.int16)
+            matched += int((codes[slide_id] >= 0).sum())
+    if not matched:
+        raise UsageError(
+            f"{source.name}: none of its rows is of a tile of {store.name}; check slide_id, x, y"
+        )
+    lost = sum(map(len, given.values())) - matched
+    notes = (f"{counted(lost, 'labelled tile')} of {source.name} not in the store",) if lost else ()
+    return TileLabels(source.name, names, codes, notes)
+
+
+def _files(store: Store, source: Path) -> tuple[dict[str, Path], list[str]]:
+    """Annotation files of the slides that have one, and a line on those that have none."""
+    items = []
+    for slide_id, bag in store.items():
+        with damage_named(slide_id):
+            name = str(bag.attrs["slide"])
+        items.append(SlideInput(slide_id, Path(name), name))
+    found = {item.slide_id: item.roi for item in with_annotations(items, source, "--annotations")}
+    files = {slide_id: file for slide_id, file in found.items() if file is not None}
+    without = sorted(found.keys() - files.keys())
+    if not files:
+        raise UsageError(
+            f"--annotations {source}: no file for any of {counted(len(items), 'slide')}; they are named like "
+            "the slides, <slide id>.xml or .geojson"
+        )
+    left_out = f"{counted(len(without), 'slide')} without annotations left out: {names_of(without)}"
+    return files, [left_out] if without else []
+
+
+def _polygons(bag: Bag, file: Path, notes: list[str]) -> list[Polygon]:
+    """The annotations of a slide; what is odd about them is added to the notes."""
+    with damage_named(bag.slide_id):
+        size, bounds, extent = bag.attrs["size"], bag.attrs["bounds"], float(bag.attrs["extent"])
+    annotations = slide_annotations(file, size, bounds)
+    notes += annotations.warnings
+    if too_small(annotations.polygons, (extent, extent)):
+        notes.append(f"{file.name}: {SMALLER} ({extent:.0f} level-0 pixels); {OTHER_UNITS}")
+    return annotations.polygons
+
+
+def _check_classes(wanted: Iterable[str], there: Counter[str]) -> None:
+    has = names_of((f"{name or 'no class'} ({n})" for name, n in sorted(there.items())), most=10)
+    if not wanted:
+        raise UsageError(f"--classes: name the classes, in order of precedence; the annotations have {has}")
+    if absent := [name for name in wanted if name not in there]:
+        raise UsageError(f"--classes: no region of class {names_of(absent)}; the annotations have {has}")
+
+
+def _place(where: str, row: Mapping[str, object]) -> tuple[int, int]:
+    try:
+        return int(text(row, "x")), int(text(row, "y"))
+    except ValueError as error:
+        raise UsageError(f"{where}: x and y are not whole numbers") from error

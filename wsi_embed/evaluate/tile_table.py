@@ -1,0 +1,115 @@
+"""A table of labelled tile images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wsi_embed.encoder import Encoder
+from wsi_embed.encoder.encode_images import encode_images
+from wsi_embed.errors import UsageError
+from wsi_embed.evaluate.seen import seen_in_training
+from wsi_embed.evaluate.tile_set import SPLITS, Strings, TileFeatures, TileSet, choose_classes
+from wsi_embed.inputs.columns import PATIENT, first_of
+from wsi_embed.inputs.tables import read_table
+
+
+@dataclass(frozen=True)
+class TileTable:
+    """Labelled tile images.
+
+    Attributes:
+        tiles: What is known of them.
+        paths: The files, in the same order.
+    """
+
+    tiles: TileSet
+    paths: list[Path]
+
+
+def read_tile_table(
+    source: Path,
+    classes: Mapping[str, str] | None = None,
+    *,
+    column: str = "label",
+    option: str = "--tiles",
+) -> TileTable:
+    """Read a CSV, TSV or Parquet file of tile images.
+
+    Its columns are `path` (relative to the file), a label, `split` (`train`, `test`, in any case; rows with
+    anything else are left out), and where wanted `group`, `patient` and `slide_id`.
+
+    Args:
+        source: The table.
+        classes: Labels to take, and their names; all by default.
+        column: That has the labels.
+        option: That names the table, for messages.
+
+    Raises:
+        UsageError: A column or a label is missing, a tile is listed twice, or no such file is there.
+    """
+    known = (("path",), (column,), ("split",), ("group",), PATIENT, ("slide_id", "slide"))
+    columns, listed = read_table(source, "table", known)
+    _check_columns(source, columns, ("path", column, "split"), option)
+    rows = [(number, row) for number, row in listed if text(row, "split").lower() in SPLITS]
+    for number, row in rows:
+        if not text(row, column):
+            raise UsageError(f"{source.name}, row {number}: no {column}; add it or leave the row out")
+    labels = choose_classes([text(row, column) for _, row in rows], classes or {}, source.name)
+    kept = [(row, label) for (_, row), label in zip(rows, labels, strict=True) if label]
+    names = [text(row, "path") for row, _ in kept]
+    _check_files(source, names)
+
+    def values(*names: str) -> Strings:
+        return np.array([first_of({n: text(row, n) for n in names}, names) or "" for row, _ in kept], np.str_)
+
+    return TileTable(
+        TileSet(
+            source.name, names, np.array([label for _, label in kept], np.str_),
+            np.char.lower(values("split")) == "test", values("group"),
+            values("slide_id", "slide"), values(*PATIENT),
+        ),
+        [source.parent / name for name in names],
+    )  # fmt: skip
+
+
+def encode_table(table: TileTable, model: Encoder, batch_size: int = 32) -> TileFeatures:
+    """Features of a table's tiles.
+
+    Raises:
+        UsageError: The tiles cannot be evaluated: said before the work.
+        TileError: A tile cannot be read, or is smaller than the model's.
+    """
+    tiles = table.tiles
+    tiles.check()
+    test = [path for path, wanted in zip(table.paths, tiles.test.tolist(), strict=True) if wanted]
+    seen, notes = seen_in_training(asdict(model.metadata), tiles.slides[tiles.test], test)
+    features = encode_images(model, table.paths, batch_size).features
+    return TileFeatures(tiles, features, seen, tuple(notes))
+
+
+def text(row: Mapping[str, Any], column: str) -> str:
+    """A value of a table as text, empty where there is none."""
+    value = row.get(column)
+    return "" if value is None else str(value).strip()
+
+
+def _check_columns(source: Path, columns: Sequence[str], needed: Sequence[str], option: str) -> None:
+    for name in needed:
+        if name not in columns:
+            has = ", ".join(columns) or "none"
+            raise UsageError(f"{source.name}: no column {name!r}, which {option} needs; it has {has}")
+
+
+def _check_files(source: Path, names: list[str]) -> None:
+    seen = set()
+    for name in names:
+        if name in seen:
+            raise UsageError(f"{source.name}: {name} is listed twice; keep one")
+        seen.add(name)
+        if not (source.parent / name).is_file():
+            raise UsageError(f"{source.name}: {name} is not there; paths count from the table's folder")

@@ -1,0 +1,1 @@
+"""`embed`: features and clusters of tiles, written into a store."""

@@ -1,0 +1,163 @@
+"""What `wsi-embed embed` makes of a slide: features and clusters of its tiles, a group in a store."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from wsi_embed.encoder import Encoder, EncoderPool
+from wsi_embed.encoder.batch_size import default_batch
+from wsi_embed.errors import ModelError, SlideError
+from wsi_embed.features.pipeline import BadTile, stream_slide
+from wsi_embed.grid import TileGrid
+from wsi_embed.jobs.job import Job, PreparedSlide, threads
+from wsi_embed.jobs.report import SlideResult
+from wsi_embed.storage.folder import place_at
+from wsi_embed.store import StoreSettings, StoreWriter
+from wsi_embed.store.layout import METADATA_FILE
+from wsi_embed.tiling.plan import SlidePlan
+from wsi_embed.tissue import TissueMask
+
+# More tiles than this share cannot be read: it is the slide that is damaged, not a tile.
+MOST_BAD = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureJob(Job):
+    """Slides into a feature store.
+
+    Attributes:
+        settings: What all slides of the store share.
+        encoders: The loaded model.
+        store: The open store; None for a dry run where there is none yet.
+        batch_size: Tiles a batch; None where each process that the job is sent to finds it by itself.
+        on_bad_tile: What to do with a tile that cannot be read: `fail` the slide, or take it as `white`.
+    """
+
+    settings: StoreSettings
+    encoders: EncoderPool
+    store: StoreWriter | None
+    batch_size: int | None
+    on_bad_tile: BadTile = "fail"
+    kept_in: ClassVar[str] = "the store"
+
+    @property
+    def how(self) -> str:
+        """Model, device, reader threads and batch size, for people."""
+        about, where = self.encoders.first.metadata, self.encoders.where
+        text = f"{about.name} on {where}, {threads(self.workers)}"
+        if self.batch_size is not None:
+            text += f", batches of {self.batch_size}"
+        trained, mpp = about.mpp, self.settings.mpp
+        if trained is not None and abs(trained - mpp) > 0.01 * trained:
+            text += f"; tiles at {mpp:g} um per pixel, but the model was trained at {trained:g}"
+        return text
+
+    def to_dict(self) -> dict[str, Any]:
+        """Settings for the report."""
+        return {**super().to_dict(), "on_bad_tile": self.on_bad_tile, "batch_size": self.batch_size}
+
+    @property
+    def document(self) -> Path | None:
+        """The root's."""
+        return place_at(self.out).lock_file(METADATA_FILE)
+
+    def committed(self, slide_id: str) -> dict[str, Any] | None:
+        """Attributes of a slide that is complete in the store, or None."""
+        return self.store.committed(slide_id) if self.store else None
+
+    def arrived(self) -> Self:
+        """As of any job; and the model is the one that the store is of.
+
+        Raises:
+            ModelError: It is another.
+        """
+        here = self.encoders.first
+        if here.model_id != self.settings.model_id:
+            raise ModelError(f"{here.path}: another model than where the job was started")
+        return replace(super().arrived(), batch_size=self.batch_size or default_batch(here))
+
+    def lay_grid(self, plan: SlidePlan) -> tuple[TileGrid, TissueMask]:
+        """The tiles of a slide, around what is unreadable where that is wanted."""
+        return plan.make_grid(self.tiling, around_unreadable=self.on_bad_tile == "white")
+
+    def recall(self, result: SlideResult, committed: dict[str, Any]) -> None:
+        """Say of a slide that is complete already what the store has."""
+        super().recall(result, committed)
+        result.bad_tiles = len(committed.get("bad_tiles", ()))
+        if result.bad_tiles:
+            result.warnings.append(_bad_tiles(result))
+
+    def write(
+        self,
+        prepared: PreparedSlide,
+        readers: ThreadPoolExecutor,
+        stop: threading.Event,
+        on_tiles: Callable[[int], None],
+    ) -> None:
+        """Encode the tiles and commit the slide's group."""
+        plan, grid, mask = prepared.work
+        result, seconds = prepared.result, prepared.seconds
+        assert self.store is not None, "only a dry run has none"
+        assert self.batch_size is not None, "a job that was sent has found one"
+        with self.store.slide(plan.item.slide_id, grid, mask) as writer:
+            try:
+                bad = stream_slide(
+                    plan.slide,
+                    grid,
+                    self.encoders,
+                    writer,
+                    batch_size=self.batch_size,
+                    readers=readers,
+                    in_flight=self.workers + self.encoders.size + 2,
+                    seconds=seconds,
+                    stop=stop,
+                    on_tiles=on_tiles,
+                    on_bad_tile=self.on_bad_tile,
+                    all_asked=prepared.all_asked.set,
+                )
+            except SlideError:
+                plan.check_unchanged()  # the better reason, where it is one
+                raise
+            _count_bad(result, bad)
+            plan.check_unchanged()
+            began = time.perf_counter()
+            found = {"bad_tiles": bad, "tissue_share": result.tissue}
+            writer.commit({**plan.attributes(grid, self.tiling, self.versions), **found})
+            seconds.write += time.perf_counter() - began
+
+
+def _count_bad(result: SlideResult, bad: list[int]) -> None:
+    result.bad_tiles = len(bad)
+    if len(bad) > MOST_BAD * result.tiles:
+        raise SlideError(
+            f"{result.slide}: {len(bad)} of {result.tiles} tiles cannot be read; copy the slide again"
+        )
+    if bad:
+        result.warnings.append(_bad_tiles(result))
+
+
+def _bad_tiles(result: SlideResult) -> str:
+    return (
+        f"{result.slide}: {result.bad_tiles} of {result.tiles} tiles could not be read and were taken as "
+        "white; the group's attribute bad_tiles has their rows"
+    )
+
+
+def store_settings(encoder: Encoder, dtype: str) -> StoreSettings:
+    """What a store of this encoder's features fixes.
+
+    Raises:
+        ModelError: Neither the model nor the user says a resolution.
+    """
+    m = encoder.metadata
+    if encoder.mpp is None:
+        raise ModelError(
+            f"{encoder.path.name} does not say at which resolution it was trained; give --mpp (um per pixel)"
+        )
+    return StoreSettings(m.model_id, m.tile_px, encoder.mpp, dtype, m.feature_dim, m.clusters)

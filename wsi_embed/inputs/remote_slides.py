@@ -1,0 +1,187 @@
+"""Slides on object storage and web servers: which objects are one slide, by the rules of a folder's files."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+
+from wsi_embed.errors import RemoteError, SlideError, UsageError
+from wsi_embed.slide.dicom import HEAD, series_in
+from wsi_embed.slide.ome_zarr import METADATA, REASON, describes_ome
+from wsi_embed.slide.suffixes import named_as_slide
+from wsi_embed.storage import objects
+from wsi_embed.storage.address import Address
+from wsi_embed.storage.objects import RemoteObject
+
+DICOM, HAMAMATSU, MIRAX = (".dcm",), (".vms", ".vmu"), (".mrxs",)
+MULTI_FILE = DICOM + HAMAMATSU + MIRAX
+# The series of a DICOM file is nearly always named in its first part.
+HEADS = (64 * 1024, HEAD)
+ASK_AT_ONCE = 32
+
+
+@dataclass(frozen=True)
+class RemoteSlide:
+    """A slide elsewhere.
+
+    Attributes:
+        address: Of its file, or of the first of several.
+        roi: Of its annotation file, from a manifest.
+        listed: Its objects, where a listing told them already.
+        refused: Why it cannot be read, where a listing told that.
+    """
+
+    address: Address
+    roi: Address | None = None
+    listed: tuple[RemoteObject, ...] | None = None
+    refused: str | None = None
+
+    @cached_property
+    def objects(self) -> tuple[RemoteObject, ...]:
+        """Its objects, the one at `address` among them, and the annotations; asked for once.
+
+        Raises:
+            SlideError: There is no such object, or it cannot be read.
+            RemoteError: The server cannot be reached, or refuses.
+        """
+        if self.refused is not None:
+            raise SlideError(f"{self.address}: {self.refused}")
+        try:
+            found = self.listed if self.listed is not None else _ask(self.address)
+            return found if self.roi is None else (*found, objects.stat(self.roi))
+        except FileNotFoundError as error:
+            missing = self.roi if self.roi and str(self.roi) in str(error) else self.address
+            raise SlideError(f"{missing}: there is no such object; check the address") from error
+
+    @property
+    def size(self) -> int:
+        """Bytes of all of them."""
+        return sum(found.size for found in self.objects)
+
+
+def find_below(folder: Address) -> list[RemoteSlide]:
+    """Slides below an address, at any depth, by name.
+
+    Raises:
+        UsageError: A store is there, not slides.
+        RemoteError: It cannot be listed.
+    """
+    found = {o.address.key: o for o in objects.below(folder)}
+    images = _ome_zarr(folder, found)
+    if (folder / "zarr.json").key in found and not images:
+        raise UsageError(f"{folder} is a store, not a folder of slides")
+    found = {key: o for key, o in found.items() if not any(_lies_in(key, image) for image in images)}
+    named = [o for o in found.values() if _named_as_slide(o.address)]
+    parts = {p.address.key for o in named if _suffix(o) in HAMAMATSU for p in slide_objects(o, found)[1:]}
+    dicom = [o for o in named if _suffix(o) in DICOM]
+    whole = [o for o in named if _suffix(o) not in DICOM and o.address.key not in parts]
+    slides = [_slide(slide_objects(o, found)) for o in whole]
+    slides += [_slide(group) for group in by_series(dicom)]
+    return slides + [RemoteSlide(image, refused=REASON) for image in images]
+
+
+def _ome_zarr(folder: Address, found: Mapping[str, RemoteObject]) -> list[Address]:
+    """Folders that are OME-Zarr images; of every Zarr hierarchy only its root is asked for."""
+    images, looked_at = list[Address](), list[Address]()
+    for o in sorted(found.values(), key=lambda o: o.address.key.count("/")):
+        root = o.address.parent
+        if o.address.name not in METADATA or any(_lies_in(root.key, other) for other in looked_at):
+            continue
+        looked_at.append(root)
+        metadata = [found[key] for name in METADATA if (key := (root / name).key) in found]
+        if any(describes_ome(objects.read(each.address)) for each in metadata):
+            images.append(root)
+    return images
+
+
+def _lies_in(key: str, folder: Address) -> bool:
+    return not folder.key or key == folder.key or key.startswith(f"{folder.key}/")
+
+
+def _slide(found: Sequence[RemoteObject]) -> RemoteSlide:
+    return RemoteSlide(found[0].address, listed=tuple(found))
+
+
+def _named_as_slide(address: Address) -> bool:
+    return named_as_slide(address.name) and not address.name.startswith("._")
+
+
+def _suffix(found: RemoteObject) -> str:
+    return found.address.suffix.lower()
+
+
+def _ask(address: Address) -> tuple[RemoteObject, ...]:
+    """The objects of the slide whose first file is at an address."""
+    suffix = address.suffix.lower()
+    if suffix not in MULTI_FILE:
+        return (objects.stat(address),)
+    if not address.listed:
+        raise SlideError(
+            f"{address}: a slide of this format has several files, and a web server does not list them; "
+            "copy it to s3://, gs:// or a folder"
+        )
+    first = objects.stat(address)
+    around = objects.beside(address.parent)[1]
+    if suffix in DICOM:
+        series = by_series([o for o in around if _suffix(o) in DICOM])
+        return next(tuple(group) for group in series if first in group)
+    below = objects.below(_folder_of(address)) if suffix in MIRAX else ()
+    return tuple(slide_objects(first, {o.address.key: o for o in (*around, *below)}))
+
+
+def _folder_of(address: Address) -> Address:
+    """Where a MIRAX slide has its other files."""
+    return address.parent / address.stem
+
+
+def slide_objects(first: RemoteObject, there: Mapping[str, RemoteObject]) -> list[RemoteObject]:
+    """The objects of a slide that is no DICOM, as `slide.fingerprint.slide_files` tells its files.
+
+    Args:
+        first: Its file.
+        there: What lies around it, by key.
+    """
+    address = first.address
+    if _suffix(first) in MIRAX:
+        prefix = f"{_folder_of(address).key}/"
+        return [first, *(o for key, o in sorted(there.items()) if key.startswith(prefix))]
+    if _suffix(first) in HAMAMATSU:
+        lines = objects.read(address).decode("latin-1").splitlines()
+        values = {line.partition("=")[2].strip() for line in lines}
+        keys = sorted((address.parent / v).key for v in values if v and "/" not in v)
+        return [first, *(there[key] for key in keys if key in there and key != address.key)]
+    return [first]
+
+
+def by_series(files: Iterable[RemoteObject]) -> list[list[RemoteObject]]:
+    """DICOM files that are one slide each: of one series in one folder. One without a series is alone."""
+    ordered = sorted(files, key=lambda o: o.address.key)
+    with ThreadPoolExecutor(ASK_AT_ONCE, "wsi-embed-ask") as pool:
+        series = list(pool.map(_series, ordered))
+    groups: dict[tuple[str, bytes | str], list[RemoteObject]] = {}
+    for found, uid in zip(ordered, series, strict=True):
+        groups.setdefault((found.address.parent.key, uid or found.address.key), []).append(found)
+    return list(groups.values())
+
+
+def _series(found: RemoteObject) -> bytes | None:
+    for size in HEADS:
+        uid = series_in(objects.read_head(found.address, size)) if found.size else None
+        if uid is not None or found.size <= size:
+            return uid
+    return None
+
+
+def ask_ahead(slides: Sequence[RemoteSlide]) -> None:
+    """Ask for the objects of many slides at once; what goes wrong is told when each is asked for itself."""
+
+    def ask(slide: RemoteSlide) -> None:
+        with contextlib.suppress(SlideError, RemoteError):
+            _ = slide.objects
+
+    if slides:
+        with ThreadPoolExecutor(ASK_AT_ONCE, "wsi-embed-ask") as pool:
+            list(pool.map(ask, slides))

@@ -1,0 +1,42 @@
+"""A share of a job: static, disjoint, and the same on every machine."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping, Sequence
+
+from wsi_embed.errors import UsageError
+from wsi_embed.inputs.remote_slides import ask_ahead
+from wsi_embed.inputs.schedulers import array_task
+from wsi_embed.inputs.slides import SlideInput
+
+
+def shard(slides: Sequence[SlideInput], index: int, count: int) -> list[SlideInput]:
+    """The slides of shard `index` of `count`: disjoint, complete, balanced by the size of their files.
+
+    The largest slide goes to the lightest shard, and so on (Graham's longest processing time rule): the
+    same on every machine that sees the same files.
+    """
+    ask_ahead([item.remote for item in slides if item.remote is not None])
+    loads = [(0, number) for number in range(count)]  # a heap
+    mine = []
+    for size, item in sorted(((s.size, s) for s in slides), key=lambda pair: (-pair[0], pair[1].slide_id)):
+        load, lightest = loads[0]
+        heapq.heapreplace(loads, (load + max(size, 1), lightest))
+        if lightest == index:
+            mine.append(item)
+    return sorted(mine, key=lambda s: s.slide_id)
+
+
+def parse_shard(text: str, environ: Mapping[str, str]) -> tuple[int, int]:
+    """Parse `i/n`, from 0/n to n-1/n, or `auto`, which asks the scheduler's variables.
+
+    Raises:
+        UsageError: It is of neither form, or the scheduler does not say which share this is.
+    """
+    if text == "auto":
+        return array_task(environ)
+    index, _, count = text.partition("/")
+    if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
+        raise UsageError(f"--shard {text}: expected auto, or i/n counted from 0: 0/4, 1/4, 2/4, 3/4")
+    return int(index), int(count)

@@ -1,0 +1,243 @@
+"""Which slides a job is about: files, folders and manifests, each with a unique id."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from wsi_embed.errors import RemoteError, SlideError, UsageError
+from wsi_embed.inputs.columns import first_of
+from wsi_embed.inputs.folders import TILES_MARK, folder_files
+from wsi_embed.inputs.remote_slides import RemoteSlide, find_below
+from wsi_embed.inputs.tables import MANIFEST_COLUMNS, MANIFEST_SUFFIXES, read_manifest
+from wsi_embed.slide.fingerprint import slide_files
+from wsi_embed.slide.ome_zarr import is_ome_zarr
+from wsi_embed.slide.suffixes import named_as_slide
+from wsi_embed.storage import Address, Location, is_address, location, objects
+
+LONGEST_ID = 240
+
+
+@dataclass(frozen=True)
+class SlideInput:
+    """One slide of a job.
+
+    Attributes:
+        slide_id: Its group's name in the store.
+        path: The file.
+        name: The file as the store records it: relative to the folder or manifest it came from.
+        patient: From the manifest.
+        mpp: Micrometres per level-0 pixel, from the manifest.
+        roi: Annotation file with the regions to take, from the manifest or beside others.
+        remote: Where it is, if that is not on this machine: then `path` is no more than its file's name,
+            until it is staged.
+    """
+
+    slide_id: str
+    path: Path
+    name: str
+    patient: str | None = None
+    mpp: float | None = None
+    roi: Path | None = None
+    remote: RemoteSlide | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of all its files; 0 where one is missing."""
+        try:
+            if self.remote is not None:
+                return self.remote.size
+            return sum(file.stat().st_size for file in slide_files(self.path))
+        except (OSError, SlideError, RemoteError):
+            return 0
+
+
+def find_slides(sources: Sequence[str | Location], *, remote: bool = False) -> list[SlideInput]:
+    """Resolve files, folders (at any depth) and manifests (CSV, Parquet) to slides, sorted by id.
+
+    A folder's DICOM files of one series are one slide.
+
+    Args:
+        sources: Paths, and addresses.
+        remote: Whether the caller stages slides that are not on this machine.
+
+    Raises:
+        UsageError: A path is missing, nothing is found, a manifest is wrong, or two slides have
+            one id, or are elsewhere, and that is not wanted.
+        RemoteError: What is elsewhere cannot be listed.
+    """
+    found = [item for source in sources for item in _from_source(location(source))]
+    if not found:
+        raise UsageError(f"no slides found in {', '.join(map(str, sources))}")
+    if not remote:
+        for item in found:
+            check_here(item)
+    return unique_slides(found)
+
+
+def check_here(item: SlideInput) -> None:
+    """Refuse a slide that is not on this machine.
+
+    Raises:
+        UsageError: It is not.
+    """
+    if item.remote is not None:
+        raise UsageError(
+            f"{item.remote.address}: only embed and tile fetch slides; copy it to this machine first"
+        )
+
+
+def unique_slides(found: Iterable[SlideInput]) -> list[SlideInput]:
+    """Slides sorted by id; one that is given twice is kept once.
+
+    Raises:
+        UsageError: Two slides have one id, or an id is too long.
+    """
+    by_id: dict[str, SlideInput] = {}
+    for item in found:
+        if len(item.slide_id) > LONGEST_ID:
+            raise UsageError(
+                f"{item.path}: its id would be too long for a file name; give slide_id in a manifest"
+            )
+        other = by_id.setdefault(item.slide_id, item)
+        if other is not item:
+            _check_same(other, item)
+    return [by_id[slide_id] for slide_id in sorted(by_id)]
+
+
+def slide_id_of(relative: str) -> str:
+    """Id of a slide from its path relative to the given folder.
+
+    The extension goes (the number at the end of a DICOM UID is none), `/` becomes `__`, anything
+    outside `A-Za-z0-9._-` is percent-encoded.
+    """
+    path = Path(relative)
+    stem = path if path.suffix[1:].isdigit() else path.with_suffix("")
+    slide_id = "__".join(_quoted(part) for part in stem.parts)
+    if slide_id.startswith("__"):  # reserved by Zarr
+        slide_id = "%5F%5F" + slide_id[2:]
+    reserved = set(slide_id) == {"."} or slide_id in ("zarr.json", "index.json")
+    return slide_id.replace(".", "%2E") if reserved else slide_id
+
+
+def _quoted(text: str) -> str:
+    # names that are not UTF-8 keep their bytes; ~ is the one character quote() leaves beyond ours
+    return quote(text, safe="", errors="surrogateescape").replace("~", "%7E")
+
+
+def _from_source(source: Location) -> list[SlideInput]:
+    if isinstance(source, Address):
+        return _from_address(source)
+    if source.is_dir():
+        if (source / TILES_MARK).is_file():
+            raise UsageError(f"{source} is a folder of tiles, not of slides")
+        if is_ome_zarr(source):
+            return [slide_of_folder(source.resolve().parent, source.resolve())]
+        return [slide_of_folder(source, path) for path in folder_files(source)]
+    if not source.exists():
+        raise UsageError(f"{source}: no such file or folder; check the path")
+    if source.suffix.lower() in MANIFEST_SUFFIXES:
+        return [manifest_slide(source, number, row) for number, row in read_manifest(source)]
+    return [slide_of_folder(source.parent, source)]
+
+
+def _from_address(source: Address) -> list[SlideInput]:
+    if source.suffix.lower() in MANIFEST_SUFFIXES:
+        with tempfile.TemporaryDirectory() as folder:
+            table = Path(folder) / source.name
+            try:
+                table.write_bytes(objects.read(source))
+                return [manifest_slide(source, number, row) for number, row in read_manifest(table)]
+            except FileNotFoundError as error:
+                raise UsageError(f"{source}: there is no such object; check the address") from error
+            except UsageError as error:
+                raise UsageError(str(error).replace(str(table), str(source))) from error
+    if named_as_slide(source.name) or not source.listed:
+        return [_slide_at(RemoteSlide(source), source.name)]
+    start = len(source.key) + 1 if source.key else 0
+    return [_slide_at(s, s.address.key[start:] or s.address.name) for s in find_below(source)]
+
+
+def _slide_at(remote: RemoteSlide, name: str) -> SlideInput:
+    return SlideInput(slide_id_of(name), Path(remote.address.name), name, remote=remote)
+
+
+def slide_of_folder(folder: Path, path: Path) -> SlideInput:
+    """A file of a folder as a slide."""
+    name = path.relative_to(folder).as_posix()
+    return SlideInput(slide_id_of(name), path, name)
+
+
+def manifest_slide(source: Location, number: int, row: dict[str, Any]) -> SlideInput:
+    """A row of a manifest as a slide.
+
+    Raises:
+        UsageError: It has no path, or a value that makes no sense.
+    """
+    cells = {k: str(v).strip() for k, v in row.items() if v is not None}
+    values = {names[0]: found for names in MANIFEST_COLUMNS if (found := first_of(cells, names))}
+    where = f"{source}, row {number}"
+    if "path" not in values:
+        raise UsageError(f"{where}: the path is empty")
+    place = _beside(source, values["path"])
+    slide_id = values.get("slide_id")
+    if slide_id is None:
+        slide_id = slide_id_of(place.name)
+    elif slide_id_of(f"{slide_id}.x") != slide_id:
+        raise UsageError(f"{where}: slide_id {slide_id!r} may hold only A-Z a-z 0-9 . _ -")
+    try:
+        mpp = _mpp(values.get("mpp", ""))
+    except ValueError as error:
+        raise UsageError(f"{where}: mpp {values['mpp']!r} is not a number") from error
+    roi = _beside(source, values["roi"]) if "roi" in values else None
+    # what is recorded never holds an absolute path
+    absolute = is_address(values["path"]) or Path(values["path"]).is_absolute()
+    name = place.name if absolute else values["path"]
+    patient = values.get("patient")
+    if isinstance(place, Path):
+        if isinstance(roi, Address):
+            raise UsageError(f"{where}: annotations elsewhere are for slides elsewhere; copy {roi} here")
+        return SlideInput(slide_id, place, name, patient, mpp, roi)
+    local, there = (None, roi) if isinstance(roi, Address) else (roi, None)
+    return SlideInput(slide_id, Path(place.name), name, patient, mpp, local, RemoteSlide(place, there))
+
+
+def _mpp(text: str) -> float | None:
+    """Read a resolution; None where the cell is empty, in a spreadsheet's words too.
+
+    Raises:
+        ValueError: If it is no number.
+    """
+    if text.casefold() in ("", "na", "n/a", "nan", "none", "null"):
+        return None
+    return float(text.replace(",", ".") if text.count(",") == 1 and "." not in text else text)
+
+
+def _beside(source: Location, text: str) -> Location:
+    """What a manifest means: an address, or a path relative to it."""
+    if is_address(text) or Path(text).is_absolute():
+        return location(text)
+    return source.parent / text
+
+
+def _check_same(a: SlideInput, b: SlideInput) -> None:
+    """One id twice is fine only for the same file with the same facts."""
+    where = [item.remote.address if item.remote else item.path for item in (a, b)]
+    if not (where[0] == where[1] if a.remote or b.remote else _same_file(a.path, b.path)):
+        raise UsageError(
+            f"two slides have the id {a.slide_id!r}: {where[0]} and {where[1]}; "
+            "rename one, or give ids in a manifest (columns path, slide_id)"
+        )
+    if (a.patient, a.mpp, a.roi) != (b.patient, b.mpp, b.roi):
+        raise UsageError(f"{b.path} is given twice, with different patient, mpp or roi; keep one of them")
+
+
+def _same_file(a: Path, b: Path) -> bool:
+    try:
+        return a.samefile(b)
+    except OSError:
+        return a == b

@@ -1,0 +1,231 @@
+"""Slides from elsewhere on this machine, as long as they are worked on, within a limit."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from wsi_embed.errors import RemoteError, SlideError, Stopped, UsageError
+from wsi_embed.storage import objects
+from wsi_embed.storage.address import Address
+from wsi_embed.storage.client import client
+from wsi_embed.storage.lock import has_locks, slide_lock
+from wsi_embed.storage.objects import RemoteObject
+
+if TYPE_CHECKING:
+    from obstore import GetOptions
+    from obstore.store import ObjectStore
+
+    from wsi_embed.inputs.slides import SlideInput
+
+# One connection to object storage gives 50 to 100 MB/s: large objects come in parts, several at once.
+PART = 16 * 2**20
+PARTS_AT_ONCE = 8
+_ASK_SECONDS = 0.2
+_PREFIX, _LOCK = "wsi-embed-cache-", "lock"
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Where a process may keep slides, and how much.
+
+    Attributes:
+        folder: Where; None for the system's temporary folder.
+        limit: Most bytes at a time; None for half of what is free there.
+    """
+
+    folder: Path | None = None
+    limit: int | None = None
+
+    @classmethod
+    def of(cls, folder: str | Path | None, limit_gb: float | None) -> Cache:
+        """As the user says it.
+
+        Raises:
+            UsageError: The limit is none.
+        """
+        if limit_gb is not None and not 0 < limit_gb < float("inf"):
+            raise UsageError(f"--cache-gb {limit_gb}: a number above 0 is expected")
+        limit = None if limit_gb is None else int(limit_gb * 1e9)
+        return cls(Path(folder).absolute() if folder else None, limit)
+
+    def open(self, stop: threading.Event) -> Staging:
+        """Be ready to fetch; see `Staging`."""
+        return Staging(self.folder, self.limit, stop)
+
+
+class Staging:
+    """A folder of slides that are worked on; each is removed when that is done.
+
+    A job has a folder of its own within the one given, and removes what killed jobs left there.
+
+    Args:
+        folder: Where; the system's temporary folder by default.
+        limit: Most bytes at a time; by default half of what is free there.
+        stop: Ends all waiting.
+
+    Raises:
+        UsageError: The folder cannot be written.
+    """
+
+    def __init__(self, folder: Path | None, limit: int | None, stop: threading.Event) -> None:
+        folder = folder or Path(tempfile.gettempdir())
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _sweep(folder)
+            self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=folder))
+            (self._folder / _LOCK).touch()
+            self.limit = limit or shutil.disk_usage(folder).free // 2
+        except OSError as error:
+            raise UsageError(
+                f"--cache {folder}: cannot be written ({error.strerror}); choose another folder"
+            ) from error
+        self._held = contextlib.ExitStack()
+        self._held.enter_context(slide_lock(self._folder / _LOCK, _LOCK))
+        self._stop, self._used, self._freed = stop, 0, threading.Condition()
+        self._number = itertools.count()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._held.close()
+
+    @contextlib.contextmanager
+    def stage(self, item: SlideInput) -> Iterator[SlideInput]:
+        """Fetch a slide with all its files, and have it until the context is left.
+
+        Waits where the limit is reached until others are done: so slides are staged in the order in which
+        they are worked on, one after the other.
+
+        Yields:
+            The same slide with its path on this machine.
+
+        Raises:
+            SlideError: There is no such object, it is larger than the limit, or what came is not whole.
+            RemoteError: The server cannot be reached, or refuses.
+            Stopped: `stop` was set.
+        """
+        remote = item.remote
+        assert remote is not None, "there is nothing to fetch"
+        size, found = remote.size, remote.objects
+        if size > self.limit:
+            raise SlideError(
+                f"{item.name}: {size / 1e9:.3g} GB, and the cache may hold {self.limit / 1e9:.3g} GB; "
+                "give a larger --cache-gb, or another --cache"
+            )
+        with self._room(size):
+            folder = self._folder / str(next(self._number))
+            try:
+                paths = _places(folder, remote.address, found)
+                asyncio.run(_fetch_all(item.name, list(zip(found, paths, strict=True)), self._stop))
+                staged = replace(item, path=folder / remote.address.name)
+                yield staged if remote.roi is None else replace(staged, roi=paths[-1])
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def _room(self, size: int) -> Iterator[None]:
+        with self._freed:
+            while self._used + size > self.limit:
+                if self._stop.is_set():
+                    raise Stopped("stopped")
+                self._freed.wait(_ASK_SECONDS)
+            self._used += size
+        try:
+            yield
+        finally:
+            with self._freed:
+                self._used -= size
+                self._freed.notify_all()
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed jobs left; the system frees a job's lock when it dies."""
+    for left in folder.glob(f"{_PREFIX}*"):
+        if has_locks(left / _LOCK):
+            with slide_lock(left / _LOCK, _LOCK) as free:
+                if free:
+                    shutil.rmtree(left, ignore_errors=True)
+
+
+def _places(folder: Path, first: Address, found: Sequence[RemoteObject]) -> list[Path]:
+    """Where each object comes to lie: as far from the slide's file as it lies there."""
+    start = f"{first.parent.key}/" if first.parent.key else ""
+    paths = []
+    for one in found:
+        key = one.address.key
+        inside = (one.address.host, key[: len(start)]) == (first.host, start)
+        relative = PurePosixPath(key[len(start) :] if inside else f"roi/{one.address.name}")
+        if ".." in relative.parts or relative.is_absolute():
+            raise RemoteError(f"{one.address}: its key cannot be the name of a file; rename it")
+        paths.append(folder / relative)
+    return paths
+
+
+async def _fetch_all(name: str, wanted: Sequence[tuple[RemoteObject, Path]], stop: threading.Event) -> None:
+    at_once = asyncio.Semaphore(PARTS_AT_ONCE)
+    fetching = asyncio.gather(*(_fetch(found, path, at_once) for found, path in wanted))
+    try:
+        while not fetching.done():
+            await asyncio.wait([fetching], timeout=_ASK_SECONDS)
+            if stop.is_set():
+                raise Stopped("stopped")
+        await fetching
+    except OSError as error:
+        raise SlideError(
+            f"{name}: cannot be staged ({error.strerror or error}); is there room in --cache?"
+        ) from error
+    finally:
+        fetching.cancel()
+        await asyncio.wait([fetching])
+
+
+async def _fetch(found: RemoteObject, path: Path, at_once: asyncio.Semaphore) -> None:
+    """Fetch one object into a file, and look whether it is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    store, key = client(found.address), found.address.key
+    from obstore.exceptions import NotSupportedError
+
+    try:
+        with path.open("wb") as file, objects.told(found.address):
+            try:
+                parts = (
+                    _fetch_part(store, found, s, file.fileno(), at_once) for s in range(0, found.size, PART)
+                )
+                await asyncio.gather(*parts)
+            except NotSupportedError:  # a web server that gives whole files alone
+                file.truncate(0)
+                async with at_once:
+                    async for block in (await store.get_async(key)).stream():
+                        file.write(block)
+    except FileNotFoundError as error:
+        raise SlideError(f"{found.address}: there is no such object any more; check the address") from error
+    if (size := path.stat().st_size) != found.size:
+        raise SlideError(f"{found.address}: {size} of {found.size} bytes came; run again")
+
+
+async def _fetch_part(
+    store: ObjectStore, found: RemoteObject, start: int, file: int, at_once: asyncio.Semaphore
+) -> None:
+    stop = min(start + PART, found.size)
+    # web servers have weak ETags, which match nothing
+    options: GetOptions = {"if_match": found.etag} if found.address.listed else {}
+    if (start, stop) != (0, found.size):
+        options["range"] = (start, stop)
+    async with at_once:
+        answer = await store.get_async(found.address.key, options=options)
+        os.pwrite(file, await answer.bytes_async(), start)

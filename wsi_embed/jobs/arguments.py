@@ -1,0 +1,92 @@
+"""What every kind of job is asked for, checked before any work."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from wsi_embed.errors import UsageError
+from wsi_embed.grid import Edge
+from wsi_embed.inputs.shards import parse_shard
+from wsi_embed.inputs.shards import shard as take_shard
+from wsi_embed.inputs.slides import SlideInput, find_slides
+from wsi_embed.regions import RegionRules, check_rules, with_annotations
+from wsi_embed.slide import Reader
+from wsi_embed.slide.resolution import check_mpp
+from wsi_embed.storage.address import Address, Location
+from wsi_embed.tiling.settings import Tiling
+from wsi_embed.tissue import TissueRecipe, parse_recipe
+
+MOST = 1_000_000
+
+
+def tiling_of(
+    overlap: int,
+    edge: Edge,
+    tissue: str | TissueRecipe,
+    tissue_set: Sequence[str] | Mapping[str, Any],
+    min_tissue: float,
+    mpp_override: float | None,
+    regions: RegionRules,
+    icc: bool,
+    reader: Reader,
+    fast_downsample: bool,
+) -> Tiling:
+    """How slides are to be tiled.
+
+    Raises:
+        UsageError: A value is wrong.
+    """
+    check_mpp("--mpp-override", mpp_override)
+    if isinstance(tissue, TissueRecipe) and tissue_set:
+        raise UsageError("a tissue recipe has its numbers: give tissue_set with a recipe's name")
+    recipe = parse_recipe(tissue, tissue_set) if isinstance(tissue, str) else tissue
+    return Tiling(overlap, edge, recipe, min_tissue, mpp_override, regions, icc, reader, fast_downsample)
+
+
+def slides_of(
+    sources: str | Location | Sequence[str | Location],
+    out: Location,
+    regions: RegionRules,
+    shard: str | None,
+    limit: int | None,
+) -> list[SlideInput]:
+    """Which slides are to be done.
+
+    Raises:
+        UsageError: None is found, two have one id, or the output is one of them.
+    """
+    found = find_slides([sources] if isinstance(sources, str | Path | Address) else sources, remote=True)
+    items = with_annotations(found, regions.source)
+    check_rules(regions, items)
+    if shard is not None:
+        items = take_shard(items, *parse_shard(shard, os.environ))
+    items = items[:limit]
+    if isinstance(out, Path) and any(
+        out.resolve() == item.path.resolve() for item in items if item.remote is None
+    ):
+        raise UsageError(f"--out {out} is one of the slides")
+    return items
+
+
+def check_counts(least: int = 1, **counts: int | None) -> None:
+    """Refuse a count that is given and is none.
+
+    Raises:
+        UsageError: It is not `least` to a million.
+    """
+    for name, value in counts.items():
+        if value is not None and not least <= value <= MOST:
+            raise UsageError(f"--{name.replace('_', '-')} {value}: {least} to {MOST} is expected")
+
+
+def check_overlap(overlap: int, tile_px: int) -> None:
+    """Refuse an overlap of a tile or more.
+
+    Raises:
+        UsageError: It is.
+    """
+    if not 0 <= overlap < tile_px:
+        raise UsageError(f"--overlap {overlap} must be at least 0 and below the tile's {tile_px} px")

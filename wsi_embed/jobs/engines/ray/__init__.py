@@ -1,0 +1,8 @@
+"""Run a job's slides on a Ray cluster: actors that hold the model, and slides as work items."""
+
+from __future__ import annotations
+
+from wsi_embed.jobs.engines.ray.cluster import connected
+from wsi_embed.jobs.engines.ray.engine import RayEngine
+
+__all__ = ["RayEngine", "connected"]

@@ -1,0 +1,152 @@
+"""What an actor does: hold the model, and work on slides."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import socket
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import wsi_embed
+from wsi_embed.errors import Stopped, UsageError, WsiEmbedError
+from wsi_embed.inputs.slides import SlideInput
+from wsi_embed.jobs.engines.common import AT_ONCE
+from wsi_embed.jobs.job import Job
+from wsi_embed.jobs.report import SlideResult
+from wsi_embed.jobs.slide_steps import finish_slide, prepare_slide
+
+# How often an actor says how far a slide is, seconds.
+TELL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Started:
+    """Work on a slide's tiles begins."""
+
+    tiles: int
+
+
+# What is heard of a slide: how many tiles there are; how many more are done; in the end its result, or None
+# where another process is writing it.
+Event = Started | int | SlideResult | None
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A job on its way to the actors.
+
+    Attributes:
+        version: Of wsi-embed.
+        job: Pickled.
+        folder: What relative paths are relative to.
+        fetches: Whether any slide is to be fetched from elsewhere.
+        seen: Files with their sizes and times, by which a machine shows that it sees the same file system.
+    """
+
+    version: str
+    job: bytes
+    folder: Path
+    fetches: bool
+    seen: dict[Path, tuple[int, int] | None]
+
+    @classmethod
+    def pack(cls, job: Job, slides: Sequence[SlideInput]) -> Parcel:
+        """Pack a job without its slides, of which one is a file that must be seen."""
+        here = (item.path for item in slides if item.remote is None)
+        first = next((path for path in here if path.exists()), None)
+        files = [path for path in (job.document, first) if path is not None and path.exists()]
+        seen = {path: _look(path) for path in files}
+        packed = pickle.dumps(replace(job, slides=[]))
+        return cls(wsi_embed.__version__, packed, Path.cwd(), job.fetches, seen)
+
+    def unpack(self) -> Job:
+        """The job, ready to be worked on here.
+
+        Raises:
+            WsiEmbedError: It cannot be done on this machine.
+        """
+        if self.version != wsi_embed.__version__:
+            raise UsageError(f"wsi-embed {wsi_embed.__version__} is installed there, {self.version} here")
+        with contextlib.suppress(OSError):  # absolute paths do without
+            os.chdir(self.folder)
+        for path, looks in self.seen.items():
+            if _look(path) != looks:
+                raise UsageError(
+                    f"{path} is not there, or is another file; slides and store must lie on a file system "
+                    "that all machines of the cluster see, at the same path"
+                )
+        job: Job = pickle.loads(self.job)
+        return job.arrived()
+
+
+def _look(path: Path) -> tuple[int, int] | None:
+    try:
+        about = path.stat()
+    except OSError:
+        return None
+    return about.st_size, int(about.st_mtime)
+
+
+class SlideWorker:
+    """Works on a job's slides in a process of its own.
+
+    As in the local engine, one slide is read while the last batches of the one before are encoded and
+    written; for that, two are to be given at once.
+    """
+
+    def __init__(self, parcel: Parcel) -> None:
+        self._stop, self._turn, self._before = threading.Event(), threading.Lock(), threading.Event()
+        self._before.set()
+        self._problem: str | None = None
+        try:
+            self._job = parcel.unpack()
+            if parcel.fetches:
+                self._job = replace(self._job, staging=self._job.cache.open(self._stop))
+        except WsiEmbedError as error:
+            self._problem = str(error)
+            return
+        self._readers = ThreadPoolExecutor(self._job.workers, "wsi-embed-read")
+        self._slides = ThreadPoolExecutor(AT_ONCE, "wsi-embed-slide")
+
+    def ready(self) -> tuple[str, str | None]:
+        """Name of this machine, and what is wrong with it: then it takes no slides."""
+        return socket.gethostname(), self._problem
+
+    def stop(self) -> None:
+        """Drop the slides in hand."""
+        self._stop.set()
+
+    def work(self, item: SlideInput) -> Iterator[Event]:
+        """Do a slide; the last event is its result, and there is none where it was dropped."""
+        prepared = prepare_slide(self._job, item)
+        if prepared.busy or prepared.plan is None:
+            yield None if prepared.busy else prepared.result
+            return
+        with self._turn:
+            before, self._before = self._before, prepared.all_asked
+        before.wait()
+        yield Started(prepared.result.tiles)
+        done: deque[int] = deque()
+        future = self._slides.submit(
+            finish_slide, self._job, prepared, self._readers, self._stop, done.append
+        )
+        yield from _progress(future, done)
+        with contextlib.suppress(Stopped):
+            yield future.result()
+
+
+def _progress(future: Future[SlideResult], done: deque[int]) -> Iterator[int]:
+    """Tiles that are done, now and then, until all is done."""
+    while not future.done():
+        wait([future], TELL_SECONDS)
+        count = 0
+        while done:
+            count += done.popleft()
+        if count:
+            yield count

@@ -1,0 +1,63 @@
+"""What is told of a slide's failure: one line, and nothing of this machine's folders."""
+
+from __future__ import annotations
+
+import re
+import sys
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+
+from wsi_embed.errors import WsiEmbedError
+from wsi_embed.jobs.report import SlideResult
+from wsi_embed.storage.address import Address, Location
+
+
+def record_failure(result: SlideResult, error: BaseException, names: Mapping[Location, str]) -> None:
+    """Record why a slide failed; an error that is not ours is a bug and keeps its traceback.
+
+    Args:
+        result: Of the slide.
+        error: Why.
+        names: What to call the paths that may occur in the error's text.
+    """
+    result.status, result.tiles = "failed", 0
+    if isinstance(error, WsiEmbedError):
+        result.reason = without_folders(str(error), names)
+    elif isinstance(error, MemoryError):
+        result.reason = f"{result.slide}: not enough memory; use fewer --workers or a smaller --batch-size"
+    else:
+        result.reason = without_folders(f"{result.slide}: unexpected {type(error).__name__}: {error}", names)
+        result.traceback = without_folders(_traceback(error), names)
+
+
+def without_folders(text: str, names: Mapping[Location, str]) -> str:
+    """Replace paths by their names, and the folders of files beside them by nothing.
+
+    Reports and logs travel further than slides do: a path may hold a user's or a patient's name.
+    """
+    forms = {form: name for where, name in names.items() for form in _forms(where) if "/" in form}
+    for form in sorted(forms, key=len, reverse=True):  # a short one may be a part of a long one
+        text = text.replace(form, forms[form])
+    for path in (where for where in names if isinstance(where, Path)):
+        for folder in {str(path.absolute().parent), str(path.resolve().parent)} - {"/"}:
+            text = text.replace(f"{folder}/", "")
+    return text.replace(str(Path.home()), "~") if len(str(Path.home())) > 1 else text
+
+
+def _forms(where: Location) -> tuple[str, ...]:
+    if isinstance(where, Address):
+        return (str(where),)
+    return (str(where), str(where.absolute()), str(where.resolve()))
+
+
+def _traceback(error: BaseException) -> str:
+    """The traceback with the files' places in their packages, not on this machine."""
+    roots = sorted({p for p in (*sys.path, sys.prefix, sys.base_prefix) if len(p) > 1}, key=len, reverse=True)
+
+    def shorten(match: re.Match[str]) -> str:
+        path = match[1]
+        root = next((r for r in roots if path.startswith(f"{r}/")), None)
+        return f'File "{path[len(root) + 1 :] if root else Path(path).name}"'
+
+    return re.sub(r'File "([^"]+)"', shorten, "".join(traceback.format_exception(error)))

@@ -1,0 +1,86 @@
+"""Slides unlike the rest of a job: what to look at before the features are used."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+from statistics import median
+
+from wsi_embed.jobs.report import SlideResult
+
+# With fewer slides there is no rest to be unlike of.
+FEWEST = 8
+# Iglewicz and Hoaglin, "How to detect and handle outliers", 1993: modified z-scores beyond 3.5.
+Z_MAX, Z_SCALE = 3.5, 0.6745
+MPP_ALIKE, MPP_RARE = 0.1, 0.1
+
+
+def find_outliers(slides: Sequence[SlideResult]) -> dict[str, list[str]]:
+    """Slides whose tissue share, tile count or resolution is unlike the rest's.
+
+    Shares are compared as log odds and counts as logarithms, by the modified z-score (median and
+    median absolute deviation); a resolution is odd where fewer than a tenth of the slides have it.
+    Failed slides, and bags without tiles (which have a warning of their own), take no part.
+
+    Args:
+        slides: Results of a job.
+
+    Returns:
+        What is odd, for people, by slide id. Empty for fewer than eight slides.
+    """
+    known = [s for s in slides if s.status in ("done", "skipped", "planned") and s.tiles]
+    if len(known) < FEWEST:
+        return {}
+    found: dict[str, list[str]] = {}
+    for check in (_odd_tissue, _odd_tiles, _odd_mpp):
+        for slide_id, text in check(known).items():
+            found.setdefault(slide_id, []).append(text)
+    return found
+
+
+def _odd_tissue(slides: Sequence[SlideResult]) -> dict[str, str]:
+    shares = {s.slide_id: s.tissue for s in slides if s.tissue is not None}
+    if len(shares) < FEWEST:
+        return {}
+    middle = median(shares.values())
+    # half of the tissue, or a mask that took all glass, is the least that is worth a look
+    odd = _beyond(shares, lambda share: math.log((share + 1e-4) / (1 - share + 1e-4)), floor=0.3)
+    return {
+        name: f"{100 * shares[name]:.3g} % of the slide is tissue, of most about {100 * middle:.2g} %; "
+        "look at its tissue mask"
+        for name in odd
+    }
+
+
+def _odd_tiles(slides: Sequence[SlideResult]) -> dict[str, str]:
+    counts = {s.slide_id: float(s.tiles) for s in slides}
+    middle = median(counts.values())
+    odd = _beyond(counts, math.log, floor=0.3)
+    return {n: f"{counts[n]:.0f} tiles, most have about {middle:.0f}; look at its tissue mask" for n in odd}
+
+
+def _odd_mpp(slides: Sequence[SlideResult]) -> dict[str, str]:
+    known = {s.slide_id: s.mpp for s in slides if s.mpp}
+    if len(known) < FEWEST:
+        return {}
+    middle = median(known.values())
+    ordered = sorted(known.values())
+
+    def alike(a: float) -> int:
+        low, high = a - MPP_ALIKE * a, a + MPP_ALIKE * a
+        return bisect_right(ordered, high) - bisect_left(ordered, low)
+
+    return {
+        name: f"{mpp:.4g} um per pixel, most slides have {middle:.4g}; is its resolution right?"
+        for name, mpp in known.items()
+        if alike(mpp) < MPP_RARE * len(known) + 1 and abs(mpp - middle) > MPP_ALIKE * middle
+    }
+
+
+def _beyond(values: dict[str, float], scale: Callable[[float], float], floor: float) -> list[str]:
+    """Names whose modified z-score is beyond 3.5; a deviation below `floor` counts as `floor`."""
+    scaled = {name: scale(value) for name, value in values.items()}
+    middle = median(scaled.values())
+    spread = max(floor, median(abs(v - middle) for v in scaled.values()))
+    return [name for name, v in scaled.items() if Z_SCALE * abs(v - middle) / spread > Z_MAX]

@@ -1,0 +1,51 @@
+"""Run a job with an engine, and say what was done, and with what."""
+
+from __future__ import annotations
+
+import datetime
+import threading
+import time
+from typing import Any
+
+from wsi_embed.jobs.engines import Engine
+from wsi_embed.jobs.job import Job
+from wsi_embed.jobs.outliers import find_outliers
+from wsi_embed.jobs.report import JobReport, Listener, Silent
+
+
+def run_job(
+    engine: Engine,
+    job: Job,
+    model: dict[str, Any],
+    began: float,
+    listener: Listener | None,
+    stop: threading.Event | None,
+) -> JobReport:
+    """Run a job.
+
+    Args:
+        engine: What runs its slides.
+        job: The job.
+        model: For the report: which, and where it runs; empty where there is none.
+        began: When the user's call began, by `time.perf_counter`.
+        listener: Hears of every step.
+        stop: Set it to stop early.
+
+    Returns:
+        The report.
+    """
+    now = datetime.datetime.now(datetime.UTC)
+    started = now - datetime.timedelta(seconds=time.perf_counter() - began)
+    stop = stop or threading.Event()
+    report = JobReport(job.out.name, model, job.to_dict(), job.versions)
+    report.started = started.isoformat(timespec="seconds")
+    report.slides = engine.run(job, listener or Silent(), stop)
+    report.outliers = find_outliers(report.slides)
+    report.stopped = stop.is_set() and report.count("stopped") > 0
+    if job.gives_up(report.count("failed")) and report.count("stopped") and not report.stopped:
+        report.error = (
+            f"more slides failed than --max-failures {job.max_failures} allows, so the job was stopped; "
+            "mend the cause and run the same command again"
+        )
+    report.seconds = round(time.perf_counter() - began, 3)
+    return report

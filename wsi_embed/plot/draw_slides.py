@@ -1,0 +1,248 @@
+"""Pictures of many slides into a folder: one that fails is named, the others go on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from PIL import Image
+
+from wsi_embed.bags.damage import damage_named
+from wsi_embed.errors import SlideError, UsageError, WsiEmbedError
+from wsi_embed.inputs.slides import SlideInput
+from wsi_embed.plot.annotations import ClassColours
+from wsi_embed.plot.attention import Heat, check_attention, slide_heat
+from wsi_embed.plot.bag import check_view, plot_bag
+from wsi_embed.plot.bag_tiles import check_same_slide, open_embedded, read_tiles
+from wsi_embed.plot.colours import class_colours
+from wsi_embed.plot.legend import store_legend
+from wsi_embed.plot.save import check_print, save_picture
+from wsi_embed.plot.sheet import contact_sheet
+from wsi_embed.regions import read_annotations, slide_annotations, with_annotations
+from wsi_embed.slide import Reader, Slide
+from wsi_embed.slide.readers import check_reader
+from wsi_embed.store import Bag, Store
+from wsi_embed.store.attention import Attention
+from wsi_embed.util.text import counted, names_of
+
+Say = Callable[[str], None]
+NAMED = 5
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What pictures are like.
+
+    Attributes:
+        max_px: Longest side of a view.
+        view: `both` or `map`.
+        annotations: A file or folder with annotators' contours.
+        attention: What `wsi-embed eval mil` left: drawn in place of clusters.
+        attention_class: The class it is for; by default each slide's predicted one.
+        dpi: Recorded in the files.
+        format: `png` or `tiff`.
+        reader: Another reader than the job's; see `open_slide`.
+    """
+
+    max_px: int = 1000
+    view: str = "both"
+    annotations: Path | None = None
+    attention: Path | None = None
+    attention_class: str | None = None
+    dpi: int = 300
+    format: str = "png"
+    reader: Reader | None = None
+
+    def __post_init__(self) -> None:
+        check_view(self.view, self.max_px)
+        check_reader(self.reader or "auto")
+        check_print(self.format, self.dpi)
+
+    def save(self, picture: Image.Image, folder: Path, name: str) -> Path:
+        """Write a picture; returns its path."""
+        path = folder / f"{name}.{self.format}"
+        save_picture(picture, path, dpi=self.dpi)
+        return path
+
+
+def draw_slides(
+    store: Store, items: Sequence[SlideInput], folder: Path, drawing: Drawing, say: Say, warn: Say
+) -> int:
+    """Draw slides, and a legend for all of them.
+
+    Args:
+        store: With their bags.
+        items: Slides, all in the store.
+        folder: Where pictures go; it exists.
+        drawing: What they are like.
+        say: Told the path of every picture.
+        warn: Told of slides that fail, or have no annotations.
+
+    Returns:
+        How many slides failed.
+
+    Raises:
+        UsageError: Nothing can be drawn like that; nothing was.
+    """
+    attention = _attention(drawing.attention, store)
+    items = _with_attention(items, attention, warn)
+    files = _annotation_files(drawing.annotations, items, warn)
+    classes = class_colours(label for file in files.values() for label in _labels(file, warn))
+    counts: Counter[int] = Counter()
+    failed = 0
+    for item in items:
+        try:
+            bag = _bag(store, item.slide_id)
+            heat = _heat(attention, bag, drawing)
+            picture = _picture(item, bag, files.get(item.slide_id), classes, drawing, heat)
+            say(str(drawing.save(picture, folder, item.slide_id + "-attention" * (heat is not None))))
+            if heat is None:
+                counts += read_tiles(bag).counts
+        except UsageError:
+            raise
+        except WsiEmbedError as error:
+            failed += 1
+            warn(f"{item.slide_id}: {error}")
+    if counts or classes:
+        legend = store_legend(counts, classes, max_px=drawing.max_px)
+        say(str(drawing.save(legend, folder, _shared_name(store, "legend"))))
+    return failed
+
+
+def _picture(
+    item: SlideInput, bag: Bag, file: Path | None, classes: ClassColours, drawing: Drawing, heat: Heat | None
+) -> Image.Image:
+    with open_embedded(item.path, bag, drawing.reader) as slide:
+        return plot_bag(
+            slide,
+            bag,
+            max_px=drawing.max_px,
+            annotations=slide_annotations(file, slide.level_sizes[0], slide.bounds).polygons if file else (),
+            classes=classes,
+            view=drawing.view,
+            heat=heat,
+        )
+
+
+def draw_sheet(
+    store: Store, items: Sequence[SlideInput], folder: Path, drawing: Drawing, say: Say, warn: Say
+) -> int:
+    """Draw the contact sheet of a store's clusters; arguments and result as for `draw_slides`.
+
+    Raises:
+        UsageError: The store has no clusters, or no tiles; or contours were asked for.
+    """
+    if drawing.annotations is not None or drawing.attention is not None:
+        option, what = ("--annotations", "contours") if drawing.annotations else ("--attention", "attention")
+        raise UsageError(f"--contact-sheet shows no {what}: leave {option} out")
+    failed = set()
+
+    def on_error(slide_id: str, error: WsiEmbedError) -> None:
+        failed.add(slide_id)
+        warn(f"{slide_id}: {error}")
+
+    paths = {item.slide_id: item.path for item in items}
+    drawable = set()
+    for slide_id, path in paths.items():
+        try:
+            bag = _bag(store, slide_id)
+            with open_embedded(path, bag, drawing.reader) as slide, damage_named(slide_id):
+                check_same_slide(slide, slide_id, bag.attrs["slide_fingerprint"])
+            drawable.add(slide_id)
+        except WsiEmbedError as error:
+            on_error(slide_id, error)
+
+    def opened(slide_id: str) -> Slide:
+        return open_embedded(paths[slide_id], store[slide_id], drawing.reader)
+
+    for name, page in contact_sheet(store, drawable, opened, on_error):
+        say(str(drawing.save(page, folder, _shared_name(store, name))))
+    return len(failed)
+
+
+def select(store: Store, items: Sequence[SlideInput], warn: Say) -> list[SlideInput]:
+    """The slides that the store has; the others are named in one line.
+
+    Raises:
+        UsageError: It has none of them.
+    """
+    present = {item.slide_id for item in items if item.slide_id in store}
+    absent = [item.slide_id for item in items if item.slide_id not in present]
+    if len(absent) == len(items):
+        raise UsageError(f"none of {counted(len(items), 'slide')} given is complete in {store.where}")
+    if absent:
+        share = f"{len(absent)} of {counted(len(items), 'slide')} given"
+        warn(f"{share} are not complete in the store: {names_of(absent, NAMED)}")
+    return [item for item in items if item.slide_id in present]
+
+
+def _attention(source: Path | None, store: Store) -> Attention | None:
+    """Refuses attention to other features."""
+    if source is None:
+        return None
+    attention = Attention(source)
+    check_attention(attention, store)
+    return attention
+
+
+def _with_attention(
+    items: Sequence[SlideInput], attention: Attention | None, warn: Say
+) -> Sequence[SlideInput]:
+    """Slides that have some, where it is to be drawn; refuses where none has."""
+    if attention is None:
+        return items
+    there = [item for item in items if item.slide_id in attention]
+    if not there:
+        raise UsageError(f"--attention {attention.path}: about none of {counted(len(items), 'slide')}")
+    if without := [item.slide_id for item in items if item.slide_id not in attention]:
+        warn(f"{counted(len(without), 'slide')} without attention left out: {names_of(without, NAMED)}")
+    return there
+
+
+def _heat(attention: Attention | None, bag: Bag, drawing: Drawing) -> Heat | None:
+    if attention is None:
+        return None
+    method = str(attention.attrs.get("method", ""))
+    return slide_heat(attention[bag.slide_id], bag, method, drawing.attention_class)
+
+
+def _annotation_files(source: Path | None, items: Sequence[SlideInput], warn: Say) -> dict[str, Path]:
+    """Files of the slides that have one; refuses annotations that are of none of the slides."""
+    if source is None:
+        return {}
+    unmarked = [replace(item, roi=None) for item in items]
+    found = {item.slide_id: item.roi for item in with_annotations(unmarked, source, "--annotations")}
+    without = [slide_id for slide_id, file in found.items() if file is None]
+    if len(without) == len(items):
+        raise UsageError(
+            f"--annotations {source}: no file for any of the {len(items)} slides; "
+            f"they are named like the slides, {items[0].slide_id}.xml or .geojson"
+        )
+    if without:
+        warn(
+            f"{counted(len(without), 'slide')} without annotations, drawn without contours: "
+            f"{names_of(without, NAMED)}"
+        )
+    return {slide_id: file for slide_id, file in found.items() if file is not None}
+
+
+def _labels(file: Path, warn: Say) -> Iterator[str | None]:
+    try:
+        annotations = read_annotations(file)
+    except SlideError:  # said when its slide is drawn
+        return
+    for line in annotations.warnings:
+        warn(line)
+    yield from {polygon.label for polygon in annotations.polygons}
+
+
+def _bag(store: Store, slide_id: str) -> Bag:
+    with damage_named(slide_id):
+        return store[slide_id]
+
+
+def _shared_name(store: Store, name: str) -> str:
+    """A file name that is no slide's."""
+    return f"_{name}" if name in store else name

@@ -1,0 +1,221 @@
+"""The report as one self-contained page: what failed and what to do, what is odd, and every slide."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from pathlib import Path
+
+from PIL import Image
+
+from wsi_embed.errors import WsiEmbedError
+from wsi_embed.jobs.report import JobReport, SlideResult, write_whole
+from wsi_embed.storage import Location
+
+# Pictures of more slides would make a page that no browser likes.
+MOST_PICTURES = 200
+PICTURE_PX = 320
+STAGES = {"tissue": "#7a9e48", "read": "#3b76af", "encode": "#c8643c", "write": "#8a6bb0"}
+
+STYLE = Path(__file__).with_name("report_page.css")
+
+Pictures = Mapping[str, Sequence[tuple[str, Image.Image]]]
+
+
+def write_html(report: JobReport, path: Path, pictures: Pictures | None = None) -> None:
+    """Write the page; everything is in it, it loads nothing.
+
+    Args:
+        report: What happened.
+        path: Where to.
+        pictures: Captioned pictures by slide id.
+
+    Raises:
+        WsiEmbedError: It cannot be written.
+    """
+    parts = [_head(report), _failures(report), _odd(report), _slides(report, pictures or {}), _facts(report)]
+    title = escape(f"wsi-embed: {report.store}")
+    page = (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">'
+        f"<title>{title}</title><style>\n{STYLE.read_text('utf-8')}</style></head>\n<body>\n{''.join(parts)}</body></html>\n"
+    )
+    write_whole(path, page)
+
+
+def draw_slides(report: JobReport, paths: Mapping[str, Path], store: str | Location) -> Pictures:
+    """Draw the slides of a report: with the outline of their tissue, and as a map of their clusters.
+
+    Args:
+        report: What happened.
+        paths: The slides' files by id, of those that are on this machine.
+        store: The store.
+
+    Returns:
+        Captioned pictures by slide id, of at most 200 slides, those to be looked at first. A slide
+        that cannot be drawn has none: the report must not fail after the job did not.
+    """
+    from wsi_embed.plot import draw_views
+    from wsi_embed.plot.bag_tiles import open_embedded
+    from wsi_embed.store import open_store
+
+    shown = [s for s in report.slides if s.status in ("done", "skipped") and s.slide_id in paths]
+    shown.sort(key=lambda s: not (s.warnings or s.slide_id in report.outliers))
+    pictures: dict[str, Sequence[tuple[str, Image.Image]]] = {}
+    if not shown:
+        return pictures  # there may be no store
+    opened = open_store(store)
+    for result in shown[:MOST_PICTURES]:
+        try:
+            bag = opened[result.slide_id]
+            with open_embedded(paths[result.slide_id], bag) as slide:
+                left, right = draw_views(slide, bag, max_px=PICTURE_PX)
+        except (WsiEmbedError, KeyError):
+            continue
+        pictures[result.slide_id] = [("tissue", left), ("clusters", right)]
+    return pictures
+
+
+def _head(report: JobReport) -> str:
+    tiles = "".join(
+        f'<div class="tile {kind}"><b>{count}</b>{name}</div>'
+        for name, count, kind in _numbers(report)
+        if count or name in ("done", "tiles")
+    )
+    how = f", {report.model['name']} on {report.model['device']}" if report.model else ""
+    note = " <b>This is the demonstration model.</b>" if report.model.get("demonstration") else ""
+    end = "Stopped early: run the same command again to go on." if report.stopped else report.error
+    stopped = f'<p class="failed">{escape(end)}</p>' if end else ""
+    return (
+        f"<h1>{escape(report.store)}</h1>\n"
+        f'<p class="sub">{escape(report.started)}, {report.seconds:.1f} s{escape(how)}.{note}</p>'
+        f'{stopped}<div class="tiles">{tiles}</div>\n'
+    )
+
+
+def _numbers(report: JobReport) -> list[tuple[str, int, str]]:
+    odd = sum(1 for s in report.slides if s.warnings or s.slide_id in report.outliers)
+    summary = report.summary()
+    kinds = {"failed": "bad", "stopped": "odd"}
+    names = ("done", "skipped", "failed", "stopped", "planned")
+    counts = [(name, summary[name], kinds.get(name, "")) for name in names]
+    return [*counts, ("to look at", odd, "odd"), ("tiles", report.tiles, "")]
+
+
+def _failures(report: JobReport) -> str:
+    failed = [s for s in report.slides if s.status == "failed"]
+    if not failed:
+        return ""
+    rows = "".join(
+        f"<tr><td>{escape(s.slide_id)}</td><td>{escape(what)}{_traceback(s)}</td><td>{escape(fix)}</td></tr>\n"
+        for s in failed
+        for what, fix in [_split(s)]
+    )
+    head = "<tr><th>slide</th><th>what is wrong</th><th>what to do</th></tr>"
+    return f"<h2>Failed</h2>\n<table>{head}\n{rows}</table>\n"
+
+
+def _split(result: SlideResult) -> tuple[str, str]:
+    """A message says what is wrong, then, after a semicolon, how to mend it."""
+    reason = (result.reason or "").removeprefix(f"{result.slide}: ")
+    if result.traceback:
+        return reason, "this is a bug: report it with the traceback"
+    what, _, fix = reason.partition("; ")
+    return what, fix
+
+
+def _traceback(result: SlideResult) -> str:
+    if not result.traceback:
+        return ""
+    return f"<details><summary>traceback</summary><pre>{escape(result.traceback)}</pre></details>"
+
+
+def _odd(report: JobReport) -> str:
+    rows = "".join(
+        f"<tr><td>{escape(s.slide_id)}</td><td>{'<br>'.join(map(escape, texts))}</td></tr>\n"
+        for s in report.slides
+        if (texts := [*s.warnings, *_left_out(s), *report.outliers.get(s.slide_id, [])])
+    )
+    return f"<h2>To look at</h2>\n<table>{rows}</table>\n" if rows else ""
+
+
+def _left_out(result: SlideResult) -> list[str]:
+    return [f"no level of the slide: {text}" for text in result.left_out]
+
+
+def _slides(report: JobReport, pictures: Pictures) -> str:
+    """Slides with pictures one by one, the others as a table."""
+    drawn = [s for s in report.slides if s.slide_id in pictures]
+    rest = [s for s in report.slides if s.slide_id not in pictures and s.status != "failed"]
+    key = "".join(f'<span style="background:{colour}"></span>{name}' for name, colour in STAGES.items())
+    parts = ["<h2>Slides</h2>\n"]
+    if drawn:
+        parts.append(f'<p class="key">Seconds by stage (they overlap):{key}</p>\n')
+        parts += [_drawn(s, pictures[s.slide_id]) for s in drawn]
+    if rest:
+        parts.append(_table(rest))
+    return "".join(parts)
+
+
+def _drawn(result: SlideResult, pictures: Sequence[tuple[str, Image.Image]]) -> str:
+    figures = "".join(
+        f'<figure><img src="{_data_uri(image)}" alt="{escape(result.slide_id)}: {escape(caption)}" '
+        f'width="{image.width}" height="{image.height}"><figcaption>{escape(caption)}</figcaption></figure>'
+        for caption, image in pictures
+    )
+    facts = ", ".join(_known(result))
+    return (
+        f'<div class="slide"><div><h3>{escape(result.slide_id)}</h3>'
+        f'<span class="{result.status}">{result.status}</span>: {facts}{_bar(result)}</div>'
+        f"<div>{figures}</div></div>\n"
+    )
+
+
+def _known(result: SlideResult) -> Iterator[str]:
+    yield f"{result.tiles} tiles"
+    if result.tissue is not None:
+        yield f"{100 * result.tissue:.3g} % tissue"
+    if result.mpp is not None:
+        yield f"{result.mpp:.4g} um per pixel"
+    if result.bad_tiles:
+        yield f"{result.bad_tiles} tiles unreadable, taken as white"
+    if "total" in result.seconds:
+        yield f"{result.seconds['total']:.1f} s"
+
+
+def _bar(result: SlideResult) -> str:
+    total = sum(result.seconds.get(name, 0.0) for name in STAGES)
+    if not total:
+        return ""
+    spans = "".join(
+        f'<span style="width:{100 * result.seconds.get(n, 0.0) / total:.1f}%;background:{c}"></span>'
+        for n, c in STAGES.items()
+    )
+    text = ", ".join(f"{n} {result.seconds[n]:.1f}" for n in STAGES if n in result.seconds)
+    return f'<div class="bar">{spans}</div><span class="key">{text} s</span>'
+
+
+def _table(slides: Sequence[SlideResult]) -> str:
+    names = ("tissue", "read", "encode", "write", "total")
+    head = "".join(f'<th class="n">{n} s</th>' for n in names)
+    rows = "".join(
+        f'<tr><td>{escape(s.slide_id)}</td><td class="{s.status}">{s.status}</td><td class="n">{s.tiles}</td>'
+        + "".join(f'<td class="n">{s.seconds[n]:.1f}</td>' if n in s.seconds else "<td></td>" for n in names)
+        + "</tr>\n"
+        for s in slides
+    )
+    return f'<table><tr><th>slide</th><th>status</th><th class="n">tiles</th>{head}</tr>\n{rows}</table>\n'
+
+
+def _facts(report: JobReport) -> str:
+    facts = {**{f"model {k}": v for k, v in report.model.items()}, **report.settings, **report.versions}
+    rows = "".join(f"<dt>{escape(str(k))}</dt><dd>{escape(str(v))}</dd>\n" for k, v in facts.items())
+    return f"<h2>Settings and versions</h2>\n<dl>{rows}</dl>\n"
+
+
+def _data_uri(image: Image.Image) -> str:
+    buffer = io.BytesIO()
+    image.convert("RGB").save(buffer, "JPEG", quality=82)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

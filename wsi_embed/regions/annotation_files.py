@@ -1,0 +1,178 @@
+"""Which annotation file belongs to which slide, and what it holds."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from wsi_embed.errors import SlideError, UsageError
+from wsi_embed.inputs.slides import SlideInput
+from wsi_embed.regions.asap import read_asap
+from wsi_embed.regions.geojson import read_geojson
+from wsi_embed.regions.polygons import OTHER_UNITS, Areas, Origin, Polygon
+
+# Where a slide has several: the first of these counts.
+ANNOTATION_SUFFIXES = (".geojson", ".json", ".xml")
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """What an annotation file holds.
+
+    Attributes:
+        name: The file's name.
+        polygons: All areas.
+        origin: Where their coordinates start.
+        digest: SHA-256 of the file, hexadecimal.
+        warnings: What in the file was left out.
+    """
+
+    name: str
+    polygons: list[Polygon]
+    origin: Origin
+    digest: str
+    warnings: tuple[str, ...] = ()
+
+
+def read_annotations(path: Path) -> Annotations:
+    """Read the polygons of an annotation file, GeoJSON or ASAP XML by its content.
+
+    Raises:
+        SlideError: It cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise SlideError(f"{path.name}: the ROI file cannot be read ({error.strerror})") from error
+    digest = hashlib.sha256(content).hexdigest()
+    if is_xml(path, content):
+        try:
+            return _annotations(path, read_asap(content), "level0", digest)
+        except ValueError as error:
+            raise SlideError(
+                f"{path.name}: not ASAP annotations ({error}); save them in ASAP again"
+            ) from error
+    try:
+        return _annotations(path, read_geojson(content), "bounds", digest)
+    except ValueError as error:
+        raise SlideError(
+            f"{path.name}: not GeoJSON polygons ({error}); export them from QuPath again"
+        ) from error
+
+
+def _annotations(path: Path, areas: Areas, origin: Origin, digest: str) -> Annotations:
+    counts = ", ".join(f"{count} {what}" for what, count in sorted(areas.left_out.items()))
+    warnings = (f"{path.name}: left out, because they are no areas: {counts}",) if counts else ()
+    return Annotations(path.name, areas.polygons, origin, digest, warnings)
+
+
+def slide_annotations(path: Path, size: Sequence[int], bounds: Sequence[int]) -> Annotations:
+    """Read the annotations of a slide, in its level-0 pixels.
+
+    Args:
+        path: The file.
+        size: (width, height) of level 0.
+        bounds: (x, y, width, height) of the scanned area, level-0 pixels.
+
+    Raises:
+        SlideError: The file cannot be read, or nothing in it lies on the slide.
+    """
+    annotations = read_annotations(path)
+    x, y = bounds[:2] if annotations.origin == "bounds" else (0, 0)
+    polygons = [polygon.moved(x, y) for polygon in annotations.polygons]
+    outer = [polygon.rings[0] for polygon in polygons]
+    if outer and not any((ring.max(0) > 0).all() and (ring.min(0) < size).all() for ring in outer):
+        raise SlideError(
+            f"{path.name}: all its annotations lie outside the slide ({size[0]} x {size[1]} pixels); "
+            f"are they of another slide? {OTHER_UNITS}"
+        )
+    return replace(annotations, polygons=polygons, origin="level0")
+
+
+def is_xml(path: Path, content: bytes) -> bool:
+    """Whether a file looks like XML; its suffix decides where its first character does not."""
+    first = content[:512].replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n")[:1]
+    return first == b"<" or (first not in (b"{", b"[") and path.suffix.lower() == ".xml")
+
+
+def annotation_names(slide_id: str, slide_name: str) -> list[str]:
+    """What a slide's annotation file may be called, without its suffix; the first found counts.
+
+    The slide's id; its path relative to the slides' folder, without and with its suffix; its file name,
+    without and with its suffix.
+    """
+    name = PurePosixPath(slide_name)
+    names = [slide_id, name.with_suffix("").as_posix(), name.as_posix(), name.stem, name.name]
+    return list(dict.fromkeys(names))
+
+
+def annotation_file(folder: Path, slide_id: str, slide_name: str) -> Path | None:
+    """The annotation file of one slide in a folder, or None."""
+    return _choose(_listing(folder), annotation_names(slide_id, slide_name))
+
+
+def with_annotations(
+    items: Sequence[SlideInput], source: Path | None, option: str = "--roi"
+) -> list[SlideInput]:
+    """Give each slide its annotation file; those from a manifest stay.
+
+    In a folder, a name that would fit two slides (`a/s1.svs` and `b/s1.svs` for `s1.xml`) fits none,
+    unless it is a slide's id.
+
+    Args:
+        items: All slides of the job, before shards are taken.
+        source: What the option names: a file for the one slide, or a folder.
+        option: For messages.
+
+    Raises:
+        UsageError: There is no such file or folder, or one file is given, or fits, for several slides.
+    """
+    open_items = [item for item in items if item.roi is None]
+    if source is None or not open_items:
+        return list(items)
+    if source.is_file():
+        if len(open_items) > 1:
+            raise UsageError(
+                f"{option} {source} is one file, but there are {len(open_items)} slides; give a folder "
+                f"with one file a slide ({open_items[0].slide_id}.geojson, ...)"
+            )
+        return [item if item.roi is not None else replace(item, roi=source) for item in items]
+    if not source.is_dir():
+        raise UsageError(f"{option} {source}: no such file or folder; check the path")
+    listing = _listing(source)
+    if not listing:
+        raise UsageError(f"{option} {source}: holds no {', '.join(ANNOTATION_SUFFIXES)} file; check the path")
+    fits = Counter(name for item in items for name in annotation_names(item.slide_id, item.name))
+    found = []
+    for item in items:
+        names = annotation_names(item.slide_id, item.name)
+        path = _choose(listing, [name for name in names if fits[name] == 1 or name == item.slide_id])
+        if item.roi is None and path is None and (unclear := _choose(listing, names)):
+            raise UsageError(
+                f"{option} {source}: {unclear.name} fits {item.name} and another slide; "
+                f"call it {item.slide_id}{unclear.suffix} if it is of the first"
+            )
+        found.append(item if item.roi is not None else replace(item, roi=path))
+    return found
+
+
+def _choose(listing: dict[tuple[str, str], Path], names: Sequence[str]) -> Path | None:
+    keys = ((name, suffix) for name in names for suffix in ANNOTATION_SUFFIXES)
+    return next((listing[key] for key in keys if key in listing), None)
+
+
+def _listing(folder: Path) -> dict[tuple[str, str], Path]:
+    """Annotation files at any depth, by relative path without suffix, and suffix. One walk for all slides."""
+    found = {}
+    for root, folders, files in os.walk(folder):
+        folders.sort()
+        for file in sorted(files):
+            path = Path(root) / file
+            if path.suffix.lower() in ANNOTATION_SUFFIXES:
+                relative = path.relative_to(folder).with_suffix("").as_posix()
+                found[relative, path.suffix.lower()] = path
+    return found

@@ -1,0 +1,150 @@
+"""Which polygons of an annotation file count: classes to include and to exclude."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from wsi_embed.errors import NoRegionsError, UsageError, printable
+from wsi_embed.inputs.slides import SlideInput
+from wsi_embed.regions.annotation_files import ANNOTATION_SUFFIXES, annotation_names, read_annotations
+from wsi_embed.regions.polygons import Polygon, Regions, class_key
+
+Missing = Literal["fail", "skip", "whole"]
+
+
+@dataclass(frozen=True)
+class RegionRules:
+    """What the user says of regions.
+
+    Class names match without regard to case. A polygon is of its class and of those above it; where several
+    of them are named, the nearest decides.
+
+    Attributes:
+        source: Annotation file, or folder of them; a manifest's column `roi` comes first.
+        include: Classes to take; none: every polygon that is not excluded.
+        exclude: Classes to leave out.
+        missing: What becomes of a slide without annotation file: `fail`, `skip` (left out of the job) or
+            `whole`. `skip` also leaves out slides whose file has nothing to take.
+    """
+
+    source: Path | None = None
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    missing: Missing = "fail"
+
+    def __post_init__(self) -> None:
+        if self.missing not in ("fail", "skip", "whole"):
+            raise UsageError(f"--roi-missing {self.missing}: choose fail, skip or whole")
+        if not all(map(class_key, (*self.include, *self.exclude))):
+            raise UsageError("--roi-include and --roi-exclude need the name of a class")
+        _check_apart(_keys(self.include), _keys(self.exclude))
+
+    def classes(self) -> dict[str, list[str]]:
+        """The choice of classes as it matters: sorted, without regard to case."""
+        return {"include": sorted(_keys(self.include)), "exclude": sorted(_keys(self.exclude))}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for the report."""
+        source = self.source.name if self.source else None
+        return {"source": source, **self.classes(), "missing": self.missing}
+
+
+def check_rules(rules: RegionRules, items: list[SlideInput]) -> None:
+    """Refuse classes without any annotation they could be of.
+
+    Raises:
+        UsageError: Classes are named, but neither `--roi` nor a manifest names a file.
+    """
+    if (rules.include or rules.exclude) and rules.source is None and all(item.roi is None for item in items):
+        raise UsageError(
+            "--roi-include and --roi-exclude need --roi FILE|DIR, or a manifest with a column roi"
+        )
+
+
+def slide_regions(item: SlideInput, rules: RegionRules) -> Regions | None:
+    """The regions of one slide; None takes the whole slide.
+
+    Raises:
+        NoRegionsError: It has no annotation file, or that has nothing to take.
+        SlideError: The file cannot be read.
+    """
+    if item.roi is not None:
+        return read_regions(item.roi, rules)
+    if rules.source is None and not rules.include:
+        return None
+    names = annotation_names(item.slide_id, item.name)
+    looked = f"{', '.join(names)} with {', '.join(ANNOTATION_SUFFIXES)}"
+    where = f"no annotation file in {rules.source.name}" if rules.source else "no roi in the manifest"
+    if rules.missing == "whole":
+        return Regions(None, [], None, warnings=(f"{item.name}: {where}, taken whole",))
+    raise NoRegionsError(
+        f"{item.name}: {where}"
+        + (f" (looked for {looked})" if rules.source else "")
+        + "; add it, or say --roi-missing skip (leave out such slides) or whole (take them whole)"
+    )
+
+
+def read_regions(path: Path, rules: RegionRules | None = None) -> Regions:
+    """Read an annotation file and choose its polygons.
+
+    Raises:
+        NoRegionsError: It has no polygon that could be taken.
+        SlideError: It cannot be read.
+    """
+    rules, file = rules or RegionRules(), read_annotations(path)
+    polygons = file.polygons
+    if not polygons and not rules.exclude:
+        lost = file.warnings[0].removeprefix(f"{path.name}: ") if file.warnings else "check the ROI file"
+        raise NoRegionsError(f"{path.name}: holds no polygon, so there is nothing to take; {lost}")
+    there = {class_key(name) for p in polygons for name in p.classes}
+    names = _names(rules.include, there), _names(rules.exclude, there)
+    include, exclude = map(_keys, names)
+    _check_apart(include, exclude)
+    sorted_out = [(p, p.nearest(include | exclude)) for p in polygons]
+    taken = [p for p, key in sorted_out if (key in include if include else key is None)]
+    left_out = [p for p, key in sorted_out if key in exclude]
+    if include and not taken:
+        raise NoRegionsError(
+            f"{path.name}: no region of class {' or '.join(names[0])}; {_classes(polygons)}. "
+            "Name one of those, or say --roi-missing skip to leave out such slides"
+        )
+    warnings = file.warnings
+    if absent := [name for name in (*names[0], *names[1]) if class_key(name) not in there]:
+        warnings += (f"{path.name}: no region of class {', '.join(absent)}; {_classes(polygons)}",)
+    digest = file.digest
+    if rules.include or rules.exclude:
+        chosen = {"include": sorted(include), "exclude": sorted(exclude)}
+        digest = hashlib.sha256((digest + json.dumps(chosen)).encode()).hexdigest()
+    return Regions(
+        taken or None, left_out, digest[:16], file.name, file.origin, tuple(map(printable, warnings))
+    )
+
+
+def _keys(labels: Iterable[str]) -> set[str]:
+    return {class_key(label) for label in labels}
+
+
+def _names(given: Sequence[str], there: Collection[str]) -> list[str]:
+    """Names of classes; one with commas that is no class of the file is a list of names."""
+    listed = ([name] if class_key(name) in there else name.split(",") for name in given)
+    return [name for parts in listed for part in parts if (name := part.strip())]
+
+
+def _check_apart(include: set[str], exclude: set[str]) -> None:
+    if both := include & exclude:
+        raise UsageError(f"class {', '.join(sorted(both))} is both in --roi-include and --roi-exclude")
+
+
+def _classes(polygons: list[Polygon]) -> str:
+    """Which classes a file has, for people."""
+    names = sorted({name.strip() for p in polygons for name in p.classes})
+    if not names:
+        return "its polygons have no class" if polygons else "it holds no polygon"
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    without = sum(not p.classes for p in polygons)
+    return f"it has {', '.join(names[:10])}{more}" + (f", and {without} without a class" if without else "")

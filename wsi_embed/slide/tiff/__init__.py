@@ -1,0 +1,1 @@
+"""The TIFF reader, which decodes each compressed tile once."""

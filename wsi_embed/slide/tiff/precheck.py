@@ -1,0 +1,94 @@
+"""What would end the process within OpenSlide, which takes the numbers of a file as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+from wsi_embed.slide.base import unreadable
+from wsi_embed.slide.tiff import directory as tiff
+from wsi_embed.slide.tiff.directory import STARTS, Directory, TiffError, TiffFile
+from wsi_embed.slide.tiff.level import MOST_TILES, Layout
+
+# OpenSlide takes 4 bytes for each, and aborts where it gets no memory.
+MOST_TILE_PIXELS = 1 << 26
+# White pixels as a JPEG take about 100 to a byte, compressed better than any slide is 10,000.
+MOST_PIXELS_A_BYTE = 1 << 14
+SEPARATE = 2  # a planar configuration: colours lie apart, each in tiles of its own
+NDPI = 65420  # a tag of Hamamatsu's, who write offsets of 64 bits in their own way, and no tiles
+
+
+def open_tiff(path: Path) -> TiffFile | None:
+    """Open a TIFF and refuse it if its tiles are larger than any, or than their file.
+
+    Returns:
+        The open file; None for other files, and for Hamamatsu's NDPI.
+
+    Raises:
+        SlideError: If it is refused, or cannot be read.
+    """
+    try:
+        with path.open("rb") as data:
+            if data.read(4) not in STARTS:
+                return None
+        file = TiffFile(path)
+        try:
+            if file.first and NDPI in file.directory(file.first).tags:
+                file.close()
+                return None
+            _check_directories(file.directories())
+        except BaseException:
+            file.close()
+            raise
+    except (TiffError, OSError) as error:
+        raise unreadable(path, error) from error
+    return file
+
+
+def _check_directories(directories: Sequence[Directory]) -> None:
+    levels = [_check_tiles(directory) for directory in directories if directory.tiled]
+    if directories and is_aperio(directories[0]):
+        _check_order(levels)
+
+
+def _check_tiles(directory: Directory) -> tuple[Layout, bool]:
+    """The tiles of a directory, and whether some are left out."""
+    codes = (tiff.IMAGE_WIDTH, tiff.IMAGE_LENGTH, tiff.TILE_WIDTH, tiff.TILE_LENGTH)
+    width, height, tile_width, tile_height = sizes = [directory.number(code) for code in codes]
+    if not all(sizes) or tile_width * tile_height > MOST_TILE_PIXELS:
+        raise TiffError(f"{width} x {height} pixels in tiles of {tile_width} x {tile_height}")
+    layout, size = Layout(*sizes), directory.file.size
+    if width * height > MOST_PIXELS_A_BYTE * size or layout.tiles > MOST_TILES:
+        raise TiffError(f"{width} x {height} pixels in {size} bytes, {layout.tiles} tiles")
+    planes = directory.number(tiff.PLANAR_CONFIGURATION, 1) == SEPARATE
+    expected = layout.tiles * (directory.number(tiff.SAMPLES_PER_PIXEL, 1) if planes else 1)
+    for code in (tiff.TILE_OFFSETS, tiff.TILE_BYTE_COUNTS):
+        found = directory.tags[code].count if code in directory.tags else 0
+        if found != expected:
+            raise TiffError(f"places of {found} tiles where there should be {expected}")
+    lengths = directory.numbers(tiff.TILE_BYTE_COUNTS, expected)
+    if lengths.max() > size:
+        raise TiffError(f"a tile of {lengths.max()} bytes in a file of {size}")
+    return layout, bool((lengths == 0).any())
+
+
+def is_aperio(directory: Directory) -> bool:
+    """Tell whether a directory is the first of an Aperio slide.
+
+    Raises:
+        TiffError: If its description does not lie in the file.
+        OSError: If the file cannot be read.
+    """
+    text = directory.tags.get(tiff.IMAGE_DESCRIPTION)
+    name = b"Aperio"
+    return text is not None and text.count > len(name) and directory.file.read(text.offset, len(name)) == name
+
+
+def _check_order(levels: list[tuple[Layout, bool]]) -> None:
+    """Of an Aperio level that leaves tiles out, OpenSlide divides their number by that of the next level."""
+    left_out = False
+    for (level, missing), (following, _) in pairwise(levels):
+        left_out |= missing
+        if left_out and (following.across > 2 * level.across or following.down > 2 * level.down):
+            raise TiffError("its levels are not in order")

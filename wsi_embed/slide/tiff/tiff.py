@@ -1,0 +1,148 @@
+"""TIFF slides of JPEG tiles, decoded here: OpenSlide's pixels in a fraction of its time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from wsi_embed.slide.base import Slide, UInt8Array
+from wsi_embed.slide.colour_check import wrong_colours
+from wsi_embed.slide.openslide import OpenSlideSlide
+from wsi_embed.slide.photometric import NAMES
+from wsi_embed.slide.settle import believed_levels
+from wsi_embed.slide.stream import TileStream
+from wsi_embed.slide.tiff import directory as tiff
+from wsi_embed.slide.tiff.decode_once import DecodeOnce
+from wsi_embed.slide.tiff.directory import TiffError
+from wsi_embed.slide.tiff.level import JpegLevel
+from wsi_embed.slide.tiff_images import TiffImage, level_images, tiff_images
+
+if TYPE_CHECKING:
+    from wsi_embed.grid import TileGrid
+
+VENDORS = ("aperio", "generic-tiff")
+MOST_HIDDEN = 32
+DCT_SCALES = (8, 4, 2)
+
+
+class TiffSlide(Slide):
+    """A slide whose JPEG tiles are decoded here; what it says of itself is read by OpenSlide.
+
+    Pixels are those of OpenSlide, bit for bit, on level 0 and on every level whose downsample is a whole
+    number. On others OpenSlide interpolates between the pixels of the level, and this gives them as they are.
+    Levels that cannot be decoded here are left to OpenSlide; levels that only this sees (SubIFDs, as in
+    OME-TIFF) are added.
+
+    Args:
+        slide: The slide as OpenSlide opened it; closed together with this one.
+
+    Raises:
+        TiffError: Level 0 is of another kind; `slide` stays open.
+        OSError: The file cannot be read.
+    """
+
+    reader = "tiff"
+
+    def __init__(self, slide: OpenSlideSlide) -> None:
+        self._slide = slide
+        self._take_facts(slide)
+        self.reader = "tiff"
+        if slide.vendor not in VENDORS:
+            raise TiffError(f"its format is {slide.vendor}")
+        if slide.tiff is None:
+            raise TiffError("it is no TIFF")
+        self._file = slide.tiff
+        self._find_levels()
+
+    def _find_levels(self) -> None:
+        images = self._slide.tiff_images
+        self._levels = self._own_levels(images)
+        hidden = self._add_hidden_levels(images[0]) if len(self._levels) == 1 else []
+        own = (i for i, level in enumerate(self._levels) if level and level not in hidden)
+        others = [level for level in self._levels if level and level.colours != level.said]
+        if others:
+            self.warnings += (_other_colours(self.path.name, others[0]),)
+        self.reader_decides = bool(hidden or others) or any(map(self._slide.interpolates, own))
+
+    def _own_levels(self, images: list[TiffImage]) -> list[JpegLevel | None]:
+        """Open the levels that OpenSlide sees; None for those that are left to it."""
+        known = level_images(images, self.vendor)
+        first = JpegLevel(images[0].directory)
+        if first.size != self.level_sizes[0]:
+            raise TiffError("its level 0 is not the one that OpenSlide sees")
+        levels: list[JpegLevel | None] = [first]
+        for number, size in enumerate(self.level_sizes[1:], start=1):
+            found = [image for image in known if image.facts.size == size]
+            try:
+                unique = len(found) == 1 and not self._slide.padded(number)
+                levels.append(JpegLevel(found[0].directory) if unique else None)
+            except TiffError:
+                levels.append(None)
+        if self.vendor == "aperio":
+            _leave_rendered(levels)
+        left = [size for size, level in zip(self.level_sizes, levels, strict=True) if level is None]
+        for image in known:
+            if image.facts.size in left and (wrong := wrong_colours(image.directory)):
+                raise TiffError(wrong)
+        return levels
+
+    def _add_hidden_levels(self, first: TiffImage) -> list[JpegLevel]:
+        """Add the levels in SubIFDs of level 0, which OpenSlide does not see."""
+        if self.vendor == "aperio":
+            return []
+        try:
+            offsets = first.directory.numbers(tiff.SUB_IFDS, MOST_HIDDEN).tolist()
+            images = tiff_images([self._file.directory(offset) for offset in offsets])
+            images.sort(key=lambda image: -image.facts.size[0])
+            opened = [JpegLevel(image.directory) for image in images]
+        except TiffError:
+            return []  # as OpenSlide sees it
+        hidden = [replace(image.facts, name=f"level {n}") for n, image in enumerate(images, start=1)]
+
+        def read(level: int, x: int, y: int, w: int, h: int) -> UInt8Array:
+            return opened[level - 1].read(x, y, w, h) if level else self.read(0, x, y, w, h)
+
+        settled = believed_levels([first.facts, *hidden], read)
+        self.level_sizes, self.level_scales = settled.sizes, settled.scales
+        self.left_out += tuple(settled.left_out)
+        self.levels_decide = bool(settled.left_out)
+        self.levels_state = "shifts" if len(settled.sizes) > 1 else "alike"
+        added = [opened[number - 1] for number in settled.numbers[1:]]
+        self._levels += added
+        return added
+
+    def _read(self, level: int, x: int, y: int, w: int, h: int) -> UInt8Array:
+        own = self._levels[level]
+        return self._slide.read(level, x, y, w, h) if own is None else own.read(x, y, w, h)
+
+    def _stream(self, grid: TileGrid) -> TileStream:
+        own = self._levels[grid.level]
+        return TileStream(self, grid) if own is None else DecodeOnce(self, grid, own)
+
+    def dct_scales(self, level: int) -> list[int]:
+        """Parts of the size (8 for 1/8) at which the level can be decoded at once, the smallest first."""
+        own = self._levels[level]
+        if own is None:
+            return []
+        sides = own.layout.tile_width, own.layout.tile_height
+        return [scale for scale in DCT_SCALES if not any(side % scale for side in sides)]
+
+    def icc_profile(self) -> bytes | None:
+        """The embedded ICC profile of the pixels, as it lies in the file; None without one."""
+        return self._slide.icc_profile()
+
+    def close(self) -> None:
+        """Release the file. Closing twice is fine."""
+        self._slide.close()
+
+
+def _other_colours(name: str, level: JpegLevel) -> str:
+    said, held = NAMES[level.said], NAMES[level.colours]
+    return f"{name}: its tag PhotometricInterpretation says {said}, but its JPEG tiles hold {held}: read so"
+
+
+def _leave_rendered(levels: list[JpegLevel | None]) -> None:
+    """Leave to OpenSlide what it renders from finer levels: of an Aperio slide, below any missing tile."""
+    first = next((i for i, level in enumerate(levels) if level is None or level.missing.any()), len(levels))
+    for i in range(max(1, first), len(levels)):
+        levels[i] = None

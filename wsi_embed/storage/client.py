@@ -1,0 +1,93 @@
+"""Clients of object storage and web servers, by obstore, which retries and finds credentials."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wsi_embed.errors import RemoteError
+from wsi_embed.storage.address import Address
+from wsi_embed.util.extras import needs_extra
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, ObjectStore, RetryConfig
+
+# 0.5 to 20 s between two tries, about two minutes in all: a server that is being restarted is outlived.
+RETRY: RetryConfig = {
+    "max_retries": 10,
+    "backoff": {
+        "init_backoff": datetime.timedelta(seconds=0.5),
+        "max_backoff": datetime.timedelta(seconds=20),
+        "base": 2,
+    },
+    "retry_timeout": datetime.timedelta(minutes=3),
+}
+# The first is of one request with its body, the second of a server that says nothing.
+CLIENT: ClientConfig = {
+    "timeout": datetime.timedelta(hours=1),
+    "read_timeout": datetime.timedelta(seconds=60),
+    "connect_timeout": datetime.timedelta(seconds=10),
+}
+_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+_used_by: list[int] = []
+
+
+def client(address: Address) -> ObjectStore:
+    """The store of obstore that an address is in; one a bucket and process.
+
+    Raises:
+        MissingExtraError: The extra `cloud` is not installed.
+        RemoteError: This process was forked from one that used it, or credentials cannot be read.
+    """
+    check_process()
+    return _client(address.scheme, address.host)
+
+
+def check_process() -> None:
+    """Refuse to hang: obstore's threads are not there in a process that was forked.
+
+    Raises:
+        RemoteError: This is such a process.
+    """
+    if not _used_by:
+        _used_by.append(os.getpid())
+    if _used_by[0] != os.getpid():
+        raise RemoteError(
+            "object storage cannot be used in forked processes: start the workers by spawning, for example "
+            "DataLoader(..., multiprocessing_context='spawn')"
+        )
+
+
+@functools.lru_cache(maxsize=64)
+def _client(scheme: str, host: str) -> ObjectStore:
+    with needs_extra("cloud", f"{scheme}://"):
+        from obstore.store import GCSStore, HTTPStore, S3Store
+    if scheme == "gs":
+        return GCSStore(host, client_options=CLIENT, retry_config=RETRY)
+    if scheme in ("http", "https"):
+        plain: ClientConfig = {**CLIENT, "allow_http": scheme == "http"}
+        return HTTPStore(f"{scheme}://{host}", client_options=plain, retry_config=RETRY)
+    endpoint = next(filter(None, map(os.environ.get, _ENDPOINTS)), None)
+    options: ClientConfig = {**CLIENT}
+    if endpoint and endpoint.startswith("http://"):
+        options["allow_http"] = True
+    more: dict[str, Any] = {"endpoint": endpoint} if endpoint else {}
+    if _has_profile():
+        with needs_extra("cloud", "a profile of the AWS command line"):
+            from obstore.auth.boto3 import Boto3CredentialProvider
+        try:
+            more["credential_provider"] = Boto3CredentialProvider()
+        except Exception as error:  # botocore's own tree, and ValueError
+            raise RemoteError(f"s3://{host}: no credentials in the AWS profile ({error})") from error
+    return S3Store(host, client_options=options, retry_config=RETRY, **more)
+
+
+def _has_profile() -> bool:
+    """Whether credentials are in the AWS command line's files: those obstore does not read by itself."""
+    if "AWS_ACCESS_KEY_ID" in os.environ or "AWS_SKIP_SIGNATURE" in os.environ:
+        return False
+    file = os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or Path.home() / ".aws" / "credentials"
+    return "AWS_PROFILE" in os.environ or Path(file).is_file()

@@ -1,0 +1,182 @@
+"""Requests to object storage and web servers, and what is said where they fail."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from wsi_embed.errors import RemoteError
+from wsi_embed.storage.address import Address
+from wsi_embed.storage.client import client
+
+_CODE = re.compile(r"<Code>(\w+)</Code>")
+_STATUS = re.compile(r"status code: (\d{3}[^:\n]*)")
+_CREDENTIALS = {
+    "AccessDenied", "AllAccessDisabled", "ExpiredToken", "InvalidAccessKeyId", "InvalidToken",
+    "RequestExpired", "RequestTimeTooSkewed", "SignatureDoesNotMatch", "TokenRefreshRequired",
+}  # fmt: skip
+# What is asked on a cloud's own machines where the environment has no credentials.
+_METADATA_SERVERS = ("/latest/api/token", "/latest/meta-data", "computeMetadata")
+
+
+@dataclass(frozen=True)
+class RemoteObject:
+    """An object and its state.
+
+    Attributes:
+        address: Where it lies.
+        size: In bytes.
+        tag: Changes with its content, as far as the server says: the ETag, or else the time of change.
+        etag: The ETag, where the server has one.
+    """
+
+    address: Address
+    size: int
+    tag: str
+    etag: str | None
+
+    @property
+    def state(self) -> list[int]:
+        """Two numbers that change with its content."""
+        return [self.size, zlib.crc32(self.tag.encode())]
+
+
+@contextlib.contextmanager
+def told(address: Address | str) -> Iterator[None]:
+    """Turn an error of obstore into one line without anything secret.
+
+    FileNotFoundError, which obstore raises itself, and FileExistsError are for the caller.
+
+    Raises:
+        RemoteError: The server cannot be reached, refuses, or goes on failing after all retries.
+    """
+    from obstore.exceptions import AlreadyExistsError, BaseError
+
+    try:
+        yield
+    except AlreadyExistsError:
+        raise FileExistsError(str(address)) from None
+    except BaseError as error:
+        raise RemoteError(f"{address}: {_reason(error)}") from None  # the cause shows whole requests
+
+
+def _reason(error: Exception) -> str:
+    text = str(error)
+    first = re.sub(r"\?\S*", "", text.partition("\n")[0])  # a query may hold a signature
+    code, status = _CODE.search(text), _STATUS.search(text)
+    what = code[1] if code else status[1].strip() if status else first[:200]
+    kind = type(error).__name__
+    if any(server in text for server in _METADATA_SERVERS):
+        return (
+            "no credentials in the environment; set them (docs/cloud.md says which variables), then run again"
+        )
+    if what in _CREDENTIALS or kind in ("PermissionDeniedError", "UnauthenticatedError"):
+        return f"access is refused ({what}); renew or correct the credentials, then run again"
+    if what == "NoSuchBucket":
+        return "there is no such bucket; check the address"
+    if status and status[1].startswith("400") and not code:  # an answer to HEAD says no more
+        return "the server refuses (400 Bad Request); are the credentials valid, and AWS_REGION right?"
+    if kind == "PreconditionError":
+        return "the object was changed meanwhile; run again when nobody writes to it"
+    if (status and status[1].startswith("30")) or what == "PermanentRedirect":
+        return "the bucket is in another region; set AWS_REGION"
+    return f"the server goes on failing ({what}); run again when it is well"
+
+
+def read(address: Address) -> bytes:
+    """Content of an object.
+
+    Raises:
+        FileNotFoundError: There is none.
+        RemoteError: It cannot be read.
+    """
+    store = client(address)
+    with told(address):
+        return bytes(store.get(address.key).bytes())
+
+
+def read_head(address: Address, size: int) -> bytes:
+    """The first bytes of an object, fewer where it is smaller.
+
+    Raises:
+        FileNotFoundError: There is none.
+        RemoteError: It cannot be read.
+    """
+    store = client(address)
+    with told(address):
+        return bytes(store.get(address.key, options={"range": (0, size)}).bytes())
+
+
+def write(address: Address, content: bytes, *, replace: bool = True) -> None:
+    """Write an object whole.
+
+    Raises:
+        FileExistsError: There is one, and it is not to be replaced.
+        RemoteError: It cannot be written.
+    """
+    store = client(address)
+    try:
+        with told(address):
+            store.put(address.key, content, mode="overwrite" if replace else "create", use_multipart=False)
+    except FileNotFoundError:
+        raise RemoteError(f"{address}: there is no such bucket; check the address") from None
+
+
+def stat(address: Address) -> RemoteObject:
+    """State of an object.
+
+    Raises:
+        FileNotFoundError: There is none.
+        RemoteError: It cannot be asked for.
+    """
+    store = client(address)
+    with told(address):
+        return _object(address, store.head(address.key))
+
+
+def below(address: Address) -> Iterator[RemoteObject]:
+    """All objects below an address, at any depth, as the server sorts them.
+
+    Raises:
+        RemoteError: They cannot be listed.
+    """
+    store = client(address)
+    with told(address):
+        for batch in store.list(address.key or None, chunk_size=1000):
+            for found in batch:
+                yield _object(Address(address.scheme, address.host, found["path"]), found)
+
+
+def beside(address: Address) -> tuple[list[str], list[RemoteObject]]:
+    """Names of the folders directly in an address, and the objects.
+
+    Raises:
+        RemoteError: They cannot be listed.
+    """
+    store = client(address)
+    with told(address):
+        found = store.list_with_delimiter(address.key or None)
+    names = [prefix.rstrip("/").rpartition("/")[2] for prefix in found["common_prefixes"]]
+    objects = [_object(Address(address.scheme, address.host, o["path"]), o) for o in found["objects"]]
+    return names, objects
+
+
+def delete(addresses: Sequence[Address]) -> None:
+    """Delete objects of one bucket.
+
+    Raises:
+        RemoteError: They cannot be deleted.
+    """
+    if addresses:
+        store = client(addresses[0])
+        with told(addresses[0].parent), contextlib.suppress(FileNotFoundError):
+            store.delete([address.key for address in addresses])
+
+
+def _object(address: Address, found: Any) -> RemoteObject:
+    etag = found["e_tag"]
+    return RemoteObject(address, found["size"], etag or found["last_modified"].isoformat(), etag)

@@ -1,0 +1,120 @@
+"""Zarr's view of what lies below an address."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable
+from typing import TYPE_CHECKING, Any, Self
+
+from zarr.storage import ObjectStore
+
+from wsi_embed.storage import objects
+from wsi_embed.storage.address import Address
+from wsi_embed.storage.client import check_process, client
+from wsi_embed.store.layout import METADATA_FILE
+
+if TYPE_CHECKING:
+    from zarr.abc.store import ByteRequest
+    from zarr.core.buffer import Buffer, BufferPrototype
+
+
+class ZarrObjects(ObjectStore[Any]):
+    """Zarr's object store, below an address, with our errors, and each object written by one request.
+
+    Below an address: else Zarr would make a group of every folder up to the bucket itself; and one client
+    serves a whole bucket, where a client with a prefix takes 40 ms to make and has connections of its own.
+    By one request: uploads in parts leave parts behind where a job is killed, which nobody sees but pays.
+
+    Args:
+        address: Of the group.
+        read_only: Whether writing is refused.
+    """
+
+    def __init__(self, address: Address, *, read_only: bool = False) -> None:
+        super().__init__(client(address), read_only=read_only)
+        self.address = address
+        self._written: set[str] = set()
+
+    def __str__(self) -> str:
+        return str(self.address)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ZarrObjects) and self.address == other.address
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (type(self), self.address, self.read_only)
+
+    def with_read_only(self, read_only: bool = False) -> Self:
+        """The same, read-only or not."""
+        return type(self)(self.address, read_only=read_only)
+
+    def _at(self, key: str) -> str:
+        return (self.address / key).key
+
+    async def get(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """An object or a part of it; None where there is none."""
+        check_process()
+        with objects.told(self.address / key):
+            return await super().get(self._at(key), prototype, byte_range)
+
+    async def get_partial_values(
+        self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
+    ) -> list[Buffer | None]:
+        """Parts of objects."""
+        check_process()
+        with objects.told(self.address):
+            return await super().get_partial_values(
+                prototype, [(self._at(key), part) for key, part in key_ranges]
+            )
+
+    async def exists(self, key: str) -> bool:
+        """Whether an object is there."""
+        check_process()
+        with objects.told(self.address / key):
+            return await super().exists(self._at(key))
+
+    async def set(self, key: str, value: Buffer) -> None:
+        """Write an object."""
+        import obstore
+
+        self._check_writable()
+        with objects.told(self.address / key):
+            await obstore.put_async(self.store, self._at(key), value.as_buffer_like(), use_multipart=False)
+        if key == METADATA_FILE:
+            self._written.add(key)
+
+    async def set_if_not_exists(self, key: str, value: Buffer) -> None:
+        """Write an object unless it is there.
+
+        Zarr wants it of the group's document for every array. A group has one writer: so it is enough to
+        ask, which can be repeated where an answer is lost, and not even that where it was written here.
+        """
+        if key not in self._written and not await self.exists(key):
+            await self.set(key, value)
+
+    async def delete(self, key: str) -> None:
+        """Delete an object."""
+        with objects.told(self.address / key):
+            await super().delete(self._at(key))
+
+    async def delete_dir(self, prefix: str) -> None:
+        """Delete all objects below a prefix."""
+        async for found in self._list(prefix):
+            await self.delete(found["path"])
+
+    async def _list(self, prefix: str | None = None) -> AsyncGenerator[Any, None]:
+        start = len(self.address.key) + 1 if self.address.key else 0
+        with objects.told(self.address):
+            async for found in super()._list(self._at(prefix or "") or None):
+                yield {**found, "path": found["path"][start:]}
+
+    def list_dir(self, prefix: str) -> AsyncGenerator[str, None]:
+        """Names directly below a prefix."""
+        return super().list_dir(self._at(prefix))
+
+
+def _again(kind: type[ZarrObjects], address: Address, read_only: bool) -> ZarrObjects:
+    return kind(address, read_only=read_only)

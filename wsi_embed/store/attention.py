@@ -1,0 +1,161 @@
+"""Attention of a multiple-instance model, beside the store whose tiles it is about.
+
+<name>.zarr/               attributes: `kind`, `format_version`, `model_id` (of the features), `method`
+  <slide_id>/              attributes: `label`, `predicted`, `probabilities`, `columns`
+    attention  (N, A)      float32; a column sums to 1 over a bag (of a patient: over its slides together)
+    grid       (N, 2)      int32, (row, col): the rows of the store's slide, in its order
+
+A store is written by embedding alone and proves that it is whole: what is made of it lies elsewhere.
+"""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+from zarr.codecs import Crc32cCodec
+
+from wsi_embed.bags.damage import damage_named
+from wsi_embed.errors import StoreError, StoreMismatchError, UsageError
+from wsi_embed.storage.folder import LocalPlace
+from wsi_embed.store.layout import METADATA_FILE, read_attributes
+from wsi_embed.store.slide_writer import cannot_write
+
+KIND, FORMAT_VERSION = "attention", 1
+
+
+@dataclass(frozen=True)
+class SlideAttention:
+    """Attention of the tiles of a slide.
+
+    Attributes:
+        slide_id: Of the slide.
+        attention: float32 [N, A].
+        grid: (row, col) of the tiles, int32 [N, 2].
+        columns: What each column of the attention is for: classes, or `all` alone.
+        label: The class of its bag.
+        predicted: What the bag was taken for.
+        probabilities: Of each class.
+    """
+
+    slide_id: str
+    attention: npt.NDArray[np.float32]
+    grid: npt.NDArray[np.int32]
+    columns: tuple[str, ...]
+    label: str
+    predicted: str
+    probabilities: dict[str, float]
+
+    def column(self, name: str | None = None) -> tuple[str, npt.NDArray[np.float32]]:
+        """A column and its name: of a class, else of the predicted one; the only one where there is one.
+
+        Raises:
+            UsageError: There is no such class.
+        """
+        if len(self.columns) == 1 and name is None:
+            return self.columns[0], self.attention[:, 0]
+        wanted = name or self.predicted
+        if wanted not in self.columns:
+            has = ", ".join(self.columns)
+            raise UsageError(f"no attention for class {wanted!r}: {self.slide_id} has it for {has}")
+        return wanted, self.attention[:, self.columns.index(wanted)]
+
+
+class Attention(Mapping[str, SlideAttention]):
+    """Attention of slides, by id, as `wsi-embed eval mil` leaves it.
+
+    Args:
+        path: The folder `attention.zarr`, or the one that it lies in.
+
+    Attributes:
+        path: The folder.
+        attrs: Its attributes.
+
+    Raises:
+        StoreError: It holds no attention.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        path = Path(path)
+        inner = path / f"{KIND}.zarr"
+        self.path = inner if inner.is_dir() else path
+        self.attrs = read_attributes(LocalPlace(self.path)) if (self.path / METADATA_FILE).is_file() else {}
+        if self.attrs.get("kind") != KIND or self.attrs.get("format_version") != FORMAT_VERSION:
+            raise StoreError(f"{path}: no attention there; give the --out folder of wsi-embed eval mil")
+
+    def __getitem__(self, slide_id: str) -> SlideAttention:
+        if not slide_id or "/" in slide_id or not (self.path / slide_id / METADATA_FILE).is_file():
+            raise KeyError(slide_id)
+        with damage_named(slide_id):
+            group = zarr.open_group(self.path / slide_id, mode="r", zarr_format=3, use_consolidated=False)
+            attrs: dict[str, Any] = dict(group.attrs)
+            return SlideAttention(
+                slide_id,
+                np.asarray(group["attention"], np.float32),
+                np.asarray(group["grid"], np.int32),
+                tuple(attrs["columns"]),
+                attrs["label"],
+                attrs["predicted"],
+                attrs["probabilities"],
+            )
+
+    def __iter__(self) -> Iterator[str]:
+        yield from sorted(document.parent.name for document in self.path.glob(f"*/{METADATA_FILE}"))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def write_attention(path: Path, about: Mapping[str, Any], slides: Iterable[SlideAttention]) -> None:
+    """Write attention; it appears whole, in the place of what an earlier run left.
+
+    Args:
+        path: The folder to make.
+        about: Attributes: `model_id` and `method`.
+        slides: One by one.
+
+    Raises:
+        StoreMismatchError: The folder is there and holds something else.
+        StoreError: It cannot be written.
+    """
+    if path.exists():
+        try:
+            Attention(path)
+        except StoreError as error:
+            raise StoreMismatchError(
+                f"{path} is there and holds something else; choose another --out"
+            ) from error
+    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
+    try:
+        attributes = {"kind": KIND, "format_version": FORMAT_VERSION, **about}
+        zarr.create_group(temporary, zarr_format=3, attributes=attributes)
+        for slide in slides:
+            _write_slide(temporary / slide.slide_id, slide)
+        if path.exists():
+            shutil.rmtree(path)
+        temporary.replace(path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write_slide(folder: Path, slide: SlideAttention) -> None:
+    facts = {k: v for k, v in asdict(slide).items() if k not in ("slide_id", "attention", "grid")}
+    group = zarr.create_group(folder, zarr_format=3, attributes={**facts, "columns": list(slide.columns)})
+    for name, values in (("attention", slide.attention), ("grid", slide.grid)):
+        array = group.create_array(
+            name,
+            shape=values.shape,
+            dtype=values.dtype,
+            chunks=(max(1, values.shape[0]), values.shape[1]),
+            compressors=[Crc32cCodec()],
+        )
+        array[:] = values

@@ -1,0 +1,210 @@
+"""Write one slide's group, committed by its last write."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+from zarr.codecs import Crc32cCodec, ZstdCodec
+
+from wsi_embed.encoder.base import Encoded
+from wsi_embed.errors import RemoteError, SlideError, StoreError
+from wsi_embed.grid import TileGrid
+from wsi_embed.storage.folder import Place
+from wsi_embed.store.layout import (
+    METADATA_FILE,
+    ArrayLayout,
+    StoreSettings,
+    array_layouts,
+    as_json,
+    group_digest,
+    read_attributes,
+    written_objects,
+)
+from wsi_embed.tissue import TissueMask
+
+
+class SlideWriter:
+    """One slide's group. Rows are appended in grid order; `commit` makes them exist.
+
+    Leaving the context without `commit` removes what was written.
+
+    Args:
+        folder: Where the group comes.
+        grid: The tiles, all of which will be appended.
+        settings: Of the store.
+        mask: Where the tissue is, kept so that pictures and polygons need no slide.
+    """
+
+    def __init__(
+        self, folder: Place, grid: TileGrid, settings: StoreSettings, mask: TissueMask | None = None
+    ) -> None:
+        self.folder, self.grid, self.settings, self.mask = folder, grid, settings, mask
+        self._layouts = array_layouts(len(grid), settings, mask.mask.shape if mask else None)
+        self._rows = 0
+        self._committed = False
+        _remove_group(folder)
+        try:
+            self._group = zarr.create_group(folder.zarr, zarr_format=3, attributes={"complete": False})
+            self._arrays = {name: _create(self._group, name, a) for name, a in self._layouts.items()}
+        except OSError as error:
+            raise cannot_write(folder, error) from error
+        shard = self._layouts["features"]
+        self._shard = np.empty(
+            (min(shard.shard_rows, max(1, len(grid))), settings.feature_dim), settings.dtype
+        )
+        self._small: dict[str, npt.NDArray[Any]] = {
+            name: np.empty(a.shape, a.dtype)
+            for name, a in self._layouts.items()
+            if name.startswith("cluster")
+        }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._committed:
+            with contextlib.suppress(StoreError, RemoteError):
+                _remove_group(self.folder)
+
+    def append(self, encoded: Encoded) -> None:
+        """Add the next rows, in grid order.
+
+        Raises:
+            SlideError: A feature is not finite in the store's type.
+            StoreError: The store cannot be written.
+            RemoteError: The same, elsewhere.
+        """
+        start, stop = self._rows, self._rows + len(encoded.features)
+        with np.errstate(over="ignore"):
+            features = encoded.features.astype(self.settings.dtype)
+        if not np.isfinite(features).all():
+            self._refuse(encoded.features, features, start)
+        if self._small:
+            if encoded.cluster is None or encoded.confidence is None:
+                raise SlideError("the model gives no clusters, its metadata say it does; export it again")
+            self._small["cluster"][start:stop] = encoded.cluster
+            self._small["cluster_confidence"][start:stop] = encoded.confidence
+        size = len(self._shard)
+        while start < stop:
+            offset = start % size
+            take = min(size - offset, stop - start)
+            done = start - self._rows
+            self._shard[offset : offset + take] = features[done : done + take]
+            start += take
+            if start % size == 0:
+                self._write("features", slice(start - size, start), self._shard)
+        self._rows = stop
+
+    def _refuse(self, features: npt.NDArray[np.float32], cast: npt.NDArray[np.floating], start: int) -> None:
+        bad = start + int(np.flatnonzero(~np.isfinite(cast).all(axis=1))[0])
+        if np.isfinite(features).all():
+            raise SlideError(
+                f"features of tile {bad} are too large for {self.settings.dtype}; use --dtype float32"
+            )
+        raise SlideError(f"the model gives features that are not finite (tile {bad}); check the model")
+
+    def commit(self, attributes: dict[str, Any]) -> None:
+        """Write the rest and make the slide exist.
+
+        Args:
+            attributes: Everything readers should know of the slide, JSON values.
+
+        Raises:
+            StoreError: The store cannot be written.
+            RemoteError: The same, elsewhere.
+        """
+        n = len(self.grid)
+        if self._rows != n:
+            raise RuntimeError(f"{self.folder.name}: {self._rows} of {n} rows were appended")
+        if n:
+            if tail := n % len(self._shard):
+                self._write("features", slice(n - tail, n), self._shard[:tail])
+            small = {"coords": self.grid.coords, "grid": self.grid.grid, **self._small}
+            small["tissue_fraction"] = self.grid.tissue_fraction
+            for name, values in small.items():
+                self._write(name, slice(0, n), values)
+        if self.mask is not None:
+            shape, scale = self.mask.mask.shape, self.mask.scale
+            self._write("tissue_mask", slice(0, shape[0]), self.mask.mask)
+            attributes = {**attributes, "tissue_mask_shape": shape, "tissue_mask_scale": scale}
+        try:
+            objects = written_objects(self.folder)
+            self._check_all_there(len(objects))
+            whole = as_json({**attributes, "n_tiles": n, "objects": objects})
+            whole["digest"] = group_digest(self.folder, whole)
+            # one atomic replacement of the group's document: before it the slide does not exist
+            self._group.update_attributes({**whole, "complete": True})
+        except OSError as error:
+            raise cannot_write(self.folder, error) from error
+        self._committed = True
+
+    def _check_all_there(self, found: int) -> None:
+        """Where there are no locks, two jobs may write one slide: neither commits what the other removed."""
+        written = sum(layout.objects for layout in self._layouts.values())
+        if found != written:
+            raise StoreError(
+                f"{self.folder}: {written} objects were written, {found} are there; run again when no other "
+                "job writes this store"
+            )
+
+    def _write(self, name: str, rows: slice, values: npt.NDArray[Any]) -> None:
+        try:
+            self._arrays[name][rows] = values.astype(self._layouts[name].dtype, copy=False)
+        except OSError as error:
+            raise cannot_write(self.folder, error) from error
+
+
+def _create(group: zarr.Group, name: str, layout: ArrayLayout) -> zarr.Array[Any]:
+    rest = layout.shape[1:]
+    return group.create_array(
+        name,
+        shape=layout.shape,
+        dtype=layout.dtype,
+        chunks=(layout.chunk_rows, *rest),
+        shards=(layout.shard_rows, *rest) if layout.sharded else None,
+        compressors=[ZstdCodec(level=3), Crc32cCodec()] if layout.compressed else [Crc32cCodec()],
+        fill_value=layout.fill,
+        config={"write_empty_chunks": True},
+    )
+
+
+def _remove_group(folder: Place) -> None:
+    """Remove a group so that at no moment a half of it looks complete, or like a damaged slide.
+
+    Its document goes last, and says `complete: false` while the arrays go.
+    """
+    try:
+        if not folder.there():
+            return
+        if folder.state(METADATA_FILE) is not None and not _says_incomplete(folder):
+            incomplete = {"zarr_format": 3, "node_type": "group", "attributes": {"complete": False}}
+            folder.write(METADATA_FILE, json.dumps(incomplete).encode())
+        for array in folder.folders():
+            (folder / array).remove()
+        folder.remove()
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+
+
+def _says_incomplete(folder: Place) -> bool:
+    try:
+        return read_attributes(folder).get("complete") is False
+    except StoreError:
+        return False
+
+
+def cannot_write(folder: Place | Path, error: OSError) -> StoreError:
+    """The error for an output that the system refuses to write."""
+    return StoreError(
+        f"{folder}: cannot be written ({error.strerror or error}); free some space or check permissions, "
+        "then run again"
+    )

@@ -1,0 +1,140 @@
+"""`tile`: a job that writes tiles as image files."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from wsi_embed.errors import StoreError, UsageError
+from wsi_embed.grid import Edge
+from wsi_embed.inputs.folders import TILES_MARK
+from wsi_embed.inputs.staging import Cache
+from wsi_embed.jobs.arguments import check_counts, check_overlap, slides_of, tiling_of
+from wsi_embed.jobs.engines import EngineName, open_engine
+from wsi_embed.jobs.failures import without_folders
+from wsi_embed.jobs.report import JobReport, Listener
+from wsi_embed.jobs.runner import run_job
+from wsi_embed.regions import RegionRules
+from wsi_embed.regions.roi_rules import Missing
+from wsi_embed.slide import Reader
+from wsi_embed.slide.resolution import check_mpp
+from wsi_embed.storage import Address, Location, location
+from wsi_embed.tiles import RESERVED, ImageFormat, TileFolder, TileJob, TileSettings
+from wsi_embed.tissue import TissueRecipe
+from wsi_embed.util.versions import versions
+
+
+def tile(  # noqa: D417 - the rest is as in `embed`
+    slides: str | Location | Sequence[str | Location],
+    out: str | Location,
+    *,
+    mpp: float = 0.5,
+    tile_px: int = 224,
+    format: ImageFormat = "png",
+    quality: int = 90,
+    max_tiles: int | None = None,
+    seed: int = 0,
+    overlap: int = 0,
+    edge: Edge = "drop",
+    tissue: str | TissueRecipe = "otsu",
+    tissue_set: Sequence[str] | Mapping[str, Any] = (),
+    min_tissue: float = 0.25,
+    mpp_override: float | None = None,
+    roi: str | Path | None = None,
+    roi_include: Sequence[str] = (),
+    roi_exclude: Sequence[str] = (),
+    roi_missing: Missing = "fail",
+    icc: bool = False,
+    reader: Reader = "auto",
+    fast_downsample: bool = False,
+    workers: int | None = None,
+    overwrite: bool = False,
+    shard: str | None = None,
+    max_failures: int | None = None,
+    limit: int | None = None,
+    cache: str | Path | None = None,
+    cache_gb: float | None = None,
+    dry_run: bool = False,
+    engine: EngineName = "local",
+    address: str | None = None,
+    actors: int | None = None,
+    listener: Listener | None = None,
+    stop: threading.Event | None = None,
+) -> JobReport:
+    """Tile slides, and write the tiles as image files with a table of all of them.
+
+    The tiles are those of `embed` with the same arguments, to the pixel; no model is needed. Slides that
+    the folder has with the same settings are skipped; a slide that fails is recorded in the report and
+    does not stop the others. Arguments that are not listed here are those of `embed`.
+
+    Args:
+        slides: Files, folders (at any depth) or manifests (CSV, Parquet); also elsewhere, as for `embed`.
+        out: The folder; made, or added to. `tiles.csv` in it lists the tiles of all complete slides.
+        mpp: Micrometres per pixel of a tile.
+        tile_px: Side of a tile, pixels.
+        format: `png`, or `jpeg` (4:4:4).
+        quality: Of a JPEG, 1 to 100.
+        max_tiles: Most tiles of a slide, a random sample; by default all.
+        seed: Of the sample, which depends on the slide and on nothing else.
+        workers: Threads that read, encode and write; by default one a core.
+        overwrite: Redo slides that the folder has with other settings.
+        dry_run: Open the slides and count tiles; write nothing.
+
+    Returns:
+        The report: every slide with status, tiles, seconds and reason.
+
+    Raises:
+        UsageError: Wrong arguments; nothing was done.
+        StoreError: The folder cannot be made.
+        RemoteError: Object storage cannot be reached, or refuses.
+    """
+    began = time.perf_counter()
+    check_counts(workers=workers, limit=limit, max_tiles=max_tiles, actors=actors)
+    check_counts(0, max_failures=max_failures)
+    check_mpp("--mpp", mpp)
+    regions = RegionRules(Path(roi) if roi else None, tuple(roi_include), tuple(roi_exclude), roi_missing)
+    tiling = tiling_of(
+        overlap, edge, tissue, tissue_set, min_tissue, mpp_override, regions, icc, reader, fast_downsample
+    )
+    settings = TileSettings(
+        tile_px,
+        mpp,
+        format,
+        quality if format == "jpeg" else None,
+        max_tiles,
+        None if max_tiles is None else seed,
+    )
+    check_overlap(overlap, tile_px)
+    where = location(out)
+    if isinstance(where, Address):
+        raise UsageError(f"--out {where}: tile images go into a folder of this machine; copy them from there")
+    items = slides_of(slides, where, regions, shard, limit)
+    if taken := [item.slide_id for item in items if item.slide_id in RESERVED]:
+        raise UsageError(f"{taken[0]} cannot be a slide's id in a folder of tiles; give ids in a manifest")
+    known = (where / TILES_MARK).exists()
+    folder = TileFolder(where) if known or not dry_run else None
+    with open_engine(engine, workers=workers, address=address, actors=actors) as runner:
+        job = TileJob(
+            slides=items,
+            out=where,
+            settings=settings,
+            tiling=tiling,
+            workers=runner.workers,
+            overwrite=overwrite,
+            dry_run=dry_run,
+            max_failures=max_failures,
+            versions=versions(),
+            cache=Cache.of(cache, cache_gb),
+            folder=folder,
+        )
+        report = run_job(runner, job, {}, began, listener, stop)
+    if folder is not None and not dry_run:
+        try:
+            report.notes += folder.write_table()
+        except StoreError as error:
+            table = without_folders(str(error), {job.out: job.out.name})
+            report.error = f"{report.error}; {table}" if report.error else table
+    return report

@@ -1,0 +1,239 @@
+"""What is to be done with one slide: resolution, read level, settings fingerprint, grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from wsi_embed import __version__
+from wsi_embed.errors import SlideError
+from wsi_embed.grid import ReadPlan, TileGrid, make_grid, plan_read, with_dct_scale
+from wsi_embed.inputs.slides import SlideInput
+from wsi_embed.regions import Regions, read_annotations, slide_regions
+from wsi_embed.slide import Resolution, Slide, open_slide, resolve_mpp
+from wsi_embed.slide.base import unreadable
+from wsi_embed.slide.fingerprint import file_states
+from wsi_embed.slide.icc import to_srgb
+from wsi_embed.store.layout import canonical_digest
+from wsi_embed.tiling.settings import Tiling, TilingTarget, decisive
+from wsi_embed.tissue import TissueMask, tissue_mask
+
+
+@dataclass(frozen=True)
+class SlidePlan:
+    """An open slide and everything decided about it, before its pixels are looked at.
+
+    Attributes:
+        item: The input.
+        slide: Open; whoever holds the plan closes it.
+        resolution: Micrometres per pixel, and from where.
+        read: Read level and size.
+        regions: Of interest, in level-0 pixels; None takes the whole slide.
+        settings: Everything that decides the slide's arrays, plain values.
+        states: Of the slide's files before they were read.
+        origin: Of a slide that was fetched; see `origin`.
+    """
+
+    item: SlideInput
+    slide: Slide
+    resolution: Resolution
+    read: ReadPlan
+    regions: Regions | None
+    settings: dict[str, Any]
+    states: list[tuple[str, int, int]]
+    origin: str | None = None
+
+    @property
+    def warnings(self) -> list[str]:
+        """What to look at although the slide can be read."""
+        warnings = [*self.slide.warnings, *([self.resolution.warning] if self.resolution.warning else [])]
+        icc = self.settings["icc"]
+        if icc and icc["profile"] is None:
+            warnings.append(f"{self.item.name}: no ICC profile in the file; its colours are left as they are")
+        return [*warnings, *(self.regions.warnings if self.regions else ())]
+
+    def check_unchanged(self) -> None:
+        """Has anyone written to the slide's files since it was opened?
+
+        Raises:
+            SlideError: Yes; what was read may be half old, half new.
+        """
+        try:
+            unchanged = file_states(self.item.path) == self.states
+        except OSError:
+            unchanged = False
+        if not unchanged:
+            raise SlideError(
+                f"{self.item.name}: the file changed while it was read; run again when nobody writes to it"
+            )
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of `settings`: the same means the same arrays."""
+        return canonical_digest(self.settings)
+
+    def make_grid(self, tiling: Tiling, around_unreadable: bool = False) -> tuple[TileGrid, TissueMask]:
+        """Find the tissue and lay the grid over it; see `tissue_mask` for `around_unreadable`.
+
+        Returns:
+            The tiles with enough tissue, and the mask that says so.
+
+        Raises:
+            SlideError: The slide cannot be read, or is smaller than a tile.
+        """
+        level = self.read.level
+        scale, size = self.slide.level_scales[level], self.slide.level_sizes[level]
+        grid = make_grid(self.read, scale, size, self.slide.bounds, tiling.overlap, tiling.edge)
+        if len(grid) == 0:
+            raise SlideError(
+                f"{self.item.path}: {size[0]} x {size[1]} pixels at its read level, smaller than one tile of "
+                f"{self.read.read_px}; use --edge pad to keep it"
+            )
+        mask = tissue_mask(
+            self.slide,
+            self.resolution.mpp,
+            tiling.tissue,
+            self.regions,
+            around_unreadable=around_unreadable,
+        )
+        fraction = mask.coverage(grid)
+        grid = TileGrid(grid.plan, grid.stride, grid.scale, grid.grid, grid.level_xy, fraction)
+        # a tile with no tissue at all is never wanted, even with --min-tissue 0
+        return grid.where((fraction >= tiling.min_tissue) & (fraction > 0)), mask
+
+    def why_empty(self, mask: TissueMask, min_tissue: float) -> str:
+        """Why the grid has no tile, for people."""
+        if self.regions is not None:
+            return (
+                f"no tile has {100 * min_tissue:g} % of its area in tissue within the regions of "
+                f"{self.regions.name}: are they smaller than a tile, away from the tissue, or in other units "
+                "than level-0 pixels?"
+            )
+        if mask.mask.any():
+            return f"no tile has {100 * min_tissue:g} % of tissue: --min-tissue takes less"
+        return "no tissue found"
+
+    def attributes(self, grid: TileGrid, tiling: Tiling, versions: dict[str, str]) -> dict[str, Any]:
+        """What is recorded with the slide."""
+        slide = self.slide
+        return {
+            "slide": self.item.name,
+            "patient": self.item.patient,
+            "size": list(slide.level_sizes[0]),
+            "bounds": list(slide.bounds),
+            "slide_fingerprint": slide.fingerprint,
+            "vendor": slide.vendor,
+            "reader": slide.reader,
+            "reader_asked": tiling.reader,
+            "mpp": self.resolution.mpp,
+            "mpp_source": self.resolution.source,
+            "effective_mpp": self.read.effective_mpp,
+            "tile_px": self.read.tile_px,
+            "extent": grid.extent,
+            "level": self.read.level,
+            "level_downsample": grid.downsample,
+            "level_scale": list(grid.scale),
+            "read_px": self.read.read_px,
+            "stride": grid.stride,
+            "resampled": self.read.resampled,
+            "dct_scale": self.read.dct_scale,
+            "coords_units": "level0_px",
+            "tissue": tiling.tissue.to_dict(),
+            "min_tissue": tiling.min_tissue,
+            "roi": {"file": self.regions.name, **tiling.regions.classes()} if self.regions else None,
+            "versions": versions,
+            "settings": self.settings,
+            "settings_fingerprint": self.fingerprint,
+            **({"origin": self.origin} if self.origin else {}),
+        }
+
+
+def plan_slide(item: SlideInput, tiling: Tiling, target: TilingTarget) -> SlidePlan:
+    """Open a slide and decide how it is read. Cheap: no pixel is decoded.
+
+    Raises:
+        SlideError: The slide or its annotations cannot be read, its resolution is unknown or too coarse,
+            or it has no region to take.
+    """
+    regions = slide_regions(item, tiling.regions)
+    slide = open_slide(item.path, tiling.reader)
+    icc: dict[str, Any] | bool = False
+    try:
+        states = _states(item)
+        if tiling.icc:
+            slide, icc = to_srgb(slide)
+        if item.mpp is not None:
+            resolution = resolve_mpp(slide, item.mpp, "manifest")
+        else:
+            resolution = resolve_mpp(slide, tiling.mpp_override, "--mpp-override")
+        read = _plan_read(slide, resolution.mpp, tiling, target)
+        if regions is not None:
+            across, down = (read.read_px * scale for scale in slide.level_scales[read.level])
+            regions = regions.placed(slide.level_sizes[0], slide.bounds, (across, down))
+    except BaseException:
+        slide.close()
+        raise
+    roi = regions.digest if regions else None
+    reader = slide.reader if slide.reader_decides else None
+    settings = decisive(
+        tiling,
+        target,
+        slide.fingerprint,
+        resolution.mpp,
+        roi,
+        icc,
+        read.resampling,
+        reader,
+        slide.decisive_levels,
+    )
+    return SlidePlan(item, slide, resolution, read, regions, settings, states, origin(item, tiling, target))
+
+
+def origin(item: SlideInput, tiling: Tiling, target: TilingTarget) -> str | None:
+    """Digest of the objects a slide elsewhere consists of, and of all that decides what is made of them.
+
+    The same means the same arrays, so that a slide need not be fetched to know that it is done. Any other
+    means nothing: the same slide may lie elsewhere, or another version may do the same. None for a slide
+    of this machine.
+
+    Raises:
+        SlideError: The slide or its annotations are not there.
+        RemoteError: The server cannot be reached, or refuses.
+    """
+    if item.remote is None:
+        return None
+    regions = tiling.regions
+    parts = {
+        "objects": [[found.address.name, *found.state] for found in item.remote.objects],
+        "target": target.decisive(),
+        "tiling": [tiling.overlap, tiling.edge, tiling.tissue.to_dict(), tiling.min_tissue],
+        "reading": [tiling.mpp_override, tiling.icc, tiling.reader, tiling.fast_downsample, item.mpp],
+        "regions": [regions.classes(), regions.missing, _roi_digest(item)],
+        "version": __version__,
+    }
+    return canonical_digest(parts)
+
+
+def _roi_digest(item: SlideInput) -> str | None:
+    """Of annotations on this machine; others are among the objects."""
+    local = item.roi is not None and (item.remote is None or item.remote.roi is None)
+    return read_annotations(item.roi).digest if item.roi is not None and local else None
+
+
+def _plan_read(slide: Slide, mpp: float, tiling: Tiling, target: TilingTarget) -> ReadPlan:
+    try:
+        read = plan_read(mpp, slide.level_downsamples, target.mpp, target.tile_px)
+    except SlideError as error:
+        raise type(error)(f"{slide.path.name}: {error}") from error
+    if not tiling.fast_downsample:
+        return read
+    dct_scales, scale = slide.dct_scales(read.level), slide.level_scales[read.level]
+    size = slide.level_sizes[read.level]
+    return with_dct_scale(read, dct_scales, scale, size, slide.bounds, tiling.overlap)
+
+
+def _states(item: SlideInput) -> list[tuple[str, int, int]]:
+    try:
+        return file_states(item.path)
+    except OSError as error:
+        raise unreadable(item.path, error) from error

@@ -16,8 +16,9 @@ from wsi_embed.errors import ResolutionError, SlideError, UsageError
 from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.slide import READERS
 from wsi_embed.store.layout import StoreSettings
+from wsi_embed.tiling.fingerprint import differences
 from wsi_embed.tiling.plan import SlidePlan, plan_slide
-from wsi_embed.tiling.settings import Tiling, differences
+from wsi_embed.tiling.settings import Tiling
 from wsi_embed.tissue import TissueRecipe
 
 STORE = StoreSettings(model_id="m" * 32, tile_px=64, mpp=0.5, dtype="float16", feature_dim=8, clusters=4)

@@ -22,7 +22,8 @@ from wsi_embed.slide.resolution import check_mpp
 from wsi_embed.storage import Location, location
 from wsi_embed.storage.lock import slide_lock
 from wsi_embed.store import StoreSettings, StoreWriter
-from wsi_embed.store.layout import METADATA_FILE, canonical_digest
+from wsi_embed.store.layout import METADATA_FILE
+from wsi_embed.tiling.fingerprint import settings_fingerprint
 from wsi_embed.tiling.settings import differences
 from wsi_embed.util.versions import versions
 
@@ -176,7 +177,7 @@ def _attributes(
         "unknown": [*UNKNOWN, *(() if tiles.size else ("size",))],
         "versions": versions(),
         "settings": settings,
-        "settings_fingerprint": canonical_digest(settings),
+        "settings_fingerprint": settings_fingerprint(settings),
     }
 
 

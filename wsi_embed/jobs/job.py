@@ -184,19 +184,7 @@ class Job(abc.ABC):
 
     def to_dict(self) -> dict[str, Any]:
         """Settings for the report."""
-        tiling = self.tiling
-        return {
-            **self.settings.to_dict(),
-            "overlap": tiling.overlap,
-            "edge": tiling.edge,
-            "tissue": tiling.tissue.to_dict(),
-            "min_tissue": tiling.min_tissue,
-            "roi": tiling.regions.to_dict(),
-            "icc": tiling.icc,
-            "reader": tiling.reader,
-            "fast_downsample": tiling.fast_downsample,
-            "workers": self.workers,
-        }
+        return {**self.settings.to_dict(), **self.tiling.to_dict(), "workers": self.workers}
 
     def names(self, item: SlideInput) -> dict[Location, str]:
         """What reports and logs call the paths that have to do with a slide."""

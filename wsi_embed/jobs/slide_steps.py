@@ -16,10 +16,8 @@ from wsi_embed.jobs.failures import record_failure
 from wsi_embed.jobs.job import Job, PreparedSlide
 from wsi_embed.jobs.report import SlideResult
 from wsi_embed.regions import slide_regions
-from wsi_embed.slide.fingerprint import fingerprint
-from wsi_embed.store.layout import canonical_digest
-from wsi_embed.tiling.plan import SlidePlan, origin, plan_slide
-from wsi_embed.tiling.settings import decisive, differences
+from wsi_embed.tiling.fingerprint import differences, matches_unopened, remote_origin
+from wsi_embed.tiling.plan import SlidePlan, plan_slide
 from wsi_embed.tissue import TissueMask
 from wsi_embed.util.memory import give_back
 
@@ -47,34 +45,13 @@ def settle_slide(job: Job, item: SlideInput) -> SlideResult | None:
 
 
 def is_as_committed(job: Job, item: SlideInput, committed: dict[str, Any]) -> bool:
-    """Whether a slide's content and the settings are those of a complete slide, without opening it.
+    """Whether a complete slide has the job's settings, judged without opening or fetching it.
 
-    The same versions read the same numbers from the same bytes, so those that were recorded are taken.
-    Opening a slide costs ten times as much. False says nothing: where the user states a resolution,
-    regions or another reader, or where there is something to warn about, only the open slide tells. Of a
-    slide elsewhere its objects are compared: they need not be fetched.
+    False means unknown: the slide must be opened.
     """
     if item.remote is not None:
-        return bool(committed.get("origin") == origin(item, job.tiling, job.settings))
-    tiling, settings = job.tiling, committed.get("settings")
-    if not isinstance(settings, dict) or committed.get("versions") != job.versions:
-        return False
-    if tiling.fast_downsample or committed.get("reader_asked") != tiling.reader:
-        return False
-    if {item.mpp, tiling.mpp_override, item.roi, tiling.regions.source} != {None}:
-        return False
-    if committed.get("mpp_source") in ("objective power", "manifest", "--mpp-override", None):
-        return False
-    icc: Any = settings.get("icc") if tiling.icc else False
-    if tiling.icc and not (isinstance(icc, dict) and icc["profile"]):
-        return False
-    try:
-        content = fingerprint(item.path)
-    except OSError:
-        return False
-    mpp, reader, levels = settings.get("slide_mpp", 0.0), settings.get("reader"), settings.get("levels")
-    now = decisive(tiling, job.settings, content, mpp, None, icc, "area", reader, levels)
-    return canonical_digest(now) == committed.get("settings_fingerprint")
+        return bool(committed.get("origin") == remote_origin(item, job.tiling, job.settings))
+    return matches_unopened(item, job.tiling, job.settings, committed, job.versions)
 
 
 def prepare_slide(job: Job, item: SlideInput) -> PreparedSlide:

@@ -5,17 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from wsi_embed import __version__
 from wsi_embed.errors import SlideError
 from wsi_embed.grid import ReadPlan, TileGrid, make_grid, plan_read, with_dct_scale
 from wsi_embed.inputs.slides import SlideInput
-from wsi_embed.regions import Regions, read_annotations, slide_regions
+from wsi_embed.regions import Regions, slide_regions
 from wsi_embed.slide import Resolution, Slide, open_slide, resolve_mpp
 from wsi_embed.slide.base import unreadable
 from wsi_embed.slide.fingerprint import file_states
 from wsi_embed.slide.icc import to_srgb
-from wsi_embed.store.layout import canonical_digest
-from wsi_embed.tiling.settings import Tiling, TilingTarget, decisive
+from wsi_embed.tiling.fingerprint import (
+    SlideFacts,
+    decisive_settings,
+    remote_origin,
+    settings_fingerprint,
+)
+from wsi_embed.tiling.settings import Tiling, TilingTarget
 from wsi_embed.tissue import TissueMask, tissue_mask
 
 
@@ -31,7 +35,7 @@ class SlidePlan:
         regions: Of interest, in level-0 pixels; None takes the whole slide.
         settings: Everything that decides the slide's arrays, plain values.
         states: Of the slide's files before they were read.
-        origin: Of a slide that was fetched; see `origin`.
+        origin: Digest of a remote slide's objects and of all options; see `remote_origin`.
     """
 
     item: SlideInput
@@ -70,7 +74,7 @@ class SlidePlan:
     @property
     def fingerprint(self) -> str:
         """Digest of `settings`: the same means the same arrays."""
-        return canonical_digest(self.settings)
+        return settings_fingerprint(self.settings)
 
     def make_grid(self, tiling: Tiling, around_unreadable: bool = False) -> tuple[TileGrid, TissueMask]:
         """Find the tissue and lay the grid over it; see `tissue_mask` for `around_unreadable`.
@@ -173,51 +177,17 @@ def plan_slide(item: SlideInput, tiling: Tiling, target: TilingTarget) -> SlideP
     except BaseException:
         slide.close()
         raise
-    roi = regions.digest if regions else None
-    reader = slide.reader if slide.reader_decides else None
-    settings = decisive(
-        tiling,
-        target,
+    facts = SlideFacts(
         slide.fingerprint,
         resolution.mpp,
-        roi,
+        regions.digest if regions else None,
         icc,
         read.resampling,
-        reader,
+        slide.reader if slide.reader_decides else None,
         slide.decisive_levels,
     )
-    return SlidePlan(item, slide, resolution, read, regions, settings, states, origin(item, tiling, target))
-
-
-def origin(item: SlideInput, tiling: Tiling, target: TilingTarget) -> str | None:
-    """Digest of the objects a slide elsewhere consists of, and of all that decides what is made of them.
-
-    The same means the same arrays, so that a slide need not be fetched to know that it is done. Any other
-    means nothing: the same slide may lie elsewhere, or another version may do the same. None for a slide
-    of this machine.
-
-    Raises:
-        SlideError: The slide or its annotations are not there.
-        RemoteError: The server cannot be reached, or refuses.
-    """
-    if item.remote is None:
-        return None
-    regions = tiling.regions
-    parts = {
-        "objects": [[found.address.name, *found.state] for found in item.remote.objects],
-        "target": target.decisive(),
-        "tiling": [tiling.overlap, tiling.edge, tiling.tissue.to_dict(), tiling.min_tissue],
-        "reading": [tiling.mpp_override, tiling.icc, tiling.reader, tiling.fast_downsample, item.mpp],
-        "regions": [regions.classes(), regions.missing, _roi_digest(item)],
-        "version": __version__,
-    }
-    return canonical_digest(parts)
-
-
-def _roi_digest(item: SlideInput) -> str | None:
-    """Of annotations on this machine; others are among the objects."""
-    local = item.roi is not None and (item.remote is None or item.remote.roi is None)
-    return read_annotations(item.roi).digest if item.roi is not None and local else None
+    settings, origin = decisive_settings(tiling, target, facts), remote_origin(item, tiling, target)
+    return SlidePlan(item, slide, resolution, read, regions, settings, states, origin)
 
 
 def _plan_read(slide: Slide, mpp: float, tiling: Tiling, target: TilingTarget) -> ReadPlan:

@@ -1,8 +1,8 @@
-"""How all slides of a job are tiled, and which settings decide a slide's arrays."""
+"""How all slides of a job are tiled."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
 from wsi_embed.errors import UsageError
@@ -64,50 +64,12 @@ class Tiling:
         if not 0 <= self.min_tissue <= 1:
             raise UsageError(f"--min-tissue {self.min_tissue}: a share from 0 to 1 is expected")
 
-
-def decisive(
-    tiling: Tiling,
-    target: TilingTarget,
-    slide: str,
-    mpp: float,
-    roi: str | None,
-    icc: dict[str, Any] | bool,
-    resampling: str,
-    reader: str | None,
-    levels: list[list[float]] | None,
-) -> dict[str, Any]:
-    """Return everything that decides a slide's arrays, plain values.
-
-    The reader counts where another gives other pixels, the levels where they are not plainly OpenSlide's.
-    """
-    settings = {
-        **target.decisive(),
-        "slide": slide,
-        "slide_mpp": mpp,
-        "overlap": tiling.overlap,
-        "edge": tiling.edge,
-        "tissue": tiling.tissue.to_dict(),
-        "min_tissue": tiling.min_tissue,
-        "roi": roi,
-        "icc": icc,
-        "resampling": resampling,
-    }
-    if reader is not None:  # on any level: the tissue is found on another than the tiles
-        settings["reader"] = reader
-    if levels is not None:
-        settings["levels"] = levels
-    return settings
+    def to_dict(self) -> dict[str, Any]:
+        """Return all options as plain values; regions are called `roi`."""
+        values = {f.name: plain(getattr(self, f.name)) for f in fields(self)}
+        return {("roi" if name == "regions" else name): value for name, value in values.items()}
 
 
-def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
-    """Which settings differ, for people: `overlap 0 -> 16, tissue.close_um 64 -> 32`."""
-    a, b = _flat(before), _flat(now)
-    names = sorted(k for k in a.keys() | b.keys() if a.get(k) != b.get(k))
-    return ", ".join(f"{k} {a.get(k)} -> {b.get(k)}" for k in names)
-
-
-def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for name, item in value.items():
-        out |= _flat(item, f"{prefix}{name}.") if isinstance(item, dict) else {f"{prefix}{name}": item}
-    return out
+def plain(value: Any) -> Any:
+    """Return an option's value as plain values: that of `to_dict`, where it has one."""
+    return value.to_dict() if hasattr(value, "to_dict") else value

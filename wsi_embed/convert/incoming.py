@@ -23,8 +23,7 @@ from wsi_embed.storage import Location, location
 from wsi_embed.storage.lock import slide_lock
 from wsi_embed.store import StoreSettings, StoreWriter
 from wsi_embed.store.layout import METADATA_FILE
-from wsi_embed.tiling.fingerprint import settings_fingerprint
-from wsi_embed.tiling.settings import differences
+from wsi_embed.tiling.fingerprint import differences, settings_fingerprint
 from wsi_embed.util.versions import versions
 
 # Attributes of a slide that no foreign file says.

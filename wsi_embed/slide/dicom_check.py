@@ -201,7 +201,7 @@ def _image_fault(parts: Sequence[DicomInstance]) -> str | None:
     frames = sum(part.frames for part in parts)
     said = f"{frames} frames of {_times(first.tile)} for {_times(first.matrix)} pixels, which are {places}"
     full = first.organization == "TILED_FULL" or first.per_frame is None
-    if frames > places and frames % places == 0:
+    if places and frames > places and frames % places == 0:
         return None  # several focal planes that it does not count: refused by that name once it is open
     if frames > places or (frames < places and full):
         return f"it has {said}"

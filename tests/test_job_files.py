@@ -14,7 +14,7 @@ import pytest
 import typer
 from packaging.requirements import Requirement
 
-from wsi_embed.cli import app, options
+from wsi_embed.cli import app, parameters
 from wsi_embed.inputs.schedulers import array_task
 from wsi_embed.jobs.report import JobReport, SlideResult
 
@@ -99,7 +99,7 @@ def test_every_setting_in_the_files_is_an_option() -> None:
         for name in re.findall(r"\bWSI_EMBED_[A-Z_]+\b", file.read_text())
     }
     assert {"WSI_EMBED_SHARD", "WSI_EMBED_SHARD_COUNT", "WSI_EMBED_OUT"} <= names
-    assert names - options._ENV_NAMES == set()
+    assert names - parameters._ENV_NAMES == set()
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda p: p.name)

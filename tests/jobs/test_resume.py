@@ -93,7 +93,7 @@ def test_content_says_what_opening_says(case: str, folder: Path, monkeypatch: py
     change(folder)
     shutil.copytree(folder / "f.zarr", folder / "copy.zarr")
     quick = job(folder, "f.zarr", **now)
-    monkeypatch.setattr(slide_steps, "is_as_committed", lambda *_: False)
+    monkeypatch.setattr(slide_steps, "matches_committed", lambda *_: False)
     opened = job(folder, "copy.zarr", **now)
     assert json.loads(json.dumps(quick).replace("f.zarr", "copy.zarr")) == opened
 
@@ -131,6 +131,6 @@ def test_with_other_versions_all_are_opened(
     """Another OpenSlide may read another resolution from the same bytes."""
     job(folder, "f.zarr")
     opened.clear()
-    monkeypatch.setattr("wsi_embed.features.embed.versions", lambda: {"wsi-embed": "9"})
+    monkeypatch.setattr("wsi_embed.util.versions._version", lambda _: "9")
     job(folder, "f.zarr")
     assert len(opened) == 3

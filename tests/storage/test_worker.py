@@ -11,7 +11,7 @@ import pytest
 
 import wsi_embed
 from tests.storage.server import Server
-from wsi_embed.jobs.engines.ray.worker import Parcel, SlideWorker
+from wsi_embed.jobs.engines.ray.worker import ShippedJob, SlideWorker
 from wsi_embed.jobs.job import Job
 from wsi_embed.jobs.report import Listener, SlideResult
 from wsi_embed.storage import Address
@@ -23,7 +23,7 @@ class OneActor:
     workers = 2
 
     def run(self, job: Job, listener: Listener, stop: threading.Event) -> list[SlideResult]:
-        worker = SlideWorker(Parcel.pack(job, job.slides))
+        worker = SlideWorker(ShippedJob.pack(job, job.slides))
         assert worker.ready()[1] is None
         last = [list(worker.work(item))[-1] for item in job.slides]
         return [result for result in last if isinstance(result, SlideResult)]

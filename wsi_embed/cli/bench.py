@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wsi_embed.cli import options
-from wsi_embed.cli.options import INPUT, RUN, option
+from wsi_embed.cli.options import RunOptions, TilingOptions
+from wsi_embed.cli.parameters import INPUT, RUN, option, takes
+
+# What of a job's tiling a measurement can differ in.
+TILING = {"mpp_override", "tissue", "reader", "fast_downsample"}
 
 if TYPE_CHECKING:
     from wsi_embed.diagnostics.bench import Bench
 
 
+@takes(TilingOptions, RunOptions, only={*TILING, "workers"})
 def command(
     slide: Annotated[
         Path | None,
@@ -30,19 +34,17 @@ def command(
     tile_px: Annotated[
         int | None, option("--tile-px", "Side of a tile, pixels. Default: the model's.", INPUT)
     ] = None,
-    mpp_override: options.MppOverride = None,
-    tissue: options.Tissue = "otsu",
-    reader: options.Reader = "auto",
-    fast_downsample: options.FastDownsample = False,
     device: Annotated[str, option("--device", "As for embed.", RUN)] = "auto",
     batch_size: Annotated[
         int | None, option("--batch-size", "Tiles a batch. Default: as for embed.", RUN)
     ] = None,
-    workers: options.Workers = None,
     seconds: Annotated[
         float, typer.Option("--seconds", min=0.1, max=600, help="For each of the three measurements.")
     ] = 10.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    *,
+    workers: int | None,
+    **tiling_options: Any,
 ) -> None:
     """Measure this machine: reading, encoding, both together, and which of them limits."""
     from wsi_embed.cli.tables import show_facts
@@ -50,16 +52,12 @@ def command(
     from wsi_embed.encoder import load_pool
     from wsi_embed.encoder.base import cpu_count
     from wsi_embed.encoder.batch_size import default_batch
-    from wsi_embed.jobs.arguments import check_counts
+    from wsi_embed.jobs.options import check_counts
     from wsi_embed.tiling.settings import Tiling
     from wsi_embed.tissue import parse_recipe
 
     check_counts(batch_size=batch_size, workers=workers)
-    tiling = Tiling(
-        tissue=parse_recipe(tissue, ()), mpp_override=mpp_override,
-        reader=reader,  # type: ignore[arg-type]  # checked by Tiling
-        fast_downsample=fast_downsample,
-    )  # fmt: skip
+    tiling = Tiling(**{**tiling_options, "tissue": parse_recipe(tiling_options["tissue"], ())})
     with load_pool(model, device=device, tile_px=tile_px, mpp=mpp) as encoders:
         bench = run_bench(
             encoders, slide, tiling=tiling, workers=workers or cpu_count(),

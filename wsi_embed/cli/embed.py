@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from wsi_embed.cli import options
-from wsi_embed.cli.options import INPUT, JOB, RUN, TILES, option
+from wsi_embed.cli.options import RunOptions, TilingOptions
+from wsi_embed.cli.parameters import INPUT, JOB, RUN, TILES, given, option, takes, unknown_settings
 from wsi_embed.cli.signals import job_signals
 
 DEMONSTRATION = (
@@ -19,6 +20,7 @@ DEMONSTRATION = (
 )
 
 
+@takes(TilingOptions, RunOptions)
 def command(
     slides: options.Slides,
     out: Annotated[
@@ -45,21 +47,7 @@ def command(
     tile_px: Annotated[
         int | None, option("--tile-px", "Side of a tile, pixels. Default: the model's.", TILES)
     ] = None,
-    overlap: options.Overlap = 0,
-    edge: options.Edge = "drop",
-    tissue: options.Tissue = "otsu",
-    tissue_set: options.TissueSet = None,
-    min_tissue: options.MinTissue = 0.25,
-    mpp_override: options.MppOverride = None,
-    roi: options.Roi = None,
-    roi_include: options.RoiInclude = None,
-    roi_exclude: options.RoiExclude = None,
-    roi_missing: options.RoiMissing = "fail",
-    icc: options.Icc = False,
-    reader: options.Reader = "auto",
-    fast_downsample: options.FastDownsample = False,
     dtype: Annotated[str, option("--dtype", "Type of the features: float16 or float32.", INPUT)] = "float16",
-    overwrite: options.Overwrite = False,
     device: Annotated[
         str, option("--device", "auto, cpu, cuda[:N], tensorrt[:N], openvino, openvino:bf16; cuda:all.", RUN)
     ] = "auto",
@@ -67,16 +55,6 @@ def command(
         int | None,
         option("--batch-size", "Tiles a batch. Default: 16 on the CPU, the best of a trial on a GPU.", RUN),
     ] = None,
-    workers: options.Workers = None,
-    engine: options.Engine = "local",
-    address: options.Address = None,
-    actors: options.Actors = None,
-    shard: options.Shard = None,
-    max_failures: options.MaxFailures = None,
-    limit: options.Limit = None,
-    cache: options.Cache = None,
-    cache_gb: options.CacheGb = None,
-    dry_run: options.DryRun = False,
     on_bad_tile: Annotated[
         str,
         option(
@@ -85,6 +63,7 @@ def command(
     ] = "fail",
     report: options.Report = None,
     log_json: options.LogJson = False,
+    **shared: Any,
 ) -> None:
     """Tile slides and write features and clusters of every tissue tile into a Zarr store.
 
@@ -101,25 +80,15 @@ def command(
 
         reports = report or []
         check_reports(reports)
-        notes = options.unknown_settings(os.environ)
+        notes = unknown_settings(os.environ)
         if is_demonstration(model):
             notes.append(DEMONSTRATION)
         with open_display(log_json, notes) as display:
             done = embed(
-                list(slides), out, model=model, mpp=mpp, tile_px=tile_px, overlap=overlap,
-                edge=edge,  # type: ignore[arg-type]  # checked by Tiling
-                tissue=tissue, tissue_set=tissue_set or (), min_tissue=min_tissue,
-                mpp_override=mpp_override, icc=icc,
-                reader=reader,  # type: ignore[arg-type]  # checked by Tiling
-                fast_downsample=fast_downsample,
-                roi=roi, roi_include=roi_include or (), roi_exclude=roi_exclude or (),
-                roi_missing=roi_missing,  # type: ignore[arg-type]  # checked by RegionRules
-                device=device,
-                batch_size=batch_size, workers=workers, dtype=dtype, overwrite=overwrite,
-                engine=engine,  # type: ignore[arg-type]  # checked by open_engine
-                address=address, actors=actors, shard=shard, max_failures=max_failures,
+                list(slides), out, model=model, mpp=mpp, tile_px=tile_px, device=device,
+                batch_size=batch_size, dtype=dtype,
                 on_bad_tile=on_bad_tile,  # type: ignore[arg-type]  # checked by embed
-                limit=limit, cache=cache, cache_gb=cache_gb, dry_run=dry_run, listener=display, stop=stop,
+                listener=display, stop=stop, **given(shared),
             )  # fmt: skip
     display.show_report(done)
     write_reports(done, reports, list(slides), out)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from wsi_embed.cli import options
-from wsi_embed.cli.options import INPUT, TILES, option
+from wsi_embed.cli.options import RunOptions, TilingOptions
+from wsi_embed.cli.parameters import INPUT, TILES, given, option, takes, unknown_settings
 from wsi_embed.cli.signals import job_signals
 
 
+@takes(TilingOptions, RunOptions)
 def command(
     slides: options.Slides,
     out: Annotated[
@@ -29,32 +31,9 @@ def command(
         option("--max-tiles", "Most tiles of a slide, a random sample of them. Default: all.", TILES),
     ] = None,
     seed: Annotated[int, option("--seed", "Of that sample.", TILES)] = 0,
-    overlap: options.Overlap = 0,
-    edge: options.Edge = "drop",
-    tissue: options.Tissue = "otsu",
-    tissue_set: options.TissueSet = None,
-    min_tissue: options.MinTissue = 0.25,
-    mpp_override: options.MppOverride = None,
-    icc: options.Icc = False,
-    reader: options.Reader = "auto",
-    fast_downsample: options.FastDownsample = False,
-    roi: options.Roi = None,
-    roi_include: options.RoiInclude = None,
-    roi_exclude: options.RoiExclude = None,
-    roi_missing: options.RoiMissing = "fail",
-    overwrite: options.Overwrite = False,
-    workers: options.Workers = None,
-    engine: options.Engine = "local",
-    address: options.Address = None,
-    actors: options.Actors = None,
-    shard: options.Shard = None,
-    max_failures: options.MaxFailures = None,
-    limit: options.Limit = None,
-    cache: options.Cache = None,
-    cache_gb: options.CacheGb = None,
-    dry_run: options.DryRun = False,
     report: options.Report = None,
     log_json: options.LogJson = False,
+    **shared: Any,
 ) -> None:
     """Write the tissue tiles of slides as image files, with a table of all of them; no model is needed.
 
@@ -72,23 +51,11 @@ def command(
 
         reports = report or []
         check_reports(reports)
-        with open_display(log_json, options.unknown_settings(os.environ)) as display:
+        with open_display(log_json, unknown_settings(os.environ)) as display:
             done = tile(
                 list(slides), out, mpp=mpp, tile_px=tile_px,
                 format=format_,  # type: ignore[arg-type]  # checked by TileSettings
-                quality=quality, max_tiles=max_tiles, seed=seed, overlap=overlap,
-                edge=edge,  # type: ignore[arg-type]  # checked by Tiling
-                tissue=tissue, tissue_set=tissue_set or (), min_tissue=min_tissue,
-                mpp_override=mpp_override, icc=icc,
-                reader=reader,  # type: ignore[arg-type]  # checked by Tiling
-                fast_downsample=fast_downsample,
-                roi=roi, roi_include=roi_include or (), roi_exclude=roi_exclude or (),
-                roi_missing=roi_missing,  # type: ignore[arg-type]  # checked by RegionRules
-                workers=workers, overwrite=overwrite, shard=shard, max_failures=max_failures,
-                engine=engine,  # type: ignore[arg-type]  # checked by open_engine
-                address=address, actors=actors,
-                limit=limit, cache=cache, cache_gb=cache_gb, dry_run=dry_run,
-                listener=display, stop=stop,
+                quality=quality, max_tiles=max_tiles, seed=seed, listener=display, stop=stop, **given(shared),
             )  # fmt: skip
     display.show_report(done)
     write_reports(done, reports)

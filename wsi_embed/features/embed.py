@@ -13,9 +13,9 @@ from wsi_embed.errors import UsageError
 from wsi_embed.features.job import FeatureJob, store_settings
 from wsi_embed.features.pipeline import BadTile
 from wsi_embed.grid import Edge
-from wsi_embed.inputs.staging import Cache
-from wsi_embed.jobs.arguments import check_counts, check_overlap, slides_of, tiling_of
-from wsi_embed.jobs.engines import EngineName, open_engine
+from wsi_embed.jobs.arguments import check_overlap, find_job_slides, tiling_of
+from wsi_embed.jobs.engines import open_engine
+from wsi_embed.jobs.options import EngineName, JobOptions, check_counts
 from wsi_embed.jobs.report import JobReport, Listener
 from wsi_embed.jobs.runner import run_job
 from wsi_embed.regions import RegionRules
@@ -27,7 +27,6 @@ from wsi_embed.storage.folder import place_at
 from wsi_embed.store import StoreWriter
 from wsi_embed.store.layout import METADATA_FILE
 from wsi_embed.tissue import TissueRecipe
-from wsi_embed.util.versions import versions
 
 DTYPES = ("float16", "float32")
 
@@ -133,21 +132,33 @@ def embed(
         raise UsageError(f"--on-bad-tile {on_bad_tile}: choose {' or '.join(get_args(BadTile))}")
     if dtype not in DTYPES:
         raise UsageError(f"--dtype {dtype}: choose {' or '.join(DTYPES)}")
-    check_counts(batch_size=batch_size, workers=workers, limit=limit, actors=actors)
-    check_counts(0, max_failures=max_failures)
+    check_counts(batch_size=batch_size)
+    options = JobOptions(
+        workers=workers,
+        overwrite=overwrite,
+        shard=shard,
+        max_failures=max_failures,
+        limit=limit,
+        cache=cache,
+        cache_gb=cache_gb,
+        dry_run=dry_run,
+        engine=engine,
+        address=address,
+        actors=actors,
+    )
     check_mpp("--mpp", mpp)
     regions = RegionRules(Path(roi) if roi else None, tuple(roi_include), tuple(roi_exclude), roi_missing)
     tiling = tiling_of(
         overlap, edge, tissue, tissue_set, min_tissue, mpp_override, regions, icc, reader, fast_downsample
     )
     where = location(out)
-    items = slides_of(slides, where, regions, shard, limit)
+    items = find_job_slides(slides, where, regions, options)
     if isinstance(model, Encoder) and not (mpp is None and tile_px is None and device == "auto"):
         raise UsageError("a loaded encoder has its mpp, tile_px and device: give them to load_encoder")
     if isinstance(model, Encoder) and engine != "local":
         raise UsageError("a loaded encoder cannot be sent to Ray's actors: give the path of its file")
     with (
-        open_engine(engine, device=device, workers=workers, address=address, actors=actors) as runner,
+        open_engine(options, device) as runner,
         EncoderPool(model)
         if isinstance(model, Encoder)
         else runner.load_pool(model, tile_px, mpp) as encoders,
@@ -163,11 +174,7 @@ def embed(
             settings=settings,
             tiling=tiling,
             workers=runner.workers,
-            overwrite=overwrite,
-            dry_run=dry_run,
-            max_failures=max_failures,
-            versions=versions(),
-            cache=Cache.of(cache, cache_gb),
+            options=options,
             encoders=encoders,
             store=StoreWriter(where, settings, encoder.metadata) if known or not dry_run else None,
             batch_size=batch_size or runner.batch_size(encoder),

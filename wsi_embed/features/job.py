@@ -15,8 +15,9 @@ from wsi_embed.encoder.batch_size import default_batch
 from wsi_embed.errors import ModelError, SlideError
 from wsi_embed.features.pipeline import BadTile, stream_slide
 from wsi_embed.grid import TileGrid
-from wsi_embed.jobs.job import Job, PreparedSlide, threads
+from wsi_embed.jobs.job import Job, threads
 from wsi_embed.jobs.report import SlideResult
+from wsi_embed.jobs.slide_work import SlideWork
 from wsi_embed.storage.folder import place_at
 from wsi_embed.store import StoreSettings, StoreWriter
 from wsi_embed.store.layout import METADATA_FILE
@@ -44,7 +45,7 @@ class FeatureJob(Job):
     store: StoreWriter | None
     batch_size: int | None
     on_bad_tile: BadTile = "fail"
-    kept_in: ClassVar[str] = "the store"
+    output: ClassVar[str] = "the store"
 
     @property
     def how(self) -> str:
@@ -63,7 +64,7 @@ class FeatureJob(Job):
         return {**super().to_dict(), "on_bad_tile": self.on_bad_tile, "batch_size": self.batch_size}
 
     @property
-    def document(self) -> Path | None:
+    def lock_file(self) -> Path | None:
         """The root's."""
         return place_at(self.out).lock_file(METADATA_FILE)
 
@@ -71,7 +72,7 @@ class FeatureJob(Job):
         """Attributes of a slide that is complete in the store, or None."""
         return self.store.committed(slide_id) if self.store else None
 
-    def arrived(self) -> Self:
+    def in_worker(self) -> Self:
         """As of any job; and the model is the one that the store is of.
 
         Raises:
@@ -80,29 +81,29 @@ class FeatureJob(Job):
         here = self.encoders.first
         if here.model_id != self.settings.model_id:
             raise ModelError(f"{here.path}: another model than where the job was started")
-        return replace(super().arrived(), batch_size=self.batch_size or default_batch(here))
+        return replace(super().in_worker(), batch_size=self.batch_size or default_batch(here))
 
-    def lay_grid(self, plan: SlidePlan) -> tuple[TileGrid, TissueMask]:
+    def make_grid(self, plan: SlidePlan) -> tuple[TileGrid, TissueMask]:
         """The tiles of a slide, around what is unreadable where that is wanted."""
         return plan.make_grid(self.tiling, around_unreadable=self.on_bad_tile == "white")
 
-    def recall(self, result: SlideResult, committed: dict[str, Any]) -> None:
+    def describe_complete(self, result: SlideResult, committed: dict[str, Any]) -> None:
         """Say of a slide that is complete already what the store has."""
-        super().recall(result, committed)
+        super().describe_complete(result, committed)
         result.bad_tiles = len(committed.get("bad_tiles", ()))
         if result.bad_tiles:
             result.warnings.append(_bad_tiles(result))
 
     def write(
         self,
-        prepared: PreparedSlide,
+        work: SlideWork,
         readers: ThreadPoolExecutor,
         stop: threading.Event,
         on_tiles: Callable[[int], None],
     ) -> None:
         """Encode the tiles and commit the slide's group."""
-        plan, grid, mask = prepared.work
-        result, seconds = prepared.result, prepared.seconds
+        plan, grid, mask = work.plan, work.grid, work.mask
+        result, seconds = work.result, work.seconds
         assert self.store is not None, "only a dry run has none"
         assert self.batch_size is not None, "a job that was sent has found one"
         with self.store.slide(plan.item.slide_id, grid, mask) as writer:
@@ -119,7 +120,7 @@ class FeatureJob(Job):
                     stop=stop,
                     on_tiles=on_tiles,
                     on_bad_tile=self.on_bad_tile,
-                    all_asked=prepared.all_asked.set,
+                    all_asked=work.all_read.set,
                 )
             except SlideError:
                 plan.check_unchanged()  # the better reason, where it is one

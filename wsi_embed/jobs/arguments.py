@@ -1,4 +1,4 @@
-"""What every kind of job is asked for, checked before any work."""
+"""Arguments of every kind of job, checked before any work."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from wsi_embed.grid import Edge
 from wsi_embed.inputs.shards import parse_shard
 from wsi_embed.inputs.shards import shard as take_shard
 from wsi_embed.inputs.slides import SlideInput, find_slides
+from wsi_embed.jobs.options import JobOptions
 from wsi_embed.regions import RegionRules, check_rules, with_annotations
 from wsi_embed.slide import Reader
 from wsi_embed.slide.resolution import check_mpp
 from wsi_embed.storage.address import Address, Location
 from wsi_embed.tiling.settings import Tiling
 from wsi_embed.tissue import TissueRecipe, parse_recipe
-
-MOST = 1_000_000
 
 
 def tiling_of(
@@ -34,10 +33,10 @@ def tiling_of(
     reader: Reader,
     fast_downsample: bool,
 ) -> Tiling:
-    """How slides are to be tiled.
+    """Return how slides are tiled, from what the user gives.
 
     Raises:
-        UsageError: A value is wrong.
+        UsageError: If a value is wrong.
     """
     check_mpp("--mpp-override", mpp_override)
     if isinstance(tissue, TissueRecipe) and tissue_set:
@@ -46,24 +45,23 @@ def tiling_of(
     return Tiling(overlap, edge, recipe, min_tissue, mpp_override, regions, icc, reader, fast_downsample)
 
 
-def slides_of(
+def find_job_slides(
     sources: str | Location | Sequence[str | Location],
     out: Location,
     regions: RegionRules,
-    shard: str | None,
-    limit: int | None,
+    options: JobOptions,
 ) -> list[SlideInput]:
-    """Which slides are to be done.
+    """Find the slides of a job.
 
     Raises:
-        UsageError: None is found, two have one id, or the output is one of them.
+        UsageError: If none is found, two have one id, or the output is one of them.
     """
     found = find_slides([sources] if isinstance(sources, str | Path | Address) else sources, remote=True)
     items = with_annotations(found, regions.source)
     check_rules(regions, items)
-    if shard is not None:
-        items = take_shard(items, *parse_shard(shard, os.environ))
-    items = items[:limit]
+    if options.shard is not None:
+        items = take_shard(items, *parse_shard(options.shard, os.environ))
+    items = items[: options.limit]
     if isinstance(out, Path) and any(
         out.resolve() == item.path.resolve() for item in items if item.remote is None
     ):
@@ -71,22 +69,11 @@ def slides_of(
     return items
 
 
-def check_counts(least: int = 1, **counts: int | None) -> None:
-    """Refuse a count that is given and is none.
-
-    Raises:
-        UsageError: It is not `least` to a million.
-    """
-    for name, value in counts.items():
-        if value is not None and not least <= value <= MOST:
-            raise UsageError(f"--{name.replace('_', '-')} {value}: {least} to {MOST} is expected")
-
-
 def check_overlap(overlap: int, tile_px: int) -> None:
-    """Refuse an overlap of a tile or more.
+    """Check the overlap of neighbouring tiles.
 
     Raises:
-        UsageError: It is.
+        UsageError: If it is a tile or more.
     """
     if not 0 <= overlap < tile_px:
         raise UsageError(f"--overlap {overlap} must be at least 0 and below the tile's {tile_px} px")

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from wsi_embed.errors import WsiEmbedError
+from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.jobs.report import SlideResult
 from wsi_embed.storage.address import Address, Location
 
@@ -29,6 +30,16 @@ def record_failure(result: SlideResult, error: BaseException, names: Mapping[Loc
     else:
         result.reason = without_folders(f"{result.slide}: unexpected {type(error).__name__}: {error}", names)
         result.traceback = without_folders(_traceback(error), names)
+
+
+def path_names(item: SlideInput, out: Location) -> dict[Location, str]:
+    """Return what reports and logs call the paths that a slide's errors may name."""
+    names: dict[Location, str] = {item.path: item.name, out: out.name}
+    if item.roi is not None:
+        names[item.roi] = item.roi.name
+    if item.remote is not None:
+        names[item.remote.address] = item.name
+    return names
 
 
 def without_folders(text: str, names: Mapping[Location, str]) -> str:

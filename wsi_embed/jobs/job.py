@@ -7,16 +7,17 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from wsi_embed.features.pipeline import Seconds
 from wsi_embed.grid import TileGrid
 from wsi_embed.inputs.slides import SlideInput
-from wsi_embed.inputs.staging import Cache, Staging
+from wsi_embed.inputs.staging import Staging
+from wsi_embed.jobs.options import JobOptions
 from wsi_embed.jobs.report import SlideResult
+from wsi_embed.jobs.slide_work import SlideWork
 from wsi_embed.storage.address import Location
 from wsi_embed.storage.lock import has_locks, slide_lock
 from wsi_embed.tiling.plan import SlidePlan
@@ -25,114 +26,66 @@ from wsi_embed.tissue import TissueMask
 from wsi_embed.util.versions import versions
 
 
-@dataclass
-class PreparedSlide:
-    """A slide whose grid is laid, or which needs no work, or which another process is writing.
-
-    Attributes:
-        item: The input.
-        result: Filled in so far; its status is final where `plan` is None and it is not `busy`.
-        busy: Another process is writing it: try again later.
-        held: Keeps other processes away from it until it is closed.
-        plan: Holds the open slide.
-        grid: The tiles.
-        mask: The tissue.
-        seconds: Time spent so far.
-        all_asked: Set when nothing of it is left to ask the readers for: they can begin with another slide.
-    """
-
-    item: SlideInput
-    result: SlideResult
-    busy: bool = False
-    held: ExitStack = field(default_factory=ExitStack)
-    plan: SlidePlan | None = None
-    grid: TileGrid | None = None
-    mask: TissueMask | None = None
-    seconds: Seconds = field(default_factory=Seconds)
-    all_asked: threading.Event = field(default_factory=threading.Event)
-
-    @property
-    def work(self) -> tuple[SlidePlan, TileGrid, TissueMask]:
-        """What is needed to go on with a slide that has a plan."""
-        assert self.plan is not None
-        assert self.grid is not None
-        assert self.mask is not None
-        return self.plan, self.grid, self.mask
-
-    def close(self) -> None:
-        """Close the slide and let others have it: there is no work, or no more."""
-        if self.plan is not None:
-            self.plan.slide.close()
-        self.plan = None
-        self.held.close()
-
-
 @dataclass(frozen=True, kw_only=True)
 class Job(abc.ABC):
     """Everything an engine needs to run slides; subclasses say what is made of a slide.
 
     Attributes:
-        slides: What to do.
-        out: The store, or whatever the results go to.
+        slides: The slides to work on.
+        out: Place of the store or folder that is written.
         settings: What all slides of the job share.
         tiling: How slides are tiled.
-        workers: Reader threads.
-        overwrite: Redo slides that are there with other settings.
-        dry_run: Only say what would be done.
-        max_failures: Stop once more slides than this have failed; None never does.
-        versions: Recorded with every slide.
-        cache: Where slides may be kept that are not on this machine.
-        staging: Fetches them; None where all are here.
-        kept_in: What `out` is called in messages.
+        options: How the job is run.
+        workers: Reader threads of each process.
+        versions: Versions of the libraries in use, recorded with every slide.
+        staging: Cache of fetched slides while the job runs; None where no slide is remote.
+        output: What `out` is called in messages.
     """
 
     slides: list[SlideInput]
     out: Location
     settings: TilingTarget
     tiling: Tiling
+    options: JobOptions
     workers: int
-    overwrite: bool = False
-    dry_run: bool = False
-    max_failures: int | None = None
-    versions: dict[str, str] = field(default_factory=dict)
-    cache: Cache = field(default_factory=Cache)
+    versions: dict[str, str] = field(default_factory=versions)
     staging: Staging | None = None
-    kept_in: ClassVar[str]
+    output: ClassVar[str]
 
     @property
     @abc.abstractmethod
     def how(self) -> str:
-        """With what the slides are worked on, for people."""
+        """What works on the slides, for people: model, device, threads."""
 
     @property
     @abc.abstractmethod
-    def document(self) -> Path | None:
-        """A file of `out` that is never replaced: what the locks are on. None where there are none."""
+    def lock_file(self) -> Path | None:
+        """File of `out` that is never replaced, which locks are taken on; None on object storage."""
 
     @abc.abstractmethod
     def committed(self, slide_id: str) -> dict[str, Any] | None:
-        """Attributes of a slide that is complete, or None."""
+        """Return the attributes of a complete slide, or None."""
 
     @abc.abstractmethod
     def write(
         self,
-        prepared: PreparedSlide,
+        work: SlideWork,
         readers: ThreadPoolExecutor,
         stop: threading.Event,
         on_tiles: Callable[[int], None],
     ) -> None:
-        """Make what is to be made of a prepared slide, and commit it.
+        """Do the work on a prepared slide, and commit it.
 
         Raises:
-            SlideError: The slide cannot be read or processed.
-            StoreError: The output cannot be written.
-            Stopped: `stop` was set; nothing of the slide is left.
+            SlideError: If the slide cannot be read or processed.
+            StoreError: If the output cannot be written.
+            Stopped: If `stop` was set; nothing of the slide is left.
         """
 
     @property
     def headline(self) -> str:
-        """`how`, and what to beware of."""
-        if self.dry_run or has_locks(self.document):
+        """What works on the slides, with a warning where two jobs could write the same slide."""
+        if self.options.dry_run or has_locks(self.lock_file):
             return self.how
         what = "this file system" if isinstance(self.out, Path) else "object storage"
         return (
@@ -141,61 +94,48 @@ class Job(abc.ABC):
         )
 
     def lock(self, slide_id: str) -> AbstractContextManager[bool]:
-        """Hold a slide while it is written; False where another process does."""
-        return slide_lock(self.document, slide_id)
+        """Hold a slide while it is written; False where another process holds it."""
+        return slide_lock(self.lock_file, slide_id)
 
-    def arrived(self) -> Self:
-        """This job in a process that it was sent to (pickled): with what is to be found out there.
+    def in_worker(self) -> Self:
+        """Return the job for the process that unpickled it, with what depends on the machine filled in.
 
         Raises:
-            WsiEmbedError: It cannot be done there.
+            WsiEmbedError: If the job cannot be done on this machine.
         """
         return replace(self, versions=versions())
 
     @property
     def fetches(self) -> bool:
-        """Whether any slide is not on this machine."""
+        """Whether any slide is remote."""
         return any(item.remote is not None for item in self.slides)
 
     @contextlib.contextmanager
     def fetching(self, stop: threading.Event) -> Iterator[Self]:
-        """This job, able to fetch slides until the context is left.
+        """Return the job with an open cache, which is removed when the context is left.
 
         Raises:
-            UsageError: The cache cannot be written.
+            UsageError: If the cache cannot be written.
         """
         if not self.fetches:
             yield self
             return
-        with self.cache.open(stop) as staging:
+        with self.options.slide_cache().open(stop) as staging:
             yield replace(self, staging=staging)
 
-    def gives_up(self, failed: int) -> bool:
-        """Whether so many failed slides are too many to go on."""
-        return self.max_failures is not None and failed > self.max_failures
-
-    def lay_grid(self, plan: SlidePlan) -> tuple[TileGrid, TissueMask]:
-        """The tiles of a slide, and the tissue that says so."""
+    def make_grid(self, plan: SlidePlan) -> tuple[TileGrid, TissueMask]:
+        """Return the tiles of a slide, and the tissue mask they are chosen by."""
         return plan.make_grid(self.tiling)
 
-    def recall(self, result: SlideResult, committed: dict[str, Any]) -> None:
-        """Say of a slide that is complete already what there is of it."""
+    def describe_complete(self, result: SlideResult, committed: dict[str, Any]) -> None:
+        """Fill in the result of a complete slide from its attributes."""
         result.tiles, result.tissue = committed["n_tiles"], committed.get("tissue_share")
 
     def to_dict(self) -> dict[str, Any]:
-        """Settings for the report."""
+        """Return the settings for the report."""
         return {**self.settings.to_dict(), **self.tiling.to_dict(), "workers": self.workers}
-
-    def names(self, item: SlideInput) -> dict[Location, str]:
-        """What reports and logs call the paths that have to do with a slide."""
-        names: dict[Location, str] = {item.path: item.name, self.out: self.out.name}
-        if item.roi is not None:
-            names[item.roi] = item.roi.name
-        if item.remote is not None:
-            names[item.remote.address] = item.name
-        return names
 
 
 def threads(workers: int) -> str:
-    """Reader threads, for people."""
+    """Describe a number of reader threads."""
     return f"{workers} reader thread{'s' * (workers != 1)}"

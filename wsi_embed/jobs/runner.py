@@ -42,10 +42,10 @@ def run_job(
     report.slides = engine.run(job, listener or Silent(), stop)
     report.outliers = find_outliers(report.slides)
     report.stopped = stop.is_set() and report.count("stopped") > 0
-    if job.gives_up(report.count("failed")) and report.count("stopped") and not report.stopped:
+    if job.options.too_many(report.count("failed")) and report.count("stopped") and not report.stopped:
         report.error = (
-            f"more slides failed than --max-failures {job.max_failures} allows, so the job was stopped; "
-            "mend the cause and run the same command again"
+            f"more slides failed than --max-failures {job.options.max_failures} allows, so the job was "
+            "stopped; mend the cause and run the same command again"
         )
     report.seconds = round(time.perf_counter() - began, 3)
     return report

@@ -1,20 +1,22 @@
-"""One slide of a job, from its file to its commit: prepare, then finish."""
+"""One slide of a job, from its file to its commit: look whether it is complete, prepare, finish."""
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 from wsi_embed.errors import NoRegionsError, SlideError, Stopped
+from wsi_embed.features.pipeline import Seconds
 from wsi_embed.grid import TileGrid
 from wsi_embed.inputs.slides import SlideInput
-from wsi_embed.jobs.failures import record_failure
-from wsi_embed.jobs.job import Job, PreparedSlide
+from wsi_embed.jobs.failures import path_names, record_failure
+from wsi_embed.jobs.job import Job
 from wsi_embed.jobs.report import SlideResult
+from wsi_embed.jobs.slide_work import Busy, SlideWork
 from wsi_embed.regions import slide_regions
 from wsi_embed.tiling.fingerprint import differences, matches_unopened, remote_origin
 from wsi_embed.tiling.plan import SlidePlan, plan_slide
@@ -22,29 +24,29 @@ from wsi_embed.tissue import TissueMask
 from wsi_embed.util.memory import give_back
 
 
-def settle_slide(job: Job, item: SlideInput) -> SlideResult | None:
-    """The result of a slide that is complete already; None where it may need work.
+def complete_result(job: Job, item: SlideInput) -> SlideResult | None:
+    """Return the result of a slide that needs no work; None where it needs some.
 
-    Cheap: the slide is opened only where its content alone does not answer.
+    Cheap: the slide is opened only where its content alone does not answer, and never fetched.
     """
-    prepared, told = PreparedSlide(item, SlideResult(item.slide_id, item.name)), True
-    with _recording(job, prepared):
+    result = SlideResult(item.slide_id, item.name)
+    try:
         committed = job.committed(item.slide_id)
         if committed is None:
             return None
-        if is_as_committed(job, item, committed):
-            prepared.result.mpp = round(committed["mpp"], 6)
-            _skip(job, prepared, committed)
-        elif item.remote is None:
-            _compare(job, prepared, committed)
-        else:
-            told = False  # it is to be fetched
-    settled = told and prepared.plan is None
-    prepared.close()
-    return prepared.result if settled else None
+        if matches_committed(job, item, committed):
+            result.mpp = round(committed["mpp"], 6)
+            return _skipped(job, result, committed)
+        if item.remote is not None:
+            return None
+        plan = _open(job, item, result)
+        with plan.slide:
+            return _skipped(job, result, committed) if _is_current(job, plan, committed) else None
+    except Exception as error:
+        return _failed(job, item, result, error)
 
 
-def is_as_committed(job: Job, item: SlideInput, committed: dict[str, Any]) -> bool:
+def matches_committed(job: Job, item: SlideInput, committed: dict[str, Any]) -> bool:
     """Whether a complete slide has the job's settings, judged without opening or fetching it.
 
     False means unknown: the slide must be opened.
@@ -54,63 +56,92 @@ def is_as_committed(job: Job, item: SlideInput, committed: dict[str, Any]) -> bo
     return matches_unopened(item, job.tiling, job.settings, committed, job.versions)
 
 
-def prepare_slide(job: Job, item: SlideInput) -> PreparedSlide:
-    """Decide whether a slide needs work, and lay its grid. Never raises for a bad slide."""
-    prepared = PreparedSlide(item, SlideResult(item.slide_id, item.name))
-    if not job.dry_run and not prepared.held.enter_context(job.lock(item.slide_id)):
-        prepared.busy = True
-        return prepared
-    with _recording(job, prepared):
-        if item.remote is not None:
-            assert job.staging is not None, "slides elsewhere are staged"
-            if item.remote.roi is None:
-                slide_regions(item, job.tiling.regions)  # where it has none, nothing need be fetched
-            item = prepared.item = prepared.held.enter_context(job.staging.stage(item))
-        plan = _compare(job, prepared, job.committed(item.slide_id))
-        if plan is None:
-            return prepared
-        result, began = prepared.result, time.perf_counter()
-        prepared.grid, prepared.mask = job.lay_grid(plan)
-        give_back()  # the views that the mask was found on
-        prepared.seconds.tissue = time.perf_counter() - began
-        result.tiles, result.tissue = len(prepared.grid), round(prepared.mask.fraction, 4)
-        result.warnings += _tissue_warnings(plan, prepared.grid, prepared.mask, job.tiling.min_tissue)
-        if job.dry_run:
-            result.status = "planned"
-            prepared.close()
-    return prepared
+def prepare_slide(job: Job, item: SlideInput) -> SlideWork | SlideResult | Busy:
+    """Lock and open a slide and lay its tiles out. Never raises for a bad slide.
+
+    Returns:
+        The work to do; or a result where there is none, because the slide is complete or failed or the job
+        is a dry run; or `Busy` where another process is writing the slide.
+    """
+    result = SlideResult(item.slide_id, item.name)
+    with ExitStack() as held:
+        if not job.options.dry_run and not held.enter_context(job.lock(item.slide_id)):
+            return Busy(item)
+        try:
+            item = _fetch(job, item, held)
+            return _prepare(job, item, result, held)
+        except Exception as error:
+            return _failed(job, item, result, error)
 
 
-@contextlib.contextmanager
-def _recording(job: Job, prepared: PreparedSlide) -> Iterator[None]:
-    """Turn what goes wrong into the slide's result."""
-    try:
-        yield
-    except Exception as error:
-        prepared.close()
-        record_failure(prepared.result, error, job.names(prepared.item))
-        if isinstance(error, NoRegionsError) and job.tiling.regions.missing == "skip":
-            prepared.result.status = "skipped"
-
-
-def _compare(job: Job, prepared: PreparedSlide, committed: dict[str, Any] | None) -> SlidePlan | None:
-    """Open a slide and plan it; None where it is complete with these settings.
-
-    Args:
-        job: The job.
-        prepared: The slide.
-        committed: Attributes of the slide where it is complete.
+def finish_slide(
+    job: Job,
+    work: SlideWork,
+    readers: ThreadPoolExecutor,
+    stop: threading.Event,
+    on_tiles: Callable[[int], None],
+) -> SlideResult:
+    """Do a prepared slide's work and commit it. Never raises for a bad slide.
 
     Raises:
-        SlideError: It cannot be read, or is complete with other settings.
+        Stopped: If `stop` was set; the slide is dropped.
     """
-    prepared.plan = plan = plan_slide(prepared.item, job.tiling, job.settings)
-    prepared.result.mpp = round(plan.resolution.mpp, 6)
-    prepared.result.warnings += plan.warnings
-    prepared.result.left_out = list(plan.slide.left_out)
+    began, result, seconds = time.perf_counter(), work.result, work.seconds
+    try:
+        committed = job.committed(work.item.slide_id)
+        if committed is not None and _is_current(job, work.plan, committed):
+            # another process has written it meanwhile, where there are no locks
+            return _skipped(job, result, committed)
+        job.write(work, readers, stop, on_tiles)
+        result.status = "done"
+    except Stopped:
+        raise
+    except Exception as error:
+        record_failure(result, error, path_names(work.item, job.out))
+    finally:
+        work.all_read.set()
+        work.close()
+    total = time.perf_counter() - began + seconds.tissue
+    result.seconds = {k: round(v, 4) for k, v in {**seconds.__dict__, "total": total}.items()}
+    return result
+
+
+def _fetch(job: Job, item: SlideInput, held: ExitStack) -> SlideInput:
+    """Return the slide on this machine, fetched where it is remote."""
+    if item.remote is None:
+        return item
+    assert job.staging is not None, "remote slides are staged"
+    if item.remote.roi is None:
+        slide_regions(item, job.tiling.regions)  # where it has none, nothing need be fetched
+    return held.enter_context(job.staging.stage(item))
+
+
+def _prepare(job: Job, item: SlideInput, result: SlideResult, held: ExitStack) -> SlideWork | SlideResult:
+    """Open a slide and lay its tiles out; the work takes over what is held."""
+    plan = _open(job, item, result)
+    held.enter_context(plan.slide)
+    committed = job.committed(item.slide_id)
     if committed is not None and _is_current(job, plan, committed):
-        _skip(job, prepared, committed)
-    return prepared.plan
+        return _skipped(job, result, committed)
+    began = time.perf_counter()
+    grid, mask = job.make_grid(plan)
+    give_back()  # the views that the mask was found on
+    seconds = Seconds(tissue=time.perf_counter() - began)
+    result.tiles, result.tissue = len(grid), round(mask.fraction, 4)
+    result.warnings += _tissue_warnings(plan, grid, mask, job.tiling.min_tissue)
+    if job.options.dry_run:
+        result.status = "planned"
+        return result
+    return SlideWork(item, result, plan, grid, mask, held.pop_all(), seconds)
+
+
+def _open(job: Job, item: SlideInput, result: SlideResult) -> SlidePlan:
+    """Open a slide and plan it; note in the result what is known then."""
+    plan = plan_slide(item, job.tiling, job.settings)
+    result.mpp = round(plan.resolution.mpp, 6)
+    result.warnings += plan.warnings
+    result.left_out = list(plan.slide.left_out)
+    return plan
 
 
 def _tissue_warnings(plan: SlidePlan, grid: TileGrid, mask: TissueMask, min_tissue: float) -> list[str]:
@@ -125,57 +156,27 @@ def _is_current(job: Job, plan: SlidePlan, committed: dict[str, Any]) -> bool:
     """Whether a complete slide has these settings; False where it is to be replaced.
 
     Raises:
-        SlideError: It has others, and `overwrite` is off.
+        SlideError: If it has others, and `overwrite` is off.
     """
     if committed.get("settings_fingerprint") == plan.fingerprint:
         return True
-    if job.overwrite:
+    if job.options.overwrite:
         return False
     what = differences(committed.get("settings", {}), plan.settings)
     raise SlideError(
-        f"{plan.item.name}: {job.kept_in} has it with other settings ({what}); "
+        f"{plan.item.name}: {job.output} has it with other settings ({what}); "
         "use --overwrite to replace it, or another --out"
     )
 
 
-def _skip(job: Job, prepared: PreparedSlide, committed: dict[str, Any]) -> None:
-    """There is nothing to do: say what there is."""
-    prepared.result.status, prepared.result.reason = "skipped", "complete already"
-    job.recall(prepared.result, committed)
-    prepared.close()
+def _skipped(job: Job, result: SlideResult, committed: dict[str, Any]) -> SlideResult:
+    result.status, result.reason = "skipped", "complete already"
+    job.describe_complete(result, committed)
+    return result
 
 
-def finish_slide(
-    job: Job,
-    prepared: PreparedSlide,
-    readers: ThreadPoolExecutor,
-    stop: threading.Event,
-    on_tiles: Callable[[int], None],
-) -> SlideResult:
-    """Do a prepared slide's work and commit it. Never raises for a bad slide.
-
-    Raises:
-        Stopped: `stop` was set; the slide is dropped.
-    """
-    result, plan = prepared.result, prepared.plan
-    if plan is None:
-        prepared.all_asked.set()
-        return result
-    began, seconds = time.perf_counter(), prepared.seconds
-    try:
-        committed = job.committed(plan.item.slide_id)
-        if committed is not None and _is_current(job, plan, committed):
-            _skip(job, prepared, committed)  # by another process, where there are no locks
-            return result
-        job.write(prepared, readers, stop, on_tiles)
-        result.status = "done"
-    except Stopped:
-        raise
-    except Exception as error:
-        record_failure(result, error, job.names(plan.item))
-    finally:
-        prepared.all_asked.set()
-        prepared.close()
-    total = time.perf_counter() - began + seconds.tissue
-    result.seconds = {k: round(v, 4) for k, v in {**seconds.__dict__, "total": total}.items()}
+def _failed(job: Job, item: SlideInput, result: SlideResult, error: Exception) -> SlideResult:
+    record_failure(result, error, path_names(item, job.out))
+    if isinstance(error, NoRegionsError) and job.tiling.regions.missing == "skip":
+        result.status = "skipped"
     return result

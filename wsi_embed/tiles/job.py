@@ -18,7 +18,8 @@ import numpy as np
 from wsi_embed.errors import SlideError
 from wsi_embed.grid import TileGrid
 from wsi_embed.inputs.folders import TILES_MARK
-from wsi_embed.jobs.job import Job, PreparedSlide, threads
+from wsi_embed.jobs.job import Job, threads
+from wsi_embed.jobs.slide_work import SlideWork
 from wsi_embed.tiles.folder import COLUMNS, TileFolder
 from wsi_embed.tiles.settings import TileSettings
 from wsi_embed.tiles.writing import write_tiles
@@ -39,7 +40,7 @@ class TileJob(Job):
     out: Path
     settings: TileSettings
     folder: TileFolder | None
-    kept_in: ClassVar[str] = "the folder"
+    output: ClassVar[str] = "the folder"
 
     @property
     def how(self) -> str:
@@ -50,7 +51,7 @@ class TileJob(Job):
         return f"tiles of {s.tile_px} px at {s.mpp:g} um per pixel{most}, as {kind}, {threads(self.workers)}"
 
     @property
-    def document(self) -> Path:
+    def lock_file(self) -> Path:
         """What marks the folder as one of tiles."""
         return self.out / TILES_MARK
 
@@ -58,21 +59,21 @@ class TileJob(Job):
         """Record of a slide that is complete in the folder, or None."""
         return self.folder.committed(slide_id) if self.folder else None
 
-    def lay_grid(self, plan: SlidePlan) -> tuple[TileGrid, TissueMask]:
+    def make_grid(self, plan: SlidePlan) -> tuple[TileGrid, TissueMask]:
         """The tiles of a slide, or a sample of them."""
-        grid, mask = super().lay_grid(plan)
+        grid, mask = super().make_grid(plan)
         most, seed = self.settings.max_tiles, self.settings.seed
         return (grid if most is None else sample(grid, most, f"{seed}:{plan.slide.fingerprint}")), mask
 
     def write(
         self,
-        prepared: PreparedSlide,
+        work: SlideWork,
         readers: ThreadPoolExecutor,
         stop: threading.Event,
         on_tiles: Callable[[int], None],
     ) -> None:
         """Write the tiles and commit the slide's folder."""
-        plan, grid, _ = prepared.work
+        plan, grid = work.plan, work.grid
         assert self.folder is not None, "only a dry run has none"
         names = [f"{x}_{y}{self.settings.suffix}" for x, y in grid.coords.tolist()]
         with self.folder.slide(plan.item.slide_id) as target:
@@ -85,10 +86,10 @@ class TileJob(Job):
                     self.settings,
                     readers=readers,
                     in_flight=self.workers + 2,
-                    seconds=prepared.seconds,
+                    seconds=work.seconds,
                     stop=stop,
                     on_tiles=on_tiles,
-                    all_asked=prepared.all_asked.set,
+                    all_asked=work.all_read.set,
                 )
             except SlideError:
                 plan.check_unchanged()  # the better reason, where it is one
@@ -98,10 +99,10 @@ class TileJob(Job):
             record = {
                 **plan.attributes(grid, self.tiling, self.versions),
                 "n_tiles": len(grid),
-                "tissue_share": prepared.result.tissue,
+                "tissue_share": work.result.tissue,
             }
             target.commit(record, table_rows(plan, grid, names))
-            prepared.seconds.write += time.perf_counter() - began
+            work.seconds.write += time.perf_counter() - began
 
 
 def sample(grid: TileGrid, most: int, seed: str) -> TileGrid:

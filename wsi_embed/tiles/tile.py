@@ -11,10 +11,10 @@ from typing import Any
 from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.grid import Edge
 from wsi_embed.inputs.folders import TILES_MARK
-from wsi_embed.inputs.staging import Cache
-from wsi_embed.jobs.arguments import check_counts, check_overlap, slides_of, tiling_of
-from wsi_embed.jobs.engines import EngineName, open_engine
+from wsi_embed.jobs.arguments import check_overlap, find_job_slides, tiling_of
+from wsi_embed.jobs.engines import open_engine
 from wsi_embed.jobs.failures import without_folders
+from wsi_embed.jobs.options import EngineName, JobOptions, check_counts
 from wsi_embed.jobs.report import JobReport, Listener
 from wsi_embed.jobs.runner import run_job
 from wsi_embed.regions import RegionRules
@@ -24,7 +24,6 @@ from wsi_embed.slide.resolution import check_mpp
 from wsi_embed.storage import Address, Location, location
 from wsi_embed.tiles import RESERVED, ImageFormat, TileFolder, TileJob, TileSettings
 from wsi_embed.tissue import TissueRecipe
-from wsi_embed.util.versions import versions
 
 
 def tile(  # noqa: D417 - the rest is as in `embed`
@@ -92,8 +91,20 @@ def tile(  # noqa: D417 - the rest is as in `embed`
         RemoteError: Object storage cannot be reached, or refuses.
     """
     began = time.perf_counter()
-    check_counts(workers=workers, limit=limit, max_tiles=max_tiles, actors=actors)
-    check_counts(0, max_failures=max_failures)
+    check_counts(max_tiles=max_tiles)
+    options = JobOptions(
+        workers=workers,
+        overwrite=overwrite,
+        shard=shard,
+        max_failures=max_failures,
+        limit=limit,
+        cache=cache,
+        cache_gb=cache_gb,
+        dry_run=dry_run,
+        engine=engine,
+        address=address,
+        actors=actors,
+    )
     check_mpp("--mpp", mpp)
     regions = RegionRules(Path(roi) if roi else None, tuple(roi_include), tuple(roi_exclude), roi_missing)
     tiling = tiling_of(
@@ -111,23 +122,19 @@ def tile(  # noqa: D417 - the rest is as in `embed`
     where = location(out)
     if isinstance(where, Address):
         raise UsageError(f"--out {where}: tile images go into a folder of this machine; copy them from there")
-    items = slides_of(slides, where, regions, shard, limit)
+    items = find_job_slides(slides, where, regions, options)
     if taken := [item.slide_id for item in items if item.slide_id in RESERVED]:
         raise UsageError(f"{taken[0]} cannot be a slide's id in a folder of tiles; give ids in a manifest")
     known = (where / TILES_MARK).exists()
     folder = TileFolder(where) if known or not dry_run else None
-    with open_engine(engine, workers=workers, address=address, actors=actors) as runner:
+    with open_engine(options) as runner:
         job = TileJob(
             slides=items,
             out=where,
             settings=settings,
             tiling=tiling,
             workers=runner.workers,
-            overwrite=overwrite,
-            dry_run=dry_run,
-            max_failures=max_failures,
-            versions=versions(),
-            cache=Cache.of(cache, cache_gb),
+            options=options,
             folder=folder,
         )
         report = run_job(runner, job, {}, began, listener, stop)

@@ -25,7 +25,7 @@ Kind = Literal["embed", "tile"]
 
 @pytest.fixture(autouse=True)
 def ask_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "ASK_SECONDS", 0.01)
+    monkeypatch.setattr(local, "RETRY_SECONDS", 0.01)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, Protocol, get_args
+from typing import Protocol, get_args
 
 from wsi_embed.encoder import Encoder, EncoderPool, load_pool
 from wsi_embed.encoder.base import cpu_count
@@ -14,9 +14,8 @@ from wsi_embed.encoder.batch_size import default_batch
 from wsi_embed.errors import UsageError
 from wsi_embed.jobs.engines.local import run_local
 from wsi_embed.jobs.job import Job
+from wsi_embed.jobs.options import EngineName, JobOptions
 from wsi_embed.jobs.report import Listener, SlideResult
-
-EngineName = Literal["local", "ray"]
 
 
 class Engine(Protocol):
@@ -61,26 +60,17 @@ class LocalEngine:
 
 
 @contextlib.contextmanager
-def open_engine(
-    name: str,
-    *,
-    device: str = "cpu",
-    workers: int | None = None,
-    address: str | None = None,
-    actors: int | None = None,
-) -> Iterator[Engine]:
-    """Be ready to run a job.
+def open_engine(options: JobOptions, device: str = "cpu") -> Iterator[Engine]:
+    """Open the engine of a job for as long as the context lasts.
 
     Args:
-        name: `local` or `ray`.
-        device: Where the model runs.
-        workers: Reader threads of each process; a Ray actor gets as many cores.
-        address: Of the Ray cluster; see `wsi_embed.jobs.engines.ray.connected`.
-        actors: Of Ray; by default as many as there is room for.
+        options: How the job is run.
+        device: Device that the model runs on.
 
     Raises:
-        UsageError: There is no such engine, or it cannot be used.
+        UsageError: If there is no such engine, or it cannot be used.
     """
+    name, workers, address, actors = options.engine, options.workers, options.address, options.actors
     if name not in get_args(EngineName):
         raise UsageError(f"--engine {name}: choose {' or '.join(get_args(EngineName))}")
     if name == "local":

@@ -8,43 +8,51 @@ from concurrent.futures import ThreadPoolExecutor
 
 from wsi_embed.jobs.job import Job
 from wsi_embed.jobs.report import SlideResult
-from wsi_embed.jobs.slide_steps import settle_slide
+from wsi_embed.jobs.slide_steps import complete_result
 
-# How often a slide is asked for that another process is writing, seconds.
-ASK_SECONDS = 1.0
-# So many slides are looked at between two looks at `stop`.
-SETTLED_AT_ONCE = 64
-# While one slide's last batches are encoded and written, the next one is read.
+# Time between two attempts at slides that other processes are writing, seconds.
+RETRY_SECONDS = 1.0
+# Number of slides that are checked for completeness between two looks at `stop`.
+CHECKED_AT_ONCE = 64
+# Slides in work at a time: one is read while the last batches of the one before are encoded and written.
 AT_ONCE = 2
 
 
-def settle(job: Job, readers: ThreadPoolExecutor, stop: threading.Event) -> Iterator[SlideResult]:
-    """Results of slides that need no work, found with all threads at once."""
-    for first in range(0, len(job.slides), SETTLED_AT_ONCE):
+def complete_results(job: Job, readers: ThreadPoolExecutor, stop: threading.Event) -> Iterator[SlideResult]:
+    """Yield the results of slides that need no work, found with all threads at once."""
+    for first in range(0, len(job.slides), CHECKED_AT_ONCE):
         if stop.is_set():
             return
-        some = job.slides[first : first + SETTLED_AT_ONCE]
-        yield from filter(None, readers.map(lambda item: settle_slide(job, item), some))
+        some = job.slides[first : first + CHECKED_AT_ONCE]
+        yield from filter(None, readers.map(lambda item: complete_result(job, item), some))
 
 
-def in_order(job: Job, results: Mapping[str, SlideResult], patience: Patience) -> list[SlideResult]:
-    """One result a slide, in the order of the job; those not reached have status `stopped`."""
-    why = "too many slides had failed before" if patience.ended else "the job was stopped before"
+def in_order(job: Job, results: Mapping[str, SlideResult], failures: FailureLimit) -> list[SlideResult]:
+    """Return one result a slide, in the order of the job; slides not reached have status `stopped`."""
+    why = "too many slides had failed before" if failures.reached else "the job was stopped before"
     return [
         results.get(item.slide_id) or SlideResult(item.slide_id, item.name, "stopped", reason=why)
         for item in job.slides
     ]
 
 
-class Patience:
-    """Counts failures, and ends when the job has had too many; slides in hand are finished."""
+class FailureLimit:
+    """Count of failed slides, with the limit beyond which no further slide is begun.
+
+    Attributes:
+        reached: Whether more slides have failed than the job allows.
+    """
 
     def __init__(self, job: Job) -> None:
-        self._job, self._failed, self._lock = job, 0, threading.Lock()
-        self.ended = False
+        self._options, self._failed, self._lock = job.options, 0, threading.Lock()
+        self.reached = False
 
-    def note(self, result: SlideResult) -> None:
-        """Look at a slide's outcome."""
+    def count(self, result: SlideResult) -> None:
+        """Count a slide's result, if it is a failure."""
         with self._lock:
             self._failed += result.status == "failed"
-            self.ended = self.ended or self._job.gives_up(self._failed)
+            self.reached = self.reached or self._options.too_many(self._failed)
+
+    def end(self) -> None:
+        """Begin no further slide, whatever the count."""
+        self.reached = True

@@ -5,22 +5,25 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from queue import SimpleQueue
 
 from wsi_embed.errors import Stopped
 from wsi_embed.inputs.slides import SlideInput
-from wsi_embed.jobs.engines.common import ASK_SECONDS, AT_ONCE, Patience, in_order, settle
-from wsi_embed.jobs.job import Job, PreparedSlide
+from wsi_embed.jobs.engines.common import AT_ONCE, RETRY_SECONDS, FailureLimit, complete_results, in_order
+from wsi_embed.jobs.job import Job
 from wsi_embed.jobs.report import Listener, SlideResult
 from wsi_embed.jobs.slide_steps import finish_slide, prepare_slide
+from wsi_embed.jobs.slide_work import Busy, SlideWork
 
 # On many cores tissue is found for several slides ahead; each takes a thread.
 MOST_AHEAD = 4
-# While one slide is read, the next is fetched from elsewhere.
-STAGED_AHEAD = 2
+# While one slide is read, the next is fetched.
+FETCHED_AHEAD = 2
+
+Prepared = SlideWork | SlideResult | Busy
 
 
 def run_local(job: Job, listener: Listener, stop: threading.Event) -> list[SlideResult]:
@@ -30,155 +33,189 @@ def run_local(job: Job, listener: Listener, stop: threading.Event) -> list[Slide
     process is done with it or gone.
 
     Args:
-        job: What to do.
-        listener: Hears of every step.
-        stop: Set it to stop: the slides in hand are dropped.
+        job: The job.
+        listener: Receiver of every event.
+        stop: Set it to stop: the slides in work are dropped.
 
     Returns:
         One result a slide, in the order of `job.slides`; those not reached have status `stopped`.
     """
     results: dict[str, SlideResult] = {}
-    patience = Patience(job)
-    listener = _OneAtATime(listener)
-    listener.job_started(len(job.slides), job.headline)
+    one_at_a_time = _OneAtATime(listener)
+    failures = FailureLimit(job)
+    one_at_a_time.job_started(len(job.slides), job.headline)
     with (
         job.fetching(stop) as job,
         ThreadPoolExecutor(job.workers, "wsi-embed-read") as readers,
-        contextlib.closing(_run(job, readers, listener, stop, patience)) as finished,
+        contextlib.closing(LocalRun(job, readers, one_at_a_time, stop, failures).results()) as finished,
         contextlib.suppress(Stopped),
     ):
         for result in finished:
             results[result.slide_id] = result
-            listener.slide_finished(result)
-    return in_order(job, results, patience)
+            one_at_a_time.slide_finished(result)
+    return in_order(job, results, failures)
 
 
-def _run(
-    job: Job,
-    readers: ThreadPoolExecutor,
-    listener: Listener,
-    stop: threading.Event,
-    patience: Patience,
-) -> Generator[SlideResult]:
-    """Results as they come; ends early where `stop` is set, and begins no slide when the job gives up."""
-    settled = set()
-    for result in settle(job, readers, stop):
-        settled.add(result.slide_id)
-        patience.note(result)
-        yield result
-        if patience.ended:
-            return
-    items = [item for item in job.slides if item.slide_id not in settled]
-    finished: SimpleQueue[SlideResult | None] = SimpleQueue()
-    with ThreadPoolExecutor(1, "wsi-embed-feed") as feeder:
-        feeding = feeder.submit(_feed, job, items, readers, listener, stop, patience, finished)
-        try:
-            while (result_or_end := finished.get()) is not None:
-                yield result_or_end
-        except GeneratorExit:  # nobody listens any more
-            patience.ended = True
-            raise
-        feeding.result()
+class LocalRun:
+    """One run of a job in this process.
 
+    A feeding thread takes slides from the preparation threads and gives them to the slide threads, which read
+    with the reader threads; results reach the caller through a queue.
 
-def _feed(
-    job: Job,
-    items: Sequence[SlideInput],
-    readers: ThreadPoolExecutor,
-    listener: Listener,
-    stop: threading.Event,
-    patience: Patience,
-    finished: SimpleQueue[SlideResult | None],
-) -> None:
-    """Work on slides as readers get free, and put results where they are waited for; None at the end."""
-
-    def work(prepared: PreparedSlide) -> None:
-        on_tiles = partial(listener.tiles_done, prepared.item.slide_id)
-        result = finish_slide(job, prepared, readers, stop, on_tiles)
-        patience.note(result)
-        finished.put(result)
-
-    going: deque[Future[None]] = deque()
-
-    def drain() -> None:
-        while going:
-            going.popleft().result()
-
-    try:
-        with (
-            contextlib.closing(_prepare(job, items, listener, stop, patience, drain)) as prepared_slides,
-            ThreadPoolExecutor(AT_ONCE, "wsi-embed-slide") as slides,
-        ):
-            for prepared in prepared_slides:
-                if prepared.plan is None:
-                    work(prepared)  # there is nothing to do
-                    continue
-                listener.slide_started(prepared.item.slide_id, prepared.result.tiles)
-                going.append(slides.submit(work, prepared))
-                if len(going) == AT_ONCE:
-                    going.popleft().result()
-                prepared.all_asked.wait()
-            drain()
-    finally:
-        finished.put(None)
-
-
-def _prepare(
-    job: Job,
-    items: Sequence[SlideInput],
-    listener: Listener,
-    stop: threading.Event,
-    patience: Patience,
-    drain: Callable[[], None],
-) -> Generator[PreparedSlide]:
-    """Slides ready to be worked on, some ahead of whoever asks; busy ones go to the end of the queue.
-
-    Where only busy ones are left, those in hand are finished (`drain`) before it waits.
+    Args:
+        job: The job, able to fetch its remote slides.
+        readers: The reader threads.
+        listener: Receiver of every event; safe to call from any thread.
+        stop: Set it to stop: the slides in work are dropped.
+        failures: Once it is reached, no further slide is begun.
     """
-    todo, passed = deque(items), 0
-    coming: deque[Future[PreparedSlide]] = deque()
-    most = max(1, min(MOST_AHEAD, job.workers // 4))
-    threads = most
-    if job.staging is not None:  # fetched in order: one that waits for room must not wait for a later one
-        most, threads = STAGED_AHEAD, 1
-    with ThreadPoolExecutor(threads, "wsi-embed-prepare") as ahead:
+
+    def __init__(
+        self,
+        job: Job,
+        readers: ThreadPoolExecutor,
+        listener: Listener,
+        stop: threading.Event,
+        failures: FailureLimit,
+    ) -> None:
+        self._job, self._readers, self._listener = job, readers, listener
+        self._stop, self._failures = stop, failures
+        self._finished: SimpleQueue[SlideResult | None] = SimpleQueue()
+        self._in_work: deque[Future[None]] = deque()
+
+    def results(self) -> Generator[SlideResult]:
+        """Yield results as they come; ends early where `stop` is set, or too many slides fail.
+
+        Raises:
+            Stopped: If a slide in work was dropped.
+        """
+        settled = set()
+        for result in complete_results(self._job, self._readers, self._stop):
+            settled.add(result.slide_id)
+            self._failures.count(result)
+            yield result
+            if self._failures.reached:
+                return
+        items = [item for item in self._job.slides if item.slide_id not in settled]
+        with ThreadPoolExecutor(1, "wsi-embed-feed") as feeder:
+            feeding = feeder.submit(self._feed, items)
+            try:
+                while (result_or_end := self._finished.get()) is not None:
+                    yield result_or_end
+            except GeneratorExit:  # the caller takes no further result
+                self._failures.end()
+                raise
+            feeding.result()
+
+    def _feed(self, items: Sequence[SlideInput]) -> None:
+        """Work on slides as readers get free; None in the queue marks the end."""
         try:
-            while todo or coming:
-                while todo and len(coming) < most:
-                    coming.append(ahead.submit(prepare_slide, job, todo.popleft()))
-                prepared = coming.popleft().result()
-                if stop.is_set() or patience.ended:
-                    prepared.close()
-                    return
-                if prepared.busy:
-                    todo.append(prepared.item)
-                    passed += 1
-                    left = len(todo) + len(coming)
-                    if passed == left:
-                        drain()
-                        listener.waiting(left)
-                    if passed >= left:
-                        stop.wait(ASK_SECONDS)
-                    continue
-                passed = 0
-                yield prepared
+            with (
+                contextlib.closing(self._prepared(items)) as prepared_slides,
+                ThreadPoolExecutor(AT_ONCE, "wsi-embed-slide") as slides,
+            ):
+                for prepared in prepared_slides:
+                    if isinstance(prepared, SlideResult):
+                        self._finish(prepared)
+                        continue
+                    self._listener.slide_started(prepared.item.slide_id, prepared.result.tiles)
+                    self._in_work.append(slides.submit(self._work, prepared))
+                    if len(self._in_work) == AT_ONCE:
+                        self._in_work.popleft().result()
+                    prepared.all_read.wait()
+                self._drain()
         finally:
-            for future in coming:
-                if not future.cancel():
-                    future.result().close()
+            self._finished.put(None)
+
+    def _work(self, work: SlideWork) -> None:
+        on_tiles = partial(self._listener.tiles_done, work.item.slide_id)
+        self._finish(finish_slide(self._job, work, self._readers, self._stop, on_tiles))
+
+    def _finish(self, result: SlideResult) -> None:
+        self._failures.count(result)
+        self._finished.put(result)
+
+    def _drain(self) -> None:
+        """Wait for the slides in work."""
+        while self._in_work:
+            self._in_work.popleft().result()
+
+    def _prepared(self, items: Sequence[SlideInput]) -> Generator[SlideWork | SlideResult]:
+        """Yield slides ready to be worked on, and results where there is no work.
+
+        Busy slides go to the end of the queue. Where only busy ones are left, the slides in work are finished
+        before it waits for them.
+        """
+        todo, passed = deque(items), 0
+        with contextlib.closing(_Ahead(self._job, todo)) as ahead:
+            for prepared in ahead:
+                if self._stop.is_set() or self._failures.reached:
+                    _close(prepared)
+                    return
+                if not isinstance(prepared, Busy):
+                    passed = 0
+                    yield prepared
+                    continue
+                todo.append(prepared.item)
+                passed += 1
+                left = len(todo) + len(ahead)
+                if passed == left:
+                    self._drain()
+                    self._listener.waiting(left)
+                if passed >= left:
+                    self._stop.wait(RETRY_SECONDS)
+
+
+class _Ahead:
+    """Slides of a queue, each prepared by a thread before it is asked for.
+
+    Args:
+        job: The job.
+        todo: The queue; slides may be added while it is worked through.
+    """
+
+    def __init__(self, job: Job, todo: deque[SlideInput]) -> None:
+        self._job, self._todo = job, todo
+        self._coming: deque[Future[Prepared]] = deque()
+        self._most = threads = max(1, min(MOST_AHEAD, job.workers // 4))
+        if job.staging is not None:
+            # fetched in order: one that waits for room must not wait for a later one
+            self._most, threads = FETCHED_AHEAD, 1
+        self._threads = ThreadPoolExecutor(threads, "wsi-embed-prepare")
+
+    def __len__(self) -> int:
+        return len(self._coming)
+
+    def __iter__(self) -> Iterator[Prepared]:
+        while self._todo or self._coming:
+            while self._todo and len(self._coming) < self._most:
+                self._coming.append(self._threads.submit(prepare_slide, self._job, self._todo.popleft()))
+            yield self._coming.popleft().result()
+
+    def close(self) -> None:
+        """Close the slides that nobody asked for."""
+        for future in self._coming:
+            if not future.cancel():
+                _close(future.result())
+        self._threads.shutdown()
+
+
+def _close(prepared: Prepared) -> None:
+    if isinstance(prepared, SlideWork):
+        prepared.close()
 
 
 class _OneAtATime:
-    """A listener that is told one thing after the other, whichever thread tells it."""
+    """A listener that receives one event after the other, from whichever thread."""
 
     def __init__(self, listener: Listener) -> None:
         self._listener, self._lock = listener, threading.Lock()
 
     def __getattr__(self, name: str) -> Callable[..., None]:
-        told = getattr(self._listener, name)
+        method = getattr(self._listener, name)
 
-        def tell(*args: object) -> None:
+        def call(*args: object) -> None:
             with self._lock:
-                told(*args)
+                method(*args)
 
-        return tell
+        return call

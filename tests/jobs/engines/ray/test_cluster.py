@@ -15,7 +15,8 @@ from tests.job_tools import make_model, make_slides, run
 from wsi_embed.errors import DeviceError, MissingExtraError, UsageError
 from wsi_embed.jobs.engines import open_engine
 from wsi_embed.jobs.engines.ray import cluster
-from wsi_embed.jobs.engines.ray.cluster import Crew, actors_device, find_crew
+from wsi_embed.jobs.engines.ray.cluster import ActorPlan, actors_device, plan_actors
+from wsi_embed.jobs.options import JobOptions
 
 SMALL, LARGE = {"CPU": 2.0}, {"CPU": 32.0}
 HEAD, ONE_GPU, EIGHT_GPUS = {"memory": 1e9}, {"CPU": 16.0, "GPU": 1.0}, {"CPU": 128.0, "GPU": 8.0}
@@ -24,16 +25,16 @@ HEAD, ONE_GPU, EIGHT_GPUS = {"memory": 1e9}, {"CPU": 16.0, "GPU": 1.0}, {"CPU": 
 @pytest.mark.parametrize(
     ("nodes", "gpu", "cores", "actors", "expected"),
     [
-        ([SMALL], False, None, None, Crew(1, 1, 2, False)),
-        ([LARGE], False, None, None, Crew(8, 8, 4, False)),
-        ([LARGE, SMALL], False, None, None, Crew(17, 17, 2, False)),
-        ([LARGE, SMALL], False, 8, None, Crew(4, 4, 8, False)),
-        ([HEAD, LARGE], False, None, 3, Crew(3, 8, 4, False)),
-        ([LARGE, EIGHT_GPUS], True, None, None, Crew(8, 8, 16, True)),
-        ([ONE_GPU, EIGHT_GPUS], True, None, None, Crew(9, 9, 16, True)),
-        ([ONE_GPU], True, None, 50, Crew(50, 1, 16, True)),
-        ([EIGHT_GPUS], True, 64, None, Crew(2, 2, 64, True)),
-        ([HEAD], False, 4, 2, Crew(2, 0, 4, False)),
+        ([SMALL], False, None, None, ActorPlan(1, 1, 2, False)),
+        ([LARGE], False, None, None, ActorPlan(8, 8, 4, False)),
+        ([LARGE, SMALL], False, None, None, ActorPlan(17, 17, 2, False)),
+        ([LARGE, SMALL], False, 8, None, ActorPlan(4, 4, 8, False)),
+        ([HEAD, LARGE], False, None, 3, ActorPlan(3, 8, 4, False)),
+        ([LARGE, EIGHT_GPUS], True, None, None, ActorPlan(8, 8, 16, True)),
+        ([ONE_GPU, EIGHT_GPUS], True, None, None, ActorPlan(9, 9, 16, True)),
+        ([ONE_GPU], True, None, 50, ActorPlan(50, 1, 16, True)),
+        ([EIGHT_GPUS], True, 64, None, ActorPlan(2, 2, 64, True)),
+        ([HEAD], False, 4, 2, ActorPlan(2, 0, 4, False)),
     ],
 )
 def test_actors_by_the_machines(
@@ -41,11 +42,11 @@ def test_actors_by_the_machines(
     gpu: bool,
     cores: int | None,
     actors: int | None,
-    expected: Crew,
+    expected: ActorPlan,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(cluster, "_nodes", lambda: nodes)
-    assert find_crew(gpu, cores, actors) == expected
+    assert plan_actors(gpu, cores, actors) == expected
 
 
 @pytest.mark.parametrize(
@@ -65,7 +66,7 @@ def test_no_room_is_said(
 ) -> None:
     monkeypatch.setattr(cluster, "_nodes", lambda: nodes)
     with pytest.raises(UsageError, match=wanted):
-        find_crew(gpu, cores, None)
+        plan_actors(gpu, cores, None)
 
 
 def test_devices_of_actors(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,25 +83,25 @@ def test_devices_of_actors(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_crew_is_said_in_words() -> None:
-    assert str(Crew(1, 1, 1, False)) == "1 Ray actor of 1 core"
-    assert str(Crew(8, 3, 16, True)) == "8 Ray actors of 16 cores and a GPU (there is room for 3 now)"
+    assert str(ActorPlan(1, 1, 1, False)) == "1 Ray actor of 1 core"
+    assert str(ActorPlan(8, 3, 16, True)) == "8 Ray actors of 16 cores and a GPU (there is room for 3 now)"
 
 
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"name": "slurm"}, "--engine slurm: choose local or ray"),
-        ({"name": "local", "address": "auto"}, "--address is of --engine ray"),
-        ({"name": "local", "actors": 2}, "--actors is of --engine ray"),
-        ({"name": "ray", "address": "ray://head:10001"}, "--address ray://.*`ray job submit`"),
-        ({"name": "ray", "address": "127.0.0.1:9"}, "no Ray cluster can be reached there"),
-        ({"name": "ray", "address": "nonsense"}, "no Ray cluster can be reached there"),
+        ({"engine": "slurm"}, "--engine slurm: choose local or ray"),
+        ({"engine": "local", "address": "auto"}, "--address is of --engine ray"),
+        ({"engine": "local", "actors": 2}, "--actors is of --engine ray"),
+        ({"engine": "ray", "address": "ray://head:10001"}, "--address ray://.*`ray job submit`"),
+        ({"engine": "ray", "address": "127.0.0.1:9"}, "no Ray cluster can be reached there"),
+        ({"engine": "ray", "address": "nonsense"}, "no Ray cluster can be reached there"),
     ],
 )
 def test_wrong_engines_are_one_line(options: dict[str, Any], says: str) -> None:
-    if options["name"] == "ray":
+    if options["engine"] == "ray":
         pytest.importorskip("ray")
-    with pytest.raises(UsageError, match=says) as refused, open_engine(**options):
+    with pytest.raises(UsageError, match=says) as refused, open_engine(JobOptions(**options)):
         pass
     assert len(str(refused.value).splitlines()) == 1
 
@@ -109,12 +110,15 @@ def test_wrong_engines_are_one_line(options: dict[str, Any], says: str) -> None:
 def test_another_program_at_the_address(answer: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that says something else, or nothing; `ray.init` tries it for minutes."""
     pytest.importorskip("ray")
-    monkeypatch.setattr(cluster, "KNOCK_SECONDS", 0.5)
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{server.getsockname()[1]}")
         accepted = threading.Thread(target=lambda: server.accept()[0].sendall(answer))
         accepted.start()
-        with pytest.raises(UsageError, match=r"^RAY_ADDRESS 127.*no Ray cluster"), open_engine("ray"):
+        with (
+            pytest.raises(UsageError, match=r"^RAY_ADDRESS 127.*no Ray cluster"),
+            open_engine(JobOptions(engine="ray")),
+        ):
             pass
         accepted.join()
 
@@ -149,5 +153,8 @@ def test_a_loaded_encoder_cannot_be_sent(tmp_path: Path) -> None:
 
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'wsi-embed\[ray\]'"), open_engine("ray"):
+    with (
+        pytest.raises(MissingExtraError, match=r"pip install 'wsi-embed\[ray\]'"),
+        open_engine(JobOptions(engine="ray")),
+    ):
         pass

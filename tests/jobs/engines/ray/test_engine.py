@@ -240,7 +240,7 @@ def test_a_job_gives_up_after_too_many_failures(
 def test_a_slide_that_another_process_writes_comes_last(
     address: str, small: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatch, "ASK_SECONDS", 0.05)
+    monkeypatch.setattr(dispatch, "RETRY_SECONDS", 0.05)
     out = tmp_path / "f.zarr"
     embed(small / "s0.tif", out, model, engine="local")
     with hold(out / "zarr.json", FIRST) as other:

@@ -6,36 +6,36 @@ from collections.abc import Callable
 from typing import Any
 
 from wsi_embed.jobs.engines.common import AT_ONCE
-from wsi_embed.jobs.engines.ray.cluster import Crew, import_ray
-from wsi_embed.jobs.engines.ray.worker import Parcel, SlideWorker
+from wsi_embed.jobs.engines.ray.cluster import ActorPlan, import_ray
+from wsi_embed.jobs.engines.ray.worker import ShippedJob, SlideWorker
 
 # So many actors may die at their start, one after the other: then there is no sense in another.
 STARTS = 3
 
 
 class Actors:
-    """Starts actors, and knows which of them can take slides.
+    """The actors of a job, and which of them can take slides.
 
-    For one whose process or machine dies another is started, wherever there is room. One that cannot do the
-    job, for it does not see the store for example, is dismissed; the others go on.
+    An actor whose process or machine dies is replaced, wherever there is room. An actor that cannot do the
+    job, for example because it does not see the store, is dismissed; the others go on.
 
     Args:
-        parcel: The job.
-        crew: What each gets.
-        count: How many.
-        note: Told what else there is to say.
+        shipped: The job as it is sent.
+        plan: Cores and GPU of each actor.
+        count: Number of actors.
+        note: Receiver of remarks on the cluster, for the user.
 
     Attributes:
-        ready: Those that take slides, with the names of their machines.
-        starting: What to wait for, of those that are not ready yet.
-        problem: Why the last one was dismissed.
+        ready: Actors that take slides, with the names of their machines.
+        starting: References to wait for, of actors that are not ready yet.
+        problem: Why the last actor was dismissed.
     """
 
-    def __init__(self, parcel: Parcel, crew: Crew, count: int, note: Callable[[str], None]) -> None:
-        self._ray, self._parcel, self._note = import_ray(), parcel, note
+    def __init__(self, shipped: ShippedJob, plan: ActorPlan, count: int, note: Callable[[str], None]) -> None:
+        self._ray, self._shipped, self._note = import_ray(), shipped, note
         self._kind = self._ray.remote(SlideWorker).options(
-            num_cpus=crew.cores,
-            num_gpus=int(crew.gpu),
+            num_cpus=plan.cores,
+            num_gpus=int(plan.gpu),
             max_concurrency=AT_ONCE + 1,  # one more, to be told to stop
             scheduling_strategy="SPREAD",
             # Both are ours. Ray would keep a slide waiting until its own actor is back, and would start one
@@ -48,21 +48,21 @@ class Actors:
         self.starting: dict[Any, Any] = {}
         self.problem = ""
         for _ in range(count):
-            self._hire()
+            self._start()
 
-    def _hire(self) -> None:
-        actor = self._kind.remote(self._parcel)
+    def _start(self) -> None:
+        actor = self._kind.remote(self._shipped)
         self.starting[actor.ready.remote()] = actor
 
-    def greet(self, ref: Any) -> None:
-        """An actor has started, or failed to."""
+    def actor_started(self, ref: Any) -> None:
+        """Take an actor into service that has started, or replace it where it failed to."""
         actor = self.starting.pop(ref)
         try:
             machine, problem = self._ray.get(ref)
         except self._ray.exceptions.RayError as error:
             self._died_at_start += 1
             if self._died_at_start < STARTS:
-                self._hire()
+                self._start()
             else:
                 self._dismiss(f"it died at its start: {str(error).strip().splitlines()[-1].strip()}")
             return
@@ -78,17 +78,17 @@ class Actors:
         self._note(f"a Ray actor less; {problem}")
 
     def replace(self, actor: Any) -> None:
-        """An actor does not answer: end it, if it is still there, and start another."""
+        """End an actor that does not answer, and start another."""
         if self.ready.pop(actor, None) is not None:
             self._ray.kill(actor)
-            self._hire()
+            self._start()
 
     def stop(self) -> None:
-        """Tell them to drop their slides."""
+        """Let all actors drop their slides."""
         for actor in self.ready:
             actor.stop.remote()
 
     def close(self) -> None:
-        """End them, whatever they do."""
+        """End all actors, whatever they do."""
         for actor in [*self.ready, *self.starting.values()]:
             self._ray.kill(actor)

@@ -20,17 +20,17 @@ from wsi_embed.errors import MissingExtraError, Stopped, UsageError
 MOST_CORES = 4
 # Slides and features never pass through it: the least that Ray allows is enough.
 OBJECT_STORE_BYTES = 80 * 1024**2
-KNOCK_SECONDS = 5.0
+CONNECT_SECONDS = 5.0
 # How a client of HTTP/2 begins, which Ray speaks (RFC 9113, 3.4), with empty settings; the server begins with
 # a frame of its settings, type 4.
 GREETING, SETTINGS = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0", 4
 
 
 def import_ray() -> Any:
-    """Ray, if it is installed.
+    """Import Ray.
 
     Raises:
-        MissingExtraError: It is not.
+        MissingExtraError: If it is not installed.
     """
     try:
         import ray
@@ -43,7 +43,7 @@ def import_ray() -> Any:
 
 @contextlib.contextmanager
 def connected(address: str | None) -> Iterator[None]:
-    """Be part of a Ray cluster.
+    """Connect this process to a Ray cluster.
 
     Args:
         address: `HOST:PORT` or `auto` (the cluster that this machine is part of); `local`, a cluster of this
@@ -51,9 +51,9 @@ def connected(address: str | None) -> Iterator[None]:
             submit` sets, else `local`. A process that is connected already stays so.
 
     Raises:
-        MissingExtraError: Ray is not installed.
-        UsageError: There is no such cluster.
-        Stopped: SIGTERM came while Ray was starting.
+        MissingExtraError: If Ray is not installed.
+        UsageError: If there is no such cluster.
+        Stopped: If SIGTERM came while Ray was starting.
     """
     ray = import_ray()
     if ray.is_initialized():
@@ -61,7 +61,7 @@ def connected(address: str | None) -> Iterator[None]:
             raise UsageError(f"--address {address}: this process is connected to a Ray cluster already")
         yield
         return
-    # Ray would say on standard output, amid our lines, what the listener is told in our words
+    # Ray would print its own lines on standard output, between ours
     output = ray._private.worker
     enabled, output._worker_logs_enabled = getattr(output, "_worker_logs_enabled", True), False
     try:
@@ -85,7 +85,7 @@ def _connect(ray: Any, address: str | None) -> None:
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         if address != "local":
-            _knock(address)
+            _check_ray_listens(address)
             ray.init(address, **quiet)
             return
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -102,16 +102,16 @@ def _connect(ray: Any, address: str | None) -> None:
         raise UsageError(f"{where} {address}: no Ray cluster can be {problem} ({reason})") from error
 
 
-def _knock(address: str) -> None:
-    """Where nobody listens, or not Ray, it would try for minutes.
+def _check_ray_listens(address: str) -> None:
+    """Check that Ray listens at an address; where it does not, Ray would try for minutes.
 
     Raises:
-        OSError: There is nobody, or somebody else.
+        OSError: If nothing or another program listens there.
     """
     host, _, port = address.rpartition(":")
     if not (host and port.isdecimal()):
         return
-    with socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS) as door:
+    with socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS) as door:
         if os.environ.get("RAY_USE_TLS", "0") != "0":
             return
         door.sendall(GREETING)
@@ -136,14 +136,14 @@ def _own_signals() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Crew:
-    """The actors of a job.
+class ActorPlan:
+    """How many actors a job gets, and what each of them has.
 
     Attributes:
-        count: How many are asked for.
-        room: How many the cluster has room for now; the others wait until it grows.
-        cores: CPU cores of each.
-        gpu: Whether each has a GPU.
+        count: Number of actors that are asked for.
+        room: Number that the cluster has room for now; the others wait until it grows.
+        cores: CPU cores of each actor.
+        gpu: Whether each actor has a GPU.
     """
 
     count: int
@@ -159,11 +159,11 @@ class Crew:
 
 
 def actors_device(device: str) -> tuple[str, bool]:
-    """The device of each actor, and whether it is a GPU.
+    """Return the device of each actor, and whether it is a GPU.
 
     Raises:
-        DeviceError: There is no such device.
-        UsageError: A GPU is named.
+        DeviceError: If there is no such device.
+        UsageError: If a single GPU is named.
     """
     kind, _, which = device.partition(":")
     if kind in ("cuda", "tensorrt"):
@@ -176,16 +176,17 @@ def actors_device(device: str) -> tuple[str, bool]:
     return str(parse_device(device)), False
 
 
-def find_crew(gpu: bool, cores: int | None, actors: int | None) -> Crew:
-    """How many actors, and what each of them gets.
+def plan_actors(gpu: bool, cores: int | None, actors: int | None) -> ActorPlan:
+    """Plan the actors of a job by the room that the cluster has.
 
     Args:
-        gpu: Whether each gets a GPU.
-        cores: Of each; by default its share of a GPU machine's cores, or at most four of a CPU machine's.
-        actors: How many; by default as many as there is room for.
+        gpu: Whether each actor gets a GPU.
+        cores: Cores of each actor; by default its share of a GPU machine's cores, or at most four of a CPU
+            machine's.
+        actors: Number of actors; by default as many as there is room for.
 
     Raises:
-        UsageError: There is room for none, and nobody says how many to wait for.
+        UsageError: If there is room for none, and `actors` does not say how many to wait for.
     """
     nodes = [(int(node.get("CPU", 0)), int(node.get("GPU", 0))) for node in _nodes()]
     fit = [(cpus, gpus) for cpus, gpus in nodes if cpus and (gpus or not gpu)]
@@ -198,9 +199,9 @@ def find_crew(gpu: bool, cores: int | None, actors: int | None) -> Crew:
             f"no machine of the Ray cluster has {wanted} for an actor: fewer --workers, another --device, or "
             "--actors N to wait until the cluster grows"
         )
-    return Crew(actors or room, room, cores, gpu)
+    return ActorPlan(actors or room, room, cores, gpu)
 
 
 def _nodes() -> list[dict[str, float]]:
-    """Resources of each machine."""
+    """Return the resources of each machine."""
     return [node["Resources"] for node in import_ray().nodes() if node["Alive"]]

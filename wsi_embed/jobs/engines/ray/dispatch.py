@@ -1,4 +1,4 @@
-"""Which actor works on which slide, and what becomes of slides whose actor dies."""
+"""Dispatch slides to actors, and again where an actor dies."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from typing import Any
 
 from wsi_embed.errors import UsageError
 from wsi_embed.inputs.slides import SlideInput
-from wsi_embed.jobs.engines.common import ASK_SECONDS, AT_ONCE, Patience
+from wsi_embed.jobs.engines.common import AT_ONCE, RETRY_SECONDS, FailureLimit
 from wsi_embed.jobs.engines.ray.actors import Actors
-from wsi_embed.jobs.engines.ray.cluster import Crew, import_ray
-from wsi_embed.jobs.engines.ray.worker import Event, Parcel, Started
-from wsi_embed.jobs.failures import record_failure
+from wsi_embed.jobs.engines.ray.cluster import ActorPlan, import_ray
+from wsi_embed.jobs.engines.ray.worker import Event, ShippedJob, Started
+from wsi_embed.jobs.failures import path_names, record_failure
 from wsi_embed.jobs.job import Job
 from wsi_embed.jobs.report import Listener, SlideResult
 
-# So often a slide is given to an actor: one that kills them must not do so for ever.
+# Number of times that a slide is tried: one that kills its actors must not do so for ever.
 TRIES = 3
 # An actor gets its next slide when so much of the one in hand is done: early enough to find the tissue
 # meanwhile, late enough that another actor, if one is free by then, gets it.
 NEARLY_DONE = 0.8
-# How long slides in hand may take to be dropped, seconds.
+# Time that slides in work may take to be dropped, seconds.
 DROP_SECONDS = 4.0
 LOOK_SECONDS = 0.2
 
 
 @dataclass
-class _InHand:
+class _InWork:
     """A slide that an actor works on."""
 
     item: SlideInput
@@ -44,96 +44,96 @@ class _InHand:
 
 
 class Dispatcher:
-    """Gives slides to actors, and hears of them what becomes of the slides.
+    """Gives slides to actors, and collects their results.
 
-    The slide of an actor that dies is given to whichever is free: last, and alone, so that it is clear who
-    is to blame if that one dies, too.
+    The slide of an actor that dies is given to another one last, and alone: if that one dies too, the slide
+    is the cause.
 
     Args:
-        job: What to do.
+        job: The job.
         todo: The slides.
-        crew: The actors.
-        listener: Hears of every step.
+        plan: How many actors, and what each of them has.
+        listener: Receiver of every event.
         stop: Set it to stop.
-        patience: No slide is begun once it has ended.
+        failures: Once it is reached, no further slide is begun.
     """
 
     def __init__(
         self,
         job: Job,
         todo: Sequence[SlideInput],
-        crew: Crew,
+        plan: ActorPlan,
         listener: Listener,
         stop: threading.Event,
-        patience: Patience,
+        failures: FailureLimit,
     ) -> None:
-        self._job, self._todo, self._listener, self._patience = job, deque(todo), listener, patience
+        self._job, self._todo, self._listener, self._failures = job, deque(todo), listener, failures
         self._stop, self._deadline = stop, float("inf")
-        self._streams: dict[Any, _InHand] = {}
+        self._streams: dict[Any, _InWork] = {}
         self._tries: Counter[str] = Counter()
         self._passed, self._ask_at = 0, 0.0
         self._begun = self._said_waiting = False
         self._ray = import_ray()
-        parcel = Parcel.pack(job, todo)
-        self._actors = Actors(parcel, crew, min(crew.count, len(todo)), listener.note)
+        shipped = ShippedJob.pack(job, todo)
+        self._actors = Actors(shipped, plan, min(plan.count, len(todo)), listener.note)
 
     def results(self) -> Generator[SlideResult]:
-        """Results as they come; ends early where `stop` is set or the job gives up.
+        """Yield results as they come; ends early where `stop` is set or too many slides fail.
 
         Raises:
-            UsageError: No actor can do the job.
+            UsageError: If no actor can do the job.
         """
         try:
             while self._todo or self._streams:
-                self._look_at_stop()
+                self._check_stop()
                 if time.monotonic() > self._deadline:
                     return
-                self._hand_out()
+                self._dispatch()
                 waited = [*self._streams, *self._actors.starting]
                 if not waited and not self._actors.ready:
-                    yield from self._nobody_left()
+                    yield from self._no_actor_left()
                     return
-                yield from self._hear(waited)
+                yield from self._receive(waited)
         finally:
             self._actors.close()
 
-    def _look_at_stop(self) -> None:
+    def _check_stop(self) -> None:
         if self._stop.is_set() and self._deadline == float("inf"):
             self._deadline = time.monotonic() + DROP_SECONDS
             self._actors.stop()
-        if self._stop.is_set() or self._patience.ended:
+        if self._stop.is_set() or self._failures.reached:
             self._todo.clear()
 
-    def _hand_out(self) -> None:
-        """Give slides to actors that can take one; those with nothing in hand come first."""
+    def _dispatch(self) -> None:
+        """Give slides to actors that can take one; those without work come first."""
         while self._todo and time.monotonic() >= self._ask_at:
-            in_hand: dict[Any, list[_InHand]] = {actor: [] for actor in self._actors.ready}
+            in_work: dict[Any, list[_InWork]] = {actor: [] for actor in self._actors.ready}
             for hand in self._streams.values():
-                in_hand.setdefault(hand.actor, []).append(hand)
-            takers = [a for a in self._actors.ready if self._takes(in_hand[a], self._todo[0])]
+                in_work.setdefault(hand.actor, []).append(hand)
+            takers = [a for a in self._actors.ready if self._takes(in_work[a], self._todo[0])]
             if not takers:
                 return
-            actor = min(takers, key=lambda actor: len(in_hand[actor]))
+            actor = min(takers, key=lambda actor: len(in_work[actor]))
             item = self._todo.popleft()
             stream = actor.work.options(num_returns="streaming").remote(item)
-            self._streams[stream] = _InHand(item, actor)
+            self._streams[stream] = _InWork(item, actor)
             self._begun = True
 
-    def _takes(self, in_hand: Sequence[_InHand], item: SlideInput) -> bool:
-        """Whether an actor with these slides in hand takes another."""
-        if not in_hand:
+    def _takes(self, in_work: Sequence[_InWork], item: SlideInput) -> bool:
+        """Whether an actor with these slides in work takes another."""
+        if not in_work:
             return True
-        alone = any(self._tries[each.slide_id] for each in (item, *(hand.item for hand in in_hand)))
-        return len(in_hand) < AT_ONCE and in_hand[0].nearly_done and not alone
+        alone = any(self._tries[each.slide_id] for each in (item, *(hand.item for hand in in_work)))
+        return len(in_work) < AT_ONCE and in_work[0].nearly_done and not alone
 
-    def _hear(self, waited: list[Any]) -> Iterator[SlideResult]:
-        """Wait a little for whoever has something to say."""
+    def _receive(self, waited: list[Any]) -> Iterator[SlideResult]:
+        """Wait a little for events of actors."""
         if not waited:  # all that is left is being written by other processes
             self._stop.wait(LOOK_SECONDS)
             return
         for each in self._ray.wait(waited, timeout=LOOK_SECONDS, fetch_local=False)[0]:
             if each in self._actors.starting:
-                self._actors.greet(each)
+                self._actors.actor_started(each)
                 continue
             hand = self._streams[each]
             try:
@@ -142,12 +142,12 @@ class Dispatcher:
                 del self._streams[each]
             except self._ray.exceptions.RayError as error:
                 del self._streams[each]
-                yield from self._bury(hand, error)
+                yield from self._actor_died(hand, error)
             else:
                 yield from self._note(each, hand, event)
 
-    def _note(self, stream: Any, hand: _InHand, event: Event) -> Iterator[SlideResult]:
-        """Pass on what an actor says of a slide."""
+    def _note(self, stream: Any, hand: _InWork, event: Event) -> Iterator[SlideResult]:
+        """Handle an event of a slide."""
         slide_id = hand.item.slide_id
         if isinstance(event, Started):
             hand.tiles, self._passed, self._said_waiting = event.tiles, 0, False
@@ -163,17 +163,17 @@ class Dispatcher:
             self._todo.append(hand.item)
             self._passed += 1
             if self._passed >= len(self._todo):
-                self._ask_at = time.monotonic() + ASK_SECONDS
+                self._ask_at = time.monotonic() + RETRY_SECONDS
                 if not (self._streams or self._said_waiting):
                     self._said_waiting = True
                     self._listener.waiting(len(self._todo))
 
-    def _bury(self, hand: _InHand, error: Exception) -> Iterator[SlideResult]:
-        """An actor died with a slide in hand: it is tried again, or fails. What an actor raises is a bug."""
+    def _actor_died(self, hand: _InWork, error: Exception) -> Iterator[SlideResult]:
+        """Try the slide of a dead actor again, or fail it. An exception that an actor raises is a bug."""
         item = hand.item
         result = SlideResult(item.slide_id, item.name)
         if isinstance(error, self._ray.exceptions.RayTaskError):
-            record_failure(result, error, self._job.names(item))
+            record_failure(result, error, path_names(item, self._job.out))
             yield result
             return
         machine = self._actors.ready.get(hand.actor, "?")
@@ -190,8 +190,8 @@ class Dispatcher:
         )
         yield result
 
-    def _nobody_left(self) -> Iterator[SlideResult]:
-        """All actors were dismissed: at the start it is the job that is wrong, later what is left fails."""
+    def _no_actor_left(self) -> Iterator[SlideResult]:
+        """Fail the slides that are left once all actors are dismissed; at the start the job is wrong."""
         problem = f"no Ray actor can do the job; {self._actors.problem}"
         if not self._begun:
             raise UsageError(problem)

@@ -1,4 +1,4 @@
-"""What an actor does: hold the model, and work on slides."""
+"""The actor: a process that holds the model and works on slides."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from wsi_embed.jobs.engines.common import AT_ONCE
 from wsi_embed.jobs.job import Job
 from wsi_embed.jobs.report import SlideResult
 from wsi_embed.jobs.slide_steps import finish_slide, prepare_slide
+from wsi_embed.jobs.slide_work import Busy, SlideWork
 
-# How often an actor says how far a slide is, seconds.
-TELL_SECONDS = 0.5
+# Time between two reports of an actor on a slide's progress, seconds.
+PROGRESS_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -32,21 +33,21 @@ class Started:
     tiles: int
 
 
-# What is heard of a slide: how many tiles there are; how many more are done; in the end its result, or None
-# where another process is writing it.
+# Events of a slide: how many tiles there are; how many more are done; in the end its result, or None where
+# another process is writing it.
 Event = Started | int | SlideResult | None
 
 
 @dataclass(frozen=True)
-class Parcel:
-    """A job on its way to the actors.
+class ShippedJob:
+    """A job as it is sent to the actors.
 
     Attributes:
-        version: Of wsi-embed.
-        job: Pickled.
-        folder: What relative paths are relative to.
-        fetches: Whether any slide is to be fetched from elsewhere.
-        seen: Files with their sizes and times, by which a machine shows that it sees the same file system.
+        version: Version of wsi-embed.
+        job: The pickled job.
+        folder: Folder that relative paths start from.
+        fetches: Whether any slide is remote.
+        seen: Files with their sizes and times; a machine that finds the same sees the same file system.
     """
 
     version: str
@@ -56,20 +57,20 @@ class Parcel:
     seen: dict[Path, tuple[int, int] | None]
 
     @classmethod
-    def pack(cls, job: Job, slides: Sequence[SlideInput]) -> Parcel:
-        """Pack a job without its slides, of which one is a file that must be seen."""
+    def pack(cls, job: Job, slides: Sequence[SlideInput]) -> ShippedJob:
+        """Pack a job without its slides; the first slide on disk is a file that machines must see."""
         here = (item.path for item in slides if item.remote is None)
         first = next((path for path in here if path.exists()), None)
-        files = [path for path in (job.document, first) if path is not None and path.exists()]
+        files = [path for path in (job.lock_file, first) if path is not None and path.exists()]
         seen = {path: _look(path) for path in files}
         packed = pickle.dumps(replace(job, slides=[]))
         return cls(wsi_embed.__version__, packed, Path.cwd(), job.fetches, seen)
 
     def unpack(self) -> Job:
-        """The job, ready to be worked on here.
+        """Return the job, ready for this machine.
 
         Raises:
-            WsiEmbedError: It cannot be done on this machine.
+            WsiEmbedError: If it cannot be done on this machine.
         """
         if self.version != wsi_embed.__version__:
             raise UsageError(f"wsi-embed {wsi_embed.__version__} is installed there, {self.version} here")
@@ -82,7 +83,7 @@ class Parcel:
                     "that all machines of the cluster see, at the same path"
                 )
         job: Job = pickle.loads(self.job)
-        return job.arrived()
+        return job.in_worker()
 
 
 def _look(path: Path) -> tuple[int, int] | None:
@@ -100,14 +101,14 @@ class SlideWorker:
     written; for that, two are to be given at once.
     """
 
-    def __init__(self, parcel: Parcel) -> None:
+    def __init__(self, shipped: ShippedJob) -> None:
         self._stop, self._turn, self._before = threading.Event(), threading.Lock(), threading.Event()
         self._before.set()
         self._problem: str | None = None
         try:
-            self._job = parcel.unpack()
-            if parcel.fetches:
-                self._job = replace(self._job, staging=self._job.cache.open(self._stop))
+            self._job = shipped.unpack()
+            if shipped.fetches:
+                self._job = replace(self._job, staging=self._job.options.slide_cache().open(self._stop))
         except WsiEmbedError as error:
             self._problem = str(error)
             return
@@ -115,21 +116,21 @@ class SlideWorker:
         self._slides = ThreadPoolExecutor(AT_ONCE, "wsi-embed-slide")
 
     def ready(self) -> tuple[str, str | None]:
-        """Name of this machine, and what is wrong with it: then it takes no slides."""
+        """Return the name of this machine, and why it cannot take slides; None where it can."""
         return socket.gethostname(), self._problem
 
     def stop(self) -> None:
-        """Drop the slides in hand."""
+        """Drop the slides in work."""
         self._stop.set()
 
     def work(self, item: SlideInput) -> Iterator[Event]:
-        """Do a slide; the last event is its result, and there is none where it was dropped."""
+        """Work on a slide; the last event is its result, and there is none where it was dropped."""
         prepared = prepare_slide(self._job, item)
-        if prepared.busy or prepared.plan is None:
-            yield None if prepared.busy else prepared.result
+        if not isinstance(prepared, SlideWork):
+            yield None if isinstance(prepared, Busy) else prepared
             return
         with self._turn:
-            before, self._before = self._before, prepared.all_asked
+            before, self._before = self._before, prepared.all_read
         before.wait()
         yield Started(prepared.result.tiles)
         done: deque[int] = deque()
@@ -142,9 +143,9 @@ class SlideWorker:
 
 
 def _progress(future: Future[SlideResult], done: deque[int]) -> Iterator[int]:
-    """Tiles that are done, now and then, until all is done."""
+    """Yield the number of tiles done since the last time, until the slide is finished."""
     while not future.done():
-        wait([future], TELL_SECONDS)
+        wait([future], PROGRESS_SECONDS)
         count = 0
         while done:
             count += done.popleft()

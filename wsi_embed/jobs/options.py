@@ -1,0 +1,71 @@
+"""How a job is run. Nothing here decides what is made of a slide; `Tiling` holds that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from wsi_embed.errors import UsageError
+from wsi_embed.inputs.staging import Cache
+
+EngineName = Literal["local", "ray"]
+MOST = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobOptions:
+    """Options of a job, whatever it makes of its slides.
+
+    Attributes:
+        workers: Reader threads of each process; None takes one a core.
+        overwrite: Whether slides that are complete with other settings are redone.
+        shard: Share of the slides to take, `i/n` or `auto`; see `wsi_embed.inputs.shards`.
+        max_failures: Number of failed slides beyond which the job stops; None never stops it.
+        limit: Number of slides to take, the first ones; None takes all.
+        cache: Folder for fetched slides; None takes the system's temporary folder.
+        cache_gb: Largest size of the cache in GB; None takes half of the free space.
+        dry_run: Whether slides are only opened and their tiles counted.
+        engine: `local` (this process) or `ray` (actors of a Ray cluster).
+        address: Address of the Ray cluster.
+        actors: Number of Ray actors; None takes as many as there is room for.
+
+    Raises:
+        UsageError: If a number is out of its range.
+    """
+
+    workers: int | None = None
+    overwrite: bool = False
+    shard: str | None = None
+    max_failures: int | None = None
+    limit: int | None = None
+    cache: str | Path | None = None
+    cache_gb: float | None = None
+    dry_run: bool = False
+    engine: EngineName = "local"
+    address: str | None = None
+    actors: int | None = None
+
+    def __post_init__(self) -> None:
+        check_counts(workers=self.workers, limit=self.limit, actors=self.actors)
+        check_counts(0, max_failures=self.max_failures)
+        self.slide_cache()
+
+    def slide_cache(self) -> Cache:
+        """Return the cache for slides that are fetched."""
+        return Cache.of(self.cache, self.cache_gb)
+
+    def too_many(self, failed: int) -> bool:
+        """Whether so many failed slides stop the job."""
+        return self.max_failures is not None and failed > self.max_failures
+
+
+def check_counts(least: int = 1, **counts: int | None) -> None:
+    """Check numbers that an option gives; None is not checked.
+
+    Raises:
+        UsageError: If a number is not from `least` to a million.
+    """
+    for name, value in counts.items():
+        if value is not None and not least <= value <= MOST:
+            raise UsageError(f"--{name.replace('_', '-')} {value}: {least} to {MOST} is expected")

@@ -16,16 +16,17 @@ from wsi_embed.grid import Edge
 from wsi_embed.inputs.staging import Cache
 from wsi_embed.jobs.arguments import check_counts, check_overlap, slides_of, tiling_of
 from wsi_embed.jobs.engines import EngineName, open_engine
-from wsi_embed.jobs.report import JobReport, Listener
+from wsi_embed.jobs.listener import Listener
+from wsi_embed.jobs.report import JobReport
 from wsi_embed.jobs.runner import run_job
 from wsi_embed.regions import RegionRules
 from wsi_embed.regions.roi_rules import Missing
 from wsi_embed.slide import Reader
 from wsi_embed.slide.resolution import check_mpp
 from wsi_embed.storage import Location, location
-from wsi_embed.storage.folder import place_at
+from wsi_embed.storage.folder import METADATA_FILE
+from wsi_embed.storage.open_folder import place_at
 from wsi_embed.store import StoreWriter
-from wsi_embed.store.layout import METADATA_FILE
 from wsi_embed.tissue import TissueRecipe
 from wsi_embed.util.versions import versions
 

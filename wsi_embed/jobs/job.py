@@ -12,11 +12,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from wsi_embed.features.pipeline import Seconds
 from wsi_embed.grid import TileGrid
 from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.inputs.staging import Cache, Staging
 from wsi_embed.jobs.report import SlideResult
+from wsi_embed.jobs.seconds import Seconds
 from wsi_embed.storage.address import Location
 from wsi_embed.storage.lock import has_locks, slide_lock
 from wsi_embed.tiling.plan import SlidePlan

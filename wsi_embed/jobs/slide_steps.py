@@ -17,10 +17,10 @@ from wsi_embed.jobs.job import Job, PreparedSlide
 from wsi_embed.jobs.report import SlideResult
 from wsi_embed.regions import slide_regions
 from wsi_embed.slide.fingerprint import fingerprint
-from wsi_embed.store.layout import canonical_digest
 from wsi_embed.tiling.plan import SlidePlan, origin, plan_slide
 from wsi_embed.tiling.settings import decisive, differences
 from wsi_embed.tissue import TissueMask
+from wsi_embed.util.digest import canonical_digest
 from wsi_embed.util.memory import give_back
 
 

@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from wsi_embed.storage.address import Address, Location
 from wsi_embed.util.atomic_files import PARTIAL, create, replacing
+
+# Document of each of Zarr's groups and arrays.
+METADATA_FILE = "zarr.json"
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -157,19 +159,3 @@ class LocalPlace(Place):
     def map(self, function: Callable[[T], U], values: Iterable[T]) -> Iterator[U]:
         """One after the other: the system has most of it in memory."""
         return map(function, values)
-
-
-def place_at(where: Location | Place) -> Place:
-    """What lies at a path or an address.
-
-    Raises:
-        UsageError: A web server cannot hold a store.
-        MissingExtraError: The extra `cloud` is not installed.
-    """
-    if isinstance(where, Place):
-        return where
-    if isinstance(where, Address):
-        from wsi_embed.storage.remote_folder import RemotePlace
-
-        return RemotePlace(where)
-    return LocalPlace(where)

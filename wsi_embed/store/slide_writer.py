@@ -16,9 +16,8 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 from wsi_embed.encoder.base import Encoded
 from wsi_embed.errors import RemoteError, SlideError, StoreError
 from wsi_embed.grid import TileGrid
-from wsi_embed.storage.folder import Place
+from wsi_embed.storage.folder import METADATA_FILE, Place
 from wsi_embed.store.layout import (
-    METADATA_FILE,
     ArrayLayout,
     StoreSettings,
     array_layouts,

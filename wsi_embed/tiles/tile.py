@@ -15,7 +15,8 @@ from wsi_embed.inputs.staging import Cache
 from wsi_embed.jobs.arguments import check_counts, check_overlap, slides_of, tiling_of
 from wsi_embed.jobs.engines import EngineName, open_engine
 from wsi_embed.jobs.failures import without_folders
-from wsi_embed.jobs.report import JobReport, Listener
+from wsi_embed.jobs.listener import Listener
+from wsi_embed.jobs.report import JobReport
 from wsi_embed.jobs.runner import run_job
 from wsi_embed.regions import RegionRules
 from wsi_embed.regions.roi_rules import Missing

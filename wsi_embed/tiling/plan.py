@@ -14,9 +14,9 @@ from wsi_embed.slide import Resolution, Slide, open_slide, resolve_mpp
 from wsi_embed.slide.base import unreadable
 from wsi_embed.slide.fingerprint import file_states
 from wsi_embed.slide.icc import to_srgb
-from wsi_embed.store.layout import canonical_digest
 from wsi_embed.tiling.settings import Tiling, TilingTarget, decisive
 from wsi_embed.tissue import TissueMask, tissue_mask
+from wsi_embed.util.digest import canonical_digest
 
 
 @dataclass(frozen=True)

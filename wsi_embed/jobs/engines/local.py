@@ -14,7 +14,8 @@ from wsi_embed.errors import Stopped
 from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.jobs.engines.common import ASK_SECONDS, AT_ONCE, Patience, in_order, settle
 from wsi_embed.jobs.job import Job, PreparedSlide
-from wsi_embed.jobs.report import Listener, SlideResult
+from wsi_embed.jobs.listener import Listener
+from wsi_embed.jobs.report import SlideResult
 from wsi_embed.jobs.slide_steps import finish_slide, prepare_slide
 
 # On many cores tissue is found for several slides ahead; each takes a thread.

@@ -17,7 +17,8 @@ from wsi_embed.jobs.engines.ray.cluster import Crew, import_ray
 from wsi_embed.jobs.engines.ray.worker import Event, Parcel, Started
 from wsi_embed.jobs.failures import record_failure
 from wsi_embed.jobs.job import Job
-from wsi_embed.jobs.report import Listener, SlideResult
+from wsi_embed.jobs.listener import Listener
+from wsi_embed.jobs.report import SlideResult
 
 # So often a slide is given to an actor: one that kills them must not do so for ever.
 TRIES = 3

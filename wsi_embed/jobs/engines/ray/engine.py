@@ -13,7 +13,8 @@ from wsi_embed.jobs.engines.common import Patience, in_order, settle
 from wsi_embed.jobs.engines.ray.cluster import actors_device, find_crew
 from wsi_embed.jobs.engines.ray.dispatch import Dispatcher
 from wsi_embed.jobs.job import Job
-from wsi_embed.jobs.report import Listener, SlideResult
+from wsi_embed.jobs.listener import Listener
+from wsi_embed.jobs.report import SlideResult
 
 
 class RayEngine:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from wsi_embed.errors import StoreError
 from wsi_embed.util.atomic_files import PARTIAL, create, replacing
 
 # Document of each of Zarr's groups and arrays.
@@ -159,3 +160,11 @@ class LocalPlace(Place):
     def map(self, function: Callable[[T], U], values: Iterable[T]) -> Iterator[U]:
         """One after the other: the system has most of it in memory."""
         return map(function, values)
+
+
+def cannot_write(where: Place | Path, error: OSError) -> StoreError:
+    """Return the error for an output that the system refuses to write."""
+    return StoreError(
+        f"{where}: cannot be written ({error.strerror or error}); free some space or check permissions, "
+        "then run again"
+    )

@@ -109,7 +109,7 @@ class Tiles:
 def run(config: TrainConfig, tiles: Tiles, folder: Path, steps: int) -> None:
     """Train one variant and write what was seen."""
     torch.manual_seed(config.seed)
-    network = build_method(config).to(DEVICE).to(memory_format=torch.channels_last)
+    network = build_method(config.method, vars(config)).to(DEVICE).to(memory_format=torch.channels_last)
     lr = config.lr * config.batch_size / 256
     groups = network.parameter_groups(config.weight_decay, exclude_norm_bias=config.exclude_norm_bias)
     optimizer = torch.optim.SGD(groups, lr=lr, momentum=config.momentum)

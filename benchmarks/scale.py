@@ -27,9 +27,9 @@ from tests.made_slides import he_pixels, write_tiff
 from wsi_embed.inputs.shards import shard
 from wsi_embed.inputs.slides import find_slides
 from wsi_embed.slide.fingerprint import fingerprint
-from wsi_embed.storage.folder import LocalPlace
+from wsi_embed.storage.folder import METADATA_FILE, LocalPlace
 from wsi_embed.store.index import INDEX_FILE
-from wsi_embed.store.layout import METADATA_FILE, group_digest
+from wsi_embed.store.layout import group_digest
 
 SLIDE_BYTES = 2**20
 BAGS = 100

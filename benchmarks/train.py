@@ -82,7 +82,7 @@ def where() -> str:
 def synthetic(config: TrainConfig, steps: int) -> float:
     """Images a second of augmentation, network, loss and optimizer, without loader and Lightning."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = build_method(config).to(device).to(memory_format=torch.channels_last)
+    network = build_method(config.method, vars(config)).to(device).to(memory_format=torch.channels_last)
     views = Views(config, (0.6,) * 3, (0.2,) * 3).to(device)
     optimizer = make_optimizer(network, config)
     scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "16")
@@ -185,7 +185,7 @@ def published(source: Path, config: TrainConfig, split: str | None, steps: int) 
         config.batch_size, shuffle=True, drop_last=True, num_workers=config.workers,
         pin_memory=device.type == "cuda", multiprocessing_context="spawn" if config.workers else None,
     )  # fmt: skip
-    network = build_method(config).to(device)
+    network = build_method(config.method, vars(config)).to(device)
     optimizer = make_optimizer(network, config)
     batches = iter(loader)
 

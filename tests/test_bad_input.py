@@ -19,7 +19,8 @@ import wsi_embed
 from tests.job_tools import invoke, make_model, no_room, run, tree
 from tests.made_formats.mirax import write_mirax
 from tests.made_slides import he_pixels, write_svs, write_tiff
-from wsi_embed.jobs.report import JobReport, Silent
+from wsi_embed.jobs.listener import Silent
+from wsi_embed.jobs.report import JobReport
 
 REPO = Path(__file__).parents[1]
 TILE = 32  # of the tiny model

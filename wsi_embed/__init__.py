@@ -35,7 +35,8 @@ if TYPE_CHECKING:
         WsiEmbedError,
     )
     from wsi_embed.features.embed import embed
-    from wsi_embed.jobs.report import JobReport, Listener, SlideResult
+    from wsi_embed.jobs.listener import Listener
+    from wsi_embed.jobs.report import JobReport, SlideResult
     from wsi_embed.slide import Slide, open_slide
     from wsi_embed.store import Bag, LazyArray, PatientBag, Problem, Store, finalize, open_store, verify
     from wsi_embed.tiles.tile import tile
@@ -66,7 +67,7 @@ _HOME = {
     "LabelledBags": "bags.labels",
     "join_labels": "bags.labels",
     "JobReport": "jobs.report",
-    "Listener": "jobs.report",
+    "Listener": "jobs.listener",
     "SlideResult": "jobs.report",
     "Slide": "slide",
     "open_slide": "slide",

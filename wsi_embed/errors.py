@@ -8,6 +8,7 @@
   + SlideError              one slide failed: the others go on (exit code 1)
     - ResolutionError       the slide's resolution is unknown, absurd or too coarse
     - NoRegionsError        its annotations have nothing to take
+    - TileError             a tile image cannot be used
   + StoreError              a store that cannot be read or written
   + RemoteError             object storage or a web server that cannot be reached, or refuses
   + DeviceError             a device that was asked for cannot be used (exit code 2)
@@ -75,6 +76,10 @@ class ResolutionError(SlideError):
 
 class NoRegionsError(SlideError):
     """A slide has no annotation file, or no region in it that could be taken."""
+
+
+class TileError(SlideError):
+    """One tile image cannot be used."""
 
 
 class StoreError(WsiEmbedError):

@@ -38,7 +38,8 @@ def tiles(count: int, seed: int = 5) -> npt.NDArray[np.uint8]:
 
 def network(run: Path) -> tuple[CluBYOL, dict[str, Any]]:
     content = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
-    net = build_method(tiny_config())
+    config = tiny_config()
+    net = build_method(config.method, vars(config))
     assert isinstance(net, CluBYOL)
     net.load_state_dict({k.removeprefix("network."): v for k, v in content["state_dict"].items()})
     return net.eval(), content["wsi_embed"]
@@ -227,7 +228,7 @@ def untrained(folder: Path, recipe: str, **settings: Any) -> Path:
     """A checkpoint of a method with its first weights, as a run writes it."""
     torch.manual_seed(0)
     config = tiny_config(recipe, **settings)
-    net = build_method(config, 2)
+    net = build_method(config.method, vars(config), 2)
     for _ in range(30):  # norms without statistics let nothing through
         net.encoder.backbone(torch.randn(8, 3, 32, 32))
     data = {"mean": (0.6, 0.5, 0.7), "std": (0.2, 0.2, 0.2), "tiles": 16, "source": "none"}

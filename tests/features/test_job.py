@@ -20,7 +20,8 @@ from tests.made_models import tiny_clusters, tiny_features, tiny_onnx
 from tests.made_slides import he_pixels, write_tiff
 from wsi_embed.encoder import default_model
 from wsi_embed.grid import TileGrid
-from wsi_embed.jobs.report import Silent, SlideResult
+from wsi_embed.jobs.listener import Silent
+from wsi_embed.jobs.report import SlideResult
 from wsi_embed.slide.base import Slide, UInt8Array
 from wsi_embed.slide.stream import TileStream
 

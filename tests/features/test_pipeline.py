@@ -17,8 +17,9 @@ from tests.made_slides import he_pixels, write_tiff
 from wsi_embed import Encoded, load_encoder, open_slide
 from wsi_embed.encoder import Encoder, EncoderPool
 from wsi_embed.errors import SlideError, Stopped
-from wsi_embed.features.pipeline import Seconds, stream_slide
+from wsi_embed.features.pipeline import stream_slide
 from wsi_embed.grid import TileGrid, make_grid, plan_read
+from wsi_embed.jobs.seconds import Seconds
 from wsi_embed.slide import Slide, UInt8Array
 from wsi_embed.slide.stream import TileStream
 

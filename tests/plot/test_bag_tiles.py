@@ -12,7 +12,8 @@ from tests.job_tools import make_model
 from tests.made_models import tiny_features
 from tests.made_profiles import matrix_profile
 from tests.made_slides import he_pixels, write_tiff
-from wsi_embed.plot.bag_tiles import bag_grid, open_embedded
+from wsi_embed.bags.geometry import bag_grid
+from wsi_embed.plot.bag_tiles import open_embedded
 
 
 @pytest.mark.parametrize("icc", [False, True])

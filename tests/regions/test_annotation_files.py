@@ -7,7 +7,8 @@ import pytest
 from tests.regions.test_asap import CAMELYON
 from tests.regions.test_geojson import QUPATH_05
 from wsi_embed.errors import SlideError, UsageError
-from wsi_embed.inputs.slides import SlideInput, slide_id_of
+from wsi_embed.inputs.ids import slide_id_of
+from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.regions.annotation_files import (
     annotation_file,
     read_annotations,

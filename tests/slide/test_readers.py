@@ -15,9 +15,10 @@ import wsi_embed
 from tests.job_tools import make_model
 from tests.made_formats.jpeg_tiles import write_jpeg_slide
 from tests.made_slides import he_pixels, write_svs
+from wsi_embed.bags.geometry import bag_grid
 from wsi_embed.cli import app
 from wsi_embed.errors import SlideError, UsageError
-from wsi_embed.plot.bag_tiles import bag_grid, open_embedded
+from wsi_embed.plot.bag_tiles import open_embedded
 from wsi_embed.slide import READERS, open_slide
 from wsi_embed.tiles.folder import RECORD
 

@@ -18,7 +18,8 @@ from tests.made_slides import he_pixels
 from tests.storage.conftest import put
 from tests.storage.server import Server
 from wsi_embed.errors import StoreMismatchError, UsageError
-from wsi_embed.jobs.report import JobReport, Silent
+from wsi_embed.jobs.listener import Silent
+from wsi_embed.jobs.report import JobReport
 from wsi_embed.storage import Address, objects
 
 IDS = ["a", "batch%202__b", "c"]

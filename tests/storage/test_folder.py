@@ -9,7 +9,8 @@ import zarr
 
 from wsi_embed.errors import UsageError
 from wsi_embed.storage import Address, objects
-from wsi_embed.storage.folder import Place, place_at
+from wsi_embed.storage.folder import Place
+from wsi_embed.storage.open_folder import place_at
 
 
 @pytest.fixture(params=["folder", "s3", "gs"])

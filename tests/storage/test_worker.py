@@ -13,7 +13,8 @@ import wsi_embed
 from tests.storage.server import Server
 from wsi_embed.jobs.engines.ray.worker import ShippedJob, SlideWorker
 from wsi_embed.jobs.job import Job
-from wsi_embed.jobs.report import Listener, SlideResult
+from wsi_embed.jobs.listener import Listener
+from wsi_embed.jobs.report import SlideResult
 from wsi_embed.storage import Address
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from wsi_embed.encoder.base import Encoded
 from wsi_embed.encoder.metadata import ModelMetadata
 from wsi_embed.grid import ReadPlan, TileGrid
+from wsi_embed.storage.folder import METADATA_FILE
 from wsi_embed.store import StoreSettings, StoreWriter
-from wsi_embed.store.layout import METADATA_FILE
 
 DIM = 4
 

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import json
 import math
-import random
 
 import numpy as np
 import pytest
@@ -10,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.store.made_stores import make_settings
-from wsi_embed.store.layout import CHUNK_BYTES, SHARD_BYTES, ArrayLayout, array_layouts, canonical_digest
+from wsi_embed.store.layout import CHUNK_BYTES, SHARD_BYTES, ArrayLayout, array_layouts
 
 MIB = 2**20
 
@@ -62,23 +60,3 @@ def test_cluster_arrays_exist_only_with_a_cluster_head(clusters: int | None) -> 
     names = array_layouts(7, make_settings(clusters=clusters)).keys()
     assert {"features", "coords", "grid", "tissue_fraction"} <= names
     assert ({"cluster", "cluster_confidence"} <= names) is (clusters is not None)
-
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=4),
-    max_leaves=4,
-)
-
-
-@given(st.dictionaries(st.text(), json_values, max_size=4), st.randoms(use_true_random=False))
-def test_digest_does_not_depend_on_the_order_of_keys(value: dict[str, object], rng: random.Random) -> None:
-    keys = list(value)
-    rng.shuffle(keys)
-    assert canonical_digest({key: value[key] for key in keys}) == canonical_digest(value)
-
-
-@given(json_values, json_values)
-def test_digest_tells_values_apart(one: object, other: object) -> None:
-    same = json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
-    assert (canonical_digest(one) == canonical_digest(other)) is same

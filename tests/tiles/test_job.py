@@ -15,7 +15,8 @@ from PIL import Image
 import wsi_embed
 from tests.job_tools import make_model, make_slides, tree
 from tests.made_slides import he_pixels, write_tiff
-from wsi_embed.jobs.report import Silent, SlideResult
+from wsi_embed.jobs.listener import Silent
+from wsi_embed.jobs.report import SlideResult
 from wsi_embed.slide import UInt8Array
 
 SMALL: dict[str, Any] = {"tile_px": 32, "mpp": 0.5}

@@ -14,7 +14,7 @@ from wsi_embed_train.module import make_optimizer, set_learning_rates
 
 
 def optimizer_of(config: TrainConfig) -> torch.optim.SGD:
-    return make_optimizer(build_method(config), config)
+    return make_optimizer(build_method(config.method, vars(config)), config)
 
 
 @pytest.mark.parametrize(("lr", "batch_size"), [(0.05, 512), (0.05, 64), (0.2, 256)])
@@ -29,7 +29,7 @@ def test_learning_rate_scales_with_the_batch_and_falls_as_a_cosine(lr: float, ba
 
 def test_optimizer_is_the_published_one_and_skips_the_target() -> None:
     config = tiny_config("clubyol-paper")
-    network = build_method(config)
+    network = build_method(config.method, vars(config))
     optimizer: Any = make_optimizer(network, config)
     (group,) = optimizer.param_groups
     assert isinstance(optimizer, torch.optim.SGD)

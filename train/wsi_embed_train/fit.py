@@ -11,8 +11,8 @@ import lightning as L
 import torch
 from torch.utils.data import DataLoader
 
-from wsi_embed.encoder.base import cpu_count
 from wsi_embed.errors import UsageError
+from wsi_embed.util.cpu import cpu_count
 from wsi_embed_train import callbacks as cb
 from wsi_embed_train.config import TrainConfig
 from wsi_embed_train.curves import draw_curves

@@ -37,7 +37,9 @@ class Training(L.LightningModule):
         super().__init__()
         self.config, self.data, self.sampler = config, data, sampler
         classes = len(data["classes"]) if "classes" in data else None
-        self.network = build_method(config, classes).to(memory_format=torch.channels_last)
+        self.network = build_method(config.method, vars(config), classes).to(
+            memory_format=torch.channels_last
+        )
         self.views = Views(config, data["mean"], data["std"], self.network.n_views)
         self.row: dict[str, float | Tensor] = {}
         self.logits: Tensor | None = None

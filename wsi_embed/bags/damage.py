@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from wsi_embed.errors import StoreError
 
@@ -22,3 +23,16 @@ def damage_named(slide_id: str) -> Iterator[None]:
         raise StoreError(
             f"{slide_id}: its group in the store is damaged or incomplete ({what}); run wsi-embed verify"
         ) from error
+
+
+def positive(value: Any) -> float:
+    """Return an attribute as a number.
+
+    Raises:
+        ValueError: If it is not a positive, finite number.
+        TypeError: If it is no number at all.
+    """
+    number = float(value)
+    if not 0 < number < float("inf"):
+        raise ValueError(f"{value!r} is not a positive number")
+    return number

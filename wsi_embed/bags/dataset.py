@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from wsi_embed.bags.bag import Bag
 from wsi_embed.bags.geometry import lattice
 from wsi_embed.bags.patient import PatientBag
+from wsi_embed.bags.source import BagSource
 from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.util.extras import needs_extra
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     import torch
 
     from wsi_embed.bags.labels import By, LabelledBags
-    from wsi_embed.store.reader import Store
 
 Style = Literal["plain", "torchmil"]
 Rows = npt.NDArray[np.int64] | slice
@@ -28,8 +28,8 @@ Rows = npt.NDArray[np.int64] | slice
 class BagDataset:
     """A bag an item. `torch.utils.data.DataLoader` takes it, with spawned workers too.
 
-    Each process opens the store for itself, at its first bag. Bags differ in size: use `batch_size=None`, or
-    a collate function that pads (torchmil's, with `style="torchmil"`).
+    Pickled, it takes no open file with it: each worker process reads the store for itself. Bags differ in
+    size: use `batch_size=None`, or a collate function that pads (torchmil's, with `style="torchmil"`).
 
     Args:
         store: Where the bags are.
@@ -54,7 +54,7 @@ class BagDataset:
 
     def __init__(
         self,
-        store: Store,
+        store: BagSource,
         bags: Mapping[str, tuple[str, ...]],
         labels: LabelledBags | None = None,
         *,
@@ -76,8 +76,7 @@ class BagDataset:
         self.targets = labels.targets if labels else None
         self.classes = labels.classes if labels else ()
         self.feature_dim = int(store.attrs["settings"]["feature_dim"])
-        self._path, self._store = str(store.where), cast("Store | None", store)
-        self._by, self._max_tiles, self._seed = by, max_tiles, seed
+        self._store, self._by, self._max_tiles, self._seed = store, by, max_tiles, seed
         self._style, self._adjacency = style, adjacency
         # in shared memory, so that workers that live for several epochs see it change
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
@@ -86,10 +85,7 @@ class BagDataset:
         return len(self.ids)
 
     def __repr__(self) -> str:
-        return f"BagDataset({self._path!r}, {len(self)} bags by {self._by})"
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_store": None}
+        return f"BagDataset({str(self._store.where)!r}, {len(self)} bags by {self._by})"
 
     def set_epoch(self, epoch: int) -> None:
         """Draw other tiles of large bags from now on, as `DistributedSampler.set_epoch` does for bags."""
@@ -97,10 +93,6 @@ class BagDataset:
 
     def bag(self, index: int) -> Bag | PatientBag:
         """The bag of an item, from the store."""
-        if self._store is None:
-            from wsi_embed.store.reader import open_store
-
-            self._store = open_store(self._path)
         if self._by == "slide":
             return self._store[self._slides[index][0]]
         return PatientBag(self.ids[index], [self._store[slide_id] for slide_id in self._slides[index]])

@@ -50,11 +50,11 @@ def command(
     from wsi_embed.cli.tables import show_facts
     from wsi_embed.diagnostics.bench import run_bench
     from wsi_embed.encoder import load_pool
-    from wsi_embed.encoder.base import cpu_count
     from wsi_embed.encoder.batch_size import default_batch
     from wsi_embed.jobs.options import check_counts
     from wsi_embed.tiling.settings import Tiling
     from wsi_embed.tissue import parse_recipe
+    from wsi_embed.util.cpu import cpu_count
 
     check_counts(batch_size=batch_size, workers=workers)
     tiling = Tiling(**{**tiling_options, "tissue": parse_recipe(tiling_options["tissue"], ())})

@@ -121,7 +121,7 @@ def _warn(line: str) -> None:
 def _write_geojson(store: Store, folder: Path, wanted: str | None) -> int:
     """Write one file a slide; returns how many failed."""
     from wsi_embed.errors import WsiEmbedError
-    from wsi_embed.regions.export import PARTS, parse_parts, write_bag
+    from wsi_embed.plot.qupath import PARTS, parse_parts, write_bag
 
     failed, parts = 0, PARTS if wanted is None else parse_parts(wanted)
     for slide_id, bag in store.items():

@@ -16,13 +16,13 @@ from wsi_embed.encoder.base import Encoded
 from wsi_embed.encoder.metadata import ModelMetadata
 from wsi_embed.errors import SlideError
 from wsi_embed.grid import ReadPlan, TileGrid
-from wsi_embed.inputs.slides import slide_id_of
+from wsi_embed.inputs.ids import slide_id_of
 from wsi_embed.slide.fingerprint import fingerprint
 from wsi_embed.slide.resolution import check_mpp
 from wsi_embed.storage import Location, location
+from wsi_embed.storage.folder import METADATA_FILE
 from wsi_embed.storage.lock import slide_lock
 from wsi_embed.store import StoreSettings, StoreWriter
-from wsi_embed.store.layout import METADATA_FILE
 from wsi_embed.tiling.fingerprint import differences, settings_fingerprint
 from wsi_embed.util.versions import versions
 

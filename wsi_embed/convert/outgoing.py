@@ -14,7 +14,7 @@ from wsi_embed.convert.registry import written_format
 from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.storage import Location
 from wsi_embed.store import Store, open_store
-from wsi_embed.store.layout import canonical_digest
+from wsi_embed.util.digest import canonical_digest
 
 # Raise it when what is written changes, so that older output is not taken for complete.
 LAYOUT_VERSION = 1

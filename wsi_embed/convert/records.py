@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from wsi_embed.errors import SlideError
+from wsi_embed.storage.folder import cannot_write
 from wsi_embed.storage.lock import slide_lock
-from wsi_embed.store.slide_writer import cannot_write
 from wsi_embed.util.atomic_files import replacing
 
 State = Literal["missing", "complete", "other"]

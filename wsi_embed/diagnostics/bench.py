@@ -20,9 +20,10 @@ import numpy as np
 from wsi_embed.encoder import EncoderPool
 from wsi_embed.errors import UsageError
 from wsi_embed.features.job import store_settings
-from wsi_embed.features.pipeline import Seconds, stream_slide
+from wsi_embed.features.pipeline import stream_slide
 from wsi_embed.grid import TileGrid
 from wsi_embed.inputs.slides import find_slides
+from wsi_embed.jobs.seconds import Seconds
 from wsi_embed.slide import Slide, UInt8Array
 from wsi_embed.slide.sample import write_sample_slide
 from wsi_embed.store import StoreWriter

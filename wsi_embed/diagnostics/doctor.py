@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from wsi_embed.encoder.base import cpu_count
 from wsi_embed.encoder.cuda import cuda_driver
 from wsi_embed.errors import WsiEmbedError
+from wsi_embed.util.cpu import cpu_count
 
 Status = Literal["ok", "warning", "problem"]
 LIBRARIES = (

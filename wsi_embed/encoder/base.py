@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -182,8 +181,3 @@ def foreign_metadata(where: Path, digest: str, tile_px: int | None, mpp: float |
         precision="unknown",
         model_id=f"sha256:{digest}",
     )
-
-
-def cpu_count() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

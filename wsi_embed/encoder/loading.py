@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from wsi_embed.encoder.base import Encoder, cpu_count
+from wsi_embed.encoder.base import Encoder
 from wsi_embed.encoder.device import Device, parse_device, parse_devices
 from wsi_embed.encoder.pool import EncoderPool
 from wsi_embed.errors import ModelError
+from wsi_embed.util.cpu import cpu_count
 
 # A GPU has two threads: one copies a batch to it while the other's is computed.
 THREADS_A_GPU = 2

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wsi_embed.encoder.base import Encoded, Encoder, cpu_count
+from wsi_embed.encoder.base import Encoded, Encoder
 from wsi_embed.encoder.device import Device
 from wsi_embed.encoder.onnx_buffers import BoundSession
 from wsi_embed.encoder.onnx_contract import read_contract
 from wsi_embed.encoder.onnx_external_files import external_files
 from wsi_embed.encoder.onnx_session import open_session, plain_session
 from wsi_embed.slide.base import UInt8Array
+from wsi_embed.util.cpu import cpu_count
 
 
 class OnnxEncoder(Encoder):

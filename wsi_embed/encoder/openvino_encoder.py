@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from wsi_embed.encoder.base import Encoded, Encoder, cpu_count
+from wsi_embed.encoder.base import Encoded, Encoder
 from wsi_embed.encoder.device import Device
 from wsi_embed.encoder.onnx_contract import read_contract
 from wsi_embed.encoder.onnx_external_files import external_files
 from wsi_embed.encoder.onnx_session import plain_session
 from wsi_embed.errors import MissingExtraError, ModelError
 from wsi_embed.slide.base import UInt8Array
+from wsi_embed.util.cpu import cpu_count
 
 
 class OpenVinoEncoder(Encoder):

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from wsi_embed.encoder.base import Encoded, Encoder, check_tile_px, cpu_count, foreign_metadata
+from wsi_embed.encoder.base import Encoded, Encoder, check_tile_px, foreign_metadata
 from wsi_embed.encoder.device import Device
 from wsi_embed.encoder.metadata import FILE, ModelMetadata
 from wsi_embed.errors import DeviceError, MissingExtraError, ModelError
 from wsi_embed.slide.base import UInt8Array
+from wsi_embed.util.cpu import cpu_count
 
 
 class TorchScriptEncoder(Encoder):

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_embed.bags.damage import damage_named
+from wsi_embed.bags.geometry import bag_grid
 from wsi_embed.errors import UsageError
 from wsi_embed.evaluate.tile_set import choose_classes
 from wsi_embed.evaluate.tile_table import text
 from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.inputs.tables import read_table
-from wsi_embed.plot.bag_tiles import bag_grid
 from wsi_embed.regions import Polygon, slide_annotations, tile_classes, with_annotations
 from wsi_embed.regions.polygons import OTHER_UNITS, SMALLER, class_key, too_small
 from wsi_embed.store import Bag, Store

@@ -15,17 +15,18 @@ from wsi_embed.features.pipeline import BadTile
 from wsi_embed.grid import Edge
 from wsi_embed.jobs.arguments import check_overlap, find_job_slides, tiling_of
 from wsi_embed.jobs.engines import open_engine
+from wsi_embed.jobs.listener import Listener
 from wsi_embed.jobs.options import EngineName, JobOptions, check_counts
-from wsi_embed.jobs.report import JobReport, Listener
+from wsi_embed.jobs.report import JobReport
 from wsi_embed.jobs.runner import run_job
 from wsi_embed.regions import RegionRules
 from wsi_embed.regions.roi_rules import Missing
 from wsi_embed.slide import Reader
 from wsi_embed.slide.resolution import check_mpp
 from wsi_embed.storage import Location, location
-from wsi_embed.storage.folder import place_at
+from wsi_embed.storage.folder import METADATA_FILE
+from wsi_embed.storage.open_folder import place_at
 from wsi_embed.store import StoreWriter
-from wsi_embed.store.layout import METADATA_FILE
 from wsi_embed.tissue import TissueRecipe
 
 DTYPES = ("float16", "float32")

@@ -18,9 +18,9 @@ from wsi_embed.grid import TileGrid
 from wsi_embed.jobs.job import Job, threads
 from wsi_embed.jobs.report import SlideResult
 from wsi_embed.jobs.slide_work import SlideWork
-from wsi_embed.storage.folder import place_at
+from wsi_embed.storage.folder import METADATA_FILE
+from wsi_embed.storage.open_folder import place_at
 from wsi_embed.store import StoreSettings, StoreWriter
-from wsi_embed.store.layout import METADATA_FILE
 from wsi_embed.tiling.plan import SlidePlan
 from wsi_embed.tissue import TissueMask
 

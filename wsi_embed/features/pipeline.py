@@ -10,33 +10,18 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from wsi_embed.encoder import Encoded, EncoderPool
 from wsi_embed.errors import SlideError, Stopped
 from wsi_embed.grid import TileGrid
+from wsi_embed.jobs.seconds import Seconds
 from wsi_embed.slide import Slide, UInt8Array
 from wsi_embed.slide.stream import TileStream
 from wsi_embed.store import SlideWriter
 
 BadTile = Literal["fail", "white"]
 _Read = tuple[UInt8Array, list[int], float]
-
-
-@dataclass
-class Seconds:
-    """Time spent by stage. Stages overlap, so they do not add up to the time on the wall."""
-
-    tissue: float = 0.0
-    read: float = 0.0
-    encode: float = 0.0
-    write: float = 0.0
-
-    def add(self, other: Seconds) -> None:
-        """Add what another stretch of work took."""
-        self.read, self.encode = self.read + other.read, self.encode + other.encode
-        self.write += other.write
 
 
 def stream_slide(

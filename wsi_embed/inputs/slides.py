@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from wsi_embed.errors import RemoteError, SlideError, UsageError
 from wsi_embed.inputs.columns import first_of
 from wsi_embed.inputs.folders import TILES_MARK, folder_files
+from wsi_embed.inputs.ids import slide_id_of
 from wsi_embed.inputs.remote_slides import RemoteSlide, find_below
 from wsi_embed.inputs.tables import MANIFEST_COLUMNS, MANIFEST_SUFFIXES, read_manifest
 from wsi_embed.slide.fingerprint import slide_files
@@ -107,26 +107,6 @@ def unique_slides(found: Iterable[SlideInput]) -> list[SlideInput]:
         if other is not item:
             _check_same(other, item)
     return [by_id[slide_id] for slide_id in sorted(by_id)]
-
-
-def slide_id_of(relative: str) -> str:
-    """Id of a slide from its path relative to the given folder.
-
-    The extension goes (the number at the end of a DICOM UID is none), `/` becomes `__`, anything
-    outside `A-Za-z0-9._-` is percent-encoded.
-    """
-    path = Path(relative)
-    stem = path if path.suffix[1:].isdigit() else path.with_suffix("")
-    slide_id = "__".join(_quoted(part) for part in stem.parts)
-    if slide_id.startswith("__"):  # reserved by Zarr
-        slide_id = "%5F%5F" + slide_id[2:]
-    reserved = set(slide_id) == {"."} or slide_id in ("zarr.json", "index.json")
-    return slide_id.replace(".", "%2E") if reserved else slide_id
-
-
-def _quoted(text: str) -> str:
-    # names that are not UTF-8 keep their bytes; ~ is the one character quote() leaves beyond ours
-    return quote(text, safe="", errors="surrogateescape").replace("~", "%7E")
 
 
 def _from_source(source: Location) -> list[SlideInput]:

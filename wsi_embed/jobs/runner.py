@@ -9,8 +9,9 @@ from typing import Any
 
 from wsi_embed.jobs.engines import Engine
 from wsi_embed.jobs.job import Job
+from wsi_embed.jobs.listener import Listener, Silent
 from wsi_embed.jobs.outliers import find_outliers
-from wsi_embed.jobs.report import JobReport, Listener, Silent
+from wsi_embed.jobs.report import JobReport
 
 
 def run_job(

@@ -10,12 +10,12 @@ from contextlib import ExitStack
 from typing import Any
 
 from wsi_embed.errors import NoRegionsError, SlideError, Stopped
-from wsi_embed.features.pipeline import Seconds
 from wsi_embed.grid import TileGrid
 from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.jobs.failures import path_names, record_failure
 from wsi_embed.jobs.job import Job
 from wsi_embed.jobs.report import SlideResult
+from wsi_embed.jobs.seconds import Seconds
 from wsi_embed.jobs.slide_work import Busy, SlideWork
 from wsi_embed.regions import slide_regions
 from wsi_embed.tiling.fingerprint import differences, matches_unopened, remote_origin

@@ -6,10 +6,10 @@ import threading
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from wsi_embed.features.pipeline import Seconds
 from wsi_embed.grid import TileGrid
 from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.jobs.report import SlideResult
+from wsi_embed.jobs.seconds import Seconds
 from wsi_embed.tiling.plan import SlidePlan
 from wsi_embed.tissue import TissueMask
 

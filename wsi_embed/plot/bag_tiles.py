@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wsi_embed.bags.damage import damage_named
+from wsi_embed.bags.bag import Bag
+from wsi_embed.bags.damage import damage_named, positive
+from wsi_embed.bags.geometry import bag_grid
 from wsi_embed.errors import SlideError
-from wsi_embed.grid import ReadPlan, TileGrid
+from wsi_embed.grid import TileGrid
 from wsi_embed.slide import READERS, Reader, Slide, open_slide
 from wsi_embed.slide.icc import to_srgb
-from wsi_embed.store import Bag
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -60,12 +61,12 @@ def read_tiles(bag: Bag) -> Tiles:
         scale = (1.0, 1.0)
         if mask is not None:
             x, y = bag.attrs["tissue_mask_scale"]
-            scale = (_positive(x), _positive(y))
+            scale = (positive(x), positive(y))
         tiles = Tiles(
             bag.slide_id,
             bag_grid(bag),
             cluster,
-            _positive(bag.attrs["mpp"]),
+            positive(bag.attrs["mpp"]),
             bag.attrs["slide_fingerprint"],
             None if mask is None else np.asarray(mask[:], np.bool_),
             scale,
@@ -98,32 +99,6 @@ def open_embedded(path: Path, bag: Bag, reader: Reader | None = None) -> Slide:
         raise
 
 
-def bag_grid(bag: Bag) -> TileGrid:
-    """The grid that the job laid, so that `Slide.read_tiles` gives the pixels that were encoded.
-
-    Raises:
-        StoreError: The group is damaged.
-    """
-    with damage_named(bag.slide_id):
-        a: dict[str, Any] = bag.attrs
-        plan = ReadPlan(
-            int(a["level"]),
-            round(_positive(a["read_px"])),
-            round(_positive(a["tile_px"])),
-            _positive(a["effective_mpp"]),
-            round(_positive(a.get("dct_scale", 1))),
-        )
-        both = a.get("level_scale", [a["level_downsample"]] * 2)  # one number in stores of before 0.2
-        scale, stride = (_positive(both[0]), _positive(both[1])), round(_positive(a["stride"]))
-        coords, grid = bag.coords[:], bag.grid[:]
-        if coords.shape != (len(bag), 2) or grid.shape != (len(bag), 2):
-            raise ValueError(f"{len(bag)} tiles, but coords {coords.shape} and grid {grid.shape}")
-        # coords are level_xy times the scale, rounded; the scale is at least 1, so this is exact
-        level_xy = np.rint(coords / scale).astype(np.int32)
-        unknown = np.full(len(bag), np.nan, np.float32)
-        return TileGrid(plan, stride, scale, np.asarray(grid, np.int32), level_xy, unknown)
-
-
 def check_same_slide(slide: Slide, slide_id: str, fingerprint: str | None) -> None:
     """Refuse a slide that is not the one the bag was made from, where that is known.
 
@@ -132,10 +107,3 @@ def check_same_slide(slide: Slide, slide_id: str, fingerprint: str | None) -> No
     """
     if fingerprint is not None and slide.fingerprint != fingerprint:
         raise SlideError(f"{slide.path.name} is not the slide that the store has under {slide_id!r}")
-
-
-def _positive(value: Any) -> float:
-    number = float(value)
-    if not 0 < number < float("inf"):
-        raise ValueError(f"{value!r} is not a positive number")
-    return number

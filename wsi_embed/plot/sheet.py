@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
+from wsi_embed.bags.geometry import bag_grid
 from wsi_embed.errors import UsageError, WsiEmbedError
-from wsi_embed.plot.bag_tiles import bag_grid
 from wsi_embed.plot.colours import INK, cluster_colour
 from wsi_embed.plot.style import Style, font, shortened
 from wsi_embed.plot.typical_tiles import Cluster, OnError, Typical, find_typical

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import Protocol, Self
 
 import cv2
+import numpy as np
+import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from wsi_embed.grid import TileGrid
-    from wsi_embed.slide.base import Slide, UInt8Array
+from wsi_embed.grid import TileGrid
+
+UInt8Array = npt.NDArray[np.uint8]
+
+
+class Levels(Protocol):
+    """Levels of which regions can be read: a slide."""
+
+    def read(self, level: int, x: int, y: int, w: int, h: int) -> UInt8Array:
+        """Read a region of a level; see `Slide.read`."""
 
 
 class TileStream:
@@ -21,7 +30,7 @@ class TileStream:
         grid: Its tiles.
     """
 
-    def __init__(self, slide: Slide, grid: TileGrid) -> None:
+    def __init__(self, slide: Levels, grid: TileGrid) -> None:
         self._slide, self._grid = slide, grid
         self._corners: list[list[int]] = grid.level_xy.tolist()
 

@@ -16,7 +16,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from wsi_embed.errors import SlideError
+from wsi_embed.errors import TileError as TileError
 from wsi_embed.slide import UInt8Array
 
 PLAIN_SUFFIXES = frozenset({".bmp", ".webp"})
@@ -28,10 +28,6 @@ SMALLEST_SLIDE = 256 * 1024
 SUB_IFDS = 330
 # What Pillow raises at a file that is damaged, besides its own UnidentifiedImageError (an OSError).
 DAMAGED = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, struct.error)
-
-
-class TileError(SlideError):
-    """One tile image cannot be used."""
 
 
 def is_tile_image(path: Path) -> bool:

@@ -10,8 +10,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from wsi_embed.storage.address import Address, Location
+from wsi_embed.errors import StoreError
 from wsi_embed.util.atomic_files import PARTIAL, create, replacing
+
+# Document of each of Zarr's groups and arrays.
+METADATA_FILE = "zarr.json"
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -159,17 +162,9 @@ class LocalPlace(Place):
         return map(function, values)
 
 
-def place_at(where: Location | Place) -> Place:
-    """What lies at a path or an address.
-
-    Raises:
-        UsageError: A web server cannot hold a store.
-        MissingExtraError: The extra `cloud` is not installed.
-    """
-    if isinstance(where, Place):
-        return where
-    if isinstance(where, Address):
-        from wsi_embed.storage.remote_folder import RemotePlace
-
-        return RemotePlace(where)
-    return LocalPlace(where)
+def cannot_write(where: Place | Path, error: OSError) -> StoreError:
+    """Return the error for an output that the system refuses to write."""
+    return StoreError(
+        f"{where}: cannot be written ({error.strerror or error}); free some space or check permissions, "
+        "then run again"
+    )

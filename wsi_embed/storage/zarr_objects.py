@@ -10,7 +10,7 @@ from zarr.storage import ObjectStore
 from wsi_embed.storage import objects
 from wsi_embed.storage.address import Address
 from wsi_embed.storage.client import check_process, client
-from wsi_embed.store.layout import METADATA_FILE
+from wsi_embed.storage.folder import METADATA_FILE
 
 if TYPE_CHECKING:
     from zarr.abc.store import ByteRequest

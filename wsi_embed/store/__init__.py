@@ -1,13 +1,19 @@
 """The feature store: Zarr format 3, one group a slide."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from wsi_embed.bags.array import LazyArray
 from wsi_embed.bags.bag import Bag
 from wsi_embed.bags.patient import PatientBag
 from wsi_embed.store.layout import FORMAT_VERSION, StoreSettings
 from wsi_embed.store.reader import Store, finalize, open_store
-from wsi_embed.store.slide_writer import SlideWriter
-from wsi_embed.store.store_writer import StoreWriter
 from wsi_embed.store.verify import Problem, verify
+
+if TYPE_CHECKING:
+    from wsi_embed.store.slide_writer import SlideWriter
+    from wsi_embed.store.store_writer import StoreWriter
 
 __all__ = [
     "FORMAT_VERSION",
@@ -23,3 +29,16 @@ __all__ = [
     "open_store",
     "verify",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Writing needs the encoder and OpenCV. Who only reads a store is spared loading them.
+    if name == "SlideWriter":
+        from wsi_embed.store.slide_writer import SlideWriter
+
+        return SlideWriter
+    if name == "StoreWriter":
+        from wsi_embed.store.store_writer import StoreWriter
+
+        return StoreWriter
+    raise AttributeError(f"module 'wsi_embed.store' has no attribute {name!r}")

@@ -24,9 +24,8 @@ from zarr.codecs import Crc32cCodec
 
 from wsi_embed.bags.damage import damage_named
 from wsi_embed.errors import StoreError, StoreMismatchError, UsageError
-from wsi_embed.storage.folder import LocalPlace
-from wsi_embed.store.layout import METADATA_FILE, read_attributes
-from wsi_embed.store.slide_writer import cannot_write
+from wsi_embed.storage.folder import METADATA_FILE, LocalPlace, cannot_write
+from wsi_embed.store.layout import read_attributes
 
 KIND, FORMAT_VERSION = "attention", 1
 

@@ -13,9 +13,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from wsi_embed.errors import StoreError
-from wsi_embed.storage.folder import Place
-from wsi_embed.store.layout import METADATA_FILE, read_attributes
-from wsi_embed.store.slide_writer import cannot_write
+from wsi_embed.storage.folder import METADATA_FILE, Place, cannot_write
+from wsi_embed.store.layout import read_attributes
 
 INDEX_FILE = "index.json"
 

@@ -13,7 +13,6 @@ feats.zarr/                     attributes: format_version, model_id, model, set
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import zlib
@@ -24,10 +23,10 @@ from typing import Any
 import numpy as np
 
 from wsi_embed.errors import StoreError
-from wsi_embed.storage.folder import Place
+from wsi_embed.storage.folder import METADATA_FILE, Place
+from wsi_embed.util.digest import canonical_digest
 
 FORMAT_VERSION = 1
-METADATA_FILE = "zarr.json"
 
 # Measured (benchmarks/RESULTS.md): larger shards read whole bags up to twice slower, larger chunks
 # read single tiles slower.
@@ -121,12 +120,6 @@ def _layout(shape: tuple[int, ...], dtype: str, fill: float) -> ArrayLayout:
     chunk_rows = max(1, math.ceil(n / chunks))
     shard_chunks = min(chunks, max(1, SHARD_BYTES // (chunk_rows * row_bytes)))
     return ArrayLayout(shape, dtype, chunk_rows, chunk_rows * shard_chunks, fill)
-
-
-def canonical_digest(value: Any) -> str:
-    """sha256 of a JSON value, independent of the order of keys; 32 hexadecimal digits."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def group_digest(folder: Place, attributes: dict[str, Any]) -> str:

@@ -10,9 +10,10 @@ from wsi_embed.bags.bag import Bag
 from wsi_embed.bags.patient import PatientBag
 from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.storage.address import Address, Location, location
-from wsi_embed.storage.folder import place_at
+from wsi_embed.storage.folder import METADATA_FILE
+from wsi_embed.storage.open_folder import place_at
 from wsi_embed.store.index import Row, read_row, scan, write_index
-from wsi_embed.store.layout import FORMAT_VERSION, METADATA_FILE, read_attributes
+from wsi_embed.store.layout import FORMAT_VERSION, read_attributes
 
 if TYPE_CHECKING:
     from wsi_embed.bags.dataset import BagDataset, Style

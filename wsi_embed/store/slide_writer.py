@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,9 +15,8 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 from wsi_embed.encoder.base import Encoded
 from wsi_embed.errors import RemoteError, SlideError, StoreError
 from wsi_embed.grid import TileGrid
-from wsi_embed.storage.folder import Place
+from wsi_embed.storage.folder import METADATA_FILE, Place, cannot_write
 from wsi_embed.store.layout import (
-    METADATA_FILE,
     ArrayLayout,
     StoreSettings,
     array_layouts,
@@ -200,11 +198,3 @@ def _says_incomplete(folder: Place) -> bool:
         return read_attributes(folder).get("complete") is False
     except StoreError:
         return False
-
-
-def cannot_write(folder: Place | Path, error: OSError) -> StoreError:
-    """The error for an output that the system refuses to write."""
-    return StoreError(
-        f"{folder}: cannot be written ({error.strerror or error}); free some space or check permissions, "
-        "then run again"
-    )

@@ -9,17 +9,17 @@ from wsi_embed.encoder.metadata import ModelMetadata
 from wsi_embed.errors import StoreError, StoreMismatchError
 from wsi_embed.grid import TileGrid
 from wsi_embed.storage.address import Location
-from wsi_embed.storage.folder import Place, place_at
+from wsi_embed.storage.folder import METADATA_FILE, Place
+from wsi_embed.storage.open_folder import place_at
 from wsi_embed.store.layout import (
     FORMAT_VERSION,
-    METADATA_FILE,
     StoreSettings,
     as_json,
-    canonical_digest,
     read_attributes,
 )
 from wsi_embed.store.slide_writer import SlideWriter
 from wsi_embed.tissue import TissueMask
+from wsi_embed.util.digest import canonical_digest
 
 
 class StoreWriter:

@@ -11,17 +11,16 @@ import zarr
 
 from wsi_embed.errors import RemoteError, StoreError
 from wsi_embed.storage.address import Location
-from wsi_embed.storage.folder import Place
+from wsi_embed.storage.folder import METADATA_FILE, Place
 from wsi_embed.store.layout import (
-    METADATA_FILE,
     StoreSettings,
     array_layouts,
-    canonical_digest,
     group_digest,
     read_attributes,
     written_objects,
 )
 from wsi_embed.store.reader import Store
+from wsi_embed.util.digest import canonical_digest
 
 
 @dataclass(frozen=True)

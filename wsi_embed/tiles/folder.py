@@ -24,8 +24,8 @@ from typing import Any, Self
 from wsi_embed.errors import StoreError, StoreMismatchError
 from wsi_embed.inputs.folders import TILES_MARK
 from wsi_embed.slide import UInt8Array
+from wsi_embed.storage.folder import cannot_write
 from wsi_embed.storage.lock import whole_lock
-from wsi_embed.store.slide_writer import cannot_write
 from wsi_embed.tiles.settings import FORMAT_VERSION
 from wsi_embed.util.atomic_files import PARTIAL, create
 

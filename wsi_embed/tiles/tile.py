@@ -14,8 +14,9 @@ from wsi_embed.inputs.folders import TILES_MARK
 from wsi_embed.jobs.arguments import check_overlap, find_job_slides, tiling_of
 from wsi_embed.jobs.engines import open_engine
 from wsi_embed.jobs.failures import without_folders
+from wsi_embed.jobs.listener import Listener
 from wsi_embed.jobs.options import EngineName, JobOptions, check_counts
-from wsi_embed.jobs.report import JobReport, Listener
+from wsi_embed.jobs.report import JobReport
 from wsi_embed.jobs.runner import run_job
 from wsi_embed.regions import RegionRules
 from wsi_embed.regions.roi_rules import Missing

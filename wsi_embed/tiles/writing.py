@@ -11,8 +11,8 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 import numpy as np
 
 from wsi_embed.errors import Stopped
-from wsi_embed.features.pipeline import Seconds
 from wsi_embed.grid import TileGrid
+from wsi_embed.jobs.seconds import Seconds
 from wsi_embed.slide import Slide
 from wsi_embed.slide.stream import TileStream
 from wsi_embed.tiles.folder import SlideFolder

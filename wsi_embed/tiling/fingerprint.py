@@ -13,8 +13,8 @@ from wsi_embed import __version__
 from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.regions import read_annotations
 from wsi_embed.slide.fingerprint import fingerprint
-from wsi_embed.store.layout import canonical_digest
 from wsi_embed.tiling.settings import Tiling, TilingTarget, plain
+from wsi_embed.util.digest import canonical_digest
 
 # Options whose effect depends on the slide, and is among its `SlideFacts`.
 RESOLVED = frozenset({"mpp_override", "regions", "icc", "reader", "fast_downsample"})

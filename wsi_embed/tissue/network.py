@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from wsi_embed.encoder.base import cpu_count
 from wsi_embed.errors import ModelError, SlideError, UsageError
 from wsi_embed.slide.base import UInt8Array
 from wsi_embed.tissue.glass import BoolArray
 from wsi_embed.tissue.recipe import TissueRecipe
+from wsi_embed.util.cpu import cpu_count
 
 KEY = "wsi_embed_tissue"
 # Names in the file's metadata, and the settings that they give defaults for.

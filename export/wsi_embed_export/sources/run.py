@@ -37,7 +37,8 @@ def read_run(path: Path, content: Mapping[str, Any], given: Given) -> TrainedMod
         state = content["state_dict"]
     except (LookupError, TypeError) as error:
         raise UsageError(f"{path.name}: a damaged checkpoint of wsi-embed train ({error!r})") from error
-    network = build_method(settings_of_run(config), len(data["classes"]) if "classes" in data else None)
+    classes = len(data["classes"]) if "classes" in data else None
+    network = build_method(config["method"], vars(settings_of_run(config)), classes)
     load_strictly(network, without_prefix(state, "network."), path.name)
     facts = {name: value for name, value in data.items() if name not in ("slide_ids", "skipped_slides")}
     return TrainedModel(

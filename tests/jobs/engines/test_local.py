@@ -15,7 +15,8 @@ import pytest
 import wsi_embed
 from tests.job_tools import COMMAND, hold, make_model, make_slides, run, tree
 from wsi_embed.jobs.engines import local
-from wsi_embed.jobs.report import JobReport, Silent, SlideResult
+from wsi_embed.jobs.listener import Silent
+from wsi_embed.jobs.report import JobReport, SlideResult
 from wsi_embed.storage import lock
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="open file description locks are Linux's")

@@ -17,7 +17,8 @@ M = TypeVar("M", bound=Method)
 def small(kind: type[M], recipe: str, classes: int | None = None, /, **settings: object) -> M:
     """A method of a shipped recipe with its own backbone and tiny heads, always the same weights."""
     torch.manual_seed(0)
-    method = build_method(tiny_config(recipe, **({"backbone": "resnet18"} | settings)), classes)
+    config = tiny_config(recipe, **({"backbone": "resnet18"} | settings))
+    method = build_method(config.method, vars(config), classes)
     assert isinstance(method, kind)
     return method
 

@@ -59,8 +59,9 @@ def test_every_setting_of_a_method_is_documented(method: str) -> None:
 
 
 def test_a_backbone_that_does_not_take_the_tiles_is_said_before_the_run() -> None:
+    config = tiny_config("simclr", backbone="vit_b_32", tile_px=96)
     with pytest.raises(UsageError, match=r"vit_b_32 does not take tiles of 96 pixels .*--tile-px 224"):
-        build_method(tiny_config("simclr", backbone="vit_b_32", tile_px=96))
+        build_method("simclr", vars(config))
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -68,7 +69,8 @@ def test_state_goes_through_weights_only(recipe: str, tmp_path: object) -> None:
     method = small(Method, recipe, 3, backbone=TINY_BACKBONE)  # type: ignore[type-abstract]
     path = f"{tmp_path}/state.pt"
     torch.save(method.state_dict(), path)
-    other = build_method(tiny_config(recipe), 3)
+    config = tiny_config(recipe)
+    other = build_method(config.method, vars(config), 3)
     other.load_state_dict(torch.load(path, weights_only=True))
     assert all(
         torch.equal(a, b)

@@ -15,7 +15,7 @@ from wsi_embed_train.methods.clubyol import CluBYOL
 
 @pytest.fixture(scope="module")
 def published() -> CluBYOL:
-    method = build_method(load_recipe("clubyol-paper"))
+    method = build_method("clubyol", vars(load_recipe("clubyol-paper")))
     assert isinstance(method, CluBYOL)
     return method
 

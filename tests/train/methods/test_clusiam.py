@@ -13,7 +13,7 @@ from wsi_embed_train.methods.clusiam import CluSiam
 
 @pytest.fixture(scope="module")
 def published() -> CluSiam:
-    method = build_method(load_recipe("clusiam"))
+    method = build_method("clusiam", vars(load_recipe("clusiam")))
     assert isinstance(method, CluSiam)
     return method
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wsi_embed.encoder.base import cpu_count
 from wsi_embed.errors import UsageError, WsiEmbedError
 from wsi_embed.grid import Int32Array, scanned_area
 from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.jobs.failures import without_folders
+from wsi_embed.util.cpu import cpu_count
 from wsi_embed_train.data.regions import Int64Array, by_region, room_to_move
 
 if TYPE_CHECKING:  # brings the networks along, which the processes that decode do not need

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Any
 
 from wsi_embed_train.backbones import check_tile_px
 from wsi_embed_train.methods.barlow import BarlowTwins
@@ -16,9 +17,6 @@ from wsi_embed_train.methods.simclr import SimCLR
 from wsi_embed_train.methods.simsiam import SimSiam
 from wsi_embed_train.methods.supervised import Supervised
 from wsi_embed_train.methods.swav import SwAV
-
-if TYPE_CHECKING:
-    from wsi_embed_train.config import TrainConfig
 
 __all__ = ["METHODS", "Encoder", "Method", "Step", "build_method", "method_settings"]
 
@@ -42,21 +40,23 @@ def method_settings(method: str) -> dict[str, bool]:
     return {a.name: a.default is a.empty for a in arguments if a.name != _FROM_DATA}
 
 
-def build_method(config: TrainConfig, classes: int | None = None) -> Method:
+def build_method(name: str, settings: Mapping[str, Any], classes: int | None = None) -> Method:
     """Make the network and loss of a recipe, untrained.
 
     Args:
-        config: Which method, and its settings.
+        name: Name of the method, one of `METHODS`.
+        settings: The settings of the recipe by name, at least `backbone`, `tile_px` and those of the method.
+            `vars(config)` has them. None stands for the default of the method.
         classes: Number of classes in the data, for a method that needs labels.
 
     Raises:
         UsageError: There is no such backbone, or it does not take tiles of the recipe's size.
         MissingExtraError: The backbone may be one of timm's, and timm is not installed.
     """
-    given = {name: getattr(config, name) for name in method_settings(config.method)}
-    arguments = {name: value for name, value in given.items() if value is not None}
-    if METHODS[config.method].needs_labels:
+    given = {setting: settings.get(setting) for setting in method_settings(name)}
+    arguments = {setting: value for setting, value in given.items() if value is not None}
+    if METHODS[name].needs_labels:
         arguments[_FROM_DATA] = classes
-    method = METHODS[config.method](**arguments)
-    check_tile_px(method.encoder.backbone, config.backbone, config.tile_px)
+    method = METHODS[name](**arguments)
+    check_tile_px(method.encoder.backbone, settings["backbone"], settings["tile_px"])
     return method

@@ -10,9 +10,11 @@ from typing import overload
 import numpy as np
 import numpy.typing as npt
 
+from wsi_embed.bags.bag import Bag
 from wsi_embed.bags.labels.table import By
+from wsi_embed.bags.patient import PatientBag
+from wsi_embed.bags.source import BagSource
 from wsi_embed.errors import UsageError
-from wsi_embed.store import Bag, PatientBag, Store
 
 NAMED = 5
 
@@ -107,7 +109,7 @@ class LabelledBags(Sequence[LabelledBag]):
                 f"patients with slides in more than one {name}: {named(torn)}; give each one {name}"
             )
 
-    def open(self, store: Store, index: int) -> Bag | PatientBag:
+    def open(self, store: BagSource, index: int) -> Bag | PatientBag:
         """One of the bags, from the store they were joined to.
 
         Raises:

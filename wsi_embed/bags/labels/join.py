@@ -9,14 +9,14 @@ from typing import Literal
 from wsi_embed.bags.labels.bags import LabelledBag, LabelledBags, named
 from wsi_embed.bags.labels.match import Matcher, SlideFacts, slide_facts
 from wsi_embed.bags.labels.table import By, LabelRow, LabelSource, read_labels, source_name
+from wsi_embed.bags.source import BagSource
 from wsi_embed.errors import UsageError
-from wsi_embed.store import Store
 
 Missing = Literal["fail", "skip"]
 
 
 def join_labels(
-    store: Store,
+    store: BagSource,
     labels: LabelSource,
     *,
     by: By = "slide",

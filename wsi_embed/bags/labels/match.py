@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from wsi_embed.bags.labels.table import LabelRow
+from wsi_embed.bags.source import BagSource
 from wsi_embed.errors import UsageError
-from wsi_embed.inputs.slides import slide_id_of
+from wsi_embed.inputs.ids import slide_id_of
 from wsi_embed.slide.suffixes import FOREIGN_SUFFIXES, SLIDE_SUFFIXES
-from wsi_embed.store import Store
 
 # What a name may end in without being another slide's: of slides, and of files that hold features.
 _SUFFIXES = SLIDE_SUFFIXES | set(FOREIGN_SUFFIXES) | {".h5", ".pt"}
@@ -26,7 +26,7 @@ class SlideFacts:
     tiles: int
 
 
-def slide_facts(store: Store) -> dict[str, SlideFacts]:
+def slide_facts(store: BagSource) -> dict[str, SlideFacts]:
     """Of all complete slides, by id."""
     return {
         row.slide_id: SlideFacts(row.patient, str(row.slide or row.slide_id), row.tiles)

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Protocol, get_args
 
 from wsi_embed.encoder import Encoder, EncoderPool, load_pool
-from wsi_embed.encoder.base import cpu_count
 from wsi_embed.encoder.batch_size import default_batch
 from wsi_embed.errors import UsageError
 from wsi_embed.jobs.engines.local import run_local
 from wsi_embed.jobs.job import Job
+from wsi_embed.jobs.listener import Listener
 from wsi_embed.jobs.options import EngineName, JobOptions
-from wsi_embed.jobs.report import Listener, SlideResult
+from wsi_embed.jobs.report import SlideResult
+from wsi_embed.util.cpu import cpu_count
 
 
 class Engine(Protocol):

@@ -14,7 +14,8 @@ from wsi_embed.errors import Stopped
 from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.jobs.engines.common import AT_ONCE, RETRY_SECONDS, FailureLimit, complete_results, in_order
 from wsi_embed.jobs.job import Job
-from wsi_embed.jobs.report import Listener, SlideResult
+from wsi_embed.jobs.listener import Listener
+from wsi_embed.jobs.report import SlideResult
 from wsi_embed.jobs.slide_steps import finish_slide, prepare_slide
 from wsi_embed.jobs.slide_work import Busy, SlideWork
 

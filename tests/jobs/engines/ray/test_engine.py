@@ -22,7 +22,8 @@ import wsi_embed
 from tests.job_tools import COMMAND, hold, make_model, make_slides, tree
 from wsi_embed.errors import UsageError
 from wsi_embed.jobs.engines.ray import cluster, connected, dispatch
-from wsi_embed.jobs.report import JobReport, Silent, SlideResult
+from wsi_embed.jobs.listener import Silent
+from wsi_embed.jobs.report import JobReport, SlideResult
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: its engine is NOT tested")
 pytestmark = pytest.mark.cluster

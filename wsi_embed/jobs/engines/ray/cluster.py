@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from wsi_embed.encoder.base import cpu_count
 from wsi_embed.encoder.device import parse_device
 from wsi_embed.errors import MissingExtraError, Stopped, UsageError
+from wsi_embed.util.cpu import cpu_count
 
 # More cores gain an actor little: finding tissue and committing take one.
 MOST_CORES = 4

@@ -17,7 +17,8 @@ from wsi_embed.jobs.engines.ray.cluster import ActorPlan, import_ray
 from wsi_embed.jobs.engines.ray.worker import Event, ShippedJob, Started
 from wsi_embed.jobs.failures import path_names, record_failure
 from wsi_embed.jobs.job import Job
-from wsi_embed.jobs.report import Listener, SlideResult
+from wsi_embed.jobs.listener import Listener
+from wsi_embed.jobs.report import SlideResult
 
 # Number of times that a slide is tried: one that kills its actors must not do so for ever.
 TRIES = 3

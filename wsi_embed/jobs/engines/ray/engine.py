@@ -13,7 +13,8 @@ from wsi_embed.jobs.engines.common import FailureLimit, complete_results, in_ord
 from wsi_embed.jobs.engines.ray.cluster import actors_device, plan_actors
 from wsi_embed.jobs.engines.ray.dispatch import Dispatcher
 from wsi_embed.jobs.job import Job
-from wsi_embed.jobs.report import Listener, SlideResult
+from wsi_embed.jobs.listener import Listener
+from wsi_embed.jobs.report import SlideResult
 
 
 class RayEngine:

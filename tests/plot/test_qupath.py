@@ -17,7 +17,7 @@ from tests.job_tools import make_model
 from tests.made_slides import he_pixels, write_tiff
 from wsi_embed.errors import UsageError
 from wsi_embed.plot import cluster_colour
-from wsi_embed.regions.export import (
+from wsi_embed.plot.qupath import (
     PARTS,
     bag_features,
     cluster_polygons,

@@ -1,0 +1,26 @@
+"""Ids of slides, made from the names of their files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import quote
+
+
+def slide_id_of(relative: str) -> str:
+    """Return the id of a slide from its path relative to the given folder.
+
+    The extension goes (the number at the end of a DICOM UID is none), `/` becomes `__`, anything
+    outside `A-Za-z0-9._-` is percent-encoded.
+    """
+    path = Path(relative)
+    stem = path if path.suffix[1:].isdigit() else path.with_suffix("")
+    slide_id = "__".join(_quoted(part) for part in stem.parts)
+    if slide_id.startswith("__"):  # reserved by Zarr
+        slide_id = "%5F%5F" + slide_id[2:]
+    reserved = set(slide_id) == {"."} or slide_id in ("zarr.json", "index.json")
+    return slide_id.replace(".", "%2E") if reserved else slide_id
+
+
+def _quoted(text: str) -> str:
+    # names that are not UTF-8 keep their bytes; ~ is the one character quote() leaves beyond ours
+    return quote(text, safe="", errors="surrogateescape").replace("~", "%7E")

@@ -1,0 +1,144 @@
+"""What a store knows of a slide's areas, as QuPath objects: tissue, cluster regions, tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from wsi_embed.bags.bag import Bag
+from wsi_embed.errors import UsageError
+from wsi_embed.plot.colours import OUTLINE, cluster_colour
+from wsi_embed.regions.geojson import Feature, feature, write_geojson
+from wsi_embed.regions.polygons import Polygon, Ring
+from wsi_embed.regions.trace import trace
+
+PARTS = ("tissue", "clusters", "tiles")
+
+
+def parse_parts(text: str) -> tuple[str, ...]:
+    """Parts from `tissue,clusters`.
+
+    Raises:
+        UsageError: There is no such part.
+    """
+    parts = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    if wrong := [part for part in parts if part not in PARTS]:
+        raise UsageError(f"--geojson-parts {', '.join(wrong)}: choose from {', '.join(PARTS)}")
+    return parts
+
+
+def write_bag(path: Path, bag: Bag, parts: Sequence[str] = PARTS) -> int:
+    """Write a bag's areas as GeoJSON that QuPath opens. The slide itself is not needed.
+
+    Args:
+        path: The file.
+        bag: From the store.
+        parts: Some of `tissue`, `clusters` and `tiles`.
+
+    Returns:
+        Number of objects written.
+
+    Raises:
+        StoreError: The store is damaged.
+        WsiEmbedError: The file cannot be written.
+    """
+    return write_geojson(path, bag_features(bag, parts))
+
+
+def bag_features(bag: Bag, parts: Sequence[str] = PARTS) -> Iterator[Feature]:
+    """The areas of a bag, the largest first, one by one.
+
+    Pixels count from the corner of the slide's bounds, as QuPath counts.
+    """
+    x, y = bag.attrs["bounds"][:2]
+    if "tissue" in parts and bag.tissue_mask is not None:
+        mask = bag.tissue_mask[:] > 0
+        for number, piece in enumerate(mask_polygons(mask, bag.attrs["tissue_mask_scale"])):
+            whole = Polygon(piece.rings, "Tissue", OUTLINE).moved(-x, -y)
+            yield feature(whole, f"{bag.slide_id}/tissue/{number}")
+    coords, extent = bag.coords[:].astype(np.float64) - (x, y), float(bag.attrs["extent"])
+    clusters = bag.cluster[:] if bag.cluster is not None else None
+    if "clusters" in parts and clusters is not None:
+        for number, region in enumerate(cluster_polygons(coords, extent, clusters)):
+            yield feature(region, f"{bag.slide_id}/cluster/{number}", locked=True)
+    if "tiles" in parts:
+        yield from _tiles(bag, coords, extent, clusters)
+
+
+def mask_polygons(mask: npt.NDArray[np.bool_], scale: Sequence[float]) -> list[Polygon]:
+    """Outline every piece of a mask, exactly, along the edges of its pixels.
+
+    Args:
+        mask: bool [h, w].
+        scale: Level-0 pixels per mask pixel, (x, y).
+    """
+    size = np.asarray(scale, np.float64)
+    return [Polygon([ring.astype(np.float64) * size for ring in rings]) for rings in trace(mask)]
+
+
+def cluster_polygons(
+    coords: npt.NDArray[np.float64], extent: float, clusters: npt.NDArray[np.int16]
+) -> Iterator[Polygon]:
+    """Outline what neighbouring tiles of one cluster cover together, overlapping tiles too.
+
+    Tiles that touch only at a corner are separate regions.
+
+    Args:
+        coords: Top-left corners of the tiles, float64 [N, 2].
+        extent: A tile's side.
+        clusters: Cluster of each tile, int16 [N].
+
+    Yields:
+        Regions with class and colour, cluster by cluster; exact to the rounding of the coordinates.
+    """
+    for cluster in np.unique(clusters).tolist():
+        xs, left, right = _lines(coords[clusters == cluster, 0], extent)
+        ys, top, bottom = _lines(coords[clusters == cluster, 1], extent)
+        # every tile adds one to its cells: four corners of a two-dimensional running sum
+        steps = np.zeros((len(ys), len(xs)), np.int32)
+        for row, column, step in ((top, left, 1), (top, right, -1), (bottom, left, -1), (bottom, right, 1)):
+            np.add.at(steps, (row, column), step)
+        covered = steps.cumsum(0).cumsum(1)[:-1, :-1] > 0
+        for rings in trace(covered):
+            outline: list[Ring] = [np.stack([xs[ring[:, 0]], ys[ring[:, 1]]], axis=1) for ring in rings]
+            yield Polygon(outline, f"cluster {cluster}", cluster_colour(cluster))
+
+
+def _lines(
+    starts: npt.NDArray[np.float64], extent: float
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The lines at which tiles start or end along one axis, and each tile's two of them.
+
+    Coordinates are rounded to whole pixels: where a tile ends less than a pixel from where others start,
+    that is one line.
+    """
+    known = np.unique(starts)
+    ends = starts + extent
+    near = np.searchsorted(known, ends - 1, "right").clip(max=len(known) - 1)
+    ends = np.where(np.abs(known[near] - ends) < 1, known[near], ends)
+    lines = np.unique(np.concatenate([known, ends]))
+    return lines, np.searchsorted(lines, starts), np.searchsorted(lines, ends)
+
+
+def _tiles(
+    bag: Bag, coords: npt.NDArray[np.float64], extent: float, clusters: npt.NDArray[np.int16] | None
+) -> Iterator[Feature]:
+    numbers = {"tissue_fraction": bag.tissue_fraction[:]}
+    if clusters is not None:
+        numbers["cluster"] = clusters
+    if bag.cluster_confidence is not None:
+        numbers["cluster_confidence"] = bag.cluster_confidence[:]
+    columns = {name: np.round(values.astype(np.float64), 4).tolist() for name, values in numbers.items()}
+    square = np.array([(0, 0), (1, 0), (1, 1), (0, 1)]) * extent
+    for row, corner in enumerate(coords):
+        cluster = None if clusters is None else int(clusters[row])
+        label, colour = (None, None) if cluster is None else (f"cluster {cluster}", cluster_colour(cluster))
+        yield feature(
+            Polygon([corner + square], label, colour),
+            f"{bag.slide_id}/tile/{row}",
+            "tile",
+            measurements={name: values[row] for name, values in columns.items()},
+        )

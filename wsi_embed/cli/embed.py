@@ -116,7 +116,7 @@ def command(
                 roi_missing=roi_missing,  # type: ignore[arg-type]  # checked by RegionRules
                 device=device,
                 batch_size=batch_size, workers=workers, dtype=dtype, overwrite=overwrite,
-                engine=engine,  # type: ignore[arg-type]  # checked by open_engine
+                engine=engine,
                 address=address, actors=actors, shard=shard, max_failures=max_failures,
                 on_bad_tile=on_bad_tile,  # type: ignore[arg-type]  # checked by embed
                 limit=limit, cache=cache, cache_gb=cache_gb, dry_run=dry_run, listener=display, stop=stop,

@@ -85,7 +85,7 @@ def command(
                 roi=roi, roi_include=roi_include or (), roi_exclude=roi_exclude or (),
                 roi_missing=roi_missing,  # type: ignore[arg-type]  # checked by RegionRules
                 workers=workers, overwrite=overwrite, shard=shard, max_failures=max_failures,
-                engine=engine,  # type: ignore[arg-type]  # checked by open_engine
+                engine=engine,
                 address=address, actors=actors,
                 limit=limit, cache=cache, cache_gb=cache_gb, dry_run=dry_run,
                 listener=display, stop=stop,

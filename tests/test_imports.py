@@ -6,7 +6,7 @@ import sys
 import pytest
 
 import wsi_embed
-from wsi_embed.convert.registry import READ, WRITTEN
+from wsi_embed.convert.registry import FORMATS, SOURCES
 
 
 def loaded_by(*modules: str) -> set[str]:
@@ -28,7 +28,7 @@ def test_the_runtime_does_without_pytorch_and_training() -> None:
         "wsi_embed.bags.dataset",
         "wsi_embed.bags.labels",
         "wsi_embed.storage.remote_folder",
-        *(f"wsi_embed.convert.{place.partition('.')[0]}" for place in [*WRITTEN.values(), *READ.values()]),
+        *(place.partition(":")[0] for kinds in (FORMATS, SOURCES) for place in kinds.places.values()),
     )
     assert {"onnxruntime", "zarr"} <= loaded
     assert not loaded & {"h5py", "anndata", "pandas", "torchmil", "scipy", "obstore", "boto3"}

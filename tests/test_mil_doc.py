@@ -11,7 +11,7 @@ import typer
 
 from tests.bags.labels.made_labels import make_store
 from wsi_embed.cli import app
-from wsi_embed.convert.registry import WRITTEN
+from wsi_embed.convert.registry import FORMATS
 from wsi_embed.inputs.columns import PATIENT, SLIDE
 
 DOC = (Path(__file__).parent.parent / "docs" / "mil.md").read_text("utf-8")
@@ -42,5 +42,5 @@ def test_commands_are_taken() -> None:
 
 def test_formats_and_columns_are_the_codes() -> None:
     described = set(re.findall(r"^\| `([a-z]+)` \| .*\| (?:kept|left out) \|$", DOC, re.MULTILINE))
-    assert described | {"anndata-joined"} == set(WRITTEN)
+    assert described | {"anndata-joined"} == set(FORMATS)
     assert all(f"`{column}`" in DOC for column in (*SLIDE, *PATIENT))

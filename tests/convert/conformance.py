@@ -15,7 +15,7 @@ import pytest
 
 from wsi_embed import Store, open_store
 from wsi_embed.convert import convert
-from wsi_embed.convert.registry import written_format
+from wsi_embed.convert.registry import FORMATS
 from wsi_embed.errors import MissingExtraError, StoreError, UsageError
 from wsi_embed.store import Bag, PatientBag
 
@@ -66,7 +66,7 @@ class FormatConformance:
 
     def test_every_bag_is_read_back(self, source: Store, asked: Path | None, tmp_path: Path) -> None:
         done = self.convert(source, tmp_path / "out", asked)
-        keeps = written_format(self.name).keeps_empty and asked is None
+        keeps = FORMATS.get(self.name).keeps_empty and asked is None
         assert done.failed == {}
         assert sorted(done.written) == ["a1", "a2", "b%202", *(["empty"] if keeps else [])]
         assert done.left_out == ([] if keeps or asked is not None else ["empty"])
@@ -74,7 +74,7 @@ class FormatConformance:
             self.assert_is_bag(tmp_path / "out", source[bag_id], bag_id)
 
     def test_by_patient(self, source: Store, asked: Path | None, tmp_path: Path) -> None:
-        if not written_format(self.name).by_patient:
+        if not FORMATS.get(self.name).by_patient:
             with pytest.raises(UsageError, match="leave --by patient out"):
                 self.convert(source, tmp_path / "out", asked, by="patient")
             return
@@ -161,7 +161,7 @@ class FormatConformance:
     def test_a_missing_library_is_named_with_its_extra(
         self, source: Store, labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        kind = written_format(self.name)
+        kind = FORMATS.get(self.name)
         for library in kind.libraries:
             with monkeypatch.context() as patched:
                 patched.setitem(sys.modules, library, None)

@@ -50,7 +50,7 @@ def test_what_is_left_out_is_said(source: Store, labels: Path, tmp_path: Path) -
     [
         ([], "give either --to FORMAT"),
         (["--to", "clam", "--from", "clam"], "give either --to FORMAT"),
-        (["--to", "csv"], "--to csv: choose one of trident, clam"),
+        (["--to", "csv"], "--to csv: choose trident, clam"),
         (["--to", "stamp", "--mpp", "0.5"], "are for --from"),
         (["--from", "trident", "--by", "patient"], "are for --to"),
         (["--to", "stamp", "--by", "cohort"], "--by cohort: choose slide or patient"),

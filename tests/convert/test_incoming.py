@@ -214,7 +214,7 @@ def test_several_models_are_told_apart_by_name_or_folder(trident: Path, tmp_path
         ("nowhere", "trident", "no such folder"),
         ("empty", "trident", "no folder features_"),
         ("empty", "clam", "no folder h5_files"),
-        ("empty", "stamp", "--from stamp: choose one of trident, clam"),
+        ("empty", "stamp", "--from stamp: choose trident or clam"),
     ],
 )
 def test_where_there_is_nothing(folder: str, name: str, words: str, tmp_path: Path) -> None:

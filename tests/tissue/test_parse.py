@@ -39,7 +39,7 @@ def test_settings_get_the_type_of_their_default() -> None:
         (
             "magic",
             "pen=off",
-            "--tissue magic: no such recipe; choose otsu, otsu-local, hsv, none or model:FILE",
+            "--tissue magic: choose otsu, otsu-local, hsv, none or model:FILE",
         ),
         ("model", "pen=off", "--tissue model: say which network, as model:FILE"),
     ],

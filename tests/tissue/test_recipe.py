@@ -16,6 +16,7 @@ NAMED = [n for n in RECIPES if n != "model"]
 def test_every_number_is_used_by_some_recipe_and_documented() -> None:
     numbers = {f.name for f in fields(TissueRecipe)} - {"name", "model", "sha256", "path"}
     assert set().union(*USED.values()) == numbers
+    assert USED.keys() == set(RECIPES)
     documented = set(re.findall(r"^        (\w+): ", TissueRecipe.__doc__ or "", re.MULTILINE))
     assert documented == numbers | {"name", "model", "sha256", "path"}
 

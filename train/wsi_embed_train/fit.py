@@ -78,7 +78,7 @@ def train(
     before = folder.check(config, resume)
     labelled = read_labelled(knn) if knn else None
     L.seed_everything(config.seed, workers=True, verbose=False)
-    tiles = open_tiles(source, config, split=split, labelled=METHODS[config.method].needs_labels)
+    tiles = open_tiles(source, config, split=split, labelled=METHODS.get(config.method).needs_labels)
     data = tiles.about()
     if before is not None:
         check_data(folder, before, data)

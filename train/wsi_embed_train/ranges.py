@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 
 from wsi_embed.slide import READERS
+from wsi_embed.tissue.recipe import RECIPES
 from wsi_embed_train.methods import METHODS
 
 CHOICES: dict[str, tuple[str, ...]] = {
-    "method": tuple(METHODS),
-    "tissue": ("otsu", "otsu-local", "hsv", "none"),
+    "method": METHODS.names(),
+    "tissue": tuple(name for name in RECIPES.names() if name != "model"),
     "precision": ("32", "bf16", "16"),
     "reader": READERS,
 }

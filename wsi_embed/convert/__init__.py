@@ -3,5 +3,6 @@
 from wsi_embed.convert.incoming import bring_in
 from wsi_embed.convert.incoming_format import Given
 from wsi_embed.convert.outgoing import Converted, convert
+from wsi_embed.convert.outgoing_format import Format, Item
 
-__all__ = ["Converted", "Given", "bring_in", "convert"]
+__all__ = ["Converted", "Format", "Given", "Item", "bring_in", "convert"]

@@ -11,7 +11,7 @@ import numpy as np
 
 from wsi_embed.convert.incoming_format import ForeignTiles, Given, Source
 from wsi_embed.convert.outgoing import Converted
-from wsi_embed.convert.registry import read_format
+from wsi_embed.convert.registry import SOURCES
 from wsi_embed.encoder.base import Encoded
 from wsi_embed.encoder.metadata import ModelMetadata
 from wsi_embed.errors import SlideError
@@ -61,7 +61,7 @@ def bring_in(
     """
     given, found = given or Given(), Converted()
     check_mpp("--mpp", given.mpp)
-    source = read_format(format_name)(Path(folder), given)
+    source = SOURCES.get(format_name)(Path(folder), given)
     store: StoreWriter | None = None
     for name in source.files:
         slide_id = slide_id_of(f"{unquote(name)}.h5")  # a file that `convert` wrote is named by its id

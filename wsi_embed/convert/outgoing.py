@@ -10,7 +10,7 @@ from wsi_embed.bags.labels import By, LabelSource, Missing, join_labels
 from wsi_embed.bags.labels.bags import named
 from wsi_embed.convert.outgoing_format import Format, Item
 from wsi_embed.convert.records import Records, State
-from wsi_embed.convert.registry import written_format
+from wsi_embed.convert.registry import FORMATS
 from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.storage import Location
 from wsi_embed.store import Store, open_store
@@ -58,7 +58,8 @@ def convert(
 
     Args:
         source: The store.
-        to: trident, clam, dsmil, torchmil, anndata, anndata-joined or stamp.
+        to: trident, clam, dsmil, torchmil, anndata, anndata-joined or stamp, or a format of another package
+            (docs/extending.md).
         out: The folder; made, or added to.
         labels: See `join_labels`; where they are given, only labelled bags are converted.
         by: Whether a bag is a slide or a patient.
@@ -74,7 +75,7 @@ def convert(
         SlideError: Another process writes this format into it.
     """
     store = source if isinstance(source, Store) else open_store(source)
-    kind, found = written_format(to), Converted()
+    kind, found = FORMATS.get(to), Converted()
     if by not in ("slide", "patient"):
         raise UsageError(f"--by {by}: choose slide or patient")
     kind.check(by, labels is not None)

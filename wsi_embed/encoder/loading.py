@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from wsi_embed.encoder.device import Device, parse_device, parse_devices
 from wsi_embed.encoder.pool import EncoderPool
 from wsi_embed.errors import ModelError
 from wsi_embed.util.cpu import cpu_count
+from wsi_embed.util.registry import Registry
 
 # A GPU has two threads: one copies a batch to it while the other's is computed.
 THREADS_A_GPU = 2
@@ -18,6 +20,17 @@ MOST_SESSIONS = 8
 MOST_MODEL_BYTES = 2 * 1024**3
 
 
+OPENVINO = "openvino"
+# By the suffix of the model's file; ONNX files run on OpenVINO where that device is asked for.
+ENCODERS: Registry[Callable[..., Encoder]] = Registry(
+    "--model",
+    {
+        ".onnx": "wsi_embed.encoder.onnx_encoder:OnnxEncoder",
+        ".ts": "wsi_embed.encoder.torchscript_encoder:TorchScriptEncoder",
+        ".torchscript": "wsi_embed.encoder.torchscript_encoder:TorchScriptEncoder",
+        OPENVINO: "wsi_embed.encoder.openvino_encoder:OpenVinoEncoder",
+    },
+)
 # Models of the package: in half precision, which a CPU computes in single, and in int8 for speed on CPUs.
 PACKAGED = ("default", "default-int8")
 
@@ -128,17 +141,9 @@ def _load(path: Path, chosen: Device, tile_px: int | None, mpp: float | None, th
             pass
     except OSError as error:
         raise ModelError(f"{path}: cannot be opened ({error.strerror}); check its permissions") from error
-    suffix = path.suffix.lower()
-    if suffix == ".onnx" and chosen.kind == "openvino":
-        from wsi_embed.encoder.openvino_encoder import OpenVinoEncoder
-
-        return OpenVinoEncoder(path, chosen, tile_px=tile_px, mpp=mpp, threads=threads)
-    if suffix == ".onnx":
-        from wsi_embed.encoder.onnx_encoder import OnnxEncoder
-
-        return OnnxEncoder(path, chosen, tile_px=tile_px, mpp=mpp, threads=threads)
-    if suffix in (".ts", ".torchscript"):
-        from wsi_embed.encoder.torchscript_encoder import TorchScriptEncoder
-
-        return TorchScriptEncoder(path, chosen, tile_px=tile_px, mpp=mpp, threads=threads)
-    raise ModelError(f"{path}: not a model; expected a file that ends in .onnx or .ts (TorchScript)")
+    kind = path.suffix.lower()
+    if kind not in ENCODERS:
+        raise ModelError(f"{path}: not a model; expected a file that ends in .onnx or .ts (TorchScript)")
+    if kind == ".onnx" and chosen.kind == "openvino":
+        kind = OPENVINO
+    return ENCODERS.get(kind)(path, chosen, tile_px=tile_px, mpp=mpp, threads=threads)

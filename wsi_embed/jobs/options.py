@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from wsi_embed.errors import UsageError
 from wsi_embed.inputs.staging import Cache
 
-EngineName = Literal["local", "ray"]
 MOST = 1_000_000
 
 
@@ -42,7 +40,7 @@ class JobOptions:
     cache: str | Path | None = None
     cache_gb: float | None = None
     dry_run: bool = False
-    engine: EngineName = "local"
+    engine: str = "local"
     address: str | None = None
     actors: int | None = None
 

@@ -15,7 +15,7 @@ from wsi_embed.jobs.arguments import check_overlap, find_job_slides, tiling_of
 from wsi_embed.jobs.engines import open_engine
 from wsi_embed.jobs.failures import without_folders
 from wsi_embed.jobs.listener import Listener
-from wsi_embed.jobs.options import EngineName, JobOptions, check_counts
+from wsi_embed.jobs.options import JobOptions, check_counts
 from wsi_embed.jobs.report import JobReport
 from wsi_embed.jobs.runner import run_job
 from wsi_embed.regions import RegionRules
@@ -58,7 +58,7 @@ def tile(  # noqa: D417 - the rest is as in `embed`
     cache: str | Path | None = None,
     cache_gb: float | None = None,
     dry_run: bool = False,
-    engine: EngineName = "local",
+    engine: str = "local",
     address: str | None = None,
     actors: int | None = None,
     listener: Listener | None = None,

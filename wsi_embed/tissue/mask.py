@@ -13,26 +13,8 @@ from wsi_embed.errors import SlideError
 from wsi_embed.grid import Float32Array, TileGrid
 from wsi_embed.regions import Regions
 from wsi_embed.slide.base import Box, Slide, UInt8Array
-from wsi_embed.tissue.areas import tidy
-from wsi_embed.tissue.artefacts import find_edges, find_pen
-from wsi_embed.tissue.glass import (
-    NEUTRAL,
-    BoolArray,
-    chroma_of,
-    divide,
-    divide_local,
-    find_glass,
-    local_glass,
-    padding,
-    refuse_dark,
-)
-from wsi_embed.tissue.network import segment
-from wsi_embed.tissue.recipe import TissueRecipe
-from wsi_embed.tissue.threshold import by_chroma, by_hsv
-
-# A scan of more than 4 mm with no glass in view: the mask is more likely wrong than the slide is a crop.
-ALL_TISSUE, CROP_UM = 0.98, 4000.0
-NOTED_PEN_MM2 = 0.5
+from wsi_embed.tissue.glass import BoolArray
+from wsi_embed.tissue.recipe import RECIPES, TissueRecipe
 
 
 @dataclass(frozen=True)
@@ -108,7 +90,7 @@ def tissue_mask(
     longest = max(width, height)
     side = min(recipe.max_px, max(1, round(longest * mpp / recipe.mask_mpp)), longest)
     note, unreadable = None, list[Box]()
-    if recipe.name == "none":
+    if not recipe.used:  # nothing is looked at, so nothing is read
         shape = (max(1, round(height * side / longest)), max(1, round(width * side / longest)))
         mask = np.ones(shape, np.bool_)
     else:
@@ -127,7 +109,7 @@ def tissue_mask(
 
 
 def find_tissue(view: UInt8Array, recipe: TissueRecipe, view_mpp: float) -> tuple[BoolArray, str | None]:
-    """Tissue of a low-resolution view by any recipe but `none`.
+    """Find the tissue of a low-resolution view.
 
     Args:
         view: RGB, uint8 [h, w, 3].
@@ -141,40 +123,4 @@ def find_tissue(view: UInt8Array, recipe: TissueRecipe, view_mpp: float) -> tupl
         SlideError: The view is no stained slide on glass.
         ModelError: The recipe's network is not at hand.
     """
-    if recipe.name == "model":
-        return tidy(segment(view, recipe), recipe, view_mpp), None
-    sigma = recipe.blur_um / view_mpp
-    smooth = np.asarray(cv2.GaussianBlur(view, (0, 0), sigma), np.uint8) if sigma > 0.3 else view
-    seen = ~padding(view)
-    glass = find_glass(smooth)
-    if glass is None:
-        refuse_dark(view, recipe.dark)
-    balanced = divide(smooth, glass or NEUTRAL)
-    if recipe.name == "hsv":
-        stained = by_hsv(smooth, seen, recipe)
-    elif recipe.name == "otsu-local" and glass is not None:
-        side = max(4, round(recipe.background_um / view_mpp))
-        blocks = local_glass(smooth, glass, side, recipe.max_tint)
-        balanced, chroma = divide_local(smooth, blocks, side)
-        stained = by_chroma(chroma, balanced, seen, recipe, view_mpp)
-    else:
-        stained = by_chroma(chroma_of(balanced), balanced, seen, recipe, view_mpp)
-    if recipe.edges:
-        stained &= ~find_edges(balanced, recipe, view_mpp)
-    pen = find_pen(balanced, recipe, view_mpp) if recipe.pen else np.zeros_like(stained)
-    del smooth, balanced  # as large as the view
-    mask = tidy(stained & ~pen, recipe, view_mpp) & ~pen
-    return mask, _note(mask, pen, view_mpp)
-
-
-def _note(mask: BoolArray, pen: BoolArray, view_mpp: float) -> str | None:
-    notes = []
-    if mask.mean() > ALL_TISSUE and min(mask.shape) * view_mpp > CROP_UM:
-        notes.append(
-            f"{100 * mask.mean():.0f} % of the slide counts as tissue: if there is glass in it, its colours "
-            "are odd (look with `wsi-embed plot`; --tissue otsu-local may help)"
-        )
-    area = pen.sum() * (view_mpp / 1000) ** 2
-    if area >= NOTED_PEN_MM2:
-        notes.append(f"{area:.1f} mm2 of pen marks left out (--tissue-set pen=off keeps them)")
-    return "; ".join(notes) or None
+    return RECIPES.get(recipe.name)(view, recipe, view_mpp)

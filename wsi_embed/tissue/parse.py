@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from wsi_embed.errors import UsageError
-from wsi_embed.tissue.network import load_network
 from wsi_embed.tissue.recipe import TissueRecipe, as_text
 
 
@@ -27,6 +26,8 @@ def parse_recipe(text: str, settings: Sequence[str] | Mapping[str, Any] = ()) ->
     name, _, file = text.partition(":")
     if name != "model" or not file:
         return TissueRecipe(name, **_values(TissueRecipe(name), settings))
+    from wsi_embed.tissue.network import load_network  # brings ONNX Runtime
+
     network = load_network(Path(file))
     stated = TissueRecipe("model", sha256=network.sha256, model=network.path.name, path=network.path)
     given = _values(stated, settings)

@@ -6,11 +6,26 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wsi_embed.errors import UsageError
+from wsi_embed.util.registry import Registry
 
-RECIPES = ("otsu", "otsu-local", "hsv", "model", "none")
+if TYPE_CHECKING:
+    from wsi_embed.tissue.finders import Find
+
+# What finds the tissue in a view, for each recipe.
+RECIPES: Registry[Find] = Registry(
+    "--tissue",
+    {
+        "otsu": "wsi_embed.tissue.finders:find_by_otsu",
+        "otsu-local": "wsi_embed.tissue.finders:find_by_local_otsu",
+        "hsv": "wsi_embed.tissue.finders:find_by_hsv",
+        "none": "wsi_embed.tissue.finders:find_everything",
+        "model": "wsi_embed.tissue.finders:find_by_network",
+    },
+    typed={"model": "model:FILE"},
+)
 ACTIVATIONS = ("none", "sigmoid", "softmax")
 
 _VIEW = ("mask_mpp", "max_px")
@@ -112,9 +127,7 @@ class TissueRecipe:
     path: Path | None = dataclasses.field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        if self.name not in RECIPES:
-            names = ", ".join(n for n in RECIPES if n != "model")
-            raise UsageError(f"--tissue {self.name}: no such recipe; choose {names} or model:FILE")
+        RECIPES.check(self.name)
         for field in dataclasses.fields(self):
             if field.metadata:
                 self._check(field)

@@ -115,7 +115,7 @@ HALVES = {f"s{n:02}": "ab"[n % 2] for n in range(12)}
             ["--missing", "skip", "--folds", 6],
             "class 'b' has 5 patients, fewer than 6 folds: use --folds 5",
         ),
-        (HALVES, ["--method", "svm"], "--method svm: choose from"),
+        (HALVES, ["--method", "svm"], "--method svm: choose dsmil"),
         (HALVES, ["--by", "patient", "--missing", "skip"], "slide s00 has no patient"),
     ],
 )

@@ -6,37 +6,32 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from wsi_embed.util.registry import Registry
 from wsi_embed_train.backbones import check_tile_px
-from wsi_embed_train.methods.barlow import BarlowTwins
 from wsi_embed_train.methods.base import Encoder, Method, Step
-from wsi_embed_train.methods.byol import BYOL
-from wsi_embed_train.methods.clubyol import CluBYOL
-from wsi_embed_train.methods.clusiam import CluSiam
-from wsi_embed_train.methods.pcl import PCL
-from wsi_embed_train.methods.simclr import SimCLR
-from wsi_embed_train.methods.simsiam import SimSiam
-from wsi_embed_train.methods.supervised import Supervised
-from wsi_embed_train.methods.swav import SwAV
 
 __all__ = ["METHODS", "Encoder", "Method", "Step", "build_method", "method_settings"]
 
-METHODS: dict[str, type[Method]] = {
-    "clubyol": CluBYOL,
-    "clusiam": CluSiam,
-    "byol": BYOL,
-    "simsiam": SimSiam,
-    "simclr": SimCLR,
-    "swav": SwAV,
-    "barlow": BarlowTwins,
-    "supervised": Supervised,
-    "pcl": PCL,
-}
+METHODS: Registry[type[Method]] = Registry(
+    "method",
+    {
+        "clubyol": "wsi_embed_train.methods.clubyol:CluBYOL",
+        "clusiam": "wsi_embed_train.methods.clusiam:CluSiam",
+        "byol": "wsi_embed_train.methods.byol:BYOL",
+        "simsiam": "wsi_embed_train.methods.simsiam:SimSiam",
+        "simclr": "wsi_embed_train.methods.simclr:SimCLR",
+        "swav": "wsi_embed_train.methods.swav:SwAV",
+        "barlow": "wsi_embed_train.methods.barlow:BarlowTwins",
+        "supervised": "wsi_embed_train.methods.supervised:Supervised",
+        "pcl": "wsi_embed_train.methods.pcl:PCL",
+    },
+)
 _FROM_DATA = "classes"
 
 
 def method_settings(method: str) -> dict[str, bool]:
     """A method's settings by name, and whether it must be given them: its constructor's arguments."""
-    arguments = inspect.signature(METHODS[method]).parameters.values()
+    arguments = inspect.signature(METHODS.get(method)).parameters.values()
     return {a.name: a.default is a.empty for a in arguments if a.name != _FROM_DATA}
 
 
@@ -55,8 +50,8 @@ def build_method(name: str, settings: Mapping[str, Any], classes: int | None = N
     """
     given = {setting: settings.get(setting) for setting in method_settings(name)}
     arguments = {setting: value for setting, value in given.items() if value is not None}
-    if METHODS[name].needs_labels:
+    if METHODS.get(name).needs_labels:
         arguments[_FROM_DATA] = classes
-    method = METHODS[name](**arguments)
+    method = METHODS.get(name)(**arguments)
     check_tile_px(method.encoder.backbone, settings["backbone"], settings["tile_px"])
     return method

@@ -12,9 +12,9 @@ import torch
 from wsi_embed.errors import DeviceError, WsiEmbedError
 from wsi_embed.evaluate.mil.bags import BagFeatures, Features
 from wsi_embed.evaluate.mil.folds import Fold, Index
-from wsi_embed.evaluate.mil.nets import NETS, BagNet
+from wsi_embed.evaluate.mil.nets import BagNet
 from wsi_embed.evaluate.mil.scores import macro_auc
-from wsi_embed.evaluate.mil.settings import LEAST_EPOCHS, MilSettings, Predictions
+from wsi_embed.evaluate.mil.settings import LEAST_EPOCHS, NETS, MilSettings, Predictions
 
 Float = npt.NDArray[np.float64]
 
@@ -58,7 +58,7 @@ def fit_fold(
     rng = np.random.default_rng((fold.seed, fold.number))
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(int(rng.integers(2**31)))
-        net = NETS[settings.method](features.dim, classes).to(device)
+        net = NETS.get(settings.method)(features.dim, classes).to(device)
         net.standardise(*map(torch.from_numpy, features.statistics(fold.train)))
         best = _fit(net, features, targets, fold, settings, rng)
     if best.weights is not None:

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
 from wsi_embed.bags.labels import LabelledBags
+from wsi_embed.evaluate.mil.bags import BagFeatures
 from wsi_embed.evaluate.mil.folds import Fold
 from wsi_embed.evaluate.mil.settings import Predictions
 from wsi_embed.evaluate.probe import fit_probe
 from wsi_embed.store import Store
+
+Describe = Callable[[Store, LabelledBags], npt.NDArray[np.float32]]
+
+
+def means(store: Store, bags: LabelledBags) -> npt.NDArray[np.float32]:
+    """Mean of the features of each bag, float32 [bags, D].
+
+    Raises:
+        StoreError: The store is damaged.
+    """
+    return BagFeatures(store, bags, memory=0).mean
 
 
 def histograms(store: Store, bags: LabelledBags) -> npt.NDArray[np.float32]:

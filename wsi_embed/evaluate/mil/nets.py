@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -179,14 +178,6 @@ class ClassTokenAttention(NystromAttention):  # type: ignore[misc]  # torchmil h
         from_marks = (q_marks @ k.mT).softmax(-1)
         row: Tensor = (to_marks @ among @ from_marks)[..., padding:]
         return row
-
-
-NETS: dict[str, Callable[[int, int], BagNet]] = {
-    "dsmil": Dsmil,
-    "abmil": Abmil,
-    "clam": Clam,
-    "transmil": Transmil,
-}
 
 
 def _reduced(dim: int, width: int) -> nn.Module:

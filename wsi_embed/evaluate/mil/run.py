@@ -151,10 +151,9 @@ def _classifier(store: Store, bags: LabelledBags, settings: MilSettings, memory:
     """What predicts a fold. PyTorch is loaded where it is needed, and features are read where they are."""
     targets, classes = bags.targets, len(bags.classes)
     if settings.method in LINEAR:
-        from wsi_embed.evaluate.mil.linear import classify_fold, histograms
+        from wsi_embed.evaluate.mil.linear import classify_fold
 
-        mean = settings.method == "mean"
-        vectors = BagFeatures(store, bags, memory=0).mean if mean else histograms(store, bags)
+        vectors = LINEAR.get(settings.method)(store, bags)
         return lambda fold: classify_fold(vectors, bags, fold)
     from wsi_embed.evaluate.mil.fit import fit_fold
 

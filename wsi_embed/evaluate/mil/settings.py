@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from wsi_embed.errors import UsageError
 from wsi_embed.evaluate.mil.folds import Fold
+from wsi_embed.util.registry import Registry, unknown_name
 
-NETS = ("dsmil", "abmil", "clam", "transmil")
-LINEAR = ("mean", "cluster-histogram")
-METHODS = (*NETS, *LINEAR)
+if TYPE_CHECKING:
+    from wsi_embed.evaluate.mil.linear import Describe
+    from wsi_embed.evaluate.mil.nets import BagNet
+
+# Networks, made with the width of the features and the number of classes.
+NETS: Registry[Callable[[int, int], BagNet]] = Registry(
+    "--method",
+    {
+        "dsmil": "wsi_embed.evaluate.mil.nets:Dsmil",
+        "abmil": "wsi_embed.evaluate.mil.nets:Abmil",
+        "clam": "wsi_embed.evaluate.mil.nets:Clam",
+        "transmil": "wsi_embed.evaluate.mil.nets:Transmil",
+    },
+)
+# What describes each bag by one vector, for logistic regression.
+LINEAR: Registry[Describe] = Registry(
+    "--method",
+    {
+        "mean": "wsi_embed.evaluate.mil.linear:means",
+        "cluster-histogram": "wsi_embed.evaluate.mil.linear:histograms",
+    },
+)
 LEAST_EPOCHS = 50
 
 
@@ -44,8 +65,8 @@ class MilSettings:
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise UsageError(f"--method {self.method}: choose from {', '.join(METHODS)}")
+        if self.method not in NETS and self.method not in LINEAR:
+            raise unknown_name("--method", self.method, [*NETS, *LINEAR])
         if not (self.device in ("auto", "cpu") or self.device.split(":")[0] == "cuda"):
             raise UsageError(f"--device {self.device}: choose auto, cpu or cuda[:N]")
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol, get_args
+from typing import Protocol
 
 from wsi_embed.encoder import Encoder, EncoderPool, load_pool
 from wsi_embed.encoder.batch_size import default_batch
@@ -14,9 +15,10 @@ from wsi_embed.errors import UsageError
 from wsi_embed.jobs.engines.local import run_local
 from wsi_embed.jobs.job import Job
 from wsi_embed.jobs.listener import Listener
-from wsi_embed.jobs.options import EngineName, JobOptions
+from wsi_embed.jobs.options import JobOptions
 from wsi_embed.jobs.report import SlideResult
 from wsi_embed.util.cpu import cpu_count
+from wsi_embed.util.registry import Registry
 
 
 class Engine(Protocol):
@@ -60,8 +62,14 @@ class LocalEngine:
         return run_local(job, listener, stop)
 
 
-@contextlib.contextmanager
-def open_engine(options: JobOptions, device: str = "cpu") -> Iterator[Engine]:
+OpenEngine = Callable[[JobOptions, str], AbstractContextManager[Engine]]
+ENGINES: Registry[OpenEngine] = Registry(
+    "--engine",
+    {"local": "wsi_embed.jobs.engines:open_local", "ray": "wsi_embed.jobs.engines.ray.engine:open_ray"},
+)
+
+
+def open_engine(options: JobOptions, device: str = "cpu") -> AbstractContextManager[Engine]:
     """Open the engine of a job for as long as the context lasts.
 
     Args:
@@ -71,16 +79,17 @@ def open_engine(options: JobOptions, device: str = "cpu") -> Iterator[Engine]:
     Raises:
         UsageError: If there is no such engine, or it cannot be used.
     """
-    name, workers, address, actors = options.engine, options.workers, options.address, options.actors
-    if name not in get_args(EngineName):
-        raise UsageError(f"--engine {name}: choose {' or '.join(get_args(EngineName))}")
-    if name == "local":
-        for option, value in (("--address", address), ("--actors", actors)):
-            if value is not None:
-                raise UsageError(f"{option} is of --engine ray")
-        yield LocalEngine(device, workers)
-        return
-    from wsi_embed.jobs.engines.ray import RayEngine, connected
+    return ENGINES.get(options.engine)(options, device)
 
-    with connected(address):
-        yield RayEngine(device, workers, actors)
+
+@contextlib.contextmanager
+def open_local(options: JobOptions, device: str) -> Iterator[LocalEngine]:
+    """Open the engine of this process, which takes neither an address nor actors.
+
+    Raises:
+        UsageError: If one is given.
+    """
+    for option, value in (("--address", options.address), ("--actors", options.actors)):
+        if value is not None:
+            raise UsageError(f"{option} is of --engine ray")
+    yield LocalEngine(device, options.workers)

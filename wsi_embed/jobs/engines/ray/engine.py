@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 from wsi_embed.encoder import Encoder, EncoderPool, load_encoder, load_pool
 from wsi_embed.jobs.engines.common import FailureLimit, complete_results, in_order
-from wsi_embed.jobs.engines.ray.cluster import actors_device, plan_actors
+from wsi_embed.jobs.engines.ray.cluster import actors_device, connected, plan_actors
 from wsi_embed.jobs.engines.ray.dispatch import Dispatcher
 from wsi_embed.jobs.job import Job
 from wsi_embed.jobs.listener import Listener
+from wsi_embed.jobs.options import JobOptions
 from wsi_embed.jobs.report import SlideResult
 
 
@@ -88,3 +90,10 @@ class RayEngine:
                 for result in finished:
                     note(result)
         return in_order(job, results, failures)
+
+
+@contextlib.contextmanager
+def open_ray(options: JobOptions, device: str) -> Iterator[RayEngine]:
+    """Connect to a Ray cluster, and open the engine of its actors; see `connected` and `RayEngine`."""
+    with connected(options.address):
+        yield RayEngine(device, options.workers, options.actors)

@@ -1,0 +1,151 @@
+"""Kinds by name: a name stands for a class, which is imported at first use; other packages can add names."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from wsi_embed.errors import UsageError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+T = TypeVar("T")
+OWN = "wsi-embed"
+
+
+class Registry(Generic[T]):
+    """The kinds of one sort by name, such as the readers of slides.
+
+    Nothing is imported, and no installed package is looked at, before a name is asked for.
+
+    Args:
+        option: What a kind is chosen with, for messages: `--reader`.
+        places: `module:attribute` of each kind of this package, by name.
+        group: Group of the entry points by which other packages add kinds; None if they cannot.
+        base: `module:class` that a kind of another package has to be derived from.
+        typed: What users type for a name, where that is more than the name: `model:FILE`.
+
+    Attributes:
+        places: As given.
+    """
+
+    def __init__(
+        self,
+        option: str,
+        places: Mapping[str, str],
+        *,
+        group: str | None = None,
+        base: str | None = None,
+        typed: Mapping[str, str] | None = None,
+    ) -> None:
+        self.places = dict(places)
+        self._option, self._group, self._base, self._typed = option, group, base, typed or {}
+
+    def names(self) -> tuple[str, ...]:
+        """Return all names: those of this package in its order, then those of other packages."""
+        return (*self.places, *sorted(self._added().keys() - self.places.keys()))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.places or name in self._added()
+
+    def get(self, name: str) -> T:
+        """Import a kind.
+
+        Args:
+            name: Its name.
+
+        Raises:
+            UsageError: If there is no such kind, if several packages have it, or if the package that has it
+                cannot be used.
+        """
+        point = self._find(name)
+        kind: T = _load(self.places[name]) if point is None else self._load_added(point)
+        return kind
+
+    def check(self, name: str) -> None:
+        """Check a name that a user chose. A kind of another package is imported, those of this one are not.
+
+        Args:
+            name: Its name.
+
+        Raises:
+            UsageError: As for `get`.
+        """
+        point = self._find(name)
+        if point is not None:
+            self._load_added(point)
+
+    def version_of(self, name: str) -> dict[str, str]:
+        """Return name and version of the package that added a kind; nothing for a kind of this package."""
+        found = [point.dist for point in self._added().get(name, ()) if point.dist is not None]
+        return {dist.name: dist.version for dist in found}
+
+    def _find(self, name: str) -> EntryPoint | None:
+        """Return the entry point of a name; None for a kind of this package."""
+        points = self._added().get(name, ())
+        owners = [OWN] * (name in self.places) + [_owner(point) for point in points]
+        if not owners:
+            raise unknown_name(self._option, name, [self._typed.get(known, known) for known in self.names()])
+        if len(owners) > 1:
+            raise UsageError(
+                f"{self._option} {name}: {' and '.join(owners)} both have it (entry points of "
+                f"{self._group}); uninstall one, or rename it there"
+            )
+        return next(iter(points), None)
+
+    def _added(self) -> Mapping[str, Sequence[EntryPoint]]:
+        return {} if self._group is None else entry_points(self._group)
+
+    def _load_added(self, point: EntryPoint) -> Any:
+        try:
+            kind = point.load()
+        except Exception as error:  # the import runs any code of the package
+            raise self._broken(point, f"{type(error).__name__}: {error}") from error
+        base = None if self._base is None else _load(self._base)
+        if base is not None and not (isinstance(kind, type) and issubclass(kind, base)):
+            raise self._broken(point, f"{point.value} is no subclass of {base.__name__}")
+        return kind
+
+    def _broken(self, point: EntryPoint, why: str) -> UsageError:
+        why = " ".join(why.split())
+        return UsageError(
+            f"{self._option} {point.name}: {_owner(point)} cannot be used ({why}); update or uninstall it"
+        )
+
+
+def unknown_name(option: str, name: str, names: Iterable[str]) -> UsageError:
+    """Return the error for a name that is unknown, with all that are known and the nearest of them."""
+    known = list(names)
+    listed = " or ".join(filter(None, [", ".join(known[:-1]), *known[-1:]])) or "nothing: there are none"
+    near = difflib.get_close_matches(name, known, n=1)
+    return UsageError(f"{option} {name}: choose {listed}" + (f"; did you mean {near[0]}?" if near else ""))
+
+
+@functools.cache
+def entry_points(group: str) -> Mapping[str, Sequence[EntryPoint]]:
+    """Return the entry points of a group in all installed distributions, by name.
+
+    They are looked up once in a process: that takes about 0.1 ms for each distribution.
+    """
+    import importlib.metadata
+
+    found: dict[str, list[EntryPoint]] = {}
+    for point in importlib.metadata.entry_points(group=group):
+        found.setdefault(point.name, []).append(point)
+    return found
+
+
+def _load(place: str) -> Any:
+    module, _, attribute = place.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _owner(point: EntryPoint) -> str:
+    return point.value if point.dist is None else f"{point.dist.name} {point.dist.version}"

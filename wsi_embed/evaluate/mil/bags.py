@@ -102,3 +102,6 @@ class BagFeatures(Sequence[Features]):
                 f"{self._bags[number].id}: features of {counted(len(bad), 'tile')} are not finite, of tile "
                 f"{bad[0]} for one; run wsi-embed verify, then delete that slide and embed it again"
             )
+
+
+Describe = Callable[[Store, LabelledBags], npt.NDArray[np.float32]]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import numpy.typing as npt
 
@@ -13,8 +11,6 @@ from wsi_embed.evaluate.mil.folds import Fold
 from wsi_embed.evaluate.mil.settings import Predictions
 from wsi_embed.evaluate.probe import fit_probe
 from wsi_embed.store import Store
-
-Describe = Callable[[Store, LabelledBags], npt.NDArray[np.float32]]
 
 
 def means(store: Store, bags: LabelledBags) -> npt.NDArray[np.float32]:

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_embed.errors import UsageError
+from wsi_embed.evaluate.mil.bags import Describe
 from wsi_embed.evaluate.mil.folds import Fold
 from wsi_embed.util.registry import Registry, unknown_name
 
 if TYPE_CHECKING:
-    from wsi_embed.evaluate.mil.linear import Describe
     from wsi_embed.evaluate.mil.nets import BagNet
 
 # Networks, made with the width of the features and the number of classes.

@@ -25,12 +25,12 @@ from wsi_embed.tissue.glass import (
 from wsi_embed.tissue.recipe import TissueRecipe
 from wsi_embed.tissue.threshold import by_chroma, by_hsv
 
+# The tissue, bool [h, w], and a remark for the user.
+Found = tuple[BoolArray, str | None]
 # A scan of more than 4 mm with no glass in view: the mask is more likely wrong than the slide is a crop.
 ALL_TISSUE, CROP_UM = 0.98, 4000.0
 NOTED_PEN_MM2 = 0.5
 
-Found = tuple[BoolArray, str | None]
-Find = Callable[[UInt8Array, TissueRecipe, float], Found]
 # From the smoothed view, the colour of its glass, where there is slide, the recipe and the resolution to
 # what is stained, bool [h, w], and the view as a share of its glass, uint8 [h, w, 3].
 Stain = Callable[[UInt8Array, Colour | None, BoolArray, TissueRecipe, float], tuple[BoolArray, UInt8Array]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +12,11 @@ from wsi_embed.errors import UsageError
 from wsi_embed.util.registry import Registry
 
 if TYPE_CHECKING:
-    from wsi_embed.tissue.finders import Find
+    from wsi_embed.slide.base import UInt8Array
+    from wsi_embed.tissue.glass import BoolArray
 
 # What finds the tissue in a view, for each recipe.
-RECIPES: Registry[Find] = Registry(
+RECIPES: Registry[Callable[[UInt8Array, TissueRecipe, float], tuple[BoolArray, str | None]]] = Registry(
     "--tissue",
     {
         "otsu": "wsi_embed.tissue.finders:find_by_otsu",

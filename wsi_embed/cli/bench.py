@@ -57,7 +57,7 @@ def command(
     check_counts(batch_size=batch_size, workers=workers)
     tiling = Tiling(
         tissue=parse_recipe(tissue, ()), mpp_override=mpp_override,
-        reader=reader,  # type: ignore[arg-type]  # checked by Tiling
+        reader=reader,
         fast_downsample=fast_downsample,
     )  # fmt: skip
     with load_pool(model, device=device, tile_px=tile_px, mpp=mpp) as encoders:

@@ -110,7 +110,7 @@ def command(
                 edge=edge,  # type: ignore[arg-type]  # checked by Tiling
                 tissue=tissue, tissue_set=tissue_set or (), min_tissue=min_tissue,
                 mpp_override=mpp_override, icc=icc,
-                reader=reader,  # type: ignore[arg-type]  # checked by Tiling
+                reader=reader,
                 fast_downsample=fast_downsample,
                 roi=roi, roi_include=roi_include or (), roi_exclude=roi_exclude or (),
                 roi_missing=roi_missing,  # type: ignore[arg-type]  # checked by RegionRules

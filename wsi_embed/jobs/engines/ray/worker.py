@@ -20,6 +20,7 @@ from wsi_embed.jobs.engines.common import AT_ONCE
 from wsi_embed.jobs.job import Job
 from wsi_embed.jobs.report import SlideResult
 from wsi_embed.jobs.slide_steps import finish_slide, prepare_slide
+from wsi_embed.slide.readers import check_reader
 
 # How often an actor says how far a slide is, seconds.
 TELL_SECONDS = 0.5
@@ -82,6 +83,7 @@ class Parcel:
                     "that all machines of the cluster see, at the same path"
                 )
         job: Job = pickle.loads(self.job)
+        check_reader(job.tiling.reader)  # its package is to be installed on this machine, too
         return job.arrived()
 
 

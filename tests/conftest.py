@@ -14,6 +14,9 @@ from wsi_embed.util.registry import entry_points
 
 REPO = Path(__file__).parents[1]
 
+# its failures show the values, as those of the tests do
+pytest.register_assert_rewrite("wsi_embed.slide.conformance")
+
 # Tensors of tests are tiny: threads would only wait for each other. Before anything imports PyTorch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

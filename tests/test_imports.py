@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -56,6 +58,16 @@ def test_importing_the_package_alone_is_instant() -> None:
 def test_public_name_is_there_and_documented(name: str) -> None:
     assert (getattr(wsi_embed, name).__doc__ or "").strip()
     assert name in dir(wsi_embed)
+
+
+def test_public_errors_are_documented_with_their_base() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "troubleshooting.md").read_text("utf-8")
+    documented = set(re.findall(r"^\| `(\w+)` \| `(\w+)` \|", page, re.MULTILINE))
+    public = [getattr(wsi_embed, name) for name in wsi_embed.__all__ if name != "__version__"]
+    errors = [kind for kind in public if isinstance(kind, type) and issubclass(kind, wsi_embed.WsiEmbedError)]
+    assert documented == {
+        (e.__name__, e.__mro__[1].__name__) for e in errors if e is not wsi_embed.WsiEmbedError
+    }
 
 
 def test_unknown_name_is_an_attribute_error() -> None:

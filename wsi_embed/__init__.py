@@ -19,13 +19,17 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
+    from wsi_embed.bags.dataset import BagDataset
     from wsi_embed.bags.labels import LabelledBag, LabelledBags, join_labels
+    from wsi_embed.bags.patient import JoinedArray
     from wsi_embed.encoder import Encoded, Encoder, ModelMetadata, load_encoder
     from wsi_embed.errors import (
         DeviceError,
+        DeviceMemoryError,
         MissingExtraError,
         ModelError,
         NoRegionsError,
+        RemoteError,
         ResolutionError,
         SlideError,
         Stopped,
@@ -53,9 +57,11 @@ _HOME = {
     "ModelMetadata": "encoder",
     "load_encoder": "encoder",
     "DeviceError": "errors",
+    "DeviceMemoryError": "errors",
     "MissingExtraError": "errors",
     "ModelError": "errors",
     "NoRegionsError": "errors",
+    "RemoteError": "errors",
     "ResolutionError": "errors",
     "SlideError": "errors",
     "Stopped": "errors",
@@ -63,6 +69,8 @@ _HOME = {
     "StoreMismatchError": "errors",
     "UsageError": "errors",
     "WsiEmbedError": "errors",
+    "BagDataset": "bags.dataset",
+    "JoinedArray": "bags.patient",
     "LabelledBag": "bags.labels",
     "LabelledBags": "bags.labels",
     "join_labels": "bags.labels",
@@ -84,10 +92,13 @@ _HOME = {
 
 __all__ = [
     "Bag",
+    "BagDataset",
     "DeviceError",
+    "DeviceMemoryError",
     "Encoded",
     "Encoder",
     "JobReport",
+    "JoinedArray",
     "LabelledBag",
     "LabelledBags",
     "LazyArray",
@@ -98,6 +109,7 @@ __all__ = [
     "NoRegionsError",
     "PatientBag",
     "Problem",
+    "RemoteError",
     "ResolutionError",
     "Slide",
     "SlideError",

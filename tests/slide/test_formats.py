@@ -18,11 +18,11 @@ import tifffile
 from tests.job_tools import arrays, make_model
 from tests.made_formats import czi, dicom, hamamatsu, mirax, sakura, tiffs
 from tests.made_slides import UInt8Array, he_pixels, write_tiff
-from tests.slide.conformance import SlideConformance
 from wsi_embed import embed, open_store
 from wsi_embed.errors import SlideError
 from wsi_embed.inputs.slides import find_slides
 from wsi_embed.slide import FOREIGN_SUFFIXES, SLIDE_SUFFIXES, open_slide, resolve_mpp
+from wsi_embed.slide.conformance import SlideConformance
 from wsi_embed.slide.fingerprint import slide_files
 from wsi_embed.slide.ome import ome_pixels
 

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from tests.made_slides import UInt8Array, he_pixels
-from tests.slide.conformance import SlideConformance
 from wsi_embed.errors import SlideError
 from wsi_embed.slide import open_slide
+from wsi_embed.slide.conformance import SlideConformance
 
 PIXELS = he_pixels(310, 270, seed=2)
 EXIF_ORIENTATION = 274

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.made_slides import UInt8Array, he_pixels, write_svs, write_tiff
-from tests.slide.conformance import SlideConformance
 from wsi_embed.errors import SlideError
 from wsi_embed.slide import Slide
 from wsi_embed.slide import open_slide as open_with
+from wsi_embed.slide.conformance import SlideConformance
 from wsi_embed.slide.openslide import _argb_to_rgb
 
 PIXELS = he_pixels(530, 610, seed=5)

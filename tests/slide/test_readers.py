@@ -59,9 +59,9 @@ def test_auto_takes_the_tiff_reader_where_it_can(
 def test_a_reader_that_is_none_is_refused(slides: Path) -> None:
     words = "--reader vips: choose auto, openslide or tiff"
     with pytest.raises(UsageError, match=words):
-        open_slide(slides / "ome.tif", "vips")  # type: ignore[arg-type]
+        open_slide(slides / "ome.tif", "vips")
     with pytest.raises(UsageError, match=words):
-        wsi_embed.embed(slides, slides / "f.zarr", reader="vips")  # type: ignore[arg-type]
+        wsi_embed.embed(slides, slides / "f.zarr", reader="vips")
 
 
 def run(*args: object) -> tuple[int, str]:

@@ -37,7 +37,7 @@ def test_the_mosaic_is_tissue_on_glass() -> None:
 @pytest.mark.parametrize("reader", ["openslide", "tiff"])
 def test_both_readers_read_it(tmp_path: Path, reader: str) -> None:
     path = write_sample_slide(tmp_path / "s.tif", 1500, mpp=0.25)
-    with open_slide(path, reader) as slide:  # type: ignore[arg-type]
+    with open_slide(path, reader) as slide:
         assert slide.level_sizes == [(1500, 1500), (375, 375), (93, 93)]
         assert slide.mpp == (0.25, 0.25)
         assert (slide.vendor, slide.reader) == ("aperio", reader)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from wsi_embed.slide import READERS
 from wsi_embed.tissue.recipe import RECIPES
+from wsi_embed.util.registry import Registry
 from wsi_embed_train.methods import METHODS
 
-CHOICES: dict[str, tuple[str, ...]] = {
-    "method": METHODS.names(),
+CHOICES: dict[str, tuple[str, ...] | Registry[Any]] = {
+    "method": METHODS,
     "tissue": tuple(name for name in RECIPES.names() if name != "model"),
     "precision": ("32", "bf16", "16"),
     "reader": READERS,

@@ -24,7 +24,7 @@ def command(
     from wsi_embed.cli.tables import show_facts
     from wsi_embed.diagnostics.describe import describe
 
-    facts, rows = describe(what, reader)  # type: ignore[arg-type]  # checked by open_slide
+    facts, rows = describe(what, reader)
     if as_json:
         typer.echo(json.dumps({**facts, **({"slides": rows} if rows else {})}, indent=2))
     else:

@@ -100,7 +100,7 @@ def command(
             )
     drawing = Drawing(
         max_px, view, annotations, attention, attention_class, dpi, picture_format,
-        reader,  # type: ignore[arg-type]  # checked by Drawing
+        reader,
     )  # fmt: skip
     items = select(opened, find_slides(list(slides)), _warn)
     try:

@@ -2,85 +2,78 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
 
-from wsi_embed.errors import SlideError, UsageError
+from wsi_embed.errors import SlideError
 from wsi_embed.slide.base import Slide, unreadable
 from wsi_embed.slide.ome_zarr import REASON, is_ome_zarr
-from wsi_embed.slide.suffixes import IMAGE_SUFFIXES
+from wsi_embed.slide.suffixes import SUFFIXES, added_suffix
+from wsi_embed.util.registry import Registry
 
-if TYPE_CHECKING:
-    from wsi_embed.slide.openslide import OpenSlideSlide
-
-Reader = Literal["auto", "openslide", "tiff"]
-READERS: tuple[Reader, ...] = get_args(Reader)
+# Name of a reader: one of `READERS`.
+Reader = str
+# What opens a slide, for each reader. Other packages can add theirs: docs/extending.md.
+READERS: Registry[Callable[[Path], Slide]] = Registry(
+    "--reader",
+    {
+        "auto": "wsi_embed.slide.opening:open_auto",
+        "openslide": "wsi_embed.slide.opening:open_with_openslide",
+        "tiff": "wsi_embed.slide.opening:open_as_tiff",
+    },
+    group="wsi_embed.readers",
+    base="wsi_embed.slide.base:Slide",
+)
 
 
 def open_slide(path: str | Path, reader: Reader = "auto") -> Slide:
     """Open a slide with the reader that fits it.
 
     Args:
-        path: A file OpenSlide knows (SVS, TIFF, NDPI, MRXS, DICOM, ...), or a PNG or JPEG image.
-        reader: `openslide` or `tiff` (TIFF slides of JPEG tiles, docs/formats.md); `auto` takes `tiff` where
-            it can. PNG and JPEG images are read by Pillow in any case.
+        path: A file OpenSlide knows (SVS, TIFF, NDPI, MRXS, DICOM, ...), a PNG or JPEG image, or a file of
+            another package's reader.
+        reader: `openslide` or `tiff` (TIFF slides of JPEG tiles, docs/formats.md), which leave PNG and JPEG
+            images to Pillow; the name of another package's reader (docs/extending.md); or `auto`, which
+            takes `tiff` where it can, and other packages' readers for files with their suffixes.
 
     Returns:
         An open slide; use it as a context manager, from as many threads as you like.
 
     Raises:
         SlideError: The file is missing, empty, not a slide, or of no kind that the reader reads.
-        UsageError: There is no such reader.
+        UsageError: There is no such reader, or the package that has it cannot be used.
     """
-    check_reader(reader)
+    read = READERS.get(reader)
     path = Path(path)
     _check_file(path)
-    if path.suffix.lower() in IMAGE_SUFFIXES:
-        from wsi_embed.slide.image import ImageSlide
+    suffix = added_suffix(path.name) if reader == "auto" else None
+    if suffix is not None:
+        return _open_added(path, SUFFIXES.get(suffix))
+    return _open_added(path, read) if READERS.version_of(reader) else read(path)
 
-        return ImageSlide(path)
-    from wsi_embed.slide.openslide import OpenSlideSlide
-    from wsi_embed.slide.pixels import check_pixels
-    from wsi_embed.slide.tiff.directory import TiffError
 
-    slide = OpenSlideSlide(path)
+def _open_added(path: Path, read: Callable[[Path], Slide]) -> Slide:
+    """Open a slide with the reader of another package."""
     try:
-        slide.warnings += check_pixels(slide)
-        return _by_reader(slide, reader)
-    except (TiffError, OSError) as error:
-        slide.close()
+        slide = read(path)
+    except OSError as error:
         raise unreadable(path, error) from error
-    except BaseException:
-        slide.close()
-        raise
-
-
-def _by_reader(slide: OpenSlideSlide, reader: Reader) -> Slide:
-    """Give a slide that OpenSlide opened to the reader that is asked for."""
-    from wsi_embed.slide.colour_check import check_colours
-    from wsi_embed.slide.tiff.directory import TiffError
-    from wsi_embed.slide.tiff.tiff import TiffSlide
-
-    if reader != "openslide":
-        try:
-            return TiffSlide(slide)
-        except TiffError as error:
-            if reader == "tiff":
-                reason = f"{slide.path}: not for the TIFF reader ({error}); use --reader auto"
-                raise SlideError(reason) from error
-    check_colours(slide)
-    slide.close_tiff()
+    slide.reader_decides = True  # nobody knows whether another reader gives the same pixels
     return slide
 
 
+def reader_version(reader: str) -> dict[str, str]:
+    """Return name and version of the package that a reader is from; nothing for a reader of this package."""
+    return READERS.version_of(reader)
+
+
 def check_reader(reader: str) -> None:
-    """Refuse a reader that is none.
+    """Refuse a reader that is none, or that cannot be used.
 
     Raises:
-        UsageError: There is no such reader.
+        UsageError: There is no such reader, or the package that has it cannot be used.
     """
-    if reader not in READERS:
-        raise UsageError(f"--reader {reader}: choose {', '.join(READERS[:-1])} or {READERS[-1]}")
+    READERS.check(reader)
 
 
 def _check_file(path: Path) -> None:

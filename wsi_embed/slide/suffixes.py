@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from wsi_embed.util.registry import Registry
+
+if TYPE_CHECKING:
+    from wsi_embed.slide.base import Slide
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 
@@ -26,13 +32,29 @@ FOREIGN_SUFFIXES = {
     ".ozx": "OME-Zarr",
     ".zarr.zip": "OME-Zarr",
 }
+# Readers of other packages by the suffixes of the files that they read: docs/extending.md.
+SUFFIXES: Registry[type[Slide]] = Registry(
+    "reader of", {}, group="wsi_embed.suffixes", base="wsi_embed.slide.base:Slide"
+)
 PACKED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
 
 def named_as_slide(name: str) -> bool:
     """Whether a file is a slide by its name, of a format that is read or not."""
     suffix = PurePosixPath(name).suffix.lower()
-    return suffix in SLIDE_SUFFIXES or foreign_format(name) is not None or packed_slide(name) is not None
+    named = (foreign_format, packed_slide, added_suffix)
+    return suffix in SLIDE_SUFFIXES or any(kind(name) is not None for kind in named)
+
+
+def added_suffix(name: str) -> str | None:
+    """Return the suffix by which a file is for the reader of another package; None for other files.
+
+    Files with a suffix of `SLIDE_SUFFIXES` are read by this package.
+    """
+    lower = name.lower()
+    if PurePosixPath(lower).suffix in SLIDE_SUFFIXES:
+        return None
+    return max((suffix for suffix in SUFFIXES if lower.endswith(suffix)), key=len, default=None)
 
 
 def foreign_format(name: str) -> str | None:

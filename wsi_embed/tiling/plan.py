@@ -13,6 +13,7 @@ from wsi_embed.slide import Resolution, Slide, open_slide, resolve_mpp
 from wsi_embed.slide.base import unreadable
 from wsi_embed.slide.fingerprint import file_states
 from wsi_embed.slide.icc import to_srgb
+from wsi_embed.slide.readers import reader_version
 from wsi_embed.tiling.fingerprint import (
     SlideFacts,
     decisive_settings,
@@ -145,7 +146,7 @@ class SlidePlan:
             "tissue": tiling.tissue.to_dict(),
             "min_tissue": tiling.min_tissue,
             "roi": {"file": self.regions.name, **tiling.regions.classes()} if self.regions else None,
-            "versions": versions,
+            "versions": versions | reader_version(slide.reader),
             "settings": self.settings,
             "settings_fingerprint": self.fingerprint,
             **({"origin": self.origin} if self.origin else {}),

@@ -17,9 +17,9 @@ from tests.made_formats.pixels import shrunk
 from tests.made_formats.tiffs import Page, write_aperio, write_ome, write_pages
 from tests.made_profiles import matrix_profile
 from tests.made_slides import UInt8Array, he_pixels, write_svs
-from tests.slide.conformance import SlideConformance
 from wsi_embed.errors import SlideError
 from wsi_embed.slide import Slide, open_slide
+from wsi_embed.slide.conformance import SlideConformance
 from wsi_embed.slide.openslide import OpenSlideSlide
 from wsi_embed.slide.tiff.tiff import TiffSlide
 

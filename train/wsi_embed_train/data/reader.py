@@ -52,7 +52,7 @@ class OpenSlides:
         """
         if path not in self._open:
             try:
-                self._open[path] = slide = open_slide(path, self._reader)  # type: ignore[arg-type]
+                self._open[path] = slide = open_slide(path, self._reader)
             except OSError as error:
                 raise unreadable(path, error) from error
             if isinstance(slide, OpenSlideSlide):

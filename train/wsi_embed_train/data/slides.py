@@ -145,7 +145,7 @@ def _lay_grid(item: SlideInput, config: TrainConfig, laid: Laid) -> None:
     tiling = Tiling(
         tissue=TissueRecipe(config.tissue),
         min_tissue=config.min_tissue,
-        reader=config.reader,  # type: ignore[arg-type]  # checked by Tiling
+        reader=config.reader,
     )
     no_store: dict[str, Any] = {"model_id": "", "dtype": "float16", "feature_dim": 0, "clusters": None}
     plan = plan_slide(item, tiling, StoreSettings(tile_px=config.tile_px, mpp=config.mpp, **no_store))

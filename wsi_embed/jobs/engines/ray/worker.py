@@ -21,6 +21,7 @@ from wsi_embed.jobs.job import Job
 from wsi_embed.jobs.report import SlideResult
 from wsi_embed.jobs.slide_steps import finish_slide, prepare_slide
 from wsi_embed.jobs.slide_work import Busy, SlideWork
+from wsi_embed.slide.readers import check_reader
 
 # Time between two reports of an actor on a slide's progress, seconds.
 PROGRESS_SECONDS = 0.5
@@ -83,6 +84,7 @@ class ShippedJob:
                     "that all machines of the cluster see, at the same path"
                 )
         job: Job = pickle.loads(self.job)
+        check_reader(job.tiling.reader)  # its package is to be installed on this machine, too
         return job.in_worker()
 
 

@@ -1,4 +1,7 @@
-"""What every slide reader has to do, whatever the format."""
+"""Tests that every slide reader has to pass, whatever the format; for pytest.
+
+Readers of other packages can run them too: docs/extending.md.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +17,18 @@ import numpy.typing as npt
 import pytest
 
 from wsi_embed.grid import ReadPlan, TileGrid, make_grid
-from wsi_embed.slide import Reader, Slide, UInt8Array, open_slide
+from wsi_embed.slide import READERS, Reader, Slide, UInt8Array, open_slide
 from wsi_embed.slide.fingerprint import fingerprint, slide_files
 
 
 class SlideConformance:
-    """Subclass it with fixtures `path` (a slide) and `level0` (its pixels, or None if not known).
+    """Tests of a reader on one slide: subclass it with the fixture `path`, and `level0` where it is known.
 
-    `tolerance` is how far single values may be from `level0`: 0 where nothing is lossy;
-    `pyramid_tolerance` how far, on average, the file's own levels are from area averages. `alone` is
-    whether the slide is one file; else it has a folder to itself; `reader` is who reads it.
+    Attributes:
+        tolerance: Largest difference of a value from `level0`: 0 where nothing is lossy.
+        pyramid_tolerance: Mean difference of the file's own levels from area averages, grey values.
+        alone: Whether the slide is one file; else it has a folder to itself.
+        reader: Name of the reader.
     """
 
     tolerance = 0
@@ -33,21 +38,27 @@ class SlideConformance:
 
     @pytest.fixture
     def path(self) -> Path:
+        """Path of a slide of at least 200 x 200 pixels."""
         raise NotImplementedError
 
     @pytest.fixture
     def level0(self) -> UInt8Array | None:
+        """Pixels of its level 0, uint8 [h, w, 3]; None where they are not known."""
         return None
 
     @pytest.fixture
     def slide(self, path: Path) -> Slide:
+        """Open the slide."""
         return open_slide(path, self.reader)
 
     def copied(self, path: Path, name: str, folder: Path) -> Path:
-        """A copy of the slide: under another name, or in a folder of another name."""
+        """Copy the slide: under another name, or into a folder of another name."""
         if self.alone:
             return Path(shutil.copyfile(path, folder / f"{name}{path.suffix}"))
         return shutil.copytree(path.parent, folder / name) / path.name
+
+    def test_the_name_of_its_reader_is_known(self, slide: Slide) -> None:
+        assert slide.reader in (*READERS, "pillow")
 
     def test_level_sizes_shrink_as_their_downsamples_say(self, slide: Slide) -> None:
         assert len(slide.level_sizes) == len(slide.level_downsamples) >= 1

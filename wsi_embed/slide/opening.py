@@ -1,0 +1,67 @@
+"""The readers of this package: OpenSlide, TIFF slides of JPEG tiles, and Pillow for PNG and JPEG images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wsi_embed.errors import SlideError
+from wsi_embed.slide.base import Slide, unreadable
+from wsi_embed.slide.suffixes import IMAGE_SUFFIXES
+
+if TYPE_CHECKING:
+    from wsi_embed.slide.openslide import OpenSlideSlide
+
+
+def open_auto(path: Path) -> Slide:
+    """Open a slide with the TIFF reader where it can read it, else with OpenSlide; see `open_slide`."""
+    return _open(path, "auto")
+
+
+def open_with_openslide(path: Path) -> Slide:
+    """Open a slide with OpenSlide; see `open_slide`."""
+    return _open(path, "openslide")
+
+
+def open_as_tiff(path: Path) -> Slide:
+    """Open a TIFF slide of JPEG tiles; see `open_slide`."""
+    return _open(path, "tiff")
+
+
+def _open(path: Path, reader: str) -> Slide:
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        from wsi_embed.slide.image import ImageSlide
+
+        return ImageSlide(path)
+    from wsi_embed.slide.openslide import OpenSlideSlide
+    from wsi_embed.slide.pixels import check_pixels
+    from wsi_embed.slide.tiff.directory import TiffError
+
+    slide = OpenSlideSlide(path)
+    try:
+        slide.warnings += check_pixels(slide)
+        return _by_reader(slide, reader)
+    except (TiffError, OSError) as error:
+        slide.close()
+        raise unreadable(path, error) from error
+    except BaseException:
+        slide.close()
+        raise
+
+
+def _by_reader(slide: OpenSlideSlide, reader: str) -> Slide:
+    """Give a slide that OpenSlide opened to the reader that is asked for."""
+    from wsi_embed.slide.colour_check import check_colours
+    from wsi_embed.slide.tiff.directory import TiffError
+    from wsi_embed.slide.tiff.tiff import TiffSlide
+
+    if reader != "openslide":
+        try:
+            return TiffSlide(slide)
+        except TiffError as error:
+            if reader == "tiff":
+                reason = f"{slide.path}: not for the TIFF reader ({error}); use --reader auto"
+                raise SlideError(reason) from error
+    check_colours(slide)
+    slide.close_tiff()
+    return slide

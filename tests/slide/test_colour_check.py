@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pydicom
@@ -14,10 +16,11 @@ from pydicom.encaps import encapsulate
 from tests.made_formats.dicom import write_dicom
 from tests.made_formats.jpeg_tiles import Kind, encode, write_jpeg_slide
 from tests.made_formats.pixels import jpeg2000, jpeg_rgb, shrunk, tiles
+from tests.made_formats.raw_tiff import Image, Samples, write_images
 from tests.made_formats.tiffs import write_aperio, write_leica, write_philips
 from tests.made_slides import UInt8Array, he_pixels
 from wsi_embed.errors import SlideError
-from wsi_embed.slide import Slide, open_slide
+from wsi_embed.slide import Reader, Slide, open_slide
 
 PIXELS = he_pixels(300, 400, seed=3)
 WORDS = {"rgb": 2, "ycbcr": 6}
@@ -42,7 +45,18 @@ def said(path: Path, photometric: int | None = None, compression: int | None = N
     return path
 
 
+def mixed(path: Path, kind_of: Callable[[int], Kind], word: int, tile: int = 128) -> Path:
+    """A TIFF whose tiles are of several kinds, by their number."""
+    numbers = itertools.count()
+
+    def encode_tile(pixels: Samples) -> bytes:
+        return encode(pixels, kind_of(next(numbers)), 95)
+
+    return write_images(path, [Image(PIXELS, word, 7, tile, encode=encode_tile)])
+
+
 CONTRADICTED = [
+    Kind("ycbcr", "444", "none"),
     Kind("ycbcr", "444", "jfif"),
     Kind("ycbcr", "420", "jfif"),
     Kind("ycbcr", "444", "adobe"),
@@ -95,6 +109,33 @@ class TestTiff:
             assert slide.warnings == ()
             assert max(difference(slide), difference(theirs)) < 5
 
+    @pytest.mark.parametrize("reader", ["auto", "openslide"])
+    @pytest.mark.parametrize("marks", ["adobe", "none"])
+    @pytest.mark.parametrize("word", [2, 6])
+    def test_tiles_of_two_kinds_are_refused(
+        self, word: int, marks: Literal["adobe", "none"], reader: Reader, tmp_path: Path
+    ) -> None:
+        """As of a program that copies tiles from two slides; chroma of half the size is a mark, too."""
+        kinds = [Kind("rgb", "444", "adobe"), Kind("ycbcr", "420", marks)]
+        path = mixed(tmp_path / "a.tif", lambda number: kinds[number == 6], word)
+        with pytest.raises(SlideError, match=r"a\.tif: some of its JPEG tiles hold RGB and others YCbCr"):
+            open_slide(path, reader)
+
+    def test_a_tile_of_another_kind_that_was_not_looked_at_is_not_read_wrongly(self, tmp_path: Path) -> None:
+        kinds = [Kind("ycbcr", "420", "none"), Kind("rgb", "444", "adobe")]
+        path = mixed(tmp_path / "a.tif", lambda number: kinds[number == 11], 6, tile=32)
+        with open_slide(path) as slide:
+            assert np.abs(slide.read(0, 0, 0, 320, 32).astype(int) - PIXELS[:32, :320]).mean() < 6
+            with pytest.raises(SlideError, match=r"its JPEG tile 11 does not hold YCbCr as those do that"):
+                slide.read(0, 320, 0, 64, 32)
+
+    def test_tiles_with_other_marks_but_the_same_colours_are_read(self, tmp_path: Path) -> None:
+        kinds = [Kind("ycbcr", "420", "none"), Kind("ycbcr", "420", "jfif"), Kind("ycbcr", "444", "adobe")]
+        path = mixed(tmp_path / "a.tif", lambda number: kinds[number % 3], 6, tile=32)
+        with open_slide(path) as slide:
+            assert slide.warnings == ()
+            assert difference(slide) < 6
+
     def test_hidden_levels_are_looked_at_as_well(self, tmp_path: Path) -> None:
         kind = Kind("ycbcr", "444", "jfif")
         path = write_jpeg_slide(tmp_path / "a.tif", PIXELS, kind, subifds=True, quality=95)
@@ -141,6 +182,16 @@ class TestAperioJpeg2000:
         with open_slide(write_aperio(tmp_path / "a.svs", PIXELS, encoding)) as slide:
             assert difference(slide) < 2
 
+    @pytest.mark.parametrize(
+        ("encoding", "right"),
+        [("jpeg 2000 RGB", 33005), ("jpeg 2000 RGB, reversible colours", 33005), ("jpeg 2000 YCbCr", 33003)],
+    )
+    def test_the_other_word_is_refused(self, encoding: str, right: int, tmp_path: Path) -> None:
+        path = write_aperio(tmp_path / "a.svs", PIXELS, encoding)
+        wrong = 33003 + 33005 - right
+        with pytest.raises(SlideError, match=rf"a\.svs: its tag Compression, {wrong}, .*; set it to {right}"):
+            open_slide(said(path, compression=wrong))
+
     def test_rgb_by_the_codestream_that_is_said_to_be_ycbcr_is_refused(self, tmp_path: Path) -> None:
         path = write_aperio(tmp_path / "a.svs", PIXELS, "jpeg 2000 RGB, reversible colours")
         with pytest.raises(SlideError, match=r"a\.svs: its tag Compression, 33003, .*; set it to 33005"):
@@ -176,7 +227,7 @@ class TestDicom:
         if right:
             with open_slide(path) as slide:
                 assert difference(slide) < 5
-        elif kind in (Kind("rgb", "444", "jfif"), Kind("rgb", "444", "lie")):
+        elif kind in (Kind("rgb", "444", "jfif"), Kind("rgb", "444", "lie")):  # no pixel is looked at
             open_slide(path).close()  # word and mark agree
         else:
             other = "YBR_FULL_422" if word == "RGB" else "RGB"
@@ -221,10 +272,20 @@ class TestDicom:
         with open_slide(recoded(path, lambda tile: jpeg2000(tile, mct=mct), word)) as slide:
             assert difference(slide) == 0
 
-    @pytest.mark.parametrize("word", ["YBR_ICT", "YBR_RCT"])
+    def test_frames_of_two_kinds_are_refused(self, tmp_path: Path) -> None:
+        path, kinds = write_dicom(tmp_path, PIXELS, factors=(1,))[0], iter("abcd")
+
+        def one_of_another_kind(tile: UInt8Array) -> bytes:
+            rgb = next(kinds) == "c"
+            return encode(tile, Kind("rgb", "444", "adobe") if rgb else Kind("ycbcr", "420", "jfif"))
+
+        with pytest.raises(SlideError, match=r"1_0\.dcm: some of its JPEG frames hold RGB and others YCbCr"):
+            open_slide(recoded(path, one_of_another_kind, "YBR_FULL_422"))
+
+    @pytest.mark.parametrize("word", ["RGB", "YBR_ICT", "YBR_RCT"])
     def test_ycbcr_in_jpeg_2000_that_is_called_a_transform_is_refused(
         self, word: str, tmp_path: Path
     ) -> None:
         path = write_dicom(tmp_path, PIXELS, "jpeg 2000", factors=(1,))[0]
-        with pytest.raises(SlideError, match=rf"says {word}, but .* have no colour transform and hold YCbCr"):
+        with pytest.raises(SlideError, match=rf"says {word}, but .* hold YCbCr without a colour transform"):
             open_slide(recoded(path, lambda tile: jpeg2000(tile, ycc=True), word))

@@ -12,6 +12,7 @@ from tests.made_slides import UInt8Array, he_pixels
 from wsi_embed.errors import SlideError
 from wsi_embed.slide import open_slide
 from wsi_embed.slide.conformance import SlideConformance
+from wsi_embed.slide.tile_images import TileError, read_image
 
 PIXELS = he_pixels(310, 270, seed=2)
 EXIF_ORIENTATION = 274
@@ -68,6 +69,16 @@ def test_transparency_lets_white_through(
     tmp_path: Path, rgba: tuple[int, int, int, int], expected: list[int]
 ) -> None:
     assert pixel_of(Image.new("RGBA", (4, 4), rgba), tmp_path / "a.png") == pytest.approx(expected, abs=1)
+
+
+@pytest.mark.parametrize("alpha", [0, 1])
+def test_a_picture_that_its_alpha_hides_is_refused(tmp_path: Path, alpha: int) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(np.dstack([PIXELS, np.full(PIXELS.shape[:2], alpha, np.uint8)])).save(path)
+    with open_slide(path) as slide, pytest.raises(SlideError, match=r"a\.png: its alpha is 0 everywhere"):
+        slide.read(0, 0, 0, 1, 1)
+    with pytest.raises(TileError, match=r"a\.png: its alpha is 0 everywhere, .*; if the colours are right"):
+        read_image(path)
 
 
 def test_a_transparent_palette_colour_is_white(tmp_path: Path) -> None:

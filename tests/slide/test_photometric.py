@@ -10,16 +10,28 @@ from tests.made_formats.jpeg_tiles import Kind, encode, without_tables
 from tests.made_formats.pixels import jpeg2000
 from tests.made_slides import UInt8Array, he_pixels
 from wsi_embed.slide.photometric import (
+    has_small_colours,
     held_colours,
     jpeg2000_colours,
     jpeg_colours,
     marked_colours,
+    sample_tiles,
     transforms_colours,
 )
 from wsi_embed.slide.tiff.jpeg import RGB, YCBCR
 
 TILE = he_pixels(64, 80, seed=6)
 WORDS = {"rgb": RGB, "ycbcr": YCBCR}
+
+
+def tissue(seed: int, side: int = 256) -> UInt8Array:
+    """Stain of smoothly varying density everywhere, hardly lighter than (180, 120, 170)."""
+    rng = np.random.default_rng(seed)
+    density = sum(
+        cv2.resize(rng.random((side // step, side // step), np.float32), (side, side)) for step in (8, 32)
+    )
+    transmitted = np.exp(-(0.35 + 0.5 * np.asarray(density))[..., None] * np.array([0.45, 0.95, 0.4]))
+    return np.asarray(245 * transmitted, np.uint8)
 
 
 def ycbcr(pixels: UInt8Array) -> UInt8Array:
@@ -80,33 +92,53 @@ def test_pixels_show_what_they_are(seed: int) -> None:
 )
 def test_single_colours_of_slides_show_what_they_are(colour: tuple[int, int, int]) -> None:
     pixels = np.full((8, 8, 3), colour, np.uint8)
-    assert held_colours(ycbcr(pixels)) == YCBCR
+    assert held_colours(ycbcr(pixels)) is None  # flat YCbCr may be RGB
     if colour != (90, 40, 130):  # which may be either
         assert held_colours(pixels) == RGB
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("shrink", [1, 4])
+def test_tissue_without_any_glass_shows_what_it_is(shrink: int, seed: int) -> None:
+    """No colour of it is beyond RGB if it is taken for YCbCr: only that they vary together says it."""
+    pixels = tissue(seed)[::shrink, ::shrink]
+    assert held_colours(pixels) == RGB
+    assert held_colours(ycbcr(pixels)) == YCBCR
 
 
 @pytest.mark.parametrize("tables", [False, True], ids=["whole", "tables"])
 @pytest.mark.parametrize("marks", ["none", "jfif", "adobe", "lie", "both"])
 @pytest.mark.parametrize("sampling", ["444", "420"])
 @pytest.mark.parametrize("held", ["rgb", "ycbcr"])
-def test_pixels_decide_unless_word_and_mark_agree_or_nothing_speaks_against_rgb(
-    held: str, sampling: str, marks: str, tables: bool
-) -> None:
+def test_pixels_decide_unless_word_and_mark_agree(held: str, sampling: str, marks: str, tables: bool) -> None:
     data = encode(TILE, Kind(held, sampling, marks), 95)  # type: ignore[arg-type]
     marked = marked_colours(data)
     shared, data = without_tables(data) if tables else (b"", data)
     for said in (RGB, YCBCR):
-        undisputed = marked == said or (marked is None and said == RGB)
-        expected = said if undisputed else WORDS[held]
-        assert jpeg_colours(data, shared, said, 80, 64) == expected
+        expected = said if marked == said else WORDS[held]
+        assert jpeg_colours([data], shared, said, 80, 64) == {expected}
+
+
+def test_tiles_that_differ_are_told_apart() -> None:
+    rgb, other = encode(TILE, Kind("rgb", "444", "adobe")), encode(TILE, Kind("ycbcr", "444", "adobe"))
+    for said in (RGB, YCBCR):
+        assert jpeg_colours([rgb, other, rgb], b"", said, 80, 64) == {RGB, YCBCR}
+        assert jpeg_colours([rgb, rgb], b"", said, 80, 64) == {RGB}
+
+
+def test_a_tile_with_nothing_to_see_does_not_decide() -> None:
+    flat = encode(np.full((64, 80, 3), (150, 90, 160), np.uint8), Kind("rgb", "444", "none"))
+    tile = encode(TILE, Kind("rgb", "444", "none"))
+    assert jpeg_colours([flat], b"", YCBCR, 80, 64) == {YCBCR}  # the word
+    assert jpeg_colours([flat, tile], b"", YCBCR, 80, 64) == {RGB}
 
 
 def test_a_mark_or_else_the_word_is_believed_where_pixels_cannot_be_decoded() -> None:
     data = encode(TILE, Kind("ycbcr", "444", "jfif"))
-    assert jpeg_colours(data[: len(data) // 2], b"", RGB, 80, 64) == YCBCR
-    assert jpeg_colours(data, b"", RGB, 81, 64) == YCBCR
+    assert jpeg_colours([data[: len(data) // 2]], b"", RGB, 80, 64) == {YCBCR}
+    assert jpeg_colours([data], b"", RGB, 81, 64) == {YCBCR}
     unmarked = encode(TILE, Kind("rgb", "444", "none"))
-    assert jpeg_colours(unmarked[: len(unmarked) // 2], b"", YCBCR, 80, 64) == YCBCR
+    assert jpeg_colours([unmarked[: len(unmarked) // 2]], b"", YCBCR, 80, 64) == {YCBCR}
 
 
 @pytest.mark.parametrize("box", [b"", b"\0\0\0\x0cjP  \r\n\x87\n"], ids=["codestream", "jp2"])
@@ -115,14 +147,43 @@ def test_a_jpeg_2000_says_whether_it_transforms_colours(mct: bool, box: bytes) -
     data = jpeg2000(TILE, mct=mct)
     assert transforms_colours(box + data) is mct
     assert transforms_colours(box + data[:80]) is mct  # the head is enough
-    assert jpeg2000_colours(data) == RGB
+    assert jpeg2000_colours([data], YCBCR) == {RGB}
 
 
 def test_the_transform_of_a_jpeg_2000_is_undone_before_pixels_are_looked_at() -> None:
-    assert jpeg2000_colours(jpeg2000(TILE, ycc=True)) == YCBCR
+    assert jpeg2000_colours([jpeg2000(TILE, ycc=True)], RGB) == {YCBCR}
+    assert jpeg2000_colours([jpeg2000(TILE, ycc=True), jpeg2000(TILE, mct=True)], RGB) == {RGB, YCBCR}
+
+
+def test_a_jpeg_2000_with_colours_of_half_the_size_is_ycbcr() -> None:
+    """Aperio writes these; no decoder has to say it, and Pillow converts them."""
+    data = bytearray(jpeg2000(TILE, ycc=True))
+    steps = data.index(b"\xff\x51") + 2 + 38  # of the first component: bits, across, down
+    assert data[steps : steps + 9] == bytes([7, 1, 1] * 3)
+    assert not has_small_colours(bytes(data))
+    data[steps + 4] = data[steps + 7] = 2
+    assert has_small_colours(bytes(data))
+    assert jpeg2000_colours([bytes(data)], RGB) == {YCBCR}
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 1000])
+def test_tiles_are_sampled_from_all_over_and_both_ends_of_the_sizes(count: int) -> None:
+    sizes = np.random.default_rng(count).integers(1, 1000, count)
+    sizes[1::3] = 0
+    found = sample_tiles(sizes)
+    assert found == sorted(set(found), key=lambda tile: (sizes[tile], tile))
+    assert len(found) <= 7
+    if count:
+        there = np.flatnonzero(sizes)
+        assert {there[0], there[-1]} <= set(found)
+        assert sizes[found[0]] == sizes[there].min()
+        assert sizes[found[-1]] == sizes.max()
+    if count == 1000:
+        assert np.diff([0, *sorted(found), count]).max() <= 260
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff\x4f\xff\x51", b"no codestream", jpeg2000(TILE)[:50]])
 def test_what_is_no_jpeg_2000_says_nothing(data: bytes) -> None:
     assert transforms_colours(data) is None
-    assert jpeg2000_colours(data) is None
+    assert not has_small_colours(data)
+    assert jpeg2000_colours([data], YCBCR) == {YCBCR}

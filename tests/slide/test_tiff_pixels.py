@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from tests.made_formats.pixels import jpeg, jpeg_grey
+from tests.made_formats.pixels import jpeg, jpeg_grey, lzw
 from tests.made_formats.raw_tiff import GREY, NONE, RGB, Image, Samples, write_images
 from tests.made_formats.tiffs import write_aperio
 from tests.made_slides import he_pixels
@@ -24,6 +24,9 @@ ONE = PIXELS[..., 1]
 ALPHA = np.random.default_rng(0).integers(0, 256, ONE.shape, np.uint8)
 OVER_WHITE = (PIXELS * (ALPHA[..., None] / 255) + 255 - ALPHA[..., None]).round()
 PREMULTIPLIED = (PIXELS * (ALPHA[..., None] / 255)).astype(np.uint8)
+SPOT = np.zeros_like(ALPHA)
+SPOT[20:24, 190:200] = 255
+SPOT_OVER_WHITE = np.where(SPOT[..., None] > 0, PIXELS, np.uint8(255))
 TAGS = {
     "bits": 258, "orientation": 274, "palette": 320, "extra": 338, "number": 339, "subsampling": 530,
     "depth": 32997,
@@ -108,6 +111,18 @@ READ_RIGHT: dict[str, tuple[Image, Samples, float]] = {
     "palette": (one(photometric=3, palette=COLOURS_OF_PALETTE), np.moveaxis(PALETTE[:, ONE], 0, -1), 0),
     "ycbcr": (rgb(photometric=6, encode=ycbcr(1, 1), subsampling=[1, 1]), PIXELS, 3),
     "ycbcr 4:2:0": (rgb(photometric=6, encode=ycbcr(2, 2), subsampling=[2, 2]), PIXELS, 70),
+    "ycbcr 4:2:0, subsampling unsaid": (rgb(photometric=6, encode=ycbcr(2, 2)), PIXELS, 70),
+    "ycbcr, lzw": (
+        rgb(
+            photometric=6,
+            compression=5,
+            encode=lambda tile: lzw(ycbcr(1, 1)(tile)),
+            subsampling=[1, 1],
+        ),
+        PIXELS,
+        3,
+    ),
+    "alpha that is 0 but for a spot": (rgb(SPOT, extra=[2]), SPOT_OVER_WHITE, 0),
     "jpeg": (lossy(), PIXELS, 30),
 }
 DEEP, DEEP_ONE = PIXELS.astype(np.uint16) * 257, ONE.astype(np.uint16) * 257
@@ -139,6 +154,22 @@ REFUSED: dict[str, tuple[Image, str]] = {
     "mask": (one(ONE >> 7, 4, encode=packed(1), bits=[1]), "are a mask, not RGB"),
     "raw of a camera": (rgb(photometric=34892), "photometric interpretation 34892"),
     "ycbcr 4 x 4": (rgb(photometric=6, encode=ycbcr(4, 4), subsampling=[4, 4]), "subsampled by 4 x 4"),
+    "ycbcr, subsampling unsaid": (
+        rgb(photometric=6, encode=ycbcr(1, 1)), "is left out, which means 2 x 2, .* the bytes of 1 x 1;",
+    ),
+    "ycbcr, subsampling unsaid, uncompressed": (
+        rgb(photometric=6, compression=NONE, encode=ycbcr(1, 1)), "set the tag to 1 1",
+    ),
+    "ycbcr, subsampling unsaid, lzw": (
+        rgb(photometric=6, compression=5, encode=lambda tile: lzw(ycbcr(2, 1)(tile))), "set the tag to 2 1",
+    ),
+    "ycbcr, other subsampling": (
+        rgb(photometric=6, encode=ycbcr(2, 2), subsampling=[1, 1]), "says 1 x 1, .* the bytes of 2 x 2;",
+    ),
+    "alpha 0": (rgb(0 * ALPHA, extra=[2]), "alpha is 0 everywhere, .*vips extract_band"),
+    "alpha 0, premultiplied": (rgb(0 * ALPHA, extra=[1]), "alpha is 0 everywhere"),
+    "alpha of 0 and 1": (rgb(ALPHA & 1, extra=[2]), "alpha is 0 everywhere"),
+    "alpha 0 in planes": (rgb(0 * ALPHA, planar=True, extra=[2]), "alpha is 0 everywhere"),
     "volume": (rgb(depth=[3]), r"3 focal planes \(ImageDepth\).*page=N"),
 }  # fmt: skip
 

@@ -74,7 +74,7 @@ def stroke(shape: tuple[int, int], mpp: float, width_um: float, way: str) -> Flo
 @pytest.mark.parametrize(("width_um", "mpp"), [(150, 8.0), (200, 8.0), (150, 16.0), (200, 24.0), (300, 32.0)])
 def test_thin_strokes_are_found(way: str, width_um: float, mpp: float) -> None:
     """From `pen_um` on, although a stroke of a few pixels is all edge."""
-    for ink in ("blue", "green", "red", "black"):
+    for ink in INKS:
         view = glass(1, (round(3200 / mpp),) * 2)
         share = stroke(view.shape, mpp, width_um, way)
         layers = share * np.clip(1 + 0.1 * noise(view.rng, view.shape, 480 / mpp), 0.5, 1.5)
@@ -92,12 +92,15 @@ def test_a_thin_stroke_across_tissue_takes_no_tissue_along(ink: str) -> None:
     view.light *= np.asarray(INKS[ink], np.float32) ** share[..., None]
     found = find_pen(balanced(view), OTSU, MPP)
     beside = view.truth & (cv2.dilate(share, np.ones((9, 9))) == 0)
-    assert (found & (share > 0.5)).sum() > 0.8 * (share > 0.5).sum()
+    least = 0.7 if ink == "orange" else 0.8  # over dark tissue it is as brown as DAB
+    assert (found & (share > 0.5)).sum() > least * (share > 0.5).sum()
     assert (found & beside).sum() < 0.01 * beside.sum()
 
 
 @pytest.mark.parametrize("width_um", [150, 600])
-@pytest.mark.parametrize("colour", [(0, 0, 255), (30, 30, 200), (20, 40, 160), (0, 128, 0), (200, 30, 40)])
+@pytest.mark.parametrize(
+    "colour", [(0, 0, 255), (30, 30, 200), (20, 40, 160), (0, 128, 0), (200, 30, 40), (240, 130, 20)]
+)
 def test_pure_colours_are_ink(colour: tuple[int, int, int], width_um: int) -> None:
     pixels = np.full((200, 200, 3), 240, np.uint8)
     pixels[60 : 60 + round(width_um / MPP)] = colour

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import numpy as np
+import functools
 
 from wsi_embed.errors import SlideError
-from wsi_embed.slide.dicom_instance import DicomInstance, dicom_instances, first_frame
+from wsi_embed.slide.dicom_frames import sample_frames
+from wsi_embed.slide.dicom_instance import DicomInstance, dicom_instances
 from wsi_embed.slide.openslide import OpenSlideSlide
-from wsi_embed.slide.photometric import NAMES, jpeg2000_colours, jpeg_colours, transforms_colours
+from wsi_embed.slide.photometric import NAMES, jpeg2000_colours, jpeg_colours
 from wsi_embed.slide.settle import TIFF_VENDORS
 from wsi_embed.slide.tiff import directory as tiff
 from wsi_embed.slide.tiff.directory import Directory, TiffError
 from wsi_embed.slide.tiff.jpeg import RGB, YCBCR
 from wsi_embed.slide.tiff.level import JPEG, MOST_TILES, JpegLevel
+from wsi_embed.slide.tiff.tile_colours import Tiles
 
-APERIO_YCBCR, APERIO_RGB = 33003, 33005  # Aperio's numbers for JPEG 2000
+APERIO_JPEG2000 = {33003: YCBCR, 33005: RGB}  # Aperio's numbers of the compression
 DICOM_JPEG = "1.2.840.10008.1.2.4.50"
 DICOM_JPEG2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
 # OpenSlide refuses other words.
 DICOM_WORDS = {"RGB": RGB, "YBR_FULL_422": YCBCR}
-TRANSFORMED = ("YBR_ICT", "YBR_RCT")
-LARGEST_TILE = 1 << 24  # bytes
+# Of JPEG 2000, OpenSlide takes for RGB what comes of the frames, whether or not a transform was undone.
+DICOM_JPEG2000_WORDS = ("RGB", "YBR_ICT", "YBR_RCT")
+MIXED = "some of its {} hold RGB and others YCbCr; export it again from the scan, with tiles of one kind"
 
 
 def check_colours(slide: OpenSlideSlide) -> None:
@@ -35,7 +38,8 @@ def check_colours(slide: OpenSlideSlide) -> None:
     """
     if slide.vendor == "dicom":
         for instance in dicom_instances(slide.path):
-            if wrong := _wrong_instance(instance):
+            state = instance.path.stat()
+            if wrong := _wrong_instance(instance, state.st_size, state.st_mtime_ns):
                 raise SlideError(f"{instance.path}: {wrong}")
         return
     settled = slide.vendor in TIFF_VENDORS  # of the others every tiled image may be a level
@@ -55,8 +59,8 @@ def wrong_colours(directory: Directory) -> str | None:
     try:
         if directory.number(tiff.COMPRESSION) == JPEG:
             return _wrong_jpeg(JpegLevel(directory))
-        if directory.number(tiff.COMPRESSION) == APERIO_YCBCR:
-            return _wrong_jpeg2000(_first_tile(directory))
+        if directory.number(tiff.COMPRESSION) in APERIO_JPEG2000:
+            return _wrong_jpeg2000(directory)
     except TiffError:  # of a kind that is not read here
         pass
     return None
@@ -72,56 +76,58 @@ def _wrong_jpeg(level: JpegLevel) -> str | None:
     )
 
 
-def _wrong_jpeg2000(tile: bytes) -> str | None:
-    if not transforms_colours(tile) or jpeg2000_colours(tile) != RGB:
+def _wrong_jpeg2000(directory: Directory) -> str | None:
+    word = directory.number(tiff.COMPRESSION)
+    said = APERIO_JPEG2000[word]
+    places = (directory.numbers(code, MOST_TILES) for code in (tiff.TILE_OFFSETS, tiff.TILE_BYTE_COUNTS))
+    found = Tiles(directory.file, *places).jpeg2000_colours(said)
+    if found.mixed:
+        return MIXED.format("JPEG 2000 tiles")
+    (colours,) = found.held
+    if colours == said:
         return None
+    right = next(number for number, meant in APERIO_JPEG2000.items() if meant == colours)
     return (
-        f"its tag Compression, {APERIO_YCBCR}, says that its JPEG 2000 tiles hold YCbCr, but they hold RGB, "
-        f"and OpenSlide believes the tag; set it to {APERIO_RGB}"
+        f"its tag Compression, {word}, says that its JPEG 2000 tiles hold {NAMES[said]}, but they hold "
+        f"{NAMES[colours]}, and OpenSlide believes the tag; set it to {right}"
     )
 
 
-def _first_tile(directory: Directory) -> bytes:
-    """The first tile that the file does not leave out, as it lies there; empty without any."""
-    sizes = directory.numbers(tiff.TILE_BYTE_COUNTS, MOST_TILES)
-    offsets = directory.numbers(tiff.TILE_OFFSETS, MOST_TILES)
-    there = np.flatnonzero(sizes[: len(offsets)])
-    if not len(there) or sizes[there[0]] > LARGEST_TILE:
-        return b""
-    return directory.file.read(int(offsets[there[0]]), int(sizes[there[0]]))
-
-
-def _wrong_instance(instance: DicomInstance) -> str | None:
+@functools.lru_cache(maxsize=128)  # who tiles a slide opens it several times
+def _wrong_instance(instance: DicomInstance, size: int, changed: int) -> str | None:
     if "VOLUME" not in instance.image_type or instance.samples != 3:  # OpenSlide makes levels of no others
         return None
     if instance.transfer_syntax == DICOM_JPEG and instance.photometric in DICOM_WORDS:
         return _wrong_dicom_jpeg(instance, DICOM_WORDS[instance.photometric])
-    if instance.transfer_syntax in DICOM_JPEG2000 and instance.photometric in TRANSFORMED:
+    if instance.transfer_syntax in DICOM_JPEG2000 and instance.photometric in DICOM_JPEG2000_WORDS:
         return _wrong_dicom_jpeg2000(instance)
     return None
 
 
 def _wrong_dicom_jpeg(instance: DicomInstance, said: int) -> str | None:
     try:
-        held = jpeg_colours(first_frame(instance), b"", said, *instance.tile)
+        held = jpeg_colours(sample_frames(instance), b"", said, *instance.tile)
     except ValueError:  # damaged, as whoever reads it will find out
         return None
-    if held == said:
+    if held <= {said}:
         return None
-    right = next(word for word, colours in DICOM_WORDS.items() if colours == held)
+    if len(held) > 1:
+        return MIXED.format("JPEG frames")
+    (colours,) = held
+    right = next(word for word, meant in DICOM_WORDS.items() if meant == colours)
     return (
-        f"its PhotometricInterpretation says {instance.photometric}, but its JPEG frames hold {NAMES[held]}, "
-        f"and OpenSlide believes the former; set it to {right}, or convert the slide to TIFF"
+        f"its PhotometricInterpretation says {instance.photometric}, but its JPEG frames hold "
+        f"{NAMES[colours]}, and OpenSlide believes the word; set it to {right}, or convert the slide to TIFF"
     )
 
 
 def _wrong_dicom_jpeg2000(instance: DicomInstance) -> str | None:
-    """OpenSlide takes for RGB what comes of the frames, whether or not they have a transform to be undone."""
-    if transforms_colours(instance.frame_head) is not False:
+    held = jpeg2000_colours(sample_frames(instance), RGB)
+    if held <= {RGB}:
         return None
-    if jpeg2000_colours(first_frame(instance)) == RGB:
-        return None
+    if len(held) > 1:
+        return MIXED.format("JPEG 2000 frames")
     return (
-        f"its PhotometricInterpretation says {instance.photometric}, but its JPEG 2000 frames have no colour "
-        "transform and hold YCbCr, which OpenSlide takes for RGB; convert the slide to JPEG or TIFF"
+        f"its PhotometricInterpretation says {instance.photometric}, but its JPEG 2000 frames hold YCbCr "
+        "without a colour transform, which OpenSlide takes for RGB; convert the slide to JPEG or TIFF"
     )

@@ -13,7 +13,8 @@ from typing import BinaryIO
 import numpy as np
 
 from wsi_embed.errors import SlideError
-from wsi_embed.slide.dicom_elements import ITEM, PER_FRAME_MOST, PREAMBLE, UNDEFINED
+from wsi_embed.slide.dicom_elements import PER_FRAME_MOST, PREAMBLE, UNDEFINED
+from wsi_embed.slide.dicom_frames import item_length
 from wsi_embed.slide.dicom_instance import DicomInstance, dicom_instances
 from wsi_embed.slide.tiff.jpeg import BASELINE, OTHER_FRAMES, segments
 from wsi_embed.slide.tiff.level import MOST_TILES
@@ -119,7 +120,7 @@ def _pixels_fault(instance: DicomInstance, data: BinaryIO) -> str | None:
         if held <= pixels.length <= held + 1:
             return None
         return f"its {frames} frames of {_times(instance.tile)} are {held} bytes, but it has {pixels.length}"
-    table = _item(data, pixels.start)
+    table = item_length(data, pixels.start)
     if table is None:
         return "its pixel data have no items"
     listed = os.pread(data.fileno(), min(table, 4 * frames + 4) & ~3, pixels.start + 8)
@@ -134,7 +135,7 @@ def _pixels_fault(instance: DicomInstance, data: BinaryIO) -> str | None:
 def _fragments_fault(data: BinaryIO, first: int, offsets: Sequence[int], frames: int) -> str | None:
     """Say what of the items that hold the frames contradicts the table of offsets, or their number."""
     starts, at = list[int](), first
-    while len(starts) < MOST_FRAGMENTS and (length := _item(data, at)) is not None:
+    while len(starts) < MOST_FRAGMENTS and (length := item_length(data, at)) is not None:
         starts.append(at - first)
         at += 8 + length
     if len(starts) == MOST_FRAGMENTS:  # frames may have several
@@ -144,15 +145,6 @@ def _fragments_fault(data: BinaryIO, first: int, offsets: Sequence[int], frames:
     if not set(offsets) <= set(starts):
         return "its Basic Offset Table points beside its frames"
     return None
-
-
-def _item(data: BinaryIO, at: int) -> int | None:
-    """Return the length of the item at an offset; None where there is none."""
-    head = os.pread(data.fileno(), 8, at)
-    if len(head) < 8:
-        return None
-    group, number, length = struct.unpack("<HHI", head)
-    return length if group << 16 | number == ITEM and length != UNDEFINED else None
 
 
 def _frame_size(head: bytes) -> tuple[int, int] | None:

@@ -20,7 +20,6 @@ from wsi_embed.slide.dicom_elements import (
 from wsi_embed.slide.fingerprint import slide_files
 
 HEAD = 1 << 16  # of the first frame; before its colours are known there may be a profile
-MOST_FRAME = 1 << 24
 TRANSFER_SYNTAX, IMAGE_TYPE, SOP_CLASS, FRAME_OF_REFERENCE = 0x00020010, 0x00080008, 0x00080016, 0x00200052
 CONCATENATION, FRAME_OFFSET, ORGANIZATION = 0x00209161, 0x00209228, 0x00209311
 SAMPLES, PHOTOMETRIC, FRAMES, ROWS, COLUMNS = 0x00280002, 0x00280004, 0x00280008, 0x00280010, 0x00280011
@@ -131,24 +130,10 @@ def dicom_instance(path: Path) -> DicomInstance | None:
     return _instance(path, stat.st_size, stat.st_mtime_ns)
 
 
-def first_frame(instance: DicomInstance) -> bytes:
-    """The first frame as it lies in the file, at most 16 MB; empty where frames are not compressed.
-
-    Raises:
-        OSError: The file cannot be read.
-    """
-    if len(instance.frame_head) < HEAD:
-        return instance.frame_head
-    try:
-        return _scan(instance.path, MOST_FRAME).head
-    except DicomError:  # it was another file a moment ago
-        return b""
-
-
 @functools.lru_cache(maxsize=128)
 def _instance(path: Path, size: int, changed: int) -> DicomInstance | None:
     try:
-        return _told(path, _scan(path, HEAD))
+        return _told(path, _scan(path))
     except DicomError:
         return None
 
@@ -163,14 +148,14 @@ class _Scan:
     head: bytes = b""
 
 
-def _scan(path: Path, most: int) -> _Scan:
-    """Read a file up to its pixel data, and so many bytes of the first frame."""
+def _scan(path: Path) -> _Scan:
+    """Read a file up to its pixel data, and the head of the first frame."""
     scan = _Scan()
     with path.open("rb") as data:
         reader = DicomReader(data)
         _collect(reader, reader.elements(), WANTED, scan)
         if scan.pixels is not None:
-            scan.head = reader.first_fragment(scan.pixels, most)
+            scan.head = reader.first_fragment(scan.pixels, HEAD)
     return scan
 
 

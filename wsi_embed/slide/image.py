@@ -14,6 +14,7 @@ from wsi_embed.slide.base import Slide, UInt8Array, unreadable
 from wsi_embed.slide.content import content_of
 from wsi_embed.slide.exif import PNG, SIDEWAYS, TURNS, exif_turn
 from wsi_embed.slide.fingerprint import fingerprint
+from wsi_embed.slide.transparency import HIDDEN, hides_picture, over_white
 
 JPEG = b"\xff\xd8\xff"
 PNG_BITS = 24  # where a PNG has the number of bits of a sample
@@ -68,7 +69,11 @@ class ImageSlide(Slide):
     def _decode(self) -> UInt8Array:
         try:
             with Image.open(self.path, formats=("PNG", "JPEG")) as image:
-                rgb = _over_white(image)
+                if hides_picture(image):
+                    raise SlideError(
+                        f"{self.path}: {HIDDEN}; if the colours are right, save it without alpha"
+                    )
+                rgb = over_white(image)
                 return np.asarray(rgb.transpose(TURNS[self._turn]) if self._turn in TURNS else rgb)
         except (OSError, SyntaxError, ValueError) as error:  # Pillow's words for a broken chunk
             raise unreadable(self.path, error) from error
@@ -93,14 +98,6 @@ def _check_kind(path: Path, image: Image.Image) -> None:
             f"{path}: its pixels are {image.mode}, not RGB; convert it, for example with "
             "`vips colourspace IN OUT.png srgb`"
         )
-
-
-def _over_white(image: Image.Image) -> Image.Image:
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    rgba = image.convert("RGBA")
-    white = Image.new("RGBA", rgba.size, "white")
-    return Image.alpha_composite(white, rgba).convert("RGB")
 
 
 def _unidentified(path: Path) -> SlideError:

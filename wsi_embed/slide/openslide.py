@@ -113,17 +113,27 @@ class OpenSlideSlide(Slide):
     def _read_openslide(self, level: int, x: int, y: int, w: int, h: int) -> UInt8Array:
         """Read a region of a level that OpenSlide numbers so."""
         downsample = self._downsamples[level]
-        corner = (round(x * downsample), round(y * downsample))
+        return _argb_to_rgb(self._argb(level, (round(x * downsample), round(y * downsample)), (w, h)))
+
+    def _argb(self, level: int, corner: tuple[int, int], size: tuple[int, int]) -> UInt32Array:
         try:
             with self._handles.use() as osr:
-                return _argb_to_rgb(_region(osr, corner, level, (w, h)))
+                return _region(osr, corner, level, size)
         except openslide.OpenSlideError:
             pass  # it may have been another thread's error: once more, alone
         try:
             with self._handles.fresh() as osr:
-                return _argb_to_rgb(_region(osr, corner, level, (w, h)))
+                return _region(osr, corner, level, size)
         except openslide.OpenSlideError as error:
             raise unreadable(self.path, error) from error
+
+    def highest_alpha(self, x: int, y: int, w: int, h: int) -> int:
+        """Return the highest alpha in a region of level 0: 0 if it is transparent, 255 if it is opaque.
+
+        Raises:
+            SlideError: If it cannot be decoded.
+        """
+        return int((self._argb(0, (x, y), (w, h)) >> 24).max())
 
     def interpolates(self, level: int) -> bool:
         """Tell whether OpenSlide interpolates between the pixels of a level: its downsample is not whole."""

@@ -1,57 +1,91 @@
-"""Whether compressed pixels are RGB or YCbCr: the word of the file against its codestream.
+"""Whether compressed pixels are RGB or YCbCr: the word of the file against its codestreams.
 
-The word RGB decides wherever no mark speaks against it: many an Aperio slide holds RGB in a JPEG without any
-mark. Else the pixels themselves decide, unless word and mark agree: either may be wrong.
+Where the word and the mark of a codestream agree they are believed. Else the pixels of a few tiles decide:
+many an Aperio slide holds RGB in a JPEG without any mark, and programs that copy tiles forget what they hold.
 """
 
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Iterable
+from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from wsi_embed.slide.base import UInt8Array
 from wsi_embed.slide.tiff.jpeg import APP0, APP14, BASELINE, RGB, YCBCR, JpegDecoder, segments
 
+Float32Array = npt.NDArray[np.float32]
+Kind = TypeVar("Kind")
+
 NAMES = {RGB: "RGB", YCBCR: "YCbCr"}
 ADOBE_YCBCR = 1  # the transform of an Adobe segment
 COD, SOT = 0x52, 0x90  # markers of JPEG 2000: coding style, first part of a tile
+SIZ_COMPONENTS = 36  # bytes from the length of the segment SIZ to the number of components
 # YCbCr of real pixels is hardly ever beyond RGB, but for the noise of the compression; of RGB taken for
 # YCbCr white is, and black, and most colours of a stained slide.
 NOISE = 24
 MOST_BEYOND = 0.05
-# Of RGB, the other components vary at least this part as much as the first, and so far in step with it.
-ALIKE_SPREAD, ALIKE_COURSE = 0.5, 0.6
+FLAT = 4.0  # deviation of the first component, grey values, below which pixels show nothing else
+SPREAD = 5  # tiles of an image that are looked at, besides the smallest and the largest
+SHRUNK = 4  # pixels are looked at in 1/4 of the size, which is decoded at once
 MOST_PIXELS = 1 << 24  # of a JPEG 2000 that is decoded to look at it
 
 
-def jpeg_colours(data: bytes, tables: bytes, said: int, width: int, height: int) -> int:
-    """Tell what the pixels of a JPEG are, RGB or YCBCR.
+def sample_tiles(sizes: npt.NDArray[np.int64]) -> list[int]:
+    """Choose some tiles of an image: the smallest, the largest and others that lie spread over it.
 
     Args:
-        data: The JPEG.
-        tables: Tables that it shares with others; may be empty.
+        sizes: Compressed size of each tile, bytes, int64 [tiles]; 0 if the file leaves it out.
+
+    Returns:
+        Their numbers, by rising size: the first are decoded fastest, and mostly show white glass.
+    """
+    there = np.flatnonzero(sizes)
+    if not len(there):
+        return []
+    spread = there[np.linspace(0, len(there) - 1, SPREAD).round().astype(int)]
+    ends = there[np.argmin(sizes[there])], there[np.argmax(sizes[there])]
+    return sorted({int(tile) for tile in (*ends, *spread)}, key=lambda tile: (int(sizes[tile]), tile))
+
+
+def jpeg_colours(tiles: Iterable[bytes], tables: bytes, said: int, width: int, height: int) -> set[int]:
+    """Tell what the JPEG tiles of an image hold.
+
+    Args:
+        tiles: Some of them.
+        tables: Tables that they share; may be empty.
         said: RGB or YCBCR, the word of the file.
-        width: Of the image, pixels.
-        height: Of the image, pixels.
+        width: Of a tile, pixels.
+        height: Of a tile, pixels.
+
+    Returns:
+        RGB, YCBCR, or both where tiles differ.
 
     Raises:
-        ValueError: Its head is broken.
+        ValueError: If the head of a tile is broken.
     """
-    marked = marked_colours(data)
-    if marked == said or (marked is None and said == RGB):
-        return said
-    pixels = np.empty((height, width, 3), np.uint8)
-    try:
-        JpegDecoder(tables, RGB, width, height).decode(data, pixels)
-    except ValueError:
-        return said if marked is None else marked
-    return held_colours(pixels)
+    decoder = JpegDecoder(tables, RGB, width, height)
+
+    def components(tile: bytes) -> UInt8Array | None:
+        pixels = np.empty((-(-height // SHRUNK), -(-width // SHRUNK), 3), np.uint8)
+        try:
+            decoder.decode(tile, pixels)
+        except ValueError:  # damaged, as whoever reads it will find out
+            return None
+        return pixels
+
+    return {
+        said if mark == said else _held(map(components, alike)) or mark or said
+        for mark, alike in _grouped(tiles, marked_colours)
+    }
 
 
 def marked_colours(data: bytes) -> int | None:
-    """What the marks of a JPEG say, RGB or YCBCR; None without any, or where they contradict each other.
+    """Return what the marks of a JPEG say, RGB or YCBCR; None without any, or if they contradict each other.
 
     Raises:
         ValueError: Its head is broken.
@@ -72,8 +106,26 @@ def marked_colours(data: bytes) -> int | None:
     return marks.pop() if len(marks) == 1 else None
 
 
+def jpeg2000_colours(tiles: Iterable[bytes], said: int) -> set[int]:
+    """Tell what the JPEG 2000 tiles of an image hold, once their colour transform is undone.
+
+    Args:
+        tiles: Some of them.
+        said: RGB or YCBCR, the word of the file, which is believed if none of them can be decoded.
+
+    Returns:
+        RGB, YCBCR, or both where tiles differ.
+    """
+    return {
+        YCBCR if subsampled else _held(map(_decoded, alike)) or said
+        for (subsampled, _), alike in _grouped(
+            tiles, lambda tile: (has_small_colours(tile), transforms_colours(tile))
+        )
+    }
+
+
 def transforms_colours(data: bytes) -> bool | None:
-    """Whether a JPEG 2000 codestream has a colour transform, which decoders undo; None if it is none."""
+    """Tell whether a JPEG 2000 codestream has a colour transform, which decoders undo; None if it is none."""
     at = data.find(b"\xff\x4f\xff\x51") + 2  # within a JP2 file it does not begin at once
     while 2 <= at < len(data) - 9 and data[at] == 0xFF and data[at + 1] != SOT:
         if data[at + 1] == COD:
@@ -82,37 +134,70 @@ def transforms_colours(data: bytes) -> bool | None:
     return None
 
 
-def jpeg2000_colours(data: bytes) -> int | None:
-    """Tell what the decoded pixels of a JPEG 2000 are, RGB or YCBCR; None if it cannot be decoded."""
-    try:
-        with Image.open(io.BytesIO(data), formats=("JPEG2000",)) as image:
-            if image.mode != "RGB" or image.width * image.height > MOST_PIXELS:
-                return None
-            pixels = np.asarray(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return None
-    return held_colours(pixels)
+def has_small_colours(data: bytes) -> bool:
+    """Tell whether components of a JPEG 2000 codestream have less pixels than the first, as chroma may."""
+    at = data.find(b"\xff\x4f\xff\x51") + 4 + SIZ_COMPONENTS
+    if at < 4 + SIZ_COMPONENTS:
+        return False
+    count = min(3, int.from_bytes(data[at : at + 2], "big"))
+    steps = [data[at + 3 + 3 * i : at + 5 + 3 * i] for i in range(count)]
+    return any(a != b for a, b in pairwise(steps) if len(b) == 2)
 
 
-def held_colours(components: UInt8Array) -> int:
-    """Tell what three components are, RGB or YCBCR.
+def _decoded(data: bytes) -> UInt8Array | None:
+    """Return the components of a JPEG 2000, in a part of the size where it has levels; None if damaged."""
+    for reduce in (2, 0):
+        try:
+            with Image.open(io.BytesIO(data), formats=("JPEG2000",)) as image:
+                if image.mode != "RGB" or image.width * image.height > MOST_PIXELS:
+                    return None
+                image.reduce = reduce  # type: ignore[method-assign, assignment]  # of this format a number
+                return np.asarray(image)
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+            continue
+    return None
 
-    They are RGB if many of them would be no colours as YCbCr, or if all three vary together and as much as
-    the first: red, green and blue of tissue do, while chroma varies little, and against the luma.
+
+def _grouped(tiles: Iterable[bytes], kind: Callable[[bytes], Kind]) -> Iterable[tuple[Kind, list[bytes]]]:
+    groups = dict[Kind, list[bytes]]()
+    for tile in tiles:
+        groups.setdefault(kind(tile), []).append(tile)
+    return groups.items()
+
+
+def _held(pictures: Iterable[UInt8Array | None]) -> int | None:
+    """Tell what pictures hold that are of one kind: RGB if one shows it, as YCbCr seldom looks like RGB."""
+    found = None
+    for components in pictures:
+        if components is not None and (held := held_colours(components)) is not None:
+            found = held
+            if held == RGB:
+                break
+    return found
+
+
+def held_colours(components: UInt8Array) -> int | None:
+    """Tell what three components are, RGB or YCBCR; None if they show too little.
+
+    They are RGB if many of them would be no colours as YCbCr. Else they are what makes red, green and blue
+    vary together, as they do in pictures: of one taken for the other they do not.
 
     Args:
         components: As they are stored, uint8 [h, w, 3].
     """
-    luma, blue, red = (components[..., i].astype(np.float32) for i in range(3))
-    blue, red = blue - 128, red - 128
-    rgb = np.stack([luma + 1.402 * red, luma - 0.344 * blue - 0.714 * red, luma + 1.772 * blue])
-    beyond = (rgb.min(0) < -NOISE) | (rgb.max(0) > 255 + NOISE)
-    return RGB if beyond.mean() > MOST_BEYOND or _vary_together(components) else YCBCR
+    stored = components.reshape(-1, 3).astype(np.float32)
+    luma, blue, red = stored[:, 0], stored[:, 1] - 128, stored[:, 2] - 128
+    rgb = np.stack([luma + 1.402 * red, luma - 0.344 * blue - 0.714 * red, luma + 1.772 * blue], -1)
+    beyond = (rgb.min(1) < -NOISE) | (rgb.max(1) > 255 + NOISE)
+    if beyond.mean() > MOST_BEYOND:
+        return RGB
+    if luma.std() < FLAT:
+        return None
+    return RGB if _togetherness(stored) > _togetherness(rgb) else YCBCR
 
 
-def _vary_together(components: UInt8Array) -> bool:
-    flat = components[::2, ::2].reshape(-1, 3).astype(np.float32)
-    spread = flat.std(0)
-    if spread.min() < NOISE or spread[1:].min() < ALIKE_SPREAD * spread[0]:
-        return False
-    return bool(np.asarray(np.corrcoef(flat.T))[0, 1:].min() > ALIKE_COURSE)
+def _togetherness(values: Float32Array) -> float:
+    """Return the least correlation of two components; 0 if one does not vary."""
+    if values.std(0).min() < 1:
+        return 0.0
+    return float(np.asarray(np.corrcoef(values.T))[np.triu_indices(3, 1)].min())

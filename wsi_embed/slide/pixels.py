@@ -12,9 +12,11 @@ from wsi_embed.slide.openslide import OpenSlideSlide
 from wsi_embed.slide.planes import plane_fault, repeated_level
 from wsi_embed.slide.remedies import vips
 from wsi_embed.slide.storage import Storage, storage
+from wsi_embed.slide.subsampling import subsampling_fault
 from wsi_embed.slide.tiff.directory import Directory, TiffError
 from wsi_embed.slide.tiff_images import MASKED
 from wsi_embed.slide.tiff_pixels import pixel_fault
+from wsi_embed.slide.transparency import transparency_fault
 
 # Hamamatsu's NDPI is TIFF too, but OpenSlide reads nothing but its JPEGs.
 TIFF_VENDORS = ("aperio", "argos", "generic-tiff", "huron", "leica", "philips", "trestle", "ventana")
@@ -55,7 +57,7 @@ def _check_tiff(slide: OpenSlideSlide, directories: Sequence[Directory]) -> tupl
     ]
     levels = {number: storage(directories[number]) for number in numbers}
     for number, stored in levels.items():
-        if fault := pixel_fault(stored, aperio=aperio):
+        if fault := pixel_fault(stored, aperio=aperio) or subsampling_fault(directories[number], stored):
             where = f"image {number + 1} of the file: " if number else ""
             raise SlideError(f"{path}: {where}{fault}")
     fault = None
@@ -63,7 +65,7 @@ def _check_tiff(slide: OpenSlideSlide, directories: Sequence[Directory]) -> tupl
         fault = repeated_level([directories[number] for number in levels])
     elif vendor == "generic-tiff" and 0 in levels:
         fault = plane_fault(directories, levels[0])
-    if fault:
+    if fault or (0 in levels and (fault := transparency_fault(slide, levels[0]))):
         raise SlideError(f"{path}: {fault}")
     return (*_turned(path, levels.values()), *_masked(path, masks))
 

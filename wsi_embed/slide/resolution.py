@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 from wsi_embed.errors import ResolutionError, UsageError
 from wsi_embed.slide.base import Slide
-from wsi_embed.slide.stated import MPP_MAX, MPP_MIN, Stated, alike
+from wsi_embed.slide.stated import MPP_MAX, MPP_MIN, MPP_TIMES_POWER, Stated, alike
 
-# A 10x objective gives about 1 um per pixel on the cameras that scanners use; adapters make it 2.2 at most.
-MPP_TIMES_POWER = 10.0
+# Adapters make it 2.2 times as much as is usual, at most.
 MOST_TIMES_POWER = 2.5
 
 

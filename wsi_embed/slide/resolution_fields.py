@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from wsi_embed.slide.aperio import described_size
 from wsi_embed.slide.dicom_instance import DicomInstance, dicom_instances
 from wsi_embed.slide.lengths import micrometers
 from wsi_embed.slide.ome import ome_pixels
-from wsi_embed.slide.stated import Stated, alike
+from wsi_embed.slide.stated import MPP_TIMES_POWER, Stated, alike
 
 # OpenSlide takes a field of their own for these, and the resolution tags for all other kinds of TIFF.
 VENDORS_WITH_TAGS_BESIDE = ("aperio", "philips")
@@ -31,6 +32,8 @@ def stated_resolutions(
     """
     x, y = (_number(properties.get(name)) for name in ("openslide.mpp-x", "openslide.mpp-y"))
     stated = [Stated((x, y), "openslide.mpp-x")] if x is not None and y is not None else []
+    if vendor == "aperio":
+        stated += _resized_aperio(properties, size, stated)
     if vendor in VENDORS_WITH_TAGS_BESIDE:
         unit = TAG_UNITS.get(properties.get("tiff.ResolutionUnit", ""), "")
         # what programs write who do not know is not worth a word beside the vendor's
@@ -44,6 +47,24 @@ def stated_resolutions(
     elif vendor == "dicom":
         stated += (found for i in dicom_instances(path) if i.matrix == size for found in _volume(i))
     return tuple(dict.fromkeys(stated))  # the parts of one DICOM image say the same
+
+
+def _resized_aperio(
+    properties: Mapping[str, str], size: tuple[int, int], stated: Sequence[Stated]
+) -> Iterator[Stated]:
+    """What the resolution of an Aperio slide means if it is that of the picture before it was resized."""
+    before = described_size(properties.get("openslide.comment", ""), size)
+    if before is None:
+        return
+    if not stated:
+        power = _number(properties.get("openslide.objective-power"))
+        if not power or power < 0:
+            return
+        stated = [Stated((MPP_TIMES_POWER / power,) * 2, "objective power")]
+        yield stated[0]
+    (x, y), (across, down) = stated[0].mpp, (a / b for a, b in zip(before, size, strict=True))
+    words = f"its description is of {before[0]} x {before[1]} pixels, and it has {size[0]} x {size[1]}"
+    yield Stated((x * across, y * down), words)
 
 
 def _tags(properties: Mapping[str, str], unit: str, source: str) -> Iterator[Stated]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 MPP_MIN, MPP_MAX = 0.05, 20.0
 TOLERANCE = 0.02
+MPP_TIMES_POWER = 10.0  # a 10x objective gives about 1 um per pixel on the cameras that scanners use
 
 
 @dataclass(frozen=True)

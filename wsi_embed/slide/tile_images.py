@@ -18,6 +18,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from wsi_embed.errors import TileError as TileError
 from wsi_embed.slide import UInt8Array
+from wsi_embed.slide.transparency import HIDDEN, hides_picture, over_white
 
 PLAIN_SUFFIXES = frozenset({".bmp", ".webp"})
 TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
@@ -97,17 +98,16 @@ def read_image(path: Path) -> UInt8Array:
     """Read a tile image as RGB, uint8 [h, w, 3]; what is transparent is white.
 
     Raises:
-        TileError: The file is missing, damaged, truncated, or has more than 8 bits a channel.
+        TileError: The file is missing, damaged, truncated, wholly transparent although it has colours, or
+            has more than 8 bits a channel.
     """
     try:
         with Image.open(path) as image:
             if image.mode.startswith(("I", "F")):
                 raise TileError(f"{path}: more than 8 bits a channel; convert it to 8-bit RGB")
-            if not image.has_transparency_data:
-                return np.asarray(image.convert("RGB"))
-            rgba = image.convert("RGBA")
-            white = Image.new("RGBA", rgba.size, "white")
-            return np.asarray(Image.alpha_composite(white, rgba).convert("RGB"))
+            if hides_picture(image):
+                raise TileError(f"{path}: {HIDDEN}; if the colours are right, save it without alpha")
+            return np.asarray(over_white(image))
     except (*DAMAGED, Image.DecompressionBombError) as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else str(error)
         raise TileError(f"{path}: not a readable image ({reason}); remove it or copy it again") from error

@@ -32,7 +32,7 @@ LINE_MPP = 32.0  # lines are looked for at this resolution
 
 
 def find_pen(balanced: UInt8Array, recipe: TissueRecipe, mpp: float) -> BoolArray:
-    """Strokes of green, blue, red and black markers, bool [h, w].
+    """Strokes of green, blue, red, orange and black markers, bool [h, w].
 
     Violet ones have the colour of haematoxylin and stay.
 
@@ -68,6 +68,7 @@ def _inks(balanced: UInt8Array) -> list[tuple[BoolArray, BoolArray]]:
         (95, 118, 120, 60, 124, 70),  # blue, to where haematoxylin begins
         (118, 128, 205, 120, 128, 205),  # blue, too bright for haematoxylin of that saturation
         (172, 10, 190, 60, 10, 120),  # red, more saturated than eosin and blood
+        (11, 22, 180, 180, 22, 110),  # orange, brighter than DAB of that saturation
     ):
         certain = _between(hsv, first, last) & (hsv[..., 1] >= sure) & (high >= light)
         inks.append((certain, _between(hsv, first, maybe_last) & (hsv[..., 1] >= maybe)))

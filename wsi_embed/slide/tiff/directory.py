@@ -70,6 +70,7 @@ class TiffFile:
 
     Attributes:
         size: Of the file, bytes.
+        state: Path, size and time of change, by which the file is known again.
         first: Offset of the first directory; 0 without any.
         order: Byte order of its numbers, `<` or `>`.
         big: Whether it is a BigTIFF.
@@ -89,7 +90,9 @@ class TiffFile:
         self._directories: list[Directory] | None = None
         self._handle = os.open(path, os.O_RDONLY)
         try:
-            self.size = os.fstat(self._handle).st_size
+            state = os.fstat(self._handle)
+            self.size = state.st_size
+            self.state = str(path), state.st_size, state.st_mtime_ns
             self._read_header()
         except BaseException:
             self.close()

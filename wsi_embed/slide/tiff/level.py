@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wsi_embed.errors import SlideError
 from wsi_embed.slide.base import UInt8Array, unreadable
-from wsi_embed.slide.photometric import jpeg_colours
+from wsi_embed.slide.photometric import NAMES, jpeg_colours, marked_colours
 from wsi_embed.slide.tiff import directory as tiff
 from wsi_embed.slide.tiff.directory import Directory, TiffError
 from wsi_embed.slide.tiff.jpeg import RGB, YCBCR, JpegDecoder
+from wsi_embed.slide.tiff.tile_colours import Tiles
 
 JPEG, CHUNKY = 7, 1
 LONGEST_TILE = 4096
@@ -104,6 +106,7 @@ class JpegLevel:
 
     Raises:
         TiffError: Its pixels are of another kind, or its numbers make no sense.
+        SlideError: Some of its tiles hold RGB and others YCbCr.
         OSError: The file cannot be read.
     """
 
@@ -120,18 +123,33 @@ class JpegLevel:
         self.missing = self._sizes == 0
         self._scratch = threading.local()
         try:
-            tables = directory.bytes(tiff.JPEG_TABLES, MOST_TABLES)
+            self._tables = directory.bytes(tiff.JPEG_TABLES, MOST_TABLES)
             self.said = self.colours = directory.number(tiff.PHOTOMETRIC)
-            size = layout.tile_width, layout.tile_height
-            self._decoder = JpegDecoder(tables, self.said, *size)
+            self._decoder = self._decoder_of(self.said)
             if len(there := np.flatnonzero(~self.missing)):
-                tile = self._stored(int(there[0]))
-                self._decoder.check(tile)
-                self.colours = jpeg_colours(tile, tables, self.said, *size)
-            if self.colours != self.said:
-                self._decoder = JpegDecoder(tables, self.colours, *size)
+                self._decoder.check(self._stored(int(there[0])))
+            self._find_colours()
         except ValueError as error:
             raise TiffError(str(error)) from error
+
+    def _find_colours(self) -> None:
+        sides = self.layout.tile_width, self.layout.tile_height
+        tiles = Tiles(self._file, self._offsets, self._sizes)
+        found = tiles.jpeg_colours(self._tables, self.said, *sides)
+        if found.mixed:
+            raise self._mixed("some of its JPEG tiles hold RGB and others YCbCr")
+        (self.colours,), self._marks = found.held, found.marks
+        if self.colours != self.said:
+            self._decoder = self._decoder_of(self.colours)
+
+    def _decoder_of(self, colours: int) -> JpegDecoder:
+        return JpegDecoder(self._tables, colours, self.layout.tile_width, self.layout.tile_height)
+
+    def _mixed(self, what: str) -> SlideError:
+        return SlideError(
+            f"{self._file.path}: {what} ({self.layout.width} x {self.layout.height} pixels), but a TIFF "
+            "has one word for all; write it again from the scan, with tiles of one kind"
+        )
 
     def _check_kind(self, directory: Directory) -> None:
         layout = self.layout
@@ -165,12 +183,25 @@ class JpegLevel:
             out: Takes the pixels; see `JpegDecoder.decode`.
 
         Raises:
-            SlideError: It is damaged.
+            SlideError: It is damaged, or holds other colours than the first tiles.
         """
         try:
-            self._decoder.decode(self._stored(tile), out)
+            data = self._stored(tile)
+            self._decoder.decode(data, out)
+            other = self._is_other(data)
         except (ValueError, OSError) as error:
             raise unreadable(self._file.path, f"tile {tile}: {error}") from error
+        if other:
+            held = NAMES[self.colours]
+            raise self._mixed(f"its JPEG tile {tile} does not hold {held} as those do that were looked at")
+
+    def _is_other(self, data: bytes) -> bool:
+        """Tell whether a tile is marked, and then also looks, as if it held other colours than the level."""
+        mark = marked_colours(data)
+        if mark in {None, self.colours, *self._marks}:
+            return False
+        sides = self.layout.tile_width, self.layout.tile_height
+        return jpeg_colours([data], self._tables, self.said, *sides) != {self.colours}
 
     def read(self, x: int, y: int, w: int, h: int) -> UInt8Array:
         """Read a region that lies wholly inside the level: uint8 [h, w, 3]; missing tiles are white.

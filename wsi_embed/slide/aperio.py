@@ -1,0 +1,42 @@
+"""What the description of an Aperio slide says of its size: who resizes a slide may copy the rest of it."""
+
+from __future__ import annotations
+
+import re
+
+from wsi_embed.slide.levels import Size, factor_range
+from wsi_embed.slide.stated import alike
+
+# 46920x33014 [0,100 46000x32914] (256x256) -> 11500x8228 JPEG/RGB Q=30|AppMag = 20|...
+_SIZE = r"(\d{1,9})\s*x\s*(\d{1,9})"
+_SCANNED = re.compile(rf"^\s*{_SIZE}(?:\s*\[[-\d.]+\s*,\s*[-\d.]+[,\s]\s*{_SIZE}\s*\])?", re.M)
+_ORIGINAL = re.compile(r"\|\s*Original(?:width|height)\s*=\s*(\d{1,9})", re.I)
+
+
+def described_size(description: str, size: Size) -> Size | None:
+    """Find the size of the picture that a description is of, if level 0 is that picture resized.
+
+    Args:
+        description: ImageDescription of level 0.
+        size: (width, height) of level 0, pixels.
+
+    Returns:
+        (width, height), pixels; None if level 0 has that size, is a crop of it, or nothing says its size.
+    """
+    latest = re.split(r"[|;]", description, maxsplit=1)[0]  # earlier steps follow
+    scanned = _SCANNED.search(latest)
+    numbers = scanned.groups() if scanned else tuple(_ORIGINAL.findall(description)[:2])
+    sides = [int(number) for number in numbers if number]
+    sizes = list(zip(sides[::2], sides[1::2], strict=False))  # of the scan, and of the part of it
+    if not sizes or size in sizes or not min(sides) or not _resized(sizes[-1], size):
+        return None
+    return sizes[-1]
+
+
+def _resized(whole: Size, size: Size) -> bool:
+    """Tell whether one size is another at a smaller or larger scale, and not a crop."""
+    if alike(whole[0], size[0]):
+        return False
+    large, small = (whole, size) if whole[0] > size[0] else (size, whole)
+    low, high = factor_range(large, small)
+    return low <= high

@@ -1,0 +1,116 @@
+"""Whether YCbCr that is no JPEG is subsampled as its TIFF says: libtiff does not count its bytes."""
+
+from __future__ import annotations
+
+import math
+import zlib
+
+import numpy as np
+
+from wsi_embed.slide.storage import APERIO_JPEG_2000, JPEG, YCBCR, YCBCR_SUBSAMPLING, Storage
+from wsi_embed.slide.tiff import directory as tiff
+from wsi_embed.slide.tiff.directory import Directory
+from wsi_embed.slide.tiff.level import MOST_TILES
+
+NONE, LZW, ADOBE_DEFLATE, PACKBITS, DEFLATE = 1, 5, 8, 32773, 32946
+KNOWN = ((1, 1), (2, 1), (2, 2), (4, 1), (1, 2), (4, 2), (2, 4), (1, 4), (4, 4))  # the usual ones first
+LARGEST_TILE = 1 << 24  # bytes
+CLEAR, END, FIRST = 256, 257, 258  # codes of LZW
+
+
+def subsampling_fault(directory: Directory, stored: Storage) -> str | None:
+    """Find out whether a tile has the bytes of the subsampling that a TIFF states, or leaves at 2 x 2.
+
+    Args:
+        directory: Of the image.
+        stored: How its pixels are stored.
+
+    Returns:
+        What is wrong and what to do; None if nothing is.
+
+    Raises:
+        TiffError: If a tag makes no sense.
+        OSError: If the file cannot be read.
+    """
+    jpegs = stored.compression in (JPEG, *APERIO_JPEG_2000)
+    if stored.photometric != YCBCR or jpegs or not stored.chunky or stored.samples != 3:
+        return None
+    said = (*stored.subsampling, 2)[:2]
+    held = _held(directory, stored.compression)
+    if held is None or held == said:
+        return None
+    names = [f"{across} x {down}" for across, down in (said, held)]
+    word = "says" if YCBCR_SUBSAMPLING in directory.tags else "is left out, which means"
+    return (
+        f"its tag YCbCrSubSampling {word} {names[0]}, but its tiles have the bytes of {names[1]}; set the "
+        f"tag to {held[0]} {held[1]}, or write it again as RGB"
+    )
+
+
+def _held(directory: Directory, compression: int) -> tuple[int, int] | None:
+    """Return the subsampling of which a tile has the bytes, (across, down): the stated one if it is."""
+    sides = directory.number(tiff.TILE_WIDTH), directory.number(tiff.TILE_LENGTH)
+    sizes = directory.numbers(tiff.TILE_BYTE_COUNTS, MOST_TILES)
+    offsets = directory.numbers(tiff.TILE_OFFSETS, MOST_TILES)
+    there = np.flatnonzero(sizes[: len(offsets)])
+    if not len(there) or sizes[there[0]] > LARGEST_TILE:
+        return None
+    count = _bytes_of(directory.file.read(int(offsets[there[0]]), int(sizes[there[0]])), compression)
+    stated = tuple(directory.numbers(YCBCR_SUBSAMPLING, 2).tolist()) or (2, 2)
+    fitting = [kind for kind in KNOWN if count == _tile_bytes(sides, kind)]
+    return stated if stated in fitting else fitting[0] if fitting else None
+
+
+def _tile_bytes(sides: tuple[int, int], subsampling: tuple[int, int]) -> int:
+    """Return the bytes of a tile: for each block of pixels its lumas and two chromas."""
+    across, down = subsampling
+    return math.ceil(sides[0] / across) * math.ceil(sides[1] / down) * (across * down + 2)
+
+
+def _bytes_of(data: bytes, compression: int) -> int | None:
+    """Return how many bytes compressed data hold; None if that is not known."""
+    if compression == NONE:
+        return len(data)
+    if compression in (ADOBE_DEFLATE, DEFLATE):
+        try:
+            return len(zlib.decompressobj().decompress(data, LARGEST_TILE))
+        except zlib.error:
+            return None
+    if compression == LZW:
+        return _lzw_bytes(data)
+    return _packbits_bytes(data) if compression == PACKBITS else None
+
+
+def _lzw_bytes(data: bytes) -> int:
+    """Count what TIFF's LZW holds: of each code only the length of its text matters."""
+    lengths, bits, value, total, before, width = [0] * FIRST, 0, 0, 0, 0, 9
+    for byte in data:
+        value, bits = (value << 8 | byte) & 0xFFFFFFFF, bits + 8
+        if bits < width:
+            continue
+        bits -= width
+        code = value >> bits & (1 << width) - 1
+        if code == END:
+            break
+        if code == CLEAR:
+            del lengths[FIRST:]
+            before, width = 0, 9
+            continue
+        if before:
+            lengths.append(before + 1)
+        before = 1 if code < CLEAR else lengths[min(code, len(lengths) - 1)]
+        total += before
+        width = min(12, max(9, (len(lengths) + 1).bit_length()))
+    return total
+
+
+def _packbits_bytes(data: bytes) -> int:
+    """Count what PackBits holds: runs of one byte, and bytes as they are."""
+    at = total = 0
+    while at < len(data):
+        count = data[at]
+        if count < 128:
+            at, total = at + 2 + count, total + count + 1
+        else:
+            at, total = at + 1 + (count != 128), total + (257 - count) * (count != 128)
+    return total

@@ -1,0 +1,103 @@
+"""What colours the tiles of a TIFF's image hold, by some of them; found once for a file and process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from wsi_embed.slide.photometric import jpeg2000_colours, jpeg_colours, marked_colours, sample_tiles
+from wsi_embed.slide.tiff.directory import TiffError, TiffFile
+from wsi_embed.slide.tiff.jpeg import RGB, YCBCR
+
+Int64Array = npt.NDArray[np.int64]
+LARGEST_TILE = 1 << 24  # bytes
+MOST_KNOWN = 65536
+# By file (path, bytes, time), place of the first tile, and the word of the file.
+_KNOWN: dict[tuple[object, ...], TileColours] = {}
+
+
+@dataclass(frozen=True)
+class TileColours:
+    """What tiles hold.
+
+    Attributes:
+        held: RGB, YCBCR, or both where tiles differ.
+        marks: What their codestreams say: RGB, YCBCR or, without a mark, None.
+    """
+
+    held: frozenset[int]
+    marks: frozenset[int | None] = frozenset()
+
+    @property
+    def mixed(self) -> bool:
+        """Whether some tiles hold RGB and others YCbCr."""
+        return self.held == {RGB, YCBCR}
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """The tiles of an image.
+
+    Attributes:
+        file: The TIFF.
+        offsets: Where each lies in the file, int64 [tiles].
+        sizes: Bytes of each, int64 [tiles]; 0 if the file leaves it out.
+    """
+
+    file: TiffFile
+    offsets: Int64Array
+    sizes: Int64Array
+
+    def jpeg_colours(self, tables: bytes, said: int, width: int, height: int) -> TileColours:
+        """Tell what JPEG tiles hold; for arguments see `photometric.jpeg_colours`.
+
+        Raises:
+            OSError: If the file cannot be read.
+        """
+
+        def find() -> TileColours:
+            marks = dict[bytes, int | None]()
+            for tile in self._some():
+                try:
+                    marks[tile] = marked_colours(tile)
+                except ValueError:  # damaged, as whoever reads it will find out
+                    continue
+            held = jpeg_colours(marks, tables, said, width, height)
+            return TileColours(frozenset(held or {said}), frozenset(marks.values()))
+
+        return self._known(find, said, width, height)
+
+    def jpeg2000_colours(self, said: int) -> TileColours:
+        """Tell what JPEG 2000 tiles hold, once their colour transform is undone.
+
+        Args:
+            said: RGB or YCBCR, the word of the file.
+
+        Raises:
+            OSError: If the file cannot be read.
+        """
+        return self._known(
+            lambda: TileColours(frozenset(jpeg2000_colours(self._some(), said) or {said})), said
+        )
+
+    def _some(self) -> list[bytes]:
+        found = []
+        for tile in sample_tiles(self.sizes[: len(self.offsets)]):
+            try:
+                if self.sizes[tile] <= LARGEST_TILE:
+                    found.append(self.file.read(int(self.offsets[tile]), int(self.sizes[tile])))
+            except TiffError:  # beyond the end
+                continue
+        return found
+
+    def _known(self, find: Callable[[], TileColours], *said: int) -> TileColours:
+        first = int(np.argmax(self.sizes > 0)) if len(self.sizes) else 0
+        key = (self.file.state, *self.offsets[first : first + 1].tolist(), *said)
+        if key not in _KNOWN:
+            if len(_KNOWN) >= MOST_KNOWN:
+                _KNOWN.clear()
+            _KNOWN[key] = find()
+        return _KNOWN[key]

@@ -1,0 +1,67 @@
+"""Pictures that would come out white because their alpha is 0 everywhere, as programs write by mistake."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from wsi_embed.errors import SlideError
+from wsi_embed.slide.remedies import vips
+from wsi_embed.slide.storage import RGB, Storage
+from wsi_embed.slide.tiff_pixels import ALPHAS
+
+if TYPE_CHECKING:
+    from wsi_embed.slide.openslide import OpenSlideSlide
+
+HIDING = 1  # of 255: a mask of 0 and 1 hides the picture, too
+PLACES, SIDE = 16, 256  # a side of the slide, and of a place in pixels
+HIDDEN = "its alpha is 0 everywhere, so that nothing of its picture can be seen"
+REMEDY = f"if the colours are right, drop the alpha with {vips('extract_band', '0 --n 3')}"
+
+
+def transparency_fault(slide: OpenSlideSlide, stored: Storage) -> str | None:
+    """Find out whether level 0 of a TIFF is transparent at all of up to 256 places, the middle first.
+
+    Args:
+        slide: The slide as OpenSlide opened it.
+        stored: How the pixels of level 0 are stored.
+
+    Returns:
+        What is wrong and what to do; None if anything can be seen.
+    """
+    if stored.photometric != RGB or stored.samples < 4 or stored.extra not in ALPHAS:
+        return None
+    width, height = slide.level_sizes[0]
+    w, h = min(SIDE, width), min(SIDE, height)
+    across, down = (min(PLACES, math.ceil(side / SIDE)) for side in (width, height))
+    corners = [
+        (x, y)
+        for x in np.linspace(0, width - w, across).astype(int).tolist()
+        for y in np.linspace(0, height - h, down).astype(int).tolist()
+    ]
+    corners.sort(key=lambda corner: math.hypot(corner[0] - (width - w) / 2, corner[1] - (height - h) / 2))
+    try:
+        hidden = all(slide.highest_alpha(x, y, w, h) <= HIDING for x, y in corners)
+    except SlideError:  # damaged, as whoever reads it will find out
+        return None
+    return f"{HIDDEN}; {REMEDY}" if hidden else None
+
+
+def over_white(image: Image.Image) -> Image.Image:
+    """Return an image as RGB, what is transparent over white."""
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    rgba = image.convert("RGBA")
+    white = Image.new("RGBA", rgba.size, "white")
+    return Image.alpha_composite(white, rgba).convert("RGB")
+
+
+def hides_picture(image: Image.Image) -> bool:
+    """Tell whether an image has more than one colour, but is transparent everywhere."""
+    if not image.has_transparency_data:
+        return False
+    rgba = np.asarray(image.convert("RGBA")).reshape(-1, 4)
+    return bool(rgba[:, 3].max() <= HIDING and (rgba[:, :3] != rgba[0, :3]).any())

@@ -36,7 +36,11 @@ def _json(content: bytes, rng: random.Random, keeping: bool) -> tuple[bytes, lis
         except NOT_MINE:
             continue
         steps.append(mutate.__name__)
-    text = json.dumps(tree, ensure_ascii=rng.random() < 0.5, indent=rng.choice((None, None, 0, 2, "\t")))
+    written = {"ensure_ascii": rng.random() < 0.5, "indent": rng.choice((None, None, 0, 2, "\t"))}
+    try:
+        text = json.dumps(tree, **written)
+    except MemoryError:  # what repeats parts was drawn too often
+        return content, []
     text = text.replace("\n", rng.choice(("\n", "\r\n", "\r")))
     if not keeping:
         text = _deepened(text, rng)

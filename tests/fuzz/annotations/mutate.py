@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from typing import Any
 
 from tests.fuzz import markup
 from tests.fuzz.annotations import asap, geojson
@@ -36,7 +37,7 @@ def _json(content: bytes, rng: random.Random, keeping: bool) -> tuple[bytes, lis
         except NOT_MINE:
             continue
         steps.append(mutate.__name__)
-    written = {"ensure_ascii": rng.random() < 0.5, "indent": rng.choice((None, None, 0, 2, "\t"))}
+    written: dict[str, Any] = {"ensure_ascii": rng.random() < 0.5, "indent": rng.choice((None, None, 0, 2, "\t"))}
     try:
         text = json.dumps(tree, **written)
     except MemoryError:  # what repeats parts was drawn too often

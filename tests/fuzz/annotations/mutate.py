@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import re
-from typing import Any
 
 from tests.fuzz import markup
 from tests.fuzz.annotations import asap, geojson
@@ -37,9 +36,9 @@ def _json(content: bytes, rng: random.Random, keeping: bool) -> tuple[bytes, lis
         except NOT_MINE:
             continue
         steps.append(mutate.__name__)
-    written: dict[str, Any] = {"ensure_ascii": rng.random() < 0.5, "indent": rng.choice((None, None, 0, 2, "\t"))}
+    ascii_only, indent = rng.random() < 0.5, rng.choice((None, None, 0, 2, "\t"))
     try:
-        text = json.dumps(tree, **written)
+        text = json.dumps(tree, ensure_ascii=ascii_only, indent=indent)
     except MemoryError:  # what repeats parts was drawn too often
         return content, []
     text = text.replace("\n", rng.choice(("\n", "\r\n", "\r")))

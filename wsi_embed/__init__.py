@@ -16,6 +16,7 @@ import types
 from typing import TYPE_CHECKING, Any
 
 # ONNX Runtime's GPU wheel collects usage data from its import on; slides and clusters are nobody's business.
+# Set for the whole process, and here: other libraries (PyTorch's exporter, onnxscript) may import it first.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:

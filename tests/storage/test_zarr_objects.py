@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import pickle
 
 import numpy as np
@@ -29,6 +30,25 @@ def numbers(store: ZarrObjects) -> list[int]:
 
 def test_members_are_listed(store: ZarrObjects) -> None:
     assert sorted(name for name, _ in zarr.open_group(store, mode="r").members()) == ["a", "b"]
+
+
+def test_keys_and_sizes_are_those_below_the_address(store: ZarrObjects, bucket: Address) -> None:
+    async def keys(prefix: str | None) -> list[str]:
+        return sorted([key async for key in (store.list() if prefix is None else store.list_prefix(prefix))])
+
+    array = ["a/c/0", "a/c/1", "a/zarr.json"]
+    assert asyncio.run(keys("a")) == array
+    assert asyncio.run(keys(None)) == [*array, "b/zarr.json", "zarr.json"]
+    sizes = {key: len(objects.read(bucket / "deep/group" / key)) for key in array}
+    assert {key: asyncio.run(store.getsize(key)) for key in array} == sizes
+    assert asyncio.run(store.getsize_prefix("a")) == sum(sizes.values())
+    assert zarr.open_array(store, path="a", mode="r").nbytes_stored() == sum(sizes.values())
+
+
+@pytest.mark.parametrize("key", ["a", ""])
+def test_a_listing_that_fails_is_no_empty_one(store: ZarrObjects, server: Server, key: str) -> None:
+    with server.failing("GET /", "500"), pytest.raises(RemoteError):
+        asyncio.run(store.getsize_prefix(key))
 
 
 def test_another_process_opens_it_again(store: ZarrObjects) -> None:

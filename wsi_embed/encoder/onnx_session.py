@@ -13,8 +13,6 @@ import onnxruntime as ort
 from wsi_embed.encoder.device import Device
 from wsi_embed.errors import DeviceError, ModelError
 
-ort.set_default_logger_severity(4)  # its warnings about missing GPUs are not news
-
 CPU = "CPUExecutionProvider"
 PROVIDERS = {"cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
 MISSING = {
@@ -121,6 +119,7 @@ def plain_session(path: Path) -> Any:
 
 
 def _session(path: Path, providers: list[Any], threads: int, *, optimise: bool = True) -> Any:
+    ort.set_default_logger_severity(4)  # warnings about missing GPUs, which no session's own logger gives
     options = ort.SessionOptions()
     if not optimise:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL

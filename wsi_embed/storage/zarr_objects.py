@@ -102,18 +102,42 @@ class ZarrObjects(ObjectStore[Any]):
 
     async def delete_dir(self, prefix: str) -> None:
         """Delete all objects below a prefix."""
-        async for found in self._list(prefix):
-            await self.delete(found["path"])
+        async for key, _ in self._below(prefix):
+            await self.delete(key)
 
-    async def _list(self, prefix: str | None = None) -> AsyncGenerator[Any, None]:
+    async def _below(self, prefix: str) -> AsyncGenerator[tuple[str, int], None]:
+        """Yield key and size in bytes of all objects below a prefix."""
+        import obstore
+
         start = len(self.address.key) + 1 if self.address.key else 0
         with objects.told(self.address):
-            async for found in super()._list(self._at(prefix or "") or None):
-                yield {**found, "path": found["path"][start:]}
+            async for batch in obstore.list(self.store, prefix=self._at(prefix) or None):
+                for found in batch:
+                    yield found["path"][start:], found["size"]
 
-    def list_dir(self, prefix: str) -> AsyncGenerator[str, None]:
-        """Names directly below a prefix."""
-        return super().list_dir(self._at(prefix))
+    def list(self) -> AsyncGenerator[str, None]:
+        """Yield all keys."""
+        return self.list_prefix("")
+
+    async def list_prefix(self, prefix: str) -> AsyncGenerator[str, None]:
+        """Yield all keys below a prefix."""
+        async for key, _ in self._below(prefix):
+            yield key
+
+    async def list_dir(self, prefix: str) -> AsyncGenerator[str, None]:
+        """Yield the names directly below a prefix."""
+        with objects.told(self.address):
+            async for name in super().list_dir(self._at(prefix)):
+                yield name
+
+    async def getsize(self, key: str) -> int:
+        """Return the size of an object in bytes."""
+        with objects.told(self.address / key):
+            return await super().getsize(self._at(key))
+
+    async def getsize_prefix(self, prefix: str) -> int:
+        """Return the size of all objects below a prefix in bytes."""
+        return sum([size async for _, size in self._below(prefix)])
 
 
 def _again(kind: type[ZarrObjects], address: Address, read_only: bool) -> ZarrObjects:

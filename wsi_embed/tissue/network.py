@@ -30,7 +30,6 @@ MULTIPLE = 32  # networks halve their input up to five times
 FLOAT32, UINT8 = "tensor(float)", "tensor(uint8)"
 Float32Array = npt.NDArray[np.float32]
 
-ort.set_default_logger_severity(4)
 _loading = threading.Lock()
 
 
@@ -58,6 +57,7 @@ class TissueNetwork:
                 f"--tissue model:{path}: cannot be read ({error.strerror}); check the path"
             ) from error
         self.sha256 = hashlib.sha256(content).hexdigest()[:16]
+        ort.set_default_logger_severity(4)  # of the process: some warnings are of no session
         options = ort.SessionOptions()
         options.intra_op_num_threads = cpu_count()
         options.log_severity_level = 4

@@ -10,6 +10,7 @@ import lightning as L
 
 from wsi_embed.util.atomic_files import replacing
 from wsi_embed_train.callbacks.finite import check_finite
+from wsi_embed_train.callbacks.looks import is_step_done
 from wsi_embed_train.module import Training
 
 
@@ -47,7 +48,7 @@ class Checkpoints(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
         """Save within the epoch; the epoch's end saves for itself."""
-        if trainer.is_last_batch or trainer.fit_loop._should_accumulate():
+        if trainer.is_last_batch or not is_step_done(trainer):
             return
         if trainer.global_step % self.every_steps == 0:
             assert isinstance(pl_module, Training)

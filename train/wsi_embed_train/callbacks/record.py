@@ -8,7 +8,7 @@ from pathlib import Path
 import lightning as L
 from torch.utils.tensorboard import SummaryWriter
 
-from wsi_embed_train.callbacks.looks import is_look
+from wsi_embed_train.callbacks.looks import is_look, is_step_done
 from wsi_embed_train.listener import Listener
 from wsi_embed_train.metrics_file import MetricsFile, mean_row
 from wsi_embed_train.module import Training
@@ -43,7 +43,7 @@ class Recorder(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
         """Write a row, now and then; an epoch's last row waits for what its end adds."""
-        if not trainer.is_global_zero or trainer.fit_loop._should_accumulate():
+        if not trainer.is_global_zero or not is_step_done(trainer):
             return
         self.listener.step_done(trainer.global_step)
         if is_look(trainer, self.every):

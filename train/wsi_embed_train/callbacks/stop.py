@@ -10,7 +10,7 @@ import lightning as L
 
 from wsi_embed.errors import Stopped
 from wsi_embed_train.callbacks.checkpoints import Checkpoints
-from wsi_embed_train.callbacks.looks import agreed
+from wsi_embed_train.callbacks.looks import agreed, is_step_done
 
 
 class StopOnRequest(L.Callback):
@@ -42,7 +42,7 @@ class StopOnRequest(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
         """Save and stop, but not within a step of several batches, nor at the last: the epoch's end does."""
-        if trainer.is_last_batch or trainer.fit_loop._should_accumulate():
+        if trainer.is_last_batch or not is_step_done(trainer):
             return
         if agreed(trainer, self.stop.is_set()):
             self.checkpoints.save_last(trainer)

@@ -21,7 +21,6 @@ from wsi_embed.plot.qupath import (
     PARTS,
     bag_features,
     cluster_polygons,
-    mask_polygons,
     parse_parts,
     write_bag,
 )
@@ -140,16 +139,6 @@ def test_an_empty_bag_is_an_empty_collection(tmp_path: Path) -> None:
     slide = write_tiff(tmp_path / "s.tif", np.full((200, 200, 3), 244, np.uint8), mpp=0.5)
     wsi_embed.embed(slide, tmp_path / "f.zarr", model=make_model(tmp_path))
     assert write_bag(tmp_path / "s.geojson", wsi_embed.open_store(tmp_path / "f.zarr")["s"]) == 0
-
-
-def test_mask_polygons_have_their_holes_and_scale() -> None:
-    mask = np.zeros((6, 8), bool)
-    mask[1:5, 1:6] = True
-    mask[2:4, 2:4] = False
-    (piece,) = mask_polygons(mask, (10.0, 5.5))
-    outer, hole = piece.rings
-    assert (outer.min(0).tolist(), outer.max(0).tolist()) == ([10, 5.5], [60, 27.5])
-    assert (hole.min(0).tolist(), hole.max(0).tolist()) == ([20, 11], [40, 22])
 
 
 @settings(max_examples=60, deadline=None)

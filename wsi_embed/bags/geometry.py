@@ -56,3 +56,32 @@ def bag_grid(bag: Bag) -> TileGrid:
         level_xy = np.rint(coords / scale).astype(np.int32)
         unknown = np.full(len(bag), np.nan, np.float32)
         return TileGrid(plan, stride, scale, np.asarray(grid, np.int32), level_xy, unknown)
+
+
+def tiles_at(
+    grid: TileGrid, xs: npt.NDArray[np.floating], ys: npt.NDArray[np.floating]
+) -> npt.NDArray[np.int32]:
+    """Return the row of the tile at each of some positions, int32 [len(ys), len(xs)]; -1 where there is none.
+
+    Positions are looked up in the lattice, so that tiles leave no gaps and never overlap. Where tiles were
+    read with overlap, each has the middle cell of its extent.
+
+    Args:
+        grid: The tiles.
+        xs: Level-0 pixels along x, float [w].
+        ys: Level-0 pixels along y, float [h].
+    """
+    if not len(grid):
+        return np.full((len(ys), len(xs)), -1, np.int32)
+    scale = np.array(grid.scale)
+    step = grid.stride * scale
+    rows, cols = grid.grid[:, 0], grid.grid[:, 1]
+    table = np.full((int(rows.max()) + 2, int(cols.max()) + 2), -1, np.int32)  # the last ones stay empty
+    table[rows, cols] = np.arange(len(grid))
+    origin = (grid.level_xy[0] - grid.grid[0, ::-1] * grid.stride) * scale
+    origin = origin + (grid.read_px - grid.stride) * scale / 2
+    index = []
+    for positions, first, size, count in zip((xs, ys), origin, step, table.shape[::-1], strict=True):
+        cell = np.floor((positions - first) / size).astype(np.int64)
+        index.append(np.where((cell >= 0) & (cell < count), cell, count - 1))
+    return np.asarray(table[np.ix_(index[1], index[0])])

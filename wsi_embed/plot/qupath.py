@@ -12,8 +12,8 @@ from wsi_embed.bags.bag import Bag
 from wsi_embed.errors import UsageError
 from wsi_embed.plot.colours import OUTLINE, cluster_colour
 from wsi_embed.regions.geojson import Feature, feature, write_geojson
-from wsi_embed.regions.polygons import Polygon, Ring
-from wsi_embed.regions.trace import trace
+from wsi_embed.regions.outlines import mask_outlines, tile_outlines
+from wsi_embed.regions.polygons import Polygon
 
 PARTS = ("tissue", "clusters", "tiles")
 
@@ -56,8 +56,8 @@ def bag_features(bag: Bag, parts: Sequence[str] = PARTS) -> Iterator[Feature]:
     x, y = bag.attrs["bounds"][:2]
     if "tissue" in parts and bag.tissue_mask is not None:
         mask = bag.tissue_mask[:] > 0
-        for number, piece in enumerate(mask_polygons(mask, bag.attrs["tissue_mask_scale"])):
-            whole = Polygon(piece.rings, "Tissue", OUTLINE).moved(-x, -y)
+        for number, rings in enumerate(mask_outlines(mask, bag.attrs["tissue_mask_scale"])):
+            whole = Polygon(rings, "Tissue", OUTLINE).moved(-x, -y)
             yield feature(whole, f"{bag.slide_id}/tissue/{number}")
     coords, extent = bag.coords[:].astype(np.float64) - (x, y), float(bag.attrs["extent"])
     clusters = bag.cluster[:] if bag.cluster is not None else None
@@ -68,23 +68,10 @@ def bag_features(bag: Bag, parts: Sequence[str] = PARTS) -> Iterator[Feature]:
         yield from _tiles(bag, coords, extent, clusters)
 
 
-def mask_polygons(mask: npt.NDArray[np.bool_], scale: Sequence[float]) -> list[Polygon]:
-    """Outline every piece of a mask, exactly, along the edges of its pixels.
-
-    Args:
-        mask: bool [h, w].
-        scale: Level-0 pixels per mask pixel, (x, y).
-    """
-    size = np.asarray(scale, np.float64)
-    return [Polygon([ring.astype(np.float64) * size for ring in rings]) for rings in trace(mask)]
-
-
 def cluster_polygons(
     coords: npt.NDArray[np.float64], extent: float, clusters: npt.NDArray[np.int16]
 ) -> Iterator[Polygon]:
-    """Outline what neighbouring tiles of one cluster cover together, overlapping tiles too.
-
-    Tiles that touch only at a corner are separate regions.
+    """Outline what neighbouring tiles of one cluster cover together; see `tile_outlines`.
 
     Args:
         coords: Top-left corners of the tiles, float64 [N, 2].
@@ -95,32 +82,8 @@ def cluster_polygons(
         Regions with class and colour, cluster by cluster; exact to the rounding of the coordinates.
     """
     for cluster in np.unique(clusters).tolist():
-        xs, left, right = _lines(coords[clusters == cluster, 0], extent)
-        ys, top, bottom = _lines(coords[clusters == cluster, 1], extent)
-        # every tile adds one to its cells: four corners of a two-dimensional running sum
-        steps = np.zeros((len(ys), len(xs)), np.int32)
-        for row, column, step in ((top, left, 1), (top, right, -1), (bottom, left, -1), (bottom, right, 1)):
-            np.add.at(steps, (row, column), step)
-        covered = steps.cumsum(0).cumsum(1)[:-1, :-1] > 0
-        for rings in trace(covered):
-            outline: list[Ring] = [np.stack([xs[ring[:, 0]], ys[ring[:, 1]]], axis=1) for ring in rings]
-            yield Polygon(outline, f"cluster {cluster}", cluster_colour(cluster))
-
-
-def _lines(
-    starts: npt.NDArray[np.float64], extent: float
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The lines at which tiles start or end along one axis, and each tile's two of them.
-
-    Coordinates are rounded to whole pixels: where a tile ends less than a pixel from where others start,
-    that is one line.
-    """
-    known = np.unique(starts)
-    ends = starts + extent
-    near = np.searchsorted(known, ends - 1, "right").clip(max=len(known) - 1)
-    ends = np.where(np.abs(known[near] - ends) < 1, known[near], ends)
-    lines = np.unique(np.concatenate([known, ends]))
-    return lines, np.searchsorted(lines, starts), np.searchsorted(lines, ends)
+        for rings in tile_outlines(coords[clusters == cluster], extent):
+            yield Polygon(rings, f"cluster {cluster}", cluster_colour(cluster))
 
 
 def _tiles(

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from wsi_embed.bags.geometry import tiles_at
 from wsi_embed.grid import TileGrid
 from wsi_embed.plot.bag_tiles import Tiles
 from wsi_embed.plot.colours import OUTLINE, cluster_colour
@@ -85,26 +86,9 @@ def tile_map(view: View, grid: TileGrid, colours: UInt8Array) -> UInt8Array:
 
 
 def tile_at_pixels(grid: TileGrid, view: View) -> npt.NDArray[np.int32]:
-    """The row of the tile under each pixel of the view, int32 [h, w]; -1 where there is none.
-
-    Each pixel's centre is looked up in the lattice, so that tiles leave no gaps and never overlap,
-    at whatever scale. Where tiles were read with overlap, each has the middle cell of its extent.
-    """
-    if not len(grid):
-        return np.full(view.pixels.shape[:2], -1, np.int32)
-    scale = np.array(grid.scale)
-    step = grid.stride * scale
-    rows, cols = grid.grid[:, 0], grid.grid[:, 1]
-    table = np.full((int(rows.max()) + 2, int(cols.max()) + 2), -1, np.int32)  # the last ones stay empty
-    table[rows, cols] = np.arange(len(grid))
-    origin = (grid.level_xy[0] - grid.grid[0, ::-1] * grid.stride) * scale
-    origin = origin + (grid.read_px - grid.stride) * scale / 2
-    index = []
-    for axis, (first, count) in enumerate(zip(origin, table.shape[::-1], strict=True)):
-        centres = (np.arange(view.size[axis]) + 0.5) / view.scale[axis]
-        cell = np.floor((centres - first) / step[axis]).astype(np.int64)
-        index.append(np.where((cell >= 0) & (cell < count), cell, count - 1))
-    return np.asarray(table[np.ix_(index[1], index[0])])
+    """Return the row of the tile under the centre of each pixel of the view, int32 [h, w]; -1 for none."""
+    xs, ys = ((np.arange(n) + 0.5) / scale for n, scale in zip(view.size, view.scale, strict=True))
+    return tiles_at(grid, xs, ys)
 
 
 def _pale(view: View) -> UInt8Array:

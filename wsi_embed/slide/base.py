@@ -110,15 +110,6 @@ class Slide(abc.ABC):
     def _geometry(self) -> Iterator[tuple[tuple[int, int], tuple[float, float]]]:
         return zip(self.level_sizes, self.level_scales, strict=True)
 
-    def _take_facts(self, slide: Slide) -> None:
-        """Take everything that another slide says of itself, for a slide that wraps it."""
-        self.path, self.reader, self.vendor = slide.path, slide.reader, slide.vendor
-        self.level_sizes, self.level_scales = list(slide.level_sizes), list(slide.level_scales)
-        self.stated, self.objective_power = slide.stated, slide.objective_power
-        self.bounds, self.fingerprint = slide.bounds, slide.fingerprint
-        self.warnings, self.left_out, self.levels_state = slide.warnings, slide.left_out, slide.levels_state
-        self.levels_decide, self.reader_decides = slide.levels_decide, slide.reader_decides
-
     @abc.abstractmethod
     def _read(self, level: int, x: int, y: int, w: int, h: int) -> UInt8Array:
         """Read a region that lies wholly inside the level: uint8 [h, w, 3]."""

@@ -13,6 +13,7 @@ from PIL import Image, ImageCms
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.base import Slide, UInt8Array
 from wsi_embed.slide.stream import TileStream, resample
+from wsi_embed.slide.wrapped import WrappedSlide
 
 if TYPE_CHECKING:
     from wsi_embed.grid import TileGrid
@@ -23,7 +24,7 @@ INTENT = ImageCms.Intent.RELATIVE_COLORIMETRIC
 INTENT_NAME = "relative colorimetric"
 
 
-class SrgbSlide(Slide):
+class SrgbSlide(WrappedSlide[Slide]):
     """A slide whose pixels are converted to sRGB before anyone sees them.
 
     Levels, resolution, bounds and fingerprint are those of the slide within. Pixels are converted as
@@ -39,8 +40,7 @@ class SrgbSlide(Slide):
     """
 
     def __init__(self, slide: Slide, profile: bytes) -> None:
-        self._slide = slide
-        self._take_facts(slide)
+        super().__init__(slide)
         self._transform = _transform(slide, profile)
         white = self._convert(np.full((1, 1, 3), 255, np.uint8))
         self._white_moves = bool((white != 255).any())
@@ -55,10 +55,6 @@ class SrgbSlide(Slide):
     def _stream(self, grid: TileGrid) -> TileStream:
         return _SrgbStream(self, self._slide, grid)
 
-    def dct_scales(self, level: int) -> list[int]:
-        """Those of the slide within."""
-        return self._slide.dct_scales(level)
-
     def converted(self, pixels: UInt8Array) -> UInt8Array:
         """Pixels of the slide within as sRGB, uint8 [h, w, 3]."""
         converted = self._convert(pixels)
@@ -69,10 +65,6 @@ class SrgbSlide(Slide):
     def _convert(self, pixels: UInt8Array) -> UInt8Array:
         image = ImageCms.applyTransform(Image.fromarray(pixels), self._transform)
         return np.array(image, np.uint8)
-
-    def close(self) -> None:
-        """Release the file. Closing twice is fine."""
-        self._slide.close()
 
 
 class _SrgbStream(TileStream):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from wsi_embed.slide.base import Slide, UInt8Array
+from wsi_embed.slide.base import UInt8Array
 from wsi_embed.slide.colour_check import wrong_colours
 from wsi_embed.slide.openslide import OpenSlideSlide
 from wsi_embed.slide.photometric import NAMES
@@ -16,6 +16,7 @@ from wsi_embed.slide.tiff.decode_once import DecodeOnce
 from wsi_embed.slide.tiff.directory import TiffError
 from wsi_embed.slide.tiff.level import JpegLevel
 from wsi_embed.slide.tiff_images import TiffImage, level_images, tiff_images
+from wsi_embed.slide.wrapped import WrappedSlide
 
 if TYPE_CHECKING:
     from wsi_embed.grid import TileGrid
@@ -25,7 +26,7 @@ MOST_HIDDEN = 32
 DCT_SCALES = (8, 4, 2)
 
 
-class TiffSlide(Slide):
+class TiffSlide(WrappedSlide[OpenSlideSlide]):
     """A slide whose JPEG tiles are decoded here; what it says of itself is read by OpenSlide.
 
     Pixels are those of OpenSlide, bit for bit, on level 0 and on every level whose downsample is a whole
@@ -44,8 +45,7 @@ class TiffSlide(Slide):
     reader = "tiff"
 
     def __init__(self, slide: OpenSlideSlide) -> None:
-        self._slide = slide
-        self._take_facts(slide)
+        super().__init__(slide)
         self.reader = "tiff"
         if slide.vendor not in VENDORS:
             raise TiffError(f"its format is {slide.vendor}")
@@ -126,14 +126,6 @@ class TiffSlide(Slide):
             return []
         sides = own.layout.tile_width, own.layout.tile_height
         return [scale for scale in DCT_SCALES if not any(side % scale for side in sides)]
-
-    def icc_profile(self) -> bytes | None:
-        """The embedded ICC profile of the pixels, as it lies in the file; None without one."""
-        return self._slide.icc_profile()
-
-    def close(self) -> None:
-        """Release the file. Closing twice is fine."""
-        self._slide.close()
 
 
 def _other_colours(name: str, level: JpegLevel) -> str:

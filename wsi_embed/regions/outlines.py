@@ -1,0 +1,66 @@
+"""Outlines of masks and of tiles, in level-0 pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from wsi_embed.regions.polygons import Ring
+from wsi_embed.regions.trace import trace
+
+
+def mask_outlines(mask: npt.NDArray[np.bool_], scale: Sequence[float]) -> list[list[Ring]]:
+    """Outline every piece of a mask, exactly, along the edges of its pixels.
+
+    Args:
+        mask: bool [h, w].
+        scale: Level-0 pixels per mask pixel, (x, y).
+
+    Returns:
+        For each piece its outer ring and its holes, float64 [P, 2] of (x, y), not closed.
+    """
+    size = np.asarray(scale, np.float64)
+    return [[ring.astype(np.float64) * size for ring in rings] for rings in trace(mask)]
+
+
+def tile_outlines(coords: npt.NDArray[np.float64], extent: float) -> list[list[Ring]]:
+    """Outline what neighbouring tiles cover together, overlapping tiles too.
+
+    Tiles that touch only at a corner are separate pieces.
+
+    Args:
+        coords: Top-left corners of the tiles, float64 [N, 2].
+        extent: Side of a tile.
+
+    Returns:
+        For each piece its outer ring and its holes, float64 [P, 2] of (x, y), not closed; exact to the
+        rounding of the coordinates.
+    """
+    xs, left, right = _lines(coords[:, 0], extent)
+    ys, top, bottom = _lines(coords[:, 1], extent)
+    # every tile adds one to its cells: four corners of a two-dimensional running sum
+    steps = np.zeros((len(ys), len(xs)), np.int32)
+    for row, column, step in ((top, left, 1), (top, right, -1), (bottom, left, -1), (bottom, right, 1)):
+        np.add.at(steps, (row, column), step)
+    covered = steps.cumsum(0).cumsum(1)[:-1, :-1] > 0
+    return [
+        [np.stack([xs[ring[:, 0]], ys[ring[:, 1]]], axis=1) for ring in rings] for rings in trace(covered)
+    ]
+
+
+def _lines(
+    starts: npt.NDArray[np.float64], extent: float
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The lines at which tiles start or end along one axis, and each tile's two of them.
+
+    Coordinates are rounded to whole pixels: where a tile ends less than a pixel from where others start,
+    that is one line.
+    """
+    known = np.unique(starts)
+    ends = starts + extent
+    near = np.searchsorted(known, ends - 1, "right").clip(max=len(known) - 1)
+    ends = np.where(np.abs(known[near] - ends) < 1, known[near], ends)
+    lines = np.unique(np.concatenate([known, ends]))
+    return lines, np.searchsorted(lines, starts), np.searchsorted(lines, ends)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,3 +73,5 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Packag
     yield Packages(folder)
     monkeypatch.undo()
     entry_points.cache_clear()
+    for module in folder.glob("*.py"):
+        sys.modules.pop(module.stem, None)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.job_tools import invoke, run
+from tests.made_packages import Packages
 from wsi_embed.diagnostics import doctor
 from wsi_embed.diagnostics.doctor import Check, diagnose
 from wsi_embed.encoder.cuda import cuda_driver
@@ -22,11 +23,24 @@ def by_name(checks: list[Check]) -> dict[str, Check]:
 def test_this_machine_runs_the_model(tmp_path: Path) -> None:
     found = by_name(diagnose(tmp_path))
     assert found.keys() == {
-        "python", "libraries", "extras", "openslide", "onnxruntime", "gpu", "model", "disk", "cores",
+        "python", "libraries", "extras", "packages", "openslide", "onnxruntime", "gpu", "model", "disk",
+        "cores",
     }  # fmt: skip
     assert found["model"].status == "ok"
     assert found["openslide"].message.startswith("library 4")
     assert "CPUExecutionProvider" in found["onnxruntime"].message
+
+
+def test_readers_and_formats_of_other_packages_are_imported(packages: Packages) -> None:
+    assert by_name(diagnose())["packages"].message == "no other package adds readers or formats"
+    code = "from wsi_embed.convert import Format\nclass Csv(Format): pass"
+    packages.install("made_csv", "wsi_embed.formats: csv = made_csv:Csv", code=code)
+    found = by_name(diagnose())["packages"]
+    assert (found.status, found.message) == ("ok", "--to csv (made_csv 1.0)")
+    packages.install("made_ill", "wsi_embed.suffixes: .ill = made_ill:Ill")
+    found = by_name(diagnose())["packages"]
+    assert found.status == "problem"
+    assert found.message.startswith("reader of .ill: made_ill 1.0 cannot be used (AttributeError")
 
 
 def test_every_problem_has_a_fix(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import collections
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -115,6 +116,31 @@ def test_a_name_of_two_packages_is_an_error_when_it_is_used(packages: Packages) 
             with pytest.raises(UsageError, match=rf"^--kind {name}: .* both have it") as refused:
                 ask(name)
             assert set(str(refused.value).split(" both")[0].split(": ")[1].split(" and ")) == owners
+
+
+def test_damaged_metadata_of_other_packages_do_not_matter(packages: Packages) -> None:
+    for number, content in enumerate((b"[a]\nx = \xff:z\n", b"no section", b"[a]\nno value", b"")):
+        folder = packages.folder / f"made_damaged{number}-1.0.dist-info"
+        folder.mkdir()
+        (folder / "entry_points.txt").write_bytes(content)
+    nameless = packages.folder / "made_nameless-1.0.dist-info"
+    nameless.mkdir()
+    (nameless / "entry_points.txt").write_text(f"[{GROUP}]\nnameless = made_nameless:A\n")
+    packages.install("made_mine", f"{GROUP}: mine = made_mine:Mine", code="class Mine: pass")
+    assert "mine" in made()
+    assert made().get("mine").__name__ == "Mine"
+    assert made().get("counter") is collections.Counter
+
+
+def test_two_copies_of_a_package_are_one(
+    packages: Packages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packages.install("made_mine", f"{GROUP}: mine = made_mine:Mine", code="class Mine: pass")
+    other = tmp_path / "other"
+    other.mkdir()
+    monkeypatch.syspath_prepend(other)
+    Packages(other).install("made_mine", f"{GROUP}: mine = made_mine:Mine", code="class Mine: new = True")
+    assert made().get("mine").new  # type: ignore[attr-defined]
 
 
 def test_nothing_is_imported_or_looked_up_before_a_name_is_asked_for() -> None:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from wsi_embed.encoder.cuda import cuda_driver
-from wsi_embed.errors import WsiEmbedError
+from wsi_embed.errors import UsageError, WsiEmbedError
 from wsi_embed.util.cpu import cpu_count
+from wsi_embed.util.registry import Registry
 
 Status = Literal["ok", "warning", "problem"]
 LIBRARIES = (
@@ -69,6 +70,7 @@ def diagnose(folder: Path | None = None) -> list[Check]:
         _python,
         _libraries,
         _extras,
+        _packages,
         _openslide,
         _onnxruntime,
         _gpu,
@@ -106,6 +108,27 @@ def _extras() -> Check:
         f"{extra} ({name} {_version(name)})" for extra, name in EXTRAS.items() if _version(name) != "none"
     ]
     return Check("extras", "ok", ", ".join(there) or "none installed: the runtime alone")
+
+
+def _packages() -> Check:
+    """Import the readers and formats that other packages add."""
+    from wsi_embed.convert.registry import FORMATS
+    from wsi_embed.slide.readers import READERS
+    from wsi_embed.slide.suffixes import SUFFIXES
+
+    registries: list[Registry[Any]] = [READERS, SUFFIXES, FORMATS]
+    added = [(kinds, name) for kinds in registries for name in kinds if kinds.version_of(name)]
+    found, faults = [], []
+    for kinds, name in added:
+        try:
+            kinds.check(name)
+        except UsageError as error:
+            faults.append(str(error))
+            continue
+        found += [f"{kinds.option} {name} ({' '.join(of)})" for of in kinds.version_of(name).items()]
+    if faults:
+        return Check("packages", "problem", "; ".join(faults), "update or uninstall what is named")
+    return Check("packages", "ok", ", ".join(found) or "no other package adds readers or formats")
 
 
 def _openslide() -> Check:

@@ -30,7 +30,8 @@ class Registry(Generic[T]):
         typed: What users type for a name, where that is more than the name: `model:FILE`.
 
     Attributes:
-        places: As given.
+        option: What a kind is chosen with.
+        places: `module:attribute` of each kind of this package.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Registry(Generic[T]):
         typed: Mapping[str, str] | None = None,
     ) -> None:
         self.places = dict(places)
-        self._option, self._group, self._base, self._typed = option, group, base, typed or {}
+        self.option, self._group, self._base, self._typed = option, group, base, typed or {}
 
     def names(self) -> tuple[str, ...]:
         """Return all names: those of this package in its order, then those of other packages."""
@@ -92,10 +93,10 @@ class Registry(Generic[T]):
         points = self._added().get(name, ())
         owners = [OWN] * (name in self.places) + [_owner(point) for point in points]
         if not owners:
-            raise unknown_name(self._option, name, [self._typed.get(known, known) for known in self.names()])
+            raise unknown_name(self.option, name, [self._typed.get(known, known) for known in self.names()])
         if len(owners) > 1:
             raise UsageError(
-                f"{self._option} {name}: {' and '.join(owners)} both have it (entry points of "
+                f"{self.option} {name}: {' and '.join(owners)} both have it (entry points of "
                 f"{self._group}); uninstall one, or rename it there"
             )
         return next(iter(points), None)
@@ -116,7 +117,7 @@ class Registry(Generic[T]):
     def _broken(self, point: EntryPoint, why: str) -> UsageError:
         why = " ".join(why.split())
         return UsageError(
-            f"{self._option} {point.name}: {_owner(point)} cannot be used ({why}); update or uninstall it"
+            f"{self.option} {point.name}: {_owner(point)} cannot be used ({why}); update or uninstall it"
         )
 
 
@@ -132,14 +133,22 @@ def unknown_name(option: str, name: str, names: Iterable[str]) -> UsageError:
 def entry_points(group: str) -> Mapping[str, Sequence[EntryPoint]]:
     """Return the entry points of a group in all installed distributions, by name.
 
-    They are looked up once in a process: that takes about 0.1 ms for each distribution.
+    They are looked up once in a process: that takes about 0.1 ms for each distribution. Distributions whose
+    metadata cannot be read are passed over: most have nothing to do with this package.
     """
     import importlib.metadata
 
-    found: dict[str, list[EntryPoint]] = {}
-    for point in importlib.metadata.entry_points(group=group):
-        found.setdefault(point.name, []).append(point)
-    return found
+    found: dict[str, dict[str, EntryPoint]] = {}
+    for dist in importlib.metadata.distributions():
+        try:
+            added = {point.name: point for point in dist.entry_points if point.group == group}
+            owner = dist.name if added else ""
+        except Exception:  # damaged metadata raise whatever their parser runs into
+            continue
+        for name, point in added.items():
+            # of two copies of a distribution Python imports the one that it finds first
+            found.setdefault(name, {}).setdefault(owner, point)
+    return {name: list(points.values()) for name, points in found.items()}
 
 
 def _load(place: str) -> Any:

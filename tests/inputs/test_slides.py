@@ -217,6 +217,38 @@ def test_a_csv_as_excel_writes_it_is_read(tmp_path: Path) -> None:
     assert find_slides([tmp_path / "a.csv"])[0].patient == "Schürmann"
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_comments_of_a_manifest_are_passed_over(mark: str, end: str, tmp_path: Path) -> None:
+    """But no slide is: not even one that is called like a comment."""
+    lines = [
+        "# slides; of the first batch, chosen\tby hand", "#", "", mark.join(["path", "mpp"]),
+        mark.join(["a.svs", "0.5"]), f"# doubtful{mark} in all {mark}{mark} respects",
+        mark.join(["#b.svs", "0.25"]), mark.join(["#c.svs", "0.25"]),
+    ]  # fmt: skip
+    put(tmp_path, "#b.svs", "a.csv", content=end.join(lines).encode("utf-8-sig"))
+    items = find_slides([tmp_path / "a.csv"])
+    assert [(item.name, item.mpp) for item in items] == [("#b.svs", 0.25), ("a.svs", 0.5)]
+
+
+def test_rows_are_counted_with_the_comments_above_them(tmp_path: Path) -> None:
+    put(tmp_path, "a.csv", content=b"# one\n\n# two\npath,mpp\na.svs,0.5\n#\nb.svs,x\n")
+    with pytest.raises(UsageError, match=r"a\.csv, row 7: mpp 'x'"):
+        find_slides([tmp_path / "a.csv"])
+
+
+def test_a_header_that_is_a_comment_is_none(tmp_path: Path) -> None:
+    put(tmp_path, "a.csv", content=b"#path,mpp\na.svs,0.5\n")
+    with pytest.raises(UsageError, match=r"needs a column `path` .* it has a\.svs, 0\.5"):
+        find_slides([tmp_path / "a.csv"])
+
+
+def test_a_manifest_in_another_encoding_says_which_is_needed(tmp_path: Path) -> None:
+    put(tmp_path, "a.csv", content="path,patient\na.svs,Schürmann\n".encode("latin-1"))
+    with pytest.raises(UsageError, match=r"cannot be read as a CSV manifest .*; save it as UTF-8"):
+        find_slides([tmp_path / "a.csv"])
+
+
 def test_a_manifest_with_only_a_header_holds_no_slides(tmp_path: Path) -> None:
     put(tmp_path, "a.csv", content=b"path\n")
     with pytest.raises(UsageError, match="no slides found"):

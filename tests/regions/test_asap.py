@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from wsi_embed.regions.asap import read_asap
+from wsi_embed.regions.asap import OtherProgramError, read_asap
 from wsi_embed.regions.polygons import Polygon
 
 # the form of a Camelyon16 file (tumor_001.xml)
@@ -92,7 +92,6 @@ def test_a_decimal_comma_is_read() -> None:
     ("orders", "xs"),
     [
         ([0, 0, 0, 0], [0, 1, 2, 3]),
-        ([1, 1, 0, 0], [2, 3, 0, 1]),
         ([None] * 4, [0, 1, 2, 3]),
         ([1, 2, 3, 4], [0, 1, 2, 3]),
         ([-1, -2, -3, -4], [3, 2, 1, 0]),
@@ -129,6 +128,54 @@ def test_groups_are_parts_of_others() -> None:
         ("Other",),
         ("A",),
     ]
+
+
+def test_groups_may_lie_within_each_other() -> None:
+    """What an element says itself comes first."""
+    text = one(more='PartOfGroup="Leaf"') + one(more='PartOfGroup="Other"')
+    text = text.replace("</ASAP_Annotations><ASAP_Annotations>", "").replace(
+        "</ASAP_Annotations>",
+        '<AnnotationGroups><Group Name="Tumor"><Group Name="Mid"><Group Name="Leaf"/></Group></Group>'
+        '<Group Name="Tumor"><Group Name="Other" PartOfGroup="Stroma"/></Group></AnnotationGroups>'
+        "</ASAP_Annotations>",
+    )
+    assert [p.classes for p in read(text)] == [("Leaf", "Mid", "Tumor"), ("Other", "Stroma")]
+
+
+def test_annotations_may_lie_within_a_group() -> None:
+    text = one(more="").replace("<Annotation ", '<Group Name="Tumor"><Annotation ')
+    (polygon,) = read(text.replace("</Annotation>", "</Annotation></Group>"))
+    assert polygon.classes == ("Tumor",)
+
+
+def test_groups_may_be_nested_without_end() -> None:
+    assert read(f"<ASAP_Annotations>{'<Group>' * 50_000}{'</Group>' * 50_000}</ASAP_Annotations>") == []
+
+
+@pytest.mark.parametrize("orders", [(1, 2, 3, 1), (0, 1, 2, 2, 1), (1, 1, 0, 0)])
+def test_an_order_that_occurs_twice_keeps_that_of_the_file_and_is_said(orders: tuple[int, ...]) -> None:
+    points = "".join(f'<Coordinate Order="{o}" X="{x}" Y="{x * x}"/>' for x, o in enumerate(orders))
+    found = read_asap(one(points=points).encode())
+    assert found.polygons[0].rings[0][:, 0].tolist() == list(range(len(orders)))
+    assert found.warnings == ("points of 'A' have an Order twice, so they are taken as the file lists them",)
+
+
+IMAGESCOPE = (
+    '<Annotations MicronsPerPixel="0.5"><Annotation Id="1"><Regions><Region Id="1" Type="0"><Vertices>'
+    '<Vertex X="0" Y="0" Z="0"/><Vertex X="9" Y="0" Z="0"/><Vertex X="9" Y="9" Z="0"/></Vertices></Region>'
+    "</Regions></Annotation></Annotations>"
+)
+NDP_VIEW = '<annotations><ndpviewstate id="1"><annotation type="freehand"/></ndpviewstate></annotations>'
+VOC = "<annotation><object><bndbox><xmin>1</xmin></bndbox></object></annotation>"
+
+
+@pytest.mark.parametrize(
+    ("text", "program"),
+    [(IMAGESCOPE, "Aperio ImageScope"), (NDP_VIEW, "Hamamatsu NDP.view"), (VOC, "labelImg")],
+)
+def test_annotations_of_other_programs_are_called_so(text: str, program: str) -> None:
+    with pytest.raises(OtherProgramError, match=rf"annotations of {program}.*; write them as GeoJSON"):
+        read(text)
 
 
 def test_groups_in_a_circle_end() -> None:

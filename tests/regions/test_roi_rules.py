@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.regions.test_asap import IMAGESCOPE
 from tests.regions.test_geojson import POLYGON, of
-from wsi_embed.errors import NoRegionsError, UsageError
+from wsi_embed.errors import NoRegionsError, SlideError, UsageError
 from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.regions import Polygon, RegionRules, Regions, check_rules, read_regions, slide_regions
 
@@ -98,6 +99,58 @@ def test_what_is_left_out_of_a_file_is_a_warning(tmp_path: Path) -> None:
     assert read_regions(path).warnings == ("s.geojson: left out, because they are no areas: 2 LineString",)
     path.write_text(json.dumps([of(line)]))
     with pytest.raises(NoRegionsError, match=r"holds no polygon, .*; left out, .*: 1 LineString"):
+        read_regions(path)
+
+
+MISPLACED: dict[str, dict[str, Any]] = {
+    "classifications": {"classifications": ["Tumor"]},
+    "labels": {"labels": ["x", "Tumor"]},
+    "annotationType": {"annotationType": "tumor"},
+    "tissue_type": {"tissue_type": "Tumor: Positive"},
+    "metadata.class": {"metadata": {"class": "Tumor"}},
+    "group": {"name": "ROI 1", "group": "Tumor"},
+    "title": {"type": "annotation", "title": "Tumor"},
+    "props.kind": {"props": '{"kind": "Tumor"}'},  # GeoPandas writes JSON as text
+}
+
+
+@pytest.mark.parametrize("place", MISPLACED)
+@pytest.mark.parametrize("option", ["include", "exclude"])
+def test_a_class_that_stands_elsewhere_is_refused_where_it_is_asked_for(
+    option: str, place: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "s.geojson"
+    path.write_text(json.dumps([of(POLYGON, classification="Stroma"), of(POLYGON, **MISPLACED[place])]))
+    with pytest.raises(
+        SlideError, match=rf"s\.geojson: the class .* the property '{place}'.*`classification`"
+    ):
+        chosen(path, **{option: ("Tumor",)})
+    found = chosen(path, **{option: ("Stroma",)})  # not asked for
+    assert len((found.include or []) + found.exclude) == (1 if option == "include" else 2)
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"classification": "Stroma", "comment": "Tumor"},
+        {"class": "Tumor", "group": "Tumor"},
+        {"name": "Tumor"},
+    ],
+)
+def test_other_properties_of_a_region_with_a_class_do_not_matter(
+    properties: dict[str, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "s.geojson"
+    path.write_text(json.dumps([of(POLYGON, **properties), of(POLYGON, classification="Tumor")]))
+    assert chosen(path, include=("Tumor",)).include
+
+
+def test_annotations_of_another_program_are_refused_with_a_way_out(tmp_path: Path) -> None:
+    path = tmp_path / "s.xml"
+    path.write_text(IMAGESCOPE)
+    with pytest.raises(
+        SlideError, match=r"^s\.xml: annotations of Aperio ImageScope, .*; write them as GeoJSON"
+    ):
         read_regions(path)
 
 

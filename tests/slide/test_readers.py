@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 import wsi_embed
 from tests.job_tools import make_model
+from tests.made_formats.dicom import write_dicom
 from tests.made_formats.jpeg_tiles import write_jpeg_slide
 from tests.made_slides import he_pixels, write_svs
 from wsi_embed.bags.geometry import bag_grid
@@ -180,3 +181,12 @@ def test_tile_downsamples_fast_too(tmp_path: Path) -> None:
         assert run("tile", path, "--out", out, "--tile-px", 32, "--mpp", 1.0, *options)[0] == 0
         record = json.loads((out / "a" / RECORD).read_text())
         assert record["dct_scale"] == 1 + len(options)
+
+
+def test_a_folder_of_dicom_files_says_what_to_name_instead(tmp_path: Path) -> None:
+    write_dicom(tmp_path / "case", PIXELS, factors=(1,))
+    with pytest.raises(
+        SlideError,
+        match=r"case: is a folder of DICOM files; name one of them, such as case/1_0\.dcm: .* series",
+    ):
+        open_slide(tmp_path / "case")

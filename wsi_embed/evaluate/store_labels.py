@@ -18,6 +18,7 @@ from wsi_embed.evaluate.tile_table import text
 from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.inputs.tables import read_table
 from wsi_embed.regions import Polygon, slide_annotations, tile_classes, with_annotations
+from wsi_embed.regions.misplaced import check_class_names
 from wsi_embed.regions.polygons import OTHER_UNITS, SMALLER, class_key, too_small
 from wsi_embed.store import Bag, Store
 from wsi_embed.util.text import counted, names_of
@@ -63,6 +64,8 @@ def labels_by_regions(
     files, notes = _files(store, source)
     polygons = {slide_id: _polygons(store[slide_id], file, notes) for slide_id, file in files.items()}
     wanted = {class_key(label): name for label, name in classes.items()}
+    for slide_id, found in polygons.items():
+        check_class_names(files[slide_id].name, found, wanted)
     _check_classes(
         wanted,
         Counter(class_key(c) for found in polygons.values() for p in found for c in p.classes or ("",)),

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from wsi_embed.errors import MissingExtraError, UsageError
 from wsi_embed.inputs.columns import PATIENT, Known, Rows, match_columns
 
+MANIFEST = "manifest"
 MANIFEST_SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
 MANIFEST_COLUMNS: Known = (("path",), ("slide_id",), PATIENT, ("mpp",), ("roi",))
 
 
 def read_manifest(source: Path, known: Known = MANIFEST_COLUMNS) -> Rows:
     """Rows of a manifest (CSV, TSV, Parquet), each with its number in the file.
+
+    Lines of text that begin with `#` are comments, unless there is a file of that name.
 
     Args:
         source: The file.
@@ -23,7 +28,7 @@ def read_manifest(source: Path, known: Known = MANIFEST_COLUMNS) -> Rows:
         UsageError: It cannot be read, has no column `path`, or one that is called almost like a known one.
         MissingExtraError: It is Parquet, and pyarrow is not installed.
     """
-    columns, rows = read_table(source, "manifest", known)
+    columns, rows = read_table(source, MANIFEST, known)
     if "path" not in columns:
         raise UsageError(
             f"{source}: a manifest needs a column `path` (optional: slide_id, patient, mpp, roi); "
@@ -52,13 +57,17 @@ def read_table(source: Path, kind: str, known: Known) -> tuple[list[str], Rows]:
 def _read_csv(source: Path, kind: str) -> tuple[list[str], Rows]:
     try:
         with source.open(newline="", encoding="utf-8-sig") as lines:
-            delimiter = _delimiter(lines.readline())
-            lines.seek(0)
-            reader = csv.DictReader(lines, delimiter=delimiter, skipinitialspace=True)
-            rows = [(reader.line_num, row) for row in reader]
+            header, skipped = _header(lines)
+            delimiter = _delimiter(header)
+            reader = csv.DictReader(chain([header], lines), delimiter=delimiter, skipinitialspace=True)
+            rows = [(reader.line_num + skipped, row) for row in reader]
             columns = list(reader.fieldnames or [])
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{source}: cannot be read as a CSV {kind} ({error}); save it as UTF-8") from error
+    except (OSError, csv.Error) as error:
         raise UsageError(f"{source}: cannot be read as a CSV {kind} ({error})") from error
+    if columns and kind == MANIFEST:
+        rows = [(number, row) for number, row in rows if not _is_comment(source, row[columns[0]])]
     for number, row in rows if columns else ():
         if any(value.strip() for value in row.pop(None, ())):  # a delimiter at the end is no harm
             raise UsageError(
@@ -66,6 +75,19 @@ def _read_csv(source: Path, kind: str) -> tuple[list[str], Rows]:
                 f"put values that hold a {delimiter!r} into quotes"
             )
     return columns, rows
+
+
+def _header(lines: Iterator[str]) -> tuple[str, int]:
+    """Return the line with the names of the columns, and how many lines of comments are before it."""
+    for skipped, line in enumerate(lines):
+        if line.strip() and not line.startswith("#"):
+            return line, skipped
+    return "", 0
+
+
+def _is_comment(source: Path, cell: str | None) -> bool:
+    """Tell whether a row is a comment by its first cell: it begins with `#` and names no file."""
+    return bool(cell and cell.startswith("#")) and not (source.parent / str(cell)).exists()
 
 
 def _delimiter(header: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from wsi_embed.errors import SlideError, UsageError
 from wsi_embed.inputs.slides import SlideInput
-from wsi_embed.regions.asap import read_asap
+from wsi_embed.regions.asap import OtherProgramError, read_asap
 from wsi_embed.regions.geojson import read_geojson
 from wsi_embed.regions.polygons import OTHER_UNITS, Areas, Origin, Polygon
 
@@ -52,6 +52,8 @@ def read_annotations(path: Path) -> Annotations:
     if is_xml(path, content):
         try:
             return _annotations(path, read_asap(content), "level0", digest)
+        except OtherProgramError as error:
+            raise SlideError(f"{path.name}: {error}") from error
         except ValueError as error:
             raise SlideError(
                 f"{path.name}: not ASAP annotations ({error}); save them in ASAP again"
@@ -66,7 +68,9 @@ def read_annotations(path: Path) -> Annotations:
 
 def _annotations(path: Path, areas: Areas, origin: Origin, digest: str) -> Annotations:
     counts = ", ".join(f"{count} {what}" for what, count in sorted(areas.left_out.items()))
-    warnings = (f"{path.name}: left out, because they are no areas: {counts}",) if counts else ()
+    warnings = tuple(f"{path.name}: {warning}" for warning in areas.warnings)
+    if counts:
+        warnings = (f"{path.name}: left out, because they are no areas: {counts}", *warnings)
     return Annotations(path.name, areas.polygons, origin, digest, warnings)
 
 

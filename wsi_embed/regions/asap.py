@@ -19,8 +19,20 @@ from wsi_embed.regions.polygons import Areas, Colour, Polygon, class_key
 # Types of annotations, in any case. A spline's points lie on its outline.
 AREAS = frozenset({"polygon", "spline", "rectangle", ""})
 WITHOUT_AREA = frozenset({"dot", "pointset", "measurement", "none"})
+# What is found in the XML of other programs, in lower case.
+OTHER_PROGRAMS = {
+    "Aperio ImageScope": "./annotation/regions",
+    "Hamamatsu NDP.view": ".//ndpviewstate",
+    "Sedeen": ".//overlays",
+    "labelImg (Pascal VOC)": ".//object/bndbox",
+}
+AS_GEOJSON = "write them as GeoJSON polygons in level-0 pixels, with the class as the property classification"
 # By the key of a group's name, the name of the group that it is part of.
 Groups = Mapping[str, str]
+
+
+class OtherProgramError(ValueError):
+    """An XML file holds annotations of another program; the text says what to do."""
 
 
 def read_asap(content: bytes) -> Areas:
@@ -33,9 +45,10 @@ def read_asap(content: bytes) -> Areas:
         ValueError: It is not such a file, or it declares entities, which could blow it up.
     """
     root = _root(content)
+    _join_groups(root)
     nested = ((node.get("name", ""), _group(node)) for node in root.iter("group"))
     groups = {class_key(name): group for name, group in nested if group}
-    polygons, left_out = list[Polygon](), Counter[str]()
+    polygons, left_out, unsure = list[Polygon](), Counter[str](), list[str]()
     for node in root.iter("annotation"):
         kind = node.get("type", "").strip()
         points = node.findall("coordinates/coordinate")
@@ -46,8 +59,14 @@ def read_asap(content: bytes) -> Areas:
         elif len(points) < 3:
             left_out[f"{kind or 'Polygon'} of fewer than three points"] += 1
         else:
-            polygons.append(_polygon(node, points, groups))
-    return Areas(polygons, left_out)
+            polygons.append(_polygon(node, points, groups, unsure))
+    if not unsure:
+        return Areas(polygons, left_out)
+    return Areas(
+        polygons,
+        left_out,
+        (f"points of {', '.join(unsure)} have an Order twice, so they are taken as the file lists them",),
+    )
 
 
 def _root(content: bytes) -> ET.Element:
@@ -61,19 +80,35 @@ def _root(content: bytes) -> ET.Element:
         root = ET.fromstring(content, ET.XMLParser(encoding=encoding))
     except (ET.ParseError, LookupError) as error:  # an encoding that nobody knows
         raise ValueError(f"broken XML, {error}") from error
-    if root.tag.lower() != "asap_annotations":
-        raise ValueError(f"its root is <{root.tag}>, ASAP's is <ASAP_Annotations>")
+    name = root.tag
     for node in root.iter():
         node.tag, node.attrib = node.tag.lower(), {name.lower(): text for name, text in node.items()}
+    if root.tag != "asap_annotations":
+        if program := next(
+            (name for name, mark in OTHER_PROGRAMS.items() if root.find(mark) is not None), None
+        ):
+            raise OtherProgramError(f"annotations of {program}, which are not read; {AS_GEOJSON}")
+        raise ValueError(f"its root is <{name}>, ASAP's is <ASAP_Annotations>")
     return root
 
 
-def _polygon(node: ET.Element, points: list[ET.Element], groups: Groups) -> Polygon:
+def _join_groups(root: ET.Element) -> None:
+    """Write into each group and annotation the group that it lies in, where it does not say one itself."""
+    left = [(root, "")]
+    while left:
+        node, group = left.pop()
+        if group and not _group(node):
+            node.set("partofgroup", group)
+        inner = node.get("name", "") if node.tag == "group" else group
+        left += ((child, inner) for child in node)
+
+
+def _polygon(node: ET.Element, points: list[ET.Element], groups: Groups, unsure: list[str]) -> Polygon:
     ring = np.array([(_number(point, "X"), _number(point, "Y")) for point in points])
     if not np.isfinite(ring).all():
         raise ValueError(f"a coordinate of annotation {node.get('name')!r} is not a finite number")
     label = _group(node) or node.get("name", "").strip() or None
-    return Polygon([ring[_order(node, points)]], label, _colour(node), _above(label, groups))
+    return Polygon([ring[_order(node, points, unsure)]], label, _colour(node), _above(label, groups))
 
 
 def _group(node: ET.Element) -> str:
@@ -91,8 +126,12 @@ def _above(label: str | None, groups: Groups) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _order(node: ET.Element, points: list[ET.Element]) -> list[int]:
-    """Positions of the points in the order that they say; those that say the same stay as in the file."""
+def _order(node: ET.Element, points: list[ET.Element], unsure: list[str]) -> list[int]:
+    """Return the positions of the points in the order that they say.
+
+    Where two say the same and the others do not lie in order, all stay as in the file, and the annotation is
+    added to those that are unsure.
+    """
     orders = [_number(point, "Order") if point.get("order") else None for point in points]
     known = [order for order in orders if order is not None]
     if not all(map(math.isfinite, known)):
@@ -101,6 +140,9 @@ def _order(node: ET.Element, points: list[ET.Element]) -> list[int]:
         return list(range(len(points)))
     if len(known) < len(points):
         raise ValueError(f"some points of annotation {node.get('name')!r} have an Order and others have none")
+    if len(set(known)) < len(known):
+        unsure.append(repr(node.get("name", "")))
+        return list(range(len(points)))
     return sorted(range(len(points)), key=known.__getitem__)
 
 

@@ -32,6 +32,9 @@ WITHOUT_AREA = frozenset({"point", "multipoint", "linestring", "multilinestring"
 COLOURS = {"color", "colorRGB"}
 CLASS_NAMES = ("classification", "class", "classname", "name", "label", "category", "type", "pathclass")
 
+# Of these, what a feature has may say what it is, but not of which class: another property may.
+NO_CLASS = ("", "name", "type")
+
 
 def read_geojson(content: bytes) -> Areas:
     """Read the areas of a geometry, a feature, a feature collection or a list of features.
@@ -103,7 +106,23 @@ def _classified(properties: dict[str, Any]) -> Polygon:
     steps = [step for step in map(str.strip, label.split(":")) if step] if name != "name" else []
     above = tuple(": ".join(steps[:count]) for count in range(len(steps) - 1, 0, -1))
     found = _decoded(plain.get("classification"))
-    return Polygon([], label or None, _colour(found.get("color")) if isinstance(found, dict) else None, above)
+    colour = _colour(found.get("color")) if isinstance(found, dict) else None
+    unread = tuple(_texts(properties)) if name in NO_CLASS else ()
+    return Polygon([], label or None, colour, above, unread)
+
+
+def _texts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Yield every text among the properties of a feature, with the names that lead to it."""
+    value = _decoded(value)
+    if isinstance(value, dict):
+        for inner, part in value.items():
+            if inner != "childObjects":
+                yield from _texts(part, f"{name}.{inner}" if name else inner)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _texts(part, name)
+    elif isinstance(value, str | int):
+        yield name, str(value)
 
 
 def _class_parts(found: Any) -> list[str]:

@@ -35,12 +35,14 @@ class Polygon:
         colour: RGB.
         above: Classes that its class is a part of, the nearest first: ASAP's groups of groups, and `Tumor`
             of QuPath's `Tumor: Positive`.
+        unread: Properties of an area without a class, (name, text): one of them may be meant for it.
     """
 
     rings: list[Ring]
     label: str | None = None
     colour: Colour | None = None
     above: tuple[str, ...] = ()
+    unread: tuple[tuple[str, str], ...] = ()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -73,10 +75,12 @@ class Areas:
     Attributes:
         polygons: All areas.
         left_out: What has no area or is not known, in words, and how often.
+        warnings: What else to look at, each a sentence without the name of the file.
     """
 
     polygons: list[Polygon]
     left_out: Counter[str]
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from wsi_embed.errors import NoRegionsError, UsageError, printable
 from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.regions.annotation_files import ANNOTATION_SUFFIXES, annotation_names, read_annotations
+from wsi_embed.regions.misplaced import check_class_names
 from wsi_embed.regions.polygons import Polygon, Regions, class_key
 
 Missing = Literal["fail", "skip", "whole"]
@@ -105,6 +106,7 @@ def read_regions(path: Path, rules: RegionRules | None = None) -> Regions:
     names = _names(rules.include, there), _names(rules.exclude, there)
     include, exclude = map(_keys, names)
     _check_apart(include, exclude)
+    check_class_names(path.name, polygons, include | exclude)
     sorted_out = [(p, p.nearest(include | exclude)) for p in polygons]
     taken = [p for p, key in sorted_out if (key in include if include else key is None)]
     left_out = [p for p, key in sorted_out if key in exclude]

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
 
 DIRECTORY_POSITION = 32 + 16 + 16 + 16 + 4  # of the first segment: header, versions, two identifiers, part
 ENTRIES = 32 + 128  # header, number of entries and what is reserved
+ENTRY, DIMENSION = 32, 20  # bytes of an entry before its dimensions, and of each
+MOST_DIMENSIONS, MOST_ENTRIES = 40, 1 << 17
 BGR48 = 4
 
 
 def czi_fault(path: Path) -> str | None:
-    """Find out whether the pixels of a CZI file have more than 8 bits.
+    """Find out whether the pixels of a CZI file have more than 8 bits anywhere.
 
     Returns:
         What is wrong and what to do; None if nothing is, or the file is no CZI.
@@ -26,13 +31,25 @@ def czi_fault(path: Path) -> str | None:
         (directory,) = struct.unpack_from("<q", head, DIRECTORY_POSITION)
         if directory < 0:
             return None
-        data.seek(directory + ENTRIES)
-        entry = data.read(6)
-    if not entry.startswith(b"DV") or len(entry) < 6:
-        return None
-    if struct.unpack_from("<i", entry, 2)[0] != BGR48:
-        return None
+        if BGR48 not in _pixel_types(data, directory):
+            return None
     return (
         "its samples have 16 bits, of which OpenSlide gives the upper 8, and cameras use 10 to 14; export it "
         "from ZEN with 8 bits a channel"
     )
+
+
+def _pixel_types(data: BinaryIO, directory: int) -> set[int]:
+    """Return the types of pixels of all tiles by the file's directory, as long as its entries are alike."""
+    data.seek(directory + ENTRIES)
+    first = data.read(ENTRY)
+    if not first.startswith(b"DV") or len(first) < ENTRY:
+        return set()
+    length = ENTRY + DIMENSION * min(MOST_DIMENSIONS, first[ENTRY - 4])
+    data.seek(directory + ENTRIES)
+    content = data.read(MOST_ENTRIES * length)
+    entries = np.frombuffer(content, np.uint8, len(content) // length * length).reshape(-1, length)
+    alike = (entries[:, :2] == (ord("D"), ord("V"))).all(1)
+    count = len(alike) if alike.all() else int(np.argmin(alike))
+    types = np.ascontiguousarray(entries[:count, 2:6]).view("<i4")
+    return set(np.unique(types).tolist()) if count else set(struct.unpack_from("<i", first, 2))

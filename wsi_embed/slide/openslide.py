@@ -15,11 +15,13 @@ from wsi_embed.errors import SlideError
 from wsi_embed.slide.base import Slide, UInt8Array, unreadable
 from wsi_embed.slide.dicom_check import check_dicom
 from wsi_embed.slide.fingerprint import fingerprint
+from wsi_embed.slide.ome import MOST_XML
 from wsi_embed.slide.openslide_handles import Handles
 from wsi_embed.slide.planes import dicom_plane_fault
 from wsi_embed.slide.refusals import refused, unknown
 from wsi_embed.slide.resolution_fields import stated_resolutions
 from wsi_embed.slide.settle import settle_levels
+from wsi_embed.slide.tiff import directory as tiff
 from wsi_embed.slide.tiff.directory import TiffError
 from wsi_embed.slide.tiff.precheck import open_tiff
 from wsi_embed.slide.tiff_images import tiff_images
@@ -89,7 +91,7 @@ class OpenSlideSlide(Slide):
             int(p.get(openslide.PROPERTY_NAME_BOUNDS_WIDTH, width)),
             int(p.get(openslide.PROPERTY_NAME_BOUNDS_HEIGHT, height)),
         )
-        self.stated = stated_resolutions(self.path, self.vendor, sizes[0], p)
+        self.stated = stated_resolutions(self.path, self.vendor, sizes[0], p, self.description())
         if self.vendor == "dicom" and (fault := dicom_plane_fault(p)):
             raise SlideError(f"{self.path}: {fault}")
         self.objective_power = _number(p.get(openslide.PROPERTY_NAME_OBJECTIVE_POWER))
@@ -134,6 +136,17 @@ class OpenSlideSlide(Slide):
             SlideError: If it cannot be decoded.
         """
         return int((self._argb(0, (x, y), (w, h)) >> 24).max())
+
+    def description(self) -> str:
+        """Return the ImageDescription of the first image of a Leica slide; empty of others.
+
+        Raises:
+            TiffError: If it does not lie in the file.
+            OSError: If the file cannot be read.
+        """
+        if self.tiff is None or self.vendor != "leica":  # of others it is among OpenSlide's properties
+            return ""
+        return self.tiff.directories()[0].text(tiff.IMAGE_DESCRIPTION, MOST_XML)
 
     def interpolates(self, level: int) -> bool:
         """Tell whether OpenSlide interpolates between the pixels of a level: its downsample is not whole."""

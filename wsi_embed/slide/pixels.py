@@ -8,6 +8,7 @@ from pathlib import Path
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.base import unreadable
 from wsi_embed.slide.czi import czi_fault
+from wsi_embed.slide.leica import leica_fault
 from wsi_embed.slide.openslide import OpenSlideSlide
 from wsi_embed.slide.planes import plane_fault, repeated_level
 from wsi_embed.slide.remedies import vips
@@ -65,6 +66,8 @@ def _check_tiff(slide: OpenSlideSlide, directories: Sequence[Directory]) -> tupl
         fault = repeated_level([directories[number] for number in levels])
     elif vendor == "generic-tiff" and 0 in levels:
         fault = plane_fault(directories, levels[0])
+    elif vendor == "leica":
+        fault = leica_fault(slide.description(), directories)
     if fault or (0 in levels and (fault := transparency_fault(slide, levels[0]))):
         raise SlideError(f"{path}: {fault}")
     return (*_turned(path, levels.values()), *_masked(path, masks))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.base import Slide, unreadable
+from wsi_embed.slide.dicom import dicom_series, named_as_dicom
 from wsi_embed.slide.ome_zarr import REASON, is_ome_zarr
 from wsi_embed.slide.suffixes import SUFFIXES, added_suffix
 from wsi_embed.util.registry import Registry
@@ -67,6 +68,19 @@ def reader_version(reader: str) -> dict[str, str]:
     return READERS.version_of(reader)
 
 
+def _folder_reason(path: Path) -> str:
+    """Say why a folder is no slide, and what to name instead."""
+    if is_ome_zarr(path):
+        return REASON
+    files = sorted(file for file in path.iterdir() if named_as_dicom(file) and file.is_file())
+    if first := next((file for file in files if dicom_series(file)), None):
+        return (
+            f"is a folder of DICOM files; name one of them, such as {path.name}/{first.name}: the others of "
+            "its series belong to it"
+        )
+    return "is a folder, not a slide; check the path"
+
+
 def check_reader(reader: str) -> None:
     """Refuse a reader that is none, or that cannot be used.
 
@@ -80,8 +94,7 @@ def _check_file(path: Path) -> None:
     try:
         if path.is_dir():
             next(path.iterdir(), None)  # a folder that cannot be listed says so
-            reason = REASON if is_ome_zarr(path) else "is a folder, not a slide; check the path"
-            raise SlideError(f"{path}: {reason}")
+            raise SlideError(f"{path}: {_folder_reason(path)}")
         if not path.is_file():
             raise SlideError(f"{path}: no such file; check the path")
         if path.stat().st_size == 0:

@@ -28,6 +28,14 @@ KINDS = (
         r"unexpected image",
         "its series has several images of one size (focal planes, or optical paths?); keep the files of one",
     ),
+    (
+        r"Can't find main image",
+        "it has no brightfield image of an area (fluorescence?), and only such is read; export it as RGB",
+    ),
+    (
+        r"out-of-range scene",
+        "its XML and its tiles do not have the same scenes; save each by itself from ZEN",
+    ),
     (r"ImageDepth=(\d+)", f"it has {{}} focal planes (ImageDepth), {ONE_PLANE}"),
     (r"SamplesPerPixel value (\d+)", "its pixels have {} samples, and only RGB is read; export it as RGB"),
     (r"read PlanarConfiguration", "its pixels are grey, and only RGB is read; export it as RGB"),

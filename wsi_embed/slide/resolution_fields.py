@@ -7,6 +7,7 @@ from pathlib import Path
 
 from wsi_embed.slide.aperio import described_size
 from wsi_embed.slide.dicom_instance import DicomInstance, dicom_instances
+from wsi_embed.slide.leica import leica_resolutions
 from wsi_embed.slide.lengths import micrometers
 from wsi_embed.slide.ome import ome_pixels
 from wsi_embed.slide.stated import MPP_TIMES_POWER, Stated, alike
@@ -17,7 +18,7 @@ TAG_UNITS = {"inch": "inch", "centimeter": "cm"}
 
 
 def stated_resolutions(
-    path: Path, vendor: str, size: tuple[int, int], properties: Mapping[str, str]
+    path: Path, vendor: str, size: tuple[int, int], properties: Mapping[str, str], description: str = ""
 ) -> tuple[Stated, ...]:
     """Every resolution that the metadata of a slide state, OpenSlide's word at the front.
 
@@ -26,6 +27,7 @@ def stated_resolutions(
         vendor: As OpenSlide names it.
         size: (width, height) of level 0, pixels.
         properties: What OpenSlide says of the slide.
+        description: ImageDescription of the first image of a TIFF, where `properties` do not have it.
 
     Raises:
         OSError: A file cannot be read.
@@ -44,6 +46,8 @@ def stated_resolutions(
         if ome is not None and ome.mpp is not None and ome.size in (None, size):
             stated.append(Stated(ome.mpp, "OME PhysicalSizeX"))
         stated += _tags(properties, _imagej_unit(description), "ImageJ unit")
+    elif vendor == "leica":
+        stated += leica_resolutions(description)
     elif vendor == "dicom":
         stated += (found for i in dicom_instances(path) if i.matrix == size for found in _volume(i))
     return tuple(dict.fromkeys(stated))  # the parts of one DICOM image say the same

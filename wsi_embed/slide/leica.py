@@ -1,0 +1,87 @@
+"""What the XML of a Leica SCN says of its images, where OpenSlide believes it without a look at the TIFF."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
+
+from wsi_embed.slide.levels import Size
+from wsi_embed.slide.remedies import ONE_PLANE
+from wsi_embed.slide.stated import Stated
+from wsi_embed.slide.tiff import directory as tiff
+from wsi_embed.slide.tiff.directory import Directory
+
+ADVICE = "export it again, or convert it to a pyramidal TIFF"
+NANOMETERS = 1000  # of a micrometre
+
+
+def leica_fault(description: str, directories: Sequence[Directory]) -> str | None:
+    """Find out whether OpenSlide would take other pixels for a level than the XML means.
+
+    Args:
+        description: ImageDescription of the first directory.
+        directories: All main directories of the file.
+
+    Returns:
+        What is wrong and what to do; None if nothing is.
+
+    Raises:
+        TiffError: If a size makes no sense.
+        OSError: If the file cannot be read.
+    """
+    macros, scans = _images(description)
+    of_macro = {dimension.get("ifd") for image in macros for dimension in _dimensions(image)}
+    for dimension in (found for image in scans for found in _dimensions(image)):
+        for name, what in (("z", "focal planes"), ("c", "channels")):
+            if dimension.get(name, "0") != "0":
+                return f"it has several {what}, {ONE_PLANE}"
+        number = dimension.get("ifd", "")
+        if number in of_macro:
+            return f"its XML calls image {number} a level and the macro image; {ADVICE}"
+        said = _pair(dimension, "size")
+        if said is None or not number.isdecimal() or int(number) >= len(directories):
+            return f"its XML has a level without an image in the file; {ADVICE}"
+        held = tuple(directories[int(number)].number(code) for code in (tiff.IMAGE_WIDTH, tiff.IMAGE_LENGTH))
+        if said != held:
+            return (
+                f"its XML says {said[0]} x {said[1]} pixels of image {number}, which has {held[0]} x "
+                f"{held[1]}, so it is not certain where its levels lie; {ADVICE}"
+            )
+    return None
+
+
+def leica_resolutions(description: str) -> Iterator[Stated]:
+    """What the XML says of the resolution of each scan: the size of its area on the glass over its pixels."""
+    for image in _images(description)[1]:
+        view, pixels = image.find("{*}view"), image.find("{*}pixels")
+        area = None if view is None else _pair(view, "size")
+        sizes = [size for dimension in _dimensions(image) if (size := _pair(dimension, "size"))]
+        if area and pixels is not None and sizes and min(map(min, sizes)) > 0:
+            width, height = max(sizes)
+            yield Stated((area[0] / NANOMETERS / width, area[1] / NANOMETERS / height), "SCN view")
+
+
+def _images(description: str) -> tuple[list[Element], list[Element]]:
+    """Return the macro images, which show the whole glass, and the scans."""
+    try:
+        root = ElementTree.fromstring(description)
+    except (ElementTree.ParseError, ValueError):
+        return [], []
+    macros, scans = list[Element](), list[Element]()
+    for collection in root.iterfind("{*}collection"):
+        glass = _pair(collection, "size")
+        for image in collection.iterfind("{*}image"):
+            view = image.find("{*}view")
+            whole = view is not None and _pair(view, "size") == glass and _pair(view, "offset") == (0, 0)
+            (macros if whole else scans).append(image)
+    return macros, scans
+
+
+def _dimensions(image: Element) -> list[Element]:
+    return image.findall("{*}pixels/{*}dimension")
+
+
+def _pair(element: Element, name: str) -> Size | None:
+    values = [element.get(f"{name}{axis}", "") for axis in "XY"]
+    return (int(values[0]), int(values[1])) if all(map(str.isdecimal, values)) else None

@@ -198,7 +198,7 @@ def _told(path: Path, scan: _Scan) -> DicomInstance | None:
     columns, rows = count(MATRIX_COLUMNS, 0), count(MATRIX_ROWS, 0)
     tile = count(COLUMNS, 0), count(ROWS, 0)
     syntax, series = text(TRANSFER_SYNTAX), text(SERIES_INSTANCE_UID)
-    if min(columns, rows, *tile) < 1 or not syntax or not series or syntax in OTHER_ENCODINGS:
+    if min(columns, rows, *tile) < 1 or not syntax or syntax in OTHER_ENCODINGS:
         return None
     spacing = pair(PIXEL_SPACING)  # the distance between rows is y
     power, offset = numbers(1, OBJECTIVE_POWER), numbers(1, FRAME_OFFSET)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -36,6 +37,28 @@ def test_bands_join_without_a_seam() -> None:
     expected = (np.arange(70)[None] + 0.5 > left[:, None]) & (np.arange(70)[None] + 0.5 < 60)
     assert np.array_equal(found[:-1], expected)
     assert not found[-1].any()
+
+
+@pytest.mark.parametrize("most", [1, 50, 1000])
+def test_bands_of_few_crossings_give_the_same_picture(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.linspace(0, 60, 41)
+    zigzag = np.stack([x, np.where(np.arange(41) % 2, 3.0, 190.0)], 1)
+    before = rasterise([[zigzag]], (200, 64), (1, 1))
+    monkeypatch.setattr("wsi_embed.regions.raster.MOST_CROSSINGS", most)
+    assert before.any()
+    assert np.array_equal(rasterise([[zigzag]], (200, 64), (1, 1)), before)
+
+
+def test_a_long_zigzag_takes_little_memory() -> None:
+    """Its 100,000 edges cross every row: 128 rows at once would take a gigabyte."""
+    x = np.linspace(0, 500, 100_001)
+    zigzag = np.stack([x, np.where(np.arange(100_001) % 2, 3.0, 190.0)], 1)
+    tracemalloc.start()
+    try:
+        rasterise([[zigzag]], (200, 512), (1, 1))
+        assert tracemalloc.get_traced_memory()[1] < 250 * 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def test_the_corner_moves_the_picture() -> None:

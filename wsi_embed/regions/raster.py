@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-# Rows filled at a time: bounds the memory, whatever the polygons.
-BAND = 128
+# Rows filled at a time, and crossings of edges with them: both bound the memory, whatever the polygons.
+BAND, MOST_CROSSINGS = 128, 2_000_000
 # No slide is larger; keeps absurd coordinates from overflowing.
 FARTHEST = 1e9
 
@@ -48,8 +48,7 @@ def rasterise(
     first = np.ceil(np.minimum(y0, y1)).clip(0, height).astype(np.int64)
     last = np.ceil(np.maximum(y0, y1)).clip(0, height).astype(np.int64)
     slope = np.divide(x1 - x0, y1 - y0, out=np.zeros_like(x0), where=y0 != y1)
-    for top in range(0, height, BAND):
-        bottom = min(top + BAND, height)
+    for top, bottom in _bands(first, last, height):
         low, high = np.maximum(first, top), np.minimum(last, bottom)
         edges = np.flatnonzero(low < high)
         if not len(edges):
@@ -68,3 +67,17 @@ def rasterise(
         np.cumsum(steps, dtype=np.int32, out=steps)  # over all rows at once: each adds up to zero
         filled[top:bottom] = steps.reshape(bottom - top, width + 1)[:, :-1] > 0
     return filled
+
+
+def _bands(
+    first: npt.NDArray[np.int64], last: npt.NDArray[np.int64], height: int
+) -> Iterator[tuple[int, int]]:
+    """Yield bands of rows that few enough edges cross, top and bottom of each; at least one row high."""
+    begun = np.bincount(first, minlength=height + 1) - np.bincount(last, minlength=height + 1)
+    crossed = np.concatenate([[0], np.cumsum(np.cumsum(begun[:-1]))])
+    top = 0
+    while top < height:
+        most = int(np.searchsorted(crossed, crossed[top] + MOST_CROSSINGS, "right")) - 1
+        bottom = min(top + BAND, max(top + 1, most), height)
+        yield top, bottom
+        top = bottom

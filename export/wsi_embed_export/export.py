@@ -1,4 +1,4 @@
-"""From a trained model to one file that the runtime can use."""
+"""Export of a trained model to one file for the runtime."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from wsi_embed_export.trained import Given, TrainedModel
 from wsi_embed_export.write import add_onnx_metadata, write_onnx, write_torchscript
 
 PRECISIONS = ("fp32", "fp16", "int8")
-# Of the calibration tiles, a quarter is kept to compare on, this many at most.
+# A quarter of the calibration tiles, but at most this many, is set aside for the comparison.
 KEPT = 128
 
 
@@ -45,31 +45,38 @@ def export(
 ) -> ModelMetadata:
     """Export a model to ONNX or TorchScript.
 
-    The file gets its name only after the runtime has loaded it and its outputs agree with PyTorch
-    fp32 at several batch sizes, on made tiles and on real ones.
+    The file only appears under its name once the runtime has loaded it and its outputs agree with PyTorch
+    in fp32, at several batch sizes, on synthetic and real tiles.
 
     Args:
         source: A run folder or a checkpoint of `wsi-embed train`, a checkpoint of the CluSiam repository,
             `timm:NAME` or `torchvision:NAME`.
-        out: Ends in `.onnx` or `.ts`.
+        out: File to write, `.onnx` or `.ts` (TorchScript).
         precision: `fp32`, `fp16` (backbone in half precision) or `int8` (backbone quantised; ONNX only).
-        mpp: Micrometres per pixel of the tiles; by default the training's.
-        given: What the source does not know of normalisation and tile size.
-        weights: Of a named architecture: safetensors, or a state dict.
+        mpp: Micrometres per pixel of the tiles; by default that of the training.
+        given: Normalisation and tile size, if the source does not contain them.
+        weights: Weights of a named architecture: a safetensors file or a state dict.
         settings: Arguments of a timm architecture.
-        outputs: Further outputs: `projection`, `cluster_logits`.
-        calibrate: Real tiles, as a folder, CSV or slides: they decide int8's ranges, and are compared on.
-        split: Of a CSV of calibration tiles: only rows with this value in `split`.
-        min_cosine: Of int8: the least mean centred cosine.
-        name: For people; by default the file's stem.
-        licence: Of the weights.
+        outputs: Additional outputs: `projection`, `cluster_logits`.
+        calibrate: Real tiles: a folder, a CSV or slides. They calibrate int8 and are used in the comparison.
+        split: Value of the column `split` of a calibration CSV; other rows are ignored.
+        min_cosine: Minimum mean centred cosine of int8 features.
+        name: Readable name of the model; by default the stem of `out`.
+        licence: Licence of the weights.
 
     Returns:
-        The metadata that went into the file, parity figures included.
+        The metadata of the file, including the figures of the comparison.
 
     Raises:
-        UsageError: The source cannot be used, or an argument is wrong.
-        ParityError: The file does not compute what the model computes; it is not left behind.
+        UsageError: If the source cannot be used, or an argument is wrong.
+        ParityError: If the outputs of the file differ from those of the model. No file is written.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from wsi_embed_export import export
+        >>> metadata = export("runs/first", Path("clubyol.onnx"))  # doctest: +SKIP
+        >>> metadata.feature_dim  # doctest: +SKIP
+        512
     """
     _check(out, precision, calibrate, min_cosine)
     given = given or Given()
@@ -108,7 +115,7 @@ def _check(out: Path, precision: str, calibrate: Path | None, min_cosine: float)
 
 
 def _split(tiles: UInt8Array) -> tuple[UInt8Array, UInt8Array]:
-    """Tiles to calibrate on, and others to compare on; the sample is in no order that matters."""
+    """Split tiles into those for calibration and those for the comparison."""
     kept = min(KEPT, len(tiles) // 4)
     step = max(1, len(tiles) // max(1, kept))
     apart = [i % step == 0 and i // step < kept for i in range(len(tiles))]
@@ -135,7 +142,7 @@ def _compare(
 ) -> Difference:
     limits = limits_of(metadata.precision, min_cosine)
     kinds = parity_tiles(reference.tile_px, None if tiles is None else _split(tiles)[1])
-    if metadata.precision == "int8":  # knows real tiles only
+    if metadata.precision == "int8":  # calibrated on real tiles, so it is compared on real tiles only
         kinds = kinds[1:]
     tiles_of_kinds = [list(batches) for batches in kinds]
     for batches in tiles_of_kinds:

@@ -1,4 +1,4 @@
-"""Are the further outputs of an exported file, `projection` and `cluster_logits`, what the model says?"""
+"""Comparison of additional outputs (`projection`, `cluster_logits`) of an exported file with the model."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ Outputs = dict[str, npt.NDArray[np.float32]]
 
 
 def check_further(reference: TileModel, path: Path, limits: Limits, batches: Iterable[UInt8Array]) -> None:
-    """Compare the outputs that the runtime does not read; they have the limits of features.
+    """Compare the outputs that the runtime does not read, with the limits of features.
 
     Args:
         reference: The model in PyTorch, fp32.
         path: The exported file.
-        limits: How far they may be apart.
-        batches: Tiles, uint8 [B, tile_px, tile_px, 3] each.
+        limits: Limits of the differences.
+        batches: Batches of tiles, uint8 [B, tile_px, tile_px, 3] each.
 
     Raises:
-        ParityError: A limit is missed, or an output has another shape.
+        ParityError: If a limit is exceeded, or an output has another shape.
     """
     names = [name for name in reference.outputs if name in EXTRA]
     if not names:
@@ -54,12 +54,12 @@ def check_further(reference: TileModel, path: Path, limits: Limits, batches: Ite
 
 
 def _opened(path: Path, names: Sequence[str]) -> Callable[[UInt8Array], Outputs]:
-    """What gives all outputs of a file by name."""
+    """Load a file, and return a function that computes all its outputs by name."""
     if path.suffix == ".onnx":
         session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         given = session.get_inputs()[0].name
         return lambda tiles: dict(zip(names, session.run(list(names), {given: tiles}), strict=True))
-    with warnings.catch_warnings():  # PyTorch would rather have another format
+    with warnings.catch_warnings():  # PyTorch discourages TorchScript
         warnings.simplefilter("ignore", FutureWarning)
         module = torch.jit.load(str(path))  # type: ignore[no-untyped-call]
     return lambda tiles: _named(names, module(torch.from_numpy(tiles)))

@@ -1,4 +1,4 @@
-"""The graph that is exported: raw tiles in, features out, and clusters where there is a cluster head."""
+"""The exported graph: from raw tiles to features, and to clusters if there is a cluster head."""
 
 from __future__ import annotations
 
@@ -19,19 +19,18 @@ EXTRA = ("projection", "cluster_logits")
 
 
 class TileModel(nn.Module):
-    """Normalisation, backbone and cluster head, if there is one, as one module in evaluation mode.
+    """Normalisation, backbone and optional cluster head as one module in evaluation mode.
 
-    Batch norms are folded into the convolutions where PyTorch can trace the backbone. With `fp16` the
-    backbone has half-precision weights and activations; normalisation, features and the heads stay
-    float32.
+    Batch norms are folded into the convolutions if PyTorch can trace the backbone. With `fp16` the backbone
+    has weights and activations in half precision; normalisation, features and heads stay float32.
 
     Args:
         trained: Networks, normalisation and tile size.
         precision: `fp32` or `fp16`.
-        extra: Further outputs: `projection`, `cluster_logits`.
+        extra: Additional outputs: `projection`, `cluster_logits`.
 
     Raises:
-        UsageError: The model has no such output.
+        UsageError: If the model has no such output.
     """
 
     scale: Tensor
@@ -62,9 +61,9 @@ class TileModel(nn.Module):
             tiles: RGB, uint8 [B, tile_px, tile_px, 3].
 
         Returns:
-            What `outputs` names, in that order: features float32 [B, D]; with a cluster head cluster int64
-            [B] and cluster_confidence float32 [B]; where asked for projection float32 [B, P] and
-            cluster_logits float32 [B, K]. One output comes by itself, not in a tuple.
+            The tensors named by `outputs`, in that order: features float32 [B, D]; with a cluster head,
+            cluster int64 [B] and cluster_confidence float32 [B]; if requested, projection float32 [B, P] and
+            cluster_logits float32 [B, K]. A single output is not wrapped in a tuple.
         """
         images = tiles.permute(0, 3, 1, 2).float() * self.scale + self.shift
         features: Tensor = self.backbone(images.to(self.dtype)).float()
@@ -79,7 +78,7 @@ class TileModel(nn.Module):
         return chosen if len(chosen) > 1 else features
 
     def digest(self) -> str:
-        """Digest of weights, preprocessing, outputs and precision: the `model_id`."""
+        """Compute the `model_id`, a digest of weights, preprocessing, outputs and precision."""
         sha = hashlib.sha256()
         about = {"tile_px": self.tile_px, "precision": self.precision, "outputs": self.outputs}
         sha.update(json.dumps(about, sort_keys=True).encode())
@@ -102,7 +101,7 @@ def _outputs(trained: TrainedModel, extra: Sequence[str]) -> tuple[str, ...]:
 
 
 def _folded(backbone: nn.Module) -> nn.Module:
-    """The backbone with its batch norms in its convolutions; as it is where its code cannot be traced."""
+    """Fold batch norms into convolutions; return the backbone unchanged if it cannot be traced."""
     try:
         folded: nn.Module = fuse(backbone)
     except (TraceError, TypeError, NotImplementedError):

@@ -1,4 +1,4 @@
-"""Is the exported file the model? Compare it with PyTorch in fp32 before it gets its name."""
+"""Comparison of an exported file with the PyTorch model in fp32."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from wsi_embed_export.graph import TileModel
 from wsi_embed_export.real_tiles import packaged_tiles
 
 BATCHES = (1, 2, 7, 64)
-# A tile whose two best clusters have logits this close may get either.
+# A tile whose two largest logits differ by no more than this may get either cluster.
 TIE = {"fp32": 1e-4, "fp16": 1e-2, "int8": 1e-2}
 
 
 class ParityError(WsiEmbedError):
-    """The exported file does not compute what the model computes."""
+    """Raised when the outputs of an exported file differ from those of the model."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How far an exported file may be from PyTorch fp32.
+    """Limits of the difference between an exported file and PyTorch in fp32.
 
     Attributes:
-        cosine: Least cosine of a tile's features.
-        centred: Least centred cosine of a tile's features.
-        mean_centred: Least mean of the centred cosines.
-        clusters: Least share of tiles with the same cluster, ties left out.
-        confidence: Largest difference of a cluster's probability.
+        cosine: Minimum cosine of the features of a tile.
+        centred: Minimum centred cosine of the features of a tile.
+        mean_centred: Minimum mean of the centred cosines.
+        clusters: Minimum share of tiles with the same cluster, without ties.
+        confidence: Maximum difference of the probability of a cluster.
     """
 
     cosine: float = -1.0
@@ -47,7 +47,7 @@ class Limits:
 
 
 def limits_of(precision: str, min_cosine: float = 0.97) -> Limits:
-    """Limits of a precision; `min_cosine` is for int8, on the mean of the centred cosines."""
+    """Return the limits of a precision; `min_cosine` limits the mean centred cosine of int8."""
     return {
         "fp32": Limits(cosine=0.99999, clusters=1.0, confidence=1e-3),
         "fp16": Limits(centred=0.999, clusters=0.995, confidence=0.1),
@@ -58,19 +58,20 @@ def limits_of(precision: str, min_cosine: float = 0.97) -> Limits:
 def check_parity(
     reference: TileModel, encoder: Encoder, limits: Limits, kinds: Iterable[Iterable[UInt8Array]]
 ) -> Difference:
-    """Encode tiles with both, a batch at a time.
+    """Encode tiles with both models and compare the results.
 
     Args:
         reference: The model in PyTorch, fp32.
         encoder: The exported file, loaded by the runtime.
-        limits: How far they may be apart on every kind of tiles.
-        kinds: Of each kind of tiles, batches uint8 [B, tile_px, tile_px, 3].
+        limits: Limits of the difference, for each kind of tiles.
+        kinds: Batches of tiles, uint8 [B, tile_px, tile_px, 3], for each kind of tiles.
 
     Returns:
-        Their difference, of the worst kind in each figure; ties count in `cluster_agreement`.
+        Their difference, with the worst value of each figure over the kinds; `cluster_agreement` includes
+        ties.
 
     Raises:
-        ParityError: A limit is missed; the message names the output that is furthest beyond its own.
+        ParityError: If a limit is exceeded. The message names the output that exceeds its limit most.
     """
     return worst_of([_compare(reference, encoder, limits, batches) for batches in kinds])
 
@@ -98,12 +99,12 @@ def _compare(
 
 
 def parity_tiles(px: int, users: UInt8Array | None = None, seed: int = 0) -> list[Iterator[UInt8Array]]:
-    """Made tiles, and real ones, each at several batch sizes.
+    """Create batches of synthetic and of real tiles, in several batch sizes.
 
     Args:
-        px: Side of a tile.
-        users: Real tiles to take; by default of the packaged tissue.
-        seed: Of the tiles.
+        px: Side of a tile, pixels.
+        users: Real tiles, uint8 [N, px, px, 3]; by default tiles of the packaged tissue.
+        seed: Seed of the tiles.
     """
     rng = np.random.default_rng(seed)
 
@@ -116,7 +117,7 @@ def parity_tiles(px: int, users: UInt8Array | None = None, seed: int = 0) -> lis
 
 
 def made_tiles(rng: np.random.Generator, count: int, px: int) -> UInt8Array:
-    """Tiles with structure at all scales in the colours of H&E, uint8 [count, px, px, 3]."""
+    """Create synthetic tiles with structure at all scales in the colours of H&E, uint8 [count, px, px, 3]."""
     tiles = []
     for _ in range(count):
         stain = np.zeros((px, px, 2), np.float32)
@@ -130,7 +131,7 @@ def made_tiles(rng: np.random.Generator, count: int, px: int) -> UInt8Array:
 
 
 def worst_of(found: list[Difference]) -> Difference:
-    """The worst of each figure."""
+    """Return the worst value of each figure."""
     largest = {"max_error", "confidence_error"}
 
     def worst(name: str) -> float | None:
@@ -141,7 +142,7 @@ def worst_of(found: list[Difference]) -> Difference:
 
 
 def _reference(model: TileModel, tiles: UInt8Array) -> tuple[Encoded, npt.NDArray[np.float32]]:
-    """What the model says in PyTorch, and how far the best cluster's logit is above the next."""
+    """Encode tiles in PyTorch; return also the margin of the largest cluster logit over the next."""
     with torch.inference_mode():
         out = model(torch.from_numpy(tiles))
         features = out[0] if isinstance(out, tuple) else out
@@ -156,12 +157,12 @@ def _reference(model: TileModel, tiles: UInt8Array) -> tuple[Encoded, npt.NDArra
 
 @dataclass(frozen=True)
 class Check:
-    """One figure of one output beside its limit.
+    """A figure of an output, compared with its limit.
 
     Attributes:
         output: Name of the output.
-        figure: Figure and limit, for people.
-        used: How many times the room to err was used: above 1 the limit is missed.
+        figure: Description of the figure and its limit.
+        used: Error as a multiple of the allowed error; above 1 the limit is exceeded.
     """
 
     output: str
@@ -170,7 +171,7 @@ class Check:
 
 
 def feature_checks(output: str, found: Difference, limits: Limits) -> list[Check]:
-    """The figures of an output that is a vector a tile."""
+    """Return the checks of an output with one vector per tile."""
 
     def used(value: float, limit: float) -> float:
         return (1 - value) / max(1 - limit, 1e-9) if np.isfinite(value) else np.inf
@@ -207,10 +208,10 @@ def _cluster_checks(found: Difference, limits: Limits) -> list[Check]:
 
 
 def judge(checks: Iterable[Check]) -> None:
-    """Refuse a file of which a limit is missed, naming the output that is furthest beyond its own.
+    """Check that no limit is exceeded.
 
     Raises:
-        ParityError: So.
+        ParityError: If one is. The message names the output that exceeds its limit most.
     """
     worst = max(checks, key=lambda check: check.used)
     if not worst.used <= 1:

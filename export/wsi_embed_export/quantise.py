@@ -1,4 +1,4 @@
-"""int8: static quantisation of an ONNX file, calibrated on real tiles."""
+"""Static int8 quantisation of an ONNX file, calibrated on real tiles."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from wsi_embed.slide import UInt8Array
 from wsi_embed_export.write import quiet
 
 BATCH = 16
-# What holds the weights, and what lies between: pooling and heads stay in floating point.
+# Operators with weights and those between them; pooling and heads stay in floating point.
 QUANTISED = ("Conv", "Gemm", "MatMul", "Add", "MaxPool", "Relu")
 
 
 def quantise(source: Path, out: Path, tiles: UInt8Array) -> None:
     """Quantise the backbone of an exported fp32 ONNX file; the cluster head and pooling stay fp32.
 
-    Weights become int8 with a scale for every channel, activations uint8 (QDQ): on CPUs the fast pair.
+    Weights become int8 with a scale for each channel, activations uint8 (QDQ), the fast combination on CPUs.
 
     Args:
-        source: An ONNX file with one input `tiles` and an output `features`.
-        out: The file to write.
-        tiles: Decide the ranges of the activations, uint8 [N, tile_px, tile_px, 3].
+        source: ONNX file with one input `tiles` and an output `features`.
+        out: File to write.
+        tiles: Tiles that calibrate the ranges of the activations, uint8 [N, tile_px, tile_px, 3].
     """
     with TemporaryDirectory() as folder, quiet():
         prepared = Path(folder) / "prepared.onnx"
@@ -44,13 +44,13 @@ def quantise(source: Path, out: Path, tiles: UInt8Array) -> None:
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             op_types_to_quantize=list(QUANTISED),
-            nodes_to_exclude=sorted(_behind(graph, "features")),
+            nodes_to_exclude=sorted(_dependents(graph, "features")),
         )
-        _forget_domains(out)
+        _remove_unused_domains(out)
 
 
 def quantised_id(model_id: str, tiles: UInt8Array) -> str:
-    """The id of a quantised model: of the fp32 model and the tiles that it was calibrated on."""
+    """Compute the id of a quantised model from that of the fp32 model and the calibration tiles."""
     sha = hashlib.sha256(f"int8 {model_id} {tiles.shape}".encode())
     sha.update(np.ascontiguousarray(tiles).data)
     return f"sha256:{sha.hexdigest()[:32]}"
@@ -62,12 +62,12 @@ class _Tiles(CalibrationDataReader):  # type: ignore[misc]
         self._batches: Iterator[dict[str, Any]] = ({"tiles": tiles[at : at + BATCH]} for at in starts)
 
     def get_next(self) -> dict[str, Any] | None:
-        """The next batch, None at the end."""
+        """Return the next batch, or None at the end."""
         return next(self._batches, None)
 
 
-def _forget_domains(path: Path) -> None:
-    """Drop the operator sets that the quantiser lists and the graph does not use."""
+def _remove_unused_domains(path: Path) -> None:
+    """Remove the operator sets that the quantiser lists but the graph does not use."""
     proto = onnx.load(str(path))
     used = {node.domain for node in proto.graph.node}
     kept = [domain for domain in proto.opset_import if domain.domain in used]
@@ -76,8 +76,8 @@ def _forget_domains(path: Path) -> None:
     onnx.save(proto, str(path))
 
 
-def _behind(graph: onnx.GraphProto, name: str) -> set[str]:
-    """Names of the nodes that depend on a tensor."""
+def _dependents(graph: onnx.GraphProto, name: str) -> set[str]:
+    """Return the names of the nodes that depend on a tensor."""
     reached, nodes = {name}, set()
     for node in graph.node:  # in topological order
         if reached & set(node.input):

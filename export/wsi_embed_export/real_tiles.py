@@ -1,4 +1,4 @@
-"""Real tiles: the user's, or of the piece of tissue that comes with the package."""
+"""Real tiles: those of the user, or tiles of the tissue picture in the package."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 def packaged_tiles(rng: np.random.Generator, count: int, px: int) -> UInt8Array:
-    """Tiles of the packaged tissue at random places, turned at random, uint8 [count, px, px, 3]."""
+    """Cut tiles from the packaged tissue at random positions and rotations, uint8 [count, px, px, 3]."""
     tissue = tissue_picture()
     side = min(
         max(px, 224), len(tissue) * 3 // 4
-    )  # smaller tiles are shrunk, so that they show tissue, not a nucleus
+    )  # small tiles are reduced from 224 pixels, so that they show tissue and not a single nucleus
     tiles = []
     for _ in range(count):
         x, y = rng.integers(0, len(tissue) - side + 1, 2)
@@ -37,19 +37,19 @@ def packaged_tiles(rng: np.random.Generator, count: int, px: int) -> UInt8Array:
 
 
 def users_tiles(source: Path, model: TrainedModel, split: str | None = None) -> UInt8Array:
-    """A random sample of at most 512 tiles of a folder, a CSV or slides, always the same.
+    """Read a reproducible random sample of at most 512 tiles.
 
     Args:
-        source: As for `wsi-embed train`: tile images, slides, or a CSV of either.
-        model: Whose `tile_px`, and for slides `mpp`, the tiles get.
-        split: Of a CSV: only rows with this value in `split`.
+        source: Source as for `wsi-embed train`: tile images, slides, or a CSV of either.
+        model: Model that determines `tile_px` and, for slides, `mpp`.
+        split: Value of the column `split` of the CSV; other rows are ignored.
 
     Returns:
-        uint8 [N, tile_px, tile_px, 3]; larger tile images are cut to their centre.
+        uint8 [N, tile_px, tile_px, 3]; larger tile images are cropped to their centre.
 
     Raises:
-        UsageError: There is nothing, tiles are too small, or no resolution is known for slides.
-        SlideError: A tile cannot be read.
+        UsageError: If there are no tiles, tiles are too small, or the resolution of slides is unknown.
+        SlideError: If a tile cannot be read.
     """
     config = load_recipe("clubyol", tile_px=model.tile_px, mpp=model.mpp, region_tiles=1, seed=0)
     tiles = open_tiles(source, config, split=split)

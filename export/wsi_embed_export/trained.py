@@ -1,4 +1,4 @@
-"""What every source of an export is turned into: networks, and what is known about them."""
+"""Common representation of all export sources: networks and what is known about them."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from wsi_embed.errors import UsageError
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """Trained networks in float32 on the CPU, and what the exported file should say about them.
+    """Trained networks in float32 on the CPU, and metadata for the exported file.
 
     Attributes:
-        backbone: From normalised images [B, 3, tile_px, tile_px] to features [B, D].
-        feature_dim: D.
-        projector: From features to projections [B, P]; None where there is none.
-        cluster_head: From projections to cluster logits [B, K]; None where there is none.
-        clusters: K; None without a cluster head.
+        backbone: Network from normalised images [B, 3, tile_px, tile_px] to features [B, D].
+        feature_dim: Number of features D.
+        projector: Network from features to projections [B, P]; None if there is none.
+        cluster_head: Network from projections to cluster logits [B, K]; None if there is none.
+        clusters: Number of clusters K; None without a cluster head.
         method: Training method.
         architecture: Name of the backbone.
         tile_px: Side of a tile, pixels.
-        mpp: Micrometres per pixel of a tile; None where nobody knows it.
+        mpp: Micrometres per pixel of a tile; None if unknown.
         mean: RGB mean of the normalisation, in [0, 1].
-        std: RGB standard deviation.
-        training: Data, epochs and settings of the training, where they are known.
-        slides: Ids of the slides that the training saw.
+        std: RGB standard deviation of the normalisation, in [0, 1].
+        training: Data, epochs and settings of the training, if known.
+        slides: Ids of the training slides.
         name: File name and digest of the checkpoint.
     """
 
@@ -51,11 +51,11 @@ class TrainedModel:
 
 @dataclass(frozen=True)
 class Given:
-    """What the user says of a model whose file does not; None leaves it to the source.
+    """Properties of a model given by the user; None takes the value from the source.
 
     Attributes:
         mean: RGB mean of the normalisation, in [0, 1].
-        std: RGB standard deviation.
+        std: RGB standard deviation of the normalisation, in [0, 1].
         tile_px: Side of a tile, pixels.
         mpp: Micrometres per pixel of a tile.
     """
@@ -80,6 +80,6 @@ class Given:
 
 
 def named_digest(path: Path) -> str:
-    """A file's name with the beginning of its sha256."""
+    """Return the name of a file with the beginning of its SHA-256."""
     with path.open("rb") as file:
         return f"{path.name} sha256:{hashlib.file_digest(file, 'sha256').hexdigest()[:16]}"

@@ -1,4 +1,4 @@
-"""Write a `TileModel` as ONNX or TorchScript."""
+"""Writing of a `TileModel` as ONNX or TorchScript."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from wsi_embed.errors import UsageError
 from wsi_embed_export.graph import TileModel
 
 OPSET = 18
-# A protocol buffer, and so an ONNX file that is one file, cannot be larger.
+# A protocol buffer, and therefore an ONNX file without external data, cannot be larger.
 LARGEST = 2**31 - 2**20
 
 
 def write_onnx(model: TileModel, metadata: ModelMetadata, path: Path) -> None:
-    """Write an ONNX file with a dynamic batch, checked by the ONNX checker.
+    """Write an ONNX file with a dynamic batch size, and check it with the ONNX checker.
 
     Args:
-        model: What to export.
-        metadata: Goes into `metadata_props`.
-        path: The file to write.
+        model: Model to export.
+        metadata: Metadata for `metadata_props`.
+        path: File to write.
 
     Raises:
-        UsageError: The weights are too large for one ONNX file.
+        UsageError: If the weights are too large for one ONNX file.
     """
     size = sum(tensor.nbytes for tensor in model.state_dict().values())
     if size > LARGEST:
@@ -38,7 +38,7 @@ def write_onnx(model: TileModel, metadata: ModelMetadata, path: Path) -> None:
             f"weights of {size / 2**30:.1f} GiB do not fit into one ONNX file, which holds "
             "2 GiB; use --precision fp16, or a name that ends in .ts"
         )
-    # Three tiles, because the exporter takes a batch of 1 for a constant (pytorch#157621).
+    # Three tiles, because the exporter would treat a batch size of 1 as constant (pytorch#157621).
     example = torch.randint(0, 256, (3, model.tile_px, model.tile_px, 3), dtype=torch.uint8)
     with quiet():
         torch.onnx.export(
@@ -56,16 +56,16 @@ def write_onnx(model: TileModel, metadata: ModelMetadata, path: Path) -> None:
 
 
 def add_onnx_metadata(path: Path, metadata: ModelMetadata) -> None:
-    """Put the metadata into an ONNX file, replacing what is there, and check the file."""
+    """Write metadata into an ONNX file, replacing existing metadata, and check the file."""
     proto = onnx.load(str(path))
-    _forget_origin(proto.graph)
+    _remove_notes(proto.graph)
     onnx.helper.set_model_props(proto, {KEY: metadata.to_json()})
     onnx.checker.check_model(proto, full_check=True)
     onnx.save(proto, str(path))
 
 
-def _forget_origin(graph: onnx.GraphProto) -> None:
-    """Drop the exporter's notes: stack traces with the paths of the machine that exported."""
+def _remove_notes(graph: onnx.GraphProto) -> None:
+    """Remove the notes of the exporter: stack traces with paths of the exporting machine."""
     parts = (graph.node, graph.input, graph.output, graph.value_info, graph.initializer)
     for noted in (graph, *(item for part in parts for item in part)):
         noted.ClearField("metadata_props")
@@ -84,7 +84,7 @@ def write_torchscript(model: TileModel, metadata: ModelMetadata, path: Path) -> 
 
 
 def _without_debugging(path: Path) -> bytes:
-    """A TorchScript file without the exporter's notes of where every operation's source lies."""
+    """Return the bytes of a TorchScript file without the source locations of its operations."""
     out = io.BytesIO()
     reader, writer = torch._C.PyTorchFileReader(str(path)), torch._C.PyTorchFileWriter(out)
     for name in reader.get_all_records():
@@ -97,7 +97,7 @@ def _without_debugging(path: Path) -> bytes:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Within it nothing is said by the exporters, which report on stdout, through warnings and logs."""
+    """Silence the exporters, which report through stdout, warnings and logs."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

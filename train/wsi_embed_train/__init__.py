@@ -1,4 +1,4 @@
-"""Training of tile encoders (extra `train`): CluBYOL, CluSiam and what they are compared with."""
+"""Training of tile encoders (extra `train`): CluBYOL, CluSiam and the methods they are compared with."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = [
     "train",
 ]
 
-# Imported when asked for: processes that only decode need neither Lightning nor the methods.
+# Imported on first use: worker processes that only decode tiles need neither Lightning nor the methods.
 _MODULES = {
     "Listener": "listener",
     "TrainConfig": "config",

@@ -1,4 +1,4 @@
-"""Backbones by name: any classification network of torchvision, any model of timm."""
+"""Backbones by name: any classification network of torchvision, and any model of timm."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from torchvision import models
 
 from wsi_embed.errors import MissingExtraError, UsageError
 
-# Where torchvision's families keep what comes after the pooled features.
+# Attribute names of the layers after the pooled features, in the families of torchvision.
 _HEADS = ("fc", "classifier", "heads", "head")
 _RESNETS = ("resnet", "resnext", "wide_resnet")
 _TIMM = "timm/"
 
 
 def make_backbone(name: str, **settings: Any) -> tuple[nn.Module, int]:
-    """Build a network, untrained, that gives pooled features.
+    """Create an untrained network that outputs pooled features.
 
-    ResNets start with residual branches of zero (`zero_init_residual`), as published for CluBYOL and
+    The residual branches of ResNets start at zero (`zero_init_residual`), as published for CluBYOL and
     CluSiam. Nothing is downloaded.
 
     Args:
-        name: Of a torchvision classification model, or of a timm model where torchvision has none of
-            that name; `timm/NAME` is timm's in any case.
+        name: Name of a torchvision classification model, or else of a timm model. `timm/NAME` always means
+            the model of timm.
         **settings: Arguments of timm's `create_model`.
 
     Returns:
         The network, from images float [B, 3, H, W] to features [B, D], and D.
 
     Raises:
-        UsageError: There is no such model; the nearest names are offered.
-        MissingExtraError: It may be one of timm's, and timm is not installed.
+        UsageError: If there is no such model. The message suggests similar names.
+        MissingExtraError: If torchvision has no such model and timm is not installed.
     """
     if name in torchvision_names():
         return _torchvision(name)
@@ -46,13 +46,18 @@ def make_backbone(name: str, **settings: Any) -> tuple[nn.Module, int]:
 
 
 def check_tile_px(backbone: nn.Module, name: str, tile_px: int) -> None:
-    """Make sure that a network takes tiles of a size: vision transformers know only their own.
+    """Check that a network accepts tiles of a size; vision transformers only accept their own.
+
+    Args:
+        backbone: The network.
+        name: Name of the network, for the message.
+        tile_px: Side of the tiles, pixels.
 
     Raises:
-        UsageError: It does not.
+        UsageError: If it does not accept them.
     """
     if isinstance(backbone, models.ResNet):
-        return  # takes any
+        return  # accepts any size
     shapes_only = copy.deepcopy(backbone).to("meta").eval()
     try:
         shapes_only(torch.empty(2, 3, tile_px, tile_px, device="meta"))
@@ -64,7 +69,7 @@ def check_tile_px(backbone: nn.Module, name: str, tile_px: int) -> None:
 
 
 def torchvision_names() -> list[str]:
-    """Names of torchvision's classification models."""
+    """Return the names of torchvision's classification models."""
     return list(models.list_models(module=models))  # without detection, segmentation and video
 
 
@@ -75,7 +80,7 @@ def _torchvision(name: str) -> tuple[nn.Module, int]:
     elif name in ("googlenet", "inception_v3"):
         options = {"aux_logits": False, "init_weights": True}
     net: nn.Module = models.get_model(name, weights=None, **options)
-    # VGG and AlexNet pool to a grid of places; features are of the whole tile
+    # VGG and AlexNet pool to a grid of positions, but features describe the whole tile
     grid = getattr(net, "avgpool", None)
     if isinstance(grid, nn.AdaptiveAvgPool2d) and grid.output_size in ((6, 6), (7, 7)):
         net.avgpool = nn.AdaptiveAvgPool2d(1)
@@ -89,10 +94,10 @@ def _torchvision(name: str) -> tuple[nn.Module, int]:
 
 
 def _without_classifier(head: nn.Module) -> tuple[nn.Module, int]:
-    """What a head does before it classifies, and how many features reach that point."""
+    """Return the layers of a head before its classifier, and the number of features they output."""
     layers = list(head.children()) or [head]
     first = next(m for m in layers if isinstance(m, nn.Linear | nn.Conv2d))
-    if isinstance(first, nn.Conv2d):  # SqueezeNet classifies first and pools then
+    if isinstance(first, nn.Conv2d):  # SqueezeNet classifies before it pools
         return nn.AdaptiveAvgPool2d(1), first.in_channels
     kept = itertools.takewhile(lambda m: not isinstance(m, nn.Linear | nn.Dropout), layers)
     return nn.Sequential(*kept), first.in_features

@@ -1,4 +1,4 @@
-"""The cluster term of CluBYOL and CluSiam: pull assignments apart by pushing centroids apart."""
+"""The cluster term of CluBYOL and CluSiam: push the centroids of the clusters apart."""
 
 from __future__ import annotations
 
@@ -17,26 +17,33 @@ def cluster_similarity(
     generator: torch.Generator | None = None,
     noise: Tensor | None = None,
 ) -> Tensor:
-    """Mean pairwise cosine similarity of the centroids of the non-empty clusters.
+    """Return the mean pairwise cosine similarity of the centroids of the non-empty clusters.
 
-    Each row is given to one cluster by a straight-through Gumbel-softmax; a cluster's centroid is
+    Each row is assigned to one cluster by a straight-through Gumbel-softmax. The centroid of a cluster is
     the mean of its L2-normalised rows. Minimising the result spreads the clusters over the sphere.
     Wu et al., ICCV 2023, section 3.2, as in the authors' code (both views stacked along N).
 
     Args:
         representations: Projections, float [N, D]. No gradient flows into them.
-        logits: The cluster assigner's output, float [N, K].
-        temperature: Of the Gumbel-softmax.
-        generator: Source of the Gumbel noise; the global one by default.
-        noise: The Gumbel noise itself, float32 [N, K], in place of drawing it: processes that form
-            clusters together must draw it together.
+        logits: Output of the cluster assigner, float [N, K].
+        temperature: Temperature of the Gumbel-softmax.
+        generator: Generator of the Gumbel noise; the global one by default.
+        noise: Gumbel noise, float32 [N, K], for processes that form clusters together and must use the
+            same noise; drawn by default.
 
     Returns:
-        A float32 scalar in [-1, 1], differentiable in `logits`; 1.0, without any pull, when fewer
-        than two clusters are non-empty. Computed in float32 under any precision.
+        A float32 scalar in [-1, 1], differentiable in `logits`; 1.0 with zero gradient if fewer than two
+        clusters are non-empty. It is computed in float32 under any precision.
 
     Raises:
-        ValueError: The shapes are not [N, D] and [N, K], or the noise has not the logits'.
+        ValueError: If the shapes are not [N, D] and [N, K], or the noise is not [N, K].
+
+    Example:
+        >>> import torch
+        >>> from wsi_embed_train import cluster_similarity
+        >>> logits = torch.tensor([[1000.0, 0.0], [0.0, 1000.0]])
+        >>> cluster_similarity(torch.eye(2), logits)
+        tensor(0.)
     """
     if representations.ndim != 2 or logits.ndim != 2 or len(representations) != len(logits):
         raise ValueError(
@@ -54,33 +61,33 @@ def cluster_similarity(
         centroids = F.normalize(assignment.T @ rows / counts.clamp(min=1).unsqueeze(1), dim=1)
         filled = counts.detach() > 0.5
         pairs = torch.triu(filled.unsqueeze(0) & filled.unsqueeze(1), diagonal=1).float()
-        # by masks and not by indexing: nothing here waits for a GPU
+        # masks instead of indexing, so that the CPU never waits for a GPU
         mean = (centroids @ centroids.T * pairs).sum() / pairs.sum().clamp(min=1)
         return torch.where(pairs.any(), mean, torch.ones_like(mean))
 
 
 def gumbel_noise(logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Standard Gumbel noise, float32, of the shape and on the device of the logits."""
+    """Draw standard Gumbel noise, float32, with the shape and device of the logits."""
     return -torch.empty_like(logits, dtype=torch.float32).exponential_(generator=generator).log()
 
 
 def global_cluster_similarity(
     representations: Tensor, logits: Tensor, *, noise: Tensor | None = None
 ) -> Tensor:
-    """`cluster_similarity` of the rows of all processes: clusters of the global batch.
+    """Compute `cluster_similarity` over the rows of all processes, the global batch.
 
-    Every process draws the noise of its own rows, and all of them see all of it.
+    Every process draws the noise of its own rows and shares it with the others.
 
     Args:
-        representations: This process's projections, float [N, D].
-        logits: This process's logits, float [N, K].
-        noise: Gumbel noise of this process's rows, float32 [N, K]; drawn by default.
+        representations: Projections of this process, float [N, D].
+        logits: Logits of this process, float [N, K].
+        noise: Gumbel noise of the rows of this process, float32 [N, K]; drawn by default.
     """
     drawn = gumbel_noise(logits) if noise is None else noise
     return cluster_similarity(gather(representations.detach()), gather(logits), noise=gather(drawn))
 
 
 def _straight_through(soft: Tensor) -> Tensor:
-    """One-hot rows [N, K] whose gradient is the softmax's (Jang et al., ICLR 2017)."""
+    """Return one-hot rows [N, K] with the gradient of the softmax (Jang et al., ICLR 2017)."""
     hard = F.one_hot(soft.argmax(dim=1), soft.shape[1]).to(soft.dtype)
     return hard - soft.detach() + soft

@@ -1,4 +1,4 @@
-"""Is the training collapsing, how, and what to change? Figures of one batch, and what they mean."""
+"""Diagnosis of a collapsing training: figures of one batch, the kind of collapse, and a remedy."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from torch import Tensor
 
 
 def representation_figures(features: Tensor) -> dict[str, float]:
-    """How much a batch of representations spreads.
+    """Measure how widely the representations of a batch spread.
 
     Args:
-        features: Float [N, D], N of at least 2.
+        features: Representations, float [N, D] with N >= 2.
 
     Returns:
-        `feature_std`: the standard deviation of the L2-normalised rows, mean over dimensions, times the
-        square root of D: 1 for rows spread evenly over the sphere, 0 where all rows are alike (Chen and
+        `feature_std`: standard deviation of the L2-normalised rows, averaged over dimensions and multiplied
+        by the square root of D; 1 for rows spread evenly over the sphere, 0 if all rows are equal (Chen and
         He, "Exploring Simple Siamese Representation Learning", CVPR 2021, section 4.1).
         `effective_rank`: exponential of the entropy of the normalised singular values of the centred
-        rows: how many directions are used (Roy and Vetterli, EUSIPCO 2007; Garrido et al., "RankMe",
-        ICML 2023, there uncentred).
+        rows, the number of directions in use (Roy and Vetterli, EUSIPCO 2007; Garrido et al., "RankMe",
+        ICML 2023, without centring).
     """
     rows = features.detach().float()
     std = F.normalize(rows, dim=1).std(dim=0).mean() * math.sqrt(rows.shape[1])
@@ -34,16 +34,18 @@ def representation_figures(features: Tensor) -> dict[str, float]:
 
 
 def assignment_figures(logits: Tensor, generator: torch.Generator | None = None) -> dict[str, float]:
-    """How the assigner spreads a batch over the clusters, without and with Gumbel noise.
+    """Measure how the assigner spreads a batch over the clusters, without and with Gumbel noise.
 
     Args:
         logits: Cluster logits, float [N, K].
-        generator: Source of the noise; by default one of its own, so that looking changes no training.
+        generator: Generator of the noise; by default a new one, so that measuring does not affect training.
 
     Returns:
-        `clusters_used` and `clusters_noisy` by argmax without and with noise; `noise_kept`: share of rows
-        whose cluster the noise leaves as it is; `largest_share` (of N) and `assignment_entropy` (0 to 1,
-        1 for even use) without noise; `logit_margin`: mean of best minus second.
+        `clusters_used` and `clusters_noisy`: number of clusters chosen without and with noise.
+        `noise_kept`: share of rows whose cluster does not change with noise.
+        `largest_share`: share of rows in the largest cluster, without noise.
+        `assignment_entropy`: entropy of the assignments without noise, 0 to 1 (even use).
+        `logit_margin`: mean difference between the largest and the second largest logit.
     """
     logits = logits.detach().float()
     generator = generator or torch.Generator(logits.device).manual_seed(0)
@@ -64,12 +66,12 @@ def assignment_figures(logits: Tensor, generator: torch.Generator | None = None)
 
 @dataclass(frozen=True)
 class Collapse:
-    """A collapse that is under way.
+    """Collapse of a training.
 
     Attributes:
         kind: `representation`, `dominant cluster` or `noise decides`.
-        what: The figures that show it, for people.
-        remedy: What to change.
+        what: Description of the figures that show it.
+        remedy: Advice on which settings to change.
     """
 
     kind: str
@@ -80,28 +82,25 @@ class Collapse:
         return f"collapse ({self.kind}): {self.what}; {self.remedy}"
 
 
-# A representation this narrow cannot tell tiles apart: a fifth of an even spread (lightly warns there, too),
-# or as good as one or two directions.
+# A representation this narrow cannot tell tiles apart: a fifth of an even spread (lightly warns there too),
+# or little more than one or two directions.
 LEAST_STD, LEAST_RANK = 0.2, 3.0
-# The authors' first mode: one dimension of the logits, or a few, win everywhere, whatever the noise.
+# First mode of the authors: one or a few dimensions of the logits are always largest, despite the noise.
 LARGEST_SHARE, LEAST_KEPT = 0.9, 0.5
-# Their second: without noise a handful of clusters, with noise nearly all of them (CluSiam#5).
+# Second mode: few clusters without noise, nearly all of them with noise (CluSiam#5).
 FEW_CLUSTERS, MANY_CLUSTERS = 0.1, 0.5
 
 
 def diagnose(history: Sequence[Mapping[str, float]], clusters: int | None, patience: int) -> Collapse | None:
-    """Name the collapse that the latest figures show, if they have shown it for a while.
+    """Return the collapse that the latest figures agree on, or None.
 
-    The two modes of the cluster term are those that the authors name (github.com/wwyi1828/CluSiam,
-    issues 4 and 5).
+    The two modes of the cluster term are described by the authors (github.com/wwyi1828/CluSiam, issues 4
+    and 5).
 
     Args:
-        history: Figures of this module, oldest first.
-        clusters: K; None without a cluster head.
-        patience: A collapse counts when this many figures in a row show the same kind.
-
-    Returns:
-        The collapse, or None.
+        history: Figures computed by the functions of this module, oldest first.
+        clusters: Number of clusters K; None without a cluster head.
+        patience: Number of successive figures that have to show the same kind of collapse.
     """
     if len(history) < patience:
         return None

@@ -1,4 +1,4 @@
-"""What a training run is made of: a recipe (YAML) with every value overridable."""
+"""Settings of a training run: a recipe (YAML) in which every value can be overridden."""
 
 from __future__ import annotations
 
@@ -21,66 +21,68 @@ from wsi_embed_train.values import nearest, numbers, parse
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """One training run's settings. `recipes/*.yaml` presets them; docs/training.md explains them.
+    """Settings of a training run. `recipes/*.yaml` are presets; docs/training.md explains them.
 
-    The settings below `seed` belong to methods: each uses those that its constructor takes, and the
+    The settings from `feat_size` on belong to methods. A method uses those that its constructor takes; the
     others are None.
 
     Attributes:
         method: One of `METHODS`.
-        backbone: A torchvision or timm model by name.
+        backbone: Name of a torchvision or timm model.
         tile_px: Side of a view, pixels.
-        mpp: Micrometres per pixel of the tiles: those of slides are drawn at it, of tile images it is told
-            to the exported model; None where it is not known.
-        tissue: How tissue is found on slides: `otsu`, `otsu-local`, `hsv` or `none` (docs/tissue.md).
-        min_tissue: Tiles of slides with a smaller share of tissue are left out.
-        region_tiles: Most neighbouring tiles of a slide that are read together.
-        reader: Who reads slides: `auto`, `openslide` or `tiff` (docs/formats.md).
-        crop_scale: Least and greatest area of the random resized crop.
+        mpp: Micrometres per pixel of the tiles. Tiles of slides are read at this resolution; for tile images
+            it is only recorded in the exported model. None if unknown.
+        tissue: Tissue recipe for slides: `otsu`, `otsu-local`, `hsv` or `none` (docs/tissue.md).
+        min_tissue: Minimum share of tissue in a tile of a slide, 0 to 1.
+        region_tiles: Maximum number of neighbouring tiles of a slide that are read together.
+        reader: Slide reader: `auto`, `openslide` or `tiff` (docs/formats.md).
+        crop_scale: Minimum and maximum area of the random resized crop, as a share of the tile.
         jitter: Strength of brightness, contrast, saturation and hue.
         jitter_p: Probability of the jitter.
         grey_p: Probability of greyscale.
-        blur_sigma: Least and greatest radius of the blur, pixels.
+        blur_sigma: Minimum and maximum radius of the blur, pixels.
         blur_p: Probability of the blur.
         flip_p: Probability of the horizontal flip.
         vflip_p: Probability of the vertical flip.
-        stain: Greatest change of the stains' concentrations, as a factor and as a shift; 0: none.
+        stain: Maximum change of the stain concentrations, as a factor and as a shift; 0 switches it off.
         stain_p: Probability of the stain augmentation.
-        epochs: Times that every tile is seen.
-        batch_size: Tiles of a step.
-        lr: Learning rate for a batch of 256; scaled by the batch, cosine decay per epoch.
-        momentum: Of SGD.
-        weight_decay: Of SGD.
-        exclude_norm_bias: No weight decay on norms and biases.
+        epochs: Number of passes over all tiles.
+        batch_size: Number of tiles in a step, over all processes.
+        lr: Learning rate for a batch of 256. It is scaled linearly with the batch size and decays with a
+            cosine per epoch.
+        momentum: Momentum of SGD.
+        weight_decay: Weight decay of SGD.
+        exclude_norm_bias: Whether norms and biases are exempt from weight decay.
         warmup_epochs: Epochs of linear warm-up before the cosine.
-        accumulate: Parts that a batch is taken in, to save memory; clusters and batch norms are of a part.
+        accumulate: Number of parts into which a batch is split to save memory. Clusters and batch norms are
+            computed per part.
         devices: `auto`, `cpu`, `cpu:N`, `cuda` or a number of GPUs.
         precision: `32`, `bf16` or `16` (mixed).
-        workers: Decoding processes of each training process.
-        seed: Of everything random.
-        log_steps: Steps from row to row of `metrics.csv`, and from look to look of the collapse monitor.
-        save_steps: Steps after which `last.ckpt` is written within an epoch.
-        keep_epochs: Epochs after which a checkpoint is kept for good.
-        knn_epochs: Epochs from one evaluation of `--knn` to the next.
+        workers: Number of decoding processes for each training process.
+        seed: Seed of all random numbers.
+        log_steps: Interval between rows of `metrics.csv` and between checks of the collapse monitor, steps.
+        save_steps: Interval between writes of `last.ckpt` within an epoch, steps.
+        keep_epochs: Interval between checkpoints that are kept permanently, epochs.
+        knn_epochs: Interval between evaluations on the labelled tiles of `--knn`, epochs.
         feat_size: Width D of the projection.
         projector_hidden: Hidden width of the projector.
         predictor_hidden: Hidden width of the predictor.
-        predictor_lr: Learning rate of the predictor, as a factor.
-        fix_pred_lr: The predictor's learning rate stays constant.
-        clusters: K, outputs of the cluster assigner.
+        predictor_lr: Factor on the learning rate of the predictor.
+        fix_pred_lr: Whether the learning rate of the predictor stays constant.
+        clusters: Number of clusters K, the outputs of the cluster assigner.
         alpha: Weight of the cluster term; the invariance term has 1 - alpha.
-        ema: Momentum of the target network, at the start.
-        ema_end: Momentum at the end, reached by half a cosine; None: constant.
-        temperature: Of a contrastive loss.
-        redundancy: Weight of Barlow Twins' terms off the diagonal.
-        prototypes: Of SwAV.
+        ema: Momentum of the target network at the start.
+        ema_end: Momentum of the target network at the end, reached by half a cosine; None: constant.
+        temperature: Temperature of the contrastive loss.
+        redundancy: Weight of the off-diagonal terms of Barlow Twins.
+        prototypes: Number of prototypes of SwAV.
         sinkhorn_epsilon: Smoothness of SwAV's assignments.
-        sinkhorn_iterations: Of SwAV's balancing.
-        freeze_prototypes: Part of the run in which SwAV's prototypes do not move.
-        queue: Projections of earlier tiles that are kept.
-        queue_from: Part of the run after which SwAV uses its queue.
-        concepts: Numbers of prototypes of PCL's clusterings.
-        concepts_from: Part of the run after which PCL uses prototypes.
+        sinkhorn_iterations: Number of iterations that balance SwAV's assignments.
+        freeze_prototypes: Share of the run, from its start, in which SwAV's prototypes are frozen.
+        queue: Number of projections of earlier tiles in the queue.
+        queue_from: Share of the run after which SwAV uses its queue.
+        concepts: Number of prototypes of each clustering of PCL.
+        concepts_from: Share of the run after which PCL uses prototypes.
     """
 
     method: str
@@ -177,10 +179,13 @@ class TrainConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TrainConfig:
-        """Build a config from plain values, refusing unknown and missing names.
+        """Build a config from plain values.
+
+        Args:
+            values: Settings by name, as in a YAML recipe.
 
         Raises:
-            UsageError: A name is unknown or missing, or a value is of a wrong kind or out of range.
+            UsageError: If a name is unknown or missing, or a value has the wrong type or is out of range.
         """
         known = {f.name: f for f in fields(cls)}
         if wrong := sorted(values.keys() - known):
@@ -192,7 +197,7 @@ class TrainConfig:
         return cls(**{name: parse(name, kinds[name], value) for name, value in values.items()})
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as they go into `config.yaml` and the checkpoint; unused settings are left out."""
+        """Return the settings as plain values for `config.yaml` and the checkpoint, without unused ones."""
         plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
         return {k: v for k, v in plain.items() if v is not None or k not in _OF_METHODS}
 
@@ -201,14 +206,23 @@ _OF_METHODS = frozenset(f.name for f in fields(TrainConfig) if f.default is None
 
 
 def load_recipe(name: str, /, **overrides: Any) -> TrainConfig:
-    """Load a recipe shipped with the package (`clubyol`) or a YAML file.
+    """Load the settings of a training run from a recipe.
 
     Args:
-        name: A shipped recipe's name, or the path of a YAML file with the same settings.
-        overrides: Settings that replace the recipe's; `None` leaves the recipe's value.
+        name: Name of a recipe of the package, such as `clubyol`, or path of a YAML file with settings.
+        overrides: Settings that replace those of the recipe. `None` keeps the value of the recipe.
+
+    Returns:
+        The settings.
 
     Raises:
-        UsageError: There is no such recipe, or a setting is wrong.
+        UsageError: If there is no such recipe, or a setting is wrong.
+
+    Example:
+        >>> from wsi_embed_train import load_recipe
+        >>> config = load_recipe("clubyol", mpp=0.5, epochs=100)
+        >>> config.method, config.mpp, config.epochs
+        ('clubyol', 0.5, 100)
     """
     folder = resources.files("wsi_embed_train") / "recipes"
     shipped = folder / f"{name}.yaml"
@@ -227,10 +241,21 @@ def load_recipe(name: str, /, **overrides: Any) -> TrainConfig:
 
 
 def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
-    """Read `KEY=VALUE` pairs, each value as YAML has it.
+    """Parse `KEY=VALUE` pairs, with YAML values.
+
+    Args:
+        pairs: Texts such as `alpha=0.9` or `crop_scale=[0.2, 1.0]`.
+
+    Returns:
+        Values by key.
 
     Raises:
-        UsageError: A pair has no `=`, its value is not YAML, or a key has two values.
+        UsageError: If a pair has no `=`, its value is not YAML, or a key has two different values.
+
+    Example:
+        >>> from wsi_embed_train import parse_settings
+        >>> parse_settings(["alpha=0.9", "crop_scale=[0.2, 1.0]"])
+        {'alpha': 0.9, 'crop_scale': [0.2, 1.0]}
     """
     found: dict[str, Any] = {}
     for pair in pairs:
@@ -249,9 +274,12 @@ def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
 
 
 def settings_of_run(values: dict[str, Any]) -> TrainConfig:
-    """Settings of a run of this or an earlier version: what they lack comes from the method's recipe.
+    """Return the settings of a run of this or an earlier version, for reading only.
 
-    For reading a run only; what an earlier version did not say, it did not do as the recipe does now.
+    Settings that an earlier version did not have are taken from the recipe of the method.
+
+    Args:
+        values: Contents of the run's `config.yaml`.
     """
     known = {f.name for f in fields(TrainConfig)}
     recipe = load_recipe(values["method"]).to_dict()

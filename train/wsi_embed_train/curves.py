@@ -1,4 +1,4 @@
-"""A run's figures as a picture: what to look at before trusting its features."""
+"""Plot of the figures of a run over its steps (`curves.png`)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from wsi_embed.util.atomic_files import replacing
 from wsi_embed_train.metrics_file import read_metrics
 
-# What is drawn together, and under which heading.
+# Heading of each panel, and the columns drawn in it.
 PANELS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("loss", ("loss",)),
     ("terms of the loss", ("invariance", "swapped_prediction", "redundancy", "instance",
@@ -25,12 +25,12 @@ PANELS: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 def draw_curves(metrics: Path, out: Path, title: str) -> None:
-    """Draw what a `metrics.csv` holds, over steps.
+    """Plot the columns of a `metrics.csv` over steps.
 
     Args:
-        metrics: The CSV.
-        out: The PNG to write.
-        title: Above all.
+        metrics: The CSV file.
+        out: PNG file to write.
+        title: Title of the figure.
     """
     import matplotlib.figure
 
@@ -43,7 +43,7 @@ def draw_curves(metrics: Path, out: Path, title: str) -> None:
     width, height = 4.2 * columns, 2.7 * lines + 0.5
     figure = matplotlib.figure.Figure(figsize=(width, height))
     figure.suptitle(title)
-    # in inches; a layout that Matplotlib finds draws everything twice
+    # margins in inches; Matplotlib's automatic layouts draw everything twice
     figure.subplots_adjust(
         0.6 / width, 0.5 / height, 1 - 0.15 / width, 1 - 0.75 / height, wspace=0.18, hspace=0.38
     )

@@ -1,4 +1,4 @@
-"""Where a run computes: how many processes, on what, started by whom."""
+"""Hardware of a run: accelerator, processes and nodes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _GRAMMAR = re.compile(r"auto|cpu(:[1-9]\d*)?|cuda|[1-9]\d*")
 
 @dataclass(frozen=True)
 class Devices:
-    """What Lightning is told.
+    """Processes of a run, and the hardware they use.
 
     Attributes:
         accelerator: `gpu` or `cpu`.
-        per_node: Processes on each node.
-        nodes: How many nodes.
+        per_node: Number of processes on each node.
+        nodes: Number of nodes.
     """
 
     accelerator: str
@@ -29,15 +29,18 @@ class Devices:
 
     @property
     def processes(self) -> int:
-        """All processes, which share a batch."""
+        """Total number of processes, which share a batch."""
         return self.per_node * self.nodes
 
 
 def check_devices(devices: str) -> None:
-    """Refuse what is no choice of devices, wherever the run will be.
+    """Check the syntax of a device setting, regardless of this machine.
+
+    Args:
+        devices: The setting.
 
     Raises:
-        UsageError: It is none of `auto`, `cpu`, `cpu:N`, `cuda`, `N`.
+        UsageError: If it is none of `auto`, `cpu`, `cpu:N`, `cuda`, `N`.
     """
     if not _GRAMMAR.fullmatch(devices):
         raise UsageError(
@@ -48,19 +51,19 @@ def check_devices(devices: str) -> None:
 def choose_devices(
     devices: str, precision: str, gpus: int, environ: Mapping[str, str] = os.environ
 ) -> Devices:
-    """Decide where to compute on this machine.
+    """Choose the hardware of a run on this machine.
 
-    Under `torchrun` and under Slurm's `srun` the launcher decides how many processes there are.
+    Under `torchrun` and Slurm's `srun` the launcher determines the number of processes.
 
     Args:
-        devices: `auto` (all GPUs, else the CPU), `cpu`, `cpu:N` processes, `cuda` (all GPUs) or a number
-            of GPUs.
+        devices: `auto` (all GPUs, or the CPU if there are none), `cpu`, `cpu:N` (N processes), `cuda` (all
+            GPUs) or a number of GPUs.
         precision: `32`, `bf16` or `16`.
-        gpus: GPUs that PyTorch sees.
-        environ: The environment.
+        gpus: Number of GPUs that PyTorch sees.
+        environ: Environment variables.
 
     Raises:
-        DeviceError: GPUs, or a precision that needs one, were asked for and are not there.
+        DeviceError: If GPUs, or a precision that needs one, are requested but not available.
     """
     check_devices(devices)
     wants_gpu = devices == "cuda" or devices.isdecimal()
@@ -82,11 +85,11 @@ def choose_devices(
 
 
 def _launched(environ: Mapping[str, str]) -> tuple[int, int] | None:
-    """Processes a node and nodes, where a launcher has started this process among others."""
+    """Return (processes per node, nodes) if a launcher has started this process, else None."""
     if "TORCHELASTIC_RUN_ID" in environ:
         local = int(environ["LOCAL_WORLD_SIZE"])
         return local, int(environ["WORLD_SIZE"]) // local
-    # the same test as Lightning's: an interactive shell is not one task of several
+    # the same test as in Lightning: an interactive shell is not one of several tasks
     interactive = environ.get("SLURM_JOB_NAME") in ("bash", "interactive")
     if "SLURM_NTASKS" in environ and "SLURM_PROCID" in environ and not interactive:
         nodes = int(environ.get("SLURM_NNODES", "1"))
@@ -95,10 +98,15 @@ def _launched(environ: Mapping[str, str]) -> tuple[int, int] | None:
 
 
 def per_process(batch_size: int, processes: int, accumulate: int) -> int:
-    """Tiles that a process takes at a time.
+    """Return the number of tiles that a process computes at a time.
+
+    Args:
+        batch_size: Number of tiles in a step.
+        processes: Number of processes.
+        accumulate: Number of parts into which each process splits its batch.
 
     Raises:
-        UsageError: The batch cannot be divided evenly.
+        UsageError: If the batch cannot be divided evenly.
     """
     parts = processes * accumulate
     if batch_size % parts:

@@ -1,4 +1,4 @@
-"""The batch of all processes, for losses that are of a batch and not of a tile."""
+"""Gathering of a batch from all processes, for losses over a whole batch."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from torch import Tensor
 
 
 def processes() -> int:
-    """How many processes train together; 1 without `torch.distributed`."""
+    """Return the number of processes that train together; 1 without `torch.distributed`."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def gather(tensor: Tensor) -> Tensor:
-    """The rows of all processes, in the order of their ranks.
+    """Concatenate the rows of all processes, in the order of their ranks.
 
-    A loss of gathered rows is the same number on every process. Its gradient flows back into every
-    process's rows as often as there are processes, so that the mean over processes, which
-    `DistributedDataParallel` takes, is the gradient of that one loss.
+    A loss of gathered rows has the same value on every process. The backward pass sums its gradients over
+    all processes, so that the mean over processes, taken by `DistributedDataParallel`, is the gradient of
+    that one loss.
 
     Args:
-        tensor: [B, ...]; the same shape on every process.
+        tensor: Rows of this process, [B, ...] with the same shape on every process.
 
     Returns:
-        [B * processes, ...]; the tensor itself in a single process.
+        Tensor [B * processes, ...]; in a single process the tensor itself.
     """
     if processes() == 1:
         return tensor

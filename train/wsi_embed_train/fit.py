@@ -40,37 +40,45 @@ def train(
     listener: Listener | None = None,
     stop: threading.Event | None = None,
 ) -> Path:
-    """Train an encoder and leave a run folder behind.
+    """Train an encoder and write a run folder.
 
     Args:
-        source: Slides or tile images: a file, a folder (any depth), or a CSV with a column `path`; for a
-            method that needs labels a CSV with a column `label` too.
-        run: The run folder to make: `config.yaml`, `checkpoints/`, `metrics.csv`, `tensorboard/`,
-            `curves.png`, `summary.json`.
+        source: Slides or tile images: a file, a folder (searched at any depth), or a CSV with a column
+            `path`. Methods that need labels need a CSV with a column `label` too.
+        run: Run folder to create, with `config.yaml`, `checkpoints/`, `metrics.csv`, `tensorboard/`,
+            `curves.png` and `summary.json`.
         config: Settings, from `load_recipe`.
-        split: With a CSV: take the rows with this value in the column `split`.
-        knn: A CSV of labelled tiles (`path`, `label`, `split`) to evaluate the features on between epochs;
-            it decides about `best.ckpt`, and else the effective rank does.
-        resume: Go on from `checkpoints/last.ckpt` of an interrupted run, at its step.
-        on_collapse: `warn`, or `stop` the run with the last healthy checkpoint as its last.
-        listener: Hears how it goes.
-        stop: When set, the run saves after the step in hand, and ends.
+        split: Value of the column `split` of the CSV; other rows are ignored.
+        knn: CSV of labelled tiles (`path`, `label`, `split`) on which the features are evaluated between
+            epochs. Their score selects `best.ckpt`; without it, the effective rank does.
+        resume: Whether to continue an interrupted run from `checkpoints/last.ckpt`, at the same step.
+        on_collapse: Action if the training collapses: `warn`, or `stop` the run and restore the last
+            checkpoint from before the collapse.
+        listener: Receiver of progress events.
+        stop: Event that ends the run. Once it is set, the run finishes the current step, saves and stops.
 
     Returns:
         Path of the last checkpoint.
 
     Raises:
-        UsageError: Nothing to train on, or the run folder is in the way.
-        DeviceError: A GPU was asked for and is not there.
-        DivergedError: The loss is no number any more.
-        CollapseError: The training collapsed, and `on_collapse` is `stop`.
-        Stopped: `stop` was set; `resume` goes on at the same step.
-        WsiEmbedError: More than 1 % of the tiles cannot be read.
+        UsageError: If there is nothing to train on, or `run` already contains a run.
+        DeviceError: If the requested GPUs are not available.
+        DivergedError: If the loss becomes NaN or infinite.
+        CollapseError: If the training collapses and `on_collapse` is `stop`.
+        Stopped: If `stop` was set. The run can be resumed at the same step.
+        WsiEmbedError: If more than 1 % of the tiles cannot be read.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from wsi_embed_train import load_recipe, train
+        >>> config = load_recipe("clubyol", mpp=0.5, epochs=1, batch_size=8, workers=0)
+        >>> train(Path("slides"), Path("runs/first"), config)  # doctest: +SKIP
+        PosixPath('runs/first/checkpoints/last.ckpt')
     """
     if on_collapse not in ("warn", "stop"):
         raise UsageError(f"--on-collapse {on_collapse}: choose warn or stop")
     stop = stop or threading.Event()
-    # of several processes the first alone is heard
+    # only the first of several processes reports
     listener = Listener() if listener is None or rank_here() else listener
     devices = choose_devices(config.devices, config.precision, torch.cuda.device_count())
     batch = per_process(config.batch_size, devices.processes, config.accumulate)
@@ -110,7 +118,7 @@ def _loader(
     config: TrainConfig, tiles: TrainingTiles, batch: int, devices: Devices
 ) -> tuple[DataLoader[Any], TileSampler]:
     rank = rank_here()
-    workers = min(config.workers, cpu_count())  # more would only wait for each other
+    workers = min(config.workers, cpu_count())  # more would only compete for the cores
     sampler = TileSampler(
         tiles.groups, batch, config.seed, rank=rank, processes=devices.processes, accumulate=config.accumulate
     )
@@ -120,10 +128,11 @@ def _loader(
         num_workers=workers,
         collate_fn=tiles.collate,
         persistent_workers=workers > 0,
-        # spawned: a fork after a library has started threads can deadlock
+        # a fork after a library has started threads can deadlock
         multiprocessing_context="spawn" if workers else None,
         pin_memory=devices.accelerator == "gpu",
-        # of its own: otherwise making a loader would draw from the numbers that a resumed run goes on with
+        # a generator of its own: otherwise creating the loader would advance the global one, which a
+        # resumed run restores
         generator=torch.Generator().manual_seed(config.seed),
     )
     return loader, sampler
@@ -139,7 +148,7 @@ def _callbacks(
     stop: threading.Event,
     devices: Devices,
 ) -> list[L.Callback]:
-    """In the order in which they look: figures first, then their record, then checkpoints, then a stop."""
+    """Create the callbacks in the order in which they run: figures, their log, checkpoints, stop."""
     every = config.log_steps
     checkpoints = cb.Checkpoints(folder.checkpoints, config.save_steps, config.keep_epochs, config.precision)
     monitor = cb.CollapseMonitor(

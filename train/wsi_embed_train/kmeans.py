@@ -1,4 +1,4 @@
-"""K-means of unit vectors on any device, and how dense its clusters are."""
+"""K-means of unit vectors on any device, and the density of the clusters."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from torch import Tensor
 
 ITERATIONS = 20
 BLOCK = 8192
-# Keeps the densities of small clusters apart from those of large ones (Li et al., 2021: alpha = 10).
+# Keeps small clusters from getting extreme densities (Li et al., 2021: alpha = 10).
 SMOOTHING = 10.0
 
 
 @dataclass(frozen=True)
 class Prototypes:
-    """Centres of clusters.
+    """Centroids and densities of clusters.
 
     Attributes:
         centroids: Unit rows, float32 [K, D].
-        density: Temperature phi of each cluster, float32 [K]; a dense cluster's is small.
+        density: Temperature phi of each cluster, float32 [K]; small for a dense cluster.
     """
 
     centroids: Tensor
@@ -30,15 +30,16 @@ class Prototypes:
 def kmeans(
     rows: Tensor, clusters: int, *, iterations: int = ITERATIONS, seed: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """Lloyd's algorithm, from rows drawn at random.
+    """Cluster rows by Lloyd's algorithm, starting from rows drawn at random.
 
-    A cluster that loses all its rows starts again at a row drawn at random.
+    A cluster that loses all its rows restarts at a row drawn at random.
 
     Args:
         rows: float [N, D], N at least `clusters`.
-        clusters: K.
-        iterations: At most so many; it ends when no row changes its cluster.
-        seed: Of the draws: of their own, so that all processes and a resumed run draw the same.
+        clusters: Number of clusters K.
+        iterations: Maximum number of iterations. It stops earlier if no row changes its cluster.
+        seed: Seed of the draws, independent of the global one, so that all processes and a resumed run draw
+            the same rows.
 
     Returns:
         Centroids [K, D], and the cluster of each row, int64 [N].
@@ -63,15 +64,15 @@ def kmeans(
 
 
 def find_prototypes(rows: Tensor, clusters: int, temperature: float) -> Prototypes:
-    """Cluster unit rows; densities as in Li et al., 2021, equation 12.
+    """Cluster unit rows and estimate the density of each cluster (Li et al., 2021, equation 12).
 
-    `phi = sum |v - c| / (Z log(Z + 10))` of a cluster of Z rows; clusters of one row get the largest, all
-    are kept within the 10th and 90th percentile (as the authors' code does) and brought to the mean
-    `temperature`.
+    The density of a cluster of Z rows is `phi = sum |v - c| / (Z log(Z + 10))`. Clusters of one row get the
+    largest density. All densities are clipped to the 10th and 90th percentile, as in the authors' code, and
+    scaled to the mean `temperature`.
 
     Args:
         rows: Unit rows, float32 [N, D].
-        clusters: K.
+        clusters: Number of clusters K.
         temperature: Mean of the densities.
     """
     centroids, labels = kmeans(rows, clusters)

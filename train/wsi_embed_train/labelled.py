@@ -1,4 +1,4 @@
-"""Labelled tiles for evaluation, and their features."""
+"""Labelled tiles for evaluation during training, and their features."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BATCH = 256
 
 @dataclass(frozen=True)
 class LabelledTiles:
-    """Paths and labels of tiles."""
+    """Paths and labels of tiles, in the same order."""
 
     paths: list[Path]
     labels: list[str]
@@ -30,17 +30,22 @@ class LabelledTiles:
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """Tiles to look among, and tiles to classify."""
+    """Labelled tiles for training and testing a classifier."""
 
     train: LabelledTiles
     test: LabelledTiles
 
 
 def read_labelled(source: Path) -> LabelledSet:
-    """Read a table with columns `path` (relative to it), `label`, `split` (`train`, `test`), maybe `group`.
+    """Read a table of labelled tiles.
+
+    Args:
+        source: Table with the columns `path` (relative to the table), `label`, `split` (`train` or `test`)
+            and optionally `group`.
 
     Raises:
-        UsageError: A column is missing, a split is empty, a group is in both, or a file is not there.
+        UsageError: If a column is missing, a split is empty, a group is in both splits, or a file does not
+            exist.
     """
     table = read_tile_table(source, option="--knn")
     table.tiles.check()
@@ -60,21 +65,22 @@ def tile_features(
     tile_px: int,
     device: torch.device,
 ) -> npt.NDArray[np.float32]:
-    """Features of tiles as the exported model would give them: no augmentation, float32.
+    """Compute the features that the exported model would give: without augmentation, in float32.
 
     Args:
-        backbone: From normalised images [B, 3, tile_px, tile_px] to [B, D]; its mode is left as it was.
-        tiles: Which.
+        backbone: Network from normalised images [B, 3, tile_px, tile_px] to features [B, D]. It is put back
+            into training mode if it was in it.
+        tiles: The N tiles.
         mean: RGB mean, in [0, 1].
         std: RGB standard deviation, in [0, 1].
-        tile_px: Tiles of another size are resized.
-        device: Where the backbone is.
+        tile_px: Side to which tiles of other sizes are resized, pixels.
+        device: Device of the backbone.
 
     Returns:
         float32 [N, D].
 
     Raises:
-        SlideError: A tile cannot be read.
+        SlideError: If a tile cannot be read.
     """
     training = backbone.training
     backbone.eval()

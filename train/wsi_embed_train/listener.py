@@ -1,4 +1,4 @@
-"""Who wants to hear how a training goes: the command line, a notebook."""
+"""Interface for progress events of a training, as used by the command line or a notebook."""
 
 from __future__ import annotations
 
@@ -6,22 +6,28 @@ from collections.abc import Mapping
 
 
 class Listener:
-    """Hears everything and does nothing; override what is of interest.
+    """Receiver of progress events. Override the methods of interest; the others do nothing.
 
-    Called in the first process only, between steps: be quick.
+    Methods are called in the first process only, between steps, and should return quickly.
     """
 
     def started(self, steps: int, done: int, how: str) -> None:
-        """The run has so many steps, so many are done by an earlier start; `how` is for people."""
+        """Handle the start of the run.
+
+        Args:
+            steps: Number of steps of the run.
+            done: Number of steps done before, if the run was resumed.
+            how: Description of method, data and hardware.
+        """
 
     def step_done(self, step: int) -> None:
-        """A step has ended."""
+        """Handle the end of a step."""
 
     def figures(self, row: Mapping[str, float]) -> None:
-        """A row of `metrics.csv`."""
+        """Handle a new row of `metrics.csv`."""
 
     def epoch_done(self, row: Mapping[str, float]) -> None:
-        """Means of the epoch's rows; `epoch` from 1."""
+        """Handle the end of an epoch, given the means of its rows; `epoch` counts from 1."""
 
     def warned(self, text: str) -> None:
-        """Something to look at, although the run goes on."""
+        """Handle a warning; the run continues."""

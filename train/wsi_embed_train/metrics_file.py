@@ -1,4 +1,4 @@
-"""`metrics.csv`: figures by step, of which a resumed run keeps those it has not yet to repeat."""
+"""`metrics.csv`: figures by step. A resumed run drops the rows that it will compute again."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from wsi_embed.util.atomic_files import replacing
 
 
 class MetricsFile:
-    """A CSV that grows by rows; a new column makes it be written anew.
+    """CSV file to which rows are appended. It is rewritten when a row has a new column.
 
     Args:
-        path: The file.
-        steps: Rows of later steps are dropped: a run that goes on from a checkpoint makes them again.
+        path: The file. An existing one is continued.
+        steps: Last step to keep. Later rows are dropped: a run that resumes from a checkpoint repeats them.
     """
 
     def __init__(self, path: Path, steps: int) -> None:
@@ -25,7 +25,7 @@ class MetricsFile:
             self._rewrite()
 
     def append(self, row: Mapping[str, float]) -> None:
-        """Add a row."""
+        """Append a row."""
         self.rows.append(dict(row))
         new = [name for name in row if name not in self._columns]
         if new or not self.path.exists():
@@ -43,13 +43,13 @@ class MetricsFile:
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
-    """Rows of a `metrics.csv`; what a row does not have is left out."""
+    """Read the rows of a `metrics.csv`, without empty cells."""
     with path.open(newline="", encoding="utf-8") as lines:
         return [{name: float(text) for name, text in row.items() if text} for row in csv.DictReader(lines)]
 
 
 def mean_row(rows: list[dict[str, float]]) -> dict[str, float]:
-    """Means of what the rows have."""
+    """Return the mean of every column, over the rows that have it."""
     names = dict.fromkeys(name for row in rows for name in row)
     found = {name: [row[name] for row in rows if name in row] for name in names}
     return {name: float(f"{sum(values) / len(values):.6g}") for name, values in found.items()}

@@ -1,4 +1,4 @@
-"""A method under Lightning: views, loss, optimizer, and what a checkpoint says."""
+"""The Lightning module of a run: views, loss, optimizer and checkpoint contents."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Training(L.LightningModule):
 
     Args:
         config: Settings of the run.
-        data: What the export needs to know of the data: `mean`, `std`, `tiles`, `source`, and
-            `classes` where there are labels.
-        sampler: What the batches are drawn by; its position goes into the checkpoint.
+        data: Description of the data for the export: `mean`, `std`, `tiles`, `source`, and `classes` if
+            the tiles have labels.
+        sampler: Sampler of the batches. Its position is saved in the checkpoint.
 
     Attributes:
-        row: Figures of the step in hand, which callbacks add to and write down.
-        logits: Cluster logits of the step in hand, of all its views.
+        row: Figures of the current step. Callbacks add to them and log them.
+        logits: Cluster logits of all views of the current step.
     """
 
     def __init__(self, config: TrainConfig, data: dict[str, Any], sampler: TileSampler) -> None:
@@ -46,7 +46,7 @@ class Training(L.LightningModule):
         self._resumed: dict[str, Any] | None = None
 
     def training_step(self, batch: TileBatch, batch_idx: int) -> Tensor:
-        """One batch's loss."""
+        """Return the loss of a batch."""
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             views: Sequence[Tensor] = self.views(batch.tiles)
         step = self.network(views, batch.labels)
@@ -56,7 +56,7 @@ class Training(L.LightningModule):
         return loss
 
     def on_train_start(self) -> None:
-        """Go on with the random numbers of an interrupted run; processes draw their own."""
+        """Restore the random state of a resumed run, or seed each process differently."""
         if self._resumed is not None:
             _restore_random(self._resumed["random"], self.config.seed + self.global_step)
             self._resumed = None
@@ -68,34 +68,34 @@ class Training(L.LightningModule):
         self.network.before_epoch(self.progress)
 
     def on_train_batch_start(self, batch: TileBatch, batch_idx: int) -> None:
-        """Begin a row; the learning rates are the epoch's."""
+        """Start a new row of figures and set the learning rates of the epoch."""
         self.row = {}
         optimizer = self.trainer.optimizers[0]
         set_learning_rates(optimizer, self.config, self.current_epoch)
         self.row["lr"] = optimizer.param_groups[0]["lr"]
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Let the method see the gradients."""
+        """Let the method modify the gradients."""
         self.network.before_step(self.progress)
 
     def optimizer_step(
         self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Callable[[], Any] | None = None
     ) -> None:
-        """Step, and then move what follows the network; a checkpoint never comes between the two."""
+        """Step, then update the target network, so that no checkpoint is taken between the two."""
         optimizer.step(closure=optimizer_closure)
         self.network.after_step((self.global_step + 1) / self.trainer.estimated_stepping_batches)
 
     @property
     def progress(self) -> float:
-        """Part of the run's steps that is done."""
+        """Share of the run's steps that is done, 0 to 1."""
         return self.global_step / self.trainer.estimated_stepping_batches
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """SGD over the method's groups."""
+        """Create the optimizer: SGD over the parameter groups of the method."""
         return make_optimizer(self.network, self.config)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what export and resume need, as plain values."""
+        """Add the values that export and resume need."""
         progress: Any = self.trainer.fit_loop.epoch_loop.batch_progress.current
         batches: int = progress.processed
         ended = batches >= len(self.sampler)
@@ -109,19 +109,19 @@ class Training(L.LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put the sampler where the interrupted run was, before workers read ahead."""
+        """Move the sampler to the position of the interrupted run, before the workers prefetch."""
         self._resumed = checkpoint["wsi_embed"]
         self.sampler.start_at(*self._resumed["position"])
 
 
 def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.SGD:
-    """SGD over a method's groups, at the learning rate of a batch of this size."""
+    """Create SGD over the parameter groups of a method, with the learning rate scaled by the batch size."""
     groups = network.parameter_groups(config.weight_decay, exclude_norm_bias=config.exclude_norm_bias)  # type: ignore[operator]
     return torch.optim.SGD(groups, lr=config.lr * config.batch_size / 256, momentum=config.momentum)
 
 
 def set_learning_rates(optimizer: torch.optim.Optimizer, config: TrainConfig, epoch: int) -> None:
-    """Bring every group to the rate of an epoch, from 0; fixed ones stay (`fix_pred_lr`)."""
+    """Set the learning rate of every group for an epoch (from 0), except fixed ones (`fix_pred_lr`)."""
     lr = config.lr * config.batch_size / 256
     factor = learning_rate_factor(epoch, config.epochs, config.warmup_epochs)
     for group in optimizer.param_groups:
@@ -129,7 +129,7 @@ def set_learning_rates(optimizer: torch.optim.Optimizer, config: TrainConfig, ep
 
 
 def _random_of_all() -> list[dict[str, Tensor]]:
-    """States of the random numbers of every process; called by all of them."""
+    """Gather the random states of all processes; a collective call."""
     own = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         own["cuda"] = torch.cuda.get_rng_state()
@@ -142,7 +142,7 @@ def _random_of_all() -> list[dict[str, Tensor]]:
 
 def _restore_random(states: list[dict[str, Tensor]], seed: int) -> None:
     rank = dist.get_rank() if processes() > 1 else 0
-    if len(states) != processes():  # other processes than before: other numbers, but not the first ones again
+    if len(states) != processes():  # no state for each process: a new seed, so that no numbers repeat
         torch.manual_seed(seed + 1_000_003 * rank)
         return
     torch.set_rng_state(states[rank]["cpu"].cpu())

@@ -1,4 +1,4 @@
-"""What a setting may be: names to choose from, and ranges of numbers."""
+"""Allowed values of settings: names to choose from, and ranges of numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run on disk: what lies where, whether a run may begin or go on in it, its summary."""
+"""The folder of a run: its files, checks before a run starts or resumes, and its summary."""
 
 from __future__ import annotations
 
@@ -14,37 +14,42 @@ from torch import Tensor
 from wsi_embed.errors import UsageError
 from wsi_embed_train.config import TrainConfig
 
-# May change from start to start without changing what is learned.
+# Settings that may change on resuming, as they do not affect what is learned.
 FREE = frozenset({"devices", "workers", "log_steps", "save_steps", "keep_epochs", "knn_epochs"})
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The folder of a run.
+    """Folder of a run.
 
-    It holds `config.yaml`, `checkpoints/`, `metrics.csv`, `tensorboard/`, `curves.png` and `summary.json`.
+    Contains `config.yaml`, `checkpoints/`, `metrics.csv`, `tensorboard/`, `curves.png` and `summary.json`.
     """
 
     path: Path
 
     @property
     def checkpoints(self) -> Path:
-        """Where checkpoints are."""
+        """Folder of the checkpoints."""
         return self.path / "checkpoints"
 
     @property
     def last(self) -> Path:
-        """What a run goes on from."""
+        """Path of the checkpoint from which a run resumes."""
         return self.checkpoints / "last.ckpt"
 
     def check(self, config: TrainConfig, resume: bool) -> dict[str, Any] | None:
-        """Make sure that a run may begin here, or go on.
+        """Check that a run can start or resume in this folder.
+
+        Args:
+            config: Settings of the run.
+            resume: Whether the run resumes.
 
         Returns:
-            What the last checkpoint says of its data, where the run goes on.
+            Description of the data in the last checkpoint if the run resumes, else None.
 
         Raises:
-            UsageError: A run is in the way, there is none to resume, or it has other settings.
+            UsageError: If a new run would overwrite another one, or there is no run to resume, or it has
+                other settings.
         """
         if not resume:
             if self.last.exists():
@@ -52,19 +57,19 @@ class RunFolder:
             return None
         if not self.last.is_file():
             raise UsageError(f"{self.path}: nothing to resume, there is no {self.last.name} in checkpoints/")
-        said, _ = load_checkpoint(self.last)
-        before, now = said["config"], config.to_dict()
-        for name in ["method", *sorted((now.keys() | before.keys()) - FREE)]:  # the method says most
+        about, _ = load_checkpoint(self.last)
+        before, now = about["config"], config.to_dict()
+        for name in ["method", *sorted((now.keys() | before.keys()) - FREE)]:  # method first
             if before.get(name) != now.get(name):
                 raise UsageError(
                     f"{self.path} was trained with {name} = {before.get(name)}, not {now.get(name)}: "
                     "resume with the same settings or start another run"
                 )
-        data: dict[str, Any] = said["data"]
+        data: dict[str, Any] = about["data"]
         return data
 
     def begin(self, config: TrainConfig) -> None:
-        """Make the folder, and write the settings."""
+        """Create the folder and write the settings."""
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         text = yaml.safe_dump(config.to_dict(), sort_keys=False)
         (self.path / "config.yaml").write_text(text, "utf-8")
@@ -75,10 +80,15 @@ class RunFolder:
 
 
 def check_data(run: RunFolder, before: dict[str, Any], now: dict[str, Any]) -> None:
-    """Make sure that a run goes on with the tiles it began with.
+    """Check that a run resumes with the tiles it started with.
+
+    Args:
+        run: The run folder.
+        before: Description of the data in the checkpoint.
+        now: Description of the data of the source.
 
     Raises:
-        UsageError: Their number or their classes differ.
+        UsageError: If the number of tiles or the classes differ.
     """
     for name in ("tiles", "classes"):
         if before.get(name) != now.get(name):
@@ -89,10 +99,16 @@ def check_data(run: RunFolder, before: dict[str, Any], now: dict[str, Any]) -> N
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """What a checkpoint says, and its weights. No code from the file runs (`weights_only=True`).
+    """Load the description and the weights from a checkpoint, without running code from it.
+
+    Args:
+        path: The checkpoint.
+
+    Returns:
+        Description (`config`, `data`, ...), and weights by name.
 
     Raises:
-        UsageError: It is no checkpoint of ours.
+        UsageError: If it is not a checkpoint of `wsi-embed train`.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)

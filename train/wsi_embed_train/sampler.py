@@ -1,4 +1,4 @@
-"""Which tiles make which batch: known of every batch of every epoch without any state."""
+"""Assignment of tiles to batches, computed for any batch of any epoch without state."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from torch.utils.data import Sampler
 
 
 class TileSampler(Sampler[list[tuple[int, int]]]):
-    """Batches of tiles for one process, in an order that depends on seed and epoch alone.
+    """Sampler of the batches of one process, in an order that depends only on seed and epoch.
 
     Tiles of one group (a region of a slide, read at once) follow each other; groups come in random order.
-    Any epoch can be entered at any batch: what an exact resume needs. Tiles that fill no batch are left
-    out, in every epoch others.
+    An epoch can be entered at any batch, for an exact resume. Tiles that do not fill a last batch are
+    skipped, different ones in each epoch.
 
     Args:
-        groups: Numbers of the tiles that belong together, all in all each tile once.
-        batch: Tiles that each process takes at a time.
-        seed: Of the order.
-        rank: Of this process.
-        processes: How many share the tiles.
-        accumulate: Batches a step; an epoch has whole steps only.
+        groups: Indices of the tiles of each group. Together, the groups contain every tile once.
+        batch: Number of tiles that each process takes at a time.
+        seed: Seed of the order.
+        rank: Rank of this process.
+        processes: Number of processes that share the tiles.
+        accumulate: Number of batches in a step. An epoch consists of whole steps.
     """
 
     def __init__(
@@ -44,24 +44,24 @@ class TileSampler(Sampler[list[tuple[int, int]]]):
 
     @property
     def sampler(self) -> TileSampler:
-        """Itself: where Lightning looks for `set_epoch`."""
+        """The sampler itself, on which Lightning calls `set_epoch`."""
         return self
 
     def set_epoch(self, epoch: int) -> None:
-        """Go to the start of an epoch, unless `start_at` went into it before."""
+        """Move to the start of an epoch, unless `start_at` has already moved into it."""
         if epoch != self.epoch:
             self.epoch, self._first = epoch, 0
 
     def start_at(self, epoch: int, batch: int) -> None:
-        """Enter an epoch at a batch, from 0."""
+        """Move to a batch of an epoch; both count from 0."""
         self.epoch, self._first = epoch, batch
 
     def __len__(self) -> int:
-        """Batches of a whole epoch."""
+        """Return the number of batches of an epoch."""
         return self._batches
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        """(number, epoch) of the tiles of each batch."""
+        """Yield the batches of the epoch, each a list of (tile index, epoch)."""
         epoch, first = self.epoch, self._first
         self._first = 0
         order = self._order(epoch)

@@ -1,4 +1,4 @@
-"""How learning rate and momentum of the target change over a run. Pure functions."""
+"""Schedules of the learning rate and of the target's momentum over a run."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import math
 
 
 def learning_rate_factor(epoch: int, epochs: int, warmup_epochs: int = 0) -> float:
-    """Part of the learning rate that an epoch uses: linear warm-up, then a cosine to zero.
+    """Return the factor on the learning rate in an epoch: linear warm-up, then a cosine to zero.
 
     Args:
-        epoch: From 0.
-        epochs: Of the run.
-        warmup_epochs: Epochs of the warm-up, at the end of which the rate is whole.
+        epoch: Index of the epoch, from 0.
+        epochs: Number of epochs of the run.
+        warmup_epochs: Number of epochs of the warm-up, after which the factor is 1.
 
     Returns:
         In [0, 1]; without a warm-up `(1 + cos(pi * epoch / epochs)) / 2`, as published.
@@ -22,7 +22,7 @@ def learning_rate_factor(epoch: int, epochs: int, warmup_epochs: int = 0) -> flo
 
 
 def cosine(progress: float, start: float, end: float) -> float:
-    """Half a cosine from `start` at progress 0 to `end` at progress 1 (Grill et al., 2020, section 3.2)."""
+    """Interpolate from `start` to `end` by half a cosine over progress 0 to 1 (Grill et al., 2020, 3.2)."""
     if start == end:
         return start
     return end - (end - start) * (1 + math.cos(math.pi * min(1.0, progress))) / 2

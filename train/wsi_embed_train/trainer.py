@@ -1,4 +1,4 @@
-"""Lightning's trainer, told what a run needs and kept quiet."""
+"""Lightning's trainer, configured for a run and with its messages silenced."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from wsi_embed_train.config import TrainConfig
 from wsi_embed_train.devices import PRECISIONS, Devices
 
-# Warnings of Lightning that a user can do nothing about.
-NOT_NEWS = (
+# Warnings of Lightning that users cannot act on.
+IGNORED_WARNINGS = (
     "does not have many workers",
     "logging interval",
     r"isinstance\(treespec, LeafSpec\)",
     "GPU available but not used",
     "Checkpoint directory .* exists",
-    "your dataloader is not resumable",  # it is, by the sampler's position
+    "your dataloader is not resumable",  # it is: the checkpoint stores the position of the sampler
     "The `srun` command is available",
 )
 
 
 def where(config: TrainConfig, devices: Devices) -> str:
-    """Where and how a run computes, for people."""
+    """Describe the hardware and precision of a run in words."""
     name = torch.cuda.get_device_name() if devices.accelerator == "gpu" else "CPU"
     many = f"{devices.processes} x " if devices.processes > 1 else ""
     return f"{many}{name}, precision {config.precision}"
@@ -39,9 +39,9 @@ def where(config: TrainConfig, devices: Devices) -> str:
 def make_trainer(
     config: TrainConfig, devices: Devices, run: Path, callbacks: Sequence[L.Callback]
 ) -> L.Trainer:
-    """A trainer without files and bars of its own: callbacks write what a run keeps."""
+    """Create a trainer without log files or progress bars: callbacks write the files of the run."""
     gpu, many = devices.accelerator == "gpu", devices.processes > 1
-    # Lightning would save in the middle of a step when Slurm takes the node away; StopOnRequest does not.
+    # On preemption by Slurm, Lightning would save in the middle of a step; StopOnRequest waits for its end.
     slurm: list[Any] = [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
     return L.Trainer(
         accelerator=devices.accelerator,
@@ -49,7 +49,7 @@ def make_trainer(
         num_nodes=devices.nodes,
         strategy="ddp" if many else "auto",
         sync_batchnorm=gpu and many,
-        use_distributed_sampler=False,  # ours knows the processes
+        use_distributed_sampler=False,  # TileSampler divides the tiles among the processes
         precision=PRECISIONS[config.precision],  # type: ignore[arg-type]
         max_epochs=config.epochs,
         accumulate_grad_batches=config.accumulate,
@@ -64,20 +64,20 @@ def make_trainer(
 
 
 def rank_here() -> int:
-    """Number of this process among those that train together, as its launcher says."""
+    """Return the rank of this process, as set by its launcher; 0 for a single process."""
     return int(getattr(rank_zero_only, "rank", None) or 0)
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Lightning announces devices and tips, and warns of choices that are meant."""
+    """Silence Lightning's announcements, tips and warnings about deliberate choices."""
     loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.WARNING)
     try:
         with warnings.catch_warnings():
-            for text in NOT_NEWS:
+            for text in IGNORED_WARNINGS:
                 warnings.filterwarnings("ignore", f".*{text}")
             yield
     finally:

@@ -1,4 +1,4 @@
-"""Values of settings: from what YAML gives to the type that a setting has."""
+"""Conversion of YAML values to the types of settings."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from wsi_embed.errors import UsageError
 
 
 def parse(name: str, kind: Any, value: Any) -> Any:
-    """A value as YAML gives it, as a setting's type.
+    """Convert a value from YAML to the type of a setting.
 
     Args:
-        name: Of the setting, for the message.
-        kind: Its type: of a number, text, truth or a tuple of those, or None.
-        value: What was given.
+        name: Name of the setting, for the message.
+        kind: Type of the setting: int, float, str, bool or a tuple of one of these, optionally `| None`.
+        value: Value from YAML.
 
     Raises:
-        UsageError: It is none of that type.
+        UsageError: If the value does not have that type.
     """
     kinds = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
     if value is None and types.NoneType in kinds:
@@ -42,13 +42,13 @@ def parse(name: str, kind: Any, value: Any) -> Any:
 
 def _scalar(kind: type, value: Any) -> Any:
     if kind is float and isinstance(value, str):
-        value = float(value)  # YAML takes 1e-4, without a point, for text
+        value = float(value)  # YAML reads 1e-4, without a point, as text
     if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
         if not math.isfinite(value):
             raise ValueError
         return float(value)
     if kind is str and isinstance(value, int) and not isinstance(value, bool):
-        return str(value)  # precision: 32
+        return str(value)  # such as precision: 32
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise ValueError
     return value
@@ -63,13 +63,13 @@ def _words(kind: Any) -> str:
 
 
 def numbers(value: Any) -> tuple[float, ...]:
-    """The numbers of a setting: none, one, or several."""
+    """Return the numbers of a setting as a tuple, empty for None."""
     if value is None:
         return ()
     return value if isinstance(value, tuple) else (value,)
 
 
 def nearest(wrong: str, known: Iterable[str]) -> str:
-    """What to say of a name that is not known."""
+    """Suggest known names that are similar to an unknown one, or list all of them."""
     near = difflib.get_close_matches(wrong, list(known), n=3, cutoff=0.5)
     return f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(sorted(known))}"

@@ -1,4 +1,4 @@
-"""Where models come from: one module a kind of source."""
+"""Sources of models, one module for each kind."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ def read_source(
     weights: Path | None = None,
     settings: Mapping[str, object] | None = None,
 ) -> TrainedModel:
-    """Read a trained model. No code from any file runs.
+    """Read a trained model, without running code from any file.
 
     Args:
         source: A run folder or a checkpoint of `wsi-embed train`; a checkpoint of the CluSiam repository;
             `timm:NAME` or `torchvision:NAME`.
-        given: What the source does not know.
-        weights: Of a named architecture: safetensors, or a state dict.
+        given: Properties of the model that the source does not contain.
+        weights: Weights of a named architecture: a safetensors file or a state dict.
         settings: Arguments of a timm architecture.
 
     Raises:
-        UsageError: There is no such source, it needs more than weights to load, its weights do not fit,
-            or it lacks something that `given` does not say.
-        MissingExtraError: timm is not installed.
+        UsageError: If there is no such source, it contains more than plain weights, its weights do not fit,
+            or a property is missing from both the source and `given`.
+        MissingExtraError: If timm is needed but not installed.
     """
     given, settings = given or Given(), settings or {}
     family, _, name = str(source).partition(":")

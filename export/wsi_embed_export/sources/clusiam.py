@@ -1,4 +1,4 @@
-"""Checkpoints of the CluSiam repository (github.com/wwyi1828/CluSiam), as its `main.py` writes them."""
+"""Checkpoints of the CluSiam repository (github.com/wwyi1828/CluSiam), as written by its `main.py`."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from wsi_embed_export.trained import Given, TrainedModel, named_digest
 from wsi_embed_train.backbones import make_backbone
 from wsi_embed_train.methods.siamese import projector
 
-# Tried in this order; the repository itself has ResNet-18 only, its users change the line.
+# Tried in this order. The repository itself only has ResNet-18, but its users change that line.
 _RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 
 
 def is_clusiam(content: Mapping[str, Any]) -> bool:
-    """Whether a checkpoint has the layout of the CluSiam repository."""
+    """Return whether a checkpoint has the layout of the CluSiam repository."""
     keys = _state(content).keys()
     return {"encoder.conv1.weight", "encoder.fc.6.weight"} <= keys
 
 
 def read_clusiam(path: Path, content: Mapping[str, Any], given: Given) -> TrainedModel:
-    """Read a checkpoint of the CluSiam repository: CluBYOL where it has a target encoder, else CluSiam.
+    """Read a checkpoint of the CluSiam repository: CluBYOL if it has a target encoder, else CluSiam.
 
-    Width of the projection and number of clusters are those of the weights.
+    The width of the projection and the number of clusters follow from the weights.
 
     Args:
         path: The file, for messages.
-        content: What it holds.
-        given: Normalisation and tile size, which the file does not hold, and the resolution.
+        content: Contents of the file.
+        given: Normalisation, tile size and resolution, which the file does not contain.
 
     Raises:
-        UsageError: `given` lacks something, or the weights are of another network.
+        UsageError: If `given` is incomplete, or the weights belong to another network.
     """
     lacking = {"--mean": given.mean, "--std": given.std, "--tile-px": given.tile_px}
     if given.mean is None or given.std is None or given.tile_px is None:
@@ -71,7 +71,7 @@ def read_clusiam(path: Path, content: Mapping[str, Any], given: Given) -> Traine
 
 
 def _state(content: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The state dict, without the prefix that DataParallel puts before every key."""
+    """Return the state dict without the key prefix of DataParallel."""
     state = state_dict_of(content)
     return {key.removeprefix("module."): value for key, value in state.items()}
 

@@ -1,4 +1,4 @@
-"""Files of weights, read without running code from them."""
+"""Reading of weight files without running code from them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from torch import Tensor, nn
 
 from wsi_embed.errors import UsageError
 
-# What training codes wrap a state dict into, outermost first.
+# Keys under which training codes store a state dict, outermost first.
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "teacher", "net", "network")
 
 
 def load_tensors(path: Path) -> dict[str, Any]:
-    """What a checkpoint holds: tensors, numbers and text, in dictionaries.
+    """Load a checkpoint of tensors, numbers and text in dictionaries.
 
     Raises:
-        UsageError: It is damaged, or is more than that: pickled objects, whose loading runs code.
+        UsageError: If it is damaged, or contains other pickled objects, whose loading would run code.
     """
     if path.suffix == ".safetensors":
         return _safetensors(path)
@@ -52,7 +52,7 @@ def _safetensors(path: Path) -> dict[str, Any]:
 
 
 def state_dict_of(content: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The state dict in a checkpoint, without wrappers around it."""
+    """Return the state dict in a checkpoint, without the dictionaries around it."""
     for name in _WRAPPERS:
         if isinstance(content.get(name), Mapping):
             return state_dict_of(content[name])
@@ -60,27 +60,27 @@ def state_dict_of(content: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def without_prefix(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The part of a state dict below a prefix, without it."""
+    """Return the entries of a state dict with a prefix, without the prefix."""
     return {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
 
 
 def load_strictly(
     module: nn.Module, state: Mapping[str, Tensor], where: str, *, ignored: Iterable[str] = ()
 ) -> None:
-    """Load a state dict of which nothing may be missing, be too much or have another shape.
+    """Load a state dict without missing keys, surplus keys or different shapes.
 
     Args:
-        module: Takes the weights.
+        module: Module to load into.
         state: The weights.
-        where: The file, for the message.
-        ignored: Beginnings of keys that may be too much.
+        where: Name of the file, for the message.
+        ignored: Prefixes of surplus keys to ignore.
 
     Raises:
-        UsageError: It does not fit.
+        UsageError: If the weights do not fit.
     """
     wanted = module.state_dict()
     problems = []
-    counters = "num_batches_tracked"  # which old files lack, and evaluation does not need
+    counters = "num_batches_tracked"  # missing in old files, and not needed for evaluation
     if missing := [k for k in wanted if k not in state and not k.endswith(counters)]:
         problems.append(f"lacks {_some(missing)}")
     if extra := [k for k in state if k not in wanted and not k.startswith(tuple(ignored))]:

@@ -1,4 +1,4 @@
-"""Architectures by name, with weights from a local file: any of timm's or torchvision's."""
+"""Architectures of timm or torchvision by name, with weights from a local file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from wsi_embed_train.backbones import check_tile_px, make_backbone, torchvision_
 
 FAMILIES = ("timm", "torchvision")
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-# Classifiers, which a backbone for features does not have.
+# Prefixes of classifiers, which a backbone for features does not have.
 _CLASSIFIERS = ("fc.", "classifier.", "head.", "heads.", "head_dist.", "last_linear.")
 _PREFIXES = ("module.", "backbone.", "model.", "encoder.", "teacher.backbone.")
 
@@ -24,21 +24,21 @@ _PREFIXES = ("module.", "backbone.", "model.", "encoder.", "teacher.backbone.")
 def read_named(
     family: str, name: str, weights: Path | None, settings: Mapping[str, object], given: Given
 ) -> TrainedModel:
-    """Make an architecture and load its weights; there is no cluster head.
+    """Create an architecture without cluster head and load its weights.
 
-    Normalisation, tile size and pooling are those that the library notes for the architecture, where
-    `given` says nothing else.
+    Normalisation, tile size and pooling are the library's defaults for the architecture, unless `given`
+    overrides them.
 
     Args:
         family: `timm` or `torchvision`.
-        name: Of the architecture.
-        weights: safetensors, or a state dict; prefixes such as `module.` and classifiers are dropped.
+        name: Name of the architecture.
+        weights: A safetensors file or a state dict. Prefixes such as `module.` and classifiers are removed.
         settings: Arguments of timm's `create_model`.
-        given: Replaces what the library notes; `mpp` is known to nobody else.
+        given: Values that override the library's defaults, and the resolution `mpp`.
 
     Raises:
-        UsageError: There are no weights or they do not fit, or the architecture is unknown.
-        MissingExtraError: timm is not installed.
+        UsageError: If `weights` is missing or does not fit, or the architecture is unknown.
+        MissingExtraError: If timm is needed but not installed.
     """
     if weights is None:
         raise UsageError(
@@ -74,7 +74,7 @@ def _check_torchvision(name: str, settings: Mapping[str, object]) -> None:
 
 
 def _noted(family: str, name: str, backbone: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...], int]:
-    """Mean, standard deviation and side of the images, as the library notes them."""
+    """Return the library's defaults: mean, standard deviation and side of the images."""
     if family == "timm":
         noted: dict[str, Any] = getattr(backbone, "pretrained_cfg", None) or {}
         size = noted.get("input_size") or (3, 224, 224)
@@ -84,17 +84,17 @@ def _noted(family: str, name: str, backbone: nn.Module) -> tuple[tuple[float, ..
 
 
 def _state_of(weights: Path, backbone: nn.Module) -> dict[str, Tensor]:
-    """The state dict in a file, its keys without the prefix that makes most of them fit."""
+    """Load a state dict, and remove the key prefix after which most keys fit the backbone."""
     state = state_dict_of(load_tensors(weights))
     wanted = backbone.state_dict().keys()
-    for _ in range(2):  # module.backbone.
+    for _ in range(2):  # two prefixes, as in module.backbone.
         best = max(("", *_PREFIXES), key=lambda prefix: len(wanted & without_prefix(state, prefix).keys()))
         state = without_prefix(state, best)
     return state
 
 
 def _resolved(settings: Mapping[str, object]) -> dict[str, Any]:
-    """Arguments of a timm model; layers are given by name: `mlp_layer=SwiGLUPacked`, `act_layer=SiLU`."""
+    """Replace layer names in the arguments of a timm model: `mlp_layer=SwiGLUPacked`, `act_layer=SiLU`."""
     resolved: dict[str, Any] = dict(settings)
     for key, value in settings.items():
         if key.endswith("_layer") and isinstance(value, str):

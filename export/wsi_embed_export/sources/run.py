@@ -14,15 +14,15 @@ from wsi_embed_train.methods import build_method
 
 
 def read_run(path: Path, content: Mapping[str, Any], given: Given) -> TrainedModel:
-    """Read a checkpoint of our own.
+    """Read a checkpoint of `wsi-embed train`.
 
     Args:
-        path: The file.
-        content: What it holds.
-        given: Only `mpp`; the run knows the rest.
+        path: The file, for messages.
+        content: Contents of the file.
+        given: Only `mpp` may be set; the run contains the other values.
 
     Raises:
-        UsageError: It is damaged, or `given` says what the run knows.
+        UsageError: If the checkpoint is damaged, or `given` sets a value that the run contains.
     """
     known = {"--mean": given.mean, "--std": given.std, "--tile-px": given.tile_px}
     if said := [flag for flag, value in known.items() if value is not None]:

@@ -1,8 +1,8 @@
-"""The random numbers of a view, for a whole batch.
+"""Random numbers of the views of a batch.
 
-All come from PyTorch's generator of the CPU, on every device: a seed gives the same views everywhere, one
-state resumes them, and which tiles are chosen is known without waiting for the device. Everything is drawn
-whatever the settings are, so that switching one augmentation off leaves the others as they were.
+All come from PyTorch's CPU generator, on every device: a seed gives the same views everywhere, one state
+resumes them, and the choice of tiles is known without waiting for the device. All numbers are drawn whatever
+the settings are, so that switching one augmentation off does not change the others.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from torch import Tensor
 
 from wsi_embed_train.config import TrainConfig
 
-RATIO = (3 / 4, 4 / 3)  # width to height of a crop, as in torchvision
+RATIO = (3 / 4, 4 / 3)  # range of the aspect ratio of a crop, as in torchvision
 TRIES = 10
 
 
 @dataclass(frozen=True)
 class Draw:
-    """What happens to each tile of a batch of B, on the CPU.
+    """Random parameters of the augmentation of each tile of a batch of B, on the CPU.
 
     Attributes:
-        box: Crop, int64 [B, 4]: top, left, height, width.
-        flip: bool [B, 2]: upside down, left to right.
-        stained: bool [B], which tiles are stained otherwise.
-        stain: float [B, 2, 3], factors and shifts of the stains.
-        jittered: bool [B].
-        jitter: float [B, 4], factors of brightness, contrast and saturation, turn of the hue.
-        order: Order of these four, the same for the batch; without those of no strength.
-        greyed: bool [B].
-        blurred: bool [B].
-        sigma: float [B], radius of the blur.
+        box: Crops, int64 [B, 4]: top, left, height, width.
+        flip: Vertical and horizontal flips, bool [B, 2].
+        stained: Tiles with stain augmentation, bool [B].
+        stain: Factors and shifts of the stains, float [B, 2, 3].
+        jittered: Tiles with colour jitter, bool [B].
+        jitter: Factors of brightness, contrast and saturation, and rotation of the hue, float [B, 4].
+        order: Order of these four operations, the same for the batch, without those of strength 0.
+        greyed: Tiles converted to grey, bool [B].
+        blurred: Tiles with blur, bool [B].
+        sigma: Radius of the blur, pixels, float [B].
     """
 
     box: Tensor
@@ -49,10 +49,10 @@ class Draw:
 
     @classmethod
     def make(cls, config: TrainConfig, batch: int, side: int) -> Draw:
-        """Draw for a batch of tiles of `side` x `side` pixels."""
+        """Draw the parameters for a batch of tiles of `side` x `side` pixels."""
         strength = torch.tensor(config.jitter)
         centre = torch.tensor([1.0, 1.0, 1.0, 0.0])
-        # no factor is negative
+        # factors are not negative
         low = torch.maximum(centre - strength, torch.tensor([0.0, 0.0, 0.0, -1.0]))
         spread = 2 * torch.rand(batch, 2, 3) - 1
         return cls(
@@ -69,22 +69,22 @@ class Draw:
         )
 
     def __getitem__(self, part: slice) -> Draw:
-        """Of a part of the batch."""
+        """Return the parameters of a part of the batch."""
         return Draw(**{name: of if name == "order" else of[part] for name, of in vars(self).items()})
 
 
 def uniform(bounds: tuple[float, float], *shape: int) -> Tensor:
-    """Uniform numbers, float32."""
+    """Draw uniform numbers, float32, of a shape."""
     return torch.empty(shape).uniform_(*bounds)
 
 
 def boxes(batch: int, side: int, scale: tuple[float, float]) -> Tensor:
-    """Crops by torchvision's rule: ten tries for a box that fits, then the whole tile.
+    """Draw crops as torchvision does: up to ten tries for a box that fits, else the whole tile.
 
     Args:
-        batch: How many.
-        side: Pixels of the tile.
-        scale: Least and greatest part of the area.
+        batch: Number of crops.
+        side: Side of the tile, pixels.
+        scale: Minimum and maximum area, as a share of the tile.
 
     Returns:
         int64 [batch, 4]: top, left, height, width.

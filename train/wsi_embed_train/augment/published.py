@@ -1,4 +1,4 @@
-"""The published augmentation, on the CPU: two random views of a tile."""
+"""The published augmentation on the CPU: two random views of a tile."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from wsi_embed_train.config import TrainConfig
 
 
 class PillowBlur:
-    """Gaussian blur by Pillow, sigma drawn uniformly (SimCLR's, as the published code has it).
+    """Gaussian blur by Pillow with a uniformly drawn radius, as in the published code (after SimCLR).
 
     Args:
-        sigma: Lowest and highest radius, pixels.
+        sigma: Minimum and maximum radius, pixels.
     """
 
     def __init__(self, sigma: tuple[float, float]) -> None:
@@ -22,14 +22,14 @@ class PillowBlur:
 
     def __call__(self, image: Image.Image) -> Image.Image:
         """Blur an image."""
-        # torch's generator, because that is the one DataLoader workers are seeded with
+        # torch's generator, because DataLoader seeds it in its workers
         low, high = self.sigma
         radius = low + (high - low) * torch.rand(()).item()
         return image.filter(ImageFilter.GaussianBlur(radius=radius))
 
 
 class TwoViews:
-    """Two independent augmentations of one tile, each normalised float [3, tile_px, tile_px].
+    """Transform to two independent views of a tile, each normalised float [3, tile_px, tile_px].
 
     Args:
         config: Crop, jitter, grey, blur and flip settings.

@@ -1,8 +1,8 @@
-"""Crop, flip and blur: sums of a few weighted rows, then of a few weighted columns.
+"""Crop, flip and blur as weighted sums of rows, then of columns.
 
-A resampling that is separable has a short list of source rows and weights for every row it makes, another
-for every image. `torch.nn.functional.embedding_bag` computes just that for a whole batch, on every device,
-with no loop over images.
+A separable resampling has a short list of source rows and weights for every row of its result, different for
+every image. `torch.nn.functional.embedding_bag` computes these sums for a whole batch on every device,
+without a loop over images.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from torch import Tensor
 
 
 def crop(tiles: Tensor, box: Tensor, flip: Tensor, px: int) -> Tensor:
-    """Cut a box out of every tile, mirror it, and resample it to a square.
+    """Crop a box from every tile, flip it, and resample it to a square.
 
-    Bilinear, with the triangle widened where a box shrinks: Pillow's `resize(BILINEAR, box=...)`.
+    The filter is bilinear with antialiasing, as in Pillow's `resize(BILINEAR, box=...)`.
 
     Args:
         tiles: uint8 [B, height, width, 3].
-        box: int64 [B, 4]: top, left, height, width.
-        flip: bool [B, 2]: upside down, left to right.
-        px: Side of the result.
+        box: Top, left, height and width, int64 [B, 4].
+        flip: Vertical and horizontal flips, bool [B, 2].
+        px: Side of the result, pixels.
 
     Returns:
         float32 [B, 3, px, px] in [0, 1].
@@ -36,11 +36,11 @@ def crop(tiles: Tensor, box: Tensor, flip: Tensor, px: int) -> Tensor:
 
 
 def blur(tiles: Tensor, kernel: Tensor) -> Tensor:
-    """Convolve each tile with a kernel in both directions, edges repeated.
+    """Convolve each tile with a kernel in both directions, repeating the edges.
 
     Args:
         tiles: float [B, 3, height, width].
-        kernel: float [B, taps], odd.
+        kernel: float [B, taps], with an odd number of taps.
 
     Returns:
         float [B, 3, height, width].
@@ -50,12 +50,12 @@ def blur(tiles: Tensor, kernel: Tensor) -> Tensor:
 
 
 def weighted_rows(tiles: Tensor, index: Tensor, weight: Tensor) -> Tensor:
-    """Sum rows of each tile by weight.
+    """Compute weighted sums of the rows of each tile.
 
     Args:
         tiles: float [B, 3, N, width].
-        index: int64 [B, M, taps], each in [0, N).
-        weight: float [B, M, taps].
+        index: Source rows in [0, N), int64 [B, M, taps].
+        weight: Their weights, float [B, M, taps].
 
     Returns:
         float [B, 3, M, width].
@@ -70,14 +70,14 @@ def weighted_rows(tiles: Tensor, index: Tensor, weight: Tensor) -> Tensor:
 
 
 def triangle(start: Tensor, size: Tensor, flip: Tensor, full: int, px: int) -> tuple[Tensor, Tensor]:
-    """Source pixels and weights of a bilinear resampling with antialiasing, along one axis.
+    """Return source pixels and weights of a bilinear resampling with antialiasing along one axis.
 
     Args:
-        start: int64 [B], first pixel of the box.
-        size: int64 [B], pixels of the box, 1 to `full`.
-        flip: bool [B].
-        full: Pixels of the tile.
-        px: Pixels of the result.
+        start: First pixel of the box, int64 [B].
+        size: Length of the box, 1 to `full` pixels, int64 [B].
+        flip: Whether the box is flipped, bool [B].
+        full: Length of the tile, pixels.
+        px: Length of the result, pixels.
 
     Returns:
         Index int64 and weight float32, [B, px, taps].
@@ -91,24 +91,24 @@ def triangle(start: Tensor, size: Tensor, flip: Tensor, full: int, px: int) -> t
     taps = torch.arange(2 * math.ceil(reach) + 1, device=size.device)
     index = (centre - support + 0.5).floor().long() + taps
     weight = (1 - (index + 0.5 - centre).abs() / support).clamp(min=0)
-    # what lies outside of the box has no weight
+    # pixels outside the box get no weight
     weight = weight * ((index >= 0) & (index < size.view(-1, 1, 1)))
     index = (index + start.view(-1, 1, 1)).clamp(0, full - 1)
     return index, weight / weight.sum(-1, keepdim=True)
 
 
 def box_blurs(sigma: Tensor, largest: float) -> Tensor:
-    """Kernels of Pillow's `GaussianBlur`: three box blurs in a row, together of a Gaussian's variance.
+    """Compute the kernels of Pillow's `GaussianBlur`: three successive box blurs with fractional edges.
 
-    The boxes have edges of a fraction: Gwosdek et al., "Theoretical foundations of Gaussian convolution by
-    extended box filtering" (2011), equations 7 and 11 and figure 2; as in Pillow.
+    Together they have the variance of the Gaussian. Gwosdek et al., "Theoretical foundations of Gaussian
+    convolution by extended box filtering" (2011), equations 7 and 11 and figure 2.
 
     Args:
-        sigma: float [B].
+        sigma: Radius of each kernel, pixels, float [B].
         largest: Upper bound of sigma.
 
     Returns:
-        float [B, taps], odd, each summing to one.
+        float [B, taps], with an odd number of taps; each row sums to 1.
     """
     variance = sigma**2 / 3
     whole = ((torch.sqrt(12 * variance + 1) - 1) / 2).floor()
@@ -121,14 +121,14 @@ def box_blurs(sigma: Tensor, largest: float) -> Tensor:
 
 
 def _convolved(one: Tensor, other: Tensor) -> Tensor:
-    """Full convolution of the rows of two matrices."""
+    """Return the full convolution of the rows of two matrices."""
     batch = len(one)
     kernel = other.flip(1)[:, None]
     return F.conv1d(one[None], kernel, padding=other.shape[1] - 1, groups=batch)[0]
 
 
 def _around(kernel: Tensor, full: int) -> tuple[Tensor, Tensor]:
-    """Index and weight of a convolution, edges repeated."""
+    """Return source rows and weights of a convolution that repeats the edges."""
     reach = kernel.shape[1] // 2
     offsets = torch.arange(-reach, reach + 1, device=kernel.device)
     index = (torch.arange(full, device=kernel.device)[:, None] + offsets).clamp(0, full - 1)
@@ -136,5 +136,5 @@ def _around(kernel: Tensor, full: int) -> tuple[Tensor, Tensor]:
 
 
 def _turned(tiles: Tensor) -> Tensor:
-    """Swap rows and columns, contiguous."""
+    """Swap rows and columns, in contiguous memory."""
     return tiles.transpose(2, 3).contiguous()

@@ -1,4 +1,4 @@
-"""Random views of a batch of tiles, on the device that the tiles are on."""
+"""Random views of a batch of tiles, on the device of the tiles."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from wsi_embed_train.augment.resample import blur, box_blurs, crop
 from wsi_embed_train.augment.stain import mixing, stain
 from wsi_embed_train.config import TrainConfig
 
-# Pixels that are worked on at once: on a CPU so few that temporaries stay in its cache and in freed memory
-# (twice as fast as whole batches), on other devices so many that temporaries stay below about 1 GB.
+# Number of pixels processed at once: on a CPU few enough for temporaries to stay in cache and reused memory
+# (twice as fast as whole batches), on other devices few enough for temporaries to stay below about 1 GB.
 CPU_PIXELS, DEVICE_PIXELS = 2**18, 2**23
 
 
 class Views(nn.Module):
-    """Independent augmentations of tiles, all of a batch at once and each tile by its own draw.
+    """Independent random views of tiles, computed for a whole batch with separate parameters for each tile.
 
-    The published recipe in distribution (`published.TwoViews`); only the order of the four colour operations
-    is drawn for a batch instead of a tile, and grey levels are not rounded in between. It never waits for the
-    device.
+    The views have the distribution of the published recipe (`published.TwoViews`), with two differences:
+    the order of the four colour operations is drawn per batch instead of per tile, and intermediate grey
+    levels are not rounded. The module never waits for the device.
 
     Args:
         config: Crop, flip, stain, jitter, grey and blur settings.
         mean: Mean of the data, RGB, in [0, 1].
         std: Standard deviation of the data, RGB, in [0, 1].
-        n_views: Views of each tile.
+        n_views: Number of views of each tile.
     """
 
     mean: Tensor
@@ -51,10 +51,10 @@ class Views(nn.Module):
             tiles: uint8 [B, S, S, 3], of any S.
 
         Returns:
-            `n_views` of float32 [B, 3, tile_px, tile_px], normalised, channels_last.
+            `n_views` tensors, normalised float32 [B, 3, tile_px, tile_px], channels_last.
 
         Raises:
-            ValueError: The tiles are something else.
+            ValueError: If the tiles have another dtype or shape.
         """
         if tiles.dtype != torch.uint8 or tiles.ndim != 4 or tiles.shape[1:] != (tiles.shape[1],) * 2 + (3,):
             raise ValueError(f"expected tiles uint8 [B, S, S, 3], got {tiles.dtype} {tuple(tiles.shape)}")
@@ -73,7 +73,7 @@ class Views(nn.Module):
         return view
 
     def _changed(self, tiles: Tensor, draw: Draw) -> Tensor:
-        """Float [B, 3, tile_px, tile_px] in [0, 1]."""
+        """Apply the drawn augmentations; return float [B, 3, tile_px, tile_px] in [0, 1]."""
         view = crop(tiles, on(tiles, draw.box), on(tiles, draw.flip), self.config.tile_px)
         view = some(view, draw.stained, stain, mixing(draw.stain))
         view = some(view, draw.jittered, lambda chosen, by: jitter(chosen, by, draw.order), draw.jitter)
@@ -87,8 +87,8 @@ def some(tiles: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor], Tenso
     Args:
         tiles: float [B, ...], on any device.
         chosen: bool [B], on the CPU.
-        change: From the chosen tiles and their numbers to what replaces them.
-        by: Numbers [B, ...], on the CPU.
+        change: Function from the chosen tiles and their parameters to new tiles.
+        by: Parameters of all tiles [B, ...], on the CPU.
     """
     index = chosen.nonzero().squeeze(1)
     if len(index) == 0:
@@ -98,7 +98,7 @@ def some(tiles: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor], Tenso
 
 
 def on(tiles: Tensor, numbers: Tensor) -> Tensor:
-    """Send numbers to where tiles are, without waiting for it."""
+    """Copy numbers to the device of tiles without waiting for the copy."""
     if tiles.device.type == "cuda":
         numbers = numbers.pin_memory()
     return numbers.to(tiles.device, non_blocking=True)

@@ -1,4 +1,4 @@
-"""What goes along with a training: each callback looks after one thing."""
+"""Callbacks of a training run, each with one task."""
 
 from wsi_embed_train.callbacks.checkpoints import Checkpoints
 from wsi_embed_train.callbacks.collapse import CollapseError, CollapseMonitor

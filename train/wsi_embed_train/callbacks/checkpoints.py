@@ -1,4 +1,4 @@
-"""Checkpoints of a run: the last, the best, and those to keep."""
+"""Checkpoints of a run: the last, the best, and periodic ones."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from wsi_embed_train.module import Training
 
 
 class Checkpoints(L.Callback):
-    """Writes `last.ckpt`, `best.ckpt` and `epoch-0010.ckpt`, each whole or not at all.
+    """Writer of `last.ckpt`, `best.ckpt` and `epoch-0010.ckpt`. Each file is written atomically.
 
     Args:
-        folder: `checkpoints/` of the run.
-        every_steps: `last.ckpt` within an epoch, too; a killed run loses so many steps at most.
-        keep_epochs: Every so many epochs a checkpoint stays.
-        precision: For the message where the loss is no number.
+        folder: Folder `checkpoints/` of the run.
+        every_steps: Interval between writes of `last.ckpt` within an epoch: the maximum number of steps that
+            a killed run loses.
+        keep_epochs: Interval between checkpoints that are kept permanently, epochs.
+        precision: Precision of the run, for the message about a loss that is not finite.
 
     Attributes:
-        score: How good the epoch was, greater is better; set by others before the epoch's end.
+        score: Score of the epoch, higher is better. Other callbacks set it before the end of the epoch.
+        collapsing: Whether the last check of the training found signs of a collapse.
     """
 
     def __init__(self, folder: Path, every_steps: int, keep_epochs: int, precision: str) -> None:
@@ -32,22 +34,22 @@ class Checkpoints(L.Callback):
         self.precision = precision
         self.score: float | None = None
         self.best: dict[str, Any] = {}
-        self.ill = False
+        self.collapsing = False
 
     @property
     def last(self) -> Path:
-        """Of the last save."""
+        """Path of the last checkpoint."""
         return self.folder / "last.ckpt"
 
     @property
     def healthy(self) -> Path:
-        """The last one before a collapse that may be under way; absent while all is well."""
+        """Path of the last checkpoint before a suspected collapse. It only exists during one."""
         return self.folder / "healthy.ckpt"
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
-        """Save within the epoch; the epoch's end saves for itself."""
+        """Save `last.ckpt` if it is due; at the end of an epoch `on_train_epoch_end` does."""
         if trainer.is_last_batch or not is_step_done(trainer):
             return
         if trainer.global_step % self.every_steps == 0:
@@ -56,7 +58,7 @@ class Checkpoints(L.Callback):
             self.save_last(trainer)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Save the last, and where it is due the best and one to keep."""
+        """Save `last.ckpt` and, if they are due, `best.ckpt` and a permanent checkpoint."""
         epoch = trainer.current_epoch + 1
         better = self.score is not None and self.score > self.best.get("score", -float("inf"))
         if better:
@@ -70,7 +72,7 @@ class Checkpoints(L.Callback):
         self.score = None
 
     def save_last(self, trainer: L.Trainer) -> None:
-        """Replace `last.ckpt`; all processes call it."""
+        """Replace `last.ckpt`; all processes must call it."""
         temporary = self.folder / ".last.ckpt.part"
         trainer.save_checkpoint(temporary)
         if trainer.is_global_zero:
@@ -79,8 +81,8 @@ class Checkpoints(L.Callback):
             temporary.replace(self.last)
 
     def set_healthy(self, trainer: L.Trainer, healthy: bool) -> None:
-        """Keep the last checkpoint of before an illness, and let it go once the illness is over."""
-        began, self.ill = not healthy and not self.ill, not healthy
+        """Keep the last checkpoint before a suspected collapse, and delete it once the training recovers."""
+        began, self.collapsing = not healthy and not self.collapsing, not healthy
         if not trainer.is_global_zero:
             return
         if healthy:
@@ -89,7 +91,7 @@ class Checkpoints(L.Callback):
             _link(self.last, self.healthy)
 
     def go_back(self, trainer: L.Trainer) -> bool:
-        """Make the last healthy checkpoint the last one; False where there is none."""
+        """Replace `last.ckpt` by the checkpoint before the collapse; return False if there is none."""
         found = self.healthy.exists()
         trainer.strategy.barrier("go_back")
         if found and trainer.is_global_zero:
@@ -97,18 +99,18 @@ class Checkpoints(L.Callback):
         return found
 
     def state_dict(self) -> dict[str, Any]:
-        """The best so far, for a resumed run."""
-        return {"best": self.best, "ill": self.ill}
+        """Return the state for a resumed run."""
+        return {"best": self.best, "ill": self.collapsing}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Remember the best so far."""
-        self.best, self.ill = state_dict["best"], state_dict["ill"]
+        """Restore the state of an interrupted run."""
+        self.best, self.collapsing = state_dict["best"], state_dict["ill"]
 
 
 def _link(source: Path, target: Path) -> None:
-    """Give a file a second name, replacing what has it; no copy of its bytes where the disk can do so."""
+    """Hard-link a file, replacing the target; copy it on file systems without hard links."""
     with replacing(target) as temporary:
         try:
             os.link(source, temporary)
-        except OSError:  # not on every file system
+        except OSError:
             temporary.write_bytes(source.read_bytes())

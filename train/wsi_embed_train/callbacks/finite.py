@@ -1,4 +1,4 @@
-"""A loss that is no number ends the run before a checkpoint of it is written."""
+"""Check that the loss is finite before a checkpoint is written."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from wsi_embed_train.module import Training
 
 
 class DivergedError(WsiEmbedError):
-    """The loss is no number any more."""
+    """Raised when the loss is NaN or infinite."""
 
 
 class FiniteLoss(L.Callback):
-    """Looks at the loss now and then, and before every checkpoint.
+    """Check of the loss at regular intervals.
 
     Args:
-        every: Steps from look to look.
-        precision: `32`, `bf16` or `16`, for the likely cause.
+        every: Interval between checks, steps.
+        precision: Precision of the run, `32`, `bf16` or `16`, for the advice in the message.
     """
 
     def __init__(self, every: int, precision: str) -> None:
@@ -29,17 +29,17 @@ class FiniteLoss(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
-        """Look, now and then."""
+        """Check the loss if a check is due."""
         assert isinstance(pl_module, Training)
         if is_look(trainer, self.every):
             check_finite(trainer, pl_module, self.precision)
 
 
 def check_finite(trainer: L.Trainer, module: Training, precision: str) -> None:
-    """Raise where the step's loss is no number, in any process.
+    """Check that the loss of the step is finite in all processes.
 
     Raises:
-        DivergedError: It is not; the message has the step and the likely cause.
+        DivergedError: If it is NaN or infinite in any process.
     """
     loss = float(module.row["loss"])
     if agreed(trainer, not math.isfinite(loss)):

@@ -1,4 +1,4 @@
-"""How good are the features so far? Nearest neighbours on labelled tiles, between epochs."""
+"""Evaluation of the features between epochs by nearest neighbours on labelled tiles."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from wsi_embed_train.module import Training
 
 
 class OnlineKnn(L.Callback):
-    """Classifies the set's test tiles by their nearest training tile, every so many epochs and at the end.
+    """Classification of labelled test tiles by their nearest training tile, between epochs and at the end.
 
-    The macro F1 goes into the epoch's row and decides about `best.ckpt`. Training is as it would be
-    without: no random numbers are drawn, and the network is in evaluation mode meanwhile.
+    The macro F1 is logged and selects `best.ckpt`. The evaluation does not affect training: it draws no
+    random numbers and puts the network into evaluation mode only temporarily.
 
     Args:
         tiles: The labelled tiles.
-        every_epochs: Epochs from one to the next.
-        checkpoints: Told the score.
+        every_epochs: Interval between evaluations, epochs.
+        checkpoints: Writer of checkpoints, which receives the score.
     """
 
     def __init__(self, tiles: LabelledSet, every_epochs: int, checkpoints: Checkpoints) -> None:
         self.tiles, self.every_epochs, self.checkpoints = tiles, every_epochs, checkpoints
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Evaluate, where it is due; in the first process, the others wait."""
+        """Evaluate in the first process if an evaluation is due; the other processes wait."""
         epoch = trainer.current_epoch + 1
         if epoch % self.every_epochs and epoch != trainer.max_epochs:
             return

@@ -1,4 +1,4 @@
-"""When the callbacks look: at some steps only, for every look waits for the device."""
+"""Timing of the callbacks' checks. Not every step is checked, as every check waits for the device."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def is_step_done(trainer: L.Trainer) -> bool:
 
 
 def is_look(trainer: L.Trainer, every: int) -> bool:
-    """Whether the step that has just ended is the first, one in `every`, or the last of an epoch."""
+    """Return whether the step just done is the first, one in `every`, or the last of an epoch."""
     if not is_step_done(trainer):
         return False
     return trainer.global_step % every == 0 or trainer.global_step == 1 or trainer.is_last_batch
 
 
-def agreed(trainer: L.Trainer, here: bool) -> bool:
-    """Whether it is so in any process; all of them ask at the same step."""
+def agreed(trainer: L.Trainer, condition: bool) -> bool:
+    """Return whether a condition holds in any process; all of them must call this at the same step."""
     if trainer.world_size == 1:
-        return here
-    return bool(trainer.strategy.reduce_boolean_decision(here, all=False))
+        return condition
+    return bool(trainer.strategy.reduce_boolean_decision(condition, all=False))

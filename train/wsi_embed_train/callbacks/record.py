@@ -1,4 +1,4 @@
-"""Writes down how a run goes: `metrics.csv`, TensorBoard, and whoever listens."""
+"""Log of a run: `metrics.csv`, TensorBoard and the listener."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from wsi_embed_train.module import Training
 
 
 class Recorder(L.Callback):
-    """Keeps the figures of every so many steps, and of the last step of every epoch.
+    """Logger of figures at regular intervals and at the end of every epoch.
 
-    Comes after the callbacks that add figures to the module's row.
+    It must come after the callbacks that add figures to the row of the module.
 
     Args:
         run: The run folder.
-        every: Steps from row to row.
-        listener: Hears of steps, rows and epochs.
-        how: What the listener is told of where and what the run computes.
+        every: Interval between rows, steps.
+        listener: Receiver of steps, rows and epochs.
+        how: Description of method, data and hardware for the listener.
     """
 
     def __init__(self, run: Path, every: int, listener: Listener, how: str) -> None:
@@ -31,7 +31,7 @@ class Recorder(L.Callback):
         self._began, self._from = time.monotonic(), 0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Open the files, without what is about to be repeated."""
+        """Open the files, without the rows that a resumed run repeats."""
         self._began, self._from = time.monotonic(), trainer.global_step
         if trainer.is_global_zero:
             self._file = MetricsFile(self.run / "metrics.csv", trainer.global_step)
@@ -42,7 +42,7 @@ class Recorder(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
-        """Write a row, now and then; an epoch's last row waits for what its end adds."""
+        """Write a row if it is due; `on_train_epoch_end` completes and writes the last row of an epoch."""
         if not trainer.is_global_zero or not is_step_done(trainer):
             return
         self.listener.step_done(trainer.global_step)
@@ -53,19 +53,19 @@ class Recorder(L.Callback):
                 self._write(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write the epoch's last row, and tell its means."""
+        """Write the last row of the epoch and report the means of its rows."""
         if not trainer.is_global_zero:
             return
         assert isinstance(pl_module, Training)
         self._write(trainer, pl_module)
         self._board.flush()
-        self._began = time.monotonic()  # an evaluation is not training
+        self._began = time.monotonic()  # an evaluation does not count as training time
         epoch = trainer.current_epoch + 1
         means = mean_row([row for row in self._file.rows if row["epoch"] == epoch])
         self.listener.epoch_done(means | {"epoch": epoch, "step": trainer.global_step})
 
     def _speed(self, trainer: L.Trainer, batch_size: int) -> float:
-        """Images a second since the last look; by now the device has finished them."""
+        """Return images per second since the last row; the device has finished them by now."""
         now, images = time.monotonic(), (trainer.global_step - self._from) * batch_size
         rate = images / max(now - self._began, 1e-9)
         self._began, self._from = now, trainer.global_step
@@ -80,6 +80,6 @@ class Recorder(L.Callback):
         self.listener.figures(row)
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Close TensorBoard's file."""
+        """Close the TensorBoard file."""
         if hasattr(self, "_board"):
             self._board.close()

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: finish the step, save, and end in order."""
+"""Orderly stop on Ctrl-C and SIGTERM: finish the step, save, and end."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from wsi_embed_train.callbacks.looks import agreed, is_step_done
 
 
 class StopOnRequest(L.Callback):
-    """Saves and ends the run after the step in which a stop was asked for, in any process.
+    """Stop of the run after the step in which any process was asked to stop.
 
     Args:
-        stop: Set by whoever wants the run to end.
-        checkpoints: What saves.
+        stop: Event that requests the stop.
+        checkpoints: Writer of the checkpoint.
 
     Raises:
-        Stopped: From within the training, after the checkpoint was written.
+        Stopped: If `stop` was set. It is raised during training, after the checkpoint has been written.
     """
 
     def __init__(self, stop: threading.Event, checkpoints: Checkpoints) -> None:
@@ -31,9 +31,10 @@ class StopOnRequest(L.Callback):
             self._handlers = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Take the signals back, which Lightning has taken after `on_fit_start`.
+        """Restore the signal handlers, which Lightning replaces after `on_fit_start`.
 
-        Its handler ends a run without a checkpoint, and talks to other processes in the middle of a step.
+        Lightning's handler ends a run without a checkpoint, and communicates with other processes in the
+        middle of a step.
         """
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
@@ -41,7 +42,7 @@ class StopOnRequest(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
-        """Save and stop, but not within a step of several batches, nor at the last: the epoch's end does."""
+        """Save and stop if requested, except within an accumulated step and at the end of an epoch."""
         if trainer.is_last_batch or not is_step_done(trainer):
             return
         if agreed(trainer, self.stop.is_set()):
@@ -49,7 +50,7 @@ class StopOnRequest(L.Callback):
             raise Stopped(f"step {trainer.global_step}")
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Stop, where there is more to come; the checkpoint of the epoch is written by now."""
+        """Stop if requested, unless the run is complete; the checkpoint has already been written."""
         more = trainer.current_epoch + 1 < (trainer.max_epochs or 0)
         if more and agreed(trainer, self.stop.is_set()):
             raise Stopped(f"step {trainer.global_step}")

@@ -1,4 +1,4 @@
-"""Tiles that cannot be read: replaced, counted, and too many of them end the run."""
+"""Count of tiles that cannot be read. They are replaced; too many of them end the run."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ LARGEST_SHARE = 0.01
 
 
 class UnreadableTiles(L.Callback):
-    """Counts the tiles that the loader had to replace.
+    """Counter of the tiles that the loader had to replace.
 
     Args:
-        tiles: How many the source has.
+        tiles: Number of tiles of the source.
 
     Raises:
-        WsiEmbedError: From within the training, when more than 1 % of the tiles cannot be read.
+        WsiEmbedError: If more than 1 % of the tiles cannot be read. It is raised during training.
     """
 
     def __init__(self, tiles: int) -> None:
@@ -28,7 +28,7 @@ class UnreadableTiles(L.Callback):
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: TileBatch, batch_idx: int
     ) -> None:
-        """Count those of a batch."""
+        """Count the unreadable tiles of a batch."""
         self.names.update(batch.bad)
         if agreed(trainer, len(self.names) > LARGEST_SHARE * self.tiles):
             first = ", ".join(sorted(self.names)[:3])
@@ -39,9 +39,9 @@ class UnreadableTiles(L.Callback):
             )
 
     def state_dict(self) -> dict[str, object]:
-        """Names so far, for a resumed run."""
+        """Return the names of the unreadable tiles, for a resumed run."""
         return {"names": sorted(self.names)}
 
     def load_state_dict(self, state_dict: dict[str, list[str]]) -> None:
-        """Go on counting."""
+        """Restore the names of an interrupted run."""
         self.names = set(state_dict["names"])

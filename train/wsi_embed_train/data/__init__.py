@@ -1,4 +1,4 @@
-"""Training data: tiles of slides and of images (docs/training.md, Data)."""
+"""Training data: tiles of slides, and tile images (docs/training.md, Data)."""
 
 from wsi_embed.slide.tile_images import read_image
 from wsi_embed_train.data.opening import open_tiles

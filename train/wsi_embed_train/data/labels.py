@@ -1,4 +1,4 @@
-"""Labels of tiles, for supervised training: the column `label` of a CSV."""
+"""Labels of tiles for supervised training, from the column `label` of a CSV."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from wsi_embed_train.data.sources import Source
 
 
 def class_names(source: Source) -> list[str]:
-    """Names of the classes of a source, sorted.
+    """Return the sorted names of the classes of a source.
 
     Raises:
-        UsageError: The source is no CSV, has no column `label`, a row has no label, or there is one class.
+        UsageError: If the source is not a CSV or has no column `label`, a row has no label, or there is only
+            one class.
     """
     if source.columns is None:
         raise UsageError(f"{source.name}: supervised training needs a CSV with columns `path` and `label`")
@@ -36,12 +37,12 @@ def class_names(source: Source) -> list[str]:
 def tile_labels(
     source: Source, names: Sequence[str], slides: Sequence[tuple[str, int]]
 ) -> npt.NDArray[np.int64]:
-    """The class of every tile: of the images, then of the slides' tiles, int64 [N].
+    """Return the class of every tile, int64 [N]: of the images, then of the tiles of slides.
 
     Args:
-        source: Says the labels.
-        names: Of the classes.
-        slides: Id and number of tiles of the slides that are used, in order.
+        source: Source with labels.
+        names: Names of the classes.
+        slides: Id and number of tiles of each slide with tiles, in order.
     """
     number = {name: index for index, name in enumerate(names)}
     of_images = [number[label] for label in source.image_labels]

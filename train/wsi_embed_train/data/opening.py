@@ -1,4 +1,4 @@
-"""From what the user names to the tiles of a run."""
+"""Opening of a training source: from the path that the user gives to the tiles of a run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from wsi_embed_train.data.statistics import pixel_statistics, sample_of
 from wsi_embed_train.data.tile_list import TileList
 from wsi_embed_train.data.tiles import TrainingTiles
 
-if TYPE_CHECKING:  # brings the networks along, which the processes that decode do not need
+if TYPE_CHECKING:  # imports the networks, which the decoding processes do not need
     from wsi_embed_train.config import TrainConfig
 
 MOST_BAD = 0.01
@@ -39,15 +39,17 @@ def open_tiles(
 
     Args:
         source: Slides or tile images, or both: a folder (searched at any depth), one file, or a CSV with a
-            column `path` (relative to the CSV) and where wanted `split`, `label`, `mpp`, `slide_id`.
-        config: `tile_px`, `mpp`, `tissue`, `min_tissue`, `region_tiles`, `reader` and `seed`.
-        split: Of a CSV: only rows with this value in `split`.
+            column `path` (relative to the CSV) and optional columns `split`, `label`, `mpp` and `slide_id`.
+        config: Settings, of which `tile_px`, `mpp`, `tissue`, `min_tissue`, `region_tiles`, `reader` and
+            `seed` are used.
+        split: Value of the column `split` of the CSV; other rows are ignored.
         labelled: Whether each tile needs a label.
-        on_progress: Called with the number of slides whose tissue has been found, and of all.
+        on_progress: Function called with the number of slides whose tissue has been found, and the number of
+            all slides.
 
     Raises:
-        UsageError: There is nothing to train on, no resolution for slides, tiles are smaller than `tile_px`,
-            labels are missing, no slide can be used, or more than 1 % of the sample cannot be read.
+        UsageError: If there is nothing to train on, slides have no resolution, tiles are smaller than
+            `tile_px`, labels are missing, no slide can be used, or more than 1 % of the sample is unreadable.
     """
     found = find_source(source, split)
     names = class_names(found) if labelled else None
@@ -69,7 +71,7 @@ def open_tiles(
 
 
 def _image_digests(found: Source, seed: int) -> list[str]:
-    """Digests of a sample of the images, of all where there are few: an evaluation knows them again."""
+    """Return digests of a sample of the images, by which an evaluation recognises training images."""
     paths = [found.root / found.images[n] for n in sample_of(len(found.images), seed, DIGESTS)]
     with ThreadPoolExecutor() as pool:
         digests = pool.map(_digest_or_none, paths)
@@ -80,11 +82,11 @@ def _digest_or_none(path: Path) -> str | None:
     try:
         return image_digest(path)
     except SlideError:
-        return None  # what is wrong with it is said when it is read
+        return None  # the error is reported when the image is read
 
 
 def _used(found: Source, laid: list[Laid]) -> list[SlideTiles]:
-    """Slides that have tiles."""
+    """Return the slides with tiles; raise if no slide can be used or there are no tiles at all."""
     failed = [slide for slide in laid if slide.tiles is None]
     if failed and len(failed) == len(laid):
         reasons = names_of([slide.reason for slide in failed], most=1)
@@ -99,7 +101,7 @@ def _used(found: Source, laid: list[Laid]) -> list[SlideTiles]:
 
 
 def _side(found: Source, config: TrainConfig) -> int:
-    """S: the most common side of the images; with slides `tile_px`."""
+    """Return the side of the tiles: the most common side of the images, or `tile_px` if there are slides."""
     paths = [found.root / found.images[n] for n in sample_of(len(found.images), config.seed)]
     size = common_size(map(image_size, paths))
     if size is None:
@@ -113,7 +115,7 @@ def _side(found: Source, config: TrainConfig) -> int:
 
 
 def _sample(tiles: TrainingTiles, seed: int) -> Iterator[UInt8Array]:
-    """Tiles of the sample, one at a time; after the last, complain of those that could not be read."""
+    """Yield the tiles of the sample; raise at the end if too many could not be read."""
     numbers, bad = sample_of(len(tiles), seed), dict[int, SlideError]()
     for number in numbers:
         tile = tiles.read([(number, UNSHIFTED)])[number, UNSHIFTED]

@@ -1,4 +1,4 @@
-"""Reading tiles of slides, a region at a time. Slides are opened when they are first read from."""
+"""Reading of the tiles of slides, one region at a time. A slide is opened when it is first read."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from wsi_embed.slide.openslide import OpenSlideSlide
 from wsi_embed_train.data.slides import SlideTiles
 
 MOST_OPEN = 64
-# Decoded tiles of all open slides; OpenSlide itself would take 32 MB for each.
+# Shared cache of decoded tiles for all open slides; by default OpenSlide uses 32 MB for each slide.
 CACHE_BYTES = 64 * 1024 * 1024
-# A PNG or JPEG is decoded whole and stays in memory: it counts as so much of the slides that may be open.
+# A PNG or JPEG is decoded whole and stays in memory, so it counts as this share of the open slides.
 PICTURE_SHARE = 0.5
 
 
 class OpenSlides:
-    """Slides that stay open, the most recently used ones. For one thread; none are open after pickling.
+    """Cache of the most recently used slides, for one thread. Pickling does not keep slides open.
 
     Args:
-        most: How many.
-        reader: Who reads them; see `open_slide`.
+        most: Maximum number of open slides.
+        reader: Reader of the slides; see `open_slide`.
     """
 
     def __init__(self, most: int = MOST_OPEN, reader: str = "auto") -> None:
@@ -45,10 +45,10 @@ class OpenSlides:
         return OpenSlides, (self._most, self._reader)
 
     def get(self, path: Path) -> Slide:
-        """The open slide.
+        """Return the open slide of a path.
 
         Raises:
-            SlideError: It cannot be opened.
+            SlideError: If it cannot be opened.
         """
         if path not in self._open:
             try:
@@ -63,7 +63,7 @@ class OpenSlides:
         return self._open[path]
 
     def close(self) -> None:
-        """Close all; `get` opens them again."""
+        """Close all slides; `get` reopens them."""
         while self._open:
             self._open.popitem()[1].close()
 
@@ -74,17 +74,18 @@ class OpenSlides:
 def read_together(
     slides: OpenSlides, tiles: SlideTiles, rows: Sequence[int], shift: tuple[int, int]
 ) -> list[UInt8Array | SlideError]:
-    """Read tiles of one region in one piece, and cut them out.
+    """Read the tiles of one region by a single read.
+
+    If that read fails, each tile is read separately.
 
     Args:
-        slides: Where the slide is kept open.
-        tiles: Of the slide.
-        rows: Which of its tiles.
-        shift: Moves them, (x, y), pixels of the read level.
+        slides: Cache of open slides.
+        tiles: Tiles of the slide.
+        rows: Rows of the tiles to read.
+        shift: Displacement (x, y) of the tiles, pixels of the read level.
 
     Returns:
-        For each row the tile, uint8 [tile_px, tile_px, 3], or why it cannot be read. Where the piece
-        cannot be read, each tile is tried by itself.
+        For each row the tile, uint8 [tile_px, tile_px, 3], or the error if it cannot be read.
     """
     corners = tiles.level_xy[rows] + np.array(shift, np.int32)
     left, top = corners.min(0).tolist()
@@ -103,5 +104,5 @@ def _cut(region: UInt8Array, x: int, y: int, tiles: SlideTiles) -> UInt8Array:
     tile = region[y : y + n, x : x + n]
     if n == px:
         return tile
-    # as Slide.read_tiles does
+    # as in Slide.read_tiles
     return np.asarray(cv2.resize(tile, (px, px), interpolation=cv2.INTER_AREA), np.uint8)

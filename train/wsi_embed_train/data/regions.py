@@ -1,4 +1,4 @@
-"""Neighbouring tiles of a slide that are read together, and how far they may be moved. No pixels."""
+"""Regions: neighbouring tiles of a slide that are read together, and the limits of their random shifts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from wsi_embed.grid import Int32Array, TileGrid
 
-if TYPE_CHECKING:  # brings ONNX Runtime along, which the processes that decode do not need
+if TYPE_CHECKING:  # imports ONNX Runtime, which the decoding processes do not need
     from wsi_embed.tissue import TissueMask
 
 Int64Array = npt.NDArray[np.int64]
@@ -20,7 +20,7 @@ UNSHIFTED = -1
 
 
 def block_shape(region_tiles: int) -> tuple[int, int]:
-    """(rows, columns) of a block of at most so many tiles, as square as can be."""
+    """Return (rows, columns) of the most square block of at most `region_tiles` tiles."""
     rows = math.isqrt(region_tiles)
     return rows, region_tiles // rows
 
@@ -28,14 +28,14 @@ def block_shape(region_tiles: int) -> tuple[int, int]:
 def by_region(grid: Int32Array, region_tiles: int) -> tuple[Int64Array, Int64Array]:
     """Order tiles so that those of a region follow each other.
 
-    A region is what there is of a block of neighbouring lattice places.
+    A region contains the tiles within a block of neighbouring grid positions.
 
     Args:
         grid: (row, col) of each tile, int32 [N, 2].
-        region_tiles: Most tiles of a region.
+        region_tiles: Maximum number of tiles in a region.
 
     Returns:
-        The order, int64 [N], and where in it each region begins, int64 [R].
+        Order of the tiles, int64 [N], and position in it of the first tile of each region, int64 [R].
     """
     blocks = grid // np.array(block_shape(region_tiles))
     order = np.lexsort((grid[:, 1], grid[:, 0], blocks[:, 1], blocks[:, 0]))
@@ -48,17 +48,20 @@ def by_region(grid: Int32Array, region_tiles: int) -> tuple[Int64Array, Int64Arr
 def room_to_move(
     grid: TileGrid, mask: TissueMask, starts: Int64Array, area: Area, least: float
 ) -> Int32Array:
-    """How far each region may be moved left, up, right and down, pixels of the read level, int32 [R, 4].
+    """Return the maximum shift of each region left, up, right and down.
 
-    Half a tile, or else a quarter or an eighth of one, or nothing: so that no tile leaves the area, nor has
-    too little tissue when it is moved that way.
+    A shift is half, a quarter or an eighth of a tile, or nothing, so that no tile leaves the area or has too
+    little tissue after it.
 
     Args:
-        grid: The tiles, in order of their regions.
-        mask: The tissue.
+        grid: The tiles, ordered by region.
+        mask: Tissue of the slide.
         starts: First tile of each region, int64 [R].
-        area: That tiles may lie in.
-        least: Share of tissue that each tile needs.
+        area: Area that contains all shifted tiles: left, top, right, bottom, pixels of the read level.
+        least: Minimum share of tissue in each tile.
+
+    Returns:
+        Pixels of the read level, int32 [R, 4].
     """
     steps = np.array([grid.read_px // 2, grid.read_px // 4, grid.read_px // 8])
     ways = np.array([(-1, 0), (0, -1), (1, 0), (0, 1)])
@@ -75,11 +78,11 @@ def room_to_move(
 
 
 def shift_of(rng: np.random.Generator, room: Int32Array) -> tuple[int, int]:
-    """Draw how far a region is moved, (x, y), whole pixels of the read level.
+    """Draw the shift of a region, (x, y), whole pixels of the read level.
 
     Args:
-        rng: Says how far.
-        room: Of the region: left, up, right, down, int32 [4].
+        rng: Random generator.
+        room: Maximum shift of the region left, up, right and down, int32 [4].
     """
     left, up, right, down = room.tolist()
     return int(rng.integers(-left, right, endpoint=True)), int(rng.integers(-up, down, endpoint=True))

@@ -1,4 +1,4 @@
-"""Slides of a training source: where their tissue tiles lie, by the code that extraction uses."""
+"""Slides of a training source: positions of their tissue tiles, found as in the feature extraction."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from wsi_embed.jobs.failures import without_folders
 from wsi_embed.util.cpu import cpu_count
 from wsi_embed_train.data.regions import Int64Array, by_region, room_to_move
 
-if TYPE_CHECKING:  # brings the networks along, which the processes that decode do not need
+if TYPE_CHECKING:  # imports the networks, which the decoding processes do not need
     from wsi_embed_train.config import TrainConfig
 
-MOST_THREADS = 8  # a view of a slide that has no small level takes some hundred megabytes
-# What extraction advises, and what that is in training.
+MOST_THREADS = 8  # the overview of a slide without a small level takes some hundred megabytes
+# Advice in messages of the extraction, and the same advice for training.
 ADVICE = (
     (re.compile(r"--mpp-override( \([^)]*\))? or a manifest column mpp"), r"a CSV with a column mpp\1"),
     (re.compile("--tissue (?=none|otsu)"), "--set tissue="),
@@ -34,17 +34,17 @@ ADVICE = (
 
 @dataclass(frozen=True)
 class SlideTiles:
-    """Tissue tiles of one slide, region by region. Small: no mask, no open file.
+    """Tissue tiles of one slide, ordered by region. Small: without mask or open file.
 
     Attributes:
         item: The slide.
-        level: The read level.
-        scale: Level-0 pixels per pixel of it, (x, y).
+        level: Read level.
+        scale: Level-0 pixels per pixel of the read level, (x, y).
         read_px: Side of a tile, pixels of the read level.
-        tile_px: Side of a tile as it is handed over.
+        tile_px: Side of a tile after resampling, pixels.
         level_xy: Top-left corners, pixels of the read level, int32 [N, 2].
         starts: First tile of each region, int64 [R].
-        room: How far each region may be moved left, up, right and down, int32 [R, 4].
+        room: Maximum shift of each region left, up, right and down, pixels of the read level, int32 [R, 4].
     """
 
     item: SlideInput
@@ -60,19 +60,19 @@ class SlideTiles:
         return len(self.level_xy)
 
     def region_of(self, row: int) -> int:
-        """Which region a tile is in."""
+        """Return the index of the region that contains a tile."""
         return int(np.searchsorted(self.starts, row, side="right")) - 1
 
 
 @dataclass
 class Laid:
-    """What became of a slide.
+    """Result of laying the grid of a slide.
 
     Attributes:
-        name: The slide as the run records it.
-        tiles: None where it cannot be used.
-        reason: Why not.
-        warnings: What to look at although it can.
+        name: Name of the slide, as recorded in the run.
+        tiles: Tiles of the slide; None if the slide cannot be used.
+        reason: Reason why the slide cannot be used.
+        warnings: Warnings about the slide.
     """
 
     name: str
@@ -84,18 +84,19 @@ class Laid:
 def lay_slides(
     items: Sequence[SlideInput], config: TrainConfig, on_progress: Callable[[int, int], None] | None = None
 ) -> list[Laid]:
-    """Find the tissue of slides and lay their grids, some at a time.
+    """Find the tissue of slides and lay their grids, with several threads.
 
     Args:
         items: The slides.
-        config: `mpp`, `tile_px`, `tissue`, `min_tissue`, `region_tiles` and `reader`.
-        on_progress: Called with the number of slides that are done, and of all.
+        config: Settings, of which `mpp`, `tile_px`, `tissue`, `min_tissue`, `region_tiles` and `reader` are
+            used.
+        on_progress: Function called with the number of slides done, and the number of all slides.
 
     Returns:
-        One for each slide, in order. A slide that cannot be used stops nothing.
+        Results in the order of the slides, including those for slides that cannot be used.
 
     Raises:
-        UsageError: No resolution is given.
+        UsageError: If `config.mpp` is None.
     """
     if items and config.mpp is None:
         raise UsageError(
@@ -118,16 +119,17 @@ def _lay(item: SlideInput, config: TrainConfig) -> Laid:
     try:
         _lay_grid(item, config, laid)
     except UsageError:
-        raise  # the tissue recipe's: it would be said of every slide
+        raise  # an error of the tissue recipe, which concerns every slide
     except WsiEmbedError as error:
-        laid.reason = _told(item, str(error))
+        laid.reason = _for_training(item, str(error))
     except Exception as error:
-        laid.reason = _told(item, f"{item.name}: unexpected {type(error).__name__}: {error}")
-    laid.warnings = [_told(item, text) for text in laid.warnings]
+        laid.reason = _for_training(item, f"{item.name}: unexpected {type(error).__name__}: {error}")
+    laid.warnings = [_for_training(item, text) for text in laid.warnings]
     return laid
 
 
-def _told(item: SlideInput, text: str) -> str:
+def _for_training(item: SlideInput, text: str) -> str:
+    """Remove folders from a message, and replace options of the extraction by those of training."""
     text = without_folders(text, {item.path: item.name})
     for extraction, training in ADVICE:
         text = extraction.sub(training, text)
@@ -135,7 +137,7 @@ def _told(item: SlideInput, text: str) -> str:
 
 
 def _lay_grid(item: SlideInput, config: TrainConfig, laid: Laid) -> None:
-    # brings ONNX Runtime and Zarr along, which the workers that decode do not need
+    # imports ONNX Runtime and Zarr, which the decoding processes do not need
     from wsi_embed.store.layout import StoreSettings
     from wsi_embed.tiling.plan import plan_slide
     from wsi_embed.tiling.settings import Tiling

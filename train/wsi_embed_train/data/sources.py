@@ -1,4 +1,4 @@
-"""What lies in a training source: tile images and slides, and what a CSV says of them."""
+"""Tile images and slides of a training source, and the columns of its CSV."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from wsi_embed.inputs.slides import SlideInput, check_here, manifest_slide, slid
 from wsi_embed.inputs.tables import MANIFEST_COLUMNS, MANIFEST_SUFFIXES, read_manifest
 from wsi_embed.slide.tile_images import PLAIN_SUFFIXES, is_tile_image
 
-LOOKING, CHUNK = 8, 4096  # threads that look at files, and files that they are given at a time
+LOOKING, CHUNK = 8, 4096  # number of threads that check files, and of files they get at a time
 
 
 @dataclass
 class Source:
-    """Tile images and slides of a source, each in order of their names.
+    """Tile images and slides of a source, each sorted by name.
 
     Attributes:
-        name: Of the folder or file, without where it lies.
-        root: What names of images are relative to.
+        name: Name of the folder or file, without its parent folders.
+        root: Folder to which the names of images are relative.
         images: Names of the tile images.
-        slides: The slides; none twice.
-        image_labels: Of a CSV: the label of each image, empty where there is none.
-        slide_labels: And of each slide, by its id.
+        slides: The slides, each once.
+        image_labels: Labels of the images in the CSV, empty if missing.
+        slide_labels: Labels of the slides in the CSV, by slide id.
         image_slides: Values of the column `slide_id` of images.
         image_mpps: Values of the column `mpp` of images.
-        columns: Of a CSV; None without one.
+        columns: Columns of the CSV; None without a CSV.
     """
 
     name: str
@@ -45,15 +45,15 @@ class Source:
 
 
 def find_source(path: Path, split: str | None = None) -> Source:
-    """List what a training source holds; nothing is decoded.
+    """List the images and slides of a training source without decoding them.
 
     Args:
         path: A folder (searched at any depth), a slide, a tile image, or a CSV with a column `path`
-            (relative to the CSV) and where wanted `split`, `label`, `mpp`, `slide_id`.
-        split: Take only the CSV's rows with this value in `split`.
+            (relative to the CSV) and optional columns `split`, `label`, `mpp` and `slide_id`.
+        split: Value of the column `split` of the CSV; other rows are ignored.
 
     Raises:
-        UsageError: The source is missing or has no tiles, lacks a column, or two slides have one id.
+        UsageError: If the source is missing or empty, lacks a column, or two slides have the same id.
     """
     if path.is_file() and path.suffix.lower() in MANIFEST_SUFFIXES:
         return _of_csv(path, split)
@@ -90,7 +90,7 @@ def _sorted_out(source: Source, files: Sequence[Path]) -> Source:
 
 
 def look_at(files: Sequence[Path]) -> Iterable[bool]:
-    """Whether each file is a tile image. By threads: on a network each look is a wait."""
+    """Yield whether each file is a tile image. Uses threads, because files on a network have a latency."""
     with ThreadPoolExecutor(LOOKING, "wsi-embed-look") as pool:
         for start in range(0, len(files), CHUNK):
             yield from pool.map(is_tile_image, files[start : start + CHUNK])
@@ -104,10 +104,10 @@ def _of_csv(path: Path, split: str | None) -> Source:
     if not rows:
         raise UsageError(f"{path.name}: lists no tile images and no slides")
     slides: list[SlideInput] = []
-    images: set[tuple[str, str]] = set()  # what is listed twice is one tile
+    images: set[tuple[str, str]] = set()  # an image listed twice is one tile
     files = [source.root / _text(row, "path") for _, row in rows]
     for (number, row), is_image in zip(rows, look_at(files), strict=True):
-        if not is_image or not _text(row, "path"):  # an empty path is refused as a slide's
+        if not is_image or not _text(row, "path"):  # manifest_slide reports an empty path
             slides.append(manifest_slide(path, number, row))
             check_here(slides[-1])
             _label_slide(source, slides[-1].slide_id, _text(row, "label"))

@@ -1,4 +1,4 @@
-"""A bounded random sample of the tiles: their mean and standard deviation, and whether they can be read."""
+"""Statistics of a random sample of the tiles: mean and standard deviation of the pixels."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ STATS_SAMPLE = 512
 
 
 def sample_of(count: int, seed: int, most: int = STATS_SAMPLE) -> list[int]:
-    """Numbers of a random sample of at most `most` of `count`, ascending; the same for the same seed."""
+    """Return the sorted indices of a random sample of at most `most` of `count` items."""
     return sorted(random.Random(seed).sample(range(count), min(most, count)))
 
 
 def pixel_statistics(tiles: Iterable[UInt8Array]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of RGB in [0, 1].
+    """Compute the mean and standard deviation of RGB, scaled to [0, 1].
 
     Args:
-        tiles: uint8 [h, w, 3] each; one at least.
+        tiles: At least one tile, uint8 [h, w, 3] each.
 
     Returns:
         Mean and standard deviation, three numbers each, rounded to four digits.
     """
-    # of 8-bit values exact sums come from their counts
+    # counts of 8-bit values give exact sums
     counts = np.zeros((3, 256), np.int64)
     for tile in tiles:
         for channel in range(3):

@@ -1,4 +1,4 @@
-"""Which tiles a source has, by number: plain values, nothing is open."""
+"""The tiles of a source by index, as plain values without open files."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from wsi_embed_train.data.slides import SlideTiles
 
 @dataclass
 class TileList:
-    """The images first, then the slides' tiles, region by region.
+    """List of tiles: first the images, then the tiles of the slides, region by region.
 
     Attributes:
-        root: What names of images are relative to.
+        root: Folder to which the names of images are relative.
         images: Names of the tile images.
-        slides: With a tile each at least.
-        labels: The class of each tile, int64 [N]; None without labels.
-        firsts: First tile of each slide, and the number of tiles, int64 [slides + 1].
+        slides: Slides that have tiles.
+        labels: Class of each tile, int64 [N]; None without labels.
+        firsts: Index of the first tile of each slide, and the number of all tiles, int64 [slides + 1].
     """
 
     root: Path
@@ -40,7 +40,7 @@ class TileList:
         return int(self.firsts[-1])
 
     def groups(self) -> list[range]:
-        """Numbers of tiles that are read together: of an image one, of a slide those of a region."""
+        """Return the indices of tiles that are read together: one for an image, a region for a slide."""
         groups = [range(number, number + 1) for number in range(len(self.images))]
         for first, slide in zip(self.firsts.tolist(), self.slides, strict=False):
             ends = [*slide.starts.tolist(), len(slide)]
@@ -48,25 +48,25 @@ class TileList:
         return groups
 
     def place(self, number: int) -> tuple[SlideTiles, int]:
-        """Which slide a tile is of, and which of its tiles it is."""
+        """Return the slide that contains a tile, and the row of the tile in it."""
         slide = int(np.searchsorted(self.firsts, number, side="right")) - 1
         return self.slides[slide], number - int(self.firsts[slide])
 
     def first_of_group(self, number: int) -> int:
-        """First tile of the group that a tile is in."""
+        """Return the first tile of the group that contains a tile."""
         if number < len(self.images):
             return number
         slide, row = self.place(number)
         return number - row + int(slide.starts[slide.region_of(row)])
 
     def path(self, number: int) -> Path:
-        """The file that a tile is in."""
+        """Return the file that contains a tile."""
         if number < len(self.images):
             return self.root / self.images[number]
         return self.place(number)[0].item.path
 
     def name(self, number: int) -> str:
-        """What people know a tile by; never a whole path."""
+        """Return a readable name of a tile, without folders outside the source."""
         if number < len(self.images):
             name = self.images[number]
             return Path(name).name if Path(name).is_absolute() else name
@@ -75,5 +75,5 @@ class TileList:
         return f"{slide.item.name} at ({x}, {y})"
 
     def reason(self, number: int, error: SlideError) -> str:
-        """Why a tile cannot be read, with its name."""
+        """Return the message of an error with the name of the tile instead of its path."""
         return without_folders(str(error), {self.path(number): self.name(number)})

@@ -1,4 +1,4 @@
-"""The training data set: tiles of images and slides, as uint8, in any order, from any process."""
+"""The training data set: uint8 tiles of images and slides, in any order and from any process."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from wsi_embed_train.data.reader import OpenSlides, read_together
 from wsi_embed_train.data.regions import UNSHIFTED, shift_of
 from wsi_embed_train.data.tile_list import TileList
 
-# Tiles that are tried in the place of one that cannot be read.
+# Number of replacements to try for a tile that cannot be read.
 TRIES = 16
-# What random numbers are for, so that no two uses draw the same.
+# Purposes of random numbers, part of the seed, so that different uses get different numbers.
 SHIFT, REPLACEMENT = 1, 2
 
 
@@ -30,8 +30,8 @@ class Sample(NamedTuple):
 
     Attributes:
         tile: uint8 [S, S, 3].
-        label: Its class, where there are labels.
-        bad: Name of the tile that could not be read, where this one takes its place.
+        label: Class of the tile; None without labels.
+        bad: Name of the unreadable tile that this one replaces; None if it replaces none.
     """
 
     tile: UInt8Array
@@ -45,7 +45,7 @@ class TileBatch(NamedTuple):
     Attributes:
         tiles: uint8 [B, S, S, 3].
         labels: int64 [B]; None without labels.
-        bad: Names of tiles that could not be read and were replaced by others.
+        bad: Names of the tiles that could not be read and were replaced.
     """
 
     tiles: Tensor
@@ -54,28 +54,27 @@ class TileBatch(NamedTuple):
 
 
 class TrainingTiles(Dataset[Sample]):
-    """Tiles by (number, epoch). What comes depends on that and the seed only, in whatever process.
+    """Data set of tiles by (index, epoch), which together with the seed determine the pixels.
 
-    For `torch.utils.data.DataLoader`, whose batch sampler yields lists of such pairs. Images of slides are
-    opened by the process that reads them, and never pickled. A region of a slide is read in one piece for
-    those of its tiles that are wanted at once, and lies elsewhere in every epoch: moved at random by half a
-    tile at most, within what was scanned and with the tissue. In the epoch `UNSHIFTED` it lies as in
-    extraction.
+    It is meant for `torch.utils.data.DataLoader` with a batch sampler that yields lists of such pairs. Each
+    process opens the slides it reads; open slides are never pickled. The requested tiles of a region are read
+    together. In every epoch a region is shifted at random by up to half a tile, within the scanned area and
+    the tissue. In the epoch `UNSHIFTED` its tiles are those of the feature extraction.
 
     Args:
-        tiles: Which tiles there are.
-        side: S.
-        tile_px: Images that are smaller are bad.
-        seed: Of shifts and replacements.
-        reader: Who reads slides; see `open_slide`.
+        tiles: List of the tiles.
+        side: Side S of the tiles to return, pixels.
+        tile_px: Minimum side of an image; smaller images count as unreadable.
+        seed: Seed of the shifts and replacements.
+        reader: Reader of slides; see `open_slide`.
 
     Attributes:
-        side: S, the side of the tiles handed over.
-        mean: Of a sample, RGB in [0, 1].
-        std: Likewise.
-        class_names: Where there are labels.
-        slide_ids: Of the training slides.
-        warnings: What to look at, one line each.
+        side: Side S of the returned tiles, pixels.
+        mean: RGB mean of a sample, in [0, 1].
+        std: RGB standard deviation of a sample, in [0, 1].
+        class_names: Names of the classes; None without labels.
+        slide_ids: Ids of the training slides.
+        warnings: Warnings about the data, one line each.
     """
 
     def __init__(self, tiles: TileList, side: int, tile_px: int, seed: int, reader: str = "auto") -> None:
@@ -97,11 +96,11 @@ class TrainingTiles(Dataset[Sample]):
 
     @functools.cached_property
     def groups(self) -> list[range]:
-        """Numbers of tiles that are read together: of an image one, of a slide those of a region."""
+        """Indices of tiles that are read together: one for an image, a region for a slide."""
         return self.tiles.groups()
 
     def about(self) -> dict[str, Any]:
-        """What the run and the exported model say of the data, as plain values."""
+        """Return the description of the data for the run and the exported model, as plain values."""
         return {
             **self.facts,
             "tiles": len(self),
@@ -117,24 +116,24 @@ class TrainingTiles(Dataset[Sample]):
         return self.__getitems__([wanted])[0]
 
     def __getitems__(self, wanted: Sequence[tuple[int, int]]) -> list[Sample]:
-        """Read tiles.
+        """Read tiles, replacing those that cannot be read by random other ones.
 
         Args:
-            wanted: (number, epoch) of each.
+            wanted: (index, epoch) of each tile.
 
         Returns:
-            In the order wanted. In the place of a tile that cannot be read is another one of the source.
+            Tiles in the requested order.
 
         Raises:
-            WsiEmbedError: Nor can those that were tried in its place.
+            WsiEmbedError: If a tile and all replacements tried for it cannot be read.
         """
         found = self.read(wanted)
         return [self._sample(n, epoch, found[n, epoch]) for n, epoch in wanted]
 
     def read(self, wanted: Sequence[tuple[int, int]]) -> dict[tuple[int, int], UInt8Array | SlideError]:
-        """Tiles by (number, epoch), uint8 [S, S, 3] each, or why one cannot be read."""
+        """Read tiles by (index, epoch), uint8 [S, S, 3] each, or the error if one cannot be read."""
         together: dict[tuple[int, int], list[int]] = defaultdict(list)
-        for number, epoch in sorted(set(wanted)):  # so that tiles of a slide follow each other
+        for number, epoch in sorted(set(wanted)):  # sorted, so that tiles of a slide follow each other
             together[self.tiles.first_of_group(number), epoch].append(number)
         found: dict[tuple[int, int], UInt8Array | SlideError] = {}
         for (first, epoch), numbers in together.items():
@@ -143,12 +142,12 @@ class TrainingTiles(Dataset[Sample]):
         return found
 
     def close(self) -> None:
-        """Close the slides; reading opens them again."""
+        """Close the slides; reading reopens them."""
         self._slides.close()
 
     @staticmethod
     def collate(samples: Sequence[Sample]) -> TileBatch:
-        """Make a batch of samples."""
+        """Collate samples into a batch."""
         tiles = torch.from_numpy(np.stack([sample.tile for sample in samples]))
         labels = [sample.label for sample in samples if sample.label is not None]
         bad = [sample.bad for sample in samples if sample.bad is not None]

@@ -1,4 +1,4 @@
-"""One method, one module."""
+"""Training methods, one module each."""
 
 from __future__ import annotations
 
@@ -30,23 +30,34 @@ _FROM_DATA = "classes"
 
 
 def method_settings(method: str) -> dict[str, bool]:
-    """A method's settings by name, and whether it must be given them: its constructor's arguments."""
+    """Return the settings of a method, which are the arguments of its constructor.
+
+    Returns:
+        Whether each setting is required, by name.
+    """
     arguments = inspect.signature(METHODS.get(method)).parameters.values()
     return {a.name: a.default is a.empty for a in arguments if a.name != _FROM_DATA}
 
 
 def build_method(name: str, settings: Mapping[str, Any], classes: int | None = None) -> Method:
-    """Make the network and loss of a recipe, untrained.
+    """Create the untrained network and loss of a recipe.
 
     Args:
         name: Name of the method, one of `METHODS`.
-        settings: The settings of the recipe by name, at least `backbone`, `tile_px` and those of the method.
-            `vars(config)` has them. None stands for the default of the method.
+        settings: The settings of the recipe by name, at least `backbone`, `tile_px` and those of the method,
+            such as `vars(config)`. None stands for the default of the method.
         classes: Number of classes in the data, for a method that needs labels.
 
     Raises:
-        UsageError: There is no such backbone, or it does not take tiles of the recipe's size.
-        MissingExtraError: The backbone may be one of timm's, and timm is not installed.
+        UsageError: If there is no such backbone, or it does not accept tiles of `tile_px` pixels.
+        MissingExtraError: If torchvision has no such backbone and timm is not installed.
+
+    Example:
+        >>> from wsi_embed_train import build_method, load_recipe
+        >>> config = load_recipe("clubyol")
+        >>> method = build_method(config.method, vars(config))
+        >>> method.encoder.feature_dim
+        512
     """
     given = {setting: settings.get(setting) for setting in method_settings(name)}
     arguments = {setting: value for setting, value in given.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Barlow Twins: make the cross-correlation of two views the identity."""
+"""Barlow Twins: bring the cross-correlation of two views close to the identity."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class BarlowTwins(Method):
     """Zbontar et al., "Barlow Twins: self-supervised learning via redundancy reduction", ICML 2021.
 
     Args:
-        backbone: A name for `make_backbone`.
+        backbone: Name of the backbone; see `make_backbone`.
         feat_size: Width D of the projection (8192 for a ResNet-50; the loss has D x D terms).
-        projector_hidden: Width of the projector's two hidden layers (8192).
-        redundancy: Weight of the terms off the diagonal, lambda (0.005).
+        projector_hidden: Width of the two hidden layers of the projector (8192).
+        redundancy: Weight lambda of the off-diagonal terms (0.005).
     """
 
     def __init__(self, *, backbone: str, feat_size: int, projector_hidden: int, redundancy: float) -> None:
@@ -38,7 +38,7 @@ class BarlowTwins(Method):
         )
 
     def forward(self, views: Sequence[Tensor], labels: Tensor | None = None) -> Step:
-        """Loss of a pair of views; see `Method.forward`."""
+        """Return the loss of a pair of views; see `Method.forward`."""
         z1, z2 = (self.encoder(view) for view in views)
         invariance, redundancy = cross_correlation_terms(gather(z1), gather(z2))
         loss = invariance + self.redundancy * redundancy
@@ -47,13 +47,13 @@ class BarlowTwins(Method):
 
 
 def cross_correlation_terms(z1: Tensor, z2: Tensor) -> tuple[Tensor, Tensor]:
-    """How far the cross-correlation of two views is from the identity, on its diagonal and off it.
+    """Return the squared distance of the cross-correlation from the identity, on and off the diagonal.
 
-    Zbontar et al., 2021, equation 1, in float32; a column's variance is divided by B, as a batch norm's.
+    Zbontar et al., 2021, equation 1, in float32; variances are divided by B, as in batch norm.
 
     Args:
-        z1: Projections of one view, float [B, D].
-        z2: Those of the other, in the same order.
+        z1: Projections of the first view, float [B, D].
+        z2: Projections of the second view, in the same order.
 
     Returns:
         Sum of (1 - c_ii)^2, and sum of c_ij^2 over i != j.

@@ -1,4 +1,4 @@
-"""What every method of training is to the trainer, the monitors and the export."""
+"""Interface of training methods to the trainer, the monitors and the export."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from wsi_embed_train.backbones import make_backbone
 
 @dataclass(frozen=True)
 class Step:
-    """What a method says of one batch.
+    """Result of a method for one batch.
 
     Attributes:
         loss: Scalar to minimise.
-        terms: The loss's terms before their weights, detached scalars, for the log.
-        projection: Projections of all views, float [N, D], detached: what monitors look at.
+        terms: Unweighted terms of the loss for the log, detached scalars.
+        projection: Projections of all views, float [N, D], detached.
         logits: Cluster logits of the same rows, [N, K], detached; None without a cluster head.
     """
 
@@ -35,8 +35,8 @@ class Encoder(nn.Module):
     """Backbone and projector. Tile features are the backbone's pooled output.
 
     Args:
-        backbone: A name for `make_backbone`.
-        projector: Makes the projector for the backbone's width.
+        backbone: Name of the backbone; see `make_backbone`.
+        projector: Function that creates the projector, given the number of features of the backbone.
     """
 
     def __init__(self, backbone: str, projector: Callable[[int], nn.Module]) -> None:
@@ -51,17 +51,17 @@ class Encoder(nn.Module):
 
 
 class Method(nn.Module, abc.ABC):
-    """A network and its loss.
+    """Network and loss of a training method.
 
-    A method's settings are the arguments of its constructor: `build_method` gives each the value of
-    the same name in the recipe.
+    The settings of a method are the arguments of its constructor: `build_method` passes the values of the
+    same names in the recipe.
 
     Attributes:
-        n_views: Views of a tile that a step takes.
-        needs_labels: Whether a step takes labels.
-        encoder: What is exported, its projector only where a cluster head follows.
-        predictor_lr: Learning rate of the submodule `predictor`, as a factor.
-        fix_pred_lr: Whether that rate stays where it starts.
+        n_views: Number of views of a tile in a step.
+        needs_labels: Whether a step needs labels.
+        encoder: Network to export. Its projector is only exported if a cluster head follows.
+        predictor_lr: Factor on the learning rate of the submodule `predictor`.
+        fix_pred_lr: Whether the learning rate of `predictor` stays constant.
     """
 
     n_views: ClassVar[int] = 2
@@ -72,26 +72,26 @@ class Method(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def forward(self, views: Sequence[Tensor], labels: Tensor | None = None) -> Step:
-        """Loss and figures of one batch.
+        """Compute the loss and figures of one batch.
 
         Args:
             views: `n_views` normalised views of the same tiles, float [B, 3, H, W] each.
-            labels: Classes of the tiles, int64 [B], where the method needs them.
+            labels: Classes of the tiles, int64 [B], if the method needs labels.
         """
 
     @property
     def cluster_head(self) -> nn.Module | None:
-        """From projections [B, D] to cluster logits [B, K], where there is one."""
+        """Module from projections [B, D] to cluster logits [B, K]; None if there is none."""
         return None
 
     def parameter_groups(
         self, weight_decay: float, *, exclude_norm_bias: bool = False
     ) -> list[dict[str, Any]]:
-        """Trained parameters by how the optimizer is to treat them.
+        """Return the trainable parameters in groups for the optimizer.
 
         Args:
-            weight_decay: For all but the excluded.
-            exclude_norm_bias: No weight decay on vectors: biases, and weights of norms.
+            weight_decay: Weight decay of all parameters that are not exempt.
+            exclude_norm_bias: Whether vectors (biases and weights of norms) are exempt from weight decay.
 
         Returns:
             Groups with `params`, `weight_decay`, `fixed_lr` (no schedule) and `lr_factor`.
@@ -110,22 +110,22 @@ class Method(nn.Module, abc.ABC):
         ]
 
     def before_epoch(self, progress: float) -> None:
-        """Called before every epoch; `progress` is the part of the run's steps that is done."""
+        """Prepare an epoch; `progress` is the share of the run's steps that is done."""
 
     def before_step(self, progress: float) -> None:
-        """Called between the gradients and the optimizer's step."""
+        """Modify the gradients before the step of the optimizer; `progress` as in `before_epoch`."""
 
     def after_step(self, progress: float) -> None:
-        """Called after the optimizer's step, with the part of the run that is done by then."""
+        """Update buffers and target networks after a step; `progress` includes that step."""
 
 
 @torch.no_grad()
 def follow(target: nn.Module, online: nn.Module, momentum: float) -> None:
-    """Move a target's parameters towards the online ones; its batch norms run by themselves."""
+    """Move the parameters of a target network towards the online ones, except batch norm statistics."""
     for ours, theirs in zip(target.parameters(), online.parameters(), strict=True):
         ours.lerp_(theirs, 1 - momentum)
 
 
 def float32(tensor: Tensor) -> contextlib.AbstractContextManager[Any]:
-    """Within it, a loss is computed as its inputs are, whatever the precision of the run."""
+    """Return a context that disables autocasting, to compute a loss in the precision of its inputs."""
     return torch.autocast(tensor.device.type, enabled=False)

@@ -1,4 +1,4 @@
-"""BYOL with the networks of CluBYOL: an online encoder predicts what a slow copy of it projects."""
+"""BYOL with the networks of CluBYOL: an online encoder predicts the projections of a slowly moving copy."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class BYOL(Siamese):
     Loss: `2 - cos(p1, t2) - cos(p2, t1)`, half of the paper's squared distances of unit vectors.
 
     Args:
-        backbone: A name for `make_backbone`.
+        backbone: Name of the backbone; see `make_backbone`.
         feat_size: Width D of the projection.
         predictor_hidden: Hidden width of the predictor.
         ema: Momentum of the target network at the start.
-        ema_end: Momentum at the end, reached by half a cosine; None: constant, as CluBYOL's.
-        predictor_lr: Learning rate of the predictor, as a factor.
-        fix_pred_lr: The predictor's learning rate stays constant.
+        ema_end: Momentum at the end, reached by half a cosine; None: constant, as in CluBYOL.
+        predictor_lr: Factor on the learning rate of the predictor.
+        fix_pred_lr: Whether the learning rate of the predictor stays constant.
     """
 
     def __init__(
@@ -47,12 +47,12 @@ class BYOL(Siamese):
         self.target = copy.deepcopy(self.encoder).requires_grad_(False)
 
     def forward(self, views: Sequence[Tensor], labels: Tensor | None = None) -> Step:
-        """Loss of a pair of views; see `Method.forward`."""
+        """Return the loss of a pair of views; see `Method.forward`."""
         projections, invariance = self.compare(views)
         return Step(invariance, {"invariance": invariance.detach()}, torch.cat(projections).detach())
 
     def compare(self, views: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
-        """Projections of each view, and how far the predictions are from the target's projections."""
+        """Return the projections of each view, and the distance of predictions from target projections."""
         projections = [self.encoder(view) for view in views]
         predicted = [self.predictor(projection) for projection in projections]
         with torch.no_grad():
@@ -61,5 +61,5 @@ class BYOL(Siamese):
         return projections, invariance
 
     def after_step(self, progress: float) -> None:
-        """Move the target's parameters towards the online ones."""
+        """Move the target network towards the online encoder."""
         follow(self.target, self.encoder, cosine(progress, self.ema, self.ema_end))

@@ -9,19 +9,19 @@ from wsi_embed_train.methods.clustered import Clustered
 class CluBYOL(Clustered, BYOL):
     """The published network: online encoder, predictor, EMA target and cluster head.
 
-    Loss: `(1 - alpha) * (2 - cos(p1, t2) - cos(p2, t1)) + alpha * cluster_similarity`; the first term
-    is a sum over the two views, not a mean, as published.
+    Loss: `(1 - alpha) * (2 - cos(p1, t2) - cos(p2, t1)) + alpha * cluster_similarity`. As published, the
+    first term is a sum over the two views, not a mean.
 
     Args:
-        backbone: A name for `make_backbone`.
+        backbone: Name of the backbone; see `make_backbone`.
         feat_size: Width D of the projection (256).
         predictor_hidden: Hidden width of the predictor (4096).
         clusters: Number of clusters K (100).
         alpha: Weight of the cluster term (0.9).
         ema: Momentum of the target network at the start (0.99).
         ema_end: Momentum at the end, reached by half a cosine; None: constant, as published.
-        predictor_lr: Learning rate of the predictor, as a factor.
-        fix_pred_lr: The predictor's learning rate stays constant; not so as published.
+        predictor_lr: Factor on the learning rate of the predictor.
+        fix_pred_lr: Whether the learning rate of the predictor stays constant (false).
     """
 
     def __init__(

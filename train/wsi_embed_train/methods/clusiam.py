@@ -9,17 +9,17 @@ from wsi_embed_train.methods.simsiam import SimSiam
 class CluSiam(Clustered, SimSiam):
     """The published network: encoder, predictor and cluster head.
 
-    Loss: `(1 - alpha) * -(cos(p1, z2) + cos(p2, z1)) + alpha * cluster_similarity`; the first term is a
-    sum over the two views, not a mean, as published.
+    Loss: `(1 - alpha) * -(cos(p1, z2) + cos(p2, z1)) + alpha * cluster_similarity`. As published, the first
+    term is a sum over the two views, not a mean.
 
     Args:
-        backbone: A name for `make_backbone`.
+        backbone: Name of the backbone; see `make_backbone`.
         feat_size: Width D of the projection (2048).
-        predictor_hidden: Hidden width of the predictor, and of the cluster head (512).
+        predictor_hidden: Hidden width of the predictor and of the cluster head (512).
         clusters: Number of clusters K (100).
         alpha: Weight of the cluster term (0.5).
-        predictor_lr: Learning rate of the predictor, as a factor.
-        fix_pred_lr: The predictor's learning rate stays constant (true).
+        predictor_lr: Factor on the learning rate of the predictor.
+        fix_pred_lr: Whether the learning rate of the predictor stays constant (true).
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The cluster constraint, which CluBYOL and CluSiam add to a siamese method (Wu et al., ICCV 2023)."""
+"""Cluster constraint that CluBYOL and CluSiam add to a siamese method (Wu et al., ICCV 2023)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from wsi_embed_train.methods.siamese import Siamese
 
 
 class Clustered(Siamese):
-    """Adds a cluster head and its term: `(1 - alpha) * invariance + alpha * cluster_similarity`.
+    """Siamese method with a cluster head: `(1 - alpha) * invariance + alpha * cluster_similarity`.
 
-    The invariance is a sum over the two views, not a mean, as published.
+    As published, the invariance is a sum over the two views, not a mean.
     """
 
     def add_cluster_head(self, feat_size: int, hidden: int, clusters: int, alpha: float) -> None:
-        """Make the head: projection, hidden layer, cluster logits."""
+        """Create the cluster head: from projections through a hidden layer to cluster logits."""
         self.alpha = alpha
         self.cluster_projector = nn.Sequential(
             nn.Linear(feat_size, hidden), nn.BatchNorm1d(hidden), nn.ReLU(inplace=True)
@@ -27,9 +27,9 @@ class Clustered(Siamese):
         self.cluster_assigner = nn.Linear(hidden, clusters)
 
     def forward(self, views: Sequence[Tensor], labels: Tensor | None = None) -> Step:
-        """Loss of a pair of views; see `Method.forward`."""
+        """Return the loss of a pair of views; see `Method.forward`."""
         projections, invariance = self.compare(views)
-        # Each view passes the head by itself: its batch norm sees one view at a time, as published.
+        # One view at a time, so that the batch norm of the head sees views separately, as published.
         logits = torch.cat([self.assign(projection) for projection in projections])
         representations = torch.cat(projections).detach()
         cluster = global_cluster_similarity(representations, logits)
@@ -38,11 +38,11 @@ class Clustered(Siamese):
         return Step(loss, terms, representations, logits.detach())
 
     def assign(self, projection: Tensor) -> Tensor:
-        """Cluster logits [B, K] of projections [B, D]."""
+        """Return the cluster logits [B, K] of projections [B, D]."""
         logits: Tensor = self.cluster_assigner(self.cluster_projector(projection))
         return logits
 
     @property
     def cluster_head(self) -> nn.Sequential:
-        """From projections [B, D] to cluster logits [B, K]."""
+        """Module from projections [B, D] to cluster logits [B, K]."""
         return nn.Sequential(self.cluster_projector, self.cluster_assigner)

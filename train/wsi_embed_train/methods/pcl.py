@@ -1,4 +1,4 @@
-"""PCL: contrast with other tiles, and with the centres of clusters of several sizes."""
+"""PCL: contrast with other tiles, and with the centroids of clusterings of several sizes."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ from wsi_embed_train.methods.base import Encoder, Method, Step, float32, follow
 class PCL(Method):
     """Li et al., "Prototypical contrastive learning of unsupervised representations", ICLR 2021.
 
-    A momentum encoder and a queue as in MoCo v2, and ProtoNCE. Every epoch the keys in the queue are
-    clustered by k-means, once for each size in `concepts`. Two things differ from the paper: k-means
-    sees the augmented tiles of the queue and not every tile once more without augmentation, and the
-    prototypes of a clustering that are not the tile's own are all negatives, not a sample of them.
+    It combines a momentum encoder and a queue, as in MoCo v2, with ProtoNCE. Every epoch the keys in the
+    queue are clustered by k-means, once for each size in `concepts`. There are two differences from the
+    paper: k-means clusters the augmented tiles in the queue instead of all tiles without augmentation, and
+    all other prototypes of a clustering are negatives instead of a sample of them.
 
     Args:
-        backbone: A name for `make_backbone`.
+        backbone: Name of the backbone; see `make_backbone`.
         feat_size: Width D of the projection (128).
         projector_hidden: Hidden width of the projector (2048; the width of a ResNet-50's features).
-        temperature: Of the contrast with tiles, and mean of the prototypes' (0.2).
+        temperature: Temperature of the contrast with tiles, and mean temperature of the prototypes (0.2).
         ema: Momentum of the key encoder (0.999).
-        queue: Keys to contrast with, and to cluster (16384).
-        concepts: Numbers of prototypes (25,000, 50,000 and 100,000 of ImageNet's 1.28 million images).
-        concepts_from: Part of the run after which prototypes are used (20 of 200 epochs).
+        queue: Number of keys in the queue, to contrast with and to cluster (16384).
+        concepts: Number of prototypes of each clustering (25,000, 50,000 and 100,000 for the 1.28 million
+            images of ImageNet).
+        concepts_from: Share of the run after which prototypes are used (20 of 200 epochs).
     """
 
     def __init__(
@@ -57,25 +58,25 @@ class PCL(Method):
             ),
         )
         self.target = copy.deepcopy(self.encoder).requires_grad_(False)
-        # Newest keys first; zeros where there is nothing yet.
+        # Newest keys first; rows of zeros are empty.
         self.queue: Tensor
         self.register_buffer("queue", torch.zeros(queue, feat_size))
-        # A density of zero: prototypes that are not there yet.
+        # A density of zero means that there are no prototypes yet.
         for size in self.concepts:
             self.register_buffer(f"centroids_{size}", torch.zeros(size, feat_size))
             self.register_buffer(f"density_{size}", torch.zeros(size))
 
     def forward(self, views: Sequence[Tensor], labels: Tensor | None = None) -> Step:
-        """Loss of a pair of views, the first as query; see `Method.forward`."""
+        """Return the loss of a pair of views, the first as query; see `Method.forward`."""
         projection = self.encoder(views[0])
         with torch.no_grad():
             keys = F.normalize(self.target(views[1]).float(), dim=1)
         with float32(projection):
             queries = F.normalize(projection.float(), dim=1)
-            # a copy: the gradient needs the queue as it is now
+            # a copy, as the backward pass needs the queue before its update
             instance = info_nce(queries, keys, self.queue.clone(), self.temperature)
             prototype = proto_nce(queries, keys, [self._prototypes(k) for k in self.concepts])
-        self._remember(keys)
+        self._enqueue(keys)
         terms = {"instance": instance.detach(), "prototype": prototype.detach()}
         return Step(instance + prototype, terms, projection.detach())
 
@@ -83,12 +84,12 @@ class PCL(Method):
         return Prototypes(self.get_buffer(f"centroids_{size}"), self.get_buffer(f"density_{size}"))
 
     @torch.no_grad()
-    def _remember(self, keys: Tensor) -> None:
+    def _enqueue(self, keys: Tensor) -> None:
         self.queue.copy_(torch.cat([gather(keys), self.queue])[: len(self.queue)])
 
     @torch.no_grad()
     def before_epoch(self, progress: float) -> None:
-        """Cluster the queue, once the queue has enough keys."""
+        """Cluster the queue once it has enough keys."""
         keys = self.queue[self.queue.any(dim=1)]
         if progress < self.concepts_from or not self.concepts or len(keys) <= max(self.concepts):
             return
@@ -98,18 +99,18 @@ class PCL(Method):
             self.get_buffer(f"density_{size}").copy_(found.density)
 
     def after_step(self, progress: float) -> None:
-        """Move the key encoder's parameters towards the query encoder's."""
+        """Move the key encoder towards the query encoder."""
         follow(self.target, self.encoder, self.ema)
 
 
 def info_nce(queries: Tensor, keys: Tensor, negatives: Tensor, temperature: float) -> Tensor:
-    """Each query's own key among the keys of earlier tiles (He et al., 2020, equation 1).
+    """Return the loss of finding each query's own key among earlier keys (He et al., 2020, equation 1).
 
     Args:
         queries: Unit rows, float32 [B, D].
         keys: Unit rows of the other view, [B, D].
-        negatives: Unit rows [Q, D]; rows of zeros are not there yet, and left out.
-        temperature: Divides the cosines.
+        negatives: Unit rows [Q, D]; rows of zeros are empty and ignored.
+        temperature: Divisor of the cosines.
     """
     own = (queries * keys).sum(dim=1, keepdim=True)
     others = (queries @ negatives.T).masked_fill(~negatives.any(dim=1), -torch.inf)
@@ -118,14 +119,14 @@ def info_nce(queries: Tensor, keys: Tensor, negatives: Tensor, temperature: floa
 
 
 def proto_nce(queries: Tensor, keys: Tensor, clusterings: Sequence[Prototypes]) -> Tensor:
-    """Each query's prototype among all, mean over clusterings (Li et al., 2021, equation 11).
+    """Return the loss of finding each query's prototype, averaged over clusterings.
 
-    A tile's prototype is the nearest to its key.
+    The prototype of a tile is the one nearest to its key. Li et al., 2021, equation 11.
 
     Args:
         queries: Unit rows, float32 [B, D].
         keys: Unit rows of the other view, [B, D].
-        clusterings: Each with its own prototypes; those without are left out.
+        clusterings: Prototypes of each clustering; clusterings of density zero are ignored.
     """
     losses = []
     for found in clusterings:

@@ -1,4 +1,4 @@
-"""What BYOL and SimSiam have in common, their networks as in the CluSiam repository."""
+"""Common parts of BYOL and SimSiam, with the networks of the CluSiam repository."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from wsi_embed_train.methods.base import Method
 
 
 class Siamese(Method):
-    """Predicts one view's projection from the other's; nothing is contrasted."""
+    """Method that predicts the projection of one view from the other, without negatives."""
 
     @abc.abstractmethod
     def compare(self, views: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
-        """Projections of each view, float [B, D], and the invariance term: a sum over both views."""
+        """Return the projections of each view, float [B, D], and the invariance term, summed over views."""
 
 
 def projector(width: int, feat_size: int) -> nn.Sequential:
-    """SimSiam's projector (Chen and He, 2021), its hidden layers as wide as the backbone's features."""
+    """Create SimSiam's projector (Chen and He, 2021), with hidden layers as wide as the features."""
     last = nn.Linear(width, feat_size)
-    last.bias.requires_grad = False  # the batch norm behind it cancels a bias
+    last.bias.requires_grad = False  # the following batch norm cancels a bias
     return nn.Sequential(
         nn.Linear(width, width, bias=False),
         nn.BatchNorm1d(width),
@@ -36,7 +36,7 @@ def projector(width: int, feat_size: int) -> nn.Sequential:
 
 
 def predictor(feat_size: int, hidden: int, *, bias: bool) -> nn.Sequential:
-    """Two layers back to the projection's width; `bias` is the first layer's."""
+    """Create a predictor of two layers, as wide as the projection; `bias` is for the first layer."""
     return nn.Sequential(
         nn.Linear(feat_size, hidden, bias=bias),
         nn.BatchNorm1d(hidden),
@@ -46,5 +46,5 @@ def predictor(feat_size: int, hidden: int, *, bias: bool) -> nn.Sequential:
 
 
 def mean_cosine(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean cosine similarity of rows, in float32; no gradient into the target."""
+    """Return the mean cosine similarity of rows in float32, without gradient into the target."""
     return F.cosine_similarity(prediction.float(), target.detach().float(), dim=-1).mean()

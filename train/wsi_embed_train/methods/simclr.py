@@ -1,4 +1,4 @@
-"""SimCLR: tell a tile's other view from all other tiles."""
+"""SimCLR: find the other view of a tile among all other tiles."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class SimCLR(Method):
     """Chen et al., "A simple framework for contrastive learning", ICML 2020.
 
     Args:
-        backbone: A name for `make_backbone`.
+        backbone: Name of the backbone; see `make_backbone`.
         feat_size: Width D of the projection (128).
         projector_hidden: Hidden width of the projector (2048; the width of a ResNet-50's features).
-        temperature: Of the contrastive loss (0.1).
+        temperature: Temperature of the contrastive loss (0.1).
     """
 
     def __init__(self, *, backbone: str, feat_size: int, projector_hidden: int, temperature: float) -> None:
@@ -37,21 +37,21 @@ class SimCLR(Method):
         )
 
     def forward(self, views: Sequence[Tensor], labels: Tensor | None = None) -> Step:
-        """Loss of a pair of views; see `Method.forward`."""
+        """Return the loss of a pair of views; see `Method.forward`."""
         z1, z2 = (self.encoder(view) for view in views)
         loss = nt_xent(gather(z1), gather(z2), self.temperature)
         return Step(loss, {"contrast": loss.detach()}, torch.cat([z1, z2]).detach())
 
 
 def nt_xent(z1: Tensor, z2: Tensor, temperature: float) -> Tensor:
-    """Normalised temperature-scaled cross entropy: each row's partner among all other rows.
+    """Return the normalised temperature-scaled cross entropy of finding each row's other view.
 
     Chen et al., 2020, equation 1, in float32.
 
     Args:
-        z1: Projections of one view, float [B, D].
-        z2: Those of the other, in the same order.
-        temperature: Divides the cosines.
+        z1: Projections of the first view, float [B, D].
+        z2: Projections of the second view, in the same order.
+        temperature: Divisor of the cosines.
     """
     with float32(z1):
         rows = F.normalize(torch.cat([z1, z2]).float(), dim=1)

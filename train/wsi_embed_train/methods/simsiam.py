@@ -14,14 +14,14 @@ from wsi_embed_train.methods.siamese import Siamese, mean_cosine, predictor, pro
 class SimSiam(Siamese):
     """Chen and He, "Exploring simple siamese representation learning", CVPR 2021.
 
-    Loss: `-(cos(p1, z2) + cos(p2, z1)) / 2`, no gradient into z. CluSiam without its cluster term.
+    Loss: `-(cos(p1, z2) + cos(p2, z1)) / 2`, without gradient into z. It is CluSiam without its cluster term.
 
     Args:
-        backbone: A name for `make_backbone`.
+        backbone: Name of the backbone; see `make_backbone`.
         feat_size: Width D of the projection (2048).
         predictor_hidden: Hidden width of the predictor (512).
-        predictor_lr: Learning rate of the predictor, as a factor.
-        fix_pred_lr: The predictor's learning rate stays constant, as published.
+        predictor_lr: Factor on the learning rate of the predictor.
+        fix_pred_lr: Whether the learning rate of the predictor stays constant (true).
     """
 
     def __init__(
@@ -39,13 +39,13 @@ class SimSiam(Siamese):
         self.predictor = predictor(feat_size, predictor_hidden, bias=False)
 
     def forward(self, views: Sequence[Tensor], labels: Tensor | None = None) -> Step:
-        """Loss of a pair of views; see `Method.forward`."""
+        """Return the loss of a pair of views; see `Method.forward`."""
         projections, invariance = self.compare(views)
         loss = invariance / 2
         return Step(loss, {"invariance": loss.detach()}, torch.cat(projections).detach())
 
     def compare(self, views: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
-        """Projections of each view, and minus the sum of the two cosines."""
+        """Return the projections of each view, and the negative sum of the two cosines."""
         projections = [self.encoder(view) for view in views]
         predicted = [self.predictor(projection) for projection in projections]
         invariance = -mean_cosine(predicted[0], projections[1]) - mean_cosine(predicted[1], projections[0])

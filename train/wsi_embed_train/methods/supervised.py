@@ -1,4 +1,4 @@
-"""Supervised training on labelled tiles: the upper end of the comparison."""
+"""Supervised training on labelled tiles, as an upper bound for comparisons."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from wsi_embed_train.methods.base import Encoder, Method, Step
 
 
 class Supervised(Method):
-    """Backbone and a linear classifier; cross entropy of the labels.
+    """Backbone and linear classifier, trained with the cross entropy of the labels.
 
     Args:
-        backbone: A name for `make_backbone`.
-        classes: Number of classes; known from the data.
+        backbone: Name of the backbone; see `make_backbone`.
+        classes: Number of classes in the data.
     """
 
     n_views = 1
@@ -27,7 +27,7 @@ class Supervised(Method):
         self.classifier = nn.Linear(self.encoder.feature_dim, classes)
 
     def forward(self, views: Sequence[Tensor], labels: Tensor | None = None) -> Step:
-        """Loss of one view and its labels; see `Method.forward`."""
+        """Return the loss of one view and its labels; see `Method.forward`."""
         if labels is None:
             raise ValueError("supervised training needs labels")
         features = self.encoder(views[0])

@@ -6,11 +6,11 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from wsi_embed.encoder.cuda import Gate
+from wsi_embed.encoder.cuda import SharedLock
 
 
 def test_many_pass_at_once() -> None:
-    gate, together = Gate(), threading.Barrier(3)
+    gate, together = SharedLock(), threading.Barrier(3)
 
     def pass_with_others() -> None:
         with gate.shared():
@@ -22,7 +22,7 @@ def test_many_pass_at_once() -> None:
 
 
 def test_one_alone_is_alone_among_many() -> None:
-    gate, inside, wrong = Gate(), [0, 0], []
+    gate, inside, wrong = SharedLock(), [0, 0], []
 
     def work(number: int) -> None:
         for turn in range(40):
@@ -34,7 +34,7 @@ def test_one_alone_is_alone_among_many() -> None:
                     time.sleep(0)
                     inside[0] -= 1
             else:
-                with gate.alone():
+                with gate.exclusive():
                     inside[1] += 1
                     if inside != [0, 1]:
                         wrong.append("alone beside others")
@@ -48,15 +48,15 @@ def test_one_alone_is_alone_among_many() -> None:
 
 
 def test_who_waits_to_be_alone_is_not_starved() -> None:
-    gate, entered, release, order = Gate(), threading.Event(), threading.Event(), []
+    gate, entered, release, order = SharedLock(), threading.Event(), threading.Event(), []
 
     def first() -> None:
         with gate.shared():
             entered.set()
             release.wait(10)
 
-    def alone() -> None:
-        with gate.alone():
+    def exclusive() -> None:
+        with gate.exclusive():
             order.append("alone")
 
     def late() -> None:
@@ -79,12 +79,12 @@ def test_who_waits_to_be_alone_is_not_starved() -> None:
 
 
 def test_an_error_inside_opens_the_gate() -> None:
-    gate = Gate()
+    gate = SharedLock()
     for way in (gate.shared, gate.alone):
         try:
             with way():
                 raise KeyError
         except KeyError:
             pass
-    with gate.alone():
+    with gate.exclusive():
         pass

@@ -97,7 +97,7 @@ class Bag:
             weighted: A tile counts as much as its `cluster_confidence`.
 
         Raises:
-            UsageError: The model has no cluster head.
+            UsageError: If the model has no cluster head.
         """
         confidence = self.cluster_confidence if weighted else None
         return cluster_histogram(self.cluster, confidence, self.clusters, normalise)

@@ -14,7 +14,7 @@ def damage_named(slide_id: str) -> Iterator[None]:
     """Turn what a damaged group raises into one line.
 
     Raises:
-        StoreError: An attribute or array is missing or makes no sense.
+        StoreError: If an attribute or array is missing or makes no sense.
     """
     try:
         yield

@@ -48,8 +48,8 @@ class BagDataset:
         feature_dim: Numbers a tile.
 
     Raises:
-        UsageError: An argument makes no sense.
-        MissingExtraError: The extra `mil` is not installed.
+        UsageError: If an argument makes no sense.
+        MissingExtraError: If the extra `mil` is not installed.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class BagDataset:
             int64 [n, 2], (x, y) in steps of the grid; where asked for `adj`, sparse float32 [n, n].
 
         Raises:
-            StoreError: A part of the bag is missing or damaged, or its features are not finite.
+            StoreError: If a part of the bag is missing or damaged, or its features are not finite.
         """
         if not -len(self) <= index < len(self):
             raise IndexError(f"bag {index} of {len(self)}")  # ends a plain loop over the data set

@@ -27,7 +27,7 @@ def cluster_histogram(
         float64 [K]; all zero for a bag without tiles.
 
     Raises:
-        UsageError: The model has no cluster head.
+        UsageError: If the model has no cluster head.
     """
     if cluster is None or clusters is None:
         raise UsageError(

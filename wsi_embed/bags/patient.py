@@ -119,7 +119,7 @@ class PatientBag:
         """Share of the patient's tiles in each cluster, float64 [K]; see `Bag.cluster_histogram`.
 
         Raises:
-            UsageError: The model has no cluster head.
+            UsageError: If the model has no cluster head.
         """
         confidence = self.cluster_confidence if weighted else None
         clusters = self.bags[0].clusters if self.bags else None

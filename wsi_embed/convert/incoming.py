@@ -54,10 +54,10 @@ def bring_in(
         on_slide: Told of each slide what became of it.
 
     Raises:
-        UsageError: There are no features there, of several kinds, or of which too little is known.
-        StoreMismatchError: The store holds features of another model or resolution.
+        UsageError: If there are no features there, of several kinds, or of which too little is known.
+        StoreMismatchError: If the store holds features of another model or resolution.
         MissingExtraError: h5py is not installed.
-        StoreError: The store cannot be written.
+        StoreError: If the store cannot be written.
     """
     given, found = given or Given(), Converted()
     check_mpp("--mpp", given.mpp)

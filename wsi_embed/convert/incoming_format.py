@@ -69,8 +69,8 @@ class Source(ABC):
         files: Of the features, by the name of the slide.
 
     Raises:
-        UsageError: There are none, or of several models.
-        MissingExtraError: A library is not installed.
+        UsageError: If there are none, or of several models.
+        MissingExtraError: If a library is not installed.
     """
 
     name: ClassVar[str]
@@ -93,7 +93,7 @@ class Source(ABC):
         """The folder of the features' files; also says what `encoder` is.
 
         Raises:
-            UsageError: There is none, or several.
+            UsageError: If there is none, or several.
         """
 
     @abstractmethod
@@ -105,7 +105,7 @@ class Source(ABC):
         """The tiles of a slide.
 
         Raises:
-            SlideError: A file is damaged, or does not say enough.
+            SlideError: If a file is damaged, or does not say enough.
         """
 
 
@@ -113,7 +113,7 @@ def read_h5(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
     """Arrays of an HDF5 file, and the attributes of its `coords`.
 
     Raises:
-        SlideError: It cannot be read, or has no coordinates.
+        SlideError: If it cannot be read, or has no coordinates.
     """
     import h5py
 

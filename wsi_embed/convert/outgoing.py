@@ -68,11 +68,11 @@ def convert(
         on_bag: Told of each bag what became of it.
 
     Raises:
-        UsageError: The format is unknown or cannot hold this, labels and bags do not go together, or files
+        UsageError: If the format is unknown or cannot hold this, labels and bags do not go together, or files
             are there already and hold something else.
-        MissingExtraError: A library that the format needs is not installed.
-        StoreError: The folder cannot be written.
-        SlideError: Another process writes this format into it.
+        MissingExtraError: If a library that the format needs is not installed.
+        StoreError: If the folder cannot be written.
+        SlideError: If another process writes this format into it.
     """
     store = source if isinstance(source, Store) else open_store(source)
     kind, found = FORMATS.get(to), Converted()

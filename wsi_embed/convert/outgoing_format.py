@@ -77,7 +77,7 @@ class Format(ABC):
         needs_labels: Whether it cannot do without labels.
 
     Raises:
-        MissingExtraError: A library is not installed.
+        MissingExtraError: If a library is not installed.
     """
 
     name: ClassVar[str]
@@ -98,7 +98,7 @@ class Format(ABC):
         """Refuse what the format cannot hold.
 
         Raises:
-            UsageError: It has no patients, or needs labels.
+            UsageError: If it has no patients, or needs labels.
         """
         if by == "patient" and not cls.by_patient:
             raise UsageError(f"--to {cls.name} has a file a slide; leave --by patient out")
@@ -114,8 +114,8 @@ class Format(ABC):
         """Write a bag's files, in the order of `files`, at these paths.
 
         Raises:
-            StoreError: The bag is damaged.
-            OSError: A file cannot be written.
+            StoreError: If the bag is damaged.
+            OSError: If a file cannot be written.
         """
 
     def shared(self, items: Sequence[Item]) -> dict[str, Write]:

@@ -58,8 +58,8 @@ class Records:
         """Have the folder to oneself, without what a killed run left.
 
         Raises:
-            SlideError: Another process writes this format into it.
-            StoreError: It cannot be written.
+            SlideError: If another process writes this format into it.
+            StoreError: If it cannot be written.
         """
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -99,7 +99,7 @@ class Records:
         writes them again.
 
         Raises:
-            OSError: A file cannot be written.
+            OSError: If a file cannot be written.
         """
         record = self._read(name)
         before = record.files if record else {}

@@ -33,7 +33,7 @@ class Stamp(Format):
         """Features and positions.
 
         Raises:
-            StoreError: A feature is too large for float16.
+            StoreError: If a feature is too large for float16.
         """
         attrs = item.slides[0].attrs
         with np.errstate(over="ignore"):
@@ -56,7 +56,7 @@ class Stamp(Format):
         """Both tables, as far as there is something to say.
 
         Raises:
-            UsageError: A patient has several labels.
+            UsageError: If a patient has several labels.
         """
         # STAMP joins only neighbouring rows of a patient
         slides = sorted((item.patient, f"{item.name}.h5") for item in items if item.patient is not None)

@@ -124,9 +124,9 @@ def embed(
 
     Raises:
         UsageError: Wrong arguments; nothing was done.
-        DeviceError: The device cannot be used.
-        StoreError: The store cannot be made.
-        RemoteError: Object storage cannot be reached, or refuses.
+        DeviceError: If the device cannot be used.
+        StoreError: If the store cannot be made.
+        RemoteError: If object storage cannot be reached, or refuses.
     """
     began = time.perf_counter()
     if on_bad_tile not in get_args(BadTile):

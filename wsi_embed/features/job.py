@@ -76,7 +76,7 @@ class FeatureJob(Job):
         """As of any job; and the model is the one that the store is of.
 
         Raises:
-            ModelError: It is another.
+            ModelError: If it is another.
         """
         here = self.encoders.first
         if here.model_id != self.settings.model_id:

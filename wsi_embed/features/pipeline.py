@@ -62,8 +62,8 @@ def stream_slide(
         Rows of the tiles that were taken as white.
 
     Raises:
-        SlideError: A tile cannot be read, or a feature is not finite.
-        StoreError: The store cannot be written.
+        SlideError: If a tile cannot be read, or a feature is not finite.
+        StoreError: If the store cannot be written.
         Stopped: `stop` was set.
     """
     bad: list[int] = []

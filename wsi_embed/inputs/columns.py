@@ -47,7 +47,7 @@ def match_columns(
         The names, and the rows with them.
 
     Raises:
-        UsageError: Two columns have one known name, or one is called like a known column that is missing.
+        UsageError: If two columns have one known name, or one is called like a known column that is missing.
     """
     names = {_plain(name): name for group in known for name in group}
     found = [names.get(_plain(column), column) for column in columns]

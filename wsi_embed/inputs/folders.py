@@ -29,7 +29,7 @@ def folder_files(folder: Path, also: Collection[str] = ()) -> list[Path]:
             `wsi-embed tile` made are left out.
 
     Raises:
-        UsageError: The folder is a store, or an OME-Zarr image.
+        UsageError: If the folder is a store, or an OME-Zarr image.
     """
     unlisted: list[Path] = []
     if is_ome_zarr(folder):

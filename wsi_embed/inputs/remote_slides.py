@@ -44,8 +44,8 @@ class RemoteSlide:
         """Its objects, the one at `address` among them, and the annotations; asked for once.
 
         Raises:
-            SlideError: There is no such object, or it cannot be read.
-            RemoteError: The server cannot be reached, or refuses.
+            SlideError: If there is no such object, or it cannot be read.
+            RemoteError: If the server cannot be reached, or refuses.
         """
         if self.refused is not None:
             raise SlideError(f"{self.address}: {self.refused}")
@@ -66,8 +66,8 @@ def find_below(folder: Address) -> list[RemoteSlide]:
     """Slides below an address, at any depth, by name.
 
     Raises:
-        UsageError: A store is there, not slides.
-        RemoteError: It cannot be listed.
+        UsageError: If a store is there, not slides.
+        RemoteError: If it cannot be listed.
     """
     found = {o.address.key: o for o in objects.below(folder)}
     images = _ome_zarr(folder, found)

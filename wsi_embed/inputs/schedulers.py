@@ -22,7 +22,7 @@ def array_task(environ: Mapping[str, str]) -> tuple[int, int]:
     Where WSI_EMBED_SHARD_COUNT is set, it is the size, and the scheduler's number is the index.
 
     Raises:
-        UsageError: There is no array, or more than one; its size is not known; or it has gaps.
+        UsageError: If there is no array, or more than one; its size is not known; or it has gaps.
     """
     found = [name for name in (SLURM, KUBERNETES, AWS_BATCH) if name in environ]
     if len(found) != 1:

@@ -32,7 +32,7 @@ def parse_shard(text: str, environ: Mapping[str, str]) -> tuple[int, int]:
     """Parse `i/n`, from 0/n to n-1/n, or `auto`, which asks the scheduler's variables.
 
     Raises:
-        UsageError: It is of neither form, or the scheduler does not say which share this is.
+        UsageError: If it is of neither form, or the scheduler does not say which share this is.
     """
     if text == "auto":
         return array_task(environ)

@@ -66,7 +66,7 @@ def find_slides(sources: Sequence[str | Location], *, remote: bool = False) -> l
         remote: Whether the caller stages slides that are not on this machine.
 
     Raises:
-        UsageError: A path is missing, nothing is found, a manifest is wrong, or two slides have
+        UsageError: If a path is missing, nothing is found, a manifest is wrong, or two slides have
             one id, or are elsewhere, and that is not wanted.
         RemoteError: What is elsewhere cannot be listed.
     """
@@ -83,7 +83,7 @@ def check_here(item: SlideInput) -> None:
     """Refuse a slide that is not on this machine.
 
     Raises:
-        UsageError: It is not.
+        UsageError: If it is not.
     """
     if item.remote is not None:
         raise UsageError(
@@ -95,7 +95,7 @@ def unique_slides(found: Iterable[SlideInput]) -> list[SlideInput]:
     """Slides sorted by id; one that is given twice is kept once.
 
     Raises:
-        UsageError: Two slides have one id, or an id is too long.
+        UsageError: If two slides have one id, or an id is too long.
     """
     by_id: dict[str, SlideInput] = {}
     for item in found:
@@ -156,7 +156,7 @@ def manifest_slide(source: Location, number: int, row: dict[str, Any]) -> SlideI
     """A row of a manifest as a slide.
 
     Raises:
-        UsageError: It has no path, or a value that makes no sense.
+        UsageError: If it has no path, or a value that makes no sense.
     """
     cells = {k: str(v).strip() for k, v in row.items() if v is not None}
     values = {names[0]: found for names in MANIFEST_COLUMNS if (found := first_of(cells, names))}

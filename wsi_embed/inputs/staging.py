@@ -52,7 +52,7 @@ class Cache:
         """As the user says it.
 
         Raises:
-            UsageError: The limit is none.
+            UsageError: If the limit is none.
         """
         if limit_gb is not None and not 0 < limit_gb < float("inf"):
             raise UsageError(f"--cache-gb {limit_gb}: a number above 0 is expected")
@@ -75,7 +75,7 @@ class Staging:
         stop: Ends all waiting.
 
     Raises:
-        UsageError: The folder cannot be written.
+        UsageError: If the folder cannot be written.
     """
 
     def __init__(self, folder: Path | None, limit: int | None, stop: threading.Event) -> None:
@@ -115,8 +115,8 @@ class Staging:
             The same slide with its path on this machine.
 
         Raises:
-            SlideError: There is no such object, it is larger than the limit, or what came is not whole.
-            RemoteError: The server cannot be reached, or refuses.
+            SlideError: If there is no such object, it is larger than the limit, or what came is not whole.
+            RemoteError: If the server cannot be reached, or refuses.
             Stopped: `stop` was set.
         """
         remote = item.remote

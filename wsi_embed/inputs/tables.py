@@ -20,8 +20,8 @@ def read_manifest(source: Path, known: Known = MANIFEST_COLUMNS) -> Rows:
         known: Columns that the caller looks at, `path` among them.
 
     Raises:
-        UsageError: It cannot be read, has no column `path`, or one that is called almost like a known one.
-        MissingExtraError: It is Parquet, and pyarrow is not installed.
+        UsageError: If it cannot be read, has no column `path`, or one that is called almost like a known one.
+        MissingExtraError: If it is Parquet, and pyarrow is not installed.
     """
     columns, rows = read_table(source, "manifest", known)
     if "path" not in columns:
@@ -41,9 +41,9 @@ def read_table(source: Path, kind: str, known: Known) -> tuple[list[str], Rows]:
         known: Columns that the caller looks at; see `match_columns`.
 
     Raises:
-        UsageError: It cannot be read, a row has values beyond the last column, or a known column is
+        UsageError: If it cannot be read, a row has values beyond the last column, or a known column is
             there twice or called almost like that.
-        MissingExtraError: It is Parquet, and pyarrow is not installed.
+        MissingExtraError: If it is Parquet, and pyarrow is not installed.
     """
     read = _read_parquet if source.suffix.lower() == ".parquet" else _read_csv
     return match_columns(*read(source, kind), known, source)

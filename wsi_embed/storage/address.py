@@ -78,7 +78,7 @@ def location(text: str | Path | Address) -> Location:
     """A path or an address.
 
     Raises:
-        UsageError: It is of an unknown kind, or holds credentials.
+        UsageError: If it is of an unknown kind, or holds credentials.
     """
     if isinstance(text, Address):
         return text

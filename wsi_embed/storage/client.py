@@ -39,7 +39,7 @@ def client(address: Address) -> ObjectStore:
     """The store of obstore that an address is in; one a bucket and process.
 
     Raises:
-        MissingExtraError: The extra `cloud` is not installed.
+        MissingExtraError: If the extra `cloud` is not installed.
         RemoteError: This process was forked from one that used it, or credentials cannot be read.
     """
     check_process()

@@ -52,7 +52,7 @@ def told(address: Address | str) -> Iterator[None]:
     FileNotFoundError, which obstore raises itself, and FileExistsError are for the caller.
 
     Raises:
-        RemoteError: The server cannot be reached, refuses, or goes on failing after all retries.
+        RemoteError: If the server cannot be reached, refuses, or goes on failing after all retries.
     """
     from obstore.exceptions import AlreadyExistsError, BaseError
 
@@ -91,8 +91,8 @@ def read(address: Address) -> bytes:
     """Content of an object.
 
     Raises:
-        FileNotFoundError: There is none.
-        RemoteError: It cannot be read.
+        FileNotFoundError: If there is none.
+        RemoteError: If it cannot be read.
     """
     store = client(address)
     with told(address):
@@ -103,8 +103,8 @@ def read_head(address: Address, size: int) -> bytes:
     """The first bytes of an object, fewer where it is smaller.
 
     Raises:
-        FileNotFoundError: There is none.
-        RemoteError: It cannot be read.
+        FileNotFoundError: If there is none.
+        RemoteError: If it cannot be read.
     """
     store = client(address)
     with told(address):
@@ -115,8 +115,8 @@ def write(address: Address, content: bytes, *, replace: bool = True) -> None:
     """Write an object whole.
 
     Raises:
-        FileExistsError: There is one, and it is not to be replaced.
-        RemoteError: It cannot be written.
+        FileExistsError: If there is one, and it is not to be replaced.
+        RemoteError: If it cannot be written.
     """
     store = client(address)
     try:
@@ -130,8 +130,8 @@ def stat(address: Address) -> RemoteObject:
     """State of an object.
 
     Raises:
-        FileNotFoundError: There is none.
-        RemoteError: It cannot be asked for.
+        FileNotFoundError: If there is none.
+        RemoteError: If it cannot be asked for.
     """
     store = client(address)
     with told(address):

@@ -31,8 +31,8 @@ class RemotePlace(Place):
         address: Where.
 
     Raises:
-        UsageError: A web server cannot hold a store.
-        MissingExtraError: The extra `cloud` is not installed.
+        UsageError: If a web server cannot hold a store.
+        MissingExtraError: If the extra `cloud` is not installed.
     """
 
     def __init__(self, address: Address) -> None:

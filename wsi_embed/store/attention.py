@@ -56,7 +56,7 @@ class SlideAttention:
         """A column and its name: of a class, else of the predicted one; the only one where there is one.
 
         Raises:
-            UsageError: There is no such class.
+            UsageError: If there is no such class.
         """
         if len(self.columns) == 1 and name is None:
             return self.columns[0], self.attention[:, 0]
@@ -78,7 +78,7 @@ class Attention(Mapping[str, SlideAttention]):
         attrs: Its attributes.
 
     Raises:
-        StoreError: It holds no attention.
+        StoreError: If it holds no attention.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -121,8 +121,8 @@ def write_attention(path: Path, about: Mapping[str, Any], slides: Iterable[Slide
         slides: One by one.
 
     Raises:
-        StoreMismatchError: The folder is there and holds something else.
-        StoreError: It cannot be written.
+        StoreMismatchError: If the folder is there and holds something else.
+        StoreError: If it cannot be written.
     """
     if path.exists():
         try:

@@ -87,8 +87,8 @@ def write_index(store: Place, rows: list[Row]) -> None:
     """Replace the index.
 
     Raises:
-        StoreError: It cannot be written; an earlier one is left as it was.
-        RemoteError: The same, elsewhere.
+        StoreError: If it cannot be written; an earlier one is left as it was.
+        RemoteError: If object storage cannot be reached, or refuses.
     """
     lines = ",\n".join(json.dumps(asdict(row)) for row in rows)
     try:

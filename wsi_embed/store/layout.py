@@ -151,7 +151,7 @@ def read_attributes(folder: Place) -> dict[str, Any]:
     """Attributes of a group.
 
     Raises:
-        StoreError: There is no readable group.
+        StoreError: If there is no readable group.
         RemoteError: Nobody knows, for the server does not answer.
     """
     try:

@@ -56,7 +56,7 @@ class Store(Mapping[str, Bag]):
         """The store's folder.
 
         Raises:
-            UsageError: It is not on this machine.
+            UsageError: If it is not on this machine.
         """
         if isinstance(self.where, Address):
             raise UsageError(f"{self.where} is no folder of this machine: copy the store here for this")
@@ -140,8 +140,8 @@ class Store(Mapping[str, Bag]):
             adjacency: With `torchmil`: which tiles touch, for its graph models.
 
         Raises:
-            UsageError: Labels and bags do not go together, or an argument makes no sense.
-            MissingExtraError: The extra `mil` is not installed.
+            UsageError: If labels and bags do not go together, or an argument makes no sense.
+            MissingExtraError: If the extra `mil` is not installed.
         """
         from wsi_embed.bags.dataset import BagDataset
         from wsi_embed.bags.labels import LabelledBags, join_labels
@@ -191,8 +191,8 @@ def open_store(path: str | Location) -> Store:
         A mapping from slide id to `Bag`.
 
     Raises:
-        StoreError: There is no store, or it has a format this version does not read.
-        RemoteError: Object storage cannot be reached, or refuses.
+        StoreError: If there is no store, or it has a format this version does not read.
+        RemoteError: If object storage cannot be reached, or refuses.
     """
     return Store(path)
 
@@ -209,7 +209,7 @@ def finalize(path: str | Location) -> tuple[list[Row], list[str]]:
         The rows of the table, and the names of groups that are not complete.
 
     Raises:
-        StoreError: There is no store, or the index cannot be written.
+        StoreError: If there is no store, or the index cannot be written.
     """
     store = Store(path)
     folders = store.place.folders()

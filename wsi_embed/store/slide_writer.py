@@ -77,9 +77,9 @@ class SlideWriter:
         """Add the next rows, in grid order.
 
         Raises:
-            SlideError: A feature is not finite in the store's type.
-            StoreError: The store cannot be written.
-            RemoteError: The same, elsewhere.
+            SlideError: If a feature is not finite in the store's type.
+            StoreError: If the store cannot be written.
+            RemoteError: If object storage cannot be reached, or refuses.
         """
         start, stop = self._rows, self._rows + len(encoded.features)
         with np.errstate(over="ignore"):
@@ -117,8 +117,8 @@ class SlideWriter:
             attributes: Everything readers should know of the slide, JSON values.
 
         Raises:
-            StoreError: The store cannot be written.
-            RemoteError: The same, elsewhere.
+            StoreError: If the store cannot be written.
+            RemoteError: If object storage cannot be reached, or refuses.
         """
         n = len(self.grid)
         if self._rows != n:

@@ -31,10 +31,10 @@ class StoreWriter:
         model: Metadata of the model, recorded in the root.
 
     Raises:
-        StoreMismatchError: The folder holds something else, or features of another model,
+        StoreMismatchError: If the folder holds something else, or features of another model,
             resolution or type.
-        StoreError: It cannot be written.
-        RemoteError: The same, elsewhere.
+        StoreError: If it cannot be written.
+        RemoteError: If object storage cannot be reached, or refuses.
     """
 
     def __init__(self, path: Location, settings: StoreSettings, model: ModelMetadata) -> None:

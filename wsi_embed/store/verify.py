@@ -43,8 +43,8 @@ def verify(path: str | Location) -> list[Problem]:
         Problems; an empty list means that nothing is damaged, missing or too much.
 
     Raises:
-        StoreError: There is no store.
-        RemoteError: Object storage cannot be reached: nobody knows.
+        StoreError: If there is no store.
+        RemoteError: If object storage cannot be reached: nobody knows.
     """
     store = Store(path)
     problems: list[Problem] = []

@@ -46,8 +46,8 @@ class TileFolder:
         path: Made if it is not there.
 
     Raises:
-        StoreMismatchError: It holds something else.
-        StoreError: It cannot be written.
+        StoreMismatchError: If it holds something else.
+        StoreError: If it cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -92,7 +92,7 @@ class TileFolder:
             What it has, for people, and what is odd about it.
 
         Raises:
-            StoreError: It cannot be written; an earlier one is left as it was.
+            StoreError: If it cannot be written; an earlier one is left as it was.
         """
         table = self.path / TABLE
         temporary = table.with_name(f".{TABLE}~{uuid.uuid4().hex[:8]}")
@@ -179,7 +179,7 @@ class SlideFolder:
         """Write a file; several threads may.
 
         Raises:
-            StoreError: It cannot be written.
+            StoreError: If it cannot be written.
         """
         try:
             (self.temporary / name).write_bytes(content.data)
@@ -194,7 +194,7 @@ class SlideFolder:
             rows: The slide's rows of the table, with a header.
 
         Raises:
-            StoreError: It cannot be written.
+            StoreError: If it cannot be written.
         """
         try:
             (self.temporary / ROWS).write_text(rows, "utf-8")

@@ -88,8 +88,8 @@ def tile(  # noqa: D417 - the rest is as in `embed`
 
     Raises:
         UsageError: Wrong arguments; nothing was done.
-        StoreError: The folder cannot be made.
-        RemoteError: Object storage cannot be reached, or refuses.
+        StoreError: If the folder cannot be made.
+        RemoteError: If object storage cannot be reached, or refuses.
     """
     began = time.perf_counter()
     check_counts(max_tiles=max_tiles)

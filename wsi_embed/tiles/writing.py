@@ -55,8 +55,8 @@ def write_tiles(
         all_asked: Called when all shares are given to `readers`: they can begin with another slide.
 
     Raises:
-        SlideError: A tile cannot be read.
-        StoreError: A file cannot be written.
+        SlideError: If a tile cannot be read.
+        StoreError: If a file cannot be written.
         Stopped: `stop` was set.
     """
     shares = deque(range(len(grid))[i : i + SHARE] for i in range(0, len(grid), SHARE))

@@ -84,7 +84,7 @@ class SlidePlan:
             The tiles with enough tissue, and the mask that says so.
 
         Raises:
-            SlideError: The slide cannot be read, or is smaller than a tile.
+            SlideError: If the slide cannot be read, or is smaller than a tile.
         """
         level = self.read.level
         scale, size = self.slide.level_scales[level], self.slide.level_sizes[level]
@@ -157,7 +157,7 @@ def plan_slide(item: SlideInput, tiling: Tiling, target: TilingTarget) -> SlideP
     """Open a slide and decide how it is read. Cheap: no pixel is decoded.
 
     Raises:
-        SlideError: The slide or its annotations cannot be read, its resolution is unknown or too coarse,
+        SlideError: If the slide or its annotations cannot be read, its resolution is unknown or too coarse,
             or it has no region to take.
     """
     regions = slide_regions(item, tiling.regions)

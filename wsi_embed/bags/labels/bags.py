@@ -79,7 +79,7 @@ class LabelledBags(Sequence[LabelledBag]):
         """The bags of a split, of a fold, or of both.
 
         Raises:
-            UsageError: There are none, or slides of one patient are in several splits.
+            UsageError: If there are none, or slides of one patient are in several splits.
         """
         wanted = {name: value for name, value in (("split", split), ("fold", fold)) if value is not None}
         for name, value in wanted.items():
@@ -94,7 +94,7 @@ class LabelledBags(Sequence[LabelledBag]):
         """Refuse splits and folds that share a patient: the results would flatter.
 
         Raises:
-            UsageError: Slides of one patient are in several.
+            UsageError: If slides of one patient are in several.
         """
         for name in ("split", "fold"):
             self._check_disjoint(name)
@@ -113,7 +113,7 @@ class LabelledBags(Sequence[LabelledBag]):
         """One of the bags, from the store they were joined to.
 
         Raises:
-            KeyError: A slide of it is no longer there.
+            KeyError: If a slide of it is no longer there.
         """
         bag = self.bags[index]
         if self.by == "slide":

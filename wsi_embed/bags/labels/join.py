@@ -38,9 +38,9 @@ def join_labels(
             table may have one class only.
 
     Raises:
-        UsageError: The table cannot be read or contradicts itself or the store, a bag or a label lacks the
+        UsageError: If the table cannot be read or contradicts itself or the store, a bag or a label lacks the
             other, or there is only one class.
-        MissingExtraError: The table is Parquet, and pyarrow is not installed.
+        MissingExtraError: If the table is Parquet, and pyarrow is not installed.
     """
     if by not in ("slide", "patient") or missing not in ("fail", "skip"):
         raise UsageError(f"--by {by}, --missing {missing}: choose slide or patient, and fail or skip")

@@ -55,7 +55,7 @@ class Matcher:
         """Ids of the slides a row is about; none where the store lacks them.
 
         Raises:
-            UsageError: A file name is that of several slides.
+            UsageError: If a file name is that of several slides.
         """
         if row.slide is None:
             return self._by_patient.get(row.patient or "", [])

@@ -53,8 +53,8 @@ def read_labels(source: LabelSource, by: By = "slide") -> list[LabelRow]:
         by: What the keys of a mapping are.
 
     Raises:
-        UsageError: It cannot be read, lacks a column, or has a row that names no slide and no patient.
-        MissingExtraError: It is Parquet, and pyarrow is not installed.
+        UsageError: If it cannot be read, lacks a column, or has a row that names no slide and no patient.
+        MissingExtraError: If it is Parquet, and pyarrow is not installed.
     """
     name = source_name(source)
     columns, rows = _table(source, by, name)

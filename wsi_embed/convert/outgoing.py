@@ -181,7 +181,10 @@ class _Run:
         return self.records.state("shared", self.digest, list(self.shared))
 
     def _cannot_write(self, error: Exception) -> StoreError:
-        """Return the error for a failed write; HDF5 and PyTorch raise OSError or RuntimeError for a full disk."""
+        """Return the error for a failed write.
+
+        For a full disk, HDF5 and PyTorch raise OSError or RuntimeError.
+        """
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         return StoreError(
             f"{self.target.out}: cannot be written ({reason}); free some space or check permissions, "
@@ -190,6 +193,9 @@ class _Run:
 
 
 def _digest(item: Item) -> str:
-    """Return a digest of everything that determines a bag's files; the store's digest of a slide covers its content."""
+    """Return a digest of everything that determines a bag's files.
+
+    The content of a slide is covered by its digest in the store.
+    """
     content = [bag.attrs["digest"] for bag in item.slides]
     return canonical_digest([LAYOUT_VERSION, item.id, content, item.patient, item.label, item.target])

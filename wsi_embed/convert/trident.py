@@ -77,7 +77,7 @@ def _overlap(attrs: dict[str, Any]) -> int:
 
 
 class TridentSource(Source):
-    """TRIDENT features in `features_<model>` folders. The resolution is nominal, derived from the magnification."""
+    """TRIDENT features in `features_<model>` folders, with the nominal resolution of their magnification."""
 
     name: ClassVar[str] = "trident"
 

@@ -157,7 +157,7 @@ def slide_objects(first: RemoteObject, there: Mapping[str, RemoteObject]) -> lis
 
 
 def by_series(files: Iterable[RemoteObject]) -> list[list[RemoteObject]]:
-    """Group DICOM files into slides: one series in one folder. A file without a series is a slide of its own."""
+    """Group DICOM files into slides, by folder and series. A file without a series is a slide of its own."""
     ordered = sorted(files, key=lambda o: o.address.key)
     with ThreadPoolExecutor(REQUESTS_AT_ONCE, "wsi-embed-ask") as pool:
         series = list(pool.map(_series, ordered))

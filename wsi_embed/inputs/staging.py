@@ -205,7 +205,7 @@ async def _fetch(found: RemoteObject, path: Path, at_once: asyncio.Semaphore) ->
     from obstore.exceptions import NotSupportedError
 
     try:
-        with path.open("wb") as file, objects.told(found.address):
+        with path.open("wb") as file, objects.remote_errors(found.address):
             try:
                 parts = (
                     _fetch_part(store, found, s, file.fileno(), at_once) for s in range(0, found.size, PART)

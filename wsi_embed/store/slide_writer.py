@@ -188,7 +188,7 @@ def _remove_group(folder: Place) -> None:
     Its metadata document is removed last, and says `complete: false` while the arrays are removed.
     """
     try:
-        if not folder.there():
+        if not folder.exists():
             return
         if folder.state(METADATA_FILE) is not None and not _says_incomplete(folder):
             incomplete = {"zarr_format": 3, "node_type": "group", "attributes": {"complete": False}}

@@ -1,4 +1,4 @@
-"""Where the tiles of a slide lie. Pure geometry: no pixels, no files."""
+"""Tile geometry of a slide: read level, lattice and coordinates. No pixels, no files."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ TOLERANCE = 0.01
 
 @dataclass(frozen=True)
 class ReadPlan:
-    """From which level tiles are read, and how large.
+    """Level from which tiles are read, and their size on it.
 
     Attributes:
-        level: The read level.
-        read_px: Side n of a tile in pixels of that level; resampled to `tile_px` where they differ.
-        tile_px: Side of a tile as the encoder gets it.
-        effective_mpp: Micrometres per pixel of the tile as the encoder gets it.
-        dct_scale: The JPEG decoder gives this part of the pixels (1/1, 1/2, 1/4, 1/8), before resampling.
+        level: Index of the read level.
+        read_px: Side of a tile in pixels of the read level; resampled to `tile_px` where they differ.
+        tile_px: Side of a tile as the encoder receives it, pixels.
+        effective_mpp: Micrometres per pixel of the tile as the encoder receives it.
+        dct_scale: Denominator of the scale at which the JPEG decoder decodes (1, 2, 4 or 8), before
+            resampling.
     """
 
     level: int
@@ -39,12 +40,12 @@ class ReadPlan:
 
     @property
     def resampling(self) -> str:
-        """How pixels of the level become pixels of the tile, for records."""
+        """Name of the resampling from level pixels to tile pixels, as recorded in stores."""
         return "area" if self.dct_scale == 1 else f"dct 1/{self.dct_scale}, area"
 
     @property
     def decoded_px(self) -> int:
-        """Side of a tile as it is decoded."""
+        """Side of a tile after decoding, pixels."""
         return self.read_px // self.dct_scale
 
     @property
@@ -56,17 +57,20 @@ class ReadPlan:
 def plan_read(mpp: float, level_downsamples: Sequence[float], target_mpp: float, tile_px: int) -> ReadPlan:
     """Choose the read level and the read size.
 
-    The level is the coarsest whose mpp exceeds the target by at most 1 %. Within 1 % of `tile_px`
-    nothing is resampled.
+    The level is the coarsest whose resolution exceeds the target by at most 1 %. A read size within 1 % of
+    `tile_px` is set to `tile_px`, so that nothing is resampled.
 
     Args:
         mpp: Micrometres per pixel of level 0.
         level_downsamples: Level-0 pixels per pixel of each level.
-        target_mpp: Micrometres per pixel the encoder wants.
-        tile_px: Pixels a side the encoder wants.
+        target_mpp: Micrometres per pixel that the encoder expects.
+        tile_px: Side of a tile that the encoder expects, pixels.
+
+    Returns:
+        The plan, with `dct_scale` 1.
 
     Raises:
-        ResolutionError: Even level 0 is coarser than the target.
+        ResolutionError: If even level 0 is coarser than the target.
     """
     fitting = [i for i, d in enumerate(level_downsamples) if mpp * d <= target_mpp * (1 + TOLERANCE)]
     if not fitting:
@@ -90,17 +94,17 @@ def with_dct_scale(
     bounds: tuple[int, int, int, int],
     overlap: int = 0,
 ) -> ReadPlan:
-    """Let the JPEG decoder do a part of the resampling, where the lattice allows it.
+    """Let the JPEG decoder do part of the resampling, where the lattice allows it.
 
-    It does where size and corners of all tiles are divisible, and no tile would have to be enlarged.
+    The scale must divide the size and the corners of all tiles, and no tile may have to be enlarged.
 
     Args:
         plan: Read level and size.
-        scales: What the reader can do on that level, 8 for 1/8, the smallest part first.
-        scale: As for `make_grid`, and so are the others.
+        scales: Denominators that the reader supports on that level (8 for 1/8), largest first.
+        scale: Level-0 pixels per pixel of the read level, (x, y).
         level_size: (width, height) of the read level.
         bounds: (x, y, width, height) of the scanned area, level-0 pixels.
-        overlap: Of neighbouring tiles, target pixels.
+        overlap: Overlap of neighbouring tiles, target pixels.
     """
     left, top, _, _ = scanned_area(bounds, scale, level_size)
     common = math.gcd(plan.read_px, _stride(plan, overlap), left, top)
@@ -133,7 +137,7 @@ class TileGrid:
 
     @property
     def level(self) -> int:
-        """The read level."""
+        """Index of the read level."""
         return self.plan.level
 
     @property
@@ -143,17 +147,17 @@ class TileGrid:
 
     @property
     def tile_px(self) -> int:
-        """Side of a tile as the encoder gets it."""
+        """Side of a tile as the encoder receives it, pixels."""
         return self.plan.tile_px
 
     @property
     def downsample(self) -> float:
-        """Level-0 pixels per pixel of the read level, the mean of both axes."""
+        """Level-0 pixels per pixel of the read level, mean of both axes."""
         return sum(self.scale) / 2
 
     @property
     def extent(self) -> float:
-        """Side of a tile, level-0 pixels, the mean of both axes."""
+        """Side of a tile in level-0 pixels, mean of both axes."""
         return self.plan.read_px * self.downsample
 
     @property
@@ -162,11 +166,11 @@ class TileGrid:
         return np.asarray(np.rint(self.level_xy * np.array(self.scale)), np.int32)
 
     def rows(self, start: int, stop: int) -> TileGrid:
-        """The tiles from `start` to before `stop` as a grid of their own."""
+        """Return the tiles from `start` up to, not including, `stop` as a new grid."""
         return self.where(np.s_[start:stop])
 
     def where(self, index: slice | npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> TileGrid:
-        """A subset of the tiles, in the order of the index."""
+        """Return a subset of the tiles, in the order of the index."""
         return replace(
             self,
             grid=self.grid[index],
@@ -183,18 +187,22 @@ def make_grid(
     overlap: int = 0,
     edge: Edge = "drop",
 ) -> TileGrid:
-    """Lay the lattice over a slide's bounds.
+    """Lay the tile lattice over the scanned area of a slide.
 
     Args:
         plan: Read level and size.
         scale: Level-0 pixels per pixel of the read level, (x, y).
         level_size: (width, height) of the read level.
         bounds: (x, y, width, height) of the scanned area, level-0 pixels.
-        overlap: Of neighbouring tiles, target pixels.
-        edge: `drop` leaves out tiles that stick out of the slide; `pad` keeps them, on white.
+        overlap: Overlap of neighbouring tiles, target pixels.
+        edge: `drop` leaves out tiles that extend beyond the slide; `pad` keeps them and fills them with
+            white.
+
+    Returns:
+        The grid, with a tissue fraction of 1 for every tile.
 
     Raises:
-        UsageError: The overlap is not smaller than a tile.
+        UsageError: If the overlap is not smaller than a tile.
     """
     if not 0 <= overlap < plan.tile_px:
         raise UsageError(f"--overlap {overlap} must be at least 0 and below the tile's {plan.tile_px} px")
@@ -210,14 +218,14 @@ def make_grid(
 
 
 def _stride(plan: ReadPlan, overlap: int) -> int:
-    """Lattice step, pixels of the read level."""
+    """Return the lattice step in pixels of the read level."""
     return max(1, plan.read_px - round(overlap * plan.read_px / plan.tile_px))
 
 
 def scanned_area(
     bounds: tuple[int, int, int, int], scale: tuple[float, float], level_size: tuple[int, int]
 ) -> tuple[int, int, int, int]:
-    """A slide's bounds (left, top, right, bottom) in whole pixels of a level; see `make_grid`."""
+    """Return the scanned area (left, top, right, bottom) in whole pixels of a level; see `make_grid`."""
     low = [max(0, round(origin / factor)) for origin, factor in zip(bounds[:2], scale, strict=True)]
     ends = [(bounds[0] + bounds[2]) / scale[0], (bounds[1] + bounds[3]) / scale[1]]
     high = [min(limit, round(end)) for end, limit in zip(ends, level_size, strict=True)]
@@ -225,7 +233,7 @@ def scanned_area(
 
 
 def _starts(low: int, high: int, n: int, stride: int, edge: Edge) -> Int32Array:
-    """First pixels of the tiles along one axis of the area [low, high)."""
+    """Return the first pixel of each tile along one axis of the area [low, high)."""
     spare = high - low - n
     if edge == "pad":
         count = math.ceil(max(spare, 0) / stride) + 1 if high > low else 0

@@ -1,4 +1,4 @@
-"""Who passes the gate, and when."""
+"""Who passes the lock, and when."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from wsi_embed.encoder.cuda import Gate
+from wsi_embed.encoder.cuda import SharedLock
 
 
 def test_many_pass_at_once() -> None:
-    gate, together = Gate(), threading.Barrier(3)
+    lock, together = SharedLock(), threading.Barrier(3)
 
     def pass_with_others() -> None:
-        with gate.shared():
+        with lock.shared():
             together.wait(10)
 
     with ThreadPoolExecutor(3) as threads:
@@ -22,19 +22,19 @@ def test_many_pass_at_once() -> None:
 
 
 def test_one_alone_is_alone_among_many() -> None:
-    gate, inside, wrong = Gate(), [0, 0], []
+    lock, inside, wrong = SharedLock(), [0, 0], []
 
     def work(number: int) -> None:
         for turn in range(40):
             if (turn + number) % 4:
-                with gate.shared():
+                with lock.shared():
                     inside[0] += 1
                     if inside[1]:
                         wrong.append("shared beside alone")
                     time.sleep(0)
                     inside[0] -= 1
             else:
-                with gate.alone():
+                with lock.exclusive():
                     inside[1] += 1
                     if inside != [0, 1]:
                         wrong.append("alone beside others")
@@ -47,27 +47,27 @@ def test_one_alone_is_alone_among_many() -> None:
     assert not wrong
 
 
-def test_who_waits_to_be_alone_is_not_starved() -> None:
-    gate, entered, release, order = Gate(), threading.Event(), threading.Event(), []
+def test_who_waits_for_the_exclusive_lock_is_not_starved() -> None:
+    lock, entered, release, order = SharedLock(), threading.Event(), threading.Event(), []
 
     def first() -> None:
-        with gate.shared():
+        with lock.shared():
             entered.set()
             release.wait(10)
 
-    def alone() -> None:
-        with gate.alone():
-            order.append("alone")
+    def exclusive() -> None:
+        with lock.exclusive():
+            order.append("exclusive")
 
     def late() -> None:
-        with gate.shared():
+        with lock.shared():
             order.append("late")
 
     with ThreadPoolExecutor(3) as threads:
         threads.submit(first)
         entered.wait(10)
-        waiting = threads.submit(alone)
-        while not gate._waiting:
+        waiting = threads.submit(exclusive)
+        while not lock._waiting:
             time.sleep(0.001)
         latecomer = threads.submit(late)
         time.sleep(0.02)
@@ -75,16 +75,16 @@ def test_who_waits_to_be_alone_is_not_starved() -> None:
         release.set()
         waiting.result(10)
         latecomer.result(10)
-    assert order == ["alone", "late"]
+    assert order == ["exclusive", "late"]
 
 
-def test_an_error_inside_opens_the_gate() -> None:
-    gate = Gate()
-    for way in (gate.shared, gate.alone):
+def test_an_error_inside_releases_the_lock() -> None:
+    lock = SharedLock()
+    for way in (lock.shared, lock.exclusive):
         try:
             with way():
                 raise KeyError
         except KeyError:
             pass
-    with gate.alone():
+    with lock.exclusive():
         pass

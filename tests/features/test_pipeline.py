@@ -178,7 +178,7 @@ def test_readers_are_free_for_another_slide_before_the_last_batches_are_encoded(
         return original(tiles)
 
     monkeypatch.setattr(encoder, "_encode", counting)
-    stream(slide, encoder, all_asked=lambda: left.append(26 - encoded))
+    stream(slide, encoder, all_submitted=lambda: left.append(26 - encoded))
     assert left[0] >= 2
 
 

@@ -24,7 +24,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, bucket: Address) -> Pl
 def test_nothing_is_there(place: Place) -> None:
     assert place.name == "f.zarr"
     assert str(place).endswith("/x/f.zarr")
-    assert not place.there()
+    assert not place.exists()
     assert not place.occupied()
     assert place.state("zarr.json") is None
     with pytest.raises(FileNotFoundError):
@@ -56,8 +56,8 @@ def test_folders_and_files(place: Place) -> None:
     assert (place / "a").folders() == ["c"]
     assert place.occupied()
     (place / "a").remove()
-    assert not (place / "a").there()
-    assert (place / "a%20x").there()
+    assert not (place / "a").exists()
+    assert (place / "a%20x").exists()
     assert place.folders() == ["a%20x", "b"]
 
 

@@ -1,1 +1,1 @@
-"""Bags of tiles as multiple-instance learning takes them: arrays, patients, labels, data sets."""
+"""Bags of tiles for multiple-instance learning: arrays, patients, labels, data sets."""

@@ -1,4 +1,4 @@
-"""One array of a bag, read when it is sliced."""
+"""Lazily read array of a bag."""
 
 from __future__ import annotations
 
@@ -12,13 +12,21 @@ from wsi_embed.errors import StoreError
 
 
 class LazyArray:
-    """An array in a store. `a[:]`, `a[10:20]`, `a[mask]` and `np.asarray(a)` read; nothing else does.
+    """Array in a store. It is read by slicing (`a[:]`, `a[10:20]`, `a[mask]`) and by `np.asarray(a)`.
 
     Args:
-        array: The Zarr array; also there as `.zarr`.
+        array: The Zarr array.
+
+    Attributes:
+        zarr: The Zarr array.
 
     Raises:
-        StoreError: On reading, where a part of the array is missing or damaged.
+        StoreError: If part of the array is missing or damaged, when it is read.
+
+    Example:
+        >>> features = next(iter(wsi_embed.open_store("feats.zarr").values())).features
+        >>> features[:2].shape == (2, features.shape[1])
+        True
     """
 
     def __init__(self, array: zarr.Array[Any]) -> None:
@@ -30,25 +38,25 @@ class LazyArray:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape."""
+        """Shape of the array."""
         return self.zarr.shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of the numbers."""
+        """Data type of the elements."""
         return np.dtype(self.zarr.dtype)
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, index: Any) -> npt.NDArray[Any]:
-        # NumPy's meaning for rows by number or mask; Zarr's own would want one index an axis
+        # index rows like NumPy, by numbers or a mask; Zarr itself expects one index per axis
         rows = isinstance(index, list | np.ndarray)
         try:
             values = np.asarray(self.zarr.oindex[np.asarray(index)] if rows else self.zarr[index])
-        except ValueError as error:  # a checksum that does not match, an object cut short
+        except ValueError as error:  # wrong checksum, or truncated object
             raise StoreError(f"{self._name}: cannot be read ({error}); run wsi-embed verify") from error
-        # Zarr reads a missing object as the fill value (NaN, -1), which is never stored: no silent hole.
+        # Zarr reads a missing object as the fill value (NaN, -1), which is never stored otherwise.
         probe = values[..., 0] if values.ndim > 1 else values
         if probe.size and (np.isnan(probe).any() if probe.dtype.kind == "f" else (probe < 0).any()):
             raise StoreError(

@@ -1,4 +1,4 @@
-"""The tiles of one slide, read lazily."""
+"""Tiles of one slide, read lazily."""
 
 from __future__ import annotations
 
@@ -16,13 +16,18 @@ from wsi_embed.storage.folder import Place
 
 
 class Bag:
-    """All tiles of one slide. Arrays are read when they are sliced: `bag.features[:]`.
+    """Tiles of one slide. Arrays are read when they are sliced: `bag.features[:]`.
 
     Attributes:
-        slide_id: Id of the slide.
-        folder: Its group.
-        attrs: What the store says of the slide (mpp, extent, tile_px, ...).
-        clusters: Outputs of the model's cluster head; None without one.
+        slide_id: Slide id.
+        folder: Group of the slide in the store.
+        attrs: Attributes of the slide (mpp, extent, tile_px, ...).
+        clusters: Number of clusters of the model; None without a cluster head.
+
+    Example:
+        >>> bag = next(iter(wsi_embed.open_store("feats.zarr").values()))
+        >>> bag.coords[:].shape == (len(bag), 2)
+        True
     """
 
     def __init__(
@@ -42,17 +47,17 @@ class Bag:
 
     @property
     def slide_ids(self) -> list[str]:
-        """Its own id: a bag of one slide, as `PatientBag` is one of several."""
+        """Slide id as a list, for the same interface as `PatientBag`."""
         return [self.slide_id]
 
     @property
     def patient(self) -> str | None:
-        """The patient from the manifest, if it said one."""
+        """Patient from the manifest; None if it named none."""
         return self.attrs.get("patient")
 
     @property
     def features(self) -> LazyArray:
-        """float16 or float32 [N, D]."""
+        """Features, float16 or float32 [N, D]."""
         return self._array("features")
 
     @property
@@ -62,7 +67,7 @@ class Bag:
 
     @property
     def grid(self) -> LazyArray:
-        """(row, col), int32 [N, 2]."""
+        """(row, col) of each tile in the lattice, int32 [N, 2]."""
         return self._array("grid")
 
     @property
@@ -72,32 +77,36 @@ class Bag:
 
     @property
     def cluster(self) -> LazyArray | None:
-        """Cluster of each tile, int16 [N]; None where the model has no cluster head."""
+        """Cluster of each tile, int16 [N]; None if the model has no cluster head."""
         return self._array("cluster") if "cluster" in self._group else None
 
     @property
     def cluster_confidence(self) -> LazyArray | None:
-        """Softmax probability of that cluster, float16 [N], or None."""
+        """Softmax probability of the tile's cluster, float16 [N]; None if the model has no cluster head."""
         return self._array("cluster_confidence") if "cluster_confidence" in self._group else None
 
     @property
     def tissue_mask(self) -> LazyArray | None:
-        """Where tissue was found within the ROI, int8 [h, w] of 0 and 1, over the whole of level 0.
+        """Tissue mask of the whole slide within the ROI, int8 [h, w] of 0 and 1; None in stores without one.
 
-        `attrs["tissue_mask_scale"]` holds the level-0 pixels of a mask pixel, (x, y). None where the
-        store was written without it.
+        `attrs["tissue_mask_scale"]` holds the level-0 pixels per mask pixel, (x, y).
         """
         return self._array("tissue_mask") if "tissue_mask" in self._group else None
 
     def cluster_histogram(self, *, normalise: bool = True, weighted: bool = False) -> npt.NDArray[np.float64]:
-        """Share of the tiles in each cluster, float64 [K]: a descriptor of the slide.
+        """Return the share of the tiles in each cluster, float64 [K]: a descriptor of the slide.
 
         Args:
-            normalise: Shares; else counts.
-            weighted: A tile counts as much as its `cluster_confidence`.
+            normalise: Whether to return shares; else counts.
+            weighted: Whether to weight tiles by their `cluster_confidence`.
 
         Raises:
-            UsageError: The model has no cluster head.
+            UsageError: If the model has no cluster head.
+
+        Example:
+            >>> bag = next(iter(wsi_embed.open_store("feats.zarr").values()))
+            >>> float(bag.cluster_histogram(normalise=False).sum()) == len(bag)
+            True
         """
         confidence = self.cluster_confidence if weighted else None
         return cluster_histogram(self.cluster, confidence, self.clusters, normalise)

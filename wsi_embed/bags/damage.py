@@ -1,4 +1,4 @@
-"""What a damaged store raises, in words."""
+"""Clear errors for damaged stores."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from wsi_embed.errors import StoreError
 
 @contextmanager
 def damage_named(slide_id: str) -> Iterator[None]:
-    """Turn what a damaged group raises into one line.
+    """Turn the exceptions raised for a damaged group into a StoreError of one line.
+
+    Args:
+        slide_id: Slide id, for the message.
 
     Raises:
-        StoreError: An attribute or array is missing or makes no sense.
+        StoreError: If an attribute or array is missing or invalid.
     """
     try:
         yield
@@ -29,8 +32,8 @@ def positive(value: Any) -> float:
     """Return an attribute as a number.
 
     Raises:
-        ValueError: If it is not a positive, finite number.
-        TypeError: If it is no number at all.
+        ValueError: If the value is not a positive, finite number.
+        TypeError: If the value is not a number.
     """
     number = float(value)
     if not 0 < number < float("inf"):

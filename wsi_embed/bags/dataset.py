@@ -1,4 +1,4 @@
-"""Bags as a map-style data set for PyTorch, in the shape MIL code takes."""
+"""Map-style PyTorch data set of bags, for multiple-instance learning."""
 
 from __future__ import annotations
 
@@ -26,30 +26,35 @@ Rows = npt.NDArray[np.int64] | slice
 
 
 class BagDataset:
-    """A bag an item. `torch.utils.data.DataLoader` takes it, with spawned workers too.
+    """PyTorch data set with one bag per item, for `torch.utils.data.DataLoader`. See `Store.torch_dataset`.
 
-    Pickled, it takes no open file with it: each worker process reads the store for itself. Bags differ in
-    size: use `batch_size=None`, or a collate function that pads (torchmil's, with `style="torchmil"`).
+    It can be pickled: each worker process opens the store itself. Bags differ in size, so use
+    `batch_size=None`, or a collate function that pads (torchmil's, with `style="torchmil"`).
 
     Args:
-        store: Where the bags are.
-        bags: Of each bag, by its id, the ids of its slides.
-        labels: Of these bags, in the same order; None without labels.
+        store: Store of the bags.
+        bags: Slide ids of each bag, by bag id.
+        labels: Labels of these bags, in the same order; None without labels.
         by: Whether a bag is a slide or a patient.
-        max_tiles: Of a larger bag so many tiles are drawn, others in each epoch (`set_epoch`).
-        seed: Of that draw.
+        max_tiles: Number of tiles to draw from larger bags, anew in each epoch (`set_epoch`).
+        seed: Seed of the draw.
         style: Keys of an item; see `__getitem__`.
-        adjacency: Whether torchmil's items get `adj`, which its graph models need.
+        adjacency: Whether items of style `torchmil` have the key `adj`, which torchmil's graph models need.
 
     Attributes:
         ids: Ids of the bags.
-        targets: Class of each by number, int64 [n]; None without labels.
+        targets: Class index of each bag, int64 [n]; None without labels.
         classes: Names of the classes.
-        feature_dim: Numbers a tile.
+        feature_dim: Number of features per tile.
 
     Raises:
-        UsageError: An argument makes no sense.
-        MissingExtraError: The extra `mil` is not installed.
+        UsageError: If an argument is invalid.
+        MissingExtraError: If the extra `mil` is not installed.
+
+    Example:
+        >>> bags = wsi_embed.open_store("feats.zarr").torch_dataset()
+        >>> bags[0]["features"].shape[1] == bags.feature_dim
+        True
     """
 
     def __init__(
@@ -78,7 +83,7 @@ class BagDataset:
         self.feature_dim = int(store.attrs["settings"]["feature_dim"])
         self._store, self._by, self._max_tiles, self._seed = store, by, max_tiles, seed
         self._style, self._adjacency = style, adjacency
-        # in shared memory, so that workers that live for several epochs see it change
+        # in shared memory, so that persistent workers see it change
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
 
     def __len__(self) -> int:
@@ -88,26 +93,26 @@ class BagDataset:
         return f"BagDataset({str(self._store.where)!r}, {len(self)} bags by {self._by})"
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw other tiles of large bags from now on, as `DistributedSampler.set_epoch` does for bags."""
+        """Set the epoch, so that other tiles of large bags are drawn; like `DistributedSampler.set_epoch`."""
         self._epoch.fill_(epoch)
 
     def bag(self, index: int) -> Bag | PatientBag:
-        """The bag of an item, from the store."""
+        """Return the bag of an item, from the store."""
         if self._by == "slide":
             return self._store[self._slides[index][0]]
         return PatientBag(self.ids[index], [self._store[slide_id] for slide_id in self._slides[index]])
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """One bag.
+        """Return one bag as a dictionary.
 
         Returns:
-            In the style `plain`: `id`; `features`, float32 [n, D]; `coords`, int64 [n, 2], (x, y) in level-0
-            pixels of each tile's slide; where the model has clusters `cluster`, int64 [n]; where there are
-            labels `label`, int64 []. In the style `torchmil`: `X`, float32 [n, D]; `Y`, int64 []; `coords`,
-            int64 [n, 2], (x, y) in steps of the grid; where asked for `adj`, sparse float32 [n, n].
+            Style `plain`: `id`; `features`, float32 [n, D]; `coords`, int64 [n, 2], (x, y) in level-0 pixels
+            of the tile's slide; if the model has clusters, `cluster`, int64 [n]; if there are labels,
+            `label`, int64 []. Style `torchmil`: `X`, float32 [n, D]; `Y`, int64 []; `coords`, int64 [n, 2],
+            (x, y) in steps of the grid; with `adjacency`, `adj`, sparse float32 [n, n].
 
         Raises:
-            StoreError: A part of the bag is missing or damaged, or its features are not finite.
+            StoreError: If part of the bag is missing or damaged, or its features are not finite.
         """
         if not -len(self) <= index < len(self):
             raise IndexError(f"bag {index} of {len(self)}")  # ends a plain loop over the data set
@@ -141,7 +146,7 @@ class BagDataset:
     def _features(self, bag: Bag | PatientBag, rows: Rows) -> torch.Tensor:
         import torch
 
-        # read whole: rows that lie scattered take longer to read than all of them
+        # read as a whole: scattered rows take longer to read than all of them
         features = bag.features[:][rows].astype(np.float32)
         if not np.isfinite(features).all():
             raise StoreError(
@@ -150,7 +155,7 @@ class BagDataset:
         return torch.from_numpy(features)
 
     def _rows(self, bag_id: str, n: int) -> Rows:
-        """Which tiles are taken, in their order; the same for a bag, epoch and seed in any process."""
+        """Return the indices of the tiles to take; the same for a bag, epoch and seed in any process."""
         if self._max_tiles is None or n <= self._max_tiles:
             return np.s_[:]
         rng = np.random.default_rng([self._seed, int(self._epoch), zlib.crc32(bag_id.encode())])
@@ -158,7 +163,7 @@ class BagDataset:
 
 
 def adjacency_of(xy: npt.NDArray[np.int64]) -> torch.Tensor:
-    """Which tiles touch, by side or corner, normalised as torchmil does: D^(-1/2) A D^(-1/2).
+    """Return which tiles touch, by side or corner, normalised like torchmil's: D^(-1/2) A D^(-1/2).
 
     Args:
         xy: Positions in steps of the grid, [n, 2].

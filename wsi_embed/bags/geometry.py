@@ -1,4 +1,4 @@
-"""Where the tiles of a bag lie: on their slide, and as neighbours of each other."""
+"""Positions of the tiles of a bag, on the slide and relative to each other."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from wsi_embed.bags.damage import damage_named, positive
 from wsi_embed.bags.patient import PatientBag
 from wsi_embed.grid import ReadPlan, TileGrid
 
-# Between the slides of a patient: further than any two neighbours.
+# Distance between the slides of a patient: larger than between neighbours.
 GAP = 2
 
 
 def lattice(bag: Bag | PatientBag) -> npt.NDArray[np.int64]:
-    """Position of each tile in steps of the grid, (x, y), int64 [N, 2].
+    """Return the position of each tile in steps of the grid, (x, y), int64 [N, 2].
 
-    Tiles that touch differ by 1 at most in both. A patient's slides lie one below the other with a gap, so
-    that tiles of different slides are never neighbours.
+    Positions of touching tiles differ by at most 1 in x and y. A patient's slides are placed one below the
+    other with a gap, so that tiles of different slides are never neighbours.
     """
     parts, top = [], 0
     for one in bag.bags if isinstance(bag, PatientBag) else [bag]:
@@ -33,7 +33,7 @@ def lattice(bag: Bag | PatientBag) -> npt.NDArray[np.int64]:
 
 
 def bag_grid(bag: Bag) -> TileGrid:
-    """Return the grid that the job laid: with it `Slide.read_tiles` gives the pixels that were encoded.
+    """Reconstruct the grid of a slide: `Slide.read_tiles` with it returns the encoded pixels.
 
     Raises:
         StoreError: If the group is damaged.
@@ -47,7 +47,7 @@ def bag_grid(bag: Bag) -> TileGrid:
             positive(a["effective_mpp"]),
             round(positive(a.get("dct_scale", 1))),
         )
-        both = a.get("level_scale", [a["level_downsample"]] * 2)  # one number in stores of before 0.2
+        both = a.get("level_scale", [a["level_downsample"]] * 2)  # a single number in stores from before 0.2
         scale, stride = (positive(both[0]), positive(both[1])), round(positive(a["stride"]))
         coords, grid = bag.coords[:], bag.grid[:]
         if coords.shape != (len(bag), 2) or grid.shape != (len(bag), 2):

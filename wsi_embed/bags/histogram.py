@@ -1,4 +1,4 @@
-"""How a bag's tiles are spread over the clusters: a short descriptor of a slide or patient."""
+"""Distribution of a bag's tiles over the clusters: a short descriptor of a slide or patient."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ def cluster_histogram(
     clusters: int | None,
     normalise: bool,
 ) -> npt.NDArray[np.float64]:
-    """Tiles of each cluster.
+    """Count the tiles of each cluster.
 
     Args:
         cluster: Cluster of each tile, [N].
-        confidence: Softmax probability of that cluster, [N]: a tile counts as much, so that one between
-            two clusters counts less. None counts every tile as 1.
-        clusters: How many the model has, K.
-        normalise: Shares that sum to 1, comparable between bags of different size, in place of counts.
+        confidence: Softmax probability of that cluster, [N], used as weight, so that ambiguous tiles count
+            less. None weights every tile by 1.
+        clusters: Number of clusters of the model, K.
+        normalise: Whether to return shares that sum to 1 instead of counts, to compare bags of different
+            size.
 
     Returns:
-        float64 [K]; all zero for a bag without tiles.
+        Counts or shares, float64 [K]; all zero for a bag without tiles.
 
     Raises:
-        UsageError: The model has no cluster head.
+        UsageError: If the model has no cluster head.
     """
     if cluster is None or clusters is None:
         raise UsageError(

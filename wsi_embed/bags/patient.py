@@ -1,4 +1,4 @@
-"""The bags of a patient's slides as one."""
+"""Joined bags of the slides of a patient."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from wsi_embed.bags.histogram import cluster_histogram
 
 
 class JoinedArray:
-    """The same array of several bags, one after the other; only what is sliced is read.
+    """Concatenation of the same array of several bags; slicing reads only the slice.
 
     Args:
-        parts: In order.
+        parts: Arrays of the bags, in order.
 
     Raises:
-        StoreError: On reading, where a part is missing or damaged.
+        StoreError: If a part is missing or damaged, when it is read.
     """
 
     def __init__(self, parts: Sequence[LazyArray]) -> None:
@@ -29,12 +29,12 @@ class JoinedArray:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape."""
+        """Shape of the joined array."""
         return (int(self._starts[-1]), *self._parts[0].shape[1:])
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of the numbers."""
+        """Data type of the elements."""
         return self._parts[0].dtype
 
     def __len__(self) -> int:
@@ -46,9 +46,9 @@ class JoinedArray:
         rows = np.atleast_1d(np.arange(len(self))[index])
         out = np.empty((len(rows), *self.shape[1:]), self.dtype)
         for part, start, stop in zip(self._parts, self._starts, self._starts[1:], strict=False):
-            here = (rows >= start) & (rows < stop)
-            if here.any():
-                out[here] = part[rows[here] - start]
+            inside = (rows >= start) & (rows < stop)
+            if inside.any():
+                out[inside] = part[rows[inside] - start]
         return np.asarray(out[0]) if np.ndim(np.arange(len(self))[index]) == 0 else out
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
@@ -59,11 +59,13 @@ class JoinedArray:
 
 
 class PatientBag:
-    """All tiles of a patient: the bags of the slides, in the order of their ids.
+    """Tiles of a patient: the bags of all slides, in the order of their ids. See `Store.patients`.
+
+    Coordinates are relative to each tile's own slide; `slide_index` tells the slides apart.
 
     Attributes:
-        patient: As the manifest named them.
-        bags: Of the slides. Coordinates are each slide's own; `slide_index` tells them apart.
+        patient: Name of the patient, from the manifest.
+        bags: Bags of the slides.
     """
 
     def __init__(self, patient: str, bags: Sequence[Bag]) -> None:
@@ -82,17 +84,17 @@ class PatientBag:
 
     @property
     def slide_index(self) -> npt.NDArray[np.int32]:
-        """For each tile the position of its slide in `bags`, int32 [N]."""
+        """Position of each tile's slide in `bags`, int32 [N]."""
         return np.repeat(np.arange(len(self.bags), dtype=np.int32), [len(bag) for bag in self.bags])
 
     @property
     def features(self) -> JoinedArray:
-        """float16 or float32 [N, D]."""
+        """Features, float16 or float32 [N, D]."""
         return JoinedArray([bag.features for bag in self.bags])
 
     @property
     def coords(self) -> JoinedArray:
-        """Top-left corners (x, y), level-0 pixels of each tile's own slide, int32 [N, 2]."""
+        """Top-left corners (x, y), level-0 pixels of the tile's own slide, int32 [N, 2]."""
         return JoinedArray([bag.coords for bag in self.bags])
 
     @property
@@ -102,12 +104,12 @@ class PatientBag:
 
     @property
     def cluster(self) -> JoinedArray | None:
-        """Cluster of each tile, int16 [N]; None where the model has no cluster head."""
+        """Cluster of each tile, int16 [N]; None if the model has no cluster head."""
         return _joined([bag.cluster for bag in self.bags])
 
     @property
     def cluster_confidence(self) -> JoinedArray | None:
-        """Softmax probability of that cluster, float16 [N], or None."""
+        """Softmax probability of the tile's cluster, float16 [N]; None if the model has no cluster head."""
         return _joined([bag.cluster_confidence for bag in self.bags])
 
     @property
@@ -116,10 +118,10 @@ class PatientBag:
         return JoinedArray([bag.tissue_fraction for bag in self.bags])
 
     def cluster_histogram(self, *, normalise: bool = True, weighted: bool = False) -> npt.NDArray[np.float64]:
-        """Share of the patient's tiles in each cluster, float64 [K]; see `Bag.cluster_histogram`.
+        """Return the share of the patient's tiles in each cluster, float64 [K]; see `Bag.cluster_histogram`.
 
         Raises:
-            UsageError: The model has no cluster head.
+            UsageError: If the model has no cluster head.
         """
         confidence = self.cluster_confidence if weighted else None
         clusters = self.bags[0].clusters if self.bags else None
@@ -127,6 +129,6 @@ class PatientBag:
 
 
 def _joined(parts: Sequence[LazyArray | None]) -> JoinedArray | None:
-    """One store has one model: all slides have clusters, or none."""
-    there = [part for part in parts if part is not None]
-    return JoinedArray(there) if there else None
+    """Join arrays that all slides have, or none: a store has one model."""
+    present = [part for part in parts if part is not None]
+    return JoinedArray(present) if present else None

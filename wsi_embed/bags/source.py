@@ -1,4 +1,4 @@
-"""What labels and data sets need of a store: a listing of its slides, and their bags."""
+"""Interface of a store that labels and data sets need: the list of its slides, and their bags."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from wsi_embed.storage.address import Location
 
 
 class ListedSlide(Protocol):
-    """One row of a store's listing."""
+    """Row of a store's listing."""
 
     @property
     def slide_id(self) -> str:
@@ -18,11 +18,11 @@ class ListedSlide(Protocol):
 
     @property
     def slide(self) -> str | None:
-        """File of the slide, relative to the job's input; None where the store does not record it."""
+        """Slide file, relative to the job's input; None if the store does not record it."""
 
     @property
     def patient(self) -> str | None:
-        """Patient from the manifest; None where it names none."""
+        """Patient from the manifest; None if it named none."""
 
     @property
     def tiles(self) -> int:
@@ -30,11 +30,11 @@ class ListedSlide(Protocol):
 
 
 class BagSource(Protocol):
-    """A collection of bags by slide id. `wsi_embed.Store` is one.
+    """Collection of bags by slide id, such as `wsi_embed.Store`.
 
     Attributes:
         where: Folder or address of the collection.
-        attrs: Root attributes; `attrs["settings"]["feature_dim"]` is the width of a feature.
+        attrs: Root attributes; `attrs["settings"]["feature_dim"]` is the number of features per tile.
     """
 
     where: Location
@@ -45,7 +45,7 @@ class BagSource(Protocol):
         """Name of the collection, for messages."""
 
     def rows(self) -> Iterator[ListedSlide]:
-        """List the complete slides, by id."""
+        """Yield the rows of the complete slides, by id."""
 
     def __getitem__(self, slide_id: str) -> Bag:
         """Return the bag of a slide.

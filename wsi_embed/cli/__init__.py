@@ -77,7 +77,7 @@ def with_default_command(args: Sequence[str]) -> list[str]:
     """Put `embed` in front of arguments that name no command.
 
     Raises:
-        UsageError: The first argument looks like a mistyped command.
+        UsageError: If the first argument looks like a mistyped command.
     """
     if not args or args[0] in NAMES or args[0] in ("-h", "--help", "--version"):
         return list(args)

@@ -18,7 +18,7 @@ class Command(TyperCommand):
         """Parse the arguments.
 
         Raises:
-            UsageError: An option that takes one value is given twice.
+            UsageError: If an option that takes one value is given twice.
         """
         _, _, given = self.make_parser(ctx).parse_args(args=list(args))
         for option, times in Counter(filter(_takes_one, given)).items():

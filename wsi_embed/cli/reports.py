@@ -37,7 +37,7 @@ def write_reports(
     """Write the reports. Without a store: no pictures.
 
     Raises:
-        WsiEmbedError: One cannot be written; the exit code still says how the job ended.
+        WsiEmbedError: If one cannot be written; the exit code still says how the job ended.
     """
     for report in reports:
         try:

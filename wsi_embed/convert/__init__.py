@@ -1,4 +1,4 @@
-"""Stores into the formats of other tools, and their features into stores."""
+"""Conversion of stores to the formats of other tools, and of their features to stores."""
 
 from wsi_embed.convert.incoming import bring_in
 from wsi_embed.convert.incoming_format import Given

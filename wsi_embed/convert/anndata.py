@@ -4,7 +4,7 @@ X (N, D) float32; obsm["spatial"] (N, 2) float64, centres of the tiles, (x, y) i
 patient, label, x and y (top-left corner), row, col, cluster, cluster_confidence, tissue_fraction;
 uns["wsi_embed"]: model, resolution and size of a tile.
 
-OUT/<bag>.h5ad          a file a bag (anndata)
+OUT/<bag>.h5ad          one file per bag (anndata)
 OUT/<store>.h5ad        one file for all (anndata-joined)
 """
 
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
 
 
 class AnnData(Format):
-    """A file a bag."""
+    """One AnnData file per bag."""
 
     name: ClassVar[str] = "anndata"
     libraries: ClassVar[Sequence[str]] = ("anndata", "h5py")
     keeps_empty: ClassVar[bool] = True
 
     def files(self, item: Item) -> list[str]:
-        """One file."""
+        """Return the name of the bag's file."""
         return [f"{item.name}.h5ad"]
 
     def write(self, item: Item, paths: Sequence[Path]) -> None:
-        """The tiles of the bag."""
+        """Write the tiles of the bag."""
         self._write([item], paths[0])
 
     def _write(self, items: Sequence[Item], path: Path) -> None:
-        """The tiles of several bags; no more than one bag's features are in memory."""
+        """Write the tiles of several bags, with the features of one bag at a time in memory."""
         import anndata
         import h5py
         import pandas as pd
@@ -72,7 +72,7 @@ class AnnData(Format):
                 start += len(item.bag)
 
     def _facts(self, parts: Sequence[tuple[Item, Bag]]) -> dict[str, Any]:
-        """What is alike for all tiles, and of a single slide what is its own."""
+        """Return the metadata shared by all tiles, and for a single slide its own."""
         settings = self.store.attrs["settings"]
         facts = {"model": self.store.attrs["model"]["name"], "tile_mpp": settings["mpp"]}
         facts |= {name: settings[name] for name in ("model_id", "tile_px", "clusters")}
@@ -82,21 +82,21 @@ class AnnData(Format):
 
 
 class AnnDataJoined(AnnData):
-    """One file for all bags."""
+    """One AnnData file for all bags."""
 
     name: ClassVar[str] = "anndata-joined"
 
     def files(self, item: Item) -> list[str]:
-        """None of its own."""
+        """Return no files: there are none per bag."""
         return []
 
     def shared(self, items: Sequence[Item]) -> dict[str, Write]:
-        """The file of all."""
+        """Return the writer of the joint file."""
         return {f"{self.store.where.stem}.h5ad": partial(self._write, items)}
 
 
 def _observations(item: Item, bag: Bag) -> pd.DataFrame:
-    """What is known of each tile of a slide."""
+    """Return the table of observations: one row per tile of a slide."""
     import pandas as pd
 
     coords, grid = bag.coords[:], bag.grid[:]
@@ -117,5 +117,5 @@ def _observations(item: Item, bag: Bag) -> pd.DataFrame:
 
 
 def _centres(bag: Bag) -> npt.NDArray[np.float64]:
-    """Centres, because squidpy draws a shape around its coordinates."""
+    """Return the centres of the tiles, because squidpy draws shapes around the coordinates."""
     return np.asarray(bag.coords[:] + float(bag.attrs["extent"]) / 2, np.float64)

@@ -1,9 +1,9 @@
-"""CLAM: a tensor and an HDF5 file a bag, and its table of the data set.
+"""CLAM: a tensor file and an HDF5 file per bag, and CLAM's table of the data set.
 
 OUT/pt_files/<bag>.pt     features (N, D) float32
 OUT/h5_files/<bag>.h5     features (N, D) float32, coords (N, 2) int32, level-0 pixels
-OUT/patches/<slide>.h5    coords with the size of a tile as attributes, as CLAM's tiling leaves them
-OUT/dataset.csv           case_id, slide_id, label; with labels only
+OUT/patches/<slide>.h5    coords with the tile size as attributes, as written by CLAM's tiling
+OUT/dataset.csv           case_id, slide_id, label; only with labels
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from wsi_embed.store import Bag
 
 
 class Clam(Format):
-    """A patient's bag is one file, with `case_id` and `slide_id` alike."""
+    """CLAM files of a store. A patient's bag is one file whose `case_id` equals its `slide_id`."""
 
     name: ClassVar[str] = "clam"
     extra: ClassVar[str] = "mil"
     libraries: ClassVar[Sequence[str]] = ("torch", "h5py")
 
     def files(self, item: Item) -> list[str]:
-        """Tensor, HDF5 file, and for a slide its tiling."""
+        """Return the tensor file, the HDF5 file and, for a slide, the tiling file."""
         files = [f"pt_files/{item.name}.pt", f"h5_files/{item.name}.h5"]
         return [*files, f"patches/{item.name}.h5"] if isinstance(item.bag, Bag) else files
 
     def write(self, item: Item, paths: Sequence[Path]) -> None:
-        """All files."""
+        """Write the bag's files."""
         import torch
 
         features, coords = item.features(), item.bag.coords[:].astype(np.int32)
-        with paths[0].open("wb") as file:  # by its path, the file would hold the temporary name
+        with paths[0].open("wb") as file:  # given a path, PyTorch records its (temporary) name in the file
             torch.save(torch.from_numpy(features), file)
         write_h5(paths[1], {"features": features, "coords": coords}, {})
         if isinstance(item.bag, Bag):
@@ -57,7 +57,7 @@ class Clam(Format):
             write_h5(paths[2], {"coords": coords}, {"coords": tiling})
 
     def shared(self, items: Sequence[Item]) -> dict[str, Write]:
-        """The data set, where there are labels."""
+        """Return the writer of the table of the data set, if there are labels."""
         rows = [
             (item.patient or item.name, item.name, item.label) for item in items if item.label is not None
         ]
@@ -65,12 +65,12 @@ class Clam(Format):
 
 
 class ClamSource(Source):
-    """Features in `h5_files`; the tiling in `patches`, beside it or beside its folder."""
+    """CLAM features in `h5_files`, with the tiling in `patches`, beside that folder or its parent."""
 
     name: ClassVar[str] = "clam"
 
     def find(self) -> Path:
-        """The folder `h5_files`; the tensors in `pt_files` have no coordinates."""
+        """Return the folder `h5_files`; the tensors in `pt_files` have no coordinates."""
         if self.given.mpp is None:
             raise UsageError(
                 "--from clam: CLAM does not record the resolution; give --mpp (um per pixel of a tile)"
@@ -82,12 +82,16 @@ class ClamSource(Source):
         return folder
 
     def tiling_file(self, slide: str) -> Path | None:
-        """Its coordinates as they were tiled."""
+        """Return the coordinates file of CLAM's tiling, if it exists."""
         above = self.files[slide].parents[1:3]
         return next((p for a in above if (p := a / "patches" / f"{slide}.h5").is_file()), None)
 
     def read(self, slide: str) -> ForeignTiles:
-        """Features and coordinates; the size of a tile from the tiling, else from the user and the steps."""
+        """Read features and coordinates.
+
+        The size of a tile is taken from the tiling, else from the user's settings and the distance of the
+        tiles.
+        """
         arrays, _ = read_h5(self.files[slide])
         tiling = self.tiling_file(slide)
         attributes = read_h5(tiling)[1] if tiling else {}
@@ -113,9 +117,9 @@ class ClamSource(Source):
 
 
 def _step(coords: npt.NDArray[np.int64]) -> float | None:
-    """The commonest distance of a tile to the next in its column or row.
+    """Return the most common distance of a tile to the next in its column or row.
 
-    Not the smallest of any two: pieces of tissue are tiled each from a corner of its own.
+    The smallest distance would be wrong: CLAM tiles each piece of tissue from a corner of its own.
     """
     steps = []
     for along in (0, 1):

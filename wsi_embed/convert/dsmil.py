@@ -1,8 +1,8 @@
-"""DSMIL: a CSV of features a bag, in a folder of its class. OUT is meant to be `datasets/<name>` of DSMIL.
+"""DSMIL: one CSV of features per bag, in a folder of its class. OUT should be `datasets/<name>` of DSMIL.
 
-OUT/<class>/<bag>.csv   a header 0 to D-1, a row a tile, four decimals
-OUT/<class>.csv         path and class of its bags, by number
-OUT/<name of OUT>.csv   of all bags; what `train_tcga.py --dataset <name of OUT>` reads
+OUT/<class>/<bag>.csv   header 0 to D-1, one row per tile, four decimals
+OUT/<class>.csv         paths and class numbers of the bags of a class
+OUT/<name of OUT>.csv   the same for all bags; read by `train_tcga.py --dataset <name of OUT>`
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from wsi_embed.convert.outgoing_format import Format, Item, Write, file_name, ta
 
 
 class Dsmil(Format):
-    """Classes are numbered by the order of their folders' names, as DSMIL numbers them.
+    """DSMIL files of a store. Classes are numbered in the order of their folder names, as in DSMIL.
 
-    There are no coordinates: the rows are in the store's order, which has them.
+    The files have no coordinates; the rows are in the order of the store.
     """
 
     name: ClassVar[str] = "dsmil"
     needs_labels: ClassVar[bool] = True
 
     def files(self, item: Item) -> list[str]:
-        """One file."""
+        """Return the name of the bag's CSV."""
         return [f"{file_name(str(item.label))}/{item.name}.csv"]
 
     def write(self, item: Item, paths: Sequence[Path]) -> None:
-        """The features."""
+        """Write the features of the bag."""
         features = item.features()
         header = ",".join(map(str, range(features.shape[1])))
         np.savetxt(paths[0], features, fmt="%.4f", delimiter=",", header=header, comments="")
 
     def shared(self, items: Sequence[Item]) -> dict[str, Write]:
-        """A list of each class, and one of all bags."""
-        # the slash belongs to what DSMIL sorts
+        """Return the writers of the bag lists: one per class, and one of all bags."""
+        # DSMIL sorts the names with the slash
         folders = sorted({self.files(item)[0].partition("/")[0] + "/" for item in items})
         of_class: dict[str, list[tuple[str, int]]] = {folder: [] for folder in folders}
         rows = []

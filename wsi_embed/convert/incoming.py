@@ -1,4 +1,4 @@
-"""Features of another tool into a store of ours; what the tool did not say is recorded as unknown."""
+"""Import of features of another tool into a store; facts that are missing are recorded as unknown."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from wsi_embed.store import StoreSettings, StoreWriter
 from wsi_embed.tiling.fingerprint import differences, settings_fingerprint
 from wsi_embed.util.versions import versions
 
-# Attributes of a slide that no foreign file says.
+# Attributes of a slide that no foreign file contains.
 UNKNOWN = (
     "slide_fingerprint", "bounds", "vendor", "level", "resampled", "tissue", "min_tissue", "tissue_fraction",
 )  # fmt: skip
@@ -41,30 +41,33 @@ def bring_in(
     overwrite: bool = False,
     on_slide: Callable[[str, str], None] = lambda slide, what: None,
 ) -> Converted:
-    """Make a store of features that another tool made.
+    """Create a store from features that another tool computed.
 
-    Each slide is committed whole. Run again after an interruption: slides that are there are skipped.
+    Each slide is committed as a whole. After an interruption, run again: existing slides are skipped.
 
     Args:
-        folder: What the tool wrote.
-        format_name: trident or clam.
-        out: The store; made, or added to.
-        given: What the files may not say.
-        overwrite: Replace slides that are there and were made from other files.
-        on_slide: Told of each slide what became of it.
+        folder: Output folder of the tool.
+        format_name: `trident` or `clam`.
+        out: Folder or address of the store; created, or added to.
+        given: Facts that the files may lack.
+        overwrite: Whether to replace existing slides that were made from other files.
+        on_slide: Callback with slide id and outcome, called after each slide.
+
+    Returns:
+        Outcome of each slide.
 
     Raises:
-        UsageError: There are no features there, of several kinds, or of which too little is known.
-        StoreMismatchError: The store holds features of another model or resolution.
-        MissingExtraError: h5py is not installed.
-        StoreError: The store cannot be written.
+        UsageError: If the folder holds no features, features of several models, or too little information.
+        StoreMismatchError: If the store holds features of another model or resolution.
+        MissingExtraError: If h5py is not installed.
+        StoreError: If the store cannot be written.
     """
     given, found = given or Given(), Converted()
     check_mpp("--mpp", given.mpp)
     source = SOURCES.get(format_name)(Path(folder), given)
     store: StoreWriter | None = None
     for name in source.files:
-        slide_id = slide_id_of(f"{unquote(name)}.h5")  # a file that `convert` wrote is named by its id
+        slide_id = slide_id_of(f"{unquote(name)}.h5")  # files written by `convert` have the slide id as name
         try:
             tiles = source.read(name)
             settings = _settings(source, tiles)
@@ -86,7 +89,7 @@ def _settings(source: Source, tiles: ForeignTiles) -> StoreSettings:
 
 
 def _model(source: Source, settings: StoreSettings) -> ModelMetadata:
-    """What can be said of a model of which there is only a name."""
+    """Return the metadata of a model of which only the name is known."""
     return ModelMetadata(
         name=source.encoder,
         method="unknown",
@@ -105,7 +108,7 @@ def _model(source: Source, settings: StoreSettings) -> ModelMetadata:
 def _bring(
     source: Source, store: StoreWriter, name: str, slide_id: str, tiles: ForeignTiles, overwrite: bool
 ) -> str | None:
-    """Write a slide; None where it is there already."""
+    """Write a slide and describe the outcome; None if the store already has it."""
     if (found := _settings(source, tiles)) != store.settings:
         what = differences(store.settings.to_dict(), found.to_dict())
         raise SlideError(f"{slide_id}: its tiles are of another kind than the first slide's ({what})")
@@ -129,10 +132,10 @@ def _bring(
 
 
 def _grid(tiles: ForeignTiles) -> tuple[TileGrid, Any]:
-    """The tiles in row-major order, and which row of the file each is.
+    """Return the tiles in row-major order, and the row of the file for each.
 
-    Row and column are the nearest steps: a tool that tiles every piece of tissue from a corner of its own
-    has no lattice, and two tiles may share a place in ours.
+    Row and column are rounded to the nearest step: a tool that tiles every piece of tissue from a corner of
+    its own has no common lattice, so that two tiles may get the same position.
     """
     step = max(1.0, tiles.extent * (1 - tiles.overlap / tiles.tile_px))
     corner = tiles.coords.min(axis=0) if len(tiles.coords) else 0
@@ -147,7 +150,7 @@ def _grid(tiles: ForeignTiles) -> tuple[TileGrid, Any]:
 def _attributes(
     source: Source, store: StoreWriter, name: str, tiles: ForeignTiles, grid: TileGrid
 ) -> dict[str, Any]:
-    """What is recorded with a slide: the attributes of an embedded one, as far as they are known."""
+    """Return the attributes recorded with a slide: those of an embedded one, as far as they are known."""
     reach = (tiles.coords.max(axis=0, initial=0) + np.ceil(tiles.extent)).astype(int)
     size = list(tiles.size or reach.tolist())
     settings = _decisive(source, store, name, tiles)
@@ -181,7 +184,7 @@ def _attributes(
 
 
 def _decisive(source: Source, store: StoreWriter, name: str, tiles: ForeignTiles) -> dict[str, Any]:
-    """Everything that decides a slide's arrays, plain values."""
+    """Return the settings that determine a slide's arrays, as JSON values."""
     files = [file for file in (source.files[name], source.tiling_file(name)) if file is not None]
     return {
         **store.settings.decisive(),

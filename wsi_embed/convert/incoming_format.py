@@ -1,4 +1,4 @@
-"""The contract of a foreign format that is read, and what reading files of features has in common."""
+"""Interface of foreign formats that are read, and shared functions for reading feature files."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from wsi_embed.util.extras import needs_extra
 
 @dataclass(frozen=True)
 class Given:
-    """What the user says because the files may not.
+    """Facts given by the user because the files may lack them.
 
     Attributes:
-        encoder: Name of the model; chooses among several.
+        encoder: Name of the model; selects one of several.
         mpp: Micrometres per pixel of a tile.
         tile_px: Side of a tile, pixels.
     """
@@ -33,17 +33,17 @@ class Given:
 
 @dataclass(frozen=True)
 class ForeignTiles:
-    """The tiles of a slide as another tool left them.
+    """Tiles of a slide as another tool saved them.
 
     Attributes:
-        features: [N, D], the file's type.
+        features: Features [N, D], in the file's dtype.
         coords: Top-left corners, (x, y) in level-0 pixels, int64 [N, 2].
         tile_px: Side of a tile, pixels.
         mpp: Micrometres per pixel of a tile.
         extent: Side of a tile, level-0 pixels.
-        overlap: Of neighbouring tiles, tile pixels.
-        size: (width, height) of level 0; None where it is not known.
-        mpp_source: Where the resolution is from.
+        overlap: Overlap of neighbouring tiles, tile pixels.
+        size: (width, height) of level 0; None if unknown.
+        mpp_source: Origin of the resolution.
     """
 
     features: npt.NDArray[np.floating[Any]]
@@ -57,20 +57,20 @@ class ForeignTiles:
 
 
 class Source(ABC):
-    """Features that another tool made.
+    """Features computed by another tool.
 
     Args:
-        folder: Where they are.
-        given: What the user says of them.
+        folder: Folder of the features.
+        given: Facts given by the user.
 
     Attributes:
-        name: As `--from` knows it.
+        name: Value of `--from`.
         encoder: Name of the model, or `unknown`.
-        files: Of the features, by the name of the slide.
+        files: Feature file of each slide, by slide name.
 
     Raises:
-        UsageError: There are none, or of several models.
-        MissingExtraError: A library is not installed.
+        UsageError: If there are no features, or those of several models.
+        MissingExtraError: If a library is not installed.
     """
 
     name: ClassVar[str]
@@ -90,30 +90,30 @@ class Source(ABC):
 
     @abstractmethod
     def find(self) -> Path:
-        """The folder of the features' files; also says what `encoder` is.
+        """Return the folder of the feature files, and set `encoder`.
 
         Raises:
-            UsageError: There is none, or several.
+            UsageError: If there is no such folder, or several.
         """
 
     @abstractmethod
     def tiling_file(self, slide: str) -> Path | None:
-        """The file beside the features that says how the slide was tiled, if it is there."""
+        """Return the file that describes the tiling of a slide, if it exists."""
 
     @abstractmethod
     def read(self, slide: str) -> ForeignTiles:
-        """The tiles of a slide.
+        """Read the tiles of a slide.
 
         Raises:
-            SlideError: A file is damaged, or does not say enough.
+            SlideError: If a file is damaged or incomplete.
         """
 
 
 def read_h5(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
-    """Arrays of an HDF5 file, and the attributes of its `coords`.
+    """Read the arrays of an HDF5 file, and the attributes of its `coords`.
 
     Raises:
-        SlideError: It cannot be read, or has no coordinates.
+        SlideError: If the file cannot be read, or has no coordinates.
     """
     import h5py
 
@@ -143,7 +143,7 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def number(attributes: Mapping[str, Any], name: str) -> float | None:
-    """An attribute as a positive number; None where it is missing, or says that it is not known."""
+    """Return an attribute as a positive number; None if it is missing or marked as unknown."""
     value = np.asarray(attributes.get(name)).ravel()
     try:
         found = float(value[0])

@@ -1,4 +1,4 @@
-"""A store into a foreign format: bag by bag, resumed, nothing overwritten unasked."""
+"""Conversion of a store to a foreign format, bag by bag, resumable, without overwriting unless requested."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from wsi_embed.storage import Location
 from wsi_embed.store import Store, open_store
 from wsi_embed.util.digest import canonical_digest
 
-# Raise it when what is written changes, so that older output is not taken for complete.
+# Increase this when the output changes, so that older output is not considered complete.
 LAYOUT_VERSION = 1
 
 OnBag = Callable[[str, str], None]
@@ -24,14 +24,14 @@ OnBag = Callable[[str, str], None]
 
 @dataclass
 class Converted:
-    """What became of the bags, by their ids.
+    """Outcome of a conversion, by bag id.
 
     Attributes:
-        written: Are there now.
-        skipped: Were there already.
-        left_out: Have no tiles, which the format's reader does not take.
-        failed: Of each that could not be converted, why.
-        notes: What to know besides.
+        written: Bags that were written.
+        skipped: Bags that were already complete.
+        left_out: Bags without tiles, which readers of the format do not accept.
+        failed: Reason for each bag that could not be converted.
+        notes: Further remarks.
     """
 
     written: list[str] = field(default_factory=list)
@@ -52,27 +52,37 @@ def convert(
     overwrite: bool = False,
     on_bag: OnBag = lambda bag, what: None,
 ) -> Converted:
-    """Write the bags of a store in a foreign format.
+    """Convert the bags of a store to the format of another tool.
 
-    A file is whole or absent. Run again after an interruption: what is there is not written again.
+    Each file is complete or absent. After an interruption, run again: complete files are not written again.
 
     Args:
-        source: The store.
-        to: trident, clam, dsmil, torchmil, anndata, anndata-joined or stamp, or a format of another package
-            (docs/extending.md).
-        out: The folder; made, or added to.
-        labels: See `join_labels`; where they are given, only labelled bags are converted.
+        source: Store, or its folder or address.
+        to: `trident`, `clam`, `dsmil`, `torchmil`, `anndata`, `anndata-joined` or `stamp`, or a format of
+            another package (docs/extending.md).
+        out: Output folder; created, or added to.
+        labels: Labels, as for `join_labels`; if given, only labelled bags are converted.
         by: Whether a bag is a slide or a patient.
-        missing: What becomes of labels without bag and bags without label.
-        overwrite: Replace files that are there with other content.
-        on_bag: Told of each bag what became of it.
+        missing: Handling of labels without a bag and bags without a label: `fail` or `skip`.
+        overwrite: Whether to replace existing files with other content.
+        on_bag: Callback with bag id and outcome, called after each bag.
+
+    Returns:
+        Outcome of each bag.
 
     Raises:
-        UsageError: The format is unknown or cannot hold this, labels and bags do not go together, or files
-            are there already and hold something else.
-        MissingExtraError: A library that the format needs is not installed.
-        StoreError: The folder cannot be written.
-        SlideError: Another process writes this format into it.
+        UsageError: If the format is unknown or cannot represent the bags, labels and bags do not match, or
+            existing files have other content.
+        MissingExtraError: If a library that the format needs is not installed.
+        StoreError: If the folder cannot be written.
+        SlideError: If another process is writing this format into the folder.
+
+    Example:
+        >>> from wsi_embed.convert import convert
+        >>> store = wsi_embed.open_store("feats.zarr")
+        >>> converted = convert(store, "torchmil", "torchmil")
+        >>> converted.written == store.slide_ids
+        True
     """
     store = source if isinstance(source, Store) else open_store(source)
     kind, found = FORMATS.get(to), Converted()
@@ -112,7 +122,7 @@ def _items(
 
 
 class _Run:
-    """Bags on their way into a folder."""
+    """Conversion of a list of bags into a folder."""
 
     def __init__(self, target: Format, items: Sequence[Item]) -> None:
         self.target, self.items = target, items
@@ -122,7 +132,7 @@ class _Run:
         self.digest = canonical_digest(list(self.digests.values()))
 
     def check(self, overwrite: bool) -> None:
-        """Refuse to replace anything, before anything is written."""
+        """Check, before writing anything, that no file would be replaced."""
         others = [item.name for item in self.items if self._state(item) == "other"]
         if self.records.state("shared", self.digest, list(self.shared)) == "other":
             others += self.shared
@@ -133,7 +143,7 @@ class _Run:
             )
 
     def write(self, item: Item, found: Converted) -> str:
-        """Write a bag's files unless they are there; says what became of it."""
+        """Write a bag's files unless they are complete, and describe the outcome."""
         if self._state(item) == "complete":
             found.skipped.append(item.id)
             return "there already"
@@ -150,12 +160,12 @@ class _Run:
         return f"{len(item.bag)} tiles"
 
     def finish(self, found: Converted) -> None:
-        """Write the files about all bags that are there."""
+        """Write the files shared by all bags."""
         shared = self.target.shared([item for item in self.items if item.id not in found.failed])
         state = self.records.state("shared", self.digest, list(shared))
         if state == "complete" or (state == "missing" and not shared):
             return
-        # where a bag failed they lack it, and are written again when it is mended
+        # without the failed bags they are incomplete, so the next run writes them again
         final = not found.failed
         try:
             with self.records.writing("shared", self.digest, list(shared), final=final) as paths:
@@ -165,13 +175,16 @@ class _Run:
             raise self._cannot_write(error) from error
 
     def _state(self, item: Item) -> State:
-        """Of a bag's files; where it has none of its own, of those about all."""
+        """Return the state of a bag's files; for a bag without files, of the shared ones."""
         if files := self.target.files(item):
             return self.records.state(f"bags/{item.name}", self.digests[item.id], files)
         return self.records.state("shared", self.digest, list(self.shared))
 
     def _cannot_write(self, error: Exception) -> StoreError:
-        """HDF5 and PyTorch say OSError or RuntimeError of a full disk."""
+        """Return the error for a failed write.
+
+        For a full disk, HDF5 and PyTorch raise OSError or RuntimeError.
+        """
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         return StoreError(
             f"{self.target.out}: cannot be written ({reason}); free some space or check permissions, "
@@ -180,6 +193,9 @@ class _Run:
 
 
 def _digest(item: Item) -> str:
-    """Of all that decides a bag's files; a slide's digest in the store is of its content."""
+    """Return a digest of everything that determines a bag's files.
+
+    The content of a slide is covered by its digest in the store.
+    """
     content = [bag.attrs["digest"] for bag in item.slides]
     return canonical_digest([LAYOUT_VERSION, item.id, content, item.patient, item.label, item.target])

@@ -1,4 +1,4 @@
-"""The contract of a foreign format: which files a bag becomes, and what is in them."""
+"""Interface of foreign formats that are written: the files of a bag and their content."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ Write = Callable[[Path], None]
 
 @dataclass(frozen=True)
 class Item:
-    """A bag that is converted.
+    """Bag to convert.
 
     Attributes:
         id: Slide id, or patient.
-        bag: From the store.
-        patient: Of the bag, where one is known.
-        label: Its class, where there are labels.
-        target: The class by number.
+        bag: Bag of the store.
+        patient: Patient, if known.
+        label: Name of the class, if there are labels.
+        target: Index of the class.
     """
 
     id: str
@@ -41,19 +41,19 @@ class Item:
 
     @property
     def name(self) -> str:
-        """Of its files, without extension. Slide ids are names of files, patients need not be."""
+        """Name of the bag's files, without extension. Patient names are escaped where necessary."""
         return self.id if isinstance(self.bag, Bag) else file_name(self.id)
 
     @property
     def slides(self) -> list[Bag]:
-        """The bags of its slides."""
+        """Bags of the slides."""
         return self.bag.bags if isinstance(self.bag, PatientBag) else [self.bag]
 
     def features(self) -> npt.NDArray[np.float32]:
-        """float32 [N, D], in the order of the store's rows.
+        """Read the features, float32 [N, D], in the order of the store.
 
         Raises:
-            StoreError: They are damaged, or not finite.
+            StoreError: If the features are damaged or not finite.
         """
         features = self.bag.features[:].astype(np.float32)
         if not np.isfinite(features).all():
@@ -62,22 +62,22 @@ class Item:
 
 
 class Format(ABC):
-    """A foreign format, as it is written.
+    """Foreign format that is written.
 
     Args:
-        store: What is converted.
-        out: The folder it goes to.
+        store: Store to convert.
+        out: Output folder.
 
     Attributes:
-        name: As `--to` knows it.
-        extra: The extra that brings `libraries`.
-        libraries: What it imports.
-        keeps_empty: Whether its reader takes a bag without tiles; else such bags are left out.
+        name: Value of `--to`.
+        extra: Extra that installs `libraries`.
+        libraries: Modules that the format imports.
+        keeps_empty: Whether readers of the format accept a bag without tiles; otherwise it is left out.
         by_patient: Whether a bag may be a patient.
-        needs_labels: Whether it cannot do without labels.
+        needs_labels: Whether the format requires labels.
 
     Raises:
-        MissingExtraError: A library is not installed.
+        MissingExtraError: If a library is not installed.
     """
 
     name: ClassVar[str]
@@ -95,10 +95,14 @@ class Format(ABC):
 
     @classmethod
     def check(cls, by: str, labelled: bool) -> None:
-        """Refuse what the format cannot hold.
+        """Check that the format can represent the bags.
+
+        Args:
+            by: Whether a bag is a `slide` or a `patient`.
+            labelled: Whether there are labels.
 
         Raises:
-            UsageError: It has no patients, or needs labels.
+            UsageError: If the format does not support patients, or requires labels.
         """
         if by == "patient" and not cls.by_patient:
             raise UsageError(f"--to {cls.name} has a file a slide; leave --by patient out")
@@ -107,34 +111,38 @@ class Format(ABC):
 
     @abstractmethod
     def files(self, item: Item) -> list[str]:
-        """Paths of a bag's files, relative to the folder."""
+        """Return the paths of a bag's files, relative to the output folder."""
 
     @abstractmethod
     def write(self, item: Item, paths: Sequence[Path]) -> None:
-        """Write a bag's files, in the order of `files`, at these paths.
+        """Write a bag's files.
+
+        Args:
+            item: Bag to write.
+            paths: Temporary paths, in the order of `files`.
 
         Raises:
-            StoreError: The bag is damaged.
-            OSError: A file cannot be written.
+            StoreError: If the bag is damaged.
+            OSError: If a file cannot be written.
         """
 
     def shared(self, items: Sequence[Item]) -> dict[str, Write]:
-        """Files about all bags: by relative path, what writes them."""
+        """Return a writer for each file shared by all bags, by relative path."""
         return {}
 
     @property
     def encoder(self) -> str:
-        """Name of the model, fit for a file name."""
+        """Name of the model, escaped for file names."""
         return file_name(str(self.store.attrs["model"]["name"])) or "unknown"
 
 
 def file_name(text: str) -> str:
-    """Any text as the name of a file: what may not be in one is percent-encoded."""
+    """Return a text as a file name, with percent-encoding of other characters."""
     return quote(text, safe=" ()+,=@").replace("~", "%7E")
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Write:
-    """What writes a CSV."""
+    """Return a writer of a CSV file."""
     lines = [columns, *rows]
 
     def write(path: Path) -> None:
@@ -149,7 +157,13 @@ def write_h5(
     arrays: Mapping[str, npt.NDArray[np.generic]],
     attributes: Mapping[str, Mapping[str, object]],
 ) -> None:
-    """Write an HDF5 file. Attributes are by array; those of the file itself are under its root, `/`."""
+    """Write an HDF5 file.
+
+    Args:
+        path: File to write.
+        arrays: Arrays by name.
+        attributes: Attributes by array name; those of the file itself under `/`.
+    """
     import h5py
 
     with h5py.File(path, "w") as file:

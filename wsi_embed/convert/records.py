@@ -1,9 +1,9 @@
-"""What a folder has been given by earlier conversions, so that a run can go on and nothing is overwritten.
+"""Records of earlier conversions into a folder, so that a run can resume and never overwrites other files.
 
-OUT/.wsi-embed-convert/<format>/bags/<bag>.json    digest of what its files are made from, and their sizes;
-                                                   begun before they are written, completed after
-OUT/.wsi-embed-convert/<format>/shared.json        the same of the files about all bags
-OUT/.wsi-embed-convert/<format>/part/              files that have no name yet
+OUT/.wsi-embed-convert/<format>/bags/<bag>.json    digest of the input of the bag's files, and their sizes;
+                                                   created before they are written, completed afterwards
+OUT/.wsi-embed-convert/<format>/shared.json        the same for the files shared by all bags
+OUT/.wsi-embed-convert/<format>/part/              temporary files
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ State = Literal["missing", "complete", "other"]
 
 @dataclass(frozen=True)
 class Record:
-    """Of files that belong together.
+    """Record of files that are written together.
 
     Attributes:
-        digest: Of what they are made from.
+        digest: Digest of their input.
         complete: Whether all are written.
-        files: Bytes of each, by relative path; of an incomplete record, of those there were before.
+        files: Size in bytes by relative path; in an incomplete record, of the previous files.
     """
 
     digest: str
@@ -44,8 +44,8 @@ class Records:
     """Records of one format in a folder.
 
     Args:
-        out: The folder.
-        format_name: The format.
+        out: Output folder.
+        format_name: Name of the format.
     """
 
     def __init__(self, out: Path, format_name: str) -> None:
@@ -55,11 +55,11 @@ class Records:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Have the folder to oneself, without what a killed run left.
+        """Lock the folder, and remove the temporary files of killed runs.
 
         Raises:
-            SlideError: Another process writes this format into it.
-            StoreError: It cannot be written.
+            SlideError: If another process is writing this format into the folder.
+            StoreError: If the folder cannot be written.
         """
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -75,31 +75,36 @@ class Records:
             yield
 
     def state(self, name: str, digest: str, files: Sequence[str]) -> State:
-        """Whether files are to be written, are there as they would be, or are something else."""
+        """Return whether files are missing, complete, or have other content."""
         record = self._read(name)
-        there = [file for file in files if (self.out / file).exists()]
+        existing = [file for file in files if (self.out / file).exists()]
         if record is None:
-            return "other" if there else "missing"
+            return "other" if existing else "missing"
         if record.digest != digest:
             return "other"
         if not record.complete:
             return "missing"
-        if any((self.out / file).stat().st_size != record.files.get(file) for file in there):
+        if any((self.out / file).stat().st_size != record.files.get(file) for file in existing):
             return "other"
-        return "complete" if len(there) == len(files) else "missing"
+        return "complete" if len(existing) == len(files) else "missing"
 
     @contextlib.contextmanager
     def writing(
         self, name: str, digest: str, files: Sequence[str], *, final: bool = True
     ) -> Iterator[list[Path]]:
-        """Temporary paths for files that get their names when all of them are written.
+        """Yield temporary paths for files, which get their names when all of them are written.
 
-        They are not beside their places: readers of a folder take every file with the right suffix. Files
-        of an earlier record that are not among them are removed. Unless they are `final`, the next run
-        writes them again.
+        The temporary files are in a folder of their own, because readers take every file with the right
+        suffix. Files of an earlier record that are not among the new ones are removed.
+
+        Args:
+            name: Name of the record.
+            digest: Digest of the input.
+            files: Paths relative to the output folder.
+            final: Whether the record is complete; otherwise the next run writes the files again.
 
         Raises:
-            OSError: A file cannot be written.
+            OSError: If a file cannot be written.
         """
         record = self._read(name)
         before = record.files if record else {}

@@ -1,4 +1,4 @@
-"""Which foreign formats there are."""
+"""Available foreign formats."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from wsi_embed.convert.incoming_format import Source
 from wsi_embed.convert.outgoing_format import Format
 from wsi_embed.util.registry import Registry
 
-# Formats that are written. Other packages can add theirs: docs/extending.md.
+# Formats that can be written. Other packages can add their own: docs/extending.md.
 FORMATS: Registry[type[Format]] = Registry(
     "--to",
     {
@@ -21,7 +21,7 @@ FORMATS: Registry[type[Format]] = Registry(
     group="wsi_embed.formats",
     base="wsi_embed.convert.outgoing_format:Format",
 )
-# Formats that are read.
+# Formats that can be read.
 SOURCES: Registry[type[Source]] = Registry(
     "--from",
     {"trident": "wsi_embed.convert.trident:TridentSource", "clam": "wsi_embed.convert.clam:ClamSource"},

@@ -1,8 +1,8 @@
-"""STAMP: an HDF5 file a slide, and the two tables that join slides and labels to patients.
+"""STAMP: one HDF5 file per slide, and the tables that assign slides and labels to patients.
 
 OUT/<slide>.h5        feats (N, D) float16, coords (N, 2) float32, um from the slide's top-left corner
-OUT/slide_table.csv   PATIENT, FILENAME; where patients are known
-OUT/clini_table.csv   PATIENT, label; with labels
+OUT/slide_table.csv   PATIENT, FILENAME; only if patients are known
+OUT/clini_table.csv   PATIENT, label; only with labels
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ from wsi_embed.errors import StoreError, UsageError
 
 
 class Stamp(Format):
-    """STAMP joins slides to patients by itself. `stamp_version` is left out: it did not make these."""
+    """STAMP files of a store, one per slide: STAMP itself joins the slides of a patient.
+
+    `stamp_version` is not written, because STAMP did not compute the features.
+    """
 
     name: ClassVar[str] = "stamp"
     libraries: ClassVar[Sequence[str]] = ("h5py",)
@@ -26,14 +29,14 @@ class Stamp(Format):
     by_patient: ClassVar[bool] = False
 
     def files(self, item: Item) -> list[str]:
-        """One file."""
+        """Return the name of the slide's file."""
         return [f"{item.name}.h5"]
 
     def write(self, item: Item, paths: Sequence[Path]) -> None:
-        """Features and positions.
+        """Write features and positions.
 
         Raises:
-            StoreError: A feature is too large for float16.
+            StoreError: If a feature is too large for float16.
         """
         attrs = item.slides[0].attrs
         with np.errstate(over="ignore"):
@@ -53,12 +56,12 @@ class Stamp(Format):
         write_h5(paths[0], {"feats": features, "coords": coords}, {"/": facts})
 
     def shared(self, items: Sequence[Item]) -> dict[str, Write]:
-        """Both tables, as far as there is something to say.
+        """Return the writers of the tables that have rows.
 
         Raises:
-            UsageError: A patient has several labels.
+            UsageError: If a patient has several labels.
         """
-        # STAMP joins only neighbouring rows of a patient
+        # sorted, because STAMP joins only adjacent rows of a patient
         slides = sorted((item.patient, f"{item.name}.h5") for item in items if item.patient is not None)
         labels: dict[str, str] = {}
         for item in items:

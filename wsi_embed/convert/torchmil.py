@@ -1,9 +1,9 @@
-"""torchmil: what its `ProcessedMILDataset` reads.
+"""torchmil: the folders that its `ProcessedMILDataset` reads.
 
 OUT/features/<bag>.npy    (N, D) float32
 OUT/coords/<bag>.npy      (N, 2) int64, (x, y) in steps of the grid, so that neighbours are 1 apart
-OUT/labels/<bag>.npy      () int64; with labels only
-OUT/bags.csv              which bag is which class and number; with labels only
+OUT/labels/<bag>.npy      () int64; only with labels
+OUT/bags.csv              class name and number of each bag; only with labels
 """
 
 from __future__ import annotations
@@ -20,26 +20,27 @@ from wsi_embed.convert.outgoing_format import Format, Item, Write, table
 
 
 class Torchmil(Format):
-    """Without labels its `bag_keys` are X, coords and adj.
+    """torchmil files of a store. Without labels, use the `bag_keys` X, coords and adj.
 
-    Level-0 coordinates would leave its graphs without edges: it joins what is at most 1.5 apart.
+    Coordinates are in steps of the grid, because torchmil's graphs connect tiles at most 1.5 apart: with
+    level-0 coordinates they would have no edges.
     """
 
     name: ClassVar[str] = "torchmil"
 
     def files(self, item: Item) -> list[str]:
-        """Features, coordinates and the label."""
+        """Return the names of the features, coordinates and label files."""
         kinds = ["features", "coords", *(["labels"] if item.target is not None else [])]
         return [f"{kind}/{item.name}.npy" for kind in kinds]
 
     def write(self, item: Item, paths: Sequence[Path]) -> None:
-        """All files; the label has no axes, as its models' losses want it."""
+        """Write the bag's files; the label is a scalar, as the losses of torchmil's models expect."""
         values: list[npt.NDArray[Any]] = [item.features(), lattice(item.bag), np.array(item.target)]
         for path, value in zip(paths, values, strict=False):
             np.save(path, value)
 
     def shared(self, items: Sequence[Item]) -> dict[str, Write]:
-        """Classes by name, where there are labels."""
+        """Return the writer of the class table, if there are labels."""
         rows = [
             (item.name, item.patient or "", item.label, item.target)
             for item in items

@@ -1,4 +1,4 @@
-"""TRIDENT: a features file and a coordinates file a slide.
+"""TRIDENT: a feature file and a coordinates file per slide.
 
 OUT/<mag>x_<px>px_<overlap>px_overlap/patches/<slide>_patches.h5    coords (N, 2) int64, level-0 pixels
 OUT/<mag>x_<px>px_<overlap>px_overlap/features_<model>/<slide>.h5   features (N, D) float32, and coords
@@ -16,12 +16,12 @@ from wsi_embed.convert.incoming_format import ForeignTiles, Source, number, read
 from wsi_embed.convert.outgoing_format import Format, Item, Write, table, write_h5
 from wsi_embed.errors import SlideError, UsageError
 
-# Micrometres per pixel at 1x, by the usual convention: 20x is 0.5.
+# Micrometres per pixel at 1x, by the usual convention that 20x is 0.5.
 UM_AT_1X = 10.0
 
 
 class Trident(Format):
-    """Also what `torchmil.datasets.TridentWSIDataset` reads; with labels there is a `labels.csv` for it."""
+    """TRIDENT files of a store, also for `torchmil.datasets.TridentWSIDataset`, with its `labels.csv`."""
 
     name: ClassVar[str] = "trident"
     libraries: ClassVar[Sequence[str]] = ("h5py",)
@@ -29,7 +29,7 @@ class Trident(Format):
     by_patient: ClassVar[bool] = False
 
     def files(self, item: Item) -> list[str]:
-        """Features and coordinates."""
+        """Return the paths of the feature file and the coordinates file."""
         folder = self._folder(item)
         return [
             f"{folder}/features_{self.encoder}/{item.name}.h5",
@@ -37,7 +37,7 @@ class Trident(Format):
         ]
 
     def write(self, item: Item, paths: Sequence[Path]) -> None:
-        """Both files; their attributes are those that TRIDENT writes."""
+        """Write both files, with the attributes that TRIDENT writes."""
         attrs = item.slides[0].attrs
         width, height = attrs["size"]
         where = {"name": item.name, "savetodir": self._folder(item)}
@@ -57,7 +57,7 @@ class Trident(Format):
         write_h5(paths[1], {"coords": coords}, {"coords": geometry})
 
     def shared(self, items: Sequence[Item]) -> dict[str, Write]:
-        """Labels by number, where there are any."""
+        """Return the writer of the label table, if there are labels."""
         rows = [(item.name, item.label, item.target) for item in items if item.label is not None]
         return {"labels.csv": table(("slide_id", "class", "label"), rows)} if rows else {}
 
@@ -72,17 +72,17 @@ class Trident(Format):
 
 
 def _overlap(attrs: dict[str, Any]) -> int:
-    """Of neighbouring tiles, target pixels."""
+    """Return the overlap of neighbouring tiles, target pixels."""
     return int(attrs["settings"]["overlap"])
 
 
 class TridentSource(Source):
-    """Features in `features_<model>` folders. The resolution is nominal, from the magnification."""
+    """TRIDENT features in `features_<model>` folders, with the nominal resolution of their magnification."""
 
     name: ClassVar[str] = "trident"
 
     def find(self) -> Path:
-        """The one `features_<model>` folder that is, or lies in or two levels below the given one."""
+        """Return the single `features_<model>` folder at, in, or two levels below the given folder."""
         places = [self.folder, *self.folder.glob("features_*"), *self.folder.glob("*x_*px_*/features_*")]
         wanted = f"features_{self.given.encoder or '*'}"
         found = sorted({place for place in places if place.is_dir() and place.match(wanted)})
@@ -97,12 +97,12 @@ class TridentSource(Source):
         return found[0]
 
     def tiling_file(self, slide: str) -> Path | None:
-        """Its coordinates, which have the attributes too."""
+        """Return the slide's coordinates file, which also has the attributes, if it exists."""
         path = self.files[slide].parents[1] / "patches" / f"{slide}_patches.h5"
         return path if path.is_file() else None
 
     def read(self, slide: str) -> ForeignTiles:
-        """Features, coordinates, and their attributes from either file."""
+        """Read features and coordinates, with the attributes of either file."""
         arrays, attributes = read_h5(self.files[slide])
         if number(attributes, "patch_size_level0") is None and (tiling := self.tiling_file(slide)):
             attributes = read_h5(tiling)[1]

@@ -1,4 +1,4 @@
-"""Exported models and what runs them."""
+"""Exported models and the runtimes that run them."""
 
 from __future__ import annotations
 

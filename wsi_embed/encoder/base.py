@@ -17,11 +17,11 @@ from wsi_embed.slide.base import UInt8Array
 
 @dataclass(frozen=True)
 class Encoded:
-    """What a batch of tiles became.
+    """Encoding of a batch of tiles.
 
     Attributes:
-        features: float32 [B, D].
-        cluster: int64 [B]; None without a cluster head.
+        features: Features, float32 [B, D].
+        cluster: Cluster of each tile, int64 [B]; None without a cluster head.
         confidence: Softmax probability of that cluster, float32 [B]; None without a cluster head.
     """
 
@@ -31,15 +31,15 @@ class Encoded:
 
 
 class Encoder(abc.ABC):
-    """A loaded model.
+    """Loaded model, ready to encode tiles. See `load_encoder`.
 
     Attributes:
-        path: The file.
-        metadata: What it says about itself; made up from flags for a foreign file.
+        path: Model file.
+        metadata: Metadata of the file; for a file without metadata, derived from the arguments.
         model_id: Digest that identifies weights, preprocessing, outputs and precision.
-        device: Where it runs: `cpu`, `cuda:0`.
-        mpp: Micrometres per pixel of its tiles: the user's, else the file's; None if nobody says it.
-        most: Tiles that fit into the device's memory at once; None until too many were tried.
+        device: Device the model runs on: `cpu`, `cuda:0`.
+        mpp: Micrometres per pixel of the tiles: the caller's, else the file's; None if neither is known.
+        most: Largest number of tiles that fits into device memory; None until a batch did not fit.
     """
 
     most: int | None = None
@@ -55,23 +55,36 @@ class Encoder(abc.ABC):
 
     @property
     def feature_dim(self) -> int:
-        """Numbers a tile."""
+        """Number of features per tile."""
         return self.metadata.feature_dim
 
     @property
     def clusters(self) -> int | None:
-        """Outputs of the cluster head, None without one."""
+        """Number of clusters; None without a cluster head."""
         return self.metadata.clusters
 
     def encode(self, tiles: UInt8Array) -> Encoded:
-        """Encode a batch; where it does not fit into memory, in halves, and so from then on.
+        """Encode a batch of tiles.
+
+        A batch that does not fit into device memory is halved, and so are later batches of that size.
 
         Args:
-            tiles: RGB, uint8 [B, tile_px, tile_px, 3], at the model's mpp.
+            tiles: RGB tiles at the model's resolution, uint8 [B, tile_px, tile_px, 3].
+
+        Returns:
+            Features and clusters of the tiles.
 
         Raises:
-            ValueError: The tiles have another shape or type.
-            DeviceMemoryError: Not even one tile fits into the device's memory.
+            ValueError: If the tiles have another shape or dtype.
+            DeviceMemoryError: If not even one tile fits into device memory.
+
+        Example:
+            >>> import numpy as np
+            >>> encoder = wsi_embed.load_encoder("model.onnx", device="cpu")
+            >>> px = encoder.metadata.tile_px
+            >>> encoded = encoder.encode(np.zeros((2, px, px, 3), np.uint8))
+            >>> encoded.features.shape == (2, encoder.feature_dim)
+            True
         """
         px = self.metadata.tile_px
         if tiles.dtype != np.uint8 or tiles.ndim != 4 or tiles.shape[1:] != (px, px, 3):
@@ -85,7 +98,7 @@ class Encoder(abc.ABC):
             try:
                 parts.append(self._encode(tiles[start : start + size]))
                 start += size
-            except Exception as error:  # each runtime has an exception of its own, some none but RuntimeError
+            except Exception as error:  # runtimes raise different types, some only RuntimeError
                 if not _is_out_of_memory(error):
                     raise
                 if size <= 1:
@@ -100,7 +113,7 @@ class Encoder(abc.ABC):
         """Run the model on checked tiles."""
 
     def _check_outputs(self) -> None:
-        """Encode one white tile: is what comes out what the metadata say?"""
+        """Encode one white tile and compare the outputs with the metadata."""
         px, where = self.metadata.tile_px, self.path
         try:
             out = self._encode(np.full((1, px, px, 3), 255, np.uint8))
@@ -119,7 +132,7 @@ class Encoder(abc.ABC):
 
 
 def concatenated(parts: Sequence[Encoded]) -> Encoded:
-    """Encodings of several batches as one."""
+    """Concatenate the encodings of several batches."""
     if len(parts) == 1:
         return parts[0]
     clusters = [part.cluster for part in parts if part.cluster is not None]
@@ -131,7 +144,7 @@ def concatenated(parts: Sequence[Encoded]) -> Encoded:
     )
 
 
-# What ONNX Runtime (its arena, CUDA, cuBLAS, cuDNN) and PyTorch say when memory runs out.
+# Parts of the out-of-memory messages of ONNX Runtime (arena, CUDA, cuBLAS, cuDNN) and PyTorch.
 _OUT_OF_MEMORY = (
     "out of memory",
     "failed to allocate memory",
@@ -149,20 +162,26 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def check_tile_px(metadata: ModelMetadata, tile_px: int | None, where: Path) -> None:
-    """A model takes tiles of one size.
+    """Check the tile size that the user chose against the model's.
 
     Raises:
-        UsageError: The user says another.
+        UsageError: If they differ.
     """
     if tile_px is not None and tile_px != metadata.tile_px:
         raise UsageError(f"--tile-px {tile_px}: {where.name} takes tiles of {metadata.tile_px} pixels only")
 
 
 def foreign_metadata(where: Path, digest: str, tile_px: int | None, mpp: float | None) -> ModelMetadata:
-    """Metadata for a file that has none, from flags.
+    """Return metadata for a file that has none, from command-line options.
+
+    Args:
+        where: Model file.
+        digest: SHA-256 of the file.
+        tile_px: Side of a tile, pixels.
+        mpp: Micrometres per pixel of a tile.
 
     Raises:
-        ModelError: A flag is missing.
+        ModelError: If `tile_px` or `mpp` is missing.
     """
     if tile_px is None or mpp is None:
         raise ModelError(

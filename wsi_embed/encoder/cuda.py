@@ -1,4 +1,4 @@
-"""Which NVIDIA GPUs there are, and when they may be used by several threads at once."""
+"""Detection of NVIDIA GPUs, and a lock for their use by several threads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 
 def cuda_driver() -> tuple[tuple[int, int] | None, int]:
-    """CUDA version the NVIDIA driver offers, (major, minor) or None, and the number of devices."""
+    """Return the CUDA version of the NVIDIA driver, (major, minor) or None, and the number of devices."""
     try:
         library = ctypes.CDLL("libcuda.so.1")
     except OSError:
@@ -22,11 +22,11 @@ def cuda_driver() -> tuple[tuple[int, int] | None, int]:
     return (version.value // 1000, version.value % 1000 // 10), count.value
 
 
-class Gate:
-    """Lets many pass at once, or one alone.
+class SharedLock:
+    """Shared/exclusive lock.
 
-    While ONNX Runtime captures a CUDA graph, no other thread of the process may copy or allocate, on any GPU:
-    the capture would fail. Captures pass alone; everything else passes with others.
+    While ONNX Runtime captures a CUDA graph, no other thread of the process may copy or allocate on any GPU,
+    or the capture fails. Captures therefore take the lock exclusively, everything else shares it.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Gate:
 
     @contextlib.contextmanager
     def shared(self) -> Iterator[None]:
-        """Within it nobody is alone; who waits to be alone goes first."""
+        """Hold the lock together with other shared holders; waiting exclusive holders go first."""
         with self._changed:
             self._changed.wait_for(lambda: not self._alone and not self._waiting)
             self._inside += 1
@@ -47,8 +47,8 @@ class Gate:
                 self._changed.notify_all()
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """Within it nobody else is."""
+    def exclusive(self) -> Iterator[None]:
+        """Hold the lock exclusively."""
         with self._changed:
             self._waiting += 1
             self._changed.wait_for(lambda: not self._alone and not self._inside)
@@ -62,5 +62,5 @@ class Gate:
                 self._changed.notify_all()
 
 
-# One for the process: captures on one GPU forbid copies on another.
-CUDA = Gate()
+# One lock for the whole process: a capture on one GPU forbids copies on another.
+CUDA = SharedLock()

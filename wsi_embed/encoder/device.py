@@ -1,4 +1,4 @@
-"""Devices by name: where a model runs."""
+"""Device names, as given to `--device`."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ CHOICES = "auto, cpu, cuda[:N], tensorrt[:N], openvino or openvino:bf16; several
 
 @dataclass(frozen=True)
 class Device:
-    """What was asked for.
+    """Requested device.
 
     Attributes:
         kind: `auto`, `cpu`, `cuda`, `tensorrt` or `openvino`.
-        index: Of the GPU.
-        bf16: OpenVINO may compute in bfloat16.
+        index: Index of the GPU.
+        bf16: Whether OpenVINO may compute in bfloat16.
     """
 
     kind: str
@@ -32,10 +32,10 @@ class Device:
 
 
 def parse_devices(text: str) -> list[Device]:
-    """Read the name of a device, or of several GPUs that share the work: `cuda:0,1`, `cuda:all`.
+    """Parse a device name, or a list of GPUs that share the work: `cuda:0,1`, `cuda:all`.
 
     Raises:
-        DeviceError: There is no such device.
+        DeviceError: If there is no such device.
     """
     found = re.fullmatch(r"(cuda|tensorrt):(all|\d{1,4}(?:,\d{1,4})+)", text)
     if found is None:
@@ -50,10 +50,10 @@ def parse_devices(text: str) -> list[Device]:
 
 
 def parse_device(text: str) -> Device:
-    """Read a device's name.
+    """Parse the name of one device.
 
     Raises:
-        DeviceError: There is no such device.
+        DeviceError: If there is no such device.
     """
     if text in ("auto", "cpu", "openvino"):
         return Device(text)

@@ -1,4 +1,4 @@
-"""How far are two encodings of the same tiles from each other?"""
+"""Difference between two encodings of the same tiles."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from wsi_embed.encoder.base import Encoded
 
 @dataclass(frozen=True)
 class Difference:
-    """What two encodings of the same tiles have in common, over N tiles.
+    """Agreement of two encodings of the same N tiles.
 
-    Features that share a mean have a cosine near 1 whatever else they say, so the honest figures are the
-    centred ones: the mean feature of the reference is removed from both sides first.
+    Feature vectors that share a large mean have a cosine near 1 however much they differ otherwise. The
+    centred figures are more informative: the mean feature of the reference is subtracted from both sides
+    first.
 
     Attributes:
-        max_error: Largest difference of a feature.
-        min_cosine: Of a tile's two feature vectors: the worst tile.
-        centred_cosine: The same with the mean feature removed, mean over the tiles.
-        min_centred_cosine: The worst tile.
+        max_error: Largest absolute difference of a feature.
+        min_cosine: Smallest cosine between a tile's two feature vectors.
+        centred_cosine: Mean cosine over the tiles, after centring.
+        min_centred_cosine: Smallest cosine, after centring.
         cluster_agreement: Share of tiles with the same cluster; None without clusters.
         confidence_error: Largest difference of a cluster's probability; None without clusters.
     """
@@ -34,22 +35,22 @@ class Difference:
     confidence_error: float | None = None
 
     def to_dict(self) -> dict[str, float]:
-        """Plain values for metadata and JSON; what there is not is left out."""
+        """Return plain values for metadata and JSON, without the fields that are None."""
         return {k: round(v, 7) for k, v in asdict(self).items() if v is not None}
 
 
 def difference(
     reference: Encoded, other: Encoded, *, clear: npt.NDArray[np.bool_] | None = None
 ) -> Difference:
-    """Compare two encodings, tile by tile.
+    """Compare two encodings tile by tile.
 
     Args:
-        reference: Features [N, D], and clusters where there are any.
-        other: The same tiles by another model or runtime, features of the same width.
-        clear: Tiles [N] whose cluster counts, to leave out ties; by default all.
+        reference: Reference features [N, D], with clusters if the model has them.
+        other: Encoding of the same tiles by another model or runtime, of the same width.
+        clear: Mask [N] of the tiles whose cluster is compared, to exclude ties; all tiles by default.
 
     Raises:
-        ValueError: The features have different shapes.
+        ValueError: If the features have different shapes.
     """
     a, b = reference.features.astype(np.float64), other.features.astype(np.float64)
     if a.shape != b.shape:
@@ -72,6 +73,6 @@ def difference(
 
 
 def cosines(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Cosine of each pair of rows, [N]; 0 where a row is zero."""
+    """Return the cosine of each pair of rows, [N]; 0 where a row is zero."""
     norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     return np.asarray((a * b).sum(1) / np.maximum(norms, 1e-30))

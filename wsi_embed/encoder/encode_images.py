@@ -1,4 +1,4 @@
-"""Features of tile images by an exported model."""
+"""Features of tile images from an exported model."""
 
 from __future__ import annotations
 
@@ -14,22 +14,25 @@ from wsi_embed.slide.tile_images import fit_image, read_image
 
 
 def encode_images(model: Encoder, paths: Sequence[Path], batch_size: int = 32) -> Encoded:
-    """Encode tile images: the central square of each, reduced by area to the model's size.
+    """Encode tile images: the central square of each, downsampled by area to the model's tile size.
 
     Args:
-        model: The model.
-        paths: One image at least.
-        batch_size: Tiles at once.
+        model: Encoder to run.
+        paths: Image files; at least one.
+        batch_size: Number of tiles per batch.
+
+    Returns:
+        Features and clusters of the images, in the order of `paths`.
 
     Raises:
-        TileError: A tile cannot be read, or is smaller than the model's tiles.
+        TileError: If an image cannot be read, or is smaller than the model's tiles.
     """
     px = model.metadata.tile_px
     return concatenated([model.encode(batch) for batch in image_batches(paths, px, batch_size)])
 
 
 def image_batches(paths: Sequence[Path], px: int, size: int) -> Iterator[UInt8Array]:
-    """Tile images in batches, uint8 [B, px, px, 3], decoded by threads."""
+    """Yield tile images in batches, uint8 [B, px, px, 3], decoded by several threads."""
 
     def read(path: Path) -> UInt8Array:
         return fit_image(read_image(path), px, px, path)

@@ -1,4 +1,4 @@
-"""From a model file to what runs it."""
+"""Loading of model files: which runtime, on which devices, in how many sessions."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from wsi_embed.errors import ModelError
 from wsi_embed.util.cpu import cpu_count
 from wsi_embed.util.registry import Registry
 
-# A GPU has two threads: one copies a batch to it while the other's is computed.
+# Two threads per GPU: one copies its batch to the device while the other's is computed.
 THREADS_A_GPU = 2
-# On a CPU one thread a session is fastest, as long as so many copies of the model and its activations fit.
+# On a CPU one thread per session is fastest, as long as that many copies of the model fit into memory.
 MOST_SESSIONS = 8
 MOST_MODEL_BYTES = 2 * 1024**3
 
 
 OPENVINO = "openvino"
-# By the suffix of the model's file; ONNX files run on OpenVINO where that device is asked for.
+# By file suffix; ONNX files run on OpenVINO if that device is requested.
 ENCODERS: Registry[Callable[..., Encoder]] = Registry(
     "--model",
     {
@@ -31,22 +31,22 @@ ENCODERS: Registry[Callable[..., Encoder]] = Registry(
         OPENVINO: "wsi_embed.encoder.openvino_encoder:OpenVinoEncoder",
     },
 )
-# Models of the package: in half precision, which a CPU computes in single, and in int8 for speed on CPUs.
+# Packaged models: half precision (computed in single precision on CPUs), and int8, which is faster on CPUs.
 PACKAGED = ("default", "default-int8")
 
 
 def default_model(name: str = "default") -> Path:
-    """Path of a demonstration model that comes with the package, `default` or `default-int8`."""
+    """Return the path of a packaged demonstration model, `default` or `default-int8`."""
     return Path(__file__).parents[1] / "models" / f"{name}.onnx"
 
 
 def is_demonstration(model: object) -> bool:
-    """Whether a model that was asked for comes with the package: by name, or because none was named."""
+    """Return whether the requested model is a packaged one: requested by name, or by default."""
     return model is None or str(model) in PACKAGED
 
 
 def model_file(model: str | Path | None) -> Path:
-    """The file of a model: one of the package by its name, None for `default`, else a path."""
+    """Return the file of a model: a packaged one for its name or None, else the path itself."""
     return default_model(str(model or "default")) if is_demonstration(model) else Path(str(model))
 
 
@@ -60,21 +60,29 @@ def load_encoder(
 ) -> Encoder:
     """Load an exported model, ready to encode tiles.
 
-    An ONNX file is data. A TorchScript file is a program: load those of people you trust.
+    An ONNX file is data. A TorchScript file is a program: load only files from people you trust.
 
     Args:
-        path: An `.onnx` or `.ts` file; `default` (as None) and `default-int8` are the demonstration models
-            of the package.
-        device: `auto` (CUDA where it works, else the CPU), `cpu`, `cuda[:N]`, `tensorrt[:N]`, `openvino`, or
+        path: An `.onnx` or `.ts` file, or the name of a packaged demonstration model, `default` (as None) or
+            `default-int8`.
+        device: `auto` (CUDA if it works, else the CPU), `cpu`, `cuda[:N]`, `tensorrt[:N]`, `openvino` or
             `openvino:bf16`.
-        tile_px: Side of a tile, pixels; needed by files without wsi-embed's metadata.
-        mpp: Micrometres per pixel of a tile; needed where the file does not say it.
-        threads: CPU threads of the model; by default one a core.
+        tile_px: Side of a tile in pixels; required for files without wsi-embed metadata.
+        mpp: Micrometres per pixel of a tile; required for files that do not state it.
+        threads: Number of CPU threads; one per core by default.
+
+    Returns:
+        The encoder, after a trial run on one white tile.
 
     Raises:
-        ModelError: The file is missing or not a model that follows the contract.
-        DeviceError: The device cannot be used.
-        MissingExtraError: PyTorch or OpenVINO is needed and not installed.
+        ModelError: If the file is missing or not a model that follows the contract.
+        DeviceError: If the device cannot be used.
+        MissingExtraError: If PyTorch or OpenVINO is needed and not installed.
+
+    Example:
+        >>> encoder = wsi_embed.load_encoder("model.onnx", device="cpu")
+        >>> encoder.device
+        'cpu'
     """
     path = model_file(path)
     return _load(path, parse_device(device), tile_px, mpp, threads)
@@ -91,45 +99,45 @@ def load_pool(
     """Load an exported model for a job: on all cores, or on one or several GPUs.
 
     Args:
-        path: As for `load_encoder`, and so are `tile_px` and `mpp`.
-        device: As for `load_encoder`, or several GPUs: `cuda:0,1`, `cuda:all`.
+        path: Model file or name, as for `load_encoder`.
+        device: Device name, as for `load_encoder`, or several GPUs: `cuda:0,1`, `cuda:all`.
         tile_px: Side of a tile, pixels.
         mpp: Micrometres per pixel of a tile.
-        cores: CPU cores to use; by default all that this process may.
+        cores: Number of CPU cores to use; by default all that this process may use.
 
     Raises:
-        ModelError: The file is missing or not a model that follows the contract.
-        DeviceError: A device cannot be used.
-        MissingExtraError: PyTorch or OpenVINO is needed and not installed.
+        ModelError: If the file is missing or not a model that follows the contract.
+        DeviceError: If a device cannot be used.
+        MissingExtraError: If PyTorch or OpenVINO is needed and not installed.
     """
     path = model_file(path)
     size = path.stat().st_size if path.is_file() else 0
     sessions, threads = cpu_sessions(cores or cpu_count(), size)
     devices = parse_devices(device)
     if path.suffix.lower() != ".onnx" or devices[0].kind == "openvino":
-        # PyTorch's threads are the process's, and OpenVINO is fastest with all threads in one session
+        # PyTorch has one thread pool per process, and OpenVINO is fastest with all threads in one session
         sessions, threads = 1, cores or cpu_count()
     encoders = [_load(path, each, tile_px, mpp, threads) for each in devices]
     first, names = encoders[0], ", ".join(each.device for each in encoders)
     if first.device.startswith(("cuda", "tensorrt")):
-        return EncoderPool(first, [partial(_given, e) for e in encoders * THREADS_A_GPU][1:], names)
+        return EncoderPool(first, [partial(_same, e) for e in encoders * THREADS_A_GPU][1:], names)
     more = partial(_load, path, parse_device(first.device), tile_px, mpp, threads)
     many = f"{sessions} sessions of {threads} thread{'s' * (threads != 1)}"
     return EncoderPool(first, [more] * (sessions - 1), f"{names} in {many}" if sessions > 1 else names)
 
 
 def cpu_sessions(cores: int, model_bytes: int) -> tuple[int, int]:
-    """How many sessions, and threads of each, use a CPU best.
+    """Return the number of sessions, and of threads per session, that use a CPU best.
 
     Args:
-        cores: To use.
-        model_bytes: Size of the model, which every session holds.
+        cores: Number of cores to use.
+        model_bytes: Size of the model, of which each session holds a copy.
     """
     sessions = max(1, min(cores, MOST_SESSIONS, MOST_MODEL_BYTES // max(1, model_bytes)))
     return sessions, max(1, cores // sessions)
 
 
-def _given(encoder: Encoder) -> Encoder:
+def _same(encoder: Encoder) -> Encoder:
     return encoder
 
 

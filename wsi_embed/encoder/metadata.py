@@ -1,4 +1,4 @@
-"""The JSON document inside an exported model."""
+"""JSON metadata inside an exported model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from wsi_embed.errors import ModelError
 
-# Where the document lives: ONNX metadata_props[KEY], TorchScript extra file FILE.
+# The document is stored in metadata_props[KEY] of an ONNX file, in the extra file FILE of TorchScript.
 KEY = "wsi_embed"
 FILE = "wsi_embed.json"
 SCHEMA = 1
@@ -21,7 +21,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "training_slides": (list, tuple), "source_checkpoint": (str, type(None)), "licence": (str,),
     "created": (str,), "parity": (dict,), "outputs": (list, tuple),
 }  # fmt: skip
-# What the numbers may be; std is a divisor.
+# Valid ranges; std is a divisor, so it may not be zero.
 _RANGES: dict[str, tuple[float, float]] = {
     "tile_px": (1, 8192), "mpp": (0.05, 20), "feature_dim": (1, 2**20), "clusters": (1, 2**15),
     "mean": (0, 1), "std": (1e-6, 1),
@@ -31,27 +31,28 @@ LONGEST = 2**24
 
 @dataclass(frozen=True)
 class ModelMetadata:
-    """What an exported model says about itself.
+    """Metadata of an exported model.
 
     Attributes:
-        name: For people.
-        method: Training method, `clubyol` for instance.
+        name: Display name.
+        method: Training method, for instance `clubyol`.
         backbone: Architecture.
         tile_px: Side of an input tile, pixels.
-        mpp: Micrometres per pixel of an input tile; None where training did not know it.
-        mean: RGB mean in the graph, in [0, 1].
-        std: RGB standard deviation in the graph, in [0, 1].
-        feature_dim: Numbers a tile.
-        clusters: Outputs of the cluster head; None without one.
-        precision: `fp32`, `fp16`: which precision runs.
+        mpp: Micrometres per pixel of an input tile; None if it was unknown in training.
+        mean: RGB mean used by the graph for normalisation, in [0, 1].
+        std: RGB standard deviation used by the graph for normalisation, in [0, 1].
+        feature_dim: Number of features per tile.
+        clusters: Number of clusters; None without a cluster head.
+        precision: Precision the file is computed in, for instance `fp32` or `fp16`.
         model_id: Digest of weights, preprocessing, outputs and precision.
         training: Data and settings of the training.
-        training_slides: Ids of the slides it was trained on.
+        training_slides: Ids of the slides used in training.
         source_checkpoint: File name and digest of the checkpoint.
-        licence: Of the weights.
+        licence: Licence of the weights.
         created: Date of the export (ISO 8601).
-        parity: How far the file is from PyTorch fp32.
-        outputs: Names of the outputs, in order; empty in files of before they were noted.
+        parity: Measured difference between the file and PyTorch in fp32.
+        outputs: Names of the outputs, in order; empty in files from before they were recorded.
+        schema: Version of this document's schema.
     """
 
     name: str
@@ -75,19 +76,19 @@ class ModelMetadata:
     schema: int = SCHEMA
 
     def to_json(self) -> str:
-        """The document."""
+        """Return the JSON document."""
         return json.dumps(asdict(self), sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str, where: str) -> Self:
-        """Read and check a document.
+        """Parse and check a document.
 
         Args:
-            text: The document.
-            where: The file, for the message.
+            text: JSON document.
+            where: Model file, for messages.
 
         Raises:
-            ModelError: It does not follow the schema.
+            ModelError: If the document does not follow the schema.
         """
         if len(text) > LONGEST:
             raise ModelError(f"{where}: its wsi_embed metadata are longer than {LONGEST} characters")
@@ -100,7 +101,7 @@ class ModelMetadata:
             raise ModelError(
                 f"{where}: metadata schema {found!r}, this wsi-embed reads {SCHEMA}; update wsi-embed"
             )
-        values.setdefault("outputs", ())  # files of before lack it
+        values.setdefault("outputs", ())  # older files lack it
         required = {f.name for f in fields(cls)}
         for name in sorted(required):
             if name not in values:
@@ -118,10 +119,10 @@ def _no_number(text: str) -> float:
 
 
 def _is_good(name: str, value: Any) -> bool:
-    """Whether a value has the type of its field, and makes sense."""
+    """Return whether a value has the type of its field and a sensible value."""
     if not isinstance(value, _TYPES[name]) or isinstance(value, bool):
         return False
-    if isinstance(value, str):  # is shown on terminals
+    if isinstance(value, str):  # printed on terminals
         return value.isprintable() and (name != "model_id" or bool(value))
     if isinstance(value, list | tuple):
         if name not in ("mean", "std"):

@@ -1,4 +1,4 @@
-"""Input and outputs of a session in memory that is kept: no allocation and one copy a batch."""
+"""Reusable input and output buffers for a session: no allocation and one copy per batch."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ import onnxruntime as ort
 from wsi_embed.encoder.cuda import CUDA
 from wsi_embed.slide.base import UInt8Array
 
-# What ONNX Runtime does not capture as a CUDA graph.
+# Graph id of runs that ONNX Runtime does not capture as a CUDA graph.
 NO_GRAPH = "-1"
-# In its first runs at an address ONNX Runtime warms up and captures.
+# ONNX Runtime warms up and captures in its first runs with a buffer.
 CAPTURING_RUNS = 3
 
 
 class BoundSession:
-    """Runs a session on buffers of one batch size, the largest so far; smaller batches go without them.
+    """Session that runs on buffers of one batch size, the largest so far; smaller batches run without them.
 
-    Full batches meet the same addresses every time, which is what CUDA graphs ask for. Every thread has
-    buffers and a graph of its own: one copies its batch to the device while another's is computed.
+    Full batches use the same addresses every time, as CUDA graphs require. Every thread has its own buffers
+    and graph: one thread copies its batch to the device while another's is computed.
 
     Args:
-        session: Of ONNX Runtime.
+        session: ONNX Runtime session.
         device: `cuda` or `cpu`.
-        index: Of the GPU.
+        index: Index of the GPU.
     """
 
     def __init__(self, session: Any, device: str, index: int = 0) -> None:
@@ -39,11 +39,11 @@ class BoundSession:
         self._graphs = 0
 
     def run(self, names: Sequence[str], tiles: UInt8Array) -> list[npt.NDArray[Any]]:
-        """Outputs by name, as `InferenceSession.run` gives them.
+        """Run the model and return its outputs in the order of `names`, like `InferenceSession.run`.
 
         Args:
-            names: Of the outputs.
-            tiles: uint8 [B, H, W, 3].
+            names: Names of the outputs.
+            tiles: Tiles, uint8 [B, H, W, 3].
         """
         tiles = np.ascontiguousarray(tiles)
         slot: _Slot | None = getattr(self._own, "slot", None)
@@ -52,13 +52,13 @@ class BoundSession:
         if len(tiles) < slot.size:
             with CUDA.shared(), self._computing:
                 return self._plain(names, tiles)
-        with slot.passage():
+        with slot.lock():
             slot.tiles.update_inplace(tiles)
-        with slot.passage(), self._computing:
+        with slot.lock(), self._computing:
             self._session.run_with_iobinding(slot.binding, _options(slot.graph))
         slot.runs += 1
         with CUDA.shared():
-            # the buffers are written again by the next batch
+            # copied, because the next batch overwrites the buffers
             return [np.array(value.numpy()) for value in slot.binding.get_outputs()]
 
     def _plain(self, names: Sequence[str], tiles: UInt8Array) -> list[npt.NDArray[Any]]:
@@ -68,27 +68,27 @@ class BoundSession:
         with CUDA.shared(), self._computing:
             found = self._plain(names, tiles)
             binding = self._session.io_binding()
-            kept = self._buffer(tiles.shape, np.uint8)
-            binding.bind_ortvalue_input(self._input, kept)
+            buffer = self._buffer(tiles.shape, np.uint8)
+            binding.bind_ortvalue_input(self._input, buffer)
             for name, array in zip(names, found, strict=True):
                 binding.bind_ortvalue_output(name, self._buffer(array.shape, array.dtype.type))
             self._graphs += 1
-            return _Slot(len(tiles), names, kept, binding, str(self._graphs))
+            return _Slot(len(tiles), names, buffer, binding, str(self._graphs))
 
     def _buffer(self, shape: tuple[int, ...], dtype: type[np.generic]) -> Any:
         return ort.OrtValue.ortvalue_from_shape_and_type(shape, dtype, self._device, self._index)
 
 
 class _Slot:
-    """A thread's buffers for one batch size, and its CUDA graph on them."""
+    """Buffers of one thread for one batch size, and the CUDA graph captured on them."""
 
     def __init__(self, size: int, names: tuple[str, ...], tiles: Any, binding: Any, graph: str) -> None:
         self.size, self.names, self.tiles, self.binding, self.graph = size, names, tiles, binding, graph
         self.runs = 0
 
-    def passage(self) -> AbstractContextManager[None]:
-        """How the next run may pass: alone as long as it may be captured."""
-        return CUDA.alone() if self.runs < CAPTURING_RUNS else CUDA.shared()
+    def lock(self) -> AbstractContextManager[None]:
+        """Return the lock for the next run: exclusive while it may be captured, else shared."""
+        return CUDA.exclusive() if self.runs < CAPTURING_RUNS else CUDA.shared()
 
 
 def _options(graph: str) -> Any:
@@ -98,7 +98,7 @@ def _options(graph: str) -> Any:
 
 
 def pinned(shape: tuple[int, ...], index: int = 0) -> UInt8Array:
-    """Host memory that the GPU reads directly, where ONNX Runtime offers it; else ordinary memory."""
+    """Allocate host memory that the GPU reads directly, if ONNX Runtime supports it; else ordinary memory."""
     try:
         devices = [d for d in ort.get_ep_devices() if d.ep_name == "CUDAExecutionProvider"]
         info = devices[index].memory_info(ort.OrtDeviceMemoryType.HOST_ACCESSIBLE)

@@ -1,4 +1,4 @@
-"""Does an ONNX file follow the contract of an exported model? What goes in, what comes out."""
+"""Contract between wsi-embed and an ONNX file: inputs, outputs and metadata."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ CLUSTERS = ("cluster", "cluster_confidence")
 
 @dataclass(frozen=True)
 class Contract:
-    """How an ONNX file is used.
+    """Inputs and outputs of an ONNX file.
 
     Attributes:
-        metadata: What it says about itself; made up from flags for a foreign file.
-        mpp: Micrometres per pixel of its tiles: the user's, else the file's; None if nobody says it.
-        input: Name of its input.
-        names: Names of its outputs that are wanted: features, and where it has them the clusters'.
+        metadata: Metadata of the file; for a file without metadata, derived from the arguments.
+        mpp: Micrometres per pixel of the tiles: the user's, else the file's; None if neither is known.
+        input: Name of the input.
+        names: Names of the outputs to compute: features and, if there is a cluster head, its two outputs.
     """
 
     metadata: ModelMetadata
@@ -36,7 +36,7 @@ class Contract:
     names: tuple[str, ...]
 
     def encoded(self, arrays: Sequence[npt.NDArray[Any]]) -> Encoded:
-        """The outputs, in the order of `names`, in the types of the contract."""
+        """Convert the outputs, in the order of `names`, to the dtypes of the contract."""
         features = np.asarray(arrays[0], np.float32)
         if len(self.names) == 1:
             return Encoded(features)
@@ -44,17 +44,17 @@ class Contract:
 
 
 def read_contract(path: Path, session: Any, tile_px: int | None, mpp: float | None) -> Contract:
-    """What a file is, by its session.
+    """Read the contract of an ONNX file from its session.
 
     Args:
-        path: The file.
-        session: Of ONNX Runtime, on any device.
-        tile_px: For a file without metadata.
-        mpp: For a file that does not say it, or to use it at another resolution.
+        path: Model file.
+        session: ONNX Runtime session of the file, on any device.
+        tile_px: Side of a tile in pixels, for a file without metadata.
+        mpp: Micrometres per pixel, for a file that does not state it, or to use it at another resolution.
 
     Raises:
-        ModelError: It does not follow the contract.
-        UsageError: It takes tiles of another size.
+        ModelError: If the file does not follow the contract.
+        UsageError: If the file takes tiles of another size.
     """
     name = _check_input(path, session, tile_px)
     text = session.get_modelmeta().custom_metadata_map.get(KEY)
@@ -73,7 +73,7 @@ def read_contract(path: Path, session: Any, tile_px: int | None, mpp: float | No
 
 
 def _digest(path: Path) -> str:
-    """sha256 of a file, and of the files beside it that hold its weights."""
+    """Return the SHA-256 of a file and of its external weight files."""
     digest = hashlib.sha256(path.read_bytes())
     for name in external_files(path):
         digest.update((path.parent / name).read_bytes())

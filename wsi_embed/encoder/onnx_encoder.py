@@ -15,18 +15,18 @@ from wsi_embed.util.cpu import cpu_count
 
 
 class OnnxEncoder(Encoder):
-    """A model file run by ONNX Runtime, on the CPU or one GPU.
+    """Model file run by ONNX Runtime, on the CPU or one GPU.
 
     Args:
         path: The `.onnx` file.
-        device: `auto`, `cpu`, `cuda` or `tensorrt`.
-        tile_px: For a file without metadata.
-        mpp: For a file that does not say it, or to use it at another resolution.
-        threads: CPU threads; by default one a core.
+        device: Requested device, of kind `auto`, `cpu`, `cuda` or `tensorrt`.
+        tile_px: Side of a tile in pixels, for a file without metadata.
+        mpp: Micrometres per pixel, for a file that does not state it, or to use it at another resolution.
+        threads: Number of CPU threads; one per core by default.
 
     Raises:
-        ModelError: Not a model that follows the contract.
-        DeviceError: The device cannot be used.
+        ModelError: If the file is not a model that follows the contract.
+        DeviceError: If the device cannot be used.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class OnnxEncoder(Encoder):
         self.path = path
         external_files(path)
         precision = ""
-        if device.kind == "tensorrt":  # is told beforehand which types it may use
+        if device.kind == "tensorrt":  # needs to know beforehand which types it may use
             precision = read_contract(path, plain_session(path), tile_px, mpp).metadata.precision
         self._session, used = open_session(path, device, threads or cpu_count(), precision)
         self.device = str(used)

@@ -1,6 +1,6 @@
-"""Weights of an ONNX file that lie in other files: which, and whether these may be read.
+"""External weight files of an ONNX file: their names, and whether they may be read.
 
-An ONNX file names such files itself, so a file from a stranger could name any file of the machine.
+An ONNX file names these files itself, so that a malicious one could name any file of the machine.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from wsi_embed.errors import ModelError
 
-# Numbers of the fields on the way to the names, in onnx.proto3, by kind of message.
+# Field numbers (onnx.proto3) that lead from a model to the file names, by kind of message.
 _MODEL, _GRAPH, _NODE, _ATTRIBUTE, _TENSOR, _SPARSE, _FUNCTION, _ENTRY = range(8)
 _BELOW: dict[int, dict[int, int]] = {
     _MODEL: {7: _GRAPH, 25: _FUNCTION},
@@ -27,10 +27,10 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 def external_files(path: Path) -> list[str]:
-    """Names of the files beside an ONNX file that hold its weights, each once, in order.
+    """Return the names of the files that hold the weights of an ONNX file, sorted and without duplicates.
 
     Raises:
-        ModelError: It is not an ONNX file, or names a file outside its own folder.
+        ModelError: If the file is not an ONNX file, or names a file outside its own folder.
     """
     if path.stat().st_size == 0:
         raise ModelError(f"{path}: not a model that can be loaded (it is empty)")
@@ -50,7 +50,7 @@ def external_files(path: Path) -> list[str]:
 
 
 def _locations(content: mmap.mmap, at: int, end: int, kind: int) -> Iterator[str]:
-    """Values of `location` in the external data of all tensors below a message."""
+    """Yield the value of `location` in the external data of all tensors below a message."""
     fields: dict[int, bytes] = {}
     while at < end:
         tag, at = _varint(content, at)
@@ -79,7 +79,7 @@ def _skip(content: mmap.mmap, at: int, wire: int) -> int:
 
 
 def _varint(content: mmap.mmap, at: int) -> tuple[int, int]:
-    """A number of variable length, and where it ends."""
+    """Decode a variable-length integer; return it and the position after it."""
     value = 0
     for shift in range(0, 70, 7):
         byte = content[at]

@@ -1,4 +1,4 @@
-"""Sessions of ONNX Runtime on the device that was asked for, and on no other."""
+"""ONNX Runtime sessions on the requested device and no other."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ MISSING = {
 
 
 def open_session(path: Path, device: Device, threads: int, precision: str = "") -> tuple[Any, Device]:
-    """Open a session on the device that was asked for, or say why not.
+    """Open a session on the requested device.
 
     Args:
         path: The `.onnx` file.
-        device: `auto` takes CUDA where it works, else the CPU.
-        threads: CPU threads.
-        precision: Of the file, where it is known.
+        device: Requested device; `auto` is CUDA if it works, else the CPU.
+        threads: Number of CPU threads.
+        precision: Precision of the file, if known.
 
     Returns:
-        The session, and where it runs.
+        The session, and the device it runs on.
 
     Raises:
-        DeviceError: The device cannot be used.
-        ModelError: ONNX Runtime cannot load the file.
+        DeviceError: If the device cannot be used.
+        ModelError: If ONNX Runtime cannot load the file.
     """
     if device.kind == "cpu":
         return _session(path, [CPU], threads), device
@@ -55,7 +55,7 @@ def _gpu_session(path: Path, device: Device, threads: int, precision: str) -> An
             f"--device {device}: this onnxruntime has no {name}; install onnxruntime-gpu, or use --device cpu"
         )
     if hasattr(ort, "preload_dlls"):
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it cannot find
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints the libraries it cannot find
             ort.preload_dlls(directory="")  # from the nvidia-* packages of the extra `cuda`
     for graphs in (True, False):  # a model with an operator that has no CUDA kernel cannot be captured
         try:
@@ -63,21 +63,21 @@ def _gpu_session(path: Path, device: Device, threads: int, precision: str) -> An
         except ModelError as error:
             failure = error
             continue
-        # ONNX Runtime falls back to the CPU with no more than a warning.
+        # ONNX Runtime falls back to the CPU with only a warning.
         if name not in session.get_providers():
             raise DeviceError(
                 f"--device {device} cannot be used: {MISSING[device.kind]}; use --device cpu to go on without"
             )
         return session
-    _session(path, [CPU], threads)  # is it the file that is bad?
+    _session(path, [CPU], threads)  # raises if the file itself cannot be loaded
     raise DeviceError(f"--device {device} cannot be used ({failure.__cause__})") from failure
 
 
 def gpu_providers(device: Device, precision: str, graphs: bool) -> list[Any]:
-    """Providers in order of preference, with their options.
+    """Return execution providers in order of preference, with their options.
 
-    Which precision runs is the file's choice: TF32, which rounds float32 to 10 bits, is off, and TensorRT
-    may use only the types that are in the file.
+    The file decides the precision: TF32, which rounds float32 to 10 bits, is off, and TensorRT may use only
+    the types that occur in the file.
     """
     cuda = {
         "device_id": str(device.index),
@@ -105,15 +105,15 @@ def gpu_providers(device: Device, precision: str, graphs: bool) -> list[Any]:
 
 
 def cache_folder() -> Path:
-    """Where engines are kept between runs: `wsi-embed` in the user's cache folder."""
+    """Return the cache folder for TensorRT engines: `wsi-embed` in the user's cache folder."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wsi-embed"
 
 
 def plain_session(path: Path) -> Any:
-    """A session to ask what the file is; not to run it.
+    """Open an unoptimised CPU session, for reading a file's inputs, outputs and metadata.
 
     Raises:
-        ModelError: ONNX Runtime cannot load the file.
+        ModelError: If ONNX Runtime cannot load the file.
     """
     return _session(path, [CPU], 1, optimise=False)
 
@@ -125,11 +125,11 @@ def _session(path: Path, providers: list[Any], threads: int, *, optimise: bool =
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = threads
     options.log_severity_level = 4
-    # On x86 processors without VNNI the sums of uint8 by int8 saturate at 16 bits, and features are wrong
-    # without a word. This has uint8 by uint8 multiplied there, which does not; it changes nothing elsewhere.
+    # On x86 processors without VNNI the sums of uint8 x int8 products saturate at 16 bits and features are
+    # silently wrong. With this option uint8 x uint8 is used on those, which is exact; others are unaffected.
     options.add_session_config_entry("session.x64quantprecision", "1")
-    # It prints what it falls back from. From the CPU it falls back to nothing, and a pool makes sessions
-    # for that in threads: nobody else may lose a line meanwhile.
+    # ONNX Runtime prints when it falls back to another provider; hide that. CPU sessions have no fallback and
+    # are opened by several threads at once, where redirecting stdout would swallow lines of other threads.
     alone = providers == [CPU]
     try:
         with contextlib.nullcontext() if alone else contextlib.redirect_stdout(io.StringIO()):

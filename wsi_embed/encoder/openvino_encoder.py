@@ -21,15 +21,16 @@ from wsi_embed.util.cpu import cpu_count
 
 
 class OpenVinoEncoder(Encoder):
-    """A model file run by OpenVINO. Arguments as `OnnxEncoder`.
+    """Model file run by OpenVINO. Arguments are those of `OnnxEncoder`.
 
-    Where a CPU has bfloat16, OpenVINO would use it unasked; here it computes in the file's precision, and
-    in bfloat16 only on `openvino:bf16`: features then differ a little, so the model gets an id of its own.
-    So it does in int8, where OpenVINO rounds at other places than ONNX Runtime.
+    By default OpenVINO computes in bfloat16 on CPUs that have it. This class computes in the file's
+    precision, and in bfloat16 only for the device `openvino:bf16`: features then differ slightly, so the
+    model gets an id of its own. The same holds for int8, which OpenVINO rounds at other places than ONNX
+    Runtime.
 
     Raises:
-        ModelError: Not a model that follows the contract.
-        MissingExtraError: OpenVINO is not installed.
+        ModelError: If the file is not a model that follows the contract.
+        MissingExtraError: If OpenVINO is not installed.
     """
 
     def __init__(
@@ -68,23 +69,25 @@ class OpenVinoEncoder(Encoder):
 
     def _encode(self, tiles: UInt8Array) -> Encoded:
         found = self._request.infer([np.ascontiguousarray(tiles)])
-        # the request's memory is written again by the next batch
+        # copied, because the next batch overwrites the request's memory
         return self._contract.encoded([np.array(found[name]) for name in self._contract.names])
 
 
 @functools.cache
 def _core() -> Any:
-    """One for the process: each sets up a stack for the main thread's signals, and takes it down.
+    """Return the process-wide OpenVINO core.
 
-    Where the first goes before the second, the stack that is left is gone, and the next signal is fatal.
+    Each core installs an alternate signal stack for the main thread and removes it at its end. If cores are
+    destroyed in the order of their creation, the remaining stack is freed memory, and the next signal is
+    fatal.
     """
     return _import_openvino().Core()
 
 
 def _import_openvino() -> Any:
-    telemetry = "openvino_telemetry"  # on import it writes into the home folder and gets ready to report
-    kept = sys.modules.get(telemetry)
-    sys.modules[telemetry] = None  # type: ignore[assignment]  # not to be found: openvino has a stub for that
+    telemetry = "openvino_telemetry"  # on import it writes into the home folder and sets up reporting
+    previous = sys.modules.get(telemetry)
+    sys.modules[telemetry] = None  # type: ignore[assignment]  # hidden: openvino has a stub for that case
     try:
         import openvino
     except ModuleNotFoundError as error:
@@ -93,6 +96,6 @@ def _import_openvino() -> Any:
         ) from error
     finally:
         del sys.modules[telemetry]
-        if kept is not None:
-            sys.modules[telemetry] = kept
+        if previous is not None:
+            sys.modules[telemetry] = previous
     return openvino

@@ -1,4 +1,4 @@
-"""Encoders of one model that share the work: sessions on a CPU's cores, or GPUs."""
+"""Pool of encoders of one model: sessions on CPU cores, or GPUs."""
 
 from __future__ import annotations
 
@@ -17,22 +17,21 @@ Load = Callable[[], Encoder]
 
 
 class EncoderPool:
-    """Encodes batches on whichever encoder is free.
+    """Pool that encodes each batch on a free encoder.
 
-    What a batch becomes does not depend on which of them takes it. Batches begin in the order in which they
-    are given.
+    Results do not depend on which encoder takes a batch. Batches start in the order of submission.
 
     Args:
-        first: Loaded already: it says what the model is.
-        others: Give the encoders of the other threads, each in its own, when the first batches come: nobody
-            waits for them.
-        where: Devices and sessions, for people; by default the first one's device.
-        elsewhere: Loads the model in another process: what a pool is when it is sent to one (pickled).
+        first: Loaded encoder, which provides the metadata.
+        others: Loaders of the encoders of the other threads. Each is called in its thread, with the first
+            batch that thread takes, so that creating the pool does not wait for them.
+        where: Devices and sessions, for display; by default the device of `first`.
+        reload: Loader of the pool in another process, used for pickling.
 
     Attributes:
-        first: Its metadata are those of all.
-        size: Batches that are worked on at once.
-        where: Devices and sessions, for people.
+        first: Encoder that provides the metadata.
+        size: Number of batches encoded at once.
+        where: Devices and sessions, for display.
     """
 
     def __init__(
@@ -40,16 +39,16 @@ class EncoderPool:
         first: Encoder,
         others: Sequence[Load] = (),
         where: str = "",
-        elsewhere: Callable[[], EncoderPool] | None = None,
+        reload: Callable[[], EncoderPool] | None = None,
     ) -> None:
         self.first, self.size, self.where = first, 1 + len(others), where or first.device
-        self._elsewhere = elsewhere
+        self._reload = reload
         self._loads: list[Load] = [lambda: first, *others]
         self._lock, self._own = threading.Lock(), threading.local()
         self._threads = ThreadPoolExecutor(self.size, "wsi-embed-encode")
 
     def buffer(self, shape: tuple[int, ...]) -> UInt8Array:
-        """Memory for a batch, from which the device copies fast."""
+        """Allocate memory for a batch, pinned for GPUs."""
         if not self.first.device.startswith(("cuda", "tensorrt")):
             return np.empty(shape, np.uint8)
         from wsi_embed.encoder.onnx_buffers import pinned
@@ -57,13 +56,13 @@ class EncoderPool:
         return pinned(shape)
 
     def submit(self, tiles: UInt8Array) -> Future[tuple[Encoded, float]]:
-        """Encode a batch when an encoder is free.
+        """Encode a batch as soon as an encoder is free.
 
         Args:
-            tiles: RGB, uint8 [B, tile_px, tile_px, 3]; not to be written to before the result is there.
+            tiles: RGB tiles, uint8 [B, tile_px, tile_px, 3]; must not change before the result is available.
 
         Returns:
-            What becomes of it, and the seconds that it took.
+            Future of the encoding and the seconds it took.
         """
         return self._threads.submit(self._encode, tiles)
 
@@ -77,12 +76,12 @@ class EncoderPool:
         return encoder.encode(tiles), time.perf_counter() - began
 
     def __reduce__(self) -> tuple[Callable[[], EncoderPool], tuple[()]]:
-        if self._elsewhere is None:
+        if self._reload is None:
             raise TypeError("this encoder cannot be loaded in another process")
-        return self._elsewhere, ()
+        return self._reload, ()
 
     def close(self) -> None:
-        """End the threads, after the batches in hand."""
+        """Stop the threads after their current batches; cancel the others."""
         self._threads.shutdown(cancel_futures=True)
 
     def __enter__(self) -> Self:

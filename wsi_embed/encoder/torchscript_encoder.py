@@ -18,12 +18,12 @@ from wsi_embed.util.cpu import cpu_count
 
 
 class TorchScriptEncoder(Encoder):
-    """A model file run by PyTorch, on the CPU or one CUDA device. Arguments as `OnnxEncoder`.
+    """Model file run by PyTorch, on the CPU or one CUDA device. Arguments are those of `OnnxEncoder`.
 
     Raises:
-        ModelError: Not a model that follows the contract.
-        DeviceError: The device cannot be used.
-        MissingExtraError: PyTorch is not installed.
+        ModelError: If the file is not a model that follows the contract.
+        DeviceError: If the device cannot be used.
+        MissingExtraError: If PyTorch is not installed.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class TorchScriptEncoder(Encoder):
         self.device = _choose_device(self._torch, device)
         extra: dict[str, Any] = {FILE: ""}
         try:
-            with warnings.catch_warnings():  # PyTorch would rather have another format
+            with warnings.catch_warnings():  # TorchScript is deprecated
                 warnings.simplefilter("ignore", FutureWarning)
                 self._module = self._torch.jit.load(str(path), self.device, _extra_files=extra).eval()
         except Exception as error:

@@ -1,1 +1,1 @@
-"""`embed`: features and clusters of tiles, written into a store."""
+"""Feature jobs: features and clusters of tiles, written into a store."""

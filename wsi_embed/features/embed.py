@@ -1,4 +1,4 @@
-"""`embed`: a job that writes features and clusters into a store."""
+"""The function `embed`, which writes features and clusters into a store."""
 
 from __future__ import annotations
 
@@ -72,61 +72,67 @@ def embed(
 ) -> JobReport:
     """Tile slides, encode the tiles, and write features and clusters into a Zarr store.
 
-    Slides that the store has with the same settings are skipped; a slide that fails is recorded in
-    the report and does not stop the others.
+    Slides that the store already contains with the same settings are skipped. A slide that fails is recorded
+    in the report and does not stop the others.
 
     Args:
         slides: Files, folders (at any depth) or manifests (CSV, Parquet); also at `s3://`, `gs://` and
             `http(s)://` (extra `cloud`).
-        out: The store; made, or added to. Also at `s3://` and `gs://`.
-        model: An exported model, `default-int8`, or a loaded encoder; None takes the demonstration model.
-        mpp: Micrometres per pixel of a tile; by default the model's.
-        tile_px: Side of a tile, pixels; by default the model's.
-        overlap: Of neighbouring tiles, target pixels.
-        edge: `drop` or `pad` tiles that stick out of the slide.
+        out: Store; created, or added to. Also at `s3://` and `gs://`.
+        model: Path of an exported model, `default-int8`, or a loaded encoder; None is the demonstration
+            model.
+        mpp: Micrometres per pixel of a tile; the model's by default.
+        tile_px: Side of a tile, pixels; the model's by default.
+        overlap: Overlap of neighbouring tiles, target pixels.
+        edge: Whether to `drop` or `pad` tiles that extend beyond the slide.
         tissue: `otsu`, `otsu-local`, `hsv`, `none`, `model:FILE`, or a recipe.
-        tissue_set: Numbers of the tissue recipe, `key=value` each or a mapping (see `TissueRecipe`).
-        min_tissue: Least share of tissue of a tile, 0 to 1.
-        mpp_override: Micrometres per level-0 pixel of every slide, whatever its metadata say.
-        roi: Annotations (GeoJSON, ASAP XML): a file for the one slide, or a folder with one a slide.
-        roi_include: Classes of regions to take; none takes every region that is not excluded.
+        tissue_set: Parameters of the tissue recipe, as `key=value` texts or a mapping (see `TissueRecipe`).
+        min_tissue: Smallest share of tissue in a tile, 0 to 1.
+        mpp_override: Micrometres per level-0 pixel of every slide, instead of the slide's metadata.
+        roi: Annotations (GeoJSON, ASAP XML): a file for a single slide, or a folder with one file per slide.
+        roi_include: Classes of regions to take; by default all that are not excluded.
         roi_exclude: Classes of regions to leave out.
-        roi_missing: `fail`, `skip` or take `whole` a slide without annotations.
-        icc: Convert pixels to sRGB by the slide's embedded ICC profile, before anything else.
+        roi_missing: Handling of a slide without annotations: `fail`, `skip`, or take the `whole` slide.
+        icc: Whether to convert pixels to sRGB with the slide's embedded ICC profile, before anything else.
         reader: `auto`, `openslide` or `tiff`; see `open_slide`.
-        fast_downsample: Let the JPEG decoder do a part of the resampling where the TIFF reader can: faster,
-            and other pixels (docs/formats.md).
-        device: As for `load_encoder`, or several GPUs: `cuda:0,1`, `cuda:all`; with Ray a kind alone.
-        batch_size: Tiles a batch; by default 16 on the CPU, and what a trial finds best on a GPU.
-        workers: Reader threads; by default one a core. Of each actor, with Ray.
-        dtype: Of the features in the store, `float16` or `float32`.
-        overwrite: Redo slides that the store has with other settings.
-        on_bad_tile: What to do with a tile that cannot be read: `fail` the slide, or take it as `white`
-            and record its row.
-        shard: `i/n`: take the i-th of n shares, counted from 0; `auto` asks the scheduler (Slurm array,
-            Kubernetes indexed job, AWS Batch array).
-        max_failures: Stop once more slides than this have failed; by default never.
-        limit: Take only the first so many slides.
-        cache: Folder for slides that are fetched from elsewhere, removed when they are done; by default the
-            system's temporary folder.
-        cache_gb: Most GB there at a time; by default half of what is free.
-        dry_run: Open the slides and count tiles; write nothing.
-        engine: `local`, this process; `ray`, actors of a Ray cluster, each with a model of its own.
-        address: Of the Ray cluster: `HOST:PORT`, `auto`, or `local` for one of this machine alone; by default
-            RAY_ADDRESS, else `local`.
-        actors: Ray actors to ask for; by default as many as the cluster has room for. Each has `workers`
-            cores (by default at most four), and a GPU if the device is one.
-        listener: Hears of every step.
-        stop: Set it to stop early.
+        fast_downsample: Whether the JPEG decoder does part of the resampling, if the TIFF reader supports it:
+            faster, with slightly different pixels (docs/formats.md).
+        device: Device, as for `load_encoder`, or several GPUs: `cuda:0,1`, `cuda:all`. With Ray only the
+            kind.
+        batch_size: Number of tiles per batch; by default 16 on a CPU, and chosen by measurement on a GPU.
+        workers: Number of reader threads, with Ray per actor; one per core by default.
+        dtype: Data type of the features in the store, `float16` or `float32`.
+        overwrite: Whether to redo slides that the store contains with other settings.
+        on_bad_tile: Handling of a tile that cannot be read: `fail` the slide, or take the tile as `white` and
+            record its row.
+        shard: `i/n`: take the i-th of n shards, counted from 0; `auto`: take the shard of the scheduler's
+            task (Slurm array, Kubernetes indexed job, AWS Batch array).
+        max_failures: Number of failed slides after which the job stops; unlimited by default.
+        limit: Number of slides to take, from the first; all by default.
+        cache: Folder for remote slides while they are processed; the system's temporary folder by default.
+        cache_gb: Size limit of the cache in GB; half of the free disk space by default.
+        dry_run: Whether only to open the slides and count tiles, without writing anything.
+        engine: `local` (this process) or `ray` (actors of a Ray cluster, each with its own model).
+        address: Address of the Ray cluster: `HOST:PORT`, `auto`, or `local` for a cluster on this machine; by
+            default RAY_ADDRESS, else `local`.
+        actors: Number of Ray actors; by default as many as fit into the cluster. Each uses `workers` cores
+            (by default at most four), and a GPU if the device is one.
+        listener: Listener for the job's progress.
+        stop: Event that stops the job early when set.
 
     Returns:
-        The report: every slide with status, tiles, seconds and reason.
+        Report with status, number of tiles, seconds and error of every slide.
 
     Raises:
-        UsageError: Wrong arguments; nothing was done.
-        DeviceError: The device cannot be used.
-        StoreError: The store cannot be made.
-        RemoteError: Object storage cannot be reached, or refuses.
+        UsageError: If arguments are invalid; nothing was done.
+        DeviceError: If the device cannot be used.
+        StoreError: If the store cannot be created.
+        RemoteError: If object storage cannot be reached, or refuses.
+
+    Example:
+        >>> report = wsi_embed.embed("slides/", "features.zarr", model="model.onnx", device="cpu")
+        >>> [slide.status for slide in report.slides]
+        ['done', 'done']
     """
     began = time.perf_counter()
     if on_bad_tile not in get_args(BadTile):
@@ -167,7 +173,7 @@ def embed(
         encoder = encoders.first
         settings = store_settings(encoder, dtype)
         check_overlap(overlap, settings.tile_px)
-        # a dry run looks at a store and makes none
+        # a dry run reads an existing store, but does not create one
         known = place_at(where).state(METADATA_FILE) is not None
         job = FeatureJob(
             slides=items,

@@ -1,4 +1,4 @@
-"""What `wsi-embed embed` makes of a slide: features and clusters of its tiles, a group in a store."""
+"""Processing of a slide by `wsi-embed embed`: features and clusters of its tiles, as a group in a store."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from wsi_embed.store import StoreSettings, StoreWriter
 from wsi_embed.tiling.plan import SlidePlan
 from wsi_embed.tissue import TissueMask
 
-# More tiles than this share cannot be read: it is the slide that is damaged, not a tile.
+# If more than this share of the tiles cannot be read, the whole slide is considered damaged.
 MOST_BAD = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureJob(Job):
-    """Slides into a feature store.
+    """Job that writes slides into a feature store.
 
     Attributes:
-        settings: What all slides of the store share.
-        encoders: The loaded model.
-        store: The open store; None for a dry run where there is none yet.
-        batch_size: Tiles a batch; None where each process that the job is sent to finds it by itself.
-        on_bad_tile: What to do with a tile that cannot be read: `fail` the slide, or take it as `white`.
+        settings: Settings shared by all slides of the store.
+        encoders: Loaded model.
+        store: Open store; None for a dry run without an existing one.
+        batch_size: Number of tiles per batch; None if each process that receives the job determines it.
+        on_bad_tile: Handling of a tile that cannot be read: `fail` the slide, or take the tile as `white`.
     """
 
     settings: StoreSettings
@@ -49,7 +49,7 @@ class FeatureJob(Job):
 
     @property
     def how(self) -> str:
-        """Model, device, reader threads and batch size, for people."""
+        """Description of model, device, reader threads and batch size."""
         about, where = self.encoders.first.metadata, self.encoders.where
         text = f"{about.name} on {where}, {threads(self.workers)}"
         if self.batch_size is not None:
@@ -60,23 +60,23 @@ class FeatureJob(Job):
         return text
 
     def to_dict(self) -> dict[str, Any]:
-        """Settings for the report."""
+        """Return the settings for the report."""
         return {**super().to_dict(), "on_bad_tile": self.on_bad_tile, "batch_size": self.batch_size}
 
     @property
     def lock_file(self) -> Path | None:
-        """The root's."""
+        """Metadata document of the store's root."""
         return place_at(self.out).lock_file(METADATA_FILE)
 
     def committed(self, slide_id: str) -> dict[str, Any] | None:
-        """Attributes of a slide that is complete in the store, or None."""
+        """Return the attributes of a slide that is complete in the store, or None."""
         return self.store.committed(slide_id) if self.store else None
 
     def in_worker(self) -> Self:
-        """As of any job; and the model is the one that the store is of.
+        """Prepare the job in a worker process, and check its model.
 
         Raises:
-            ModelError: It is another.
+            ModelError: If the worker loaded another model than the job was started with.
         """
         here = self.encoders.first
         if here.model_id != self.settings.model_id:
@@ -84,11 +84,11 @@ class FeatureJob(Job):
         return replace(super().in_worker(), batch_size=self.batch_size or default_batch(here))
 
     def make_grid(self, plan: SlidePlan) -> tuple[TileGrid, TissueMask]:
-        """The tiles of a slide, around what is unreadable where that is wanted."""
+        """Return the tiles and tissue mask of a slide, skipping unreadable areas if `on_bad_tile` is `white`."""
         return plan.make_grid(self.tiling, around_unreadable=self.on_bad_tile == "white")
 
     def describe_complete(self, result: SlideResult, committed: dict[str, Any]) -> None:
-        """Say of a slide that is complete already what the store has."""
+        """Add the store's facts about a complete slide to its result."""
         super().describe_complete(result, committed)
         result.bad_tiles = len(committed.get("bad_tiles", ()))
         if result.bad_tiles:
@@ -120,10 +120,10 @@ class FeatureJob(Job):
                     stop=stop,
                     on_tiles=on_tiles,
                     on_bad_tile=self.on_bad_tile,
-                    all_asked=work.all_read.set,
+                    all_submitted=work.all_read.set,
                 )
             except SlideError:
-                plan.check_unchanged()  # the better reason, where it is one
+                plan.check_unchanged()  # if the file changed, that is the better explanation
                 raise
             _count_bad(result, bad)
             plan.check_unchanged()
@@ -151,10 +151,10 @@ def _bad_tiles(result: SlideResult) -> str:
 
 
 def store_settings(encoder: Encoder, dtype: str) -> StoreSettings:
-    """What a store of this encoder's features fixes.
+    """Return the settings of a store with this encoder's features.
 
     Raises:
-        ModelError: Neither the model nor the user says a resolution.
+        ModelError: If neither the model nor the user states a resolution.
     """
     m = encoder.metadata
     if encoder.mpp is None:

@@ -1,4 +1,4 @@
-"""One slide: read, encode and write, overlapped, in bounded memory.
+"""Processing of one slide: read, encode and write concurrently, in bounded memory.
 
 reader threads -> batches in row order -> encoder -> shard buffer -> store
 """
@@ -37,34 +37,35 @@ def stream_slide(
     stop: threading.Event,
     on_tiles: Callable[[int], None],
     on_bad_tile: BadTile = "fail",
-    all_asked: Callable[[], None] = lambda: None,
+    all_submitted: Callable[[], None] = lambda: None,
 ) -> list[int]:
-    """Read a slide's tiles in `readers`, encode them batch by batch in row order, append them.
+    """Read a slide's tiles in threads, encode them in batches in row order, and append them to the writer.
 
-    At most `in_flight` batches exist at any time. Which thread reads or encodes what never shows in the
-    result: batches are formed by row and appended in order. Threads share what they decode.
+    At most `in_flight` batches exist at any time. The result does not depend on which thread reads or encodes
+    a batch: batches are formed by row and appended in order. Threads share decoded data.
 
     Args:
-        slide: The open slide.
-        grid: Its tiles.
-        encoders: The model.
-        writer: Takes the rows.
-        batch_size: Tiles a batch.
-        readers: Threads that read.
-        in_flight: Most batches at a time.
-        seconds: Time spent is added here.
-        stop: Set it to stop.
-        on_tiles: Called with the number of tiles of every encoded batch.
-        on_bad_tile: What to do with a tile that cannot be read: `fail`, or take it as `white`.
-        all_asked: Called when all batches are given to `readers`: they can begin with another slide.
+        slide: Open slide.
+        grid: Tiles of the slide.
+        encoders: Model.
+        writer: Writer of the slide's group.
+        batch_size: Number of tiles per batch.
+        readers: Pool of reader threads.
+        in_flight: Largest number of batches at a time.
+        seconds: Object to which the time spent is added.
+        stop: Event that stops the processing.
+        on_tiles: Callback with the number of tiles of each encoded batch.
+        on_bad_tile: Handling of a tile that cannot be read: `fail`, or take it as `white`.
+        all_submitted: Callback when all batches are submitted to `readers`, which may then start another
+            slide.
 
     Returns:
         Rows of the tiles that were taken as white.
 
     Raises:
-        SlideError: A tile cannot be read, or a feature is not finite.
-        StoreError: The store cannot be written.
-        Stopped: `stop` was set.
+        SlideError: If a tile cannot be read, or a feature is not finite.
+        StoreError: If the store cannot be written.
+        Stopped: If `stop` is set.
     """
     bad: list[int] = []
     starts = deque(range(0, len(grid), batch_size))
@@ -81,10 +82,10 @@ def stream_slide(
                     batch = buffer[: len(grid) - start]
                     reading.append((buffer, readers.submit(_read_batch, tiles, start, batch, on_bad_tile)))
                 if not starts:
-                    all_asked()
+                    all_submitted()
                 if stop.is_set():
                     raise Stopped("stopped")
-                if reading and len(encoding) <= encoders.size:  # each has a batch, and one waits
+                if reading and len(encoding) <= encoders.size:  # one batch per encoder, and one in reserve
                     buffer, read = reading.popleft()
                     batch, white, spent = read.result()
                     bad += white
@@ -101,7 +102,7 @@ def stream_slide(
                 on_tiles(len(encoded.features))
             seconds.write += sum(f.result() for f in writing)
         finally:
-            # nobody may still be at work on the slide when it is closed
+            # no thread may still use the slide when it is closed
             left: list[Future[Any]] = [read for _, read in reading]
             left += [encoded for _, encoded in encoding]
             for each in left:
@@ -111,7 +112,7 @@ def stream_slide(
 
 
 def _read_batch(tiles: TileStream, start: int, batch: UInt8Array, on_bad_tile: BadTile) -> _Read:
-    """Read the rows from `start` on; the batch, rows that are taken as white, and seconds."""
+    """Read the rows from `start` on; return the batch, the rows taken as white, and the seconds spent."""
     began = time.perf_counter()
     white = []
     for row, tile in enumerate(batch, start):

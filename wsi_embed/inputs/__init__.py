@@ -1,1 +1,1 @@
-"""The slides that the user names: in files, folders, tables and at addresses."""
+"""Input slides: files, folders, tables and remote addresses."""

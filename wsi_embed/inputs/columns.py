@@ -1,4 +1,4 @@
-"""Which column of a table is which: by its name, whatever its capitals, spaces and separators."""
+"""Matching of table columns by name, regardless of case, spaces and separators."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 from wsi_embed.errors import UsageError
 
 Rows = list[tuple[int, dict[str, Any]]]
-# Columns that a reader knows, each with all its names, the usual one first.
+# Known columns, each with all its names, the preferred one first.
 Known = Sequence[Sequence[str]]
 
 SLIDE = ("slide_id", "slide", "path")
 PATIENT = ("patient", "patient_id", "case_id")
 
-# What people call a column when they do not know its name, as `_plain` writes it.
+# Names, normalised by `_plain`, that probably stand for a known column.
 MEANT = {
     "path": r"(slide|wsi|image)(path|file|filename)?|file(name|path)",
     "slide_id": r"slides?(name|uid|key|number|no)?",
@@ -28,26 +28,27 @@ MEANT = {
     "fold": r"(cv)?folds?(id|index|number|no)?\d*",
 }
 NOTHING = r"(?!)"
-CLOSE = 0.85  # similarity of a misspelt name to the right one, 0 to 1
-SHORT = 3  # letters of names that many words are similar to
+CLOSE = 0.85  # similarity of a misspelt name to the correct one, 0 to 1
+SHORT = 3  # names up to this length resemble too many words
 
 
 def match_columns(
     columns: Sequence[str], rows: Iterable[tuple[int, Mapping[str, Any]]], known: Known, source: object
 ) -> tuple[list[str], Rows]:
-    """Give the known columns of a table the names that they are known by; the others keep theirs.
+    """Rename the known columns of a table to their known names; other columns keep their names.
 
     Args:
         columns: Names in the table.
         rows: Number and values of each row.
-        known: Columns that the reader knows.
+        known: Columns that the caller knows.
         source: The table, for messages.
 
     Returns:
-        The names, and the rows with them.
+        The column names, and the rows with these names.
 
     Raises:
-        UsageError: Two columns have one known name, or one is called like a known column that is missing.
+        UsageError: If two columns have the same known name, or the name of a column resembles that of a known
+            column that is missing.
     """
     names = {_plain(name): name for group in known for name in group}
     found = [names.get(_plain(column), column) for column in columns]
@@ -67,17 +68,17 @@ def match_columns(
 
 
 def first_of(cells: Mapping[str, str | None], names: Sequence[str]) -> str | None:
-    """The value of the first of a column's names that has one; None without any."""
+    """Return the first value that is not empty among several names of a column, or None."""
     return next((found for name in names if (found := cells.get(name))), None)
 
 
 def _plain(name: str) -> str:
-    """A name without capitals, spaces and separators."""
+    """Return a name in lower case, without spaces and separators."""
     return "".join(character for character in name.casefold() if character.isalnum())
 
 
 def _meant(plain: str, missing: Known) -> str | None:
-    """The missing column that a name is meant for, if any."""
+    """Return the missing column that a name probably stands for, or None."""
     for group in missing:
         long = [name for name in map(_plain, group) if len(name) > SHORT]
         if re.fullmatch(MEANT.get(group[0], NOTHING), plain) or (

@@ -1,4 +1,4 @@
-"""Which files of a folder are slides."""
+"""Slide files of a folder."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from wsi_embed.slide.fingerprint import slide_files
 from wsi_embed.slide.ome_zarr import REASON, is_ome_zarr
 from wsi_embed.slide.suffixes import named_as_slide
 
-# In the root of a folder of tiles: the images there are no slides.
+# File in the root of a folder of tiles, whose images are not slides.
 TILES_MARK = ".wsi-embed-tiles"
 
 
 def folder_files(folder: Path, also: Collection[str] = ()) -> list[Path]:
-    """Files of a folder, at any depth, that are named as slides; none that is part of another.
+    """Return the slides in a folder, at any depth, without files that are part of another slide.
 
-    A subfolder that is an OME-Zarr image is a slide by itself, and not searched. Subfolders that cannot be
-    listed come last, as if they were files: each fails as a slide, for what is in it must not be missing
-    silently.
+    A subfolder that is an OME-Zarr image counts as a slide and is not searched. Subfolders that cannot be
+    listed are appended as if they were files: each then fails as a slide, so that its content is not silently
+    missing.
 
     Args:
-        folder: Where to look.
-        also: Further suffixes to take, in lower case: for who wants tiles, too. Without, folders that
-            `wsi-embed tile` made are left out.
+        folder: Folder to search.
+        also: Further suffixes to include, in lower case, for finding tiles. Without them, folders made by
+            `wsi-embed tile` are left out.
 
     Raises:
-        UsageError: The folder is a store, or an OME-Zarr image.
+        UsageError: If the folder is a store, or an OME-Zarr image.
     """
     unlisted: list[Path] = []
     if is_ome_zarr(folder):
@@ -41,7 +41,7 @@ def folder_files(folder: Path, also: Collection[str] = ()) -> list[Path]:
     files = [*(p for p in walk if p.suffix.lower() in also or _is_slide(p)), *images]
     files = _without_parts(sorted(p for p in files if not p.name.startswith("._")))
     taken = set(files) if unlisted else set()
-    # a MIRAX slide says by itself that its folder cannot be listed
+    # opening a MIRAX slide reports by itself that its folder cannot be listed
     return files + sorted(p for p in unlisted if p.with_suffix(".mrxs") not in taken)
 
 
@@ -55,10 +55,15 @@ def _is_slide(path: Path) -> bool:
 
 
 def _walk(folder: Path, unlisted: list[Path], images: list[Path], *, tiles: bool) -> Iterator[Path]:
-    """All files below a folder, through linked folders too, each real folder once, with tiles or without.
+    """Yield all files below a folder, following links, each real folder once.
 
-    A broken link is a file: it fails as a slide and is not left out silently. Folders that cannot be
-    listed are added to `unlisted`, those that are OME-Zarr to `images`.
+    A broken link is yielded as a file, so that it fails as a slide instead of being silently missing.
+
+    Args:
+        folder: Folder to search.
+        unlisted: List to which folders that cannot be listed are appended.
+        images: List to which OME-Zarr images are appended.
+        tiles: Whether to search folders of tiles.
     """
     seen = set()
 
@@ -75,14 +80,14 @@ def _walk(folder: Path, unlisted: list[Path], images: list[Path], *, tiles: bool
             images.append(Path(root))
             folders.clear()
             continue
-        if TILES_MARK in files:  # not what is unfinished there
+        if TILES_MARK in files:  # skip the folders of unfinished slides
             folders[:] = [name for name in folders if not name.startswith(".")]
         folders.sort()
         yield from (Path(root) / name for name in files)
 
 
 def _without_parts(files: Sequence[Path]) -> list[Path]:
-    """Leave out files that are part of another: a VMS slide's JPEGs, further files of a DICOM series."""
+    """Leave out files that are part of another: a VMS slide's JPEGs, and further files of a DICOM series."""
     parts = {part for path in files for part in _jpeg_parts(path)}
     kept, seen = [], set()
     for path in files:
@@ -92,7 +97,7 @@ def _without_parts(files: Sequence[Path]) -> list[Path]:
             try:
                 series = dicom_series(path)
             except OSError:
-                series = None  # opening it will say why
+                series = None  # opening it will report the reason
             if series and (path.parent, series) in seen:
                 continue
             seen.add((path.parent, series))
@@ -101,10 +106,10 @@ def _without_parts(files: Sequence[Path]) -> list[Path]:
 
 
 def _jpeg_parts(path: Path) -> list[Path]:
-    """The JPEGs of a VMS slide. One is the macro image, which may show a patient's name."""
+    """Return the JPEGs of a VMS slide. One is the macro image, which may show a patient's name."""
     if path.suffix.lower() not in (".vms", ".vmu"):
         return []
     try:
         return slide_files(path)[1:]
     except OSError:
-        return []  # opening it will say why
+        return []  # opening it will report the reason

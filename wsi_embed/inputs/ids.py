@@ -1,4 +1,4 @@
-"""Ids of slides, made from the names of their files."""
+"""Slide ids, derived from file names."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from urllib.parse import quote
 
 
 def slide_id_of(relative: str) -> str:
-    """Return the id of a slide from its path relative to the given folder.
+    """Return the id of a slide from its path relative to the input folder.
 
-    The extension goes (the number at the end of a DICOM UID is none), `/` becomes `__`, anything
-    outside `A-Za-z0-9._-` is percent-encoded.
+    The extension is removed (a trailing number, as in a DICOM UID, is not one), `/` becomes `__`, and
+    characters outside `A-Za-z0-9._-` are percent-encoded.
     """
     path = Path(relative)
     stem = path if path.suffix[1:].isdigit() else path.with_suffix("")
@@ -22,5 +22,5 @@ def slide_id_of(relative: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    # names that are not UTF-8 keep their bytes; ~ is the one character quote() leaves beyond ours
+    # names that are not UTF-8 keep their bytes; quote() itself would keep ~
     return quote(text, safe="", errors="surrogateescape").replace("~", "%7E")

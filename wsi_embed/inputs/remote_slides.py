@@ -1,4 +1,4 @@
-"""Slides on object storage and web servers: which objects are one slide, by the rules of a folder's files."""
+"""Slides in object storage and on web servers: which objects form a slide, by the same rules as for files."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from wsi_embed.storage.objects import RemoteObject
 
 DICOM, HAMAMATSU, MIRAX = (".dcm",), (".vms", ".vmu"), (".mrxs",)
 MULTI_FILE = DICOM + HAMAMATSU + MIRAX
-# The series of a DICOM file is nearly always named in its first part.
+# Sizes of the heads to read: the first nearly always contains the series of a DICOM file.
 HEADS = (64 * 1024, HEAD)
-ASK_AT_ONCE = 32
+REQUESTS_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
 class RemoteSlide:
-    """A slide elsewhere.
+    """Slide in object storage or on a web server.
 
     Attributes:
-        address: Of its file, or of the first of several.
-        roi: Of its annotation file, from a manifest.
-        listed: Its objects, where a listing told them already.
-        refused: Why it cannot be read, where a listing told that.
+        address: Address of its file, or of the first of several.
+        roi: Address of its annotation file, from a manifest.
+        listed: Its objects, if already known from a listing.
+        refused: Reason why it cannot be read, if already known from a listing.
     """
 
     address: Address
@@ -41,16 +41,16 @@ class RemoteSlide:
 
     @cached_property
     def objects(self) -> tuple[RemoteObject, ...]:
-        """Its objects, the one at `address` among them, and the annotations; asked for once.
+        """Objects of the slide, including the one at `address`, and its annotations; requested once.
 
         Raises:
-            SlideError: There is no such object, or it cannot be read.
-            RemoteError: The server cannot be reached, or refuses.
+            SlideError: If there is no such object, or it cannot be read.
+            RemoteError: If the server cannot be reached, or refuses.
         """
         if self.refused is not None:
             raise SlideError(f"{self.address}: {self.refused}")
         try:
-            found = self.listed if self.listed is not None else _ask(self.address)
+            found = self.listed if self.listed is not None else _request(self.address)
             return found if self.roi is None else (*found, objects.stat(self.roi))
         except FileNotFoundError as error:
             missing = self.roi if self.roi and str(self.roi) in str(error) else self.address
@@ -58,16 +58,16 @@ class RemoteSlide:
 
     @property
     def size(self) -> int:
-        """Bytes of all of them."""
+        """Total size of the objects in bytes."""
         return sum(found.size for found in self.objects)
 
 
 def find_below(folder: Address) -> list[RemoteSlide]:
-    """Slides below an address, at any depth, by name.
+    """Return the slides below an address, at any depth.
 
     Raises:
-        UsageError: A store is there, not slides.
-        RemoteError: It cannot be listed.
+        UsageError: If the address is a store.
+        RemoteError: If the address cannot be listed.
     """
     found = {o.address.key: o for o in objects.below(folder)}
     images = _ome_zarr(folder, found)
@@ -84,7 +84,7 @@ def find_below(folder: Address) -> list[RemoteSlide]:
 
 
 def _ome_zarr(folder: Address, found: Mapping[str, RemoteObject]) -> list[Address]:
-    """Folders that are OME-Zarr images; of every Zarr hierarchy only its root is asked for."""
+    """Return the folders that are OME-Zarr images; only the root of each Zarr hierarchy is requested."""
     images, looked_at = list[Address](), list[Address]()
     for o in sorted(found.values(), key=lambda o: o.address.key.count("/")):
         root = o.address.parent
@@ -113,8 +113,8 @@ def _suffix(found: RemoteObject) -> str:
     return found.address.suffix.lower()
 
 
-def _ask(address: Address) -> tuple[RemoteObject, ...]:
-    """The objects of the slide whose first file is at an address."""
+def _request(address: Address) -> tuple[RemoteObject, ...]:
+    """Return the objects of the slide whose first file is at an address."""
     suffix = address.suffix.lower()
     if suffix not in MULTI_FILE:
         return (objects.stat(address),)
@@ -133,16 +133,16 @@ def _ask(address: Address) -> tuple[RemoteObject, ...]:
 
 
 def _folder_of(address: Address) -> Address:
-    """Where a MIRAX slide has its other files."""
+    """Return the folder of a MIRAX slide's other files."""
     return address.parent / address.stem
 
 
 def slide_objects(first: RemoteObject, there: Mapping[str, RemoteObject]) -> list[RemoteObject]:
-    """The objects of a slide that is no DICOM, as `slide.fingerprint.slide_files` tells its files.
+    """Return the objects of a slide that is not DICOM, like `slide.fingerprint.slide_files` for local files.
 
     Args:
-        first: Its file.
-        there: What lies around it, by key.
+        first: Main file of the slide.
+        there: Objects in the same folder and, for MIRAX, below its subfolder, by key.
     """
     address = first.address
     if _suffix(first) in MIRAX:
@@ -157,9 +157,9 @@ def slide_objects(first: RemoteObject, there: Mapping[str, RemoteObject]) -> lis
 
 
 def by_series(files: Iterable[RemoteObject]) -> list[list[RemoteObject]]:
-    """DICOM files that are one slide each: of one series in one folder. One without a series is alone."""
+    """Group DICOM files into slides, by folder and series. A file without a series is a slide of its own."""
     ordered = sorted(files, key=lambda o: o.address.key)
-    with ThreadPoolExecutor(ASK_AT_ONCE, "wsi-embed-ask") as pool:
+    with ThreadPoolExecutor(REQUESTS_AT_ONCE, "wsi-embed-ask") as pool:
         series = list(pool.map(_series, ordered))
     groups: dict[tuple[str, bytes | str], list[RemoteObject]] = {}
     for found, uid in zip(ordered, series, strict=True):
@@ -176,12 +176,12 @@ def _series(found: RemoteObject) -> bytes | None:
 
 
 def ask_ahead(slides: Sequence[RemoteSlide]) -> None:
-    """Ask for the objects of many slides at once; what goes wrong is told when each is asked for itself."""
+    """Request the objects of many slides in parallel; errors are reported when a slide is used."""
 
     def ask(slide: RemoteSlide) -> None:
         with contextlib.suppress(SlideError, RemoteError):
             _ = slide.objects
 
     if slides:
-        with ThreadPoolExecutor(ASK_AT_ONCE, "wsi-embed-ask") as pool:
+        with ThreadPoolExecutor(REQUESTS_AT_ONCE, "wsi-embed-ask") as pool:
             list(pool.map(ask, slides))

@@ -1,4 +1,4 @@
-"""Which task of a scheduler's array this process is, by the variables that the scheduler sets."""
+"""Detection of the task of a scheduler's array job, from environment variables."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from wsi_embed.errors import UsageError
 
-# Ours: how many shares there are, where the scheduler does not say it, or says something else.
+# Our variable: number of shards, if the scheduler does not set it or sets another number.
 SHARD_COUNT = "WSI_EMBED_SHARD_COUNT"
 
 SLURM, KUBERNETES, AWS_BATCH = "SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX", "AWS_BATCH_JOB_ARRAY_INDEX"
@@ -14,15 +14,15 @@ AWS_BATCH_SIZE = "AWS_BATCH_JOB_ARRAY_SIZE"
 
 
 def array_task(environ: Mapping[str, str]) -> tuple[int, int]:
-    """Index, from 0, and size of the array that this process is a task of.
+    """Return index, from 0, and size of the array that this process is a task of.
 
-    Slurm (https://slurm.schedmd.com/job_array.html) says both, and may count from any number in any step.
-    AWS Batch (https://docs.aws.amazon.com/batch/latest/userguide/job_env_vars.html) says both. Kubernetes
-    (https://kubernetes.io/docs/concepts/workloads/controllers/job/#completion-mode) says the index only.
-    Where WSI_EMBED_SHARD_COUNT is set, it is the size, and the scheduler's number is the index.
+    Slurm (https://slurm.schedmd.com/job_array.html) sets both, and may count from any number in any step.
+    AWS Batch (https://docs.aws.amazon.com/batch/latest/userguide/job_env_vars.html) sets both. Kubernetes
+    (https://kubernetes.io/docs/concepts/workloads/controllers/job/#completion-mode) sets only the index.
+    If WSI_EMBED_SHARD_COUNT is set, it is the size, and the scheduler's number is the index.
 
     Raises:
-        UsageError: There is no array, or more than one; its size is not known; or it has gaps.
+        UsageError: If there is no array job, or more than one; its size is unknown; or it has gaps.
     """
     found = [name for name in (SLURM, KUBERNETES, AWS_BATCH) if name in environ]
     if len(found) != 1:

@@ -1,4 +1,4 @@
-"""A share of a job: static, disjoint, and the same on every machine."""
+"""Shards of a job: static, disjoint, and identical on every machine."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from wsi_embed.inputs.slides import SlideInput
 
 
 def shard(slides: Sequence[SlideInput], index: int, count: int) -> list[SlideInput]:
-    """The slides of shard `index` of `count`: disjoint, complete, balanced by the size of their files.
+    """Return the slides of shard `index` of `count`: disjoint, complete, balanced by file size.
 
-    The largest slide goes to the lightest shard, and so on (Graham's longest processing time rule): the
-    same on every machine that sees the same files.
+    The largest remaining slide goes to the shard with the smallest load (Graham's longest processing time
+    rule), which gives the same result on every machine that sees the same files.
     """
     ask_ahead([item.remote for item in slides if item.remote is not None])
     loads = [(0, number) for number in range(count)]  # a heap
@@ -29,10 +29,10 @@ def shard(slides: Sequence[SlideInput], index: int, count: int) -> list[SlideInp
 
 
 def parse_shard(text: str, environ: Mapping[str, str]) -> tuple[int, int]:
-    """Parse `i/n`, from 0/n to n-1/n, or `auto`, which asks the scheduler's variables.
+    """Parse `i/n`, from 0/n to n-1/n, or `auto`, which reads the scheduler's environment variables.
 
     Raises:
-        UsageError: It is of neither form, or the scheduler does not say which share this is.
+        UsageError: If the text has neither form, or the scheduler does not tell which shard this is.
     """
     if text == "auto":
         return array_task(environ)

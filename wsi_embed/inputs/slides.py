@@ -1,4 +1,4 @@
-"""Which slides a job is about: files, folders and manifests, each with a unique id."""
+"""Input slides of a job, from files, folders and manifests, each with a unique id."""
 
 from __future__ import annotations
 
@@ -24,17 +24,16 @@ LONGEST_ID = 240
 
 @dataclass(frozen=True)
 class SlideInput:
-    """One slide of a job.
+    """Input slide of a job.
 
     Attributes:
-        slide_id: Its group's name in the store.
-        path: The file.
-        name: The file as the store records it: relative to the folder or manifest it came from.
-        patient: From the manifest.
+        slide_id: Slide id, the name of its group in the store.
+        path: Slide file; for a remote slide that is not staged, only the file name.
+        name: File name as recorded in the store, relative to the input folder or manifest.
+        patient: Patient, from the manifest.
         mpp: Micrometres per level-0 pixel, from the manifest.
-        roi: Annotation file with the regions to take, from the manifest or beside others.
-        remote: Where it is, if that is not on this machine: then `path` is no more than its file's name,
-            until it is staged.
+        roi: Annotation file with the regions to take, from the manifest or from `--roi`.
+        remote: Location of a slide that is not on this machine; None for local slides.
     """
 
     slide_id: str
@@ -47,7 +46,7 @@ class SlideInput:
 
     @property
     def size(self) -> int:
-        """Bytes of all its files; 0 where one is missing."""
+        """Total size of the slide's files in bytes; 0 if one is missing."""
         try:
             if self.remote is not None:
                 return self.remote.size
@@ -59,16 +58,16 @@ class SlideInput:
 def find_slides(sources: Sequence[str | Location], *, remote: bool = False) -> list[SlideInput]:
     """Resolve files, folders (at any depth) and manifests (CSV, Parquet) to slides, sorted by id.
 
-    A folder's DICOM files of one series are one slide.
+    DICOM files of one series in a folder are one slide.
 
     Args:
-        sources: Paths, and addresses.
-        remote: Whether the caller stages slides that are not on this machine.
+        sources: Paths and addresses.
+        remote: Whether the caller can stage remote slides.
 
     Raises:
-        UsageError: A path is missing, nothing is found, a manifest is wrong, or two slides have
-            one id, or are elsewhere, and that is not wanted.
-        RemoteError: What is elsewhere cannot be listed.
+        UsageError: If a path is missing, nothing is found, a manifest is invalid, two slides have the same
+            id, or a slide is remote and `remote` is false.
+        RemoteError: If an address cannot be listed.
     """
     found = [item for source in sources for item in _from_source(location(source))]
     if not found:
@@ -80,10 +79,10 @@ def find_slides(sources: Sequence[str | Location], *, remote: bool = False) -> l
 
 
 def check_here(item: SlideInput) -> None:
-    """Refuse a slide that is not on this machine.
+    """Check that a slide is on this machine.
 
     Raises:
-        UsageError: It is not.
+        UsageError: If it is not.
     """
     if item.remote is not None:
         raise UsageError(
@@ -92,10 +91,10 @@ def check_here(item: SlideInput) -> None:
 
 
 def unique_slides(found: Iterable[SlideInput]) -> list[SlideInput]:
-    """Slides sorted by id; one that is given twice is kept once.
+    """Return slides sorted by id, without duplicates.
 
     Raises:
-        UsageError: Two slides have one id, or an id is too long.
+        UsageError: If two slides have the same id, or an id is too long.
     """
     by_id: dict[str, SlideInput] = {}
     for item in found:
@@ -147,16 +146,21 @@ def _slide_at(remote: RemoteSlide, name: str) -> SlideInput:
 
 
 def slide_of_folder(folder: Path, path: Path) -> SlideInput:
-    """A file of a folder as a slide."""
+    """Return the input slide for a file in a folder."""
     name = path.relative_to(folder).as_posix()
     return SlideInput(slide_id_of(name), path, name)
 
 
 def manifest_slide(source: Location, number: int, row: dict[str, Any]) -> SlideInput:
-    """A row of a manifest as a slide.
+    """Return the input slide for a row of a manifest.
+
+    Args:
+        source: Path or address of the manifest.
+        number: Number of the row, for messages.
+        row: Values by column.
 
     Raises:
-        UsageError: It has no path, or a value that makes no sense.
+        UsageError: If the row has no path, or an invalid value.
     """
     cells = {k: str(v).strip() for k, v in row.items() if v is not None}
     values = {names[0]: found for names in MANIFEST_COLUMNS if (found := first_of(cells, names))}
@@ -174,7 +178,7 @@ def manifest_slide(source: Location, number: int, row: dict[str, Any]) -> SlideI
     except ValueError as error:
         raise UsageError(f"{where}: mpp {values['mpp']!r} is not a number") from error
     roi = _beside(source, values["roi"]) if "roi" in values else None
-    # what is recorded never holds an absolute path
+    # absolute paths are never recorded
     absolute = is_address(values["path"]) or Path(values["path"]).is_absolute()
     name = place.name if absolute else values["path"]
     patient = values.get("patient")
@@ -187,10 +191,10 @@ def manifest_slide(source: Location, number: int, row: dict[str, Any]) -> SlideI
 
 
 def _mpp(text: str) -> float | None:
-    """Read a resolution; None where the cell is empty, in a spreadsheet's words too.
+    """Parse a resolution; None for an empty cell or a spreadsheet's word for one.
 
     Raises:
-        ValueError: If it is no number.
+        ValueError: If the text is not a number.
     """
     if text.casefold() in ("", "na", "n/a", "nan", "none", "null"):
         return None
@@ -198,14 +202,14 @@ def _mpp(text: str) -> float | None:
 
 
 def _beside(source: Location, text: str) -> Location:
-    """What a manifest means: an address, or a path relative to it."""
+    """Resolve a manifest's entry: an address, or a path relative to the manifest."""
     if is_address(text) or Path(text).is_absolute():
         return location(text)
     return source.parent / text
 
 
 def _check_same(a: SlideInput, b: SlideInput) -> None:
-    """One id twice is fine only for the same file with the same facts."""
+    """Check that two slides with the same id are the same file with the same metadata."""
     where = [item.remote.address if item.remote else item.path for item in (a, b)]
     if not (where[0] == where[1] if a.remote or b.remote else _same_file(a.path, b.path)):
         raise UsageError(

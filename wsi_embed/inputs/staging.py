@@ -1,4 +1,4 @@
-"""Slides from elsewhere on this machine, as long as they are worked on, within a limit."""
+"""Local copies of remote slides while they are processed, within a disk limit."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
 
     from wsi_embed.inputs.slides import SlideInput
 
-# One connection to object storage gives 50 to 100 MB/s: large objects come in parts, several at once.
+# One connection to object storage gives 50 to 100 MB/s: large objects are fetched in parallel parts.
 PART = 16 * 2**20
 PARTS_AT_ONCE = 8
-_ASK_SECONDS = 0.2
+_POLL_SECONDS = 0.2
 _PREFIX, _LOCK = "wsi-embed-cache-", "lock"
 
 
 @dataclass(frozen=True)
 class Cache:
-    """Where a process may keep slides, and how much.
+    """Folder for fetched slides and its size limit.
 
     Attributes:
-        folder: Where; None for the system's temporary folder.
-        limit: Most bytes at a time; None for half of what is free there.
+        folder: Parent folder; None for the system's temporary folder.
+        limit: Largest total size in bytes; None for half of the free disk space.
     """
 
     folder: Path | None = None
@@ -49,10 +49,14 @@ class Cache:
 
     @classmethod
     def of(cls, folder: str | Path | None, limit_gb: float | None) -> Cache:
-        """As the user says it.
+        """Create a cache from the user's options.
+
+        Args:
+            folder: Parent folder; None for the system's temporary folder.
+            limit_gb: Largest total size in GB; None for half of the free disk space.
 
         Raises:
-            UsageError: The limit is none.
+            UsageError: If the limit is not positive.
         """
         if limit_gb is not None and not 0 < limit_gb < float("inf"):
             raise UsageError(f"--cache-gb {limit_gb}: a number above 0 is expected")
@@ -60,22 +64,22 @@ class Cache:
         return cls(Path(folder).absolute() if folder else None, limit)
 
     def open(self, stop: threading.Event) -> Staging:
-        """Be ready to fetch; see `Staging`."""
+        """Create the folder for fetched slides; see `Staging`."""
         return Staging(self.folder, self.limit, stop)
 
 
 class Staging:
-    """A folder of slides that are worked on; each is removed when that is done.
+    """Folder for slides while they are processed; each is removed afterwards.
 
-    A job has a folder of its own within the one given, and removes what killed jobs left there.
+    Each job has a folder of its own within the parent folder, and removes those that killed jobs left behind.
 
     Args:
-        folder: Where; the system's temporary folder by default.
-        limit: Most bytes at a time; by default half of what is free there.
-        stop: Ends all waiting.
+        folder: Parent folder; the system's temporary folder by default.
+        limit: Largest total size in bytes; half of the free disk space by default.
+        stop: Event that ends all waiting.
 
     Raises:
-        UsageError: The folder cannot be written.
+        UsageError: If the folder cannot be written.
     """
 
     def __init__(self, folder: Path | None, limit: int | None, stop: threading.Event) -> None:
@@ -90,8 +94,8 @@ class Staging:
             raise UsageError(
                 f"--cache {folder}: cannot be written ({error.strerror}); choose another folder"
             ) from error
-        self._held = contextlib.ExitStack()
-        self._held.enter_context(slide_lock(self._folder / _LOCK, _LOCK))
+        self._locks = contextlib.ExitStack()
+        self._locks.enter_context(slide_lock(self._folder / _LOCK, _LOCK))
         self._stop, self._used, self._freed = stop, 0, threading.Condition()
         self._number = itertools.count()
 
@@ -102,22 +106,22 @@ class Staging:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
-        self._held.close()
+        self._locks.close()
 
     @contextlib.contextmanager
     def stage(self, item: SlideInput) -> Iterator[SlideInput]:
-        """Fetch a slide with all its files, and have it until the context is left.
+        """Fetch a slide with all its files, and remove them when the context is left.
 
-        Waits where the limit is reached until others are done: so slides are staged in the order in which
-        they are worked on, one after the other.
+        This waits until the slide fits within the limit. Slides therefore have to be staged one after the
+        other, in the order in which they are processed.
 
         Yields:
-            The same slide with its path on this machine.
+            The same slide with its local path.
 
         Raises:
-            SlideError: There is no such object, it is larger than the limit, or what came is not whole.
-            RemoteError: The server cannot be reached, or refuses.
-            Stopped: `stop` was set.
+            SlideError: If there is no such object, it is larger than the limit, or it arrived incomplete.
+            RemoteError: If the server cannot be reached, or refuses.
+            Stopped: If `stop` is set.
         """
         remote = item.remote
         assert remote is not None, "there is nothing to fetch"
@@ -143,7 +147,7 @@ class Staging:
             while self._used + size > self.limit:
                 if self._stop.is_set():
                     raise Stopped("stopped")
-                self._freed.wait(_ASK_SECONDS)
+                self._freed.wait(_POLL_SECONDS)
             self._used += size
         try:
             yield
@@ -154,7 +158,7 @@ class Staging:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what killed jobs left; the system frees a job's lock when it dies."""
+    """Remove the folders of killed jobs, whose locks the operating system has released."""
     for left in folder.glob(f"{_PREFIX}*"):
         if has_locks(left / _LOCK):
             with slide_lock(left / _LOCK, _LOCK) as free:
@@ -163,7 +167,7 @@ def _sweep(folder: Path) -> None:
 
 
 def _places(folder: Path, first: Address, found: Sequence[RemoteObject]) -> list[Path]:
-    """Where each object comes to lie: as far from the slide's file as it lies there."""
+    """Return the local path of each object, relative to the slide as in object storage."""
     start = f"{first.parent.key}/" if first.parent.key else ""
     paths = []
     for one in found:
@@ -181,7 +185,7 @@ async def _fetch_all(name: str, wanted: Sequence[tuple[RemoteObject, Path]], sto
     fetching = asyncio.gather(*(_fetch(found, path, at_once) for found, path in wanted))
     try:
         while not fetching.done():
-            await asyncio.wait([fetching], timeout=_ASK_SECONDS)
+            await asyncio.wait([fetching], timeout=_POLL_SECONDS)
             if stop.is_set():
                 raise Stopped("stopped")
         await fetching
@@ -195,19 +199,19 @@ async def _fetch_all(name: str, wanted: Sequence[tuple[RemoteObject, Path]], sto
 
 
 async def _fetch(found: RemoteObject, path: Path, at_once: asyncio.Semaphore) -> None:
-    """Fetch one object into a file, and look whether it is whole."""
+    """Fetch one object into a file, and check its size."""
     path.parent.mkdir(parents=True, exist_ok=True)
     store, key = client(found.address), found.address.key
     from obstore.exceptions import NotSupportedError
 
     try:
-        with path.open("wb") as file, objects.told(found.address):
+        with path.open("wb") as file, objects.remote_errors(found.address):
             try:
                 parts = (
                     _fetch_part(store, found, s, file.fileno(), at_once) for s in range(0, found.size, PART)
                 )
                 await asyncio.gather(*parts)
-            except NotSupportedError:  # a web server that gives whole files alone
+            except NotSupportedError:  # the web server has no range requests
                 file.truncate(0)
                 async with at_once:
                     async for block in (await store.get_async(key)).stream():
@@ -222,7 +226,7 @@ async def _fetch_part(
     store: ObjectStore, found: RemoteObject, start: int, file: int, at_once: asyncio.Semaphore
 ) -> None:
     stop = min(start + PART, found.size)
-    # web servers have weak ETags, which match nothing
+    # web servers send weak ETags, which never match
     options: GetOptions = {"if_match": found.etag} if found.address.listed else {}
     if (start, stop) != (0, found.size):
         options["range"] = (start, stop)

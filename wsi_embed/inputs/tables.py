@@ -1,4 +1,4 @@
-"""Tables that list slides or tiles: CSV, TSV and Parquet."""
+"""Tables of slides or tiles: CSV, TSV and Parquet."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ MANIFEST_COLUMNS: Known = (("path",), ("slide_id",), PATIENT, ("mpp",), ("roi",)
 
 
 def read_manifest(source: Path, known: Known = MANIFEST_COLUMNS) -> Rows:
-    """Rows of a manifest (CSV, TSV, Parquet), each with its number in the file.
+    """Read the rows of a manifest (CSV, TSV, Parquet), each with its number in the file.
 
     Lines of text that begin with `#` are comments, unless there is a file of that name.
 
     Args:
-        source: The file.
-        known: Columns that the caller looks at, `path` among them.
+        source: Manifest file.
+        known: Columns that the caller uses, `path` among them.
 
     Raises:
-        UsageError: It cannot be read, has no column `path`, or one that is called almost like a known one.
-        MissingExtraError: It is Parquet, and pyarrow is not installed.
+        UsageError: If the file cannot be read, has no column `path`, or has a column whose name resembles
+            that of a known one.
+        MissingExtraError: If the file is Parquet, and pyarrow is not installed.
     """
     columns, rows = read_table(source, MANIFEST, known)
     if "path" not in columns:
@@ -38,17 +39,17 @@ def read_manifest(source: Path, known: Known = MANIFEST_COLUMNS) -> Rows:
 
 
 def read_table(source: Path, kind: str, known: Known) -> tuple[list[str], Rows]:
-    """Columns and rows of a table (CSV, TSV, Parquet), each row with its number in the file.
+    """Read columns and rows of a table (CSV, TSV, Parquet), each row with its number in the file.
 
     Args:
-        source: The file.
-        kind: What it is, for the message.
-        known: Columns that the caller looks at; see `match_columns`.
+        source: Table file.
+        kind: Kind of table, for messages.
+        known: Columns that the caller uses; see `match_columns`.
 
     Raises:
-        UsageError: It cannot be read, a row has values beyond the last column, or a known column is
-            there twice or called almost like that.
-        MissingExtraError: It is Parquet, and pyarrow is not installed.
+        UsageError: If the file cannot be read, a row has values beyond the last column, or a known column
+            occurs twice or has a name that only resembles it.
+        MissingExtraError: If the file is Parquet, and pyarrow is not installed.
     """
     read = _read_parquet if source.suffix.lower() == ".parquet" else _read_csv
     return match_columns(*read(source, kind), known, source)
@@ -69,7 +70,7 @@ def _read_csv(source: Path, kind: str) -> tuple[list[str], Rows]:
     if columns and kind == MANIFEST:
         rows = [(number, row) for number, row in rows if not _is_comment(source, row[columns[0]])]
     for number, row in rows if columns else ():
-        if any(value.strip() for value in row.pop(None, ())):  # a delimiter at the end is no harm
+        if any(value.strip() for value in row.pop(None, ())):  # a trailing delimiter is harmless
             raise UsageError(
                 f"{source}, row {number}: more values than columns; "
                 f"put values that hold a {delimiter!r} into quotes"
@@ -91,7 +92,7 @@ def _is_comment(source: Path, cell: str | None) -> bool:
 
 
 def _delimiter(header: str) -> str:
-    """Spreadsheets write semicolons where a comma is the decimal sign, and tabs on request."""
+    """Return the delimiter: spreadsheets write semicolons where the comma is the decimal sign, or tabs."""
     return max(",;\t", key=header.count)
 
 

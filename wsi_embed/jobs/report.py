@@ -108,7 +108,7 @@ class JobReport:
         """Write the report as JSON, whole or not at all.
 
         Raises:
-            WsiEmbedError: It cannot be written.
+            WsiEmbedError: If it cannot be written.
         """
         write_whole(path, json.dumps(self.to_dict(), indent=2) + "\n")
 
@@ -117,7 +117,7 @@ def write_whole(path: Path, text: str) -> None:
     """Write a report's file, whole or not at all.
 
     Raises:
-        WsiEmbedError: It cannot be written.
+        WsiEmbedError: If it cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

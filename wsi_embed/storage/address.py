@@ -1,4 +1,4 @@
-"""Addresses: `s3://bucket/key`, `gs://bucket/key`, `https://server/path`."""
+"""Remote addresses: `s3://bucket/key`, `gs://bucket/key`, `https://server/path`."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 @dataclass(frozen=True)
 class Address:
-    """Where an object lies, or what lies below it. Its parts are called as those of a path.
+    """Address of a remote object, or of the objects below it. Attributes are named as those of a path.
 
     Attributes:
         scheme: `s3`, `gs`, `http` or `https`.
-        host: The bucket, or the web server.
-        key: What it is called there, without a slash at either end; empty for the whole bucket.
+        host: Bucket or web server.
+        key: Key or path, without leading and trailing slash; empty for a whole bucket.
     """
 
     scheme: str
@@ -30,27 +30,27 @@ class Address:
 
     @property
     def name(self) -> str:
-        """The last part."""
+        """Last part of the key, or the host."""
         return self.key.rpartition("/")[2] or self.host
 
     @property
     def stem(self) -> str:
-        """The last part, without suffix."""
+        """Last part, without suffix."""
         return PurePosixPath(self.name).stem
 
     @property
     def suffix(self) -> str:
-        """Of the last part, with its dot."""
+        """Suffix of the last part, with its dot."""
         return PurePosixPath(self.name).suffix
 
     @property
     def parent(self) -> Address:
-        """What it lies in."""
+        """Address of the folder that contains it."""
         return Address(self.scheme, self.host, self.key.rpartition("/")[0])
 
     @property
     def listed(self) -> bool:
-        """Whether one can ask what lies there, and write: web servers only hand out files."""
+        """Whether the server supports listing and writing; web servers only serve files."""
         return self.scheme in BUCKETS
 
     def __truediv__(self, relative: str) -> Address:
@@ -70,15 +70,15 @@ Location = Path | Address
 
 
 def is_address(text: str | Path) -> bool:
-    """Whether something names an object elsewhere, or at least looks as if it should."""
+    """Return whether a text has the form of an address: `scheme://...`."""
     return isinstance(text, str) and _SCHEME.match(text) is not None
 
 
 def location(text: str | Path | Address) -> Location:
-    """A path or an address.
+    """Convert a text to a path or an address.
 
     Raises:
-        UsageError: It is of an unknown kind, or holds credentials.
+        UsageError: If the address has an unknown scheme, or contains credentials.
     """
     if isinstance(text, Address):
         return text
@@ -89,7 +89,7 @@ def parse_address(text: str) -> Address:
     """Parse an address.
 
     Raises:
-        UsageError: As for `location`; the message never repeats what may be a secret.
+        UsageError: As for `location`; the message never repeats a possible secret.
     """
     scheme, _, rest = text.partition("://")
     scheme = scheme.lower()

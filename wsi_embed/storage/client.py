@@ -1,4 +1,4 @@
-"""Clients of object storage and web servers, by obstore, which retries and finds credentials."""
+"""obstore clients for object storage and web servers, with retries and credentials."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from wsi_embed.util.extras import needs_extra
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
-# 0.5 to 20 s between two tries, about two minutes in all: a server that is being restarted is outlived.
+# 0.5 to 20 s between attempts, about two minutes in all: long enough for a server to restart.
 RETRY: RetryConfig = {
     "max_retries": 10,
     "backoff": {
@@ -25,7 +25,7 @@ RETRY: RetryConfig = {
     },
     "retry_timeout": datetime.timedelta(minutes=3),
 }
-# The first is of one request with its body, the second of a server that says nothing.
+# `timeout` limits a whole request with its body, `read_timeout` the wait for a silent server.
 CLIENT: ClientConfig = {
     "timeout": datetime.timedelta(hours=1),
     "read_timeout": datetime.timedelta(seconds=60),
@@ -36,21 +36,21 @@ _used_by: list[int] = []
 
 
 def client(address: Address) -> ObjectStore:
-    """The store of obstore that an address is in; one a bucket and process.
+    """Return the obstore client for an address, one per bucket and process.
 
     Raises:
-        MissingExtraError: The extra `cloud` is not installed.
-        RemoteError: This process was forked from one that used it, or credentials cannot be read.
+        MissingExtraError: If the extra `cloud` is not installed.
+        RemoteError: If this process was forked from one that used obstore, or credentials cannot be read.
     """
     check_process()
     return _client(address.scheme, address.host)
 
 
 def check_process() -> None:
-    """Refuse to hang: obstore's threads are not there in a process that was forked.
+    """Check that obstore works in this process: after a fork its threads are missing, and it would hang.
 
     Raises:
-        RemoteError: This is such a process.
+        RemoteError: If this process was forked from one that used obstore.
     """
     if not _used_by:
         _used_by.append(os.getpid())
@@ -80,13 +80,13 @@ def _client(scheme: str, host: str) -> ObjectStore:
             from obstore.auth.boto3 import Boto3CredentialProvider
         try:
             more["credential_provider"] = Boto3CredentialProvider()
-        except Exception as error:  # botocore's own tree, and ValueError
+        except Exception as error:  # botocore's own exceptions, and ValueError
             raise RemoteError(f"s3://{host}: no credentials in the AWS profile ({error})") from error
     return S3Store(host, client_options=options, retry_config=RETRY, **more)
 
 
 def _has_profile() -> bool:
-    """Whether credentials are in the AWS command line's files: those obstore does not read by itself."""
+    """Return whether there are AWS command-line credentials files, which obstore does not read by itself."""
     if "AWS_ACCESS_KEY_ID" in os.environ or "AWS_SKIP_SIGNATURE" in os.environ:
         return False
     file = os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or Path.home() / ".aws" / "credentials"

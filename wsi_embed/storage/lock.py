@@ -1,8 +1,8 @@
-"""One writer a slide, also when several jobs fill one store: a lock that dies with its owner.
+"""Locks that keep several jobs on one output from writing the same slide, released when their process dies.
 
-Locks are on single bytes of one document of the output, which is never replaced (Linux open file
-description locks: the kernel frees them with the process, and reading the file elsewhere in this process
-does not). Where a file system or an operating system has no such locks nothing is held.
+Locks are taken on single bytes of one file of the output that is never replaced. They are Linux open file
+description locks: the kernel releases them with the process, and closing another handle of the file does not.
+Where the file system or operating system lacks such locks, nothing is locked.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ except ImportError:  # Windows
 else:
     _OFD = hasattr(fcntl, "F_OFD_SETLK")  # not on macOS
 
-# What a lock that somebody else holds answers; anything else means that there are no locks here.
+# Error numbers for a lock held by another process; any other means that locks are not supported.
 _HELD = {errno.EAGAIN, errno.EACCES}
 
-# Beyond every byte that a slide's id can have.
+# Byte beyond those of all slide ids.
 _WHOLE = 2**32
 
 
 def has_locks(document: Path | None) -> bool:
-    """Whether two processes can keep out of each other's way on this file system."""
+    """Return whether locks between processes work on a file's file system."""
     if not _OFD or document is None:
         return False
     try:
@@ -42,15 +42,15 @@ def has_locks(document: Path | None) -> bool:
 
 @contextlib.contextmanager
 def slide_lock(document: Path | None, slide_id: str) -> Iterator[bool]:
-    """Hold a slide while it is written.
+    """Lock a slide while it is written.
 
     Args:
-        document: A file of the output that is never replaced; None where there is none to lock.
-        slide_id: The slide. Its byte is the crc32 of its id, so that two slides in 4 billion share one:
-            the second waits for the first.
+        document: File of the output that is never replaced; None if the output does not support locks.
+        slide_id: Slide id. Its CRC-32 is the byte to lock; two ids rarely share one, and then the second
+            slide has to wait for the first.
 
     Yields:
-        Whether it is held; False where another process has it.
+        Whether the lock is held; False if another process holds it.
     """
     with _locked(document, zlib.crc32(slide_id.encode()), wait=False) as free:
         yield free
@@ -58,14 +58,14 @@ def slide_lock(document: Path | None, slide_id: str) -> Iterator[bool]:
 
 @contextlib.contextmanager
 def whole_lock(document: Path) -> Iterator[None]:
-    """Wait for, then hold what belongs to no single slide; slides may be written meanwhile."""
+    """Wait for, then hold, the lock for what concerns the whole output; slides may be written meanwhile."""
     with _locked(document, _WHOLE, wait=True):
         yield
 
 
 @contextlib.contextmanager
 def _locked(document: Path | None, byte: int, *, wait: bool) -> Iterator[bool]:
-    """Lock a byte of a file; False where somebody else holds it."""
+    """Lock a byte of a file and yield whether it succeeded."""
     if not _OFD or document is None:
         yield True
         return

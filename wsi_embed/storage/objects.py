@@ -1,4 +1,4 @@
-"""Requests to object storage and web servers, and what is said where they fail."""
+"""Requests to object storage and web servers, with clear errors."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _CREDENTIALS = {
     "AccessDenied", "AllAccessDisabled", "ExpiredToken", "InvalidAccessKeyId", "InvalidToken",
     "RequestExpired", "RequestTimeTooSkewed", "SignatureDoesNotMatch", "TokenRefreshRequired",
 }  # fmt: skip
-# What is asked on a cloud's own machines where the environment has no credentials.
+# Requests to cloud metadata servers, made if the environment has no credentials.
 _METADATA_SERVERS = ("/latest/api/token", "/latest/meta-data", "computeMetadata")
 
 
 @dataclass(frozen=True)
 class RemoteObject:
-    """An object and its state.
+    """Remote object and its state.
 
     Attributes:
-        address: Where it lies.
-        size: In bytes.
-        tag: Changes with its content, as far as the server says: the ETag, or else the time of change.
-        etag: The ETag, where the server has one.
+        address: Address of the object.
+        size: Size in bytes.
+        tag: Text that changes with the content: the ETag, or else the modification time.
+        etag: The ETag, if the server sends one.
     """
 
     address: Address
@@ -41,18 +41,18 @@ class RemoteObject:
 
     @property
     def state(self) -> list[int]:
-        """Two numbers that change with its content."""
+        """Two integers that change with the content, the first of them the size."""
         return [self.size, zlib.crc32(self.tag.encode())]
 
 
 @contextlib.contextmanager
-def told(address: Address | str) -> Iterator[None]:
-    """Turn an error of obstore into one line without anything secret.
+def remote_errors(address: Address | str) -> Iterator[None]:
+    """Turn an obstore error into a RemoteError of one line, without secrets.
 
-    FileNotFoundError, which obstore raises itself, and FileExistsError are for the caller.
+    FileNotFoundError, which obstore raises itself, and FileExistsError are passed on.
 
     Raises:
-        RemoteError: The server cannot be reached, refuses, or goes on failing after all retries.
+        RemoteError: If the server cannot be reached, refuses, or still fails after all retries.
     """
     from obstore.exceptions import AlreadyExistsError, BaseError
 
@@ -61,12 +61,12 @@ def told(address: Address | str) -> Iterator[None]:
     except AlreadyExistsError:
         raise FileExistsError(str(address)) from None
     except BaseError as error:
-        raise RemoteError(f"{address}: {_reason(error)}") from None  # the cause shows whole requests
+        raise RemoteError(f"{address}: {_reason(error)}") from None  # the cause would show whole requests
 
 
 def _reason(error: Exception) -> str:
     text = str(error)
-    first = re.sub(r"\?\S*", "", text.partition("\n")[0])  # a query may hold a signature
+    first = re.sub(r"\?\S*", "", text.partition("\n")[0])  # a query may contain a signature
     code, status = _CODE.search(text), _STATUS.search(text)
     what = code[1] if code else status[1].strip() if status else first[:200]
     kind = type(error).__name__
@@ -78,7 +78,7 @@ def _reason(error: Exception) -> str:
         return f"access is refused ({what}); renew or correct the credentials, then run again"
     if what == "NoSuchBucket":
         return "there is no such bucket; check the address"
-    if status and status[1].startswith("400") and not code:  # an answer to HEAD says no more
+    if status and status[1].startswith("400") and not code:  # the response to HEAD has no body
         return "the server refuses (400 Bad Request); are the credentials valid, and AWS_REGION right?"
     if kind == "PreconditionError":
         return "the object was changed meanwhile; run again when nobody writes to it"
@@ -88,77 +88,77 @@ def _reason(error: Exception) -> str:
 
 
 def read(address: Address) -> bytes:
-    """Content of an object.
+    """Return the content of an object.
 
     Raises:
-        FileNotFoundError: There is none.
-        RemoteError: It cannot be read.
+        FileNotFoundError: If there is no such object.
+        RemoteError: If the object cannot be read.
     """
     store = client(address)
-    with told(address):
+    with remote_errors(address):
         return bytes(store.get(address.key).bytes())
 
 
 def read_head(address: Address, size: int) -> bytes:
-    """The first bytes of an object, fewer where it is smaller.
+    """Return the first bytes of an object, fewer if it is smaller.
 
     Raises:
-        FileNotFoundError: There is none.
-        RemoteError: It cannot be read.
+        FileNotFoundError: If there is no such object.
+        RemoteError: If the object cannot be read.
     """
     store = client(address)
-    with told(address):
+    with remote_errors(address):
         return bytes(store.get(address.key, options={"range": (0, size)}).bytes())
 
 
 def write(address: Address, content: bytes, *, replace: bool = True) -> None:
-    """Write an object whole.
+    """Write an object in one request.
 
     Raises:
-        FileExistsError: There is one, and it is not to be replaced.
-        RemoteError: It cannot be written.
+        FileExistsError: If the object exists and `replace` is false.
+        RemoteError: If the object cannot be written.
     """
     store = client(address)
     try:
-        with told(address):
+        with remote_errors(address):
             store.put(address.key, content, mode="overwrite" if replace else "create", use_multipart=False)
     except FileNotFoundError:
         raise RemoteError(f"{address}: there is no such bucket; check the address") from None
 
 
 def stat(address: Address) -> RemoteObject:
-    """State of an object.
+    """Return the state of an object.
 
     Raises:
-        FileNotFoundError: There is none.
-        RemoteError: It cannot be asked for.
+        FileNotFoundError: If there is no such object.
+        RemoteError: If the request fails.
     """
     store = client(address)
-    with told(address):
+    with remote_errors(address):
         return _object(address, store.head(address.key))
 
 
 def below(address: Address) -> Iterator[RemoteObject]:
-    """All objects below an address, at any depth, as the server sorts them.
+    """Yield all objects below an address, at any depth, in the order of the server.
 
     Raises:
-        RemoteError: They cannot be listed.
+        RemoteError: If the objects cannot be listed.
     """
     store = client(address)
-    with told(address):
+    with remote_errors(address):
         for batch in store.list(address.key or None, chunk_size=1000):
             for found in batch:
                 yield _object(Address(address.scheme, address.host, found["path"]), found)
 
 
 def beside(address: Address) -> tuple[list[str], list[RemoteObject]]:
-    """Names of the folders directly in an address, and the objects.
+    """Return the names of the folders and the objects directly below an address.
 
     Raises:
-        RemoteError: They cannot be listed.
+        RemoteError: If the objects cannot be listed.
     """
     store = client(address)
-    with told(address):
+    with remote_errors(address):
         found = store.list_with_delimiter(address.key or None)
     names = [prefix.rstrip("/").rpartition("/")[2] for prefix in found["common_prefixes"]]
     objects = [_object(Address(address.scheme, address.host, o["path"]), o) for o in found["objects"]]
@@ -169,11 +169,11 @@ def delete(addresses: Sequence[Address]) -> None:
     """Delete objects of one bucket.
 
     Raises:
-        RemoteError: They cannot be deleted.
+        RemoteError: If the objects cannot be deleted.
     """
     if addresses:
         store = client(addresses[0])
-        with told(addresses[0].parent), contextlib.suppress(FileNotFoundError):
+        with remote_errors(addresses[0].parent), contextlib.suppress(FileNotFoundError):
             store.delete([address.key for address in addresses])
 
 

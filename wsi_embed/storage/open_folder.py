@@ -1,4 +1,4 @@
-"""Open a local or a remote folder: the one module that knows both."""
+"""Opening of a local or remote folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A store on object storage."""
+"""Folder in object storage."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ from wsi_embed.storage.zarr_objects import ZarrObjects
 T = TypeVar("T")
 U = TypeVar("U")
 
-# Requests on their way at a time: each takes long, and the server little.
-AT_ONCE = 32
-CREATE_TRIES = 3
+# Parallel requests: latency dominates.
+PARALLEL = 32
+CREATE_ATTEMPTS = 3
 
 
 class RemotePlace(Place):
-    """What lies below an address, as if it were a folder.
+    """Objects below an address, with the interface of a folder.
 
-    There is no renaming there, but an object appears whole: a slide's document is written last.
+    Object storage has no renaming, but each object appears complete: a slide's metadata document is written
+    last.
 
     Args:
-        address: Where.
+        address: Address of the folder.
 
     Raises:
-        UsageError: A web server cannot hold a store.
-        MissingExtraError: The extra `cloud` is not installed.
+        UsageError: If the address is on a web server, which cannot hold a store.
+        MissingExtraError: If the extra `cloud` is not installed.
     """
 
     def __init__(self, address: Address) -> None:
@@ -49,16 +50,16 @@ class RemotePlace(Place):
 
     @property
     def name(self) -> str:
-        """The last part of the address."""
+        """Last part of the address."""
         return self.address.name
 
     @property
     def zarr(self) -> ZarrObjects:
-        """What is there as Zarr's object store."""
+        """Zarr store of the objects."""
         return ZarrObjects(self.address)
 
     def read(self, key: str) -> bytes:
-        """Content of an object."""
+        """Return the content of an object."""
         return objects.read(self.address / key)
 
     def write(self, key: str, content: bytes) -> None:
@@ -66,31 +67,31 @@ class RemotePlace(Place):
         objects.write(self.address / key, content)
 
     def create(self, key: str, content: bytes) -> None:
-        """Write an object unless it is there; the server decides."""
-        for left in reversed(range(CREATE_TRIES)):
+        """Create an object unless it exists, which the server decides."""
+        for left in reversed(range(CREATE_ATTEMPTS)):
             try:
                 objects.write(self.address / key, content, replace=False)
                 return
-            except FileExistsError:  # by another process, or by a try of which no answer came
+            except FileExistsError:  # by another process, or by an attempt whose response was lost
                 return
-            except RemoteError:  # obstore does not repeat what may have happened already
+            except RemoteError:  # obstore itself does not retry requests that may have succeeded
                 if not left:
                     raise
 
     def state(self, key: str) -> list[int] | None:
-        """Size in bytes and a digest of the ETag."""
+        """Return size in bytes and a digest of the ETag."""
         try:
             return objects.stat(self.address / key).state
         except FileNotFoundError:
             return None
 
-    def there(self) -> bool:
-        """Whether any object is below."""
+    def exists(self) -> bool:
+        """Return whether there is any object below the address."""
         return next(objects.below(self.address), None) is not None
 
     def occupied(self) -> bool:
-        """Whether any object is below, or is called so itself."""
-        return self.there() or (bool(self.address.key) and self._is_object())
+        """Return whether there is an object at or below the address."""
+        return self.exists() or (bool(self.address.key) and self._is_object())
 
     def _is_object(self) -> bool:
         try:
@@ -100,25 +101,25 @@ class RemotePlace(Place):
         return True
 
     def folders(self) -> list[str]:
-        """What comes between this address and the next slash, sorted."""
+        """Return the names between the address and the next slash, sorted."""
         return sorted(objects.beside(self.address)[0])
 
     def files(self) -> list[str]:
-        """Keys of all objects below, sorted."""
+        """Return the keys of all objects below the address, sorted."""
         start = len(self.address.key) + 1
         return sorted(found.address.key[start:] for found in objects.below(self.address))
 
     def remove(self) -> None:
-        """Delete all objects below."""
+        """Delete all objects below the address."""
         objects.delete([found.address for found in objects.below(self.address)])
 
     def lock_file(self, key: str) -> None:
-        """None: object storage has no locks that die with their owner."""
+        """Return None: object storage has no locks that end with their process."""
         return
 
     def map(self, function: Callable[[T], U], values: Iterable[T]) -> Iterator[U]:
-        """Apply to each, many at once: each waits for the server."""
+        """Apply a function to each value, in parallel threads that wait for the server."""
         left = iter(values)
-        with ThreadPoolExecutor(AT_ONCE, "wsi-embed-ask") as pool:
-            while some := list(itertools.islice(left, 4 * AT_ONCE)):
+        with ThreadPoolExecutor(PARALLEL, "wsi-embed-ask") as pool:
+            while some := list(itertools.islice(left, 4 * PARALLEL)):
                 yield from pool.map(function, some)

@@ -1,4 +1,4 @@
-"""Zarr's view of what lies below an address."""
+"""Zarr store of the objects below an address."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 
 
 class ZarrObjects(ObjectStore[Any]):
-    """Zarr's object store, below an address, with our errors, and each object written by one request.
+    """Zarr object store below an address, with our errors, which writes each object with a single request.
 
-    Below an address: else Zarr would make a group of every folder up to the bucket itself; and one client
-    serves a whole bucket, where a client with a prefix takes 40 ms to make and has connections of its own.
-    By one request: uploads in parts leave parts behind where a job is killed, which nobody sees but pays.
+    It is restricted to an address because Zarr would otherwise create groups for all parent folders up to the
+    bucket. obstore clients with a prefix are no alternative: each takes 40 ms to create and has connections
+    of its own, whereas one client serves a whole bucket. Multipart uploads are avoided because killed jobs
+    would leave invisible parts behind, which are charged for.
 
     Args:
-        address: Of the group.
+        address: Address of the group.
         read_only: Whether writing is refused.
     """
 
@@ -43,10 +44,10 @@ class ZarrObjects(ObjectStore[Any]):
     __hash__ = None  # type: ignore[assignment]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _again, (type(self), self.address, self.read_only)
+        return _reopen, (type(self), self.address, self.read_only)
 
     def with_read_only(self, read_only: bool = False) -> Self:
-        """The same, read-only or not."""
+        """Return a copy that is read-only or not."""
         return type(self)(self.address, read_only=read_only)
 
     def _at(self, key: str) -> str:
@@ -55,25 +56,25 @@ class ZarrObjects(ObjectStore[Any]):
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
-        """An object or a part of it; None where there is none."""
+        """Return an object or part of it; None if it does not exist."""
         check_process()
-        with objects.told(self.address / key):
+        with objects.remote_errors(self.address / key):
             return await super().get(self._at(key), prototype, byte_range)
 
     async def get_partial_values(
         self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
     ) -> list[Buffer | None]:
-        """Parts of objects."""
+        """Return parts of objects."""
         check_process()
-        with objects.told(self.address):
+        with objects.remote_errors(self.address):
             return await super().get_partial_values(
                 prototype, [(self._at(key), part) for key, part in key_ranges]
             )
 
     async def exists(self, key: str) -> bool:
-        """Whether an object is there."""
+        """Return whether an object exists."""
         check_process()
-        with objects.told(self.address / key):
+        with objects.remote_errors(self.address / key):
             return await super().exists(self._at(key))
 
     async def set(self, key: str, value: Buffer) -> None:
@@ -81,23 +82,24 @@ class ZarrObjects(ObjectStore[Any]):
         import obstore
 
         self._check_writable()
-        with objects.told(self.address / key):
+        with objects.remote_errors(self.address / key):
             await obstore.put_async(self.store, self._at(key), value.as_buffer_like(), use_multipart=False)
         if key == METADATA_FILE:
             self._written.add(key)
 
     async def set_if_not_exists(self, key: str, value: Buffer) -> None:
-        """Write an object unless it is there.
+        """Write an object unless it exists.
 
-        Zarr wants it of the group's document for every array. A group has one writer: so it is enough to
-        ask, which can be repeated where an answer is lost, and not even that where it was written here.
+        Zarr calls this for the group's metadata document when it creates an array. A group has a single
+        writer, so checking first is safe, and can be retried if a response is lost. If this instance wrote
+        the document, the check is omitted.
         """
         if key not in self._written and not await self.exists(key):
             await self.set(key, value)
 
     async def delete(self, key: str) -> None:
         """Delete an object."""
-        with objects.told(self.address / key):
+        with objects.remote_errors(self.address / key):
             await super().delete(self._at(key))
 
     async def delete_dir(self, prefix: str) -> None:
@@ -110,7 +112,7 @@ class ZarrObjects(ObjectStore[Any]):
         import obstore
 
         start = len(self.address.key) + 1 if self.address.key else 0
-        with objects.told(self.address):
+        with objects.remote_errors(self.address):
             async for batch in obstore.list(self.store, prefix=self._at(prefix) or None):
                 for found in batch:
                     yield found["path"][start:], found["size"]
@@ -126,13 +128,13 @@ class ZarrObjects(ObjectStore[Any]):
 
     async def list_dir(self, prefix: str) -> AsyncGenerator[str, None]:
         """Yield the names directly below a prefix."""
-        with objects.told(self.address):
+        with objects.remote_errors(self.address):
             async for name in super().list_dir(self._at(prefix)):
                 yield name
 
     async def getsize(self, key: str) -> int:
         """Return the size of an object in bytes."""
-        with objects.told(self.address / key):
+        with objects.remote_errors(self.address / key):
             return await super().getsize(self._at(key))
 
     async def getsize_prefix(self, prefix: str) -> int:
@@ -140,5 +142,5 @@ class ZarrObjects(ObjectStore[Any]):
         return sum([size async for _, size in self._below(prefix)])
 
 
-def _again(kind: type[ZarrObjects], address: Address, read_only: bool) -> ZarrObjects:
+def _reopen(kind: type[ZarrObjects], address: Address, read_only: bool) -> ZarrObjects:
     return kind(address, read_only=read_only)

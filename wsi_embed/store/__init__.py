@@ -1,4 +1,4 @@
-"""The feature store: Zarr format 3, one group a slide."""
+"""Feature store: Zarr format 3, one group per slide."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # Writing needs the encoder and OpenCV. Who only reads a store is spared loading them.
+    # Writing needs the encoder and OpenCV; reading should not have to import them.
     if name == "SlideWriter":
         from wsi_embed.store.slide_writer import SlideWriter
 

@@ -1,11 +1,11 @@
-"""Attention of a multiple-instance model, beside the store whose tiles it is about.
+"""Attention of a multiple-instance model over the tiles of a store, saved beside the store.
 
 <name>.zarr/               attributes: `kind`, `format_version`, `model_id` (of the features), `method`
   <slide_id>/              attributes: `label`, `predicted`, `probabilities`, `columns`
-    attention  (N, A)      float32; a column sums to 1 over a bag (of a patient: over its slides together)
+    attention  (N, A)      float32; each column sums to 1 over a bag (for a patient: over all slides)
     grid       (N, 2)      int32, (row, col): the rows of the store's slide, in its order
 
-A store is written by embedding alone and proves that it is whole: what is made of it lies elsewhere.
+Only embedding writes into a store, which can verify its own completeness; derived data is saved elsewhere.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ KIND, FORMAT_VERSION = "attention", 1
 
 @dataclass(frozen=True)
 class SlideAttention:
-    """Attention of the tiles of a slide.
+    """Attention over the tiles of a slide.
 
     Attributes:
-        slide_id: Of the slide.
-        attention: float32 [N, A].
+        slide_id: Slide id.
+        attention: Attention weights, float32 [N, A].
         grid: (row, col) of the tiles, int32 [N, 2].
-        columns: What each column of the attention is for: classes, or `all` alone.
-        label: The class of its bag.
-        predicted: What the bag was taken for.
-        probabilities: Of each class.
+        columns: Names of the A columns: one per class, or a single `all`.
+        label: True class of the bag.
+        predicted: Predicted class of the bag.
+        probabilities: Predicted probability of each class.
     """
 
     slide_id: str
@@ -53,10 +53,13 @@ class SlideAttention:
     probabilities: dict[str, float]
 
     def column(self, name: str | None = None) -> tuple[str, npt.NDArray[np.float32]]:
-        """A column and its name: of a class, else of the predicted one; the only one where there is one.
+        """Return the name and the values of one column.
+
+        Args:
+            name: Class of the column; by default the only column, or that of the predicted class.
 
         Raises:
-            UsageError: There is no such class.
+            UsageError: If there is no column for that class.
         """
         if len(self.columns) == 1 and name is None:
             return self.columns[0], self.attention[:, 0]
@@ -68,17 +71,17 @@ class SlideAttention:
 
 
 class Attention(Mapping[str, SlideAttention]):
-    """Attention of slides, by id, as `wsi-embed eval mil` leaves it.
+    """Attention saved by `wsi-embed eval mil`: a mapping from slide id to `SlideAttention`.
 
     Args:
-        path: The folder `attention.zarr`, or the one that it lies in.
+        path: The folder `attention.zarr`, or its parent folder.
 
     Attributes:
-        path: The folder.
-        attrs: Its attributes.
+        path: The folder `attention.zarr`.
+        attrs: Root attributes of the folder.
 
     Raises:
-        StoreError: It holds no attention.
+        StoreError: If the folder holds no attention.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -113,16 +116,16 @@ class Attention(Mapping[str, SlideAttention]):
 
 
 def write_attention(path: Path, about: Mapping[str, Any], slides: Iterable[SlideAttention]) -> None:
-    """Write attention; it appears whole, in the place of what an earlier run left.
+    """Write attention atomically, replacing that of an earlier run.
 
     Args:
-        path: The folder to make.
-        about: Attributes: `model_id` and `method`.
-        slides: One by one.
+        path: Folder to create.
+        about: Root attributes: `model_id` and `method`.
+        slides: Attention of each slide.
 
     Raises:
-        StoreMismatchError: The folder is there and holds something else.
-        StoreError: It cannot be written.
+        StoreMismatchError: If the folder exists and holds something else.
+        StoreError: If the folder cannot be written.
     """
     if path.exists():
         try:

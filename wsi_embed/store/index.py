@@ -1,8 +1,8 @@
-"""A table of a store's slides, cached in `index.json`: a store of thousands is listed without reading each.
+"""Table of a store's slides, cached in `index.json`, so that listing a large store need not read each slide.
 
-It is never the authority. A row holds size and time of change (elsewhere a digest of the ETag) of the slide's
-document, which is replaced whole whenever anything about the slide changes: where they differ, and where
-there is no row, the document is read. So an index that is old or damaged costs time and nothing else.
+The index is only a cache. A row records size and modification time (in object storage a digest of the ETag)
+of the slide's metadata document, which is replaced as a whole when anything about the slide changes. If they
+differ, or if there is no row, the document is read. An outdated or damaged index costs time, nothing else.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ INDEX_FILE = "index.json"
 
 @dataclass(frozen=True)
 class Row:
-    """What the table says of a complete slide.
+    """Index row of a complete slide.
 
     Attributes:
-        slide_id: Its id.
-        slide: The file, relative to what was given.
-        patient: From the manifest.
-        tiles: How many.
+        slide_id: Slide id.
+        slide: Slide file, relative to the job's input.
+        patient: Patient from the manifest; None if it named none.
+        tiles: Number of tiles.
         mpp: Micrometres per level-0 pixel.
-        model_id: Of the model that made the features.
-        document: Of the slide's document; see `Place.state`.
+        model_id: Digest of the model that computed the features.
+        document: State of the slide's metadata document; see `Place.state`.
     """
 
     slide_id: str
@@ -43,7 +43,7 @@ class Row:
 
 
 def scan(store: Place, model_id: str) -> Iterator[Row]:
-    """Rows of all complete slides, by id; what the index has of them is taken where it still holds."""
+    """Yield the rows of all complete slides by id, from the index where it is up to date."""
     known = read_index(store)
 
     def row_of(name: str) -> Row | None:
@@ -61,8 +61,8 @@ def scan(store: Place, model_id: str) -> Iterator[Row]:
 
 
 def read_row(store: Place, slide_id: str, model_id: str) -> Row | None:
-    """The row of a slide by its own document; None where it is not complete."""
-    # before it is read: a change in between is then seen next time
+    """Read the row of a slide from its metadata document; None if the slide is not complete."""
+    # taken before reading, so that a change in between is noticed next time
     document = store.state(f"{slide_id}/{METADATA_FILE}")
     try:
         attributes = read_attributes(store / slide_id)
@@ -75,7 +75,7 @@ def read_row(store: Place, slide_id: str, model_id: str) -> Row | None:
 
 
 def read_index(store: Place) -> dict[str, Row]:
-    """Rows of the index by slide id; none where there is no index, or none that can be read."""
+    """Return the rows of the index by slide id; empty if there is no readable index."""
     try:
         rows = [Row(**row) for row in json.loads(store.read(INDEX_FILE))]
     except (OSError, ValueError, TypeError):
@@ -87,8 +87,8 @@ def write_index(store: Place, rows: list[Row]) -> None:
     """Replace the index.
 
     Raises:
-        StoreError: It cannot be written; an earlier one is left as it was.
-        RemoteError: The same, elsewhere.
+        StoreError: If the index cannot be written; an existing index is unchanged.
+        RemoteError: If object storage cannot be reached, or refuses.
     """
     lines = ",\n".join(json.dumps(asdict(row)) for row in rows)
     try:

@@ -1,4 +1,4 @@
-"""What lies where in a store. The contract with everyone who reads one.
+"""Layout of a store: the contract with all its readers.
 
 feats.zarr/                     attributes: format_version, model_id, model, settings
   <slide_id>/                   attributes: see `slide_writer`; `complete: true` is written last
@@ -8,7 +8,7 @@ feats.zarr/                     attributes: format_version, model_id, model, set
     cluster             (N,)    int16; absent without a cluster head
     cluster_confidence  (N,)    float16
     tissue_fraction     (N,)    float16
-    tissue_mask         (h, w)  int8, 1 where tissue (within the ROI) was found; scale in the attributes
+    tissue_mask         (h, w)  int8, 1 for tissue (within the ROI); its scale is in the attributes
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from wsi_embed.util.digest import canonical_digest
 
 FORMAT_VERSION = 1
 
-# Measured (benchmarks/RESULTS.md): larger shards read whole bags up to twice slower, larger chunks
-# read single tiles slower.
+# Measured (benchmarks/RESULTS.md): larger shards slow down reading whole bags by up to a factor of two,
+# larger chunks slow down reading single tiles.
 CHUNK_BYTES = 2 * 2**20
 SHARD_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True)
 class StoreSettings:
-    """What all slides of a store share. A store holds one feature space.
+    """Settings shared by all slides of a store. A store holds a single feature space.
 
     Attributes:
-        model_id: Of the model that made the features.
+        model_id: Digest of the model that computed the features.
         tile_px: Side of a tile, pixels.
-        mpp: Micrometres per pixel of a tile that was asked for.
-        dtype: Of the features, `float16` or `float32`.
-        feature_dim: Numbers a tile.
-        clusters: Outputs of the cluster head; None without one.
+        mpp: Requested micrometres per pixel of a tile.
+        dtype: Data type of the features, `float16` or `float32`.
+        feature_dim: Number of features per tile.
+        clusters: Number of clusters; None without a cluster head.
     """
 
     model_id: str
@@ -55,11 +55,11 @@ class StoreSettings:
     clusters: int | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return the settings as JSON values."""
         return asdict(self)
 
     def decisive(self) -> dict[str, Any]:
-        """Plain values that decide a slide's arrays; the rest follows from the model."""
+        """Return the settings that determine a slide's arrays; the others follow from the model."""
         return {
             "format_version": FORMAT_VERSION,
             "model_id": self.model_id,
@@ -71,7 +71,7 @@ class StoreSettings:
 
 @dataclass(frozen=True)
 class ArrayLayout:
-    """Shape, type, chunks and shards of one array."""
+    """Shape, dtype, chunks and shards of one array."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -82,19 +82,25 @@ class ArrayLayout:
 
     @property
     def sharded(self) -> bool:
-        """Whether several chunks share an object."""
+        """Whether a stored object holds several chunks."""
         return self.shard_rows > self.chunk_rows
 
     @property
     def objects(self) -> int:
-        """How many objects its chunks and shards are."""
+        """Number of stored objects."""
         return math.ceil(self.shape[0] / self.shard_rows)
 
 
 def array_layouts(
     n: int, settings: StoreSettings, mask_shape: Sequence[int] | None = None
 ) -> dict[str, ArrayLayout]:
-    """The arrays of a slide with `n` tiles and a tissue mask of (h, w), by name."""
+    """Return the layouts of a slide's arrays by name.
+
+    Args:
+        n: Number of tiles.
+        settings: Settings of the store.
+        mask_shape: (h, w) of the tissue mask; None without one.
+    """
     nan = float("nan")
     layouts = {
         "features": _layout((n, settings.feature_dim), settings.dtype, nan),
@@ -106,13 +112,13 @@ def array_layouts(
         layouts["cluster"] = _layout((n,), "int16", -1)
         layouts["cluster_confidence"] = _layout((n,), "float16", nan)
     if mask_shape is not None:
-        # features do not compress, a mask does: a thousand times
+        # features hardly compress, a mask shrinks by a factor of a thousand
         layouts["tissue_mask"] = replace(_layout(tuple(mask_shape), "int8", -1), compressed=True)
     return layouts
 
 
 def _layout(shape: tuple[int, ...], dtype: str, fill: float) -> ArrayLayout:
-    """Chunks of up to 2 MiB, evenly filled so that little is padded; shards of up to 16 MiB."""
+    """Return chunks of up to 2 MiB, evenly filled to avoid padding, in shards of up to 16 MiB."""
     n = shape[0]
     row_bytes = np.dtype(dtype).itemsize * math.prod(shape[1:])
     most = max(1, CHUNK_BYTES // row_bytes)
@@ -123,21 +129,21 @@ def _layout(shape: tuple[int, ...], dtype: str, fill: float) -> ArrayLayout:
 
 
 def group_digest(folder: Place, attributes: dict[str, Any]) -> str:
-    """Digest of a group's attributes and of its arrays' metadata documents.
+    """Return a digest of a group's attributes and its arrays' metadata documents.
 
-    Chunks carry checksums of their own; this covers the rest, so that `verify` notices any change.
+    Chunks have checksums of their own; the digest covers the rest, so that `verify` notices any change.
     """
     documents = [key for key in folder.files() if key.endswith(f"/{METADATA_FILE}") and key.count("/") == 1]
     arrays = {key.partition("/")[0]: json.loads(folder.read(key)) for key in documents}
-    kept = {k: v for k, v in attributes.items() if k not in ("digest", "complete")}
-    return canonical_digest({"attributes": kept, "arrays": arrays})
+    covered = {k: v for k, v in attributes.items() if k not in ("digest", "complete")}
+    return canonical_digest({"attributes": covered, "arrays": arrays})
 
 
 def written_objects(folder: Place) -> dict[str, list[int]]:
-    """Size in bytes and crc32 of every chunk and shard object below a group, by key relative to it.
+    """Return size in bytes and CRC-32 of the chunk and shard objects of a group, by key relative to it.
 
-    Zarr's own checksums tell a damaged object; these also tell a sound one in the wrong place, as a
-    copy that was cut short leaves behind.
+    Zarr's own checksums detect a damaged object; these also detect an intact object in the wrong place, as an
+    interrupted copy may leave behind.
     """
     objects = {}
     for key in folder.files():
@@ -148,15 +154,15 @@ def written_objects(folder: Place) -> dict[str, list[int]]:
 
 
 def read_attributes(folder: Place) -> dict[str, Any]:
-    """Attributes of a group.
+    """Read the attributes of a group.
 
     Raises:
-        StoreError: There is no readable group.
-        RemoteError: Nobody knows, for the server does not answer.
+        StoreError: If there is no readable group.
+        RemoteError: If the server does not answer, so that it is unknown whether there is a group.
     """
     try:
         document = json.loads(folder.read(METADATA_FILE))
-        # all three keys, so that none of them can be damaged without notice
+        # check all keys, so that no damage goes unnoticed
         if document["zarr_format"] != 3 or document["node_type"] != "group":
             raise ValueError("not a group of Zarr format 3")
         return dict(document["attributes"])
@@ -165,6 +171,6 @@ def read_attributes(folder: Place) -> dict[str, Any]:
 
 
 def as_json(value: dict[str, Any]) -> dict[str, Any]:
-    """What JSON gives back: tuples as lists, keys as text."""
+    """Return a value as a JSON round trip returns it: tuples become lists, keys text."""
     plain: dict[str, Any] = json.loads(json.dumps(value))
     return plain

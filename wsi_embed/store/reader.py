@@ -1,4 +1,4 @@
-"""Read a store: a mapping from slide ids to bags, and patients to joined bags."""
+"""Reading of stores: a mapping from slide id to bag, and from patient to joined bag."""
 
 from __future__ import annotations
 
@@ -21,12 +21,23 @@ if TYPE_CHECKING:
 
 
 class Store(Mapping[str, Bag]):
-    """A store as a mapping from slide id to bag. Slides that are not complete do not exist.
+    """Feature store as a mapping from slide id to bag. Slides that are not complete are left out.
+
+    Args:
+        path: Folder or address of the store, as for `open_store`.
 
     Attributes:
-        where: The store's folder, or its address.
-        place: What lies there.
+        where: Folder or address of the store.
+        place: The same, as an interface for reading files.
         attrs: Root attributes: `format_version`, `model_id`, `model`, `settings`.
+
+    Raises:
+        StoreError: If there is no store, or this version cannot read its format.
+
+    Example:
+        >>> store = wsi_embed.open_store("feats.zarr")
+        >>> for slide_id, bag in store.items():
+        ...     assert bag.features[:].shape == (len(bag), store.attrs["settings"]["feature_dim"])
     """
 
     def __init__(self, path: str | Location) -> None:
@@ -48,15 +59,15 @@ class Store(Mapping[str, Bag]):
 
     @property
     def name(self) -> str:
-        """Of the folder, or of the last part of the address."""
+        """Name of the folder, or last part of the address."""
         return self.where.name
 
     @property
     def path(self) -> Path:
-        """The store's folder.
+        """Local folder of the store.
 
         Raises:
-            UsageError: It is not on this machine.
+            UsageError: If the store is in object storage.
         """
         if isinstance(self.where, Address):
             raise UsageError(f"{self.where} is no folder of this machine: copy the store here for this")
@@ -64,18 +75,23 @@ class Store(Mapping[str, Bag]):
 
     @property
     def near(self) -> Path:
-        """A path beside which to put what is made of it: its own, or its name in the current folder."""
+        """Path beside which derived files are put.
+
+        For a store in object storage this is its name in the current folder.
+        """
         return self.where.resolve() if isinstance(self.where, Path) else Path(self.name).absolute()
 
     @property
     def model_id(self) -> str:
-        """Digest of the model that made the features."""
+        """Digest of the model that computed the features."""
         return str(self.attrs["model_id"])
 
     @property
     def slide_ids(self) -> list[str]:
         """Ids of all complete slides, sorted."""
-        return [row.slide_id for row in self.rows()]  # list(self) would count them first
+        return [
+            row.slide_id for row in self.rows()
+        ]  # list(self) would call len() first, which lists them too
 
     def __getitem__(self, slide_id: str) -> Bag:
         attributes = self._attributes(slide_id)
@@ -93,10 +109,18 @@ class Store(Mapping[str, Bag]):
         return f"Store({str(self.where)!r})"
 
     def patients(self) -> dict[str, PatientBag]:
-        """The slides joined by patient, by the patient's name, sorted.
+        """Join the slides of each patient.
 
-        Slides of which no manifest named the patient are in none of them; whether there are any tells
+        Slides without a patient in the manifest are left out; to find them, use
         `[bag.slide_id for bag in store.values() if bag.patient is None]`.
+
+        Returns:
+            Joined bags by patient, sorted.
+
+        Example:
+            >>> store = wsi_embed.open_store("feats.zarr")
+            >>> sorted(store.patients())
+            []
         """
         slides = {patient: [row.slide_id for row in rows] for patient, rows in self._by_patient().items()}
         ids = [slide_id for some in slides.values() for slide_id in some]
@@ -125,23 +149,30 @@ class Store(Mapping[str, Bag]):
         style: Style = "plain",
         adjacency: bool = False,
     ) -> BagDataset:
-        """The bags as a map-style data set for PyTorch (extra `mil`); `BagDataset` says what an item is.
+        """Return the bags as a map-style PyTorch data set (extra `mil`); see `BagDataset` for its items.
 
         Args:
-            labels: A CSV, data frame or mapping, joined by `join_labels` (see there for `by`, `missing` and
-                `classes`), or what that made of one. None takes all bags with tiles, without labels.
+            labels: A CSV file, data frame or mapping, joined to the store by `join_labels`, or the result of
+                that. None takes all bags with tiles, without labels.
             by: Whether a bag is a slide or a patient.
-            split: Only bags with this in the column `split`.
-            missing: What becomes of bags without label and labels without bag, `fail` or `skip`.
-            classes: Names of the classes in order.
-            max_tiles: Of a larger bag so many tiles are drawn, others in each epoch (`set_epoch`).
-            seed: Of that draw.
+            split: Value of the column `split` of the bags to take; all by default.
+            missing: Handling of bags without a label and labels without a bag: `fail` or `skip`.
+            classes: Names of the classes, in order; those of the table, sorted, by default.
+            max_tiles: Number of tiles to draw from larger bags, anew in each epoch (`set_epoch`).
+            seed: Seed of the draw.
             style: `plain`, or `torchmil` for its models and its collate function.
-            adjacency: With `torchmil`: which tiles touch, for its graph models.
+            adjacency: Whether items of style `torchmil` have the adjacency of the tiles, for its graph
+                models.
 
         Raises:
-            UsageError: Labels and bags do not go together, or an argument makes no sense.
-            MissingExtraError: The extra `mil` is not installed.
+            UsageError: If labels and bags do not match, or an argument is invalid.
+            MissingExtraError: If the extra `mil` is not installed.
+
+        Example:
+            >>> store = wsi_embed.open_store("feats.zarr")
+            >>> bags = store.torch_dataset(max_tiles=100)
+            >>> bags[0]["features"].dtype
+            torch.float32
         """
         from wsi_embed.bags.dataset import BagDataset
         from wsi_embed.bags.labels import LabelledBags, join_labels
@@ -162,21 +193,21 @@ class Store(Mapping[str, Bag]):
         )
 
     def incomplete(self) -> list[str]:
-        """Names of groups that are not complete: the next run redoes them."""
+        """Return the names of incomplete groups, which the next run redoes."""
         complete = set(self)
         return [name for name in self.place.folders() if name not in complete]
 
     def rows(self) -> Iterator[Row]:
-        """What the index says of each complete slide, or would say; by id. No bag is opened."""
+        """Yield the index row of each complete slide, by id, without opening bags."""
         return scan(self.place, str(self.attrs.get("model_id")))
 
     def _attributes(self, slide_id: str) -> dict[str, Any] | None:
-        """Of a slide that is complete; None otherwise."""
+        """Return the attributes of a complete slide, or None."""
         if not slide_id or "/" in slide_id:
             return None
         try:
             attributes = read_attributes(self.place / slide_id)
-        except StoreError:  # nothing there, or a damaged document: `verify` says more
+        except StoreError:  # missing or damaged; `verify` tells which
             return None
         return attributes if attributes.get("complete") is True else None
 
@@ -185,31 +216,42 @@ def open_store(path: str | Location) -> Store:
     """Open a store for reading.
 
     Args:
-        path: The folder that `wsi-embed ... --out` wrote, or its address (`s3://`, `gs://`: extra `cloud`).
+        path: Folder written by `wsi-embed ... --out`, or its address (`s3://`, `gs://`: extra `cloud`).
 
     Returns:
         A mapping from slide id to `Bag`.
 
     Raises:
-        StoreError: There is no store, or it has a format this version does not read.
-        RemoteError: Object storage cannot be reached, or refuses.
+        StoreError: If there is no store, or this version cannot read its format.
+        RemoteError: If object storage cannot be reached, or refuses.
+
+    Example:
+        >>> store = wsi_embed.open_store("feats.zarr")
+        >>> len(store) == len(store.slide_ids)
+        True
     """
     return Store(path)
 
 
 def finalize(path: str | Location) -> tuple[list[Row], list[str]]:
-    """Write the index of a store, a table of its complete slides that makes listing them fast.
+    """Write the index of a store, a table of its complete slides that makes listing fast.
 
-    Readers can do without, and see what came after it. Every slide's document is read anew.
+    Readers do not need the index, and see slides that were added after it. Every slide's metadata document is
+    read again.
 
     Args:
-        path: The store.
+        path: Folder or address of the store.
 
     Returns:
-        The rows of the table, and the names of groups that are not complete.
+        The rows of the table, and the names of incomplete groups.
 
     Raises:
-        StoreError: There is no store, or the index cannot be written.
+        StoreError: If there is no store, or the index cannot be written.
+
+    Example:
+        >>> rows, incomplete = wsi_embed.finalize("feats.zarr")
+        >>> incomplete
+        []
     """
     store = Store(path)
     folders = store.place.folders()

@@ -1,4 +1,4 @@
-"""Write one slide's group, committed by its last write."""
+"""Writer for the group of one slide, which becomes visible with its last write."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from wsi_embed.tissue import TissueMask
 
 
 class SlideWriter:
-    """One slide's group. Rows are appended in grid order; `commit` makes them exist.
+    """Writer for the group of one slide. Rows are appended in grid order; `commit` makes the slide visible.
 
-    Leaving the context without `commit` removes what was written.
+    Leaving the context without `commit` removes the group.
 
     Args:
-        folder: Where the group comes.
-        grid: The tiles, all of which will be appended.
-        settings: Of the store.
-        mask: Where the tissue is, kept so that pictures and polygons need no slide.
+        folder: Folder of the group.
+        grid: The tiles, all of which have to be appended.
+        settings: Settings of the store.
+        mask: Tissue mask, saved so that thumbnails and polygons can be drawn without the slide.
     """
 
     def __init__(
@@ -74,12 +74,15 @@ class SlideWriter:
                 _remove_group(self.folder)
 
     def append(self, encoded: Encoded) -> None:
-        """Add the next rows, in grid order.
+        """Append the next rows, in grid order.
+
+        Args:
+            encoded: Features and clusters of the next tiles.
 
         Raises:
-            SlideError: A feature is not finite in the store's type.
-            StoreError: The store cannot be written.
-            RemoteError: The same, elsewhere.
+            SlideError: If a feature is not finite in the store's dtype.
+            StoreError: If the store cannot be written.
+            RemoteError: If object storage cannot be reached, or refuses.
         """
         start, stop = self._rows, self._rows + len(encoded.features)
         with np.errstate(over="ignore"):
@@ -111,14 +114,14 @@ class SlideWriter:
         raise SlideError(f"the model gives features that are not finite (tile {bad}); check the model")
 
     def commit(self, attributes: dict[str, Any]) -> None:
-        """Write the rest and make the slide exist.
+        """Write the remaining arrays and the attributes, and mark the slide as complete.
 
         Args:
-            attributes: Everything readers should know of the slide, JSON values.
+            attributes: Attributes of the slide for readers, JSON values.
 
         Raises:
-            StoreError: The store cannot be written.
-            RemoteError: The same, elsewhere.
+            StoreError: If the store cannot be written.
+            RemoteError: If object storage cannot be reached, or refuses.
         """
         n = len(self.grid)
         if self._rows != n:
@@ -136,17 +139,21 @@ class SlideWriter:
             attributes = {**attributes, "tissue_mask_shape": shape, "tissue_mask_scale": scale}
         try:
             objects = written_objects(self.folder)
-            self._check_all_there(len(objects))
+            self._check_objects(len(objects))
             whole = as_json({**attributes, "n_tiles": n, "objects": objects})
             whole["digest"] = group_digest(self.folder, whole)
-            # one atomic replacement of the group's document: before it the slide does not exist
+            # replaces the group's document atomically; before this, readers do not see the slide
             self._group.update_attributes({**whole, "complete": True})
         except OSError as error:
             raise cannot_write(self.folder, error) from error
         self._committed = True
 
-    def _check_all_there(self, found: int) -> None:
-        """Where there are no locks, two jobs may write one slide: neither commits what the other removed."""
+    def _check_objects(self, found: int) -> None:
+        """Check that all written objects still exist.
+
+        Without locks, two jobs may write the same slide; this keeps one from committing what the other
+        removed.
+        """
         written = sum(layout.objects for layout in self._layouts.values())
         if found != written:
             raise StoreError(
@@ -176,12 +183,12 @@ def _create(group: zarr.Group, name: str, layout: ArrayLayout) -> zarr.Array[Any
 
 
 def _remove_group(folder: Place) -> None:
-    """Remove a group so that at no moment a half of it looks complete, or like a damaged slide.
+    """Remove a group without ever leaving a part of it that looks complete or damaged.
 
-    Its document goes last, and says `complete: false` while the arrays go.
+    Its metadata document is removed last, and says `complete: false` while the arrays are removed.
     """
     try:
-        if not folder.there():
+        if not folder.exists():
             return
         if folder.state(METADATA_FILE) is not None and not _says_incomplete(folder):
             incomplete = {"zarr_format": 3, "node_type": "group", "attributes": {"complete": False}}

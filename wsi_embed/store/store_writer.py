@@ -1,4 +1,4 @@
-"""The root of a store: made once, by whichever process is first, and checked by all others."""
+"""Writer for the root of a store: the first process creates it, all others check it."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from wsi_embed.util.digest import canonical_digest
 
 
 class StoreWriter:
-    """The root of a store. Any number of processes may write different slides of one store.
+    """Writer for the root of a store. Any number of processes may write different slides of one store.
 
     Args:
-        path: The store's folder or address; made if it is not there.
-        settings: What all its slides share.
+        path: Folder or address of the store; created if missing.
+        settings: Settings shared by all slides.
         model: Metadata of the model, recorded in the root.
 
     Raises:
-        StoreMismatchError: The folder holds something else, or features of another model,
-            resolution or type.
-        StoreError: It cannot be written.
-        RemoteError: The same, elsewhere.
+        StoreMismatchError: If the folder holds something else, or features of another model, resolution or
+            dtype.
+        StoreError: If the store cannot be written.
+        RemoteError: If object storage cannot be reached, or refuses.
     """
 
     def __init__(self, path: Location, settings: StoreSettings, model: ModelMetadata) -> None:
@@ -42,7 +42,7 @@ class StoreWriter:
         self.place = place_at(path)
         try:
             foreign = self.place.occupied()
-            # looked for after the listing: another process may be making the store right now
+            # check this after the listing: another process may be creating the store right now
             if self.place.state(METADATA_FILE) is None:
                 if foreign:
                     raise StoreMismatchError(f"{path} is there and is not a store; choose another --out")
@@ -66,26 +66,26 @@ class StoreWriter:
                 )
 
     def committed(self, slide_id: str) -> dict[str, Any] | None:
-        """Attributes of a slide that is complete, or None."""
+        """Return the attributes of a complete slide, or None."""
         try:
             attributes = read_attributes(self.place / slide_id)
         except StoreError:
-            return None  # there is none, or an unreadable one, which is redone
+            return None  # missing, or unreadable and to be redone
         return attributes if attributes.get("complete") is True else None
 
     def slide(self, slide_id: str, grid: TileGrid, mask: TissueMask | None = None) -> SlideWriter:
-        """Start writing a slide, over whatever is there under its id."""
+        """Start writing a slide, replacing any group of the same id."""
         return SlideWriter(self.place / slide_id, grid, self.settings, mask)
 
 
 def _create_root(store: Place, settings: StoreSettings, model: ModelMetadata) -> None:
-    """Write the root's document in one step, unless another process was faster."""
+    """Write the root's metadata document atomically, unless another process was faster."""
     root = as_json(
         {
             "format_version": FORMAT_VERSION,
             "model_id": settings.model_id,
             "settings": settings.to_dict(),
-            # neither the file's place nor its time: the same model gives the same root
+            # without path and time of the file: the same model gives the same root
             "model": model.__dict__,
         }
     )

@@ -1,4 +1,4 @@
-"""Is a store what was written? Checksums, missing objects, row counts, finite numbers."""
+"""Verification of a store: checksums, missing objects, row counts, finite numbers."""
 
 from __future__ import annotations
 
@@ -25,31 +25,40 @@ from wsi_embed.util.digest import canonical_digest
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is off: where (slide id, or the store) and what."""
+    """Problem found in a store.
+
+    Attributes:
+        where: Slide id, or `store` for the root.
+        what: Description of the problem.
+    """
 
     where: str
     what: str
 
 
 def verify(path: str | Location) -> list[Problem]:
-    """Read everything in a store and list what is off.
+    """Read a whole store and list its problems.
 
-    Incomplete slides are no problem: readers do not see them and the next run redoes them.
+    Incomplete slides are no problem: readers do not see them, and the next run redoes them.
 
     Args:
-        path: The store.
+        path: Folder or address of the store.
 
     Returns:
-        Problems; an empty list means that nothing is damaged, missing or too much.
+        Problems; empty if nothing is damaged, missing or unexpected.
 
     Raises:
-        StoreError: There is no store.
-        RemoteError: Object storage cannot be reached: nobody knows.
+        StoreError: If there is no store.
+        RemoteError: If object storage cannot be reached, so that the state of the store is unknown.
+
+    Example:
+        >>> wsi_embed.verify("feats.zarr")
+        []
     """
     store = Store(path)
     problems: list[Problem] = []
-    kept = {k: v for k, v in store.attrs.items() if k != "digest"}
-    if store.attrs.get("digest") != canonical_digest(kept):
+    covered = {k: v for k, v in store.attrs.items() if k != "digest"}
+    if store.attrs.get("digest") != canonical_digest(covered):
         problems.append(Problem("store", "the root attributes were changed after they were written"))
         return problems
     settings = StoreSettings(**store.attrs["settings"])
@@ -60,7 +69,7 @@ def verify(path: str | Location) -> list[Problem]:
 
 def _slide_problems(folder: Place, settings: StoreSettings) -> Iterator[str]:
     if folder.state(METADATA_FILE) is None:
-        # files alone are what a killed job leaves that had not begun the group
+        # a killed job may leave a folder of plain files, without arrays
         if folder.folders():
             yield f"{METADATA_FILE} is missing, so readers do not see the slide; the next run redoes it"
         return

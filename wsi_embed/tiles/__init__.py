@@ -1,4 +1,4 @@
-"""Tiles as image files: one folder a slide, and a table of all."""
+"""Tile jobs: tiles as image files, one folder per slide, and a table of all tiles."""
 
 from wsi_embed.tiles.folder import RESERVED, TileFolder
 from wsi_embed.tiles.job import TileJob

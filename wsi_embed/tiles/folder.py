@@ -1,9 +1,9 @@
-"""A folder of tile images: what lies where, and how a slide's folder comes to be.
+"""Layout of a folder of tile images, and the writer for a slide's subfolder.
 
 tiles/
-  .wsi-embed-tiles        says that the folder is one, and holds the locks
+  .wsi-embed-tiles        marks the folder, and carries the locks
   tiles.csv               all tiles of all complete slides; replaced at the end of every job
-  <slide_id>/             there only when complete
+  <slide_id>/             exists only when complete
     <x>_<y>.png           x, y: top-left corner, level-0 pixels
     tiling.csv            this slide's rows of tiles.csv
     tiling.json           settings, slide, number of tiles
@@ -31,7 +31,7 @@ from wsi_embed.util.atomic_files import PARTIAL, create
 
 TABLE = "tiles.csv"
 RECORD, ROWS = "tiling.json", "tiling.csv"
-_BEFORE = "~before"  # of a slide that is replaced; no slide id holds a tilde
+_BEFORE = "~before"  # suffix of a slide that is being replaced; slide ids never contain a tilde
 RESERVED = frozenset({TABLE, TILES_MARK})
 _NEEDED = {"n_tiles", "tile_px", "settings", "settings_fingerprint"}
 COLUMNS = (
@@ -40,14 +40,14 @@ COLUMNS = (
 
 
 class TileFolder:
-    """The folder. Any number of processes may write different slides into one.
+    """Folder of tile images. Any number of processes may write different slides into it.
 
     Args:
-        path: Made if it is not there.
+        path: Path of the folder; created if missing.
 
     Raises:
-        StoreMismatchError: It holds something else.
-        StoreError: It cannot be written.
+        StoreMismatchError: If the folder holds something else.
+        StoreError: If the folder cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -55,7 +55,7 @@ class TileFolder:
         mark = path / TILES_MARK
         try:
             foreign = path.is_file() or (path.is_dir() and any(p.suffix != PARTIAL for p in path.iterdir()))
-            # looked for after the listing: another process may be making the folder right now
+            # check this after the listing: another process may be creating the folder right now
             if not mark.exists():
                 if foreign:
                     raise StoreMismatchError(
@@ -67,43 +67,43 @@ class TileFolder:
             raise StoreError(f"{path}: cannot make the folder ({error.strerror or error})") from error
 
     def committed(self, slide_id: str) -> dict[str, Any] | None:
-        """Record of a slide that is complete, or None."""
+        """Return the record of a complete slide, or None."""
         folder = self.path / slide_id
         try:
             record = json.loads((folder / RECORD).read_bytes())
             whole = isinstance(record, dict) and record.get("complete") is True and (folder / ROWS).exists()
         except (OSError, ValueError):
-            return None  # an unreadable one is redone
+            return None  # unreadable: the slide is redone
         return record if whole and record.keys() >= _NEEDED else None
 
     def slide(self, slide_id: str) -> SlideFolder:
-        """Start a slide; what is there under its id stays until the new one is committed."""
+        """Start writing a slide; an existing one stays until the new one is committed."""
         return SlideFolder(self.path / slide_id)
 
     def complete(self) -> dict[str, dict[str, Any]]:
-        """Records of all complete slides, by id, sorted."""
+        """Return the records of all complete slides, sorted by id."""
         ids = sorted(name for name in os.listdir(self.path) if "~" not in name)
         return {slide_id: record for slide_id in ids if (record := self.committed(slide_id))}
 
     def write_table(self) -> list[str]:
-        """Put all complete slides into `tiles.csv`, whichever job they are of.
+        """Write all complete slides to `tiles.csv`, whichever job wrote them.
 
         Returns:
-            What it has, for people, and what is odd about it.
+            Notes about the content of the table.
 
         Raises:
-            StoreError: It cannot be written; an earlier one is left as it was.
+            StoreError: If the table cannot be written; an existing one is unchanged.
         """
         table = self.path / TABLE
         temporary = table.with_name(f".{TABLE}~{uuid.uuid4().hex[:8]}")
         try:
-            # whoever comes last sees the slides of all that came before
+            # under the lock, so that the last job lists the slides of all
             with whole_lock(self.path / TILES_MARK):
                 records = self.complete()
                 with temporary.open("wb") as out:
                     out.write((",".join(COLUMNS) + "\n").encode())
                     for slide_id in records:
-                        # a slide that is being replaced right now comes with the job that replaces it
+                        # a slide that is being replaced is added by the job that replaces it
                         with contextlib.suppress(FileNotFoundError):
                             _copy_rows(self.path / slide_id / ROWS, out)
                 os.replace(temporary, table)
@@ -116,7 +116,7 @@ class TileFolder:
         return _about(records.values())
 
     def _sweep(self) -> None:
-        """Remove what jobs left that were killed just after they had replaced a slide."""
+        """Remove what jobs left behind that were killed just after they had replaced a slide."""
         for left in self.path.glob(f".*{_BEFORE}"):
             if (self.path / left.name[1:].removesuffix(_BEFORE)).exists():
                 shutil.rmtree(left, ignore_errors=True)
@@ -139,12 +139,12 @@ def _copy_rows(rows: Path, out: Any) -> None:
 
 
 class SlideFolder:
-    """One slide's folder. Files go to `temporary`; `commit` gives it its name.
+    """Folder of one slide. Files are written to `temporary`; `commit` renames it.
 
-    Leaving the context without `commit` removes what was written.
+    Leaving the context without `commit` removes the files.
 
     Args:
-        folder: Where it will be.
+        folder: Final path of the folder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -158,7 +158,7 @@ class SlideFolder:
                 raise StoreError(
                     f"{self.folder}: is there and holds something else; move it, or choose another --out"
                 )
-            for left in (self.temporary, self._before):  # by a job that was killed
+            for left in (self.temporary, self._before):  # of a killed job
                 if left.exists():
                     shutil.rmtree(left)
             self.temporary.mkdir()
@@ -176,10 +176,14 @@ class SlideFolder:
             shutil.rmtree(left, ignore_errors=True)
 
     def add(self, name: str, content: UInt8Array) -> None:
-        """Write a file; several threads may.
+        """Write a file. Thread-safe.
+
+        Args:
+            name: Name of the file.
+            content: Bytes, uint8 [N].
 
         Raises:
-            StoreError: It cannot be written.
+            StoreError: If the file cannot be written.
         """
         try:
             (self.temporary / name).write_bytes(content.data)
@@ -187,14 +191,14 @@ class SlideFolder:
             raise cannot_write(self.folder, error) from error
 
     def commit(self, record: dict[str, Any], rows: str) -> None:
-        """Make the slide exist.
+        """Mark the slide as complete, and give its folder the final name.
 
         Args:
-            record: Everything readers should know of the slide, JSON values.
-            rows: The slide's rows of the table, with a header.
+            record: Facts about the slide for readers, JSON values.
+            rows: The slide's rows of the table, as CSV with a header.
 
         Raises:
-            StoreError: It cannot be written.
+            StoreError: If the folder cannot be written.
         """
         try:
             (self.temporary / ROWS).write_text(rows, "utf-8")

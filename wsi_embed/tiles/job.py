@@ -1,4 +1,4 @@
-"""What `wsi-embed tile` makes of a slide: its tiles as image files."""
+"""Processing of a slide by `wsi-embed tile`: its tiles as image files."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from wsi_embed.tissue import TissueMask
 
 @dataclass(frozen=True, kw_only=True)
 class TileJob(Job):
-    """Slides into a folder of tile images.
+    """Job that writes slides into a folder of tile images.
 
     Attributes:
-        out: The folder's path.
-        settings: Which tiles, and as what they are kept.
-        folder: The folder; None for a dry run where there is none yet.
+        out: Path of the folder.
+        settings: Requested tiles and image format.
+        folder: Open folder; None for a dry run without an existing one.
     """
 
     out: Path
@@ -44,7 +44,7 @@ class TileJob(Job):
 
     @property
     def how(self) -> str:
-        """Size, resolution, format and threads, for people."""
+        """Description of size, resolution, format and threads."""
         s = self.settings
         most = f", at most {s.max_tiles} a slide" if s.max_tiles else ""
         kind = "PNG" if s.quality is None else f"JPEG of quality {s.quality}"
@@ -52,15 +52,15 @@ class TileJob(Job):
 
     @property
     def lock_file(self) -> Path:
-        """What marks the folder as one of tiles."""
+        """File that marks the folder as one of tiles."""
         return self.out / TILES_MARK
 
     def committed(self, slide_id: str) -> dict[str, Any] | None:
-        """Record of a slide that is complete in the folder, or None."""
+        """Return the record of a slide that is complete in the folder, or None."""
         return self.folder.committed(slide_id) if self.folder else None
 
     def make_grid(self, plan: SlidePlan) -> tuple[TileGrid, TissueMask]:
-        """The tiles of a slide, or a sample of them."""
+        """Return the tiles of a slide, or a sample of them, and the tissue mask."""
         grid, mask = super().make_grid(plan)
         most, seed = self.settings.max_tiles, self.settings.seed
         return (grid if most is None else sample(grid, most, f"{seed}:{plan.slide.fingerprint}")), mask
@@ -89,10 +89,10 @@ class TileJob(Job):
                     seconds=work.seconds,
                     stop=stop,
                     on_tiles=on_tiles,
-                    all_asked=work.all_read.set,
+                    all_submitted=work.all_read.set,
                 )
             except SlideError:
-                plan.check_unchanged()  # the better reason, where it is one
+                plan.check_unchanged()  # if the file changed, that is the better explanation
                 raise
             plan.check_unchanged()
             began = time.perf_counter()
@@ -106,10 +106,15 @@ class TileJob(Job):
 
 
 def sample(grid: TileGrid, most: int, seed: str) -> TileGrid:
-    """At most so many tiles of a grid, drawn at random, in the order of the grid.
+    """Return a random sample of the tiles of a grid, in the order of the grid.
 
-    Each tile gets a number that depends on the seed and its place alone, and those with the smallest
-    are taken: the same on every machine and with every version, and a larger sample holds a smaller.
+    Each tile is hashed with the seed and its position, and those with the smallest hashes are taken. The
+    sample is the same on every machine and in every version, and a larger sample contains a smaller one.
+
+    Args:
+        grid: Tiles of the slide.
+        most: Largest number of tiles.
+        seed: Seed of the hash.
     """
     if len(grid) <= most:
         return grid
@@ -124,7 +129,7 @@ def _number(text: str) -> int:
 
 
 def table_rows(plan: SlidePlan, grid: TileGrid, names: list[str]) -> str:
-    """A slide's rows of the table, as CSV with a header."""
+    """Return a slide's rows of the table, as CSV with a header."""
     slide_id, patient = plan.item.slide_id, plan.item.patient or ""
     mpp, extent = f"{plan.read.effective_mpp:.6g}", f"{grid.extent:.10g}"
     text = io.StringIO()

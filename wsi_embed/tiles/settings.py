@@ -1,4 +1,4 @@
-"""What the image files of a job have in common, and how pixels become one."""
+"""Settings shared by all image files of a job, and the encoding of pixels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ImageFormat = Literal["png", "jpeg"]
 FORMAT_VERSION = 1
 MOST_TILE_PX = 16_384
 
-# Of all levels and strategies the smallest files but for 1 %, and faster than all that are as small
+# The fastest of the levels and strategies whose files are within 1 % of the smallest
 # (benchmarks/RESULTS.md).
 _PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
 _444 = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
@@ -23,15 +23,15 @@ _444 = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
 
 @dataclass(frozen=True)
 class TileSettings:
-    """Which tiles are asked for, and as what they are kept.
+    """Requested tiles and their image format.
 
     Attributes:
         tile_px: Side of a tile, pixels.
         mpp: Micrometres per pixel of a tile.
-        format: `png` keeps every pixel; `jpeg` is smaller.
-        quality: Of a JPEG, 1 to 100; None for PNG.
-        max_tiles: Most tiles of a slide, a random sample; None takes all.
-        seed: Of the sample; None without one.
+        format: `png`, which is lossless, or `jpeg`, which is smaller.
+        quality: Quality of a JPEG, 1 to 100; None for PNG.
+        max_tiles: Size of the random sample of tiles per slide; None takes all.
+        seed: Seed of the sample; None without one.
     """
 
     tile_px: int = 224
@@ -51,19 +51,19 @@ class TileSettings:
 
     @property
     def suffix(self) -> str:
-        """What the files end in."""
+        """Suffix of the files."""
         return ".png" if self.format == "png" else ".jpg"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return the settings as JSON values."""
         return asdict(self)
 
     def decisive(self) -> dict[str, Any]:
-        """Plain values that decide a slide's files: all of them."""
+        """Return the settings that determine a slide's files: all of them."""
         return {"format_version": FORMAT_VERSION, **asdict(self)}
 
     def encode(self, tile: UInt8Array) -> UInt8Array:
-        """The bytes of a tile's file, from RGB, uint8 [tile_px, tile_px, 3]. JPEG is 4:4:4."""
+        """Return the bytes of a tile's file, from RGB, uint8 [tile_px, tile_px, 3]. JPEG is 4:4:4."""
         options = _PNG if self.quality is None else (cv2.IMWRITE_JPEG_QUALITY, self.quality, *_444)
         encoded = cv2.imencode(self.suffix, cv2.cvtColor(tile, cv2.COLOR_RGB2BGR), options)[1]
         return np.asarray(encoded, np.uint8)

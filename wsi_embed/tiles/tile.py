@@ -1,4 +1,4 @@
-"""`tile`: a job that writes tiles as image files."""
+"""The function `tile`, which writes tiles as image files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from wsi_embed.tiles import RESERVED, ImageFormat, TileFolder, TileJob, TileSett
 from wsi_embed.tissue import TissueRecipe
 
 
-def tile(  # noqa: D417 - the rest is as in `embed`
+def tile(  # noqa: D417 - the other arguments are those of `embed`
     slides: str | Location | Sequence[str | Location],
     out: str | Location,
     *,
@@ -66,30 +66,35 @@ def tile(  # noqa: D417 - the rest is as in `embed`
 ) -> JobReport:
     """Tile slides, and write the tiles as image files with a table of all of them.
 
-    The tiles are those of `embed` with the same arguments, to the pixel; no model is needed. Slides that
-    the folder has with the same settings are skipped; a slide that fails is recorded in the report and
-    does not stop the others. Arguments that are not listed here are those of `embed`.
+    The tiles are those of `embed` with the same arguments, to the pixel; no model is needed. Slides that the
+    folder already contains with the same settings are skipped. A slide that fails is recorded in the report
+    and does not stop the others. For other arguments see `embed`.
 
     Args:
-        slides: Files, folders (at any depth) or manifests (CSV, Parquet); also elsewhere, as for `embed`.
-        out: The folder; made, or added to. `tiles.csv` in it lists the tiles of all complete slides.
+        slides: Files, folders (at any depth) or manifests (CSV, Parquet); also remote, as for `embed`.
+        out: Folder; created, or added to. Its `tiles.csv` lists the tiles of all complete slides.
         mpp: Micrometres per pixel of a tile.
         tile_px: Side of a tile, pixels.
         format: `png`, or `jpeg` (4:4:4).
-        quality: Of a JPEG, 1 to 100.
-        max_tiles: Most tiles of a slide, a random sample; by default all.
-        seed: Of the sample, which depends on the slide and on nothing else.
-        workers: Threads that read, encode and write; by default one a core.
-        overwrite: Redo slides that the folder has with other settings.
-        dry_run: Open the slides and count tiles; write nothing.
+        quality: Quality of a JPEG, 1 to 100.
+        max_tiles: Size of a random sample of tiles per slide; all tiles by default.
+        seed: Seed of the sample, which depends only on the seed and the slide.
+        workers: Number of threads that read, encode and write; one per core by default.
+        overwrite: Whether to redo slides that the folder contains with other settings.
+        dry_run: Whether only to open the slides and count tiles, without writing anything.
 
     Returns:
-        The report: every slide with status, tiles, seconds and reason.
+        Report with status, number of tiles, seconds and error of every slide.
 
     Raises:
-        UsageError: Wrong arguments; nothing was done.
-        StoreError: The folder cannot be made.
-        RemoteError: Object storage cannot be reached, or refuses.
+        UsageError: If arguments are invalid; nothing was done.
+        StoreError: If the folder cannot be created.
+        RemoteError: If object storage cannot be reached, or refuses.
+
+    Example:
+        >>> report = wsi_embed.tile("slides/", "tiles/", mpp=0.5, tile_px=224)
+        >>> [slide.status for slide in report.slides]
+        ['done', 'done']
     """
     began = time.perf_counter()
     check_counts(max_tiles=max_tiles)

@@ -1,4 +1,4 @@
-"""One slide: read, encode and write its tiles, in threads, in bounded memory."""
+"""Processing of one slide: read, encode and write its tiles in threads, in bounded memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from wsi_embed.slide.stream import TileStream
 from wsi_embed.tiles.folder import SlideFolder
 from wsi_embed.tiles.settings import TileSettings
 
-# One thread's share at a time. Each tile is written before the next is read: it costs no memory.
+# Tiles per task. Each tile is written before the next is read, so that a larger task needs no more memory.
 SHARE = 16
 
 
@@ -34,30 +34,30 @@ def write_tiles(
     seconds: Seconds,
     stop: threading.Event,
     on_tiles: Callable[[int], None],
-    all_asked: Callable[[], None] = lambda: None,
+    all_submitted: Callable[[], None] = lambda: None,
 ) -> None:
     """Write a slide's tiles as image files.
 
-    Every thread reads, encodes and writes its own share: all three release the GIL, and files need no
-    order. Pixels are those that an encoder would be given.
+    Every thread reads, encodes and writes its own tiles: all three release the GIL, and files need no order.
+    The pixels are those that an encoder would receive.
 
     Args:
-        slide: The open slide.
-        grid: Its tiles.
-        names: Of the files, one a tile.
-        folder: Takes them.
-        settings: As what.
-        readers: Threads.
-        in_flight: Most shares at a time.
-        seconds: Time spent is added here.
-        stop: Set it to stop.
-        on_tiles: Called with the number of tiles of every share that is written.
-        all_asked: Called when all shares are given to `readers`: they can begin with another slide.
+        slide: Open slide.
+        grid: Tiles of the slide.
+        names: Name of each tile's file.
+        folder: Writer of the slide's folder.
+        settings: Image format.
+        readers: Pool of threads.
+        in_flight: Largest number of tasks at a time.
+        seconds: Object to which the time spent is added.
+        stop: Event that stops the processing.
+        on_tiles: Callback with the number of tiles of each finished task.
+        all_submitted: Callback when all tasks are submitted to `readers`, which may then start another slide.
 
     Raises:
-        SlideError: A tile cannot be read.
-        StoreError: A file cannot be written.
-        Stopped: `stop` was set.
+        SlideError: If a tile cannot be read.
+        StoreError: If a file cannot be written.
+        Stopped: If `stop` is set.
     """
     shares = deque(range(len(grid))[i : i + SHARE] for i in range(0, len(grid), SHARE))
     pending: deque[Future[tuple[int, Seconds]]] = deque()
@@ -68,14 +68,14 @@ def write_tiles(
                     share = shares.popleft()
                     pending.append(readers.submit(_write_share, tiles, share, names, folder, settings, stop))
                 if not shares:
-                    all_asked()
+                    all_submitted()
                 if stop.is_set():
                     raise Stopped("stopped")
                 count, spent = pending.popleft().result()
                 seconds.add(spent)
                 on_tiles(count)
         finally:
-            # nobody may still be reading when the slide is closed
+            # no thread may still use the slide when it is closed
             for future in pending:
                 future.cancel()
             wait(pending)
@@ -89,7 +89,7 @@ def _write_share(
     settings: TileSettings,
     stop: threading.Event,
 ) -> tuple[int, Seconds]:
-    """Write some tiles, one after the other; how many, and the seconds spent."""
+    """Write some tiles one after the other; return their number and the seconds spent."""
     spent, mark = Seconds(), time.perf_counter()
     tile = np.empty((settings.tile_px, settings.tile_px, 3), np.uint8)
     for row in rows:

@@ -1,1 +1,1 @@
-"""How slides are tiled, and which settings decide the arrays of a slide."""
+"""Tiling of slides, and the settings that determine a slide's arrays."""

@@ -1,7 +1,7 @@
-"""The one list of what decides a slide's arrays. Every comparison with an earlier run is made from it.
+"""Settings that determine a slide's arrays. Every comparison with an earlier run is based on this list.
 
-An option of `Tiling` decides by its value, unless it is among `RESOLVED`: then a fact about the slide says
-what came of it. An option that is added to `Tiling` therefore counts everywhere without further work.
+An option of `Tiling` counts by its value, unless it is in `RESOLVED`: then a fact about the slide records its
+effect. A new option of `Tiling` is therefore included everywhere without further work.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from wsi_embed.slide.fingerprint import fingerprint
 from wsi_embed.tiling.settings import Tiling, TilingTarget, plain
 from wsi_embed.util.digest import canonical_digest
 
-# Options whose effect depends on the slide, and is among its `SlideFacts`.
+# Options whose effect depends on the slide and is recorded in its `SlideFacts`.
 RESOLVED = frozenset({"mpp_override", "regions", "icc", "reader", "fast_downsample"})
-# Options that every store records. Later ones are recorded where they are not at their default, so that the
-# fingerprints of earlier stores stay valid.
+# Options that every store records. Options added later are recorded only if they differ from the default, so
+# that the fingerprints of older stores stay valid.
 ALWAYS = frozenset({"overlap", "edge", "tissue", "min_tissue"})
-# Sources of a resolution that opening the slide may contradict, or warn about.
+# Sources of a resolution that may cause an error or a warning when the slide is opened.
 UNSURE_MPP = ("objective power", "manifest", "--mpp-override", None)
 
 
 @dataclass(frozen=True)
 class SlideFacts:
-    """What decides a slide's arrays beside the options, known once the slide is open.
+    """Facts that determine a slide's arrays besides the options, known once the slide is open.
 
     Attributes:
         slide: Fingerprint of the slide's files.
         slide_mpp: Micrometres per level-0 pixel.
-        roi: Digest of its regions; None takes the whole slide.
-        icc: Digest and name of the ICC profile that is applied; False converts no colours.
-        resampling: How pixels of the read level become those of a tile.
-        reader: The reader, where another gives other pixels.
-        levels: The levels' sizes, where they are not plainly OpenSlide's.
+        roi: Digest of the regions; None for the whole slide.
+        icc: Digest and name of the ICC profile that is applied; False if colours are not converted.
+        resampling: Resampling from pixels of the read level to those of a tile.
+        reader: Name of the reader, if another one would return other pixels.
+        levels: Sizes and scales of the levels, if they differ from OpenSlide's.
     """
 
     slide: str
@@ -48,13 +48,13 @@ class SlideFacts:
     levels: list[list[float]] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values; a reader and levels that decide nothing are left out."""
+        """Return JSON values, without a reader or levels that are None."""
         facts = {f.name: getattr(self, f.name) for f in fields(self)}
         return {k: v for k, v in facts.items() if v is not None or k not in ("reader", "levels")}
 
 
 def decisive_settings(tiling: Tiling, target: TilingTarget, facts: SlideFacts) -> dict[str, Any]:
-    """Return everything that decides a slide's arrays, plain values."""
+    """Return all settings that determine a slide's arrays, as JSON values."""
     stated = {
         f.name: plain(getattr(tiling, f.name))
         for f in fields(tiling)
@@ -64,7 +64,7 @@ def decisive_settings(tiling: Tiling, target: TilingTarget, facts: SlideFacts) -
 
 
 def settings_fingerprint(settings: dict[str, Any]) -> str:
-    """Return the digest of decisive settings: the same means the same arrays."""
+    """Return the digest of decisive settings; equal digests mean equal arrays."""
     return canonical_digest(settings)
 
 
@@ -75,20 +75,20 @@ def matches_unopened(
     committed: dict[str, Any],
     versions: dict[str, str],
 ) -> bool:
-    """Whether a complete slide has these settings, judged without opening it.
+    """Return whether a complete slide was made with these settings, without opening it.
 
-    The same versions find the same facts in the same bytes, so the recorded facts are taken. Opening a slide
-    costs ten times as much.
+    The same versions find the same facts in the same bytes, so the recorded facts are used. Opening a slide
+    takes ten times as long.
 
     Args:
-        item: A slide on this machine.
-        tiling: How slides are tiled.
-        target: What all slides of the job share.
+        item: Local slide.
+        tiling: Tiling settings.
+        target: Target shared by all slides of the job.
         committed: Attributes of the complete slide.
         versions: Versions of the libraries in use.
 
     Returns:
-        False means unknown: the slide must be opened.
+        True if it was; False if unknown, so that the slide must be opened.
     """
     settings = committed.get("settings")
     if not isinstance(settings, dict) or committed.get("versions") != versions:
@@ -113,13 +113,13 @@ def matches_unopened(
 
 
 def remote_origin(item: SlideInput, tiling: Tiling, target: TilingTarget) -> str | None:
-    """Return the digest of a remote slide's objects and of all options, known without fetching the slide.
+    """Return a digest of a remote slide's objects and of all options, known without fetching the slide.
 
-    The same digest means the same arrays. Another digest means nothing: the same slide may have been moved,
-    and another version may do the same.
+    Equal digests mean equal arrays. Different digests mean nothing: the slide may have been moved, and
+    another version may give the same arrays.
 
     Returns:
-        None for a slide on this machine.
+        The digest; None for a local slide.
 
     Raises:
         SlideError: If the slide or its annotations do not exist.
@@ -139,7 +139,7 @@ def remote_origin(item: SlideInput, tiling: Tiling, target: TilingTarget) -> str
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
-    """Name the settings that differ, for people: `overlap 0 -> 16, tissue.close_um 64 -> 32`."""
+    """Describe the settings that differ: `overlap 0 -> 16, tissue.close_um 64 -> 32`."""
     a, b = _flat(before), _flat(now)
     names = sorted(k for k in a.keys() | b.keys() if a.get(k) != b.get(k))
     return ", ".join(f"{k} {a.get(k)} -> {b.get(k)}" for k in names)
@@ -153,7 +153,7 @@ def _is_default(tiling: Tiling, name: str) -> bool:
 
 
 def _local_roi(item: SlideInput) -> str | None:
-    """Digest of annotations on this machine; remote ones are among the objects."""
+    """Return the digest of local annotations; remote ones are among the objects."""
     local = item.roi is not None and (item.remote is None or item.remote.roi is None)
     return read_annotations(item.roi).digest if item.roi is not None and local else None
 

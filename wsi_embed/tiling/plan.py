@@ -1,4 +1,4 @@
-"""What is to be done with one slide: resolution, read level, settings fingerprint, grid."""
+"""Plan for one slide: resolution, read level, settings fingerprint, grid."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from wsi_embed.tissue import TissueMask, tissue_mask
 
 @dataclass(frozen=True)
 class SlidePlan:
-    """An open slide and everything decided about it, before its pixels are looked at.
+    """Open slide and all decisions about it, before any pixel is read.
 
     Attributes:
-        item: The input.
-        slide: Open; whoever holds the plan closes it.
-        resolution: Micrometres per pixel, and from where.
+        item: Input slide.
+        slide: Open slide; the owner of the plan closes it.
+        resolution: Resolution and its source.
         read: Read level and size.
-        regions: Of interest, in level-0 pixels; None takes the whole slide.
-        settings: Everything that decides the slide's arrays, plain values.
-        states: Of the slide's files before they were read.
+        regions: Regions of interest, in level-0 pixels; None for the whole slide.
+        settings: Settings that determine the slide's arrays, as JSON values.
+        states: States of the slide's files before reading.
         origin: Digest of a remote slide's objects and of all options; see `remote_origin`.
     """
 
@@ -50,7 +50,7 @@ class SlidePlan:
 
     @property
     def warnings(self) -> list[str]:
-        """What to look at although the slide can be read."""
+        """Warnings about the slide."""
         warnings = [*self.slide.warnings, *([self.resolution.warning] if self.resolution.warning else [])]
         icc = self.settings["icc"]
         if icc and icc["profile"] is None:
@@ -58,10 +58,10 @@ class SlidePlan:
         return [*warnings, *(self.regions.warnings if self.regions else ())]
 
     def check_unchanged(self) -> None:
-        """Has anyone written to the slide's files since it was opened?
+        """Check that the slide's files have not changed since they were opened.
 
         Raises:
-            SlideError: Yes; what was read may be half old, half new.
+            SlideError: If a file has changed, so that the pixels may be partly old and partly new.
         """
         try:
             unchanged = file_states(self.item.path) == self.states
@@ -74,17 +74,21 @@ class SlidePlan:
 
     @property
     def fingerprint(self) -> str:
-        """Digest of `settings`: the same means the same arrays."""
+        """Digest of `settings`; equal digests mean equal arrays."""
         return settings_fingerprint(self.settings)
 
     def make_grid(self, tiling: Tiling, around_unreadable: bool = False) -> tuple[TileGrid, TissueMask]:
-        """Find the tissue and lay the grid over it; see `tissue_mask` for `around_unreadable`.
+        """Find the tissue and lay the grid over it.
+
+        Args:
+            tiling: Tiling settings.
+            around_unreadable: Whether to ignore unreadable areas; see `tissue_mask`.
 
         Returns:
-            The tiles with enough tissue, and the mask that says so.
+            The tiles with enough tissue, and the tissue mask.
 
         Raises:
-            SlideError: The slide cannot be read, or is smaller than a tile.
+            SlideError: If the slide cannot be read, or is smaller than a tile.
         """
         level = self.read.level
         scale, size = self.slide.level_scales[level], self.slide.level_sizes[level]
@@ -103,11 +107,11 @@ class SlidePlan:
         )
         fraction = mask.coverage(grid)
         grid = TileGrid(grid.plan, grid.stride, grid.scale, grid.grid, grid.level_xy, fraction)
-        # a tile with no tissue at all is never wanted, even with --min-tissue 0
+        # leave out tiles without any tissue, even with --min-tissue 0
         return grid.where((fraction >= tiling.min_tissue) & (fraction > 0)), mask
 
     def why_empty(self, mask: TissueMask, min_tissue: float) -> str:
-        """Why the grid has no tile, for people."""
+        """Explain why the grid has no tile."""
         if self.regions is not None:
             return (
                 f"no tile has {100 * min_tissue:g} % of its area in tissue within the regions of "
@@ -119,7 +123,7 @@ class SlidePlan:
         return "no tissue found"
 
     def attributes(self, grid: TileGrid, tiling: Tiling, versions: dict[str, str]) -> dict[str, Any]:
-        """What is recorded with the slide."""
+        """Return the attributes recorded with the slide."""
         slide = self.slide
         return {
             "slide": self.item.name,
@@ -154,10 +158,15 @@ class SlidePlan:
 
 
 def plan_slide(item: SlideInput, tiling: Tiling, target: TilingTarget) -> SlidePlan:
-    """Open a slide and decide how it is read. Cheap: no pixel is decoded.
+    """Open a slide and decide how to read it. No pixel is decoded.
+
+    Args:
+        item: Input slide.
+        tiling: Tiling settings.
+        target: Target shared by all slides of the job.
 
     Raises:
-        SlideError: The slide or its annotations cannot be read, its resolution is unknown or too coarse,
+        SlideError: If the slide or its annotations cannot be read, its resolution is unknown or too coarse,
             or it has no region to take.
     """
     regions = slide_regions(item, tiling.regions)

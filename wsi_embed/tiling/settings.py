@@ -1,4 +1,4 @@
-"""How all slides of a job are tiled."""
+"""Tiling settings shared by all slides of a job."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from wsi_embed.tissue import TissueRecipe
 
 
 class TilingTarget(Protocol):
-    """What all slides of a job share: which tiles are asked for, and what becomes of them."""
+    """Requested tiles and output, shared by all slides of a job."""
 
     @property
     def tile_px(self) -> int:
@@ -22,29 +22,29 @@ class TilingTarget(Protocol):
 
     @property
     def mpp(self) -> float:
-        """Micrometres per pixel of a tile that was asked for."""
+        """Requested micrometres per pixel of a tile."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return the settings as JSON values."""
 
     def decisive(self) -> dict[str, Any]:
-        """Plain values that decide what is made of a slide."""
+        """Return the settings that determine the output for a slide."""
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """How slides are tiled, beyond what the target fixes.
+    """Tiling settings beyond those of the target.
 
     Attributes:
-        overlap: Of neighbouring tiles, target pixels.
-        edge: `drop` or `pad` tiles that stick out of the slide.
-        tissue: The tissue recipe.
-        min_tissue: Tiles with a smaller share of tissue are left out, 0 to 1.
-        mpp_override: Micrometres per level-0 pixel of every slide, whatever its metadata say.
-        regions: Which annotated regions are taken.
-        icc: Whether pixels are converted to sRGB by the slide's embedded ICC profile.
-        reader: Which reader opens slides; see `open_slide`.
-        fast_downsample: Whether the JPEG decoder does a part of the resampling, where it can.
+        overlap: Overlap of neighbouring tiles, target pixels.
+        edge: Whether to `drop` or `pad` tiles that extend beyond the slide.
+        tissue: Tissue recipe.
+        min_tissue: Smallest share of tissue in a tile, 0 to 1.
+        mpp_override: Micrometres per level-0 pixel of every slide, instead of the slide's metadata.
+        regions: Rules for annotated regions.
+        icc: Whether pixels are converted to sRGB with the slide's embedded ICC profile.
+        reader: Name of the reader; see `open_slide`.
+        fast_downsample: Whether the JPEG decoder does part of the resampling, where it can.
     """
 
     overlap: int = 0
@@ -65,11 +65,11 @@ class Tiling:
             raise UsageError(f"--min-tissue {self.min_tissue}: a share from 0 to 1 is expected")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all options as plain values; regions are called `roi`."""
+        """Return all options as JSON values; regions are named `roi`."""
         values = {f.name: plain(getattr(self, f.name)) for f in fields(self)}
         return {("roi" if name == "regions" else name): value for name, value in values.items()}
 
 
 def plain(value: Any) -> Any:
-    """Return an option's value as plain values: that of `to_dict`, where it has one."""
+    """Return an option as a JSON value: the result of its `to_dict`, if it has one."""
     return value.to_dict() if hasattr(value, "to_dict") else value

@@ -1,1 +1,1 @@
-"""Small helpers that know nothing of slides: atomic files, text, memory, versions."""
+"""Helpers that are independent of slides: atomic files, text, memory, versions."""

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic file writes: a file appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-# Ends the names of what a process leaves behind that is killed in `create`.
+# Suffix of the temporary files of `create`; a killed process may leave one behind.
 PARTIAL = ".partial"
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a hidden name beside a path, with its suffix; what is written there gets the path at the end.
+    """Yield a temporary path beside `path`, which replaces `path` when the block ends.
 
-    After an error what was at the path before is still there, and nothing else is left.
+    The temporary file is hidden and keeps the suffix of `path`. After an error it is removed, and a file that
+    existed at `path` is unchanged.
 
     Raises:
-        OSError: It cannot be renamed.
+        OSError: If the file cannot be renamed.
     """
     temporary = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
     try:
@@ -31,16 +32,16 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def create(path: Path, text: str) -> None:
-    """Make a file with its text in one step, unless another process is faster: it is never replaced.
+    """Create a text file atomically, unless it exists: an existing file is never replaced.
 
     Raises:
-        OSError: It cannot be written.
+        OSError: If the file cannot be written.
     """
     partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}{PARTIAL}")
     try:
         partial.write_text(text, "utf-8")
         try:
-            os.link(partial, path)  # unlike a rename it never replaces what another process wrote
+            os.link(partial, path)  # unlike a rename, never replaces another process's file
         except FileExistsError:
             pass
         except OSError:  # a file system without hard links

@@ -1,4 +1,4 @@
-"""A missing extra is a user's matter, not a traceback."""
+"""A clear error, without traceback, for a missing optional dependency."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ from wsi_embed.errors import MissingExtraError
 
 @contextlib.contextmanager
 def needs_extra(extra: str, what: str) -> Iterator[None]:
-    """Turn a failed import of a third party's module into the extra to install.
+    """Turn a failed import of a third-party module into an error that names the extra to install.
+
+    Args:
+        extra: Name of the extra.
+        what: Feature that needs it, for the message.
 
     Raises:
-        MissingExtraError: A module that the extra brings is missing.
+        MissingExtraError: If a module that the extra installs is missing.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Memory that is free, given back to the system."""
+"""Return of freed memory to the operating system."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import sys
 
 
 def give_back() -> None:
-    """Return what was freed, where the C library keeps it: glibc does, for each thread apart.
+    """Return freed memory to the operating system, where the C library holds on to it (glibc, per thread).
 
-    Worth its milliseconds after work that took much memory in a thread of its own: other threads cannot use
-    what that one's heap keeps.
+    This takes milliseconds and pays off after work that used much memory in a thread of its own: other
+    threads cannot reuse the memory that glibc holds for that thread.
     """
     if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl does not have it
         if trim is not None:
             trim(0)

@@ -1,4 +1,4 @@
-"""Kinds by name: a name stands for a class, which is imported at first use; other packages can add names."""
+"""Implementations by name: classes imported at first use; other packages can add names."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ OWN = "wsi-embed"
 
 
 class Registry(Generic[T]):
-    """The kinds of one sort by name, such as the readers of slides.
+    """Implementations of one interface by name, such as the readers of slides.
 
-    Nothing is imported, and no installed package is looked at, before a name is asked for.
+    Nothing is imported, and no installed package is inspected, before a name is looked up.
 
     Args:
-        option: What a kind is chosen with, for messages: `--reader`.
-        places: `module:attribute` of each kind of this package, by name.
-        group: Group of the entry points by which other packages add kinds; None if they cannot.
-        base: `module:class` that a kind of another package has to be derived from.
-        typed: What users type for a name, where that is more than the name: `model:FILE`.
+        option: Command-line option that selects an implementation, for messages: `--reader`.
+        places: `module:attribute` of each implementation in this package, by name.
+        group: Entry-point group through which other packages add implementations; None if they cannot.
+        base: `module:class` from which implementations of other packages must be derived.
+        typed: Text that users type for a name, where it differs from the name: `model:FILE`.
 
     Attributes:
-        option: What a kind is chosen with.
-        places: `module:attribute` of each kind of this package.
+        option: Command-line option that selects an implementation.
+        places: `module:attribute` of each implementation in this package, by name.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Registry(Generic[T]):
         self.option, self._group, self._base, self._typed = option, group, base, typed or {}
 
     def names(self) -> tuple[str, ...]:
-        """Return all names: those of this package in its order, then those of other packages."""
+        """Return all names: this package's in their order, then those of other packages."""
         return (*self.places, *sorted(self._added().keys() - self.places.keys()))
 
     def __iter__(self) -> Iterator[str]:
@@ -57,24 +57,26 @@ class Registry(Generic[T]):
         return name in self.places or name in self._added()
 
     def get(self, name: str) -> T:
-        """Import a kind.
+        """Import an implementation.
 
         Args:
-            name: Its name.
+            name: Name of the implementation.
 
         Raises:
-            UsageError: If there is no such kind, if several packages have it, or if the package that has it
-                cannot be used.
+            UsageError: If the name is unknown, if several packages define it, or if the package that defines
+                it cannot be used.
         """
         point = self._find(name)
         kind: T = _load(self.places[name]) if point is None else self._load_added(point)
         return kind
 
     def check(self, name: str) -> None:
-        """Check a name that a user chose. A kind of another package is imported, those of this one are not.
+        """Check a name that a user chose.
+
+        Implementations of other packages are imported for this, those of this package are not.
 
         Args:
-            name: Its name.
+            name: Name of the implementation.
 
         Raises:
             UsageError: As for `get`.
@@ -84,12 +86,12 @@ class Registry(Generic[T]):
             self._load_added(point)
 
     def version_of(self, name: str) -> dict[str, str]:
-        """Return name and version of the package that added a kind; nothing for a kind of this package."""
+        """Return name and version of the package that added a name; empty for a name of this package."""
         found = [point.dist for point in self._added().get(name, ()) if point.dist is not None]
         return {dist.name: dist.version for dist in found}
 
     def _find(self, name: str) -> EntryPoint | None:
-        """Return the entry point of a name; None for a kind of this package."""
+        """Return the entry point of a name; None for a name of this package."""
         points = self._added().get(name, ())
         owners = [OWN] * (name in self.places) + [_owner(point) for point in points]
         if not owners:
@@ -107,7 +109,7 @@ class Registry(Generic[T]):
     def _load_added(self, point: EntryPoint) -> Any:
         try:
             kind = point.load()
-        except Exception as error:  # the import runs any code of the package
+        except Exception as error:  # importing the package may raise anything
             raise self._broken(point, f"{type(error).__name__}: {error}") from error
         base = None if self._base is None else _load(self._base)
         if base is not None and not (isinstance(kind, type) and issubclass(kind, base)):
@@ -122,7 +124,7 @@ class Registry(Generic[T]):
 
 
 def unknown_name(option: str, name: str, names: Iterable[str]) -> UsageError:
-    """Return the error for a name that is unknown, with all that are known and the nearest of them."""
+    """Return the error for an unknown name, which lists the known names and suggests the closest one."""
     known = list(names)
     listed = " or ".join(filter(None, [", ".join(known[:-1]), *known[-1:]])) or "nothing: there are none"
     near = difflib.get_close_matches(name, known, n=1)
@@ -133,7 +135,7 @@ def unknown_name(option: str, name: str, names: Iterable[str]) -> UsageError:
 def entry_points(group: str) -> Mapping[str, Sequence[EntryPoint]]:
     """Return the entry points of a group in all installed distributions, by name.
 
-    They are looked up once in a process: that takes about 0.1 ms for each distribution. Distributions whose
+    The result is cached for the process: the search takes about 0.1 ms per distribution. Distributions whose
     metadata cannot be read are passed over: most have nothing to do with this package.
     """
     import importlib.metadata

@@ -1,4 +1,4 @@
-"""Numbers and lists as people read them."""
+"""Numbers and lists formatted for people."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Iterable
 
 
 def counted(number: int, what: str) -> str:
-    """`1 tile`, `1,234 tiles`."""
+    """Return a number with its noun: `1 tile`, `1,234 tiles`."""
     return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def percent(share: float) -> str:
-    """`12.3 %`; a share that is not zero never looks like it."""
+    """Return a share as `12.3 %`; a small share that is not zero is `< 0.1 %`."""
     return "< 0.1 %" if 0 < share < 0.0005 else f"{100 * share:.1f} %"
 
 
 def names_of(items: Iterable[str], most: int = 3) -> str:
-    """The first few of many: `a, b, c and 2 more`."""
+    """Return the first few of many names: `a, b, c and 2 more`."""
     items = iter(items)
     shown = list(itertools.islice(items, most))
     rest = sum(1 for _ in items)

@@ -1,4 +1,4 @@
-"""Versions of what makes the numbers, to be recorded with them."""
+"""Versions of the libraries that affect results, recorded with them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RECORDED = (
 
 
 def versions() -> dict[str, str]:
-    """Of wsi-embed and the libraries it computes with; `none` for what is not installed."""
+    """Return the versions of wsi-embed and of the libraries it computes with; `none` if not installed."""
     found = {"wsi-embed": _version("wsi-embed")}
     found |= {name: _version(name) for name in RECORDED}
     if found["onnxruntime"] == "none":

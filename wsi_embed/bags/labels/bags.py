@@ -1,4 +1,4 @@
-"""Bags with their labels."""
+"""Bags with labels."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ NAMED = 5
 
 @dataclass(frozen=True)
 class LabelledBag:
-    """A bag with its label.
+    """Bag with its label.
 
     Attributes:
         id: Slide id, or patient.
-        slides: Ids of its slides.
-        patient: As the table or the store says.
-        label: The class.
-        split: From the table.
-        fold: From the table.
+        slides: Ids of the bag's slides.
+        patient: Patient, from the table or the store.
+        label: Name of the class.
+        split: Split, from the table.
+        fold: Fold, from the table.
     """
 
     id: str
@@ -42,13 +42,13 @@ class LabelledBag:
 
 @dataclass(frozen=True)
 class LabelledBags(Sequence[LabelledBag]):
-    """Bags with their labels, sorted by id.
+    """Bags with their labels, sorted by id. See `join_labels`.
 
     Attributes:
         bags: The bags.
-        classes: Names of the classes; a target is a position in it.
-        by: What a bag is, `slide` or `patient`.
-        notes: What was left out, for people.
+        classes: Names of the classes; a target is an index into it.
+        by: Whether a bag is a `slide` or a `patient`.
+        notes: Messages about slides and labels that were left out.
     """
 
     bags: tuple[LabelledBag, ...]
@@ -68,18 +68,18 @@ class LabelledBags(Sequence[LabelledBag]):
 
     @property
     def targets(self) -> npt.NDArray[np.int64]:
-        """Class of each bag by number, int64 [n]."""
+        """Class index of each bag, int64 [n]."""
         return np.array([self.classes.index(bag.label) for bag in self.bags], np.int64)
 
     def select(self, index: Iterable[int]) -> LabelledBags:
-        """The bags at these positions; the classes stay."""
+        """Return the bags at the given positions, with the same classes."""
         return replace(self, bags=tuple(self.bags[n] for n in index))
 
     def where(self, *, split: str | None = None, fold: int | None = None) -> LabelledBags:
-        """The bags of a split, of a fold, or of both.
+        """Return the bags of a split, of a fold, or of both.
 
         Raises:
-            UsageError: There are none, or slides of one patient are in several splits.
+            UsageError: If there are none, or slides of one patient are in several splits.
         """
         wanted = {name: value for name, value in (("split", split), ("fold", fold)) if value is not None}
         for name, value in wanted.items():
@@ -91,10 +91,10 @@ class LabelledBags(Sequence[LabelledBag]):
         return self.select(found)
 
     def check_disjoint(self) -> None:
-        """Refuse splits and folds that share a patient: the results would flatter.
+        """Check that no patient is in several splits or folds, which would make results too optimistic.
 
         Raises:
-            UsageError: Slides of one patient are in several.
+            UsageError: If slides of one patient are in several splits or folds.
         """
         for name in ("split", "fold"):
             self._check_disjoint(name)
@@ -110,10 +110,10 @@ class LabelledBags(Sequence[LabelledBag]):
             )
 
     def open(self, store: BagSource, index: int) -> Bag | PatientBag:
-        """One of the bags, from the store they were joined to.
+        """Return a bag from the store that the labels were joined to.
 
         Raises:
-            KeyError: A slide of it is no longer there.
+            KeyError: If one of its slides is no longer in the store.
         """
         bag = self.bags[index]
         if self.by == "slide":
@@ -122,7 +122,7 @@ class LabelledBags(Sequence[LabelledBag]):
 
 
 def named(names: Iterable[str]) -> str:
-    """The first of many names."""
+    """Return the first few of many names."""
     listed = list(names)
     more = len(listed) - NAMED
     return (", ".join(listed[:NAMED]) or "none") + (f" and {more} more" if more > 0 else "")

@@ -1,4 +1,4 @@
-"""Labels joined to bags: which bag has which class, and what is wrong with the table."""
+"""Joining of labels to the bags of a store, with checks of the table."""
 
 from __future__ import annotations
 
@@ -25,22 +25,29 @@ def join_labels(
 ) -> LabelledBags:
     """Join labels to the bags of a store.
 
-    A row is joined by slide id, by the slide's file name with or without extension, or, where it names no
+    A row is matched by slide id, by file name of the slide with or without extension, or, if it names no
     slide, by patient. The patient of a slide is the table's, else the store's.
 
     Args:
-        store: The store.
+        store: Store of the slides.
         labels: A CSV, TSV or Parquet file, a data frame, or a mapping from id to label; see `read_labels`.
         by: Whether a bag is a slide, or all labelled slides of a patient.
-        missing: What becomes of labels without a slide, of slides without a label and of bags without
-            tiles: `fail`, or `skip` them, which `notes` of the result says.
-        classes: Their names, in order; by default those of the table, sorted. Where they are given, the
-            table may have one class only.
+        missing: Handling of labels without a slide, slides without a label and bags without tiles: `fail`, or
+            `skip`, which lists them in `notes`.
+        classes: Names of the classes, in order; those of the table, sorted, by default. If given, the table
+            may contain only one class.
 
     Raises:
-        UsageError: The table cannot be read or contradicts itself or the store, a bag or a label lacks the
+        UsageError: If the table cannot be read or contradicts itself or the store, a bag or a label lacks the
             other, or there is only one class.
-        MissingExtraError: The table is Parquet, and pyarrow is not installed.
+        MissingExtraError: If the table is Parquet, and pyarrow is not installed.
+
+    Example:
+        >>> store = wsi_embed.open_store("feats.zarr")
+        >>> labels = {slide_id: "benign" for slide_id in store}
+        >>> bags = wsi_embed.join_labels(store, labels, classes=["benign", "malignant"])
+        >>> set(bags.targets.tolist())
+        {0}
     """
     if by not in ("slide", "patient") or missing not in ("fail", "skip"):
         raise UsageError(f"--by {by}, --missing {missing}: choose slide or patient, and fail or skip")
@@ -71,7 +78,7 @@ def join_labels(
 
 
 def _rows_of_slides(rows: Sequence[LabelRow], matcher: Matcher) -> tuple[dict[str, LabelRow], list[str]]:
-    """Of each slide its row, and what rows name that is not in the store."""
+    """Return the row of each slide by id, and the names in the table that are not in the store."""
     found: dict[str, LabelRow] = {}
     absent = []
     for row in rows:
@@ -109,7 +116,7 @@ def _bag(slide_id: str, row: LabelRow, facts: SlideFacts) -> LabelledBag:
 
 
 def _of_patients(bags: Sequence[LabelledBag], name: str) -> list[LabelledBag]:
-    """The slides of a patient as one bag, sorted by patient."""
+    """Join the slides of each patient to one bag, sorted by patient."""
     found: dict[str, LabelledBag] = {}
     for bag in bags:
         if bag.patient is None:

@@ -1,4 +1,4 @@
-"""Which slides of a store a row of labels is about."""
+"""Matching of label rows to the slides of a store."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from wsi_embed.errors import UsageError
 from wsi_embed.inputs.ids import slide_id_of
 from wsi_embed.slide.suffixes import FOREIGN_SUFFIXES, SLIDE_SUFFIXES
 
-# What a name may end in without being another slide's: of slides, and of files that hold features.
+# Extensions that are not part of a slide's name: those of slides and of feature files.
 _SUFFIXES = SLIDE_SUFFIXES | set(FOREIGN_SUFFIXES) | {".h5", ".pt"}
 
 
 @dataclass(frozen=True)
 class SlideFacts:
-    """What a store says of a slide: its patient, its file and how many tiles it has."""
+    """Facts that the store records about a slide: patient, file and number of tiles."""
 
     patient: str | None
     file: str
@@ -27,7 +27,7 @@ class SlideFacts:
 
 
 def slide_facts(store: BagSource) -> dict[str, SlideFacts]:
-    """Of all complete slides, by id."""
+    """Return the facts of all complete slides by id."""
     return {
         row.slide_id: SlideFacts(row.patient, str(row.slide or row.slide_id), row.tiles)
         for row in store.rows()
@@ -35,10 +35,10 @@ def slide_facts(store: BagSource) -> dict[str, SlideFacts]:
 
 
 class Matcher:
-    """Finds slides by id, by file name with or without extension, and by patient.
+    """Index of slides by id, by file name with or without extension, and by patient.
 
     Args:
-        slides: Of the store.
+        slides: Facts about the slides of the store, by id.
     """
 
     def __init__(self, slides: Mapping[str, SlideFacts]) -> None:
@@ -52,10 +52,10 @@ class Matcher:
                 self._by_patient[facts.patient].append(slide_id)
 
     def find(self, row: LabelRow) -> list[str]:
-        """Ids of the slides a row is about; none where the store lacks them.
+        """Return the ids of the slides that a row names; empty if the store lacks them.
 
         Raises:
-            UsageError: A file name is that of several slides.
+            UsageError: If several slides have the file name.
         """
         if row.slide is None:
             return self._by_patient.get(row.patient or "", [])
@@ -72,12 +72,12 @@ class Matcher:
 
 
 def _names(path: str) -> tuple[str, str]:
-    """A file's name with and without its extension."""
+    """Return a file's name with and without its extension."""
     name = PurePosixPath(path).name
     return name, _stem(name)
 
 
 def _stem(path: str) -> str:
-    """A path without an extension that is a slide's; other dots belong to the name."""
+    """Return a path without the extension of a slide or feature file; other dots belong to the name."""
     suffix = PurePosixPath(path).suffix
     return path.removesuffix(suffix) if suffix.lower() in _SUFFIXES else path

@@ -1,4 +1,4 @@
-"""Labels as people have them: a CSV, a data frame or a mapping, read into rows."""
+"""Tables of labels: a CSV file, a data frame or a mapping, read into rows."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ COLUMNS: Known = (SLIDE, PATIENT, ("label",), ("split",), ("fold",))
 
 @dataclass(frozen=True)
 class LabelRow:
-    """What a table says of a slide, or of all slides of a patient.
+    """Label of a slide, or of all slides of a patient.
 
     Attributes:
         where: Table and row, for messages.
-        slide: As the table names it: an id or a file name. None where it names only the patient.
-        patient: Of the slide.
-        label: The class; None where the cell is empty.
+        slide: Slide id or file name, as in the table; None if the row names only a patient.
+        patient: Patient of the slide.
+        label: Name of the class; None if the cell is empty.
         split: `train`, `test`, ...
-        fold: Number of the fold in which it is tested.
+        fold: Number of the fold in which the bag is tested.
     """
 
     where: str
@@ -40,21 +40,22 @@ class LabelRow:
 
     @property
     def name(self) -> str:
-        """Of the slide or patient."""
+        """Name of the slide, or else of the patient."""
         return self.slide or self.patient or ""
 
 
 def read_labels(source: LabelSource, by: By = "slide") -> list[LabelRow]:
-    """Rows of a table of labels.
+    """Read a table of labels.
 
     Args:
-        source: A CSV, TSV or Parquet file or a data frame with a column `slide_id`, `slide` or `patient`,
-            a column `label`, and where wanted `split` and `fold`; or a mapping from id to label.
-        by: What the keys of a mapping are.
+        source: A CSV, TSV or Parquet file or a data frame with a column `slide_id`, `slide` or `patient`, a
+            column `label`, and optionally `split` and `fold`; or a mapping from id to label.
+        by: Whether the keys of a mapping are slides or patients.
 
     Raises:
-        UsageError: It cannot be read, lacks a column, or has a row that names no slide and no patient.
-        MissingExtraError: It is Parquet, and pyarrow is not installed.
+        UsageError: If the table cannot be read, lacks a column, or has a row that names no slide and no
+            patient.
+        MissingExtraError: If the table is Parquet, and pyarrow is not installed.
     """
     name = source_name(source)
     columns, rows = _table(source, by, name)
@@ -67,7 +68,7 @@ def read_labels(source: LabelSource, by: By = "slide") -> list[LabelRow]:
 
 
 def source_name(source: LabelSource) -> str:
-    """Of a table, for messages."""
+    """Return the name of a table, for messages."""
     return str(source) if isinstance(source, str | Path) else "labels"
 
 
@@ -90,7 +91,7 @@ def _table(source: LabelSource, by: By, name: str) -> tuple[list[str], Rows]:
 def _matched(
     columns: Iterable[Any], records: Iterable[Mapping[Any, Any]], name: str
 ) -> tuple[list[str], Rows]:
-    """Columns and rows of a data frame; there the name of a column may be anything."""
+    """Return columns and rows of a data frame, whose column names may be of any type."""
     rows = ({str(column): value for column, value in record.items()} for record in records)
     return match_columns(list(map(str, columns)), enumerate(rows, start=1), COLUMNS, name)
 
@@ -107,14 +108,17 @@ def _row(where: str, values: Mapping[str, Any]) -> LabelRow:
 def _fold(where: str, text: str | None) -> int | None:
     if text is None:
         return None
-    whole = text.removesuffix(".0")  # of a column with gaps
+    whole = text.removesuffix(".0")  # a column with empty cells holds floats
     if not whole.isdecimal():
         raise UsageError(f"{where}: fold {text!r} is not a number from 0 on")
     return int(whole)
 
 
 def _text(value: Any) -> str | None:
-    """A cell as text; None where it is empty. Whole numbers have no point: gaps make floats of them."""
+    """Return a cell as text, None if it is empty.
+
+    Whole numbers are written without a decimal point: a column with empty cells holds them as floats.
+    """
     if hasattr(value, "item"):  # a NumPy scalar
         value = value.item()
     if value is None or value != value:

@@ -50,7 +50,7 @@ class RayEngine:
         there = partial(
             load_pool, path, device=self.device, tile_px=tile_px, mpp=mpp, cores=self.actors.cores
         )
-        return EncoderPool(first, where=f"{self.device} in {self.actors}", elsewhere=there)
+        return EncoderPool(first, where=f"{self.device} in {self.actors}", reload=there)
 
     def batch_size(self, encoder: Encoder) -> None:
         """Return None: each actor finds it."""

@@ -43,7 +43,7 @@ def test_a_label_in_the_place_of_a_level_is_never_shown(
         monkeypatch.setattr(module, "shrunk", with_label)
     with open_slide(WRITERS[name](tmp_path / name)) as slide:
         for _ in range(2):
-            with pytest.raises(SlideError, match="its level 1 .* does not show what level 0 shows"):
+            with pytest.raises(SlideError, match=r"its level 1 .* does not show what level 0 shows"):
                 slide.read(1, 0, 0, 50, 50)
-            with pytest.raises(SlideError, match="its level 1 .* does not show what level 0 shows"):
+            with pytest.raises(SlideError, match=r"its level 1 .* does not show what level 0 shows"):
                 slide.thumbnail(200)

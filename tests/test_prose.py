@@ -14,11 +14,26 @@ ROOT = Path(__file__).parents[1]
 SOURCES = (ROOT / "wsi_embed", ROOT / "train" / "wsi_embed_train", ROOT / "export" / "wsi_embed_export")
 
 # A summary begins with a verb or a noun phrase: not with a question word, a preposition or a pronoun.
-NO_SUMMARY = set(
-    ["what", "who", "whom", "whose", "where", "when", "which", "why", "how", "of", "so", "as", "it", "that", "those", "these", "they", "he", "she", "there", "here", "is", "are", "has", "does", "do", "did", "was", "were", "be", "been", "with", "without", "for", "in", "on", "at", "by", "from", "to", "into", "beside", "between", "among", "about", "after", "before", "and", "or", "but", "not", "if", "like", "than", "too", "also", "again", "only", "nothing", "nobody", "somebody", "someone", "one's"]
+NO_SUMMARY = frozenset(
+    re.findall(
+        r"\S+",
+        """
+    what who whom whose where when which why how of so as it that those these they he she there here is
+    are has does do did was were be been with without for in on at by from to into beside between among
+    about after before and or but not if like than too also again only nothing nobody somebody someone
+    one's
+        """,
+    )
 )
 # A description names a thing.
-NO_DESCRIPTION = set(["of", "what", "who", "whom", "whose", "why", "how", "so", "as", "it", "they", "there", "here", "is", "are", "has", "does", "too"])
+NO_DESCRIPTION = frozenset(
+    re.findall(
+        r"\S+",
+        """
+    of what who whom whose why how so as it they there here is are has does too
+        """,
+    )
+)
 SECTIONS = ("Args", "Attributes", "Returns", "Yields", "Raises")
 
 
@@ -99,7 +114,7 @@ def test_odd_summaries_are_seen(text: str, odd: bool) -> None:
 
 def test_odd_entries_are_seen() -> None:
     text = (
-        "Draw tiles.\n\nArgs:\n    seed: Of that draw.\n    count: Number of tiles; of all\n        slides.\n\n"
-        "Raises:\n    UsageError: It is.\n    SlideError: If the file is missing.\n"
+        "Draw tiles.\n\nArgs:\n    seed: Of that draw.\n    count: Number of tiles; of all\n        slides.\n"
+        "\nRaises:\n    UsageError: It is.\n    SlideError: If the file is missing.\n"
     )
     assert odd_entries(Docstring("", text)) == ["Of that draw.", "It is."]

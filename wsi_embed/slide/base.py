@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import abc
-import math
 import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from wsi_embed.errors import SlideError
+from wsi_embed.slide.overview import Box, read_overview
 from wsi_embed.slide.same_picture import Picture, first_other
 from wsi_embed.slide.stated import Stated
 from wsi_embed.slide.stream import TileStream
@@ -23,18 +22,12 @@ if TYPE_CHECKING:
     from wsi_embed.grid import TileGrid
 
 UInt8Array = npt.NDArray[np.uint8]
-Box = tuple[int, int, int, int]  # x, y, width, height
-
-# Thumbnails of slides without a small level are read in bands of at most this many pixels.
-BAND_PIXELS = 32_000_000
 # OpenSlide's one downsample for both axes counts as right where it is off by less than half of this.
 ROUNDED_PX = 4
 LevelsState = Literal["alike", "shifts", "picture"]
 # Slides (fingerprint, reader) whose levels were found to show one picture: many are opened again and again.
 MOST_COMPARED = 65536
 _COMPARED: set[tuple[str, str]] = set()
-# The unreadable part of a slide is found to this many pixels: about one compressed tile.
-SMALLEST_BOX = 256
 
 
 class Slide(abc.ABC):
@@ -181,21 +174,7 @@ class Slide(abc.ABC):
         Raises:
             SlideError: The file cannot be decoded, and `unreadable` is not given.
         """
-        width, height = self.level_sizes[0]
-        scale = min(1.0, max_px / max(width, height))
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        level = self._coarsest_level_of(size)
-        level_w, level_h = self.level_sizes[level]
-        # in one step where memory allows it: two steps blur
-        fits = level_w * level_h <= BAND_PIXELS
-        factor = 1 if fits else max(1, min(level_w // size[0], level_h // size[1], BAND_PIXELS // level_w))
-        rows = max(factor, BAND_PIXELS // level_w // factor * factor)
-        bands = [
-            _shrink(self._read_band(level, (0, y, level_w, min(rows, level_h - y)), unreadable), factor)
-            for y in range(0, level_h, rows)
-        ]
-        image = np.concatenate(bands)
-        return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+        return read_overview(self, max_px, unreadable)
 
     def read_tiles(self, grid: TileGrid) -> Iterator[tuple[int, UInt8Array]]:
         """Yield (row of the grid table, uint8 [tile_px, tile_px, 3]) for every tile, in order."""
@@ -255,35 +234,6 @@ class Slide(abc.ABC):
     def dct_scales(self, level: int) -> list[int]:
         """Parts of the size (8 for 1/8) at which the level can be decoded at once, the smallest first."""
         return []
-
-    def _read_band(self, level: int, box: Box, unreadable: list[Box] | None) -> UInt8Array:
-        """Read a box of a level; around what is unreadable, by halves, where the caller wants that."""
-        x, y, w, h = box
-        try:
-            return self.read(level, x, y, w, h)
-        except SlideError:
-            if unreadable is None:
-                raise
-        if max(w, h) <= SMALLEST_BOX:
-            sx, sy = self.level_scales[level]
-            unreadable.append((int(x * sx), int(y * sy), math.ceil(w * sx), math.ceil(h * sy)))
-            return np.full((h, w, 3), 255, np.uint8)
-        if w >= h:
-            halves = [(x, y, w // 2, h), (x + w // 2, y, w - w // 2, h)]
-        else:
-            halves = [(x, y, w, h // 2), (x, y + h // 2, w, h - h // 2)]
-        return np.concatenate([self._read_band(level, half, unreadable) for half in halves], int(w >= h))
-
-    def _coarsest_level_of(self, size: tuple[int, int]) -> int:
-        fitting = [i for i, (w, h) in enumerate(self.level_sizes) if w >= size[0] and h >= size[1]]
-        return fitting[-1] if fitting else 0
-
-
-def _shrink(band: UInt8Array, factor: int) -> UInt8Array:
-    if factor == 1:
-        return band
-    size = (max(1, band.shape[1] // factor), max(1, -(-band.shape[0] // factor)))
-    return np.asarray(cv2.resize(band, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def unreadable(path: Path, error: object) -> SlideError:

@@ -164,7 +164,7 @@ class SlideConformance:
         self, slide: Slide, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         whole = slide.thumbnail(60)
-        monkeypatch.setattr("wsi_embed.slide.base.BAND_PIXELS", 20_000)
+        monkeypatch.setattr("wsi_embed.slide.overview.BAND_PIXELS", 20_000)
         bands = slide.thumbnail(60)
         assert bands.shape == whole.shape
         # shrunk twice, so softer, but nothing is moved

@@ -138,11 +138,32 @@ def _instance(path: Path, size: int, changed: int) -> DicomInstance | None:
         return None
 
 
+class _Values(dict[int, Value]):
+    """Values by their tags; a default where one is missing, or has another number of parts."""
+
+    def text(self, tag: int) -> str:
+        return self[tag].texts[0] if tag in self else ""
+
+    def numbers(self, count: int, *tags: int) -> tuple[float, ...] | None:
+        found = tuple(number for tag in tags if tag in self for number in self[tag].numbers)
+        return found if len(found) == count else None
+
+    def pair(self, *tags: int) -> tuple[float, float] | None:
+        found = self.numbers(2, *tags)
+        return None if found is None else (found[0], found[1])
+
+    def number(self, tag: int) -> float | None:
+        return (self.numbers(1, tag) or (None,))[0]
+
+    def count(self, tag: int, default: int) -> int:
+        return int((self.numbers(1, tag) or (default,))[0])
+
+
 @dataclass
 class _Scan:
     """What was read of a file: the values that are wanted, where longer ones lie, the first frame's head."""
 
-    values: dict[int, Value] = field(default_factory=dict)
+    values: _Values = field(default_factory=_Values)
     pixels: Element | None = None
     per_frame: Element | None = None
     head: bytes = b""
@@ -180,28 +201,14 @@ def _collect(
 
 def _told(path: Path, scan: _Scan) -> DicomInstance | None:
     values = scan.values
-
-    def text(tag: int) -> str:
-        return values[tag].texts[0] if tag in values else ""
-
-    def numbers(count: int, *tags: int) -> tuple[float, ...] | None:
-        found = tuple(number for tag in tags if tag in values for number in values[tag].numbers)
-        return found if len(found) == count else None
-
-    def pair(*tags: int) -> tuple[float, float] | None:
-        found = numbers(2, *tags)
-        return None if found is None else (found[0], found[1])
-
-    def count(tag: int, default: int) -> int:
-        return int((numbers(1, tag) or (default,))[0])
-
+    text, count, pair = values.text, values.count, values.pair
     columns, rows = count(MATRIX_COLUMNS, 0), count(MATRIX_ROWS, 0)
     tile = count(COLUMNS, 0), count(ROWS, 0)
     syntax, series = text(TRANSFER_SYNTAX), text(SERIES_INSTANCE_UID)
     if min(columns, rows, *tile) < 1 or not syntax or syntax in OTHER_ENCODINGS:
         return None
     spacing = pair(PIXEL_SPACING)  # the distance between rows is y
-    power, offset = numbers(1, OBJECTIVE_POWER), numbers(1, FRAME_OFFSET)
+    offset = values.number(FRAME_OFFSET)
     return DicomInstance(
         path=path,
         transfer_syntax=syntax,
@@ -212,9 +219,9 @@ def _told(path: Path, scan: _Scan) -> DicomInstance | None:
         tile=tile,
         mpp=None if spacing is None else (spacing[1] * 1000, spacing[0] * 1000),
         origin=pair(X_OFFSET, Y_OFFSET),
-        orientation=numbers(6, ORIENTATION),
+        orientation=values.numbers(6, ORIENTATION),
         volume=pair(VOLUME_WIDTH, VOLUME_HEIGHT),
-        objective_power=None if power is None else power[0],
+        objective_power=values.number(OBJECTIVE_POWER),
         frames=count(FRAMES, 1),
         focal_planes=count(FOCAL_PLANES, 1),
         optical_paths=count(OPTICAL_PATH_COUNT, 1),
@@ -226,7 +233,7 @@ def _told(path: Path, scan: _Scan) -> DicomInstance | None:
         container=text(CONTAINER) or None,
         frame_of_reference=text(FRAME_OF_REFERENCE) or None,
         concatenation=text(CONCATENATION) or None,
-        frame_offset=None if offset is None else int(offset[0]),
+        frame_offset=None if offset is None else int(offset),
         frame_head=scan.head,
         pixels=scan.pixels,
         per_frame=scan.per_frame,

@@ -11,8 +11,6 @@ from wsi_embed.slide.storage import BLACK_IS_ZERO, MASK, WHITE_IS_ZERO, Storage,
 from wsi_embed.slide.tiff import directory as tiff
 from wsi_embed.slide.tiff.directory import Directory, TiffError
 
-REDUCED, MASKING = 1, 4  # bits of NewSubfileType
-
 
 def repeated_level(directories: Sequence[Directory]) -> str | None:
     """Find focal planes in an Aperio slide, which has every level once for each of them.
@@ -43,7 +41,7 @@ def plane_fault(directories: Sequence[Directory], first: Storage) -> str | None:
 
 def is_mask(directory: Directory) -> bool:
     """Tell whether an image says which pixels of another are valid, as GDAL writes it."""
-    masking = tag_value(directory, tiff.NEW_SUBFILE_TYPE, 0) & MASKING
+    masking = tag_value(directory, tiff.NEW_SUBFILE_TYPE, 0) & tiff.MASK
     return bool(masking) or tag_value(directory, tiff.PHOTOMETRIC, -1) == MASK
 
 
@@ -113,4 +111,4 @@ def _size(directory: Directory) -> tuple[int, int]:
 
 
 def _is_reduced(directory: Directory) -> bool:
-    return bool(tag_value(directory, tiff.NEW_SUBFILE_TYPE, 0) & REDUCED)
+    return bool(tag_value(directory, tiff.NEW_SUBFILE_TYPE, 0) & tiff.REDUCED)

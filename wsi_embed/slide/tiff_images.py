@@ -11,11 +11,10 @@ from xml.etree import ElementTree
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.levels import SAME_MPP, LevelImage, factor_range
 from wsi_embed.slide.ome import physical_size
+from wsi_embed.slide.storage import MASK
 from wsi_embed.slide.tiff import directory as tiff
 from wsi_embed.slide.tiff.directory import Directory
 
-REDUCED, MASK = 1, 4  # bits of NewSubfileType
-TRANSPARENCY_MASK = 4  # a photometric interpretation
 CENTIMETER, INCH = 3, 2
 MICROMETERS = {CENTIMETER: 1e4, INCH: 25.4e3}
 MOST_TEXT = 1 << 24
@@ -67,7 +66,7 @@ def _image(directory: Directory, number: int, name: str, mpp: tuple[float, float
     subfile = directory.number(tiff.NEW_SUBFILE_TYPE)
     tile = directory.number(tiff.TILE_WIDTH), directory.number(tiff.TILE_LENGTH)
     photometric = directory.number(tiff.PHOTOMETRIC)
-    role = MASKED if subfile & MASK or photometric == TRANSPARENCY_MASK else _role(directory, name)
+    role = MASKED if subfile & tiff.MASK or photometric == MASK else _role(directory, name)
     kind = (
         directory.number(tiff.COMPRESSION),
         photometric,
@@ -84,7 +83,7 @@ def _image(directory: Directory, number: int, name: str, mpp: tuple[float, float
         role=role,
         kind=kind,
     )
-    return TiffImage(directory, facts, bool(subfile & REDUCED), directory.tiled)
+    return TiffImage(directory, facts, bool(subfile & tiff.REDUCED), directory.tiled)
 
 
 def _role(directory: Directory, name: str) -> str | None:

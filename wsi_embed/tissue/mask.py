@@ -12,7 +12,8 @@ import numpy.typing as npt
 from wsi_embed.errors import SlideError
 from wsi_embed.grid import Float32Array, TileGrid
 from wsi_embed.regions import Regions
-from wsi_embed.slide.base import Box, Slide, UInt8Array
+from wsi_embed.slide.base import Slide, UInt8Array
+from wsi_embed.slide.overview import Box
 from wsi_embed.tissue.glass import BoolArray
 from wsi_embed.tissue.recipe import RECIPES, TissueRecipe
 

@@ -1,8 +1,9 @@
 """Export of trained encoders to one self-describing file (extra `export`)."""
 
+from wsi_embed_export.cluster_head import add_cluster_head
 from wsi_embed_export.export import export
 from wsi_embed_export.graph import TileModel
 from wsi_embed_export.sources import read_source
 from wsi_embed_export.trained import Given, TrainedModel
 
-__all__ = ["Given", "TileModel", "TrainedModel", "export", "read_source"]
+__all__ = ["Given", "TileModel", "TrainedModel", "add_cluster_head", "export", "read_source"]

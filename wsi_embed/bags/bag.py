@@ -10,6 +10,7 @@ import numpy.typing as npt
 import zarr
 
 from wsi_embed.bags.array import LazyArray
+from wsi_embed.bags.cluster_head import AssignedArray, ClusterHead
 from wsi_embed.bags.histogram import cluster_histogram
 from wsi_embed.errors import StoreError
 from wsi_embed.storage.folder import Place
@@ -22,7 +23,8 @@ class Bag:
         slide_id: Slide id.
         folder: Group of the slide in the store.
         attrs: Attributes of the slide (mpp, extent, tile_px, ...).
-        clusters: Number of clusters of the model; None without a cluster head.
+        clusters: Number of clusters; None without a cluster head.
+        head: Clusters that replace those of the model; None for the model's own.
 
     Example:
         >>> bag = next(iter(wsi_embed.open_store("feats.zarr").values()))
@@ -31,9 +33,15 @@ class Bag:
     """
 
     def __init__(
-        self, slide_id: str, folder: Place, attrs: dict[str, Any], clusters: int | None = None
+        self,
+        slide_id: str,
+        folder: Place,
+        attrs: dict[str, Any],
+        clusters: int | None = None,
+        head: ClusterHead | None = None,
     ) -> None:
-        self.slide_id, self.folder, self.attrs, self.clusters = slide_id, folder, attrs, clusters
+        self.slide_id, self.folder, self.attrs, self.head = slide_id, folder, attrs, head
+        self.clusters = clusters if head is None else len(head)
 
     @cached_property
     def _group(self) -> zarr.Group:
@@ -78,11 +86,15 @@ class Bag:
     @property
     def cluster(self) -> LazyArray | None:
         """Cluster of each tile, int16 [N]; None if the model has no cluster head."""
+        if self.head is not None:
+            return AssignedArray(self.features, self.head, "cluster")
         return self._array("cluster") if "cluster" in self._group else None
 
     @property
     def cluster_confidence(self) -> LazyArray | None:
         """Softmax probability of the tile's cluster, float16 [N]; None if the model has no cluster head."""
+        if self.head is not None:
+            return AssignedArray(self.features, self.head, "cluster_confidence")
         return self._array("cluster_confidence") if "cluster_confidence" in self._group else None
 
     @property

@@ -12,6 +12,7 @@ import typer
 
 from wsi_embed.cli import (
     bench,
+    cluster,
     compare,
     convert,
     doctor,
@@ -45,6 +46,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "tile": tile.command,
     "info": info.command,
     "verify": verify.command,
+    "cluster": cluster.command,
     "finalize": finalize.command,
     "plot": plot.command,
     "doctor": doctor.command,

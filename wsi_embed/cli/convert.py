@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wsi_embed.cli.options import ClustersFolder
+
 if TYPE_CHECKING:
     from wsi_embed.convert import Converted
 
@@ -63,6 +65,7 @@ def command(
         int | None,
         typer.Option("--tile-px", min=1, help="--from: side of a tile, where the files do not say it."),
     ] = None,
+    clusters: ClustersFolder = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace what is there with other content. Default: off.")
     ] = False,
@@ -74,6 +77,7 @@ def command(
     """
     from wsi_embed.convert import Given, bring_in, convert
     from wsi_embed.errors import UsageError
+    from wsi_embed.store import open_store
 
     if (to is None) == (from_ is None):
         raise UsageError("give either --to FORMAT (a store is written for another tool) or --from FORMAT")
@@ -82,14 +86,16 @@ def command(
         if given != Given():
             raise UsageError("--encoder, --mpp and --tile-px are for --from: a store knows them")
         done = convert(
-            source, to, out, labels=labels,
+            open_store(source, clusters=clusters), to, out, labels=labels,
             by=by,  # type: ignore[arg-type]  # checked there, as is the next
             missing=missing,  # type: ignore[arg-type]
             overwrite=overwrite, on_bag=_say,
         )  # fmt: skip
     else:
-        if labels is not None or by != "slide":
-            raise UsageError("--labels and --by are for --to: a store takes labels where it is used")
+        if labels is not None or by != "slide" or clusters is not None:
+            raise UsageError(
+                "--labels, --by and --clusters are for --to: a store takes them where it is used"
+            )
         done = bring_in(source, str(from_), out, given=given, overwrite=overwrite, on_slide=_say)
     _summarise(done, out)
     raise typer.Exit(1 if done.failed else 0)

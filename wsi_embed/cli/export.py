@@ -15,7 +15,7 @@ def command(
         str,
         typer.Argument(
             help="A run folder or checkpoint of wsi-embed train, a checkpoint of the CluSiam repository, "
-            "timm:NAME or torchvision:NAME (with --weights).",
+            "timm:NAME or torchvision:NAME (with --weights); with --cluster-head an exported .onnx.",
             show_default=False,
         ),
     ],
@@ -80,6 +80,14 @@ def command(
     mpp: Annotated[
         float | None, typer.Option("--mpp", help="Resolution of the tiles, um per pixel. Default: the run's.")
     ] = None,
+    cluster_head: Annotated[
+        Path | None,
+        typer.Option(
+            "--cluster-head",
+            help="Folder of wsi-embed cluster: its clusters become those of SOURCE, an exported .onnx.",
+            show_default=False,
+        ),
+    ] = None,
     name: Annotated[str | None, typer.Option("--name", help="For people. Default: the file's.")] = None,
     licence: Annotated[str, typer.Option("--licence", help="Of the weights.", show_default=False)] = "",
 ) -> None:
@@ -90,9 +98,13 @@ def command(
     from wsi_embed.util.extras import needs_extra
 
     with needs_extra("export", "wsi-embed export"):
-        from wsi_embed_export import Given, export
+        from wsi_embed_export import Given, add_cluster_head, export
         from wsi_embed_train import parse_settings
 
+    if cluster_head is not None:
+        with_clusters = add_cluster_head(Path(source), cluster_head, out, name=name)
+        typer.echo(f"{out}: {with_clusters.clusters} clusters, {with_clusters.model_id}")
+        return
     wanted = dict.fromkeys(part.strip() for part in (joined(outputs) or "").split(","))
     metadata = export(
         source, out, precision=precision, weights=weights, settings=parse_settings(settings or ()),

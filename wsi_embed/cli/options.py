@@ -13,6 +13,14 @@ StorePlace = Annotated[
     str,
     typer.Argument(help="The store: a folder, s3://... or gs://...", metavar="STORE", show_default=False),
 ]
+ClustersFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--clusters",
+        help="Folder of wsi-embed cluster: its clusters replace those of the model.",
+        show_default=False,
+    ),
+]
 Slides = Annotated[
     list[str],
     typer.Argument(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wsi_embed.cli.once import joined
-from wsi_embed.cli.options import StorePlace
+from wsi_embed.cli.options import ClustersFolder, StorePlace
 
 if TYPE_CHECKING:
     from wsi_embed.store import Store
@@ -44,6 +44,7 @@ def command(
         str | None,
         typer.Option("--attention-class", help="The class it is for (dsmil). Default: the predicted one."),
     ] = None,
+    clusters: ClustersFolder = None,
     contact_sheet: Annotated[
         bool,
         typer.Option(
@@ -86,7 +87,7 @@ def command(
     from wsi_embed.plot.draw_slides import Drawing, draw_sheet, draw_slides, select
     from wsi_embed.store import open_store
 
-    opened = open_store(store)
+    opened = open_store(store, clusters=clusters)
     folder = out or opened.near.parent / "plots"
     if not slides and not geojson:
         raise UsageError("give --slides DIR for pictures, --geojson for QuPath, or both")

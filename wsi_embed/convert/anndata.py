@@ -46,13 +46,13 @@ class AnnData(Format):
         import h5py
         import pandas as pd
 
-        clusters = self.store.attrs["settings"]["clusters"]
+        clusters = self.store.clusters
         parts = [(item, bag) for item in items for bag in item.slides]
         obs = pd.concat([_observations(item, bag) for item, bag in parts])
         for column in ("slide", "patient", "label"):
             obs[column] = pd.Categorical(obs[column])
         if "cluster" in obs:
-            names = pd.CategoricalDtype([str(n) for n in range(clusters)])
+            names = pd.CategoricalDtype([str(n) for n in range(clusters or 0)])
             obs["cluster"] = obs["cluster"].astype(str).astype(names)
         dim = int(self.store.attrs["settings"]["feature_dim"])
         var = pd.DataFrame(index=[str(n) for n in range(dim)])

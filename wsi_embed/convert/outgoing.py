@@ -195,7 +195,8 @@ class _Run:
 def _digest(item: Item) -> str:
     """Return a digest of everything that determines a bag's files.
 
-    The content of a slide is covered by its digest in the store.
+    The content of a slide is covered by its digest in the store, other clusters by theirs.
     """
     content = [bag.attrs["digest"] for bag in item.slides]
+    content += [bag.head.digest for bag in item.slides if bag.head is not None]
     return canonical_digest([LAYOUT_VERSION, item.id, content, item.patient, item.label, item.target])

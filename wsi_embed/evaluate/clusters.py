@@ -118,7 +118,7 @@ def evaluate_clusters(store: Store, labels: TileLabels | None = None) -> Cluster
         UsageError: The store has no clusters, no tiles, or fewer than two labelled classes.
         StoreError: The store is damaged.
     """
-    total = store.attrs["settings"]["clusters"]
+    total = store.clusters
     if total is None:
         raise UsageError(f"{store.name}: the model that made it has no clusters: nothing to evaluate")
     of_slides = _clusters(store)

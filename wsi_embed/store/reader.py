@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wsi_embed.bags.bag import Bag
+from wsi_embed.bags.cluster_head import ClusterHead
 from wsi_embed.bags.patient import PatientBag
 from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.storage.address import Address, Location, location
@@ -25,11 +26,13 @@ class Store(Mapping[str, Bag]):
 
     Args:
         path: Folder or address of the store, as for `open_store`.
+        clusters: Folder of clusters that replace those of the model, as for `open_store`.
 
     Attributes:
         where: Folder or address of the store.
         place: The same, as an interface for reading files.
         attrs: Root attributes: `format_version`, `model_id`, `model`, `settings`.
+        head: Clusters that replace those of the model; None for the model's own.
 
     Raises:
         StoreError: If there is no store, or this version cannot read its format.
@@ -40,12 +43,13 @@ class Store(Mapping[str, Bag]):
         ...     assert bag.features[:].shape == (len(bag), store.attrs["settings"]["feature_dim"])
     """
 
-    def __init__(self, path: str | Location) -> None:
+    def __init__(self, path: str | Location, clusters: str | Path | None = None) -> None:
         self.where = location(path)
         self.place = place_at(self.where)
         if self.place.state(METADATA_FILE) is None:
             raise StoreError(f"{self.where}: no store there; check the path")
         self.attrs = read_attributes(self.place)
+        self.head = None if clusters is None else self._head(clusters)
         found = self.attrs.get("format_version")
         if found != FORMAT_VERSION:
             raise StoreError(
@@ -87,6 +91,20 @@ class Store(Mapping[str, Bag]):
         return str(self.attrs["model_id"])
 
     @property
+    def clusters(self) -> int | None:
+        """Number of clusters; None if the model has no cluster head."""
+        return self.attrs["settings"]["clusters"] if self.head is None else len(self.head)
+
+    def _head(self, folder: str | Path) -> ClusterHead:
+        head = ClusterHead.load(folder)
+        if head.model_id != self.attrs.get("model_id"):
+            raise UsageError(
+                f"{folder}: clusters of the features of {head.model_id}, but {self.name} has features of "
+                f"{self.attrs.get('model_id')}; make clusters of this store with wsi-embed cluster"
+            )
+        return head
+
+    @property
     def slide_ids(self) -> list[str]:
         """Ids of all complete slides, sorted."""
         return [
@@ -97,7 +115,7 @@ class Store(Mapping[str, Bag]):
         attributes = self._attributes(slide_id)
         if attributes is None:
             raise KeyError(f"{slide_id}: no complete slide of that id in {self.where}")
-        return Bag(slide_id, self.place / slide_id, attributes, self.attrs["settings"]["clusters"])
+        return Bag(slide_id, self.place / slide_id, attributes, self.clusters, self.head)
 
     def __iter__(self) -> Iterator[str]:
         return (row.slide_id for row in self.rows())
@@ -212,17 +230,19 @@ class Store(Mapping[str, Bag]):
         return attributes if attributes.get("complete") is True else None
 
 
-def open_store(path: str | Location) -> Store:
+def open_store(path: str | Location, *, clusters: str | Path | None = None) -> Store:
     """Open a store for reading.
 
     Args:
         path: Folder written by `wsi-embed ... --out`, or its address (`s3://`, `gs://`: extra `cloud`).
+        clusters: Folder written by `wsi-embed cluster`; its clusters replace those of the model.
 
     Returns:
         A mapping from slide id to `Bag`.
 
     Raises:
         StoreError: If there is no store, or this version cannot read its format.
+        UsageError: If the clusters are of another model, or cannot be read.
         RemoteError: If object storage cannot be reached, or refuses.
 
     Example:
@@ -230,7 +250,7 @@ def open_store(path: str | Location) -> Store:
         >>> len(store) == len(store.slide_ids)
         True
     """
-    return Store(path)
+    return Store(path, clusters)
 
 
 def finalize(path: str | Location) -> tuple[list[Row], list[str]]:

@@ -11,7 +11,7 @@ import typer
 
 from wsi_embed.cli.eval import options
 from wsi_embed.cli.once import joined
-from wsi_embed.cli.options import StorePlace
+from wsi_embed.cli.options import ClustersFolder, StorePlace
 
 if TYPE_CHECKING:
     from wsi_embed.evaluate.clusters import ClusterEvaluation
@@ -36,6 +36,7 @@ def command(
         str,
         typer.Option("--column", help="Column of --tiles with the labels.", rich_help_panel=options.STORE),
     ] = "label",
+    clusters: ClustersFolder = None,
     slides: Annotated[
         list[Path] | None,
         typer.Option(
@@ -58,7 +59,7 @@ def command(
 
     if slides and out is None:
         raise UsageError("--slides draws the contact sheet into --out: give it")
-    opened = open_store(store)
+    opened = open_store(store, clusters=clusters)
     with needs_extra("train", "wsi-embed eval clusters"):
         from wsi_embed.evaluate.clusters import evaluate_clusters, write_clusters
 

@@ -1,0 +1,51 @@
+"""`wsi-embed cluster STORE --out DIR`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wsi_embed.cli.options import StorePlace
+
+
+def command(
+    store: StorePlace,
+    out: Annotated[
+        Path,
+        typer.Option("--out", help="Folder of the clusters; made, or written anew.", show_default=False),
+    ],
+    k: Annotated[
+        str, typer.Option("--k", help="Number of clusters; auto takes the most stable of 4 to 30.")
+    ] = "20",
+    sample: Annotated[
+        int, typer.Option("--sample", help="Tiles to make the clusters from, drawn evenly over the slides.")
+    ] = 100_000,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the sample and of k-means.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Make clusters of a store's features, of any model, by spherical k-means (extra `cluster`).
+
+    The store is not changed: plot, eval clusters and convert take the folder with --clusters, and
+    `wsi-embed export MODEL.onnx --cluster-head DIR` puts the clusters into a model. Clusters are numbered by
+    size. Names and colours for them can be written into DIR/clusters.json.
+    """
+    from wsi_embed.cli.tables import show_facts
+    from wsi_embed.clustering import fit_clusters
+    from wsi_embed.store import open_store
+    from wsi_embed.util.text import percent
+
+    head = fit_clusters(open_store(store), k, sample=sample, seed=seed)
+    head.save(out)
+    if as_json:
+        typer.echo(json.dumps({"out": str(out), "clusters": len(head), "digest": head.digest, **head.about}))
+        return
+    shares: list[float] = head.about["shares"]
+    facts: dict[str, object] = {
+        "clusters": f"{len(head)}, of {head.about['sample']:,} tiles",
+        "shares": f"{percent(shares[0])} (largest) to {percent(shares[-1])} (smallest)",
+        "folder": out,
+    }
+    show_facts(facts, [])

@@ -1,0 +1,139 @@
+"""Spherical k-means of stored features (extra `cluster`)."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from wsi_embed.bags.cluster_head import ClusterHead, Float32Array, unit_rows
+from wsi_embed.bags.damage import damage_named
+from wsi_embed.clustering.stability import stable_count
+from wsi_embed.errors import UsageError
+from wsi_embed.store import Bag, Store
+from wsi_embed.util.extras import needs_extra
+
+# Tiles of a store that the clusters are made from: half a gigabyte of 1,280 features.
+SAMPLE = 100_000
+# Clusters are numbered by int16.
+MOST_CLUSTERS = 1000
+STARTS = 10
+
+
+def fit_clusters(store: Store, k: int | str, *, sample: int = SAMPLE, seed: int = 0) -> ClusterHead:
+    """Make clusters of a store's features by spherical k-means (Dhillon and Modha, 2001).
+
+    The sample is drawn evenly over slides: each gives the same number of tiles, as far as it has them. The
+    features are centred and scaled to length 1, then clustered by scikit-learn's k-means. Clusters are
+    numbered by size, the largest first. The same store, arguments and libraries give the same clusters.
+
+    Args:
+        store: Store with the features; its arrays are not changed.
+        k: Number of clusters, or `auto` for the most stable number; see `stable_count`.
+        sample: Number of tiles to make the clusters from, at most.
+        seed: Seed of the sample and of the starts of k-means.
+
+    Returns:
+        The clusters. `ClusterHead.save` writes them into a folder that `open_store(..., clusters=...)` takes.
+
+    Raises:
+        UsageError: If an argument is out of range, or the store has too few tiles or features that are not
+            finite.
+        StoreError: If features cannot be read.
+        MissingExtraError: If scikit-learn is not installed.
+
+    Example:
+        >>> from wsi_embed.clustering import fit_clusters
+        >>> head = fit_clusters(wsi_embed.open_store("feats.zarr"), 3)
+        >>> head.save(Path("clusters"))
+        >>> wsi_embed.open_store("feats.zarr", clusters="clusters").clusters
+        3
+    """
+    if sample < 2:
+        raise UsageError(f"--sample {sample}: at least 2 tiles are needed")
+    features = _sample(store, sample, seed)
+    mean = features.mean(0, dtype=np.float64).astype(np.float32)
+    rows = unit_rows(features - mean)
+    count = stable_count(rows, seed) if k == "auto" else _count(k, len(rows), store.name)
+    centroids = kmeans(rows, count, seed)
+    cosine = rows @ centroids.T
+    sizes = np.bincount(cosine.argmax(1), minlength=count)
+    order = np.argsort(-sizes, kind="stable")
+    about = {
+        "store": store.name,
+        "sample": len(rows),
+        "seed": seed,
+        "auto": k == "auto",
+        "shares": (sizes[order] / len(rows)).round(6).tolist(),
+    }
+    return ClusterHead(store.model_id, mean, centroids[order], temperature(cosine), about)
+
+
+def kmeans(rows: Float32Array, k: int, seed: int) -> Float32Array:
+    """Return centroids of length 1, float32 [k, D], of rows of length 1."""
+    with needs_extra("cluster", "clustering"):
+        from sklearn.cluster import KMeans
+    fitted = KMeans(k, n_init=STARTS, random_state=seed).fit(rows)
+    return unit_rows(np.asarray(fitted.cluster_centers_, np.float32))
+
+
+def temperature(cosine: Float32Array) -> float:
+    """Return the mean gap between the best two cosines of a tile: its softmax is 1 apart on average.
+
+    Args:
+        cosine: Cosines of tiles and centroids, float32 [N, K].
+    """
+    if cosine.shape[1] < 2:
+        return 1.0
+    best = np.partition(cosine, -2, axis=1)[:, -2:]
+    return max(float((best[:, 1] - best[:, 0]).mean(dtype=np.float64)), 1e-4)
+
+
+def _count(k: int | str, tiles: int, name: str) -> int:
+    try:
+        count = int(k)
+    except ValueError:
+        raise UsageError(f"--k {k}: give a number of clusters, or auto") from None
+    if not 1 <= count <= MOST_CLUSTERS:
+        raise UsageError(f"--k {k}: 1 to {MOST_CLUSTERS} clusters are possible")
+    if count > tiles:
+        raise UsageError(f"--k {k}: {name} has only {tiles} tiles to make clusters of; give fewer clusters")
+    return count
+
+
+def _sample(store: Store, most: int, seed: int) -> Float32Array:
+    """Return features of tiles drawn evenly over the slides, float32 [N, D]."""
+    rows = [(row.slide_id, row.tiles) for row in store.rows() if row.tiles]
+    if not rows:
+        raise UsageError(f"{store.name}: no slide has tiles to make clusters of")
+    share = _even_share([tiles for _, tiles in rows], most)
+    parts = [_features(store[slide_id], min(tiles, share), seed) for slide_id, tiles in rows]
+    features = np.concatenate(parts)[:most]
+    if not np.isfinite(features).all():
+        raise UsageError(
+            f"{store.name}: features are not finite numbers; check the model, then run wsi-embed verify"
+        )
+    return features
+
+
+def _even_share(tiles: list[int], most: int) -> int:
+    """Return how many tiles each slide gives at most, so that all together give `most` if they have them."""
+    left = most
+    for rank, count in enumerate(ordered := sorted(tiles)):
+        others = len(ordered) - rank
+        if count * others >= left:
+            return math.ceil(left / others)
+        left -= count
+    return max(tiles)
+
+
+def _features(bag: Bag, count: int, seed: int) -> npt.NDArray[np.float32]:
+    """Return features of tiles of a slide, drawn by its id and the seed."""
+    number = int.from_bytes(
+        hashlib.blake2b(f"{seed}:{bag.slide_id}".encode(), digest_size=8).digest(), "little"
+    )
+    chosen = np.sort(np.random.default_rng(number).permutation(len(bag))[:count])
+    with damage_named(bag.slide_id):
+        return np.asarray(bag.features[chosen] if count < len(bag) else bag.features[:], np.float32)

@@ -66,8 +66,8 @@ class TissueRecipe:
         grey: Minimum chroma of tissue as a share of its darkness; below it are dust, shadows and edges.
         leak: Minimum chroma of tissue as a share of the strongest chroma near it; below it, colour has leaked
             from there through JPEG compression. One half gives unbiased edges.
-        background_um: Side of the blocks in which the colour of the glass is estimated, um; `otsu-local` only,
-            as the next one.
+        background_um: Side of the blocks in which the colour of the glass is estimated, um; `otsu-local`
+            only, as the next one.
         max_tint: Maximum chroma of the glass of a block relative to the glass of the slide.
         hue_from: First hue of tissue, degrees (0 red, 120 green, 240 blue); `hsv` only, as the next four.
         hue_to: Last hue of tissue, degrees; below `hue_from` if the range includes 0.

@@ -92,7 +92,7 @@ def open_engines(
 
 
 def eager(trained: TrainedModel, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Engine:
-    """Run the networks in eager PyTorch, normalised by the formula of torchvision."""
+    """Return an engine that runs the networks in eager PyTorch, normalised as in torchvision."""
     parts = [m.eval() for m in (trained.backbone, trained.projector, trained.cluster_head) if m is not None]
     backbone, *heads = [part.to(device) for part in parts]
     backbone = backbone.to(dtype)

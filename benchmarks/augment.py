@@ -1,11 +1,11 @@
-"""Augmentation: what a tile costs in Pillow as published, in our batches, and in kornia's.
+"""Benchmark of the augmentation: Pillow as published, this package's batches, and kornia.
 
     PYTHONPATH=.:train python benchmarks/augment.py --threads 1 2
 
-Prints a Markdown table for each size, device and number of threads: milliseconds a tile and operation, each
-operation applied to every tile, and the whole recipe with its probabilities, two views. Pillow always takes
-one core, as in one decoding worker. kornia, where it is installed, is measured with both of its crops, on
-whole batches and in parts of the size that ours takes. Medians of interleaved rounds.
+Prints a Markdown table for each size, device and number of threads: milliseconds per tile for each operation,
+applied to every tile, and for the whole recipe with its probabilities and two views. Pillow always uses one
+core, as in a decoding worker. kornia, if installed, is measured with both of its crops, on whole batches and
+on parts of the size used by this package. Times are medians of interleaved rounds.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1])
     parser.add_argument("--repeats", type=int, default=9)
     args = parser.parse_args()
-    # glibc keeps freed memory once it saw a block of this size freed, as in any training step
+    # glibc reuses memory after a block of this size was freed once, as in any training step
     torch.zeros(31 * 2**18)
     for px in args.px:
         for device in ["cpu", "cuda"][: 1 + torch.cuda.is_available()]:
@@ -81,7 +81,7 @@ def print_table(px: int, batch: int, device: str, threads: int, repeats: int) ->
 
 
 def pillow_jobs(tiles: Tensor, px: int) -> dict[str, Job]:
-    """What the published code does, tile by tile."""
+    """Return the operations of the published code, tile by tile."""
     recipe = load_recipe("clubyol-paper", tile_px=px)
     images = [Image.fromarray(tile.numpy()) for tile in tiles]
     two = published.TwoViews(recipe, MEAN, STD)
@@ -99,7 +99,7 @@ def pillow_jobs(tiles: Tensor, px: int) -> dict[str, Job]:
 
 
 def our_jobs(tiles: Tensor, px: int) -> dict[str, Job]:
-    """Our operations, in parts of the size that `Views` takes."""
+    """Return the operations of this package, in parts of the size used by `Views`."""
     recipe = load_recipe("clubyol-paper", tile_px=px, stain=0.05)
     draw = Draw.make(recipe, len(tiles), px)
     whole = Views(load_recipe("clubyol-paper", tile_px=px), MEAN, STD).to(tiles.device)
@@ -124,7 +124,7 @@ def our_jobs(tiles: Tensor, px: int) -> dict[str, Job]:
 
 
 def kornia_jobs(tiles: Tensor, px: int) -> dict[str, dict[str, Job]]:
-    """The operations of kornia, with its crop that loops over tiles and the one that does not."""
+    """Return the operations of kornia, with its crop that loops over tiles and the one that does not."""
     recipe = load_recipe("clubyol-paper", tile_px=px)
     image = floats(tiles).contiguous()
 

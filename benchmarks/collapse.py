@@ -1,9 +1,9 @@
-"""What keeps CluBYOL from collapsing? Train variants of a recipe for the same steps and compare their health.
+"""Comparison of variants of the CluBYOL recipe with respect to collapse, after the same number of steps.
 
     python benchmarks/collapse.py tiles.csv --out ablation --px 96 --steps 150 --seeds 0 1
 
-Each run leaves `health.csv` (figures of every 10th step) and `result.json` in a folder of its own; runs that
-are there already are not repeated. The CSV has columns `path`, `label` and `split` (train, test).
+Each run writes `health.csv` (figures of every 10th step) and `result.json` into its own folder. Existing runs
+are not repeated. The CSV has columns `path`, `label` and `split` (train, test).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 
 def main() -> None:
-    """Run what is missing, then print a table."""
+    """Run the missing variants, then print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("csv", type=Path)
     parser.add_argument("--out", type=Path, required=True)
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 class Tiles:
-    """All tiles of a CSV in memory, brought to one size."""
+    """All tiles of a CSV in memory, resized to one size."""
 
     def __init__(self, source: Path, px: int) -> None:
         from PIL import Image
@@ -92,7 +92,7 @@ class Tiles:
         self.std = (self.train / 255).std((0, 1, 2)).tolist()
 
     def batches(self, config: TrainConfig) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches of two views, for ever."""
+        """Yield batches of two views without end."""
         from PIL import Image
 
         from wsi_embed_train.augment.published import TwoViews
@@ -107,7 +107,7 @@ class Tiles:
 
 
 def run(config: TrainConfig, tiles: Tiles, folder: Path, steps: int) -> None:
-    """Train one variant and write what was seen."""
+    """Train one variant and write its figures."""
     torch.manual_seed(config.seed)
     network = build_method(config.method, vars(config)).to(DEVICE).to(memory_format=torch.channels_last)
     lr = config.lr * config.batch_size / 256
@@ -152,7 +152,7 @@ def run(config: TrainConfig, tiles: Tiles, folder: Path, steps: int) -> None:
 
 
 def watch(network: Method) -> Callable[[], Tensor]:
-    """The features of the next forward's last view."""
+    """Return a function that gives the features of the last view of the latest forward pass."""
     seen: list[Tensor] = []
     hook = network.encoder.backbone.register_forward_hook(lambda _m, _i, output: seen.append(output.detach()))
 
@@ -165,7 +165,7 @@ def watch(network: Method) -> Callable[[], Tensor]:
 
 @torch.inference_mode()
 def scores(network: Method, tiles: Tiles) -> dict[str, float]:
-    """Macro F1 of the nearest neighbour, each organ on its own."""
+    """Return the macro F1 of the nearest neighbour, for each organ separately."""
     network.eval()
     mean = torch.tensor(tiles.mean).view(1, 3, 1, 1)
     std = torch.tensor(tiles.std).view(1, 3, 1, 1)
@@ -199,7 +199,7 @@ SHOWN = {
 
 
 def print_table(out: Path) -> None:
-    """One line a variant: mean of its seeds at the last step, least and most."""
+    """Print one line per variant: mean, minimum and maximum over seeds at the last step."""
     runs: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(out.glob("*/result.json")):
         runs.setdefault(path.parent.name.rsplit("-", 1)[0], []).append(json.loads(path.read_text("utf-8")))
@@ -213,7 +213,7 @@ def print_table(out: Path) -> None:
 
 
 def spread(values: list[float], digits: int) -> str:
-    """Mean, least and most."""
+    """Format mean, minimum and maximum."""
     if not values:
         return "-"
     mean, least, most = (f"{v:.{digits}f}" for v in (float(np.mean(values)), min(values), max(values)))

@@ -1,8 +1,8 @@
-"""Draw what `collapse.py` measured: a line per variant, the mean of its seeds, in a band from least to most.
+"""Plot of the results of `collapse.py`: mean over seeds of each variant, in a band from minimum to maximum.
 
     PYTHONPATH=.:train python benchmarks/collapse_curves.py "lr 0.05=slow" "lr 0.5=fast" --png curves.png
 
-Every argument is a heading and a folder that `collapse.py --out` filled.
+Each argument is a heading and a folder written by `collapse.py --out`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ COLOURS = ("#c0392b", "#1f5fa8", "#7f8c8d", "#d68910", "#117a65", "#7d3c98", "#2
 
 
 def main() -> None:
-    """A row of panels per folder."""
+    """Draw a row of panels per folder."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", nargs="+", help="HEADING=FOLDER")
     parser.add_argument("--variants", nargs="+", default=["paper", "ours"])
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def draw(axis: Any, folder: Path, variants: list[str], name: str) -> None:
-    """One figure of some variants, over steps."""
+    """Draw one figure of some variants over steps."""
     for variant, colour in zip(variants, COLOURS, strict=False):
         runs = [read_metrics(path) for path in sorted(folder.glob(f"{variant}-[0-9]*/health.csv"))]
         runs = [run for run in runs if name in run[0]]

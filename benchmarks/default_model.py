@@ -1,13 +1,13 @@
-r"""Make the demonstration models again: cut the tiles, train, export, and the figures of the card.
+r"""Reproduction of the demonstration models: cuts tiles, trains, exports, and computes the model card.
 
     export PYTHONPATH=.:train:export
     python benchmarks/default_model.py --tiles DATA/tiles.csv --pictures DATA/slides/CMU-1-Small-Region.svs \
         DATA/regions/hgsc_nest.jpg DATA/regions/hgsc_stromal_he.jpg --run runs/default --out wsi_embed/models
 
-`tiles.csv` has the columns path, label, split (train, test). Trained is on its oral tiles of the split
-`train`, without their labels, and on tiles cut from the pictures. Each organ (the label's first word) is
-evaluated by itself: nearest neighbour by cosine in the exported models' features, beside an untrained network
-and a plain colour histogram. Prints one JSON document.
+`tiles.csv` has the columns path, label, split (train, test). The training uses its oral tiles of the split
+`train`, without labels, and tiles cut from the pictures. Each organ (the first word of the label) is
+evaluated separately: nearest neighbour by cosine with the features of the exported models, of an untrained
+network and of a plain colour histogram. Prints one JSON document.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from wsi_embed.evaluate.tile_table import TileTable, read_tile_table
 from wsi_embed_export import export
 from wsi_embed_train import load_recipe, train
 
-# What differs from the recipe `clubyol`. Colour says much about these tissues, so it is changed little.
+# Differences from the recipe `clubyol`. The colour of these tissues is informative, so its jitter is weak.
 SETTINGS: dict[str, Any] = {
     "tile_px": 96,
     "mpp": 1.0,
@@ -55,7 +55,7 @@ NAME = "demonstration CluBYOL ResNet-18"
 
 
 def main() -> None:
-    """Train if the run is not there, export, evaluate."""
+    """Train unless the run exists, export, and evaluate."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -76,7 +76,7 @@ def main() -> None:
 
 
 def write_source(rows: list[dict[str, str]], folder: Path, pictures: list[Path], out: Path) -> None:
-    """List the tiles to train on; those of the pictures are cut into a folder beside the list."""
+    """List the tiles for the training. Tiles of the pictures are cut into a folder beside the list."""
     tiles = [folder / r["path"] for r in rows if r["split"] == "train" and r["label"].startswith(TRAINED_ON)]
     cut = out.with_suffix("")
     cut = cut.parent / f"{cut.name}-cut"
@@ -89,7 +89,7 @@ def write_source(rows: list[dict[str, str]], folder: Path, pictures: list[Path],
 
 
 def windows(picture: Path) -> Iterator[tuple[int, int, npt.NDArray[np.uint8]]]:
-    """Overlapping tiles of a slide's finest level, but for those that are mostly white."""
+    """Yield overlapping tiles of the finest level of a slide that are not mostly white."""
     with open_slide(picture) as slide:
         pixels = slide.read(0, 0, 0, *slide.level_sizes[0])
     for y in range(0, len(pixels) - PX + 1, STRIDE):
@@ -100,7 +100,7 @@ def windows(picture: Path) -> Iterator[tuple[int, int, npt.NDArray[np.uint8]]]:
 
 
 def evaluate(run: Path, models: list[Path], tiles: Path) -> dict[str, Any]:
-    """The figures of the card."""
+    """Compute the figures of the model card."""
     table, images = read_tile_table(tiles), ImageTiles(tiles, organs=True)
     encoders = {path.stem: load_encoder(path, device="cpu") for path in models}
     knn = {path.stem: images.score(path) for path in models}
@@ -120,7 +120,7 @@ def evaluate(run: Path, models: list[Path], tiles: Path) -> dict[str, Any]:
 
 
 def cluster_use(encoder: Encoder, table: TileTable) -> dict[str, Any]:
-    """How many clusters the test tiles use, and the largest share."""
+    """Count the clusters used by the test tiles, and compute the share of the largest."""
     clusters = encode_images(encoder, [table.paths[n] for n in np.flatnonzero(table.tiles.test)]).cluster
     assert clusters is not None
     counts = np.bincount(clusters)

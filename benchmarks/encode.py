@@ -1,10 +1,11 @@
-r"""Images/s of one trained encoder by every engine and precision, and how far each is from PyTorch fp32.
+r"""Benchmark of one trained encoder by engine and precision: images/s and difference from PyTorch fp32.
 
     export PYTHONPATH=.:train:export
     python benchmarks/encode.py RUN --tiles tiles.csv --calibrate tiles.csv --split train
 
-All engines take turns in every pass, so that a noisy machine treats them alike; the median pass counts.
-Tiles to compare on are of the split `test`, those to calibrate int8 on of `--split`.
+All engines alternate in every pass, so that noise of the machine affects them equally; results are medians
+over passes. Tiles for the comparison are those of the split `test`, tiles for the int8 calibration those of
+`--split`.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from wsi_embed_export.real_tiles import users_tiles
 
 Engine = Callable[[UInt8Array], Encoded]
 FILES = {"fp32": "fp32.onnx", "fp16": "fp16.onnx", "int8": "int8.onnx", "script": "fp32.ts"}
-# Name of the row, file, device.
+# Name of the row, file and device.
 ROWS = (
     ("TorchScript fp32", "script", "cpu"),
     ("ONNX Runtime fp32", "fp32", "cpu"),
@@ -47,7 +48,7 @@ ROWS = (
 
 
 def main() -> None:
-    """Export, load, measure, print a table."""
+    """Export, load, measure, and print a table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -77,7 +78,7 @@ def main() -> None:
 def open_engines(
     trained: TrainedModel, folder: Path, threads: int
 ) -> tuple[dict[str, Engine], dict[str, str]]:
-    """Engines by name, the reference first, and why others cannot be had."""
+    """Return engines by name, the reference first, and reasons why others are unavailable."""
     engines: dict[str, Engine] = {"PyTorch eager fp32": eager(trained)}
     if torch.cuda.is_available():
         engines["PyTorch eager CUDA fp16"] = eager(trained, "cuda", torch.float16)
@@ -91,7 +92,7 @@ def open_engines(
 
 
 def eager(trained: TrainedModel, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Engine:
-    """The networks as PyTorch runs them, by torchvision's formula of the normalisation."""
+    """Return an engine that runs the networks in eager PyTorch, normalised as in torchvision."""
     parts = [m.eval() for m in (trained.backbone, trained.projector, trained.cluster_head) if m is not None]
     backbone, *heads = [part.to(device) for part in parts]
     backbone = backbone.to(dtype)
@@ -112,7 +113,7 @@ def eager(trained: TrainedModel, device: str = "cpu", dtype: torch.dtype = torch
 
 
 def measure(engines: dict[str, Engine], tiles: UInt8Array, batch: int, passes: int) -> dict[str, float]:
-    """Tiles a second, median of the passes."""
+    """Measure tiles per second, the median over passes."""
     for encode in engines.values():
         encode(tiles[:batch])
     seconds: dict[str, list[float]] = {name: [] for name in engines}
@@ -125,7 +126,7 @@ def measure(engines: dict[str, Engine], tiles: UInt8Array, batch: int, passes: i
 
 
 def in_batches(encode: Engine, tiles: UInt8Array, batch: int) -> Encoded:
-    """All tiles, a batch at a time."""
+    """Encode all tiles in batches."""
     return concatenated([encode(tiles[at : at + batch]) for at in range(0, len(tiles), batch)])
 
 
@@ -136,7 +137,7 @@ def print_table(
     tiles: UInt8Array,
     batch: int,
 ) -> None:
-    """One line an engine."""
+    """Print one line per engine."""
     print("| engine | tiles/s | to eager | centred cosine, mean | worst | same cluster |")
     print("|---|---|---|---|---|---|")
     reference, first = None, next(iter(rates.values()))

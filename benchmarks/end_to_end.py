@@ -1,10 +1,10 @@
-r"""`wsi-embed` as a user runs it, beside the limit of the machine, by model and device.
+r"""Benchmark of the whole command `wsi-embed` against the limit of the machine, by model and device.
 
     PYTHONPATH=. python benchmarks/end_to_end.py --folder build/bench --sides 20000 40000
 
-The limit is 1 / (1 / reading + 1 / encoding), both alone and on all cores, as `wsi-embed bench` measures them
-right before each run. Whole process: from typing the command to its end. All take turns; medians. Peak memory
-is of the process and all that it starts.
+The limit is 1 / (1 / reading + 1 / encoding), each measured alone on all cores by `wsi-embed bench` right
+before each run. Times are those of the whole process. Runs alternate; results are medians. Peak memory
+includes child processes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from benchmarks.measure import run
 from wsi_embed import load_encoder
 from wsi_embed.errors import WsiEmbedError
 
-# Name of the row, file, device.
+# Name of the row, file and device.
 ROWS = (
     ("ONNX Runtime fp32", "fp32.onnx", "cpu"),
     ("ONNX Runtime int8", "int8.onnx", "cpu"),
@@ -33,7 +33,7 @@ COMMAND = (sys.executable, "-m", "wsi_embed")
 
 
 def main() -> None:
-    """Measure, print."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def cannot(model: Path, device: str) -> str:
-    """Why a model does not run on a device; empty where it does."""
+    """Return the reason why a model does not run on a device, empty if it does."""
     try:
         load_encoder(model, device=device)
     except WsiEmbedError as error:
@@ -65,14 +65,14 @@ def cannot(model: Path, device: str) -> str:
 
 
 def bench(slide: Path, model: Path, device: str, seconds: float) -> dict[str, float]:
-    """Rates of reading and encoding alone, and what follows from them."""
+    """Measure the rates of reading and encoding alone, and derive the limit."""
     command: list[str | Path] = [*COMMAND, "bench", slide, "--model", model, "--device", device]
     found = json.loads(run([*command, "--seconds", str(seconds), "--json"]).output)
     return {name: found[name] for name in ("decode", "encode", "ideal")}
 
 
 def embed_once(slides: Path, model: Path, device: str) -> dict[str, float]:
-    """Embed a slide or a folder of them, as a process of its own."""
+    """Embed a slide or a folder of slides in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         command: list[str | Path] = [*COMMAND, slides, "--out", Path(folder) / "feats.zarr", "--log-json"]
@@ -88,7 +88,7 @@ def embed_once(slides: Path, model: Path, device: str) -> dict[str, float]:
 
 
 def print_table(side: int, runs: dict[str, list[dict[str, float]]], missing: dict[str, str]) -> None:
-    """One line a model and device."""
+    """Print one line per model and device."""
     heads = (
         f"{side} px", "tiles", "reading", "encoding", "limit", "tiles/s, no imports", "of the limit",
         "whole process, s", "imports and exit, s", "memory, MB",

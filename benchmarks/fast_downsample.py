@@ -1,9 +1,9 @@
-"""What --fast-downsample gains, and what it does to pixels and features of real tissue tiles.
+"""Benchmark of --fast-downsample: speed, and difference of pixels and features of real tissue tiles.
 
     python benchmarks/fast_downsample.py SLIDES... --mpp 1 2 4
 
-Prints a Markdown table. Tiles are read with and without the option; features are those of a model at each
-resolution, by default of the demonstration model. The cosine is centred: the mean feature is removed first.
+Prints a Markdown table. Tiles are read with and without the option and encoded at each resolution, by default
+with the demonstration model. The cosine is centred: the mean feature is subtracted first.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ BATCH = 32
 
 
 def read(slide: Slide, grid: TileGrid) -> tuple[UInt8Array, float]:
-    """All tiles of a grid, uint8 [N, S, S, 3], and the seconds of processor time on one thread."""
+    """Read all tiles of a grid on one thread; return uint8 [N, S, S, 3] and the processor time in seconds."""
     tiles = np.zeros((len(grid), grid.tile_px, grid.tile_px, 3), np.uint8)
     began = time.process_time()
     with slide.stream(grid) as stream:
@@ -39,7 +39,7 @@ def read(slide: Slide, grid: TileGrid) -> tuple[UInt8Array, float]:
 
 
 def encode(encoder: Encoder, tiles: UInt8Array) -> Encoded:
-    """Encode tiles, batch by batch."""
+    """Encode tiles in batches."""
     parts = [encoder.encode(tiles[i : i + BATCH]) for i in range(0, len(tiles), BATCH)]
     clusters = [p.cluster for p in parts if p.cluster is not None]
     features = np.concatenate([p.features for p in parts])
@@ -47,7 +47,7 @@ def encode(encoder: Encoder, tiles: UInt8Array) -> Encoded:
 
 
 def compare(item: Any, encoder: Encoder, rounds: int) -> str | None:
-    """A row of the table; None where the lattice does not allow the option."""
+    """Return a row of the table, or None if the grid does not allow the option."""
     m, mpp = encoder.metadata, encoder.mpp
     assert mpp is not None
     settings = StoreSettings(m.model_id, m.tile_px, mpp, "float32", m.feature_dim, m.clusters)

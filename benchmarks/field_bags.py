@@ -1,11 +1,11 @@
-r"""Bags of photographed fields: every labelled image as a slide, for `table.py --slides --labels`.
+r"""Preparation of bags of photographed fields, every labelled image as a slide, for `table.py --slides`.
 
     python benchmarks/field_bags.py tiles.csv --only oral --out fields
     python benchmarks/table.py ... --slides fields/manifest.csv --labels fields/labels.csv \
         --tissue none --overlap 48 --mpp 0.5
 
 These are real bags, each of one field with its own label, but not slides: a field of 224 pixels has nine
-tiles. A patient is not known, so none is named.
+tiles. Patients are unknown and left empty.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def main() -> None:
     )
     parser.add_argument("tiles", type=Path, help="a CSV with path, label, split")
     parser.add_argument("--only", required=True, metavar="WORD", help="labels that begin with it")
-    # a tile of 96 pixels at 0.5 um per pixel is then 112 pixels of the image
+    # so that a tile of 96 pixels at 0.5 um per pixel is 112 pixels of the image
     parser.add_argument("--mpp", type=float, default=0.5 * 96 / 112, help="of the images")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()

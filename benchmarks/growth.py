@@ -1,10 +1,10 @@
-r"""Tiles/s and memory against the size of a slide and the number of slides, with next to no encoder.
+r"""Benchmark of tiles/s and memory by size and number of slides, with a negligible encoder.
 
     PYTHONPATH=. python benchmarks/growth.py --folder build/bench --png build/bench/growth.png
 
-What grows with the slide or with the job shows where the model does not hide it. Slides are those of
-`slides.py`; many slides are one of 10,000 pixels under as many names. Memory is the peak of the process less
-what it has with everything imported and the model loaded.
+Without the cost of a model, costs that grow with the slide or the job become visible. Slides are those of
+`slides.py`; many slides are links to one slide of 10,000 pixels. Memory is the peak of the process minus its
+memory after all imports and with the model loaded.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Points = dict[int, dict[str, float]]
 
 
 def main() -> None:
-    """Make, measure, print, draw."""
+    """Make the slides, measure, print, and draw."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def link(slide: Path, folder: Path, count: int) -> Path:
-    """A folder with a slide under many names."""
+    """Create a folder with a slide under many names."""
     folder.mkdir()
     for number in range(count):
         os.link(slide, folder / f"slide{number:02}.tif")
@@ -73,7 +73,7 @@ def link(slide: Path, folder: Path, count: int) -> Path:
 def measure(
     jobs: dict[tuple[str, int], Path], model: Path, passes: int
 ) -> dict[tuple[str, int], dict[str, float]]:
-    """All jobs in turn; medians of tiles/s, memory above the idle process, and seconds."""
+    """Run all jobs alternately; return medians of tiles/s, memory above the idle process, and seconds."""
     runs: dict[tuple[str, int], list[dict[str, float]]] = {job: [] for job in jobs}
     idle = []
     for _ in range(passes):
@@ -93,7 +93,7 @@ def measure(
 
 
 def print_table(kind: str, points: Points) -> None:
-    """One line a size or number."""
+    """Print one line per size or number."""
     head = {"side": "side, px", "slides": f"slides of {ONE_OF_MANY} px"}[kind]
     print(f"\n| {head} | tiles | tiles/s | memory above idle, MB | whole process, s |\n|---|---|---|---|---|")
     for number, point in points.items():
@@ -104,7 +104,7 @@ def print_table(kind: str, points: Points) -> None:
 
 
 def draw(figures: dict[str, Points], png: Path) -> None:
-    """Rates above, memory below; slide sizes on the left, numbers of slides on the right."""
+    """Draw rates above and memory below, slide sizes on the left and numbers of slides on the right."""
     figure = matplotlib.figure.Figure(figsize=(8, 5), layout="constrained")
     axes: Any = figure.subplots(2, 2, sharex="col", sharey="row", squeeze=False)
     for column, (points, label) in enumerate(

@@ -1,4 +1,4 @@
-"""Run a command and see what it takes: seconds on the wall, and memory of it and all that it starts."""
+"""Measurement of a command: wall-clock time, and memory including child processes."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# How often memory is looked at. A peak between two looks is seen all the same where one process has it.
+# Interval of the memory samples. The peak of a single process is also found between samples.
 LOOK_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What a command took.
+    """Resources used by a command.
 
     Attributes:
-        seconds: From its start to its end.
-        memory_mb: Most that it and its children held at a time; what they share counts once.
-        output: Of its standard output.
+        seconds: Wall-clock time.
+        memory_mb: Peak memory of the process with its children, megabytes. Shared pages count once.
+        output: Standard output.
     """
 
     seconds: float
@@ -32,10 +32,10 @@ class Measured:
 def run(
     command: Sequence[str | Path], environment: Mapping[str, str] | None = None, folder: Path | None = None
 ) -> Measured:
-    """Run a command to its end, in a folder.
+    """Run a command in a folder until it ends.
 
     Raises:
-        RuntimeError: It failed; with the end of what it said.
+        RuntimeError: If it fails. The message has the end of its output.
     """
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         began = time.perf_counter()
@@ -62,20 +62,20 @@ def run(
 
 
 def _tree(pid: int) -> list[int]:
-    """A process and all below it."""
+    """Return a process and all its descendants."""
     try:
         children = [
             int(child)
             for task in Path(f"/proc/{pid}/task").iterdir()
             for child in (task / "children").read_text().split()
         ]
-    except OSError:  # it has ended
+    except OSError:  # the process has ended
         return []
     return [pid] + [below for child in children for below in _tree(child)]
 
 
 def _memory(pid: int) -> int:
-    """Of a process, KiB; of pages that it shares with others, its share."""
+    """Return the memory of a process in KiB; shared pages count by its share."""
     try:
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):

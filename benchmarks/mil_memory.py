@@ -1,8 +1,8 @@
-"""Memory and time of `wsi-embed eval mil` on many large bags, kept in memory and read at every step.
+"""Benchmark of memory and time of `wsi-embed eval mil` on many large bags, in memory or read at every step.
 
-Makes a store of some distinct bags under many ids (links to the same files: each is read and kept like any
-other), trains one epoch on two thirds of it and tests the rest, and prints the peak of the resident memory.
-One process for each limit of the memory, as the peak is that of a process.
+Makes a store of some distinct bags under many ids (links to the same files, each read like any other), trains
+one epoch on two thirds of the bags, tests the others, and prints the peak resident memory. Each memory limit
+has its own process, because the peak is per process.
 """
 
 from __future__ import annotations

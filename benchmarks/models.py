@@ -1,9 +1,10 @@
-r"""The ResNet-18 that all tools are measured with, as a state dict and as exported models.
+r"""Creation of the ResNet-18 for the comparison of tools, as a state dict and as exported models.
 
     PYTHONPATH=.:train:export python benchmarks/models.py --folder build/bench build/bench/slide20000.tif
 
-Random weights by a seed, and batch-norm statistics of real tiles, so that features differ as those of a
-trained network do: weights.pth (torchvision's names), fp32.onnx and int8.onnx. What is there is kept.
+The weights are random with a fixed seed. Batch-norm statistics come from real tiles, so that features vary
+like those of a trained network. Files: weights.pth (names as in torchvision), fp32.onnx and int8.onnx.
+Existing files are kept.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ TILES = 256
 
 
 def main() -> None:
-    """Make what is missing."""
+    """Create the missing files."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -53,13 +54,13 @@ def main() -> None:
 
 
 def make_network(tiles: UInt8Array) -> ResNet:
-    """A ResNet-18 with random weights that has seen the tiles once."""
+    """Create a ResNet-18 with random weights and the batch-norm statistics of tiles."""
     torch.manual_seed(0)
     network = torchvision.models.resnet18(weights=None)
     network.train()
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
-            module.momentum = None  # the plain mean of all batches
+            module.momentum = None  # the mean over all batches
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
     with torch.no_grad():
         for start in range(0, len(tiles), 32):

@@ -1,8 +1,8 @@
-"""How long slides take to open: the least processor time of many openings, by reader.
+"""Benchmark of opening slides: minimum processor time over many openings, by reader.
 
     python benchmarks/opening.py build/bench/slide20000.tif SLIDES...
 
-Another checkout is measured by PYTHONPATH; run both in turn, several times, and take the least of each.
+To compare with another checkout, set PYTHONPATH to it; alternate several runs of both and take the minima.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-r"""Tiles/s of reading a slide, by what others read with and by our readers, on one and two threads.
+"""Benchmark of reading in tiles/s: readers of other tools and of this package, on one and two threads.
 
     PYTHONPATH=. python benchmarks/readers.py build/bench/slide20000.tif
 
-Tiles of 224 pixels of tissue, neighbours in rows as a job reads them, at the slide's own resolution and at
-half of it (448 pixels made 224). All readers take turns in every pass; the median counts, and in parentheses
-stands how many times as fast as OpenSlide with Pillow it is. `off` is the mean difference from OpenSlide's
-pixels, at half resolution from their exact means, in grey levels. tiffslide, fastslide, cuCIM and pyvips have
-rows where they are installed.
+Tiles of 224 pixels of tissue are read row by row, as in a job, at the resolution of the slide and at half of
+it (448 pixels reduced to 224). All readers alternate in every pass; results are medians, with the speed
+relative to OpenSlide with Pillow in parentheses. `off` is the mean difference in grey levels from the pixels
+of OpenSlide, at half resolution from their exact means. tiffslide, fastslide, cuCIM and pyvips are included
+if installed.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ Region = Callable[[int, int, int], UInt8Array]
 
 @contextmanager
 def with_pillow(path: Path, grid: TileGrid) -> Iterator[Read]:
-    """As OpenSlide's Python package gives it, resized by Pillow: what most tools do."""
+    """Read with the Python package of OpenSlide and resize by Pillow, as most tools do."""
     corners, n = grid.level_xy.tolist(), grid.read_px
     with openslide.OpenSlide(path) as slide:
 
@@ -59,7 +59,7 @@ def with_pillow(path: Path, grid: TileGrid) -> Iterator[Read]:
 
 @contextmanager
 def ours(path: Path, grid: TileGrid, *, reader: Reader, fast: bool = False) -> Iterator[Read]:
-    """A reader of this package, streaming as a job does."""
+    """Read with a reader of this package, streaming as in a job."""
     if fast and grid.read_px != TILE_PX:
         grid = replace(grid, plan=replace(grid.plan, dct_scale=grid.read_px // TILE_PX))
     with open_slide(path, reader) as slide, slide.stream(grid) as tiles:
@@ -68,7 +68,7 @@ def ours(path: Path, grid: TileGrid, *, reader: Reader, fast: bool = False) -> I
 
 @contextmanager
 def by_region(path: Path, grid: TileGrid, *, opener: Callable[[Path], Region]) -> Iterator[Read]:
-    """One region after the other into arrays, resampled by area averages."""
+    """Read one region after the other into arrays, and reduce them by area averages."""
     region, corners, n = opener(path), grid.level_xy.tolist(), grid.read_px
 
     def read(row: int, out: UInt8Array) -> None:
@@ -79,7 +79,7 @@ def by_region(path: Path, grid: TileGrid, *, opener: Callable[[Path], Region]) -
 
 
 def open_arrays(path: Path) -> Region:
-    """OpenSlide's C function, into an array."""
+    """Open with the C function of OpenSlide, which reads into an array."""
     slide = openslide.OpenSlide(path)
 
     def region(x: int, y: int, n: int) -> UInt8Array:
@@ -92,25 +92,25 @@ def open_arrays(path: Path) -> Region:
 
 
 def open_tiffslide(path: Path) -> Region:
-    """Asked for arrays."""
+    """Open with tiffslide, which reads into arrays."""
     slide = import_module("tiffslide").TiffSlide(path)
     return lambda x, y, n: slide.read_region((x, y), 0, (n, n), as_array=True)
 
 
 def open_fastslide(path: Path) -> Region:
-    """Its own interface."""
+    """Open with fastslide."""
     slide = import_module("fastslide").FastSlide.from_file_path(str(path))
     return lambda x, y, n: slide.read_region(location=(x, y), level=0, size=(n, n)).numpy()[..., :3]
 
 
 def open_cucim(path: Path) -> Region:
-    """On the CPU."""
+    """Open with cuCIM on the CPU."""
     slide = import_module("cucim").CuImage(str(path))
     return lambda x, y, n: np.asarray(slide.read_region((x, y), (n, n), 0))[..., :3]
 
 
 def open_pyvips(path: Path) -> Region:
-    """Each thread has a region of its own: they are not to be shared."""
+    """Open with pyvips. Regions cannot be shared, so each thread has its own."""
     pyvips, own = import_module("pyvips"), threading.local()
 
     def region(x: int, y: int, n: int) -> UInt8Array:
@@ -136,7 +136,7 @@ READERS: dict[str, Callable[[Path, TileGrid], Any]] = {
 
 
 def main() -> None:
-    """Measure, print."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -161,7 +161,7 @@ def main() -> None:
 
 
 def tissue_grid(path: Path, factor: int, tiles: int) -> TileGrid:
-    """Tiles of tissue from the middle of the slide, at its own resolution or a part of it."""
+    """Return tiles of tissue from the middle of the slide, at its resolution divided by `factor`."""
     item = find_slides([path])[0]
     with open_slide(path) as slide:
         assert slide.mpp is not None
@@ -176,7 +176,7 @@ def tissue_grid(path: Path, factor: int, tiles: int) -> TileGrid:
 
 
 def try_out(path: Path, grids: dict[str, TileGrid]) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
-    """How far each reader's pixels are off in each view, and why others cannot be had."""
+    """Return the pixel differences of each reader in each view, and reasons why others are unavailable."""
     exact = {view: first_tiles(EXACT, path, grid) for view, grid in grids.items()}
     off: dict[str, dict[str, float]] = {}
     missing: dict[str, str] = {}
@@ -191,7 +191,7 @@ def try_out(path: Path, grids: dict[str, TileGrid]) -> tuple[dict[str, dict[str,
 
 
 def first_tiles(name: str, path: Path, grid: TileGrid) -> Any:
-    """The first tiles of a grid as numbers with a sign."""
+    """Return the first tiles of a grid as signed integers."""
     out = np.empty((COMPARED, TILE_PX, TILE_PX, 3), np.uint8)
     with READERS[name](path, grid) as read:
         for row in range(COMPARED):
@@ -200,7 +200,7 @@ def first_tiles(name: str, path: Path, grid: TileGrid) -> Any:
 
 
 def read_all(name: str, path: Path, grid: TileGrid, threads: int) -> float:
-    """Seconds to read a grid; threads take shares of neighbours, as they come."""
+    """Return the seconds to read a grid; threads take shares of neighbouring tiles in turn."""
     began = time.perf_counter()
     with ExitStack() as stack:
         read = stack.enter_context(READERS[name](path, grid))
@@ -219,7 +219,7 @@ def read_all(name: str, path: Path, grid: TileGrid, threads: int) -> float:
 def print_table(
     rates: dict[tuple[str, str, int], float], off: dict[str, dict[str, float]], missing: dict[str, str]
 ) -> None:
-    """One line a reader."""
+    """Print one line per reader."""
     columns = [(view, threads) for view in ("native", "half") for threads in (1, 2)]
     heads = [f"{view}, {threads} thread{'s' * (threads > 1)}" for view, threads in columns]
     print(f"| reader | {' | '.join(heads)} | off, native | off, half |\n|{'---|' * 7}")

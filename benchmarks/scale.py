@@ -1,11 +1,11 @@
-"""A store of many slides: what opening, listing and looking whether all is done take.
+"""Benchmark of a store of many slides: opening, listing, and finding that all slides are done.
 
     PYTHONPATH=. python benchmarks/scale.py --slides 10000 --folder /tmp/scale
 
-One small slide is embedded; the store then gets so many copies of it, each with its own name and patient,
-and the folder of slides so many copies of the file, made 1 MiB long by a hole, so that fingerprints read as
-much of each as of a real slide. What was made is left in the folder and used again. Prints a Markdown table:
-seconds on the wall and of processor time, warm cache, the least of three.
+One small slide is embedded and then copied in the store, each copy with its own name and patient. The file is
+copied as often in the folder of slides, as a sparse file of 1 MiB, so that fingerprints read as much as of a
+real slide. Existing files in the folder are reused. Prints a Markdown table: wall-clock and processor time in
+seconds with a warm cache, the minimum of three runs.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from wsi_embed.store.layout import group_digest
 
 SLIDE_BYTES = 2**20
 BAGS = 100
-PATIENTS = 0.6  # a slide
+PATIENTS = 0.6  # patients per slide
 
 
 class Seconds(NamedTuple):
-    """On the wall, and of all processors together."""
+    """Wall-clock time, and time of all processors together."""
 
     wall: float
     processor: float
@@ -47,7 +47,7 @@ class Seconds(NamedTuple):
 
 
 def make(folder: Path, count: int) -> None:
-    """Slides and store, unless they are there."""
+    """Create the slides and the store unless they exist."""
     slides, store = folder / "slides", folder / "feats.zarr"
     if (folder / "made").is_file() and (folder / "made").read_text() == str(count):
         return
@@ -63,7 +63,7 @@ def make(folder: Path, count: int) -> None:
 
 
 def copy_slide(slides: Path, store: Path, slide_id: str, patient: str) -> None:
-    """The first slide once more, under another name."""
+    """Copy the first slide under another name."""
     subprocess.run(
         ["cp", "--sparse=always", slides / "slide00000.tif", slides / f"{slide_id}.tif"], check=True
     )
@@ -76,7 +76,7 @@ def copy_slide(slides: Path, store: Path, slide_id: str, patient: str) -> None:
 
 
 def seconds(what: Callable[[], object], repeats: int = 3) -> Seconds:
-    """Least of several."""
+    """Return the minimum time of several runs."""
     walls, processors = [], []
     for _ in range(repeats):
         wall, processor = time.perf_counter(), sum(os.times()[:4])
@@ -87,7 +87,7 @@ def seconds(what: Callable[[], object], repeats: int = 3) -> Seconds:
 
 
 def measure_store(store: Path) -> dict[str, Seconds]:
-    """What a reader does, each time with the store opened anew."""
+    """Measure the operations of a reader, each on a newly opened store."""
     ids = random.Random(0).sample(wsi_embed.open_store(store).slide_ids, BAGS)
     opened = wsi_embed.open_store(store)
     return {
@@ -104,7 +104,7 @@ def measure_store(store: Path) -> dict[str, Seconds]:
 
 
 def measure_job(slides: Path, store: Path) -> dict[str, Seconds]:
-    """A job that finds everything done, and what it consists of."""
+    """Measure a job that finds everything done, and its steps."""
     items = find_slides([slides])
     encoder = wsi_embed.load_encoder()
 
@@ -125,7 +125,7 @@ def measure_job(slides: Path, store: Path) -> dict[str, Seconds]:
 
 
 def main() -> None:
-    """Make, measure, print."""
+    """Create the data, measure, and print."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,10 +1,10 @@
-r"""Tiles/s of one session with all threads, and of share-nothing sessions with one thread each, by engine.
+"""Benchmark of one session with all threads against sessions with one thread each, in tiles/s by engine.
 
     PYTHONPATH=. python benchmarks/sessions.py build/bench/fp32.onnx build/bench/int8.onnx
 
-`pinned` holds each session's thread on a core of its own (OpenVINO has threads of its own). Batches of 16, as
-a job has them; all take turns in every pass, medians; in parentheses how many times as fast as ONNX Runtime's
-one session.
+`pinned` pins the thread of each session to its own core (OpenVINO manages its threads itself). Batches have
+16 tiles, as in a job. All variants alternate in every pass; results are medians, with the speed relative to
+one session of ONNX Runtime in parentheses.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BATCH = 16
 
 
 def main() -> None:
-    """Measure, print."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def open_pool(model: Path, device: str, way: str) -> EncoderPool:
-    """Encoders that share the cores in one of the ways."""
+    """Open encoders that share the cores in one of the ways."""
     cores = sorted(os.sched_getaffinity(0))
     if way == WAYS[0]:
         return EncoderPool(load_encoder(model, device=device, threads=len(cores)))
@@ -66,11 +66,11 @@ def open_pool(model: Path, device: str, way: str) -> EncoderPool:
 
 
 def pin(pool: EncoderPool, cores: list[int]) -> None:
-    """Hold each thread of a pool on a core: one thread runs what a session of one thread computes."""
+    """Pin each thread of a pool to a core; a session of one thread computes on the calling thread."""
     together = threading.Barrier(pool.size)
 
     def hold(core: int) -> None:
-        together.wait()  # each thread takes one
+        together.wait()  # so that each thread takes one task
         os.sched_setaffinity(threading.get_native_id(), {core})
 
     for future in [pool._threads.submit(hold, core) for core in cores]:
@@ -80,11 +80,11 @@ def pin(pool: EncoderPool, cores: list[int]) -> None:
 def measure(
     pools: dict[tuple[str, str], EncoderPool], seconds: float, passes: int
 ) -> dict[tuple[str, str], float]:
-    """Tiles a second of each pool, median of the passes."""
+    """Measure the tiles per second of each pool, the median over passes."""
     side = next(iter(pools.values())).first.metadata.tile_px
     batch = np.random.default_rng(0).integers(0, 256, (BATCH, side, side, 3), np.uint8)
     for pool in pools.values():
-        encode_rate(pool, batch, 0)  # warm
+        encode_rate(pool, batch, 0)  # warm-up
     rates: dict[tuple[str, str], list[float]] = {key: [] for key in pools}
     for _ in range(passes):
         for key, pool in pools.items():

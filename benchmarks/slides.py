@@ -1,10 +1,11 @@
-r"""Slides of real tissue to measure on: 20,000 and 40,000 pixels a side at 0.25 um per pixel.
+r"""Creation of benchmark slides of real tissue, with sides of 20,000 and 40,000 pixels at 0.25 um per pixel.
 
     PYTHONPATH=. python benchmarks/slides.py --folder build/bench --regions ../shared/data/regions
 
-BigTIFF in Aperio's layout, JPEG tiles of 256 pixels (quality 80, 4:2:0), levels 1/4/16. Cells of tissue,
-turned at random (always the same way), in a disc on glass. Without `--regions`, pictures of H&E of at least
-1024 pixels, the piece that comes with the package is used. Slides that are there are kept.
+They are BigTIFFs in the layout of Aperio, with JPEG tiles of 256 pixels (quality 80, 4:2:0) and levels
+1/4/16. Squares of tissue, rotated at random with a fixed seed, fill a disc on glass. They are cut from the
+pictures in `--regions` (H&E, at least 1024 pixels), or else from the picture in the package. Existing slides
+are kept.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from wsi_embed.slide.sample import write_sample_slide
 
 SIDES = (20_000, 40_000)
 MPP = 0.25
-# The IDC section beside them is a whole slide at low power: no texture of this resolution.
+# The IDC section in the same folder is a whole slide at low power, without texture at this resolution.
 PICTURES = ("hgsc_nest.jpg", "hgsc_stromal_he.jpg")
 CELL = 1500
 
 
 def main() -> None:
-    """Make what is missing."""
+    """Create the missing slides."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -40,7 +41,7 @@ def main() -> None:
 
 
 def make_slide(folder: Path, side: int, regions: Path | None = None) -> Path:
-    """A slide of `side` pixels, made unless it is there."""
+    """Create a slide of `side` pixels unless it exists."""
     path = folder / f"slide{side}.tif"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -51,7 +52,7 @@ def make_slide(folder: Path, side: int, regions: Path | None = None) -> Path:
 
 
 def read_pictures(regions: Path | None) -> list[UInt8Array]:
-    """The pictures of a folder that are there, cut to one size; none for the package's own."""
+    """Read the pictures of a folder, cropped to one size; without a folder, return no pictures."""
     found = [regions / name for name in PICTURES if (regions / name).exists()] if regions else []
     pictures = [np.asarray(cv2.imread(str(path), cv2.IMREAD_COLOR_RGB), np.uint8) for path in found]
     side = min([CELL, *(min(picture.shape[:2]) for picture in pictures)])

@@ -1,8 +1,9 @@
-r"""Seconds from typing `wsi-embed SLIDE --out STORE` until the first batch is encoded, step by step.
+r"""Benchmark of the start of `wsi-embed SLIDE --out STORE` until the first encoded batch, step by step.
 
     PYTHONPATH=. python benchmarks/start_up.py build/bench/slide20000.tif
 
-The demonstration model on the CPU, files in the page cache; medians. The command is told to say every batch.
+It uses the demonstration model on the CPU, with files in the page cache. The command reports every batch.
+Results are medians in seconds.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ STEPS = {
 
 
 def main() -> None:
-    """Measure, print."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("slide", type=Path)
     parser.add_argument("--passes", type=int, default=7)
     args = parser.parse_args()
-    start(args.slide)  # into the page cache
+    start(args.slide)  # fills the page cache
     runs = [start(args.slide) for _ in range(args.passes)]
     print("| until | s, median | least | most |\n|---|---|---|---|")
     for step, what in STEPS.items():
@@ -42,7 +43,7 @@ def main() -> None:
 
 
 def start(slide: Path) -> dict[str, float]:
-    """Seconds from typing the command to each step's first line."""
+    """Return the seconds from the start of the command to the first log line of each step."""
     with tempfile.TemporaryDirectory() as folder:
         out = str(Path(folder) / "feats.zarr")
         began = time.perf_counter()

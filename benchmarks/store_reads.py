@@ -1,8 +1,8 @@
-"""Reads of the store against reads of the h5 files other tools write, same content, warm cache.
+"""Benchmark of reading a store against the h5 files of other tools, with the same content and a warm cache.
 
-Writes the same bags (a) as a store, through `StoreWriter` and `SlideWriter` in batches as the job does,
-(b) as h5 with one row a chunk and no compression, as TRIDENT and CLAM write it, (c) as h5 with 32 rows a
-chunk. Then measures, in interleaved rounds, the median time of
+Writes the same bags (a) as a store, through `StoreWriter` and `SlideWriter` in batches as in a job, (b) as h5
+with one row per chunk and no compression, as TRIDENT and CLAM do, (c) as h5 with 32 rows per chunk. Then it
+measures, in interleaved rounds, the median time of
 
 * bag: open one bag and read all its features and coordinates into NumPy
 * tiles: random rows of an open bag, one by one
@@ -10,8 +10,8 @@ chunk. Then measures, in interleaved rounds, the median time of
 * slice: contiguous rows of an open bag
 * list: open everything, list ids and bag sizes
 
-The ratio is to h5 with one row a chunk and the same dtype: below 1 is faster. With `--layouts` the store
-is also measured with other chunks and shards.
+The ratio is relative to h5 with one row per chunk and the same dtype; below 1 is faster. With `--layouts` the
+store is also measured with other chunks and shards.
 """
 
 # ruff: noqa: D102 (what is measured is said above)
@@ -48,7 +48,7 @@ Rows = npt.NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Content:
-    """What every format holds: one grid, and features by slide id."""
+    """Content of every format: one grid, and features by slide id."""
 
     grid: TileGrid
     bags: dict[str, Features]
@@ -65,7 +65,7 @@ class Content:
 
 
 class Format(ABC):
-    """One way to keep the content. An open bag's features are anything that can be indexed."""
+    """A format of the content. The features of an open bag are any object that can be indexed."""
 
     def __init__(self, name: str, dtype: str, path: Path) -> None:
         self.name, self.dtype, self.path = name, dtype, path
@@ -91,7 +91,7 @@ class Format(ABC):
 
 
 class ZarrStore(Format):
-    """Our store, with the layout's constants as they are or as given."""
+    """The store of this package, with default or given layout constants."""
 
     def __init__(
         self,
@@ -139,7 +139,7 @@ class ZarrStore(Format):
 
 
 class H5Files(Format):
-    """One h5 file a slide, `features` and `coords` in chunks of some rows, not compressed."""
+    """One h5 file per slide, with uncompressed `features` and `coords` in chunks of some rows."""
 
     def __init__(self, name: str, dtype: str, path: Path, chunk_rows: int) -> None:
         super().__init__(name, dtype, path)
@@ -176,7 +176,7 @@ class H5Files(Format):
 
 
 def make_formats(folder: Path, layouts: bool) -> list[Format]:
-    """What is compared; the first of each dtype is what ratios are to."""
+    """Create the formats to compare; the first of each dtype is the reference of the ratios."""
     formats: list[Format] = []
     for dtype in ("float16", "float32"):
         at = folder / dtype
@@ -201,14 +201,14 @@ def milliseconds(action: Callable[[], object]) -> float:
 
 
 def check_same(fmt: Format, content: Content, rows: Rows) -> None:
-    """All formats give the same numbers, or the comparison means nothing."""
+    """Check that a format gives the same numbers as the content."""
     for slide_id, features in content.bags.items():
         with fmt.open(slide_id) as opened:
             np.testing.assert_array_equal(fmt.fancy(opened, rows), features[rows].astype(fmt.dtype))
 
 
 def measure_round(fmt: Format, slide_id: str, rows: Rows, length: int) -> dict[str, float]:
-    """Every read once."""
+    """Measure every kind of read once."""
     times = {"bag": milliseconds(lambda: fmt.bag(slide_id)), "list": milliseconds(fmt.list)}
     with fmt.open(slide_id) as features:
         n = len(features) if hasattr(features, "__len__") else features.shape[0]
@@ -220,7 +220,7 @@ def measure_round(fmt: Format, slide_id: str, rows: Rows, length: int) -> dict[s
 
 
 def table(lines: list[list[str]]) -> str:
-    """A Markdown table; the first line is its head."""
+    """Format a Markdown table; the first line is its head."""
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     rows = [
         "| " + " | ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)) + " |"
@@ -251,7 +251,7 @@ def main() -> None:
         written = {id(f): milliseconds(lambda f=f: f.write(content)) for f in formats}  # type: ignore[misc]
         times: dict[tuple[int, str], list[float]] = {}
         first_rows = np.sort(draw.choice(args.tiles, pick, replace=False))
-        for fmt in formats:  # also warms the cache
+        for fmt in formats:  # also fills the cache
             check_same(fmt, content, first_rows)
         for repeat in range(args.repeats):
             slide_id = f"slide{repeat % args.bags}"

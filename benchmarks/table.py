@@ -1,21 +1,21 @@
-r"""The paper's tables on your data: every method under one budget of steps, exported and evaluated.
+r"""Reproduction of the tables of the paper on your data: all methods, each with the same number of steps.
 
     export PYTHONPATH=.:train:export
     python benchmarks/table.py slides.csv --split train --slides slides.csv --labels slides.csv --mpp 0.5 \
         --annotations xml/ --classes _2=normal,_0=tumour,_1=tumour --rest normal \
         --out table --epochs 50 --seeds 0 1 2
 
-trains each method on SOURCE (slides, tile images or a CSV, as `wsi-embed train` takes them; `supervised`
-needs a column `label`, and is left out without one), exports it, makes a store of its features of
-`--slides`, and
+trains each method on SOURCE (slides, tile images or a CSV, as for `wsi-embed train`; `supervised` needs a
+column `label`, and is skipped without one), exports it, makes a store of its features of `--slides`, and
 
-- classifies tiles by their nearest neighbour (k = 1, cosine): those of the stores by the region around their
-  centre, slides being train or test by the column `split` of `--labels`; or labelled tile images, with
-  `--tiles` (as `wsi-embed eval knn` takes them) instead of `--annotations`;
-- trains and tests DSMIL on the slides' `--labels` (as `wsi-embed eval mil` takes them).
+- classifies tiles by their nearest neighbour (k = 1, cosine): either tiles of the stores, labelled by the
+  region that contains their centre and split by the column `split` of `--labels`; or labelled tile images,
+  with `--tiles` (as for `wsi-embed eval knn`) instead of `--annotations`;
+- trains and tests DSMIL on the `--labels` of the slides (as for `wsi-embed eval mil`).
 
-Either may be left out. What is in `--out` already is not done again: run the same command after an
-interruption. The figures of Wu et al., ICCV 2023 (CAMELYON16, 224 px, batch 512, 50 epochs) stand beside.
+Either may be left out. Results that exist in `--out` are not computed again: run the same command after an
+interruption. The tables also show the figures of Wu et al., ICCV 2023 (CAMELYON16, 224 px, batch 512, 50
+epochs).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ HISTOGRAM, UNTRAINED = "colour-histogram", "untrained"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Do what is missing, then print the tables."""
+    """Compute missing results, then print the tables."""
     args = arguments(argv)
     methods = trainable(args.source, args.methods)
     settings = parse_settings(args.set) | {"epochs": args.epochs, "mpp": args.mpp}
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    """What was asked for."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -104,14 +104,14 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def slides_of(args: argparse.Namespace) -> Slides | None:
-    """What becomes bags, if anything does."""
+    """Return the slides to make bags of, or None."""
     if not args.slides:
         return None
     return Slides(args.slides, args.tissue, args.overlap, args.mpp, args.labels, args.mil_seeds)
 
 
 def tiles_of(args: argparse.Namespace) -> ImageTiles | StoreTiles | None:
-    """Which tiles are classified, if any are."""
+    """Return the tiles to classify, or None."""
     if args.tiles:
         return ImageTiles(args.tiles, args.organs)
     if args.annotations:
@@ -120,7 +120,7 @@ def tiles_of(args: argparse.Namespace) -> ImageTiles | StoreTiles | None:
 
 
 def trainable(source: Path, methods: list[str]) -> list[str]:
-    """Methods without those that need labels that SOURCE lacks; said."""
+    """Return the methods without those whose labels SOURCE lacks, and print the others."""
     labelled = (
         source.suffix in (".csv", ".tsv", ".parquet")
         and "label" in read_table(source, "table", (("label",),))[0]
@@ -132,14 +132,14 @@ def trainable(source: Path, methods: list[str]) -> list[str]:
 
 
 def settings_for(method: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings without those that only other methods have: `clusters` says nothing to SimCLR."""
+    """Return the settings without those that only other methods have, such as `clusters` for SimCLR."""
     own = method_settings(load_recipe(method).method)
     others = {name for other in METHODS for name in method_settings(load_recipe(other).method)} - own.keys()
     return {name: value for name, value in settings.items() if name not in others}
 
 
 def train_one(source: Path, split: str | None, folder: Path, settings: dict[str, Any]) -> None:
-    """Train, going on where an earlier start was, and export."""
+    """Train, resuming an earlier run, and export."""
     if (folder / "model.onnx").exists():
         return
     run, method = folder / "run", folder.name.rpartition("-")[0]
@@ -151,7 +151,7 @@ def train_one(source: Path, split: str | None, folder: Path, settings: dict[str,
 
 
 def untrained(run: Path, seed: int, folder: Path) -> None:
-    """Export the network of a run as it starts, with the run's normalisation."""
+    """Export the initial network of a run, with the normalisation of the run."""
     if (folder / "model.onnx").exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -165,26 +165,28 @@ def untrained(run: Path, seed: int, folder: Path) -> None:
 
 
 def evaluate(folder: Path, slides: Slides | None, tiles: ImageTiles | StoreTiles | None) -> None:
-    """What is not known yet of a model: `tiles.json` and `slides.json`."""
+    """Compute the missing results of a model: `tiles.json` and `slides.json`."""
     model = folder / "model.onnx"
     if isinstance(tiles, ImageTiles):
         once(folder / "tiles.json", lambda: tiles.score(model))
     if slides:
-        store = cache(lambda: slides.store(model, folder / "feats.zarr"))  # made where a score is missing
+        store = cache(
+            lambda: slides.store(model, folder / "feats.zarr")
+        )  # only created if a score is missing
         if isinstance(tiles, StoreTiles):
             once(folder / "tiles.json", lambda: tiles.score(store()))
         once(folder / "slides.json", lambda: slides.score(store()))
 
 
 def once(path: Path, find: Callable[[], Any]) -> None:
-    """Write what `find` finds as JSON, unless that was done before."""
+    """Write the result of `find` as JSON, unless the file exists."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, find())
 
 
 def found(out: Path, rows: Sequence[str], name: str) -> dict[str, list[dict[str, Any]]]:
-    """By row of a table what its files say, one a seed; whatever seeds there are."""
+    """Read the results of each row of a table, one per available seed."""
     files = {row: sorted(out.glob(f"{row}-[0-9]*/{name}")) for row in rows}
     return {
         row: [json.loads(path.read_text("utf-8")) for path in paths] for row, paths in files.items() if paths

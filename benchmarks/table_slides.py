@@ -1,4 +1,4 @@
-"""The paper's table at slide level: a store of a model's features, and DSMIL on its bags."""
+"""Slide-level table of the paper: DSMIL on the bags of a store of a model's features."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ PAPER = {
 
 @dataclass(frozen=True)
 class Slides:
-    """What slides become bags, and how.
+    """Slides of the bags, and settings of their tiles.
 
     Attributes:
         source: Files, a folder or a manifest.
-        tissue: As for `wsi-embed`.
-        overlap: Of tiles, pixels.
-        mpp: Of tiles; None takes that of the model.
-        labels: A table for `wsi-embed eval mil`.
-        seeds: How often DSMIL is trained on each fold's bags.
+        tissue: Tissue recipe, as for `wsi-embed`.
+        overlap: Overlap of tiles, pixels.
+        mpp: Micrometres per pixel of the tiles; None takes that of the model.
+        labels: Table for `wsi-embed eval mil`.
+        seeds: Number of repetitions of DSMIL on the bags of each fold.
     """
 
     source: str
@@ -44,10 +44,10 @@ class Slides:
     seeds: int
 
     def store(self, model: Path, out: Path) -> Store:
-        """The store of a model's features, whole; what it has already is not done again.
+        """Embed the slides with a model, except those that the store already contains.
 
         Raises:
-            SlideError: A slide failed.
+            SlideError: If a slide fails.
         """
         report = wsi_embed.embed(
             self.source, out, model=model, mpp=self.mpp, tissue=self.tissue, overlap=self.overlap
@@ -58,7 +58,7 @@ class Slides:
         return wsi_embed.open_store(out)
 
     def score(self, store: Store) -> dict[str, float | None]:
-        """Mean scores of DSMIL over folds and seeds; None for one that no fold has."""
+        """Return the mean scores of DSMIL over folds and seeds; None for a score that no fold has."""
         bags = wsi_embed.join_labels(store, self.labels)
         found = evaluate_mil(store, bags, MilSettings("dsmil"), seeds=self.seeds)
         means = {name: interval.mean for name, interval in found.intervals.items()}
@@ -66,7 +66,7 @@ class Slides:
 
 
 def print_slides(rows: Mapping[str, list[dict[str, float | None]]]) -> None:
-    """One line a method: mean of its trainings, least and most; the paper's figures beside it."""
+    """Print one line per method: mean, minimum and maximum over trainings, and the figures of the paper."""
     figures = list(next(iter(rows.values()))[0])
     print_table(
         figures,

@@ -1,4 +1,4 @@
-"""The paper's table at tile level: the nearest neighbour of labelled tiles."""
+"""Tile-level table of the paper: nearest neighbours of labelled tiles."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ class ImageTiles:
     """Labelled tile images.
 
     Attributes:
-        source: A table for `wsi-embed eval knn --tiles`.
-        organs: Whether labels are ORGAN_CLASS, and organs are tasks of their own.
+        source: Table for `wsi-embed eval knn --tiles`.
+        organs: Whether labels are ORGAN_CLASS and organs are separate tasks.
     """
 
     source: Path
     organs: bool
 
     def score(self, model: Path) -> Scores:
-        """Scores of an exported model's features."""
+        """Score the features of an exported model."""
         tiles = encode_table(read_tile_table(self.source), load_encoder(model, device="auto"), BATCH)
         return by_task(tiles, self.organs)
 
     def score_histograms(self, model: Path) -> Scores:
-        """Scores of the colours alone, of tiles as a model gets them."""
+        """Score colour histograms of tiles at the size used by a model."""
         table, px = read_tile_table(self.source), load_encoder(model, device="cpu").metadata.tile_px
         rows = [colour_histogram(tile) for batch in image_batches(table.paths, px, BATCH) for tile in batch]
         return by_task(TileFeatures(table.tiles, np.stack(rows)), self.organs)
@@ -57,13 +57,13 @@ class ImageTiles:
 
 @dataclass(frozen=True)
 class StoreTiles:
-    """Tiles of a store, labelled by the annotated region around their centre.
+    """Tiles of a store, labelled by the annotated region that contains their centre.
 
     Attributes:
-        annotations: The regions' files.
-        classes: From classes of regions to labels.
-        rest: The label of tiles outside.
-        splits: A table with `slide_id` and `split`.
+        annotations: Annotation files.
+        classes: Labels by class of region.
+        rest: Label of tiles outside the regions.
+        splits: Table with `slide_id` and `split`.
     """
 
     annotations: Path
@@ -72,13 +72,13 @@ class StoreTiles:
     splits: Path
 
     def score(self, store: Store) -> Scores:
-        """Scores of the store's features."""
+        """Score the features of a store."""
         labels = labels_by_regions(store, self.annotations, self.classes, self.rest)
         return by_task(store_tiles(store, labels, read_splits(store, self.splits)), organs=False)
 
 
 def by_task(found: TileFeatures, organs: bool) -> Scores:
-    """Nearest neighbour of the test tiles among the train tiles, each organ by itself where wanted."""
+    """Score the nearest training tile of each test tile, optionally for each organ separately."""
     tasks = np.array([label.partition("_")[0] if organs else ALL for label in found.tiles.labels])
     scores = {}
     for task in sorted(set(tasks.tolist())):
@@ -88,7 +88,7 @@ def by_task(found: TileFeatures, organs: bool) -> Scores:
 
 
 def part_of(found: TileFeatures, rows: npt.NDArray[np.bool_]) -> TileFeatures:
-    """Some of the tiles."""
+    """Select some of the tiles."""
     tiles, names = found.tiles, [found.tiles.names[n] for n in np.flatnonzero(rows).tolist()]
     part = TileSet(
         tiles.source, names, tiles.labels[rows], tiles.test[rows], tiles.groups[rows], tiles.slides[rows],
@@ -98,13 +98,16 @@ def part_of(found: TileFeatures, rows: npt.NDArray[np.bool_]) -> TileFeatures:
 
 
 def colour_histogram(tile: UInt8Array) -> npt.NDArray[np.float32]:
-    """Joint RGB histogram, 6 bins a channel, square root taken: its cosine is Bhattacharyya's coefficient."""
+    """Compute the square root of the RGB histogram, 6 bins per channel.
+
+    The cosine of two of them is the Bhattacharyya coefficient.
+    """
     counts = cv2.calcHist([tile], [0, 1, 2], None, [6, 6, 6], [0, 256] * 3)
     return np.sqrt(counts.ravel())
 
 
 def print_tiles(rows: Mapping[str, list[Scores]]) -> None:
-    """One line a method: mean of its trainings, least and most; the paper's F1 beside it."""
+    """Print one line per method: mean, minimum and maximum over trainings, and the F1 of the paper."""
     columns = [(task, name) for task, scores in next(iter(rows.values()))[0].items() for name in scores]
     print_table(
         [name if task == ALL else f"{task}: {name}" for task, name in columns],
@@ -120,7 +123,7 @@ def print_tiles(rows: Mapping[str, list[Scores]]) -> None:
 def print_table(
     heads: list[str], rows: Mapping[str, list[list[float | None]]], paper_head: str, paper: Mapping[str, str]
 ) -> None:
-    """Markdown: of each row and column the mean of its trainings, least and most."""
+    """Print a Markdown table of mean, minimum and maximum over trainings."""
     print("| " + " | ".join(["features", "trainings", *heads, paper_head]) + " |")
     print("|" + "---|" * (len(heads) + 3))
     for name, known in rows.items():
@@ -130,7 +133,7 @@ def print_table(
 
 
 def spread(values: Iterable[float | None]) -> str:
-    """Mean, least and most of those that there are."""
+    """Format mean, minimum and maximum of the values that are not None."""
     known = [value for value in values if value is not None]
     if len(known) < 2:
         return "".join(f"{value:.3f}" for value in known) or "-"

@@ -1,9 +1,9 @@
-"""Tiles of a slide as PNG and JPEG: how fast, how large, and the whole command.
+"""Benchmark of tiles as PNG and JPEG: speed, size, and the whole command.
 
     python benchmarks/tile_images.py SLIDE --tile-px 224 512
 
-Prints two Markdown tables: encoders (tiles per second of processor time on one thread, medians of
-interleaved rounds), and `wsi_embed.tile` by format and threads (tiles per second on the wall).
+Prints two Markdown tables: encoders (tiles per second of processor time on one thread, medians of interleaved
+rounds), and `wsi_embed.tile` by format and number of threads (tiles per second of wall-clock time).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ STRATEGIES = {"default": cv2.IMWRITE_PNG_STRATEGY_DEFAULT, "RLE": cv2.IMWRITE_PN
 
 
 def encoders() -> dict[str, Encode]:
-    """Bytes of a tile's file, by what encodes it."""
+    """Return functions from a tile to the bytes of its file, by encoder."""
     found: dict[str, Encode] = {"PNG, OpenCV, as it comes": lambda tile: len(_cv2(tile, ()))}
     for level in (0, 1, 3, 6):
         for name, strategy in STRATEGIES.items():
@@ -54,14 +54,14 @@ def _pillow(tile: UInt8Array, level: int) -> int:
 
 
 def tissue_tiles(slide: Path, px: int) -> list[UInt8Array]:
-    """The slide's tissue tiles, at most 64."""
+    """Return at most 64 tissue tiles of a slide."""
     with tempfile.TemporaryDirectory() as out:
         wsi_embed.tile(slide, out, tile_px=px, max_tiles=64)
         return [np.asarray(Image.open(path)) for path in sorted(Path(out).rglob("*.png"))]
 
 
 def print_encoders(slide: Path, px: int, rounds: int) -> None:
-    """Speed and size of each encoder."""
+    """Print the speed and size of each encoder."""
     tiles, every = tissue_tiles(slide, px), encoders()
     seconds: dict[str, list[float]] = {name: [] for name in every}
     size = {name: sum(encode(tile) for tile in tiles) for name, encode in every.items()}
@@ -81,7 +81,7 @@ def print_encoders(slide: Path, px: int, rounds: int) -> None:
 
 
 def print_jobs(slide: Path, px: int, rounds: int) -> None:
-    """The whole command on one slide, overlapping tiles so that it takes a while."""
+    """Time the whole command on one slide, with overlapping tiles for a longer run."""
     print(f"\n| {px} px, half overlapping | threads | tiles | tiles/s | read s | encode s | write s |")
     print("|---" * 7 + "|")
     formats: tuple[ImageFormat, ...] = ("png", "jpeg")

@@ -1,9 +1,9 @@
-"""Tissue masks of made views against their truth, and what they cost.
+"""Benchmark of tissue masks on synthetic views with known truth: accuracy and time.
 
     PYTHONPATH=. python benchmarks/tissue.py --seeds 8
 
-Prints two Markdown tables: Dice (least and mean over the seeds) by case and recipe, and milliseconds
-a megapixel on one core.
+Prints two Markdown tables: Dice (minimum and mean over the seeds) by case and recipe, and milliseconds per
+megapixel on one core.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from wsi_embed.tissue import TissueRecipe
 from wsi_embed.tissue.mask import find_tissue
 
 RECIPES = ("otsu", "otsu-local", "hsv")
-FIRST_SEED = 9000  # other ones than those that the recipes were made with
+FIRST_SEED = 9000  # seeds that were not used to design the recipes
 
 
 def main() -> None:
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def print_times(repeats: int) -> None:
-    """Milliseconds a megapixel of each recipe, medians; views of 10 megapixels."""
+    """Print the milliseconds per megapixel of each recipe, medians over views of 10 megapixels."""
     views = {}
     for case in ("plain", "fat", "everything"):
         kind, steps = CASES[case]

@@ -1,15 +1,15 @@
-"""How fast is training? Ours from images and from slides, the step by itself, and the published loop.
+"""Benchmark of training: from images and from slides, the step alone, and the published loop.
 
     python benchmarks/train.py tiles.csv --split train --slides slides/ --mpp 0.5 --px 224 --batch-size 512
 
-Rows, all in one run on the same machine, each over the same number of steps after a warm-up:
+Rows, measured in one run on the same machine, each over the same number of steps after a warm-up:
 
-(a) our training from tile images: `wsi_embed_train.train`, its checkpoint and figures included;
-(b) our step on a batch that stays on the device: the ceiling;
-(c) the published loop, re-created: Pillow's augmentation in the workers, float32, no channels_last;
-(d) our training straight from slides (with --slides).
+(a) training of this package from tile images: `wsi_embed_train.train` with its checkpoint and figures;
+(b) its step on a batch that stays on the device, the upper limit;
+(c) the published loop, reimplemented: augmentation by Pillow in the workers, float32, no channels_last;
+(d) training of this package directly from slides (with --slides).
 
-And with --memory the largest batch that (b) can take.
+With --memory it also finds the largest batch of (b).
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def main() -> None:
 
 
 def where() -> str:
-    """The device."""
+    """Describe the device."""
     return (
         torch.cuda.get_device_name()
         if torch.cuda.is_available()
@@ -80,7 +80,7 @@ def where() -> str:
 
 
 def synthetic(config: TrainConfig, steps: int) -> float:
-    """Images a second of augmentation, network, loss and optimizer, without loader and Lightning."""
+    """Return images per second of augmentation, network, loss and optimizer, without loader and Lightning."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = build_method(config.method, vars(config)).to(device).to(memory_format=torch.channels_last)
     views = Views(config, (0.6,) * 3, (0.2,) * 3).to(device)
@@ -104,7 +104,7 @@ def synthetic(config: TrainConfig, steps: int) -> float:
 
 
 def timed(step: Any, steps: int, batch: int) -> float:
-    """Images a second, after three steps of warm-up."""
+    """Return the images per second after three steps of warm-up."""
     for _ in range(3):
         step()
     wait()
@@ -116,19 +116,19 @@ def timed(step: Any, steps: int, batch: int) -> float:
 
 
 def wait() -> None:
-    """Let the device finish."""
+    """Wait for the device."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 
 
 class Rates(Listener):
-    """Ends a run after a few rows of `metrics.csv`, and keeps their speeds."""
+    """Listener that ends a run after a few rows of `metrics.csv` and keeps their speeds."""
 
     def __init__(self, rows: int) -> None:
         self.rows, self.rates, self.stop = rows, list[float](), threading.Event()
 
     def figures(self, row: Mapping[str, float]) -> None:
-        """Keep one; the first has the start of the workers in it."""
+        """Keep the speed of a row; the first row includes the start of the workers."""
         if row["step"] > 1:
             self.rates.append(row["images_per_s"])
         if len(self.rates) >= self.rows:
@@ -136,7 +136,7 @@ class Rates(Listener):
 
 
 def ours(source: Path, config: TrainConfig, split: str | None, steps: int) -> float:
-    """Images a second of `train`, as its own metrics say; the second row of `steps` steps."""
+    """Return the images per second of `train` from its metrics, in the second row of `steps` steps."""
     listener = Rates(2)
     enough = config.batch_size * (2 * steps + 2)
     with tempfile.TemporaryDirectory() as folder:
@@ -147,7 +147,7 @@ def ours(source: Path, config: TrainConfig, split: str | None, steps: int) -> fl
 
 
 def repeated(source: Path, split: str | None, enough: int, folder: Path) -> Path:
-    """A source whose epoch is long enough: its images again and again, under other names."""
+    """Create a source with a long enough epoch by repeating its images under other names."""
     found = find_source(source, split)
     if found.slides or not found.images:
         return source
@@ -159,7 +159,7 @@ def repeated(source: Path, split: str | None, enough: int, folder: Path) -> Path
 
 
 class PublishedTiles(Dataset[tuple[Tensor, Tensor]]):
-    """Images through Pillow's augmentation, as the published code has it."""
+    """Images with augmentation by Pillow, as in the published code."""
 
     def __init__(self, paths: list[Path], views: TwoViews) -> None:
         self.paths, self.views = paths, views
@@ -174,7 +174,7 @@ class PublishedTiles(Dataset[tuple[Tensor, Tensor]]):
 
 
 def published(source: Path, config: TrainConfig, split: str | None, steps: int) -> float:
-    """Images a second of the published loop: float32, contiguous, one loader, no mixed precision."""
+    """Return images per second of the published loop: float32, contiguous, one loader, no mixed precision."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     found = find_source(source, split)
     paths = [found.root / name for name in found.images]
@@ -196,13 +196,13 @@ def published(source: Path, config: TrainConfig, split: str | None, steps: int) 
         loss.backward()
         optimizer.step()
         network.after_step(0.0)
-        float(loss.detach())  # it prints the loss
+        float(loss.detach())  # the published code prints the loss
 
     return timed(step, steps, config.batch_size)
 
 
 def largest_batch(config: TrainConfig) -> int:
-    """Doubles the batch until the device has no memory for it."""
+    """Double the batch until the device runs out of memory."""
     from dataclasses import replace
 
     batch = config.batch_size

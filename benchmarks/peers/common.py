@@ -1,4 +1,4 @@
-"""What the scripts of all peers share; needs PyTorch and NumPy alone."""
+"""Common parts of the scripts of other tools, which only need PyTorch and NumPy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Found = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
 
 
 def network(weights: Path) -> torch.nn.Module:
-    """The ResNet-18 without its last layer: features of the pooling."""
+    """Load the ResNet-18 without its last layer, with pooled features as output."""
     model = torchvision.models.resnet18(weights=None)
     model.load_state_dict(torch.load(weights, weights_only=True))
     model.fc = torch.nn.Identity()
@@ -30,10 +30,10 @@ def network(weights: Path) -> torch.nn.Module:
 
 
 def measure(embed: Callable[[Path, Path, Path], Found]) -> None:
-    """Run a peer on a slide and print a line of JSON.
+    """Run a tool on a slide and print a line of JSON.
 
     Args:
-        embed: Given slide, weights and a folder for what it writes; features [N, D], level-0 corners [N, 2].
+        embed: Function from slide, weights and output folder to features [N, D] and level-0 corners [N, 2].
     """
     parser = argparse.ArgumentParser()
     parser.add_argument("slide", type=Path)

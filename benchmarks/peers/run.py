@@ -1,12 +1,12 @@
-r"""One peer and wsi-embed on the same slide, with the same weights, in turn.
+r"""Benchmark of another tool and wsi-embed on the same slide with the same weights, in alternating runs.
 
     PYTHONPATH=. python benchmarks/peers/run.py lazyslide --folder build/bench
 
-Makes the peer's environment (6 to 7 GB), runs it and ours, fp32 and int8, `--passes` times in turn, compares
-features, writes FOLDER/lazyslide.json, and deletes the environment unless `--keep`. TRIDENT needs
-`--checkout`. CPU, two threads, the peer in float32, 224 pixels at 0.5 um per pixel, batches of 32; all else
-is the peer's default, its way to find tissue too, so that the numbers of tiles differ. `table.py` prints the
-files.
+Creates the environment of the tool (6 to 7 GB), runs it and wsi-embed (fp32 and int8) alternately `--passes`
+times, compares features, writes FOLDER/lazyslide.json, and deletes the environment unless `--keep` is given.
+TRIDENT needs `--checkout`. Settings: CPU, two threads, float32 for the other tool, tiles of 224 pixels at 0.5
+um per pixel, batches of 32. Everything else is the default of the tool, including tissue detection, so the
+numbers of tiles differ. `table.py` prints the files.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ THREADS = {
 
 
 def main() -> None:
-    """Make the environment, measure, write."""
+    """Create the environment, measure, and write the results."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def make_environment(folder: Path, packages: list[str]) -> None:
-    """A virtual environment with some packages, unless it is there whole."""
+    """Create a virtual environment with some packages, unless a complete one exists."""
     done = folder / "made"
     if done.exists():
         return
@@ -81,7 +81,7 @@ def make_environment(folder: Path, packages: list[str]) -> None:
 
 
 def measure(peer: str, environment: Path, folder: Path, slide: Path, passes: int) -> dict[str, Any]:
-    """Passes of the peer and of ours, in turn."""
+    """Run the tool and wsi-embed alternately."""
     size = sum(f.stat().st_size for f in environment.rglob("*") if f.is_file() and not f.is_symlink())
     result: dict[str, Any] = {
         "peer": peer,
@@ -111,7 +111,7 @@ def measure(peer: str, environment: Path, folder: Path, slide: Path, passes: int
 
 
 def compare(theirs: Any, slide: Path, model: Path) -> dict[str, float]:
-    """Centred cosine of a peer's features and ours of tiles at its corners: was it the same work?"""
+    """Return centred cosines between the features of both tools for tiles at the same corners."""
     rows = np.linspace(0, len(theirs["coords"]) - 1, COMPARED).astype(int)
     tiles = np.empty((COMPARED, TILE_PX, TILE_PX, 3), np.uint8)
     with open_slide(slide) as opened:

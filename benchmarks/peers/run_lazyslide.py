@@ -1,4 +1,4 @@
-"""LazySlide on one slide: a network of one's own, as any callable, for `feature_extraction`."""
+"""LazySlide on one slide, with the network as a callable for `feature_extraction`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torchvision.transforms import v2
 
 
 def embed(slide: Path, weights: Path, out: Path) -> Found:
-    """Tiles of tissue by its own defaults."""
+    """Embed tissue tiles found by the defaults of the tool."""
     wsi = zs.open_wsi(slide)
     zs.pp.find_tissues(wsi)
     zs.pp.tile_tissues(wsi, TILE_PX, mpp=MPP)

@@ -1,4 +1,4 @@
-"""slide2vec on one slide: an encoder of one's own through `register_encoder`, one `Pipeline.run`."""
+"""slide2vec on one slide, with the encoder registered through `register_encoder`, in one `Pipeline.run`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WEIGHTS: list[Path] = []
     precision="fp32", source="benchmark",
 )  # fmt: skip
 class ResNet18(TorchTileEncoder):  # type: ignore[misc]
-    """The weights that all tools have."""
+    """Encoder with the weights that all tools use."""
 
     def __init__(self, *, output_variant: str | None = None) -> None:
         super().__init__(
@@ -35,7 +35,7 @@ class ResNet18(TorchTileEncoder):  # type: ignore[misc]
 
 
 def embed(slide: Path, weights: Path, out: Path) -> Found:
-    """Tiles of tissue by its own defaults."""
+    """Embed tissue tiles found by the defaults of the tool."""
     WEIGHTS.append(weights)
     pipeline = Pipeline(
         Model.from_preset(NAME, device="cpu"),

@@ -1,4 +1,4 @@
-"""TIAToolbox on one slide: its `CNNBackbone` with one's own weights in a `DeepFeatureExtractor`."""
+"""TIAToolbox on one slide, with the weights in its `CNNBackbone` in a `DeepFeatureExtractor`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torchvision.transforms import v2
 
 
 def embed(slide: Path, weights: Path, out: Path) -> Found:
-    """Tiles of tissue by its own defaults."""
+    """Embed tissue tiles found by the defaults of the tool."""
     model = CNNBackbone("resnet18")
     model.feat_extract = torch.nn.Sequential(*list(network(weights).children())[:-2])
     normalize = v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)])

@@ -1,6 +1,6 @@
 """TRIDENT on one slide, through its documented `Processor` with a `CustomInferenceEncoder`.
 
-It is no package of a registry: its environment is made from a checkout.
+It is not published as a package, so its environment is created from a checkout.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from trident.segmentation_models.load import segmentation_model_factory
 
 
 def embed(slide: Path, weights: Path, out: Path) -> Found:
-    """Tiles of tissue by its Otsu segmenter: the others need weights from a hub."""
+    """Embed tissue tiles found by its Otsu segmenter, as the others need weights from a hub."""
     slides, job = out / "slides", out / "job"
     slides.mkdir(exist_ok=True)
     (slides / slide.name).symlink_to(slide)

@@ -1,4 +1,4 @@
-"""What `run.py` found, as a table: medians, and the ratio to wsi-embed's runs between the peer's own.
+"""Table of the results of `run.py`: medians, and the ratio to the alternating runs of wsi-embed.
 
 PYTHONPATH=. python benchmarks/peers/table.py build/bench/*.json
 """
@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def row(found: dict[str, Any]) -> str:
-    """One peer's line, and those of wsi-embed beside it."""
+    """Format the line of one tool, with those of wsi-embed beside it."""
     rate: dict[str, float] = {}
     whole: dict[str, float] = {}
     for who in WHO:
@@ -60,7 +60,7 @@ def row(found: dict[str, Any]) -> str:
 
 
 def median(runs: list[dict[str, float]], value: Callable[[dict[str, float]], float]) -> float:
-    """Of a value of the runs."""
+    """Return the median of a value over runs."""
     return statistics.median(value(run) for run in runs)
 
 

@@ -1,4 +1,4 @@
-"""How fast are this machine, this model and this slide, and what limits them?"""
+"""Benchmark of a machine with a model and a slide, and its limiting factor."""
 
 from __future__ import annotations
 
@@ -30,30 +30,31 @@ from wsi_embed.store import StoreWriter
 from wsi_embed.tiling.plan import SlidePlan, plan_slide
 from wsi_embed.tiling.settings import Tiling
 
-# Pixels of the slide that is made where none is given.
+# Side of the generated slide, pixels.
 SAMPLE_SIDE = 8192
 SHARE = 16
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What was measured.
+    """Results of a benchmark.
 
     Attributes:
         slide: Name of the slide.
-        reader: What read it.
+        reader: Reader of the slide.
         model: Name of the model.
-        device: Where it ran.
-        readers: Reader threads.
-        batch_size: Tiles a batch.
-        tiles: Of the whole slide.
-        decode: Tiles a second, reading alone, on all reader threads.
-        decode_mb: The same in megabytes of pixels a second.
-        encode: Tiles a second, encoding alone.
-        end_to_end: Tiles a second from slide to store.
-        ideal: What `end_to_end` can be: `decode` and `encode` share the cores, or on a GPU the smaller.
-        memory_mb: Peak memory of the process.
-        added_mb: How much of it came with the measuring; the rest was there with the model loaded.
+        device: Device of the model.
+        readers: Number of reader threads.
+        batch_size: Number of tiles in a batch.
+        tiles: Number of tiles of the slide.
+        decode: Tiles per second for reading only, on all reader threads.
+        decode_mb: Megabytes of pixels per second for reading only.
+        encode: Tiles per second for encoding only.
+        end_to_end: Tiles per second from slide to store.
+        ideal: Upper bound of `end_to_end`: reading and encoding share the cores of a CPU; with a GPU, the
+            smaller of `decode` and `encode`.
+        memory_mb: Peak memory of the process, megabytes.
+        added_mb: Increase of the peak memory over that with the model loaded, megabytes.
     """
 
     slide: str
@@ -73,16 +74,16 @@ class Bench:
 
     @property
     def ratio(self) -> float:
-        """Of the ideal."""
+        """Share of the ideal rate that was reached."""
         return self.end_to_end / self.ideal
 
     @property
     def limit(self) -> str:
-        """Which side limits: `reader` or `encoder`."""
+        """Limiting side: `reader` or `encoder`."""
         return "reader" if self.decode < self.encode else "encoder"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return the results as plain values for JSON."""
         values = {k: round(v, 2) if isinstance(v, float) else v for k, v in asdict(self).items()}
         return {**values, "ratio": round(self.ratio, 3), "limit": self.limit}
 
@@ -99,16 +100,16 @@ def run_bench(
     """Measure reading, encoding, and both together.
 
     Args:
-        encoders: The model.
-        slide: A slide; None makes one of real tissue.
-        tiling: How it is tiled.
-        workers: Reader threads.
-        batch_size: Tiles a batch.
-        seconds: For each of the three, about.
+        encoders: The loaded model.
+        slide: Slide to read; by default one is generated from real tissue.
+        tiling: Settings of the tiling.
+        workers: Number of reader threads.
+        batch_size: Number of tiles in a batch.
+        seconds: Approximate duration of each of the three measurements.
 
     Raises:
-        UsageError: There is no tissue.
-        SlideError: The slide cannot be read.
+        UsageError: If the slide has no tissue.
+        SlideError: If the slide cannot be read.
     """
     with TemporaryDirectory() as folder:
         path = slide or write_sample_slide(Path(folder) / "sample.tif", SAMPLE_SIDE)
@@ -134,7 +135,7 @@ def _measure(
     pixels = np.empty((min(batch_size, len(grid)), grid.tile_px, grid.tile_px, 3), np.uint8)
     for row, tile in zip(range(len(pixels)), plan.slide.read_tiles(grid), strict=False):
         pixels[row] = tile[1]
-    encode_rate(encoders, pixels, seconds / 5)  # warm
+    encode_rate(encoders, pixels, seconds / 5)  # warm-up
     before = peak_memory()
     decode = decode_rate(plan.slide, grid, workers, seconds)
     encode = encode_rate(encoders, pixels, seconds)
@@ -151,7 +152,7 @@ def _measure(
 
 
 def decode_rate(slide: Slide, grid: TileGrid, workers: int, seconds: float) -> float:
-    """Tiles a second that threads read, as the pipeline has them read."""
+    """Measure the tiles per second that threads read, in the way of the pipeline."""
     began, done = time.perf_counter(), 0
     while time.perf_counter() - began < seconds:
         starts, end = iter(range(0, len(grid), SHARE)), began + seconds
@@ -173,7 +174,7 @@ def decode_rate(slide: Slide, grid: TileGrid, workers: int, seconds: float) -> f
 
 
 def encode_rate(encoders: EncoderPool, batch: UInt8Array, seconds: float) -> float:
-    """Tiles a second that the encoders take, all of them busy."""
+    """Measure the tiles per second of all encoders together."""
     going: deque[Future[Any]] = deque()
     began, done = time.perf_counter(), 0
     for number in count():
@@ -191,7 +192,7 @@ def encode_rate(encoders: EncoderPool, batch: UInt8Array, seconds: float) -> flo
 def whole_rate(
     slide: Slide, grid: TileGrid, encoders: EncoderPool, store: StoreWriter, workers: int, batch_size: int
 ) -> float:
-    """Tiles a second from slide to store."""
+    """Measure the tiles per second from slide to store."""
     began = time.perf_counter()
     with ThreadPoolExecutor(workers) as readers, store.slide("bench", grid) as writer:
         stream_slide(
@@ -211,5 +212,5 @@ def whole_rate(
 
 
 def peak_memory() -> int:
-    """Bytes that the process has had at most."""
+    """Return the peak memory of the process, bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -1,4 +1,4 @@
-"""Facts about a slide, a model or a store, for people and for scripts."""
+"""Facts about a slide, a model or a store, for the command `info`."""
 
 from __future__ import annotations
 
@@ -19,18 +19,24 @@ Facts = dict[str, Any]
 
 
 def describe(what: str, reader: Reader = "auto") -> tuple[Facts, list[Facts]]:
-    """Describe a slide, an exported model, a store, or `default` and `default-int8`.
+    """Describe a slide, an exported model or a store.
 
     Args:
-        what: Its path; of a store also its address.
-        reader: Of a slide; see `open_slide`.
+        what: Path of a slide, a model or a store, URL of a store, `default` or `default-int8`.
+        reader: Reader of a slide; see `open_slide`.
 
     Returns:
-        Facts, and for a store one row of facts a slide.
+        Facts, and for a store one row of facts for each slide.
 
     Raises:
-        UsageError: There is nothing of that name.
-        WsiEmbedError: It cannot be read.
+        UsageError: If there is no such file, folder or model.
+        WsiEmbedError: If it cannot be read.
+
+    Example:
+        >>> from wsi_embed.diagnostics.describe import describe
+        >>> facts, slides = describe("feats.zarr")
+        >>> facts["slides"]
+        6
     """
     path = location(what)
     if isinstance(path, Address):

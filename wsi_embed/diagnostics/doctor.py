@@ -1,4 +1,4 @@
-"""Is this machine fit to run? Each check says what it found and, where it matters, how to mend it."""
+"""Checks of an installation, for the command `doctor`. Each reports its finding and, if needed, a remedy."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ DISK_LOW = 10 * 10**9
 
 @dataclass(frozen=True)
 class Check:
-    """One finding.
+    """Result of one check.
 
     Attributes:
-        name: What was looked at.
-        status: `ok`, `warning` (works, but look) or `problem` (something will fail).
-        message: What was found.
-        fix: What to do about it; None where there is nothing to do.
+        name: Name of the check.
+        status: `ok`, `warning` (works with limitations) or `problem` (something will fail).
+        message: Finding of the check.
+        fix: Remedy; None if there is nothing to do.
     """
 
     name: str
@@ -56,15 +56,20 @@ class Check:
     fix: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return the result as plain values for JSON."""
         return asdict(self)
 
 
 def diagnose(folder: Path | None = None) -> list[Check]:
-    """Run all checks; none of them raises.
+    """Run all checks. None of them raises an exception.
 
     Args:
-        folder: Where stores will be written; the current folder by default.
+        folder: Folder in which stores will be written; the current folder by default.
+
+    Example:
+        >>> from wsi_embed.diagnostics.doctor import diagnose
+        >>> [check.name for check in diagnose()][:3]  # doctest: +SKIP
+        ['python', 'libraries', 'extras']
     """
     checks: list[Callable[[], Check]] = [
         _python,
@@ -84,7 +89,7 @@ def diagnose(folder: Path | None = None) -> list[Check]:
 def _run(check: Callable[[], Check]) -> Check:
     try:
         return check()
-    except Exception as error:  # a check that breaks is a finding, too
+    except Exception as error:  # a check that fails is reported as a problem
         name = check.__name__.strip("_<>")
         return Check(name, "problem", f"{type(error).__name__}: {error}", "reinstall wsi-embed")
 
@@ -198,7 +203,7 @@ def _wanted_cuda() -> tuple[int, int] | None:
 def _model() -> Check:
     from wsi_embed.encoder import load_encoder
 
-    encoder = load_encoder(device="cpu")  # encodes a tile and checks what comes out
+    encoder = load_encoder(device="cpu")  # encodes a tile and checks the result
     return Check("model", "ok", f"{encoder.metadata.name} runs on the CPU")
 
 

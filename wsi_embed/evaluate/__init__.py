@@ -1,4 +1,4 @@
-"""How good are features? Evaluations that need no further training."""
+"""Evaluations of features that need no further training of the encoder."""
 
 from wsi_embed.evaluate.knn import KnnScores, evaluate_knn, nearest_neighbours
 

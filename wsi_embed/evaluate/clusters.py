@@ -1,4 +1,4 @@
-"""What are the clusters of a store worth? Against labels, and from slide to slide."""
+"""Evaluation of the clusters of a store: agreement with labels, and distribution over slides."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ Float = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ClusterRow:
-    """One cluster.
+    """Figures of one cluster.
 
     Attributes:
-        cluster: Its number.
-        tiles: How many it has.
-        share: Of all tiles.
-        slides: On how many slides it is.
-        evenness: How evenly it is spread over the slides, each slide counting the same: the entropy of its
-            shares of them, 1 for the same share of each slide, 0 for one slide alone.
-        label: What most of its labelled tiles are; None where none is labelled.
-        purity: Share of its labelled tiles that are.
+        cluster: Number of the cluster.
+        tiles: Number of its tiles.
+        share: Share of all tiles.
+        slides: Number of slides with the cluster.
+        evenness: Normalised entropy of its shares of the slides, each slide with the same weight: 1 if it has
+            the same share of every slide, 0 if it is on one slide only. None for a single slide.
+        label: Most frequent label of its labelled tiles; None if no tile is labelled.
+        purity: Share of its labelled tiles with that label.
     """
 
     cluster: int
@@ -50,16 +50,16 @@ class ClusterRow:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of clusters with labels, over the labelled tiles.
+    """Agreement of clusters with labels, over the labelled tiles.
 
     Attributes:
-        tiles: How many are labelled.
-        classes: Labelled tiles of each class.
-        purity: Share of tiles with the label that most of their cluster have (Manning et al., Introduction
+        tiles: Number of labelled tiles.
+        classes: Number of labelled tiles of each class.
+        purity: Share of tiles with the most frequent label of their cluster (Manning et al., Introduction
             to Information Retrieval, 2008, 16.3).
-        largest_class: Purity of a single cluster, to compare with.
-        nmi: Normalised mutual information, by the arithmetic mean of the entropies.
-        ari: Adjusted Rand index (Hubert and Arabie, 1985): 0 by chance.
+        largest_class: Purity of a single cluster, for comparison.
+        nmi: Mutual information, normalised by the arithmetic mean of the entropies.
+        ari: Adjusted Rand index (Hubert and Arabie, 1985); 0 is chance level.
     """
 
     tiles: int
@@ -72,22 +72,22 @@ class Agreement:
 
 @dataclass(frozen=True)
 class ClusterEvaluation:
-    """What was found.
+    """Result of `evaluate_clusters`.
 
     Attributes:
-        tiles: Of all slides.
-        slides: With tiles.
-        clusters: That the model has.
-        used: That have a tile.
-        entropy: Of the clusters' shares of the tiles, divided by that of equal shares: 0 to 1.
-        effective: The number of equally large clusters with that entropy.
-        slide_distance: Mean Jensen-Shannon distance (base 2: 0 to 1) of two slides' histograms over clusters;
-            None with one slide.
-        slide_nmi: Normalised mutual information of cluster and slide: what a tile's cluster says of the slide
-            it is on. Stain and scanner make it grow, and so do slides of different tissue.
-        rows: Every cluster that is used, the largest first.
-        agreement: With labels; None without.
-        notes: What was left out.
+        tiles: Number of tiles of all slides.
+        slides: Number of slides with tiles.
+        clusters: Number of clusters of the model.
+        used: Number of clusters with at least one tile.
+        entropy: Entropy of the clusters' shares of the tiles, divided by that of equal shares, 0 to 1.
+        effective: Number of equally large clusters with that entropy.
+        slide_distance: Mean Jensen-Shannon distance (base 2, 0 to 1) between the cluster histograms of two
+            slides; None for a single slide.
+        slide_nmi: Normalised mutual information of cluster and slide. It grows with differences in stain,
+            scanner or tissue between slides. None for a single slide.
+        rows: Figures of every used cluster, the largest first.
+        agreement: Agreement with labels; None without labels.
+        notes: Notes on data that was left out.
     """
 
     tiles: int
@@ -103,20 +103,27 @@ class ClusterEvaluation:
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return the result as plain values for JSON."""
         return asdict(self)
 
 
 def evaluate_clusters(store: Store, labels: TileLabels | None = None) -> ClusterEvaluation:
-    """Evaluate a store's clusters.
+    """Evaluate the clusters of a store.
 
     Args:
         store: The store.
         labels: Classes of some of its tiles.
 
     Raises:
-        UsageError: The store has no clusters, no tiles, or fewer than two labelled classes.
-        StoreError: The store is damaged.
+        UsageError: If the store has no clusters, no tiles, or fewer than two labelled classes.
+        StoreError: If the store is damaged.
+
+    Example:
+        >>> from wsi_embed import open_store
+        >>> from wsi_embed.evaluate.clusters import evaluate_clusters
+        >>> found = evaluate_clusters(open_store("feats.zarr"))
+        >>> found.clusters
+        4
     """
     total = store.clusters
     if total is None:
@@ -149,10 +156,17 @@ def evaluate_clusters(store: Store, labels: TileLabels | None = None) -> Cluster
 
 
 def write_clusters(evaluation: ClusterEvaluation, folder: Path) -> list[Path]:
-    """Write `clusters.json` and `clusters.csv`; returns their paths.
+    """Write `clusters.json` and `clusters.csv`.
+
+    Args:
+        evaluation: The result.
+        folder: Folder of the files, created if needed.
+
+    Returns:
+        Paths of the files.
 
     Raises:
-        WsiEmbedError: They cannot be written.
+        WsiEmbedError: If the files cannot be written.
     """
     files = [folder / "clusters.json", folder / "clusters.csv"]
     with results_in(folder):
@@ -165,7 +179,7 @@ def write_clusters(evaluation: ClusterEvaluation, folder: Path) -> list[Path]:
 
 
 def _clusters(store: Store) -> dict[str, Int]:
-    """Clusters of the tiles of every slide that has tiles."""
+    """Return the clusters of the tiles of every slide that has tiles."""
     found = {}
     for slide_id, bag in store.items():
         with damage_named(slide_id):
@@ -175,19 +189,19 @@ def _clusters(store: Store) -> dict[str, Int]:
 
 
 def _entropy(shares: Float) -> float:
-    """In nats."""
+    """Return the entropy in nats."""
     positive = shares[shares > 0]
     return max(0.0, float(-(positive * np.log(positive)).sum()))
 
 
 def _distance(counts: Int) -> float:
-    """Mean Jensen-Shannon distance of two rows as histograms, base 2."""
+    """Return the mean Jensen-Shannon distance (base 2) between two rows as histograms."""
     histograms = counts / counts.sum(1, keepdims=True)
     return float(pdist(histograms, "jensenshannon").mean() / math.sqrt(math.log(2)))
 
 
 def _by_label(of_slides: dict[str, Int], labels: TileLabels, total: int) -> Int:
-    """Labelled tiles of each cluster and class, int64 [clusters, classes]."""
+    """Count the labelled tiles of each cluster and class, int64 [clusters, classes]."""
     table = np.zeros((total, len(labels.names)), np.int64)
     for slide_id in of_slides.keys() & labels.codes.keys():
         numbers, codes = of_slides[slide_id], labels.codes[slide_id]

@@ -1,4 +1,4 @@
-"""How do two exported models differ on real tiles: is int8, or a new checkpoint, safe?"""
+"""Comparison of two exported models on real tiles, for example of an int8 model or a new checkpoint."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PASSES = 5
 
 @dataclass(frozen=True)
 class Tile:
-    """A tile image, and what a table says of it."""
+    """A tile image with its label and split in the table."""
 
     path: Path
     label: str = ""
@@ -35,15 +35,15 @@ class Tile:
 
 @dataclass
 class Comparison:
-    """What was found.
+    """Result of `compare`.
 
     Attributes:
-        tiles: How many were compared.
-        same_neighbour: Share of tiles whose nearest other tile is the same in both.
-        images_per_s: Of each model, median of passes that took turns.
-        difference: Of B from A; None where their features have different widths.
-        knn: Macro F1 and balanced accuracy of the nearest neighbour for each; None without labels.
-        notes: What to bear in mind.
+        tiles: Number of compared tiles.
+        same_neighbour: Share of tiles with the same nearest neighbour in both models.
+        images_per_s: Images per second of each model, the median over alternating passes.
+        difference: Difference of B from A; None if their features have different widths.
+        knn: Macro F1 and balanced accuracy of each model by nearest neighbours; None without labels.
+        notes: Notes on the interpretation of the results.
     """
 
     tiles: int
@@ -54,7 +54,7 @@ class Comparison:
     notes: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return the result as plain values for JSON."""
         return {
             "tiles": self.tiles,
             "difference": self.difference.to_dict() if self.difference else None,
@@ -66,14 +66,15 @@ class Comparison:
 
 
 def find_tiles(source: Path, limit: int = 2000) -> list[Tile]:
-    """Tile images of a folder, or of a table with a column `path` and where wanted `label` and `split`.
+    """List the tile images of a folder or a table.
 
     Args:
-        source: A folder (searched at any depth), or a CSV, TSV or Parquet file.
-        limit: Of more tiles than this a random sample is taken, always the same.
+        source: A folder (searched at any depth), or a CSV, TSV or Parquet file with a column `path` and
+            optional columns `label` and `split`.
+        limit: Maximum number of tiles. If there are more, a reproducible random sample is taken.
 
     Raises:
-        UsageError: There are fewer than two.
+        UsageError: If there are fewer than two tiles.
     """
     if source.is_dir():
         kinds = PICTURE_SUFFIXES | PLAIN_SUFFIXES | TIFF_SUFFIXES
@@ -94,17 +95,25 @@ def find_tiles(source: Path, limit: int = 2000) -> list[Tile]:
 
 
 def compare(a: Encoder, b: Encoder, tiles: Sequence[Tile], *, batch_size: int = 32) -> Comparison:
-    """Encode tiles with two models.
+    """Compare two models on tiles.
 
     Args:
-        a: The model to compare with.
-        b: The other.
-        tiles: Each model gets them at its own size: the central square, reduced by area.
-        batch_size: Tiles at once.
+        a: Reference model.
+        b: Model to compare with `a`.
+        tiles: Tile images. Their central square is reduced to the tile size of each model by area averaging.
+        batch_size: Number of tiles to encode at once.
 
     Raises:
-        TileError: A tile cannot be read, or is smaller than a model's tiles.
-        MissingExtraError: Labels are given, and scikit-learn is not installed.
+        TileError: If a tile cannot be read, or is smaller than the tiles of a model.
+        MissingExtraError: If tiles have labels and scikit-learn is not installed.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from wsi_embed import load_encoder
+        >>> from wsi_embed.evaluate.compare import compare, find_tiles
+        >>> model = load_encoder("model.onnx", device="cpu")
+        >>> compare(model, model, find_tiles(Path("tiles.csv"))).same_neighbour
+        1.0
     """
     paths = [tile.path for tile in tiles]
     encoded = [encode_images(model, paths, batch_size) for model in (a, b)]
@@ -121,7 +130,7 @@ def compare(a: Encoder, b: Encoder, tiles: Sequence[Tile], *, batch_size: int = 
 
 
 def _nearest(features: npt.NDArray[np.float32]) -> npt.NDArray[np.intp]:
-    """Of each tile, the other tile that is nearest by cosine of centred features."""
+    """Return the nearest other tile of each tile, by the cosine of centred features."""
     centred = features - features.mean(0)
     unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
     found = []
@@ -134,7 +143,7 @@ def _nearest(features: npt.NDArray[np.float32]) -> npt.NDArray[np.intp]:
 
 
 def _rates(models: Sequence[Encoder], paths: Sequence[Path], size: int) -> tuple[float, float]:
-    """Tiles a second of each, decoding left out; the models take turns."""
+    """Measure tiles per second of each model without decoding, in alternating passes."""
     batches = [list(image_batches(paths, model.metadata.tile_px, size)) for model in models]
     seconds: list[list[float]] = [[], []]
     for _ in range(PASSES):

@@ -1,4 +1,4 @@
-"""Nearest neighbours by cosine: the paper's tile-level evaluation (k = 1, macro F1)."""
+"""Nearest neighbours by cosine: the tile-level evaluation of the CluBYOL paper (k = 1, macro F1)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy.typing as npt
 from wsi_embed.evaluate.scores import score
 
 Float = npt.NDArray[np.floating]
-# Similarities at a time: 128 MiB, and two more copies while the best are found.
+# Number of similarities computed at a time: 128 MiB, and two more copies during the search.
 BLOCK = 2**25
 
 
 @dataclass(frozen=True)
 class KnnScores:
-    """Scores on the test tiles: macro F1, balanced accuracy, and how many tiles there were."""
+    """Scores on the test tiles, and numbers of tiles."""
 
     f1_macro: float
     balanced_accuracy: float
@@ -28,19 +28,25 @@ class KnnScores:
 def nearest_neighbours(
     queries: Float, keys: Float, k: int = 1, block: int | None = None
 ) -> npt.NDArray[np.intp]:
-    """Rows of the k most similar keys by cosine, best first.
+    """Return the rows of the k most similar keys by cosine, best first.
 
     Args:
-        queries: [Q, D].
-        keys: [N, D], at least k rows.
-        k: Neighbours.
-        block: Queries compared at a time; by default as many as keep the memory bounded.
+        queries: Float [Q, D].
+        keys: Float [N, D] with N >= k.
+        k: Number of neighbours.
+        block: Number of queries compared at a time; by default it limits the memory to about 400 MiB.
 
     Returns:
         int [Q, k].
 
     Raises:
-        ValueError: k is not between 1 and N.
+        ValueError: If k is not between 1 and N.
+
+    Example:
+        >>> import numpy as np
+        >>> from wsi_embed.evaluate import nearest_neighbours
+        >>> nearest_neighbours(np.array([[1.0, 0.1]]), np.array([[0.0, 1.0], [2.0, 0.0]]))
+        array([[1]])
     """
     if not 1 <= k <= len(keys):
         raise ValueError(f"k = {k} neighbours of {len(keys)} keys")
@@ -56,19 +62,21 @@ def nearest_neighbours(
 
 
 def classify_by_neighbours(train: Float, labels: Sequence[str], test: Float, k: int = 1) -> list[str]:
-    """The majority of the labels of the k nearest training features; ties go to the nearer neighbour.
+    """Classify test features by the majority label of their k nearest training features.
+
+    Ties go to the label of the nearest neighbour among them.
 
     Args:
-        train: [N, D].
-        labels: Of the training features, N.
-        test: [M, D].
-        k: Neighbours; 1 as in the paper.
+        train: Training features, float [N, D].
+        labels: N labels of the training features.
+        test: Test features, float [M, D].
+        k: Number of neighbours; 1 in the paper.
 
     Returns:
         M labels.
 
     Raises:
-        ValueError: k is not between 1 and N.
+        ValueError: If k is not between 1 and N.
     """
     return [_majority(row) for row in np.asarray(labels)[nearest_neighbours(test, train, k)]]
 
@@ -76,10 +84,24 @@ def classify_by_neighbours(train: Float, labels: Sequence[str], test: Float, k: 
 def evaluate_knn(
     train: Float, train_labels: Sequence[str], test: Float, test_labels: Sequence[str], k: int = 1
 ) -> KnnScores:
-    """Classify test features by their nearest training features, and score that.
+    """Classify test features by their nearest training features, and score the predictions.
+
+    Args:
+        train: Training features, float [N, D].
+        train_labels: N labels of the training features.
+        test: Test features, float [M, D].
+        test_labels: M labels of the test features.
+        k: Number of neighbours.
 
     Raises:
-        ValueError: k is not between 1 and the number of training features.
+        ValueError: If k is not between 1 and N.
+
+    Example:
+        >>> import numpy as np
+        >>> from wsi_embed.evaluate import evaluate_knn
+        >>> train, test = np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([[0.1, 1.0], [1.0, 0.1]])
+        >>> evaluate_knn(train, ["tumour", "stroma"], test, ["tumour", "stroma"]).f1_macro
+        1.0
     """
     scores = score(test_labels, classify_by_neighbours(train, train_labels, test, k))
     return KnnScores(scores.f1_macro, scores.balanced_accuracy, len(train), len(test))

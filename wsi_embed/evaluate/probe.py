@@ -1,4 +1,4 @@
-"""Logistic regression on features: how well do they separate classes linearly?"""
+"""Logistic regression on features, a test of their linear separability."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from wsi_embed.evaluate.scores import score
 from wsi_embed.util.text import names_of
 
 Float = npt.NDArray[np.floating]
-# Inverse strength of the regularisation, the strongest first.
+# Values of C, the inverse strength of the regularisation, the strongest first.
 STRENGTHS = tuple(10.0**power for power in range(-4, 3))
-# One part in so many of the training features chooses among them.
+# The value of C is chosen on one of this many parts of the training features.
 PARTS = 5
 
 
@@ -30,8 +30,8 @@ class Probe:
     """A fitted probe.
 
     Attributes:
-        model: Standardises features, then classifies them.
-        strength: C, the inverse strength of its regularisation.
+        model: Pipeline that standardises and classifies features.
+        strength: C, the inverse strength of the regularisation.
     """
 
     model: Pipeline
@@ -39,32 +39,32 @@ class Probe:
 
     @property
     def classes(self) -> list[str]:
-        """In the order of `probabilities`."""
+        """Names of the classes, in the order of `probabilities`."""
         return [str(name) for name in self.model.classes_]
 
     def predict(self, features: Float) -> list[str]:
-        """The likeliest class of each row."""
+        """Return the most likely class of each row."""
         return [str(name) for name in self.model.predict(np.asarray(features, np.float32))]
 
     def probabilities(self, features: Float) -> npt.NDArray[np.float64]:
-        """Of each class, float64 [N, classes]."""
+        """Return the probability of each class, float64 [N, classes]."""
         return np.asarray(self.model.predict_proba(np.asarray(features, np.float32)), np.float64)
 
 
 def fit_probe(features: Float, labels: Sequence[str], groups: Sequence[str], seed: int = 0) -> Probe:
-    """Fit a logistic regression, its classes weighted to count the same.
+    """Fit a logistic regression with balanced class weights.
 
-    The regularisation is the one with the best balanced accuracy on a fifth of the rows that shares no
-    group with the rest, the strongest of several as good; then all rows are fitted.
+    The regularisation is chosen by balanced accuracy on a fifth of the rows that shares no group with the
+    others; of equally good values the strongest is taken. The final model is fitted on all rows.
 
     Args:
-        features: [N, D].
-        labels: N.
-        groups: What each row belongs to; empty for those that stand alone.
-        seed: Of the choice of that fifth.
+        features: Float [N, D].
+        labels: N labels.
+        groups: N names of groups (patients, slides); rows with an empty name form their own group.
+        seed: Seed of the choice of that fifth.
 
     Raises:
-        UsageError: A class has fewer than two groups.
+        UsageError: If a class has fewer than two groups.
     """
     rows, names = np.asarray(features, np.float32), np.asarray(labels)
     fit, held = validation_part(names, _alone(groups), seed)
@@ -79,20 +79,20 @@ def _fitted(features: Float, labels: npt.NDArray[np.str_], strength: float) -> P
     regression = LogisticRegression(C=strength, class_weight="balanced", max_iter=1000)
     model = make_pipeline(StandardScaler(), regression)
     with warnings.catch_warnings():
-        # weakly regularised and separable: its direction is found long before its length
+        # with weak regularisation and separable classes only the norm of the weights does not converge
         warnings.simplefilter("ignore", ConvergenceWarning)
         return model.fit(features, labels)
 
 
 def _alone(groups: Sequence[str]) -> npt.NDArray[np.str_]:
-    """Groups, where each row without one has its own."""
+    """Return groups in which each row without a name has its own group."""
     return np.array([group or f"\0{number}" for number, group in enumerate(groups)])
 
 
 def validation_part(
     labels: npt.NDArray[np.str_], groups: npt.NDArray[np.str_], seed: int
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Rows to fit and rows to choose by; every class is among the first."""
+    """Split rows into those to fit, with all classes, and those to choose the regularisation by."""
     classes = np.unique(labels)
     fewest = {str(name): len(np.unique(groups[labels == name])) for name in classes}
     if rare := [name for name, count in fewest.items() if count < 2]:

@@ -1,4 +1,4 @@
-"""The folder that an evaluation leaves."""
+"""The result folder of an evaluation."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ from wsi_embed.util.atomic_files import replacing
 
 @contextmanager
 def results_in(folder: Path) -> Iterator[None]:
-    """Make the folder, and turn what goes wrong while it is filled into one line.
+    """Create a result folder, and report errors while writing to it in one line.
+
+    Args:
+        folder: The folder.
 
     Raises:
-        WsiEmbedError: It, or a file in it, cannot be written.
+        WsiEmbedError: If the folder or a file in it cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -27,10 +30,10 @@ def results_in(folder: Path) -> Iterator[None]:
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Write plain values, whole or not at all.
+    """Write plain values to a JSON file atomically.
 
     Raises:
-        OSError: They cannot be written.
+        OSError: If the file cannot be written.
     """
     with replacing(path) as part:
         part.write_text(json.dumps(values, indent=2) + "\n", "utf-8")

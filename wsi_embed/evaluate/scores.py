@@ -1,4 +1,4 @@
-"""Scores of a classification, and the picture of what was taken for what."""
+"""Scores and confusion matrix of a classification."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import numpy.typing as npt
 
 from wsi_embed.util.atomic_files import replacing
 
-# Of more classes than this the picture shows no numbers: they would lie over each other.
+# With more classes than this the confusion matrix shows no counts, as they would overlap.
 NUMBERED = 20
 
 
 @dataclass(frozen=True)
 class ClassScores:
-    """Of one class: how many were of it, and precision, recall and F1 (0 where undefined)."""
+    """Number of tiles, precision, recall and F1 of one class; undefined scores are 0."""
 
     count: int
     precision: float
@@ -28,14 +28,14 @@ class ClassScores:
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores over the classes that occur, truly or as a prediction.
+    """Scores over all classes that occur as label or prediction.
 
     Attributes:
-        accuracy: Share of right predictions.
-        balanced_accuracy: Mean recall of the classes that truly occur.
+        accuracy: Share of correct predictions.
+        balanced_accuracy: Mean recall of the classes that occur as label.
         f1_macro: Mean F1 of all classes.
-        classes: By name, in order.
-        confusion: Counts, [true][predicted], in the order of the classes.
+        classes: Scores of each class by name, sorted.
+        confusion: Counts, [true][predicted], in the order of `classes`.
     """
 
     accuracy: float
@@ -45,13 +45,18 @@ class Scores:
     confusion: list[list[int]]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return the scores as plain values for JSON."""
         return asdict(self)
 
 
 def score(labels: Sequence[str], predicted: Sequence[str]) -> Scores:
-    """Compare predictions with labels, one of each at least."""
-    from sklearn.metrics import precision_recall_fscore_support  # a tenth of what a training's start takes
+    """Score predictions.
+
+    Args:
+        labels: True labels, at least one.
+        predicted: Predicted labels, in the same order.
+    """
+    from sklearn.metrics import precision_recall_fscore_support  # slow: a tenth of a training's start
 
     names = sorted({*labels, *predicted})
     precision, recall, f1, count = precision_recall_fscore_support(
@@ -70,12 +75,12 @@ def score(labels: Sequence[str], predicted: Sequence[str]) -> Scores:
 
 
 def draw_confusion(scores: Scores, out: Path, title: str) -> None:
-    """Draw a confusion matrix: counts as numbers, shares of each true class as colour.
+    """Draw a confusion matrix with counts as numbers and shares of each true class as colours.
 
     Args:
-        scores: With the counts.
-        out: The PNG to write.
-        title: Above it.
+        scores: The scores.
+        out: PNG file to write.
+        title: Title of the figure.
     """
     import matplotlib.figure
 

@@ -1,4 +1,4 @@
-"""Was the model trained on what it is tested on?"""
+"""Check whether the model was trained on the test data."""
 
 from __future__ import annotations
 
@@ -14,20 +14,19 @@ from wsi_embed.util.text import counted, names_of
 def seen_in_training(
     model: Mapping[str, Any], slides: Iterable[str], paths: Sequence[Path] = ()
 ) -> tuple[dict[str, Any] | None, list[str]]:
-    """Compare test data with what a model's metadata say of its training.
+    """Compare test data with the training data recorded in the metadata of a model.
 
-    Training records the ids of its slides, and digests of a random sample of its tile images
-    (`training["image_digests"]`, of all where there are no more): what is recorded was seen, what is
-    not may have been.
+    A training records the ids of its slides, and digests of its tile images or of a random sample of them
+    (`training["image_digests"]`). Test data that is recorded was seen in training; other data may have been.
 
     Args:
-        model: The metadata, plain values.
+        model: Metadata of the model, plain values.
         slides: Ids of the test slides; empty ones are ignored.
-        paths: The test tiles' files.
+        paths: Files of the test tiles.
 
     Returns:
-        What was seen, as plain values (None where the metadata say nothing of the training data), and a
-        line for people for each thing that was.
+        Test data seen in training, as plain values (None if the metadata do not describe the training data),
+        and a note for each kind of it.
     """
     recorded: Mapping[str, Any] = model.get("training") or {}
     trained, digests = set(model.get("training_slides") or ()), set(recorded.get("image_digests") or ())

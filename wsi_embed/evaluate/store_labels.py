@@ -1,4 +1,4 @@
-"""Classes of the tiles of a store: from annotators' regions, or from a table."""
+"""Classes of the tiles of a store, from annotated regions or a table."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class TileLabels:
     """Classes of the tiles of slides.
 
     Attributes:
-        source: Where they come from, for messages.
-        names: Of the classes.
-        codes: By slide id the class of each tile, a position in `names`, int16 [N]; -1 without one.
-        notes: What was left out, for people.
+        source: Name of the file or folder of the labels, for messages.
+        names: Names of the classes.
+        codes: Class of each tile by slide id, as an index into `names`, int16 [N]; -1 for no class.
+        notes: Notes on data that was left out.
     """
 
     source: str
@@ -46,20 +46,20 @@ class TileLabels:
 def labels_by_regions(
     store: Store, source: Path, classes: Mapping[str, str], rest: str | None = None
 ) -> TileLabels:
-    """Label tiles by the annotated region around their centre.
+    """Label tiles by the annotated region that contains their centre.
 
     Args:
-        store: Has the tiles.
-        source: A folder of annotation files named like the slides, or the one slide's file.
-        classes: Classes of regions, and the names to give to their tiles; where regions of several are
-            around a centre, the first counts. Matched without regard to case; where a region is of several
-            of them, one above the other, it counts as of the nearest.
-        rest: The name of tiles outside all these regions; by default they have none.
+        store: Store with the tiles.
+        source: A folder of annotation files named like the slides, or the file of a single slide.
+        classes: Names of the tile classes by class of region. If regions of several classes contain a centre,
+            the first class in the mapping counts. Case is ignored. A region with nested classes counts as the
+            most specific one that is listed.
+        rest: Name of the class of tiles outside all these regions; by default they have no class.
 
     Raises:
-        UsageError: There is no file for any slide, no class is named, or one that occurs nowhere.
-        SlideError: A file cannot be read, or is of another slide.
-        StoreError: The store is damaged.
+        UsageError: If no slide has a file, `classes` is empty, or a class has no region.
+        SlideError: If a file cannot be read, or belongs to another slide.
+        StoreError: If the store is damaged.
     """
     files, notes = _files(store, source)
     polygons = {slide_id: _polygons(store[slide_id], file, notes) for slide_id, file in files.items()}
@@ -82,19 +82,19 @@ def labels_by_regions(
 def labels_by_table(
     store: Store, source: Path, classes: Mapping[str, str] | None = None, *, column: str = "label"
 ) -> TileLabels:
-    """Label tiles by a table with `slide_id`, `x`, `y` (a tile's corner, level-0 pixels) and labels.
+    """Label tiles by a table with `slide_id`, `x`, `y` (corner of the tile, level-0 pixels) and labels.
 
-    Rows without a label say nothing. `wsi-embed tile` writes such tables, but for the labels.
+    Rows without a label are ignored. `wsi-embed tile` writes such tables, without the labels.
 
     Args:
-        store: Has the tiles.
+        store: Store with the tiles.
         source: The table.
-        classes: Labels to take, and their names; all by default.
-        column: That has the labels.
+        classes: Names of the classes by label; other labels are ignored. By default every label is a class.
+        column: Column of the labels.
 
     Raises:
-        UsageError: A column is missing, a value is no number, or no row is of a tile of the store.
-        StoreError: The store is damaged.
+        UsageError: If a column is missing, a coordinate is not a number, or no row matches a tile.
+        StoreError: If the store is damaged.
     """
     columns, rows = read_table(source, "table", (("slide_id",), ("x",), ("y",), (column,)))
     if absent := [name for name in ("slide_id", "x", "y", column) if name not in columns]:
@@ -127,7 +127,7 @@ def labels_by_table(
 
 
 def _files(store: Store, source: Path) -> tuple[dict[str, Path], list[str]]:
-    """Annotation files of the slides that have one, and a line on those that have none."""
+    """Return the annotation files by slide id, and a note on slides without one."""
     items = []
     for slide_id, bag in store.items():
         with damage_named(slide_id):
@@ -146,7 +146,7 @@ def _files(store: Store, source: Path) -> tuple[dict[str, Path], list[str]]:
 
 
 def _polygons(bag: Bag, file: Path, notes: list[str]) -> list[Polygon]:
-    """The annotations of a slide; what is odd about them is added to the notes."""
+    """Read the annotations of a slide, and append warnings about them to the notes."""
     with damage_named(bag.slide_id):
         size, bounds, extent = bag.attrs["size"], bag.attrs["bounds"], float(bag.attrs["extent"])
     annotations = slide_annotations(file, size, bounds)

@@ -1,4 +1,4 @@
-"""Labelled tiles of a store, split by slide."""
+"""Labelled tiles of a store, split into training and test by slide."""
 
 from __future__ import annotations
 
@@ -23,15 +23,18 @@ from wsi_embed.util.text import counted, names_of
 
 
 def read_splits(store: Store, source: Path) -> dict[str, str]:
-    """Which slides are learned from and which tested on, by slide id.
+    """Read the split (`train` or `test`) of slides from a table.
 
     Args:
         store: The store.
-        source: A table with `slide_id` (or `patient`) and `split`; rows with anything but `train` and
-            `test`, in any case, are left out.
+        source: A table with `slide_id` (or `patient`) and `split`. Rows with a split other than `train` or
+            `test`, in upper or lower case, are ignored.
+
+    Returns:
+        Split of each slide by id.
 
     Raises:
-        UsageError: A column is missing, or a slide is given both.
+        UsageError: If a column is missing, or a slide is in both splits.
     """
     columns, rows = read_table(source, "table", (SLIDE, PATIENT, ("split",)))
     if "split" not in columns or not {*SLIDE, *PATIENT} & {*columns}:
@@ -52,18 +55,18 @@ def read_splits(store: Store, source: Path) -> dict[str, str]:
 def store_tiles(
     store: Store, labels: TileLabels, splits: Mapping[str, str], *, max_tiles: int = 1000, seed: int = 0
 ) -> TileFeatures:
-    """The labelled tiles of the slides that are split, with their features.
+    """Read the labelled tiles of the slides with a split, with their features.
 
     Args:
-        store: Has the features.
-        labels: Of its tiles.
-        splits: By slide id.
-        max_tiles: Of a slide and class; of more a random sample, the same for the same seed.
-        seed: Of that sample.
+        store: Store with the features.
+        labels: Labels of its tiles.
+        splits: Split of each slide by id.
+        max_tiles: Maximum number of tiles per slide and class. If there are more, a random sample is taken.
+        seed: Seed of the sample.
 
     Raises:
-        UsageError: No slide has both labels and a split.
-        StoreError: The store is damaged.
+        UsageError: If no slide has both labels and a split.
+        StoreError: If the store is damaged.
     """
     chosen = sorted(labels.codes.keys() & splits.keys())
     parts = {slide_id: _sample(labels.codes[slide_id], max_tiles, seed, slide_id) for slide_id in chosen}
@@ -82,7 +85,7 @@ def store_tiles(
         slides += [slide_id] * len(rows)
         patients += [bag.patient or ""] * len(rows)
     test = np.array([splits[slide_id] == "test" for slide_id in slides])
-    # without patients a slide stands for itself
+    # a slide without a patient is a group of its own
     groups = np.array([p or s for p, s in zip(patients, slides, strict=True)], np.str_)
     tiles = TileSet(
         labels.source, names, np.array(labels.names, np.str_)[np.concatenate(codes)], test, groups,
@@ -93,7 +96,7 @@ def store_tiles(
 
 
 def _sample(codes: Codes, most: int, seed: int, slide_id: str) -> np.ndarray:
-    """Rows with a label, of each class `most` at most."""
+    """Return rows with a label, at most `most` of each class."""
     rng = np.random.default_rng((seed, zlib.crc32(slide_id.encode())))
     taken = []
     for code in np.unique(codes[codes >= 0]):

@@ -1,4 +1,4 @@
-"""Labelled tiles that are split into those to learn from and those to test on."""
+"""Labelled tiles, split into training and test."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class TileSet:
     """Labelled tiles, without their features.
 
     Attributes:
-        source: Where they come from, for messages.
-        names: What people know each tile by.
-        labels: The class of each.
-        test: Which are tested on, bool [N]; the others are learned from.
-        groups: What each belongs to and must not be on both sides; empty for those that stand alone.
-        slides: Ids of the slides; empty where unknown.
-        patients: Of the tiles; empty where unknown.
+        source: Name of the table or store, for messages.
+        names: Readable names of the tiles.
+        labels: Class of each tile.
+        test: Whether a tile is for testing, bool [N]; the others are for training.
+        groups: Group of each tile. A group must not be on both sides of the split; empty for no group.
+        slides: Slide id of each tile; empty if unknown.
+        patients: Patient of each tile; empty if unknown.
     """
 
     source: str
@@ -42,17 +42,17 @@ class TileSet:
         return len(self.labels)
 
     def check(self, k: int = 1) -> list[str]:
-        """Refuse a set that cannot be evaluated honestly, and say what is odd about it.
+        """Check that the tiles can be evaluated without bias.
 
         Args:
-            k: Neighbours that will be looked for.
+            k: Number of neighbours that will be searched for.
 
         Returns:
-            One line for each thing that is odd.
+            Notes on possible problems, one line each.
 
         Raises:
-            UsageError: One side is empty or has fewer train tiles than `k`, there is one class, or a group is
-                on both sides.
+            UsageError: If one side of the split is empty, there are fewer than `k` training tiles or two
+                classes, or a group is on both sides.
         """
         for name, there in zip(SPLITS, (~self.test, self.test), strict=True):
             if not there.any():
@@ -78,7 +78,7 @@ class TileSet:
                     f"{counted(len(both), what)} on both sides of the split ({names_of(both)}): their tiles "
                     "are alike, and the scores too good"
                 )
-                break  # a patient's slides would say the same again
+                break  # the same patients would be reported again by their slides
         if unknown := sorted(set(self.labels[self.test]) - set(self.labels[~self.test])):
             notes.append(f"no train tile has the label {names_of(unknown)}: it is never predicted")
         return notes
@@ -94,9 +94,9 @@ class TileFeatures:
 
     Attributes:
         tiles: The tiles.
-        features: [N, D], in the same order.
-        seen: What of the test tiles the model was trained on; None where nobody knows.
-        notes: What to bear in mind.
+        features: Features in the same order, float [N, D].
+        seen: Test data that the model was trained on; None if unknown.
+        notes: Notes on the interpretation of the results.
     """
 
     tiles: TileSet
@@ -105,10 +105,10 @@ class TileFeatures:
     notes: tuple[str, ...] = ()
 
     def check_finite(self) -> None:
-        """Refuse features that are no numbers.
+        """Check that all features are finite.
 
         Raises:
-            UsageError: One is not finite.
+            UsageError: If a feature is NaN or infinite.
         """
         bad = np.flatnonzero(~np.isfinite(self.features).all(1))
         if len(bad):
@@ -119,10 +119,16 @@ class TileFeatures:
 
 
 def parse_classes(text: str | None) -> dict[str, str]:
-    """What `--classes` says: `a,b=c` takes the label a as it is, and b under the name c, in that order.
+    """Parse `--classes`: `a,b=c` selects the label a, and the label b under the name c, in that order.
+
+    Args:
+        text: Value of the option, or None.
+
+    Returns:
+        Names by label.
 
     Raises:
-        UsageError: A name is empty, or a label is given two names.
+        UsageError: If a name is empty, or a label has two names.
     """
     chosen: dict[str, str] = {}
     for part in text.split(",") if text is not None else ():
@@ -135,15 +141,15 @@ def parse_classes(text: str | None) -> dict[str, str]:
 
 
 def choose_classes(labels: Sequence[str], wanted: Mapping[str, str], source: str) -> list[str]:
-    """Labels under the names that `--classes` gives them, empty for those that it leaves out.
+    """Rename labels as in `--classes`; labels that it does not list become empty.
 
     Args:
-        labels: As they are.
-        wanted: From a label to its name; an empty mapping takes all.
-        source: For the message.
+        labels: Labels of the tiles.
+        wanted: Names by label; an empty mapping keeps all labels.
+        source: Name of the table, for the message.
 
     Raises:
-        UsageError: No tile has a label that is named.
+        UsageError: If no tile has one of the listed labels.
     """
     there = set(labels)
     if absent := [label for label in wanted if label not in there]:

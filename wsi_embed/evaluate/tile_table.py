@@ -1,4 +1,4 @@
-"""A table of labelled tile images."""
+"""Table of labelled tile images."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class TileTable:
     """Labelled tile images.
 
     Attributes:
-        tiles: What is known of them.
-        paths: The files, in the same order.
+        tiles: Labels, splits and groups of the tiles.
+        paths: Files of the tiles, in the same order.
     """
 
     tiles: TileSet
@@ -40,17 +40,17 @@ def read_tile_table(
 ) -> TileTable:
     """Read a CSV, TSV or Parquet file of tile images.
 
-    Its columns are `path` (relative to the file), a label, `split` (`train`, `test`, in any case; rows with
-    anything else are left out), and where wanted `group`, `patient` and `slide_id`.
+    Its columns are `path` (relative to the table), a label, `split` (`train` or `test`, in upper or lower
+    case; other rows are ignored), and optionally `group`, `patient` and `slide_id`.
 
     Args:
         source: The table.
-        classes: Labels to take, and their names; all by default.
-        column: That has the labels.
-        option: That names the table, for messages.
+        classes: Names of the classes by label; other labels are ignored. By default every label is a class.
+        column: Column of the labels.
+        option: Command-line option of the table, for messages.
 
     Raises:
-        UsageError: A column or a label is missing, a tile is listed twice, or no such file is there.
+        UsageError: If a column or a label is missing, a tile is listed twice, or its file does not exist.
     """
     known = (("path",), (column,), ("split",), ("group",), PATIENT, ("slide_id", "slide"))
     columns, listed = read_table(source, "table", known)
@@ -78,11 +78,16 @@ def read_tile_table(
 
 
 def encode_table(table: TileTable, model: Encoder, batch_size: int = 32) -> TileFeatures:
-    """Features of a table's tiles.
+    """Compute the features of the tiles of a table.
+
+    Args:
+        table: The tiles.
+        model: The encoder.
+        batch_size: Number of tiles to encode at once.
 
     Raises:
-        UsageError: The tiles cannot be evaluated: said before the work.
-        TileError: A tile cannot be read, or is smaller than the model's.
+        UsageError: If the tiles cannot be evaluated. They are checked before encoding.
+        TileError: If a tile cannot be read, or is smaller than the tiles of the model.
     """
     tiles = table.tiles
     tiles.check()
@@ -93,7 +98,7 @@ def encode_table(table: TileTable, model: Encoder, batch_size: int = 32) -> Tile
 
 
 def text(row: Mapping[str, Any], column: str) -> str:
-    """A value of a table as text, empty where there is none."""
+    """Return a value of a row as text, empty if there is none."""
     value = row.get(column)
     return "" if value is None else str(value).strip()
 

@@ -1,4 +1,4 @@
-"""How well do features tell labelled tiles apart? Nearest neighbours, and a linear probe."""
+"""Classification of labelled tiles by their features: nearest neighbours and a linear probe."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from wsi_embed.util.atomic_files import replacing
 
 @dataclass(frozen=True)
 class Classified:
-    """How one classifier did on the test tiles.
+    """Result of one classifier on the test tiles.
 
     Attributes:
-        name: For people.
-        settings: What it was fitted with.
-        predicted: Label of each test tile.
-        scores: Against the true labels.
+        name: Readable name of the classifier.
+        settings: Settings of the classifier.
+        predicted: Predicted label of each test tile.
+        scores: Scores of the predictions.
     """
 
     name: str
@@ -37,14 +37,14 @@ class Classified:
 
 @dataclass
 class TileEvaluation:
-    """What was found.
+    """Result of `evaluate_tiles`.
 
     Attributes:
-        train_tiles: How many were learned from.
-        test_tiles: How many were classified.
-        classified: By each classifier, by a short name: `knn`, `probe`.
-        seen: What of the test tiles the model was trained on; None where nobody knows.
-        notes: What to bear in mind.
+        train_tiles: Number of training tiles.
+        test_tiles: Number of test tiles.
+        classified: Result of each classifier by short name: `knn`, `probe`.
+        seen: Test data that the model was trained on; None if unknown.
+        notes: Notes on the interpretation of the results.
     """
 
     train_tiles: int
@@ -54,7 +54,7 @@ class TileEvaluation:
     notes: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return the result as plain values for JSON."""
         return {
             "train_tiles": self.train_tiles,
             "test_tiles": self.test_tiles,
@@ -65,17 +65,28 @@ class TileEvaluation:
 
 
 def evaluate_tiles(found: TileFeatures, *, k: int = 1, probe: bool = False, seed: int = 0) -> TileEvaluation:
-    """Classify the test tiles by what the train tiles are.
+    """Classify the test tiles with the help of the training tiles.
 
     Args:
         found: Tiles with their features.
-        k: Neighbours; 1 as in the paper.
-        probe: Whether to fit a logistic regression, too.
-        seed: Of the part of the train tiles that chooses the probe's regularisation.
+        k: Number of neighbours; 1 in the paper.
+        probe: Whether to fit a logistic regression as well.
+        seed: Seed of the part of the training tiles by which the regularisation of the probe is chosen.
 
     Raises:
-        UsageError: The tiles cannot be evaluated, there are fewer train tiles than `k`, or features are
+        UsageError: If the tiles cannot be evaluated, there are fewer training tiles than `k`, or features are
             not finite.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from wsi_embed import load_encoder
+        >>> from wsi_embed.evaluate.tile_table import encode_table, read_tile_table
+        >>> from wsi_embed.evaluate.tiles import evaluate_tiles
+        >>> model = load_encoder("model.onnx", device="cpu")
+        >>> found = encode_table(read_tile_table(Path("tiles.csv")), model)
+        >>> evaluation = evaluate_tiles(found)
+        >>> evaluation.test_tiles
+        2
     """
     tiles, features, test = found.tiles, found.features, found.tiles.test
     notes = [*tiles.check(k), *found.notes]
@@ -94,13 +105,18 @@ def evaluate_tiles(found: TileFeatures, *, k: int = 1, probe: bool = False, seed
 
 
 def write_evaluation(evaluation: TileEvaluation, tiles: TileSet, folder: Path) -> list[Path]:
-    """Write `scores.json`, `predictions.csv` and a confusion matrix of each classifier.
+    """Write `scores.json`, `predictions.csv` and a confusion matrix for each classifier.
+
+    Args:
+        evaluation: The result.
+        tiles: The tiles.
+        folder: Folder of the files, created if needed.
 
     Returns:
-        The files.
+        Paths of the files.
 
     Raises:
-        WsiEmbedError: They cannot be written.
+        WsiEmbedError: If the files cannot be written.
     """
     files = [folder / "scores.json", folder / "predictions.csv"]
     with results_in(folder):

@@ -1,4 +1,4 @@
-"""Annotators' contours, drawn over views."""
+"""Contours of annotations, drawn over views."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from wsi_embed.regions import Polygon
 from wsi_embed.slide import UInt8Array
 
 ClassColours = Mapping[str | None, Colour]
-# OpenCV takes fixed-point positions, so that lines do not jump from pixel to pixel.
+# Fractional bits of the fixed-point positions passed to OpenCV, for lines at subpixel positions.
 FRACTION_BITS = 4
 FAR = 2.0**20
 
@@ -22,17 +22,17 @@ FAR = 2.0**20
 def draw_contours(
     pixels: UInt8Array, view: View, polygons: Sequence[Polygon], colours: ClassColours, line: int
 ) -> None:
-    """Draw polygons into a picture of the view: lines in their class's colour in a white halo.
+    """Draw polygons into a view, as lines in the colour of their class with a white halo.
 
-    Holes are drawn like outer rings. The halo makes a line visible on any colour; all halos come
-    first, so that none covers another line.
+    Holes are drawn like outer rings. The halo makes a line visible on any colour. All halos are drawn first,
+    so that they do not cover other lines.
 
     Args:
-        pixels: RGB, uint8 [h, w, 3]; changed.
-        view: Says where level-0 positions lie.
-        polygons: Rings in level-0 pixels.
-        colours: By class.
-        line: Width in pixels.
+        pixels: RGB, uint8 [h, w, 3]; drawn into.
+        view: View that maps level-0 positions to pixels.
+        polygons: Polygons in level-0 pixels.
+        colours: Colour of each class.
+        line: Width of the lines, pixels.
     """
     rings = [(_fixed(view.to_view(ring)), polygon.label) for polygon in polygons for ring in polygon.rings]
     options = {"lineType": cv2.LINE_AA, "shift": FRACTION_BITS}
@@ -43,5 +43,5 @@ def draw_contours(
 
 
 def _fixed(points: FloatArray) -> npt.NDArray[np.int32]:
-    # pixel centres lie at halves in views, at whole numbers in OpenCV
+    # pixel centres have half-integer positions in views, integer ones in OpenCV
     return np.asarray(np.rint((points - 0.5).clip(-FAR, FAR) * 2**FRACTION_BITS), np.int32)

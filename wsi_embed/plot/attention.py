@@ -1,4 +1,4 @@
-"""Heat maps of attention: where a multiple-instance model looked."""
+"""Heat maps of the attention of a multiple-instance model."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from wsi_embed.store import Bag, Store
 from wsi_embed.store.attention import Attention, SlideAttention
 from wsi_embed.util.text import percent
 
-# Ranks that the legend shows, and their names.
+# Ranks in the legend, and their names.
 STEPS = ((1.0, "highest"), (0.75, "75 %"), (0.5, "median"), (0.25, "25 %"), (0.0, "lowest"))
 TOP = 0.01
 
 
 @dataclass(frozen=True)
 class Heat:
-    """What is drawn of a slide's attention.
+    """Heat map of the attention of a slide.
 
     Attributes:
-        rank: Of each tile among the slide's, 0 the lowest and 1 the highest, float64 [N].
-        facts: In words.
+        rank: Rank of the attention of each tile within the slide, 0 (lowest) to 1 (highest), float64 [N].
+        facts: Caption.
     """
 
     rank: npt.NDArray[np.float64]
@@ -34,7 +34,7 @@ class Heat:
 
     @property
     def colours(self) -> UInt8Array:
-        """RGB of each tile, uint8 [N, 3]."""
+        """RGB colour of each tile, uint8 [N, 3]."""
         return rank_colours(self.rank)
 
     @property
@@ -46,17 +46,17 @@ class Heat:
 
 
 def slide_heat(found: SlideAttention, bag: Bag, method: str, column: str | None = None) -> Heat:
-    """The attention of a slide as ranks: what counts as much differs by method and slide.
+    """Convert the attention of a slide to ranks, as its scale differs between methods and slides.
 
     Args:
         found: The attention.
-        bag: The slide's tiles in the store.
-        method: That paid it.
-        column: The class it is for; by default the predicted one.
+        bag: Bag of the slide.
+        method: Method that produced the attention.
+        column: Class of the attention; by default the predicted one.
 
     Raises:
-        StoreError: It is about other tiles than the bag has.
-        UsageError: There is no attention for that class.
+        StoreError: If the attention is for other tiles than those of the bag.
+        UsageError: If there is no attention for that class.
     """
     if not np.array_equal(found.grid, bag.grid[:]):
         raise StoreError(
@@ -74,7 +74,7 @@ def slide_heat(found: SlideAttention, bag: Bag, method: str, column: str | None 
 
 
 def ranks(values: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """Rank of each value, from 0 to 1; equal values share the middle of theirs, float64 [N]."""
+    """Return the rank of each value, 0 to 1, float64 [N]; equal values get their mean rank."""
     if len(values) < 2:
         return np.ones(len(values))
     ordered = np.sort(values)
@@ -83,7 +83,7 @@ def ranks(values: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
 
 
 def rank_colours(rank: npt.NDArray[np.float64]) -> UInt8Array:
-    """Colours of ranks, dark violet to yellow (viridis), RGB uint8 [N, 3]."""
+    """Return the colours of ranks, dark violet to yellow (viridis), RGB uint8 [N, 3]."""
     levels = np.rint(255 * rank).astype(np.uint8)[:, None]
     if not len(levels):
         return np.empty((0, 3), np.uint8)
@@ -91,10 +91,14 @@ def rank_colours(rank: npt.NDArray[np.float64]) -> UInt8Array:
 
 
 def check_attention(attention: Attention, store: Store) -> None:
-    """Refuse attention to features of another model.
+    """Check that the attention is for features of the model of a store.
+
+    Args:
+        attention: The attention.
+        store: The store.
 
     Raises:
-        UsageError: It is not this store's.
+        UsageError: If it is for features of another model.
     """
     if (made := attention.attrs.get("model_id")) != store.model_id:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""Pictures of a bag: the slide beside its cluster map, with contours, legend and scale bar."""
+"""Pictures of a bag: slide and cluster map side by side, with contours, legend and scale bar."""
 
 from __future__ import annotations
 
@@ -33,23 +33,36 @@ def plot_bag(
     view: str = "both",
     heat: Heat | None = None,
 ) -> Image.Image:
-    """Draw a slide: thumbnail with tissue outline, cluster map, legend, scale bar.
+    """Draw a slide: thumbnail with tissue outline, cluster map, legend and scale bar.
 
-    Without clusters the map shows which tiles were taken.
+    Without clusters, the map shows the outlines of the tiles.
 
     Args:
-        slide: The open slide the bag was made from.
-        bag: From the store.
-        max_px: Longest side of each view, pixels; text and lines are shares of it.
-        annotations: Drawn as contours over both views.
-        classes: Colours of annotation classes; give those of all slides where several are drawn.
-        view: `both`, or `map`: the cluster map and the scale bar alone, for a figure of several slides.
-        heat: A heat map to draw in place of the cluster map.
+        slide: Open slide from which the bag was made.
+        bag: Bag of the slide, from the store.
+        max_px: Longest side of each view, pixels. Text and lines scale with it.
+        annotations: Polygons to draw as contours over both views.
+        classes: Colours of annotation classes. Pass those of all slides to get the same colours in several
+            pictures; by default they are chosen for this slide.
+        view: `both`, or `map` for the cluster map and the scale bar only, for a figure of several slides.
+        heat: Heat map to draw instead of the cluster map.
+
+    Returns:
+        The picture, RGB.
 
     Raises:
-        SlideError: The slide cannot be read, or is not the one the bag was made from.
-        StoreError: The bag is damaged.
-        UsageError: There is no such view, or the picture would be too small to be read.
+        SlideError: If the slide cannot be read, or is not the one from which the bag was made.
+        StoreError: If the bag is damaged.
+        UsageError: If there is no such view, or `max_px` is too small.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from wsi_embed import open_slide, open_store
+        >>> from wsi_embed.plot import plot_bag, save_picture
+        >>> store = open_store("feats.zarr")
+        >>> with open_slide("slides/a.svs") as slide:
+        ...     picture = plot_bag(slide, store["a"], max_px=300)
+        >>> save_picture(picture, Path("a.png"))
     """
     check_view(view, max_px)
     tiles = read_tiles(bag)
@@ -74,16 +87,27 @@ def plot_bag(
 
 
 def draw_views(slide: Slide, bag: Bag, *, max_px: int) -> tuple[Image.Image, Image.Image]:
-    """The slide with its tissue outline, and its cluster map, with nothing around them.
+    """Draw the slide with its tissue outline, and its cluster map, without legend or margins.
 
     Args:
-        slide: The open slide the bag was made from.
-        bag: From the store.
-        max_px: Longest side, pixels.
+        slide: Open slide from which the bag was made.
+        bag: Bag of the slide, from the store.
+        max_px: Longest side of each picture, pixels.
+
+    Returns:
+        The two pictures, RGB.
 
     Raises:
-        SlideError: The slide cannot be read, or is not the one the bag was made from.
-        StoreError: The bag is damaged.
+        SlideError: If the slide cannot be read, or is not the one from which the bag was made.
+        StoreError: If the bag is damaged.
+
+    Example:
+        >>> from wsi_embed import open_slide, open_store
+        >>> from wsi_embed.plot import draw_views
+        >>> with open_slide("slides/a.svs") as slide:
+        ...     tissue, clusters = draw_views(slide, open_store("feats.zarr")["a"], max_px=300)
+        >>> max(clusters.size)
+        300
     """
     tiles = read_tiles(bag)
     check_same_slide(slide, bag.slide_id, tiles.fingerprint)
@@ -92,10 +116,10 @@ def draw_views(slide: Slide, bag: Bag, *, max_px: int) -> tuple[Image.Image, Ima
 
 
 def check_view(view: str, max_px: int) -> None:
-    """Refuse a view or a size before any work.
+    """Check a view and a size.
 
     Raises:
-        UsageError: There is no such view, or the picture would be too small to be read.
+        UsageError: If there is no such view, or `max_px` is too small.
     """
     if view not in ("both", "map"):
         raise UsageError(f"--view {view}: choose both or map")
@@ -106,7 +130,7 @@ def check_view(view: str, max_px: int) -> None:
 def _composed(
     panels: list[Image.Image], legend: Columns, heading: tuple[str, str], style: Style
 ) -> Image.Image:
-    """Title and facts above, views side by side, legend on the right."""
+    """Compose the picture: title and caption on top, views side by side, legend on the right."""
     margin, top = style.margin, 2 * style.margin + style.title + style.row
     x = margin
     places = []
@@ -137,7 +161,7 @@ def _facts(tiles: Tiles) -> str:
 
 
 def _with_bar(panel: UInt8Array, um_per_px: float, style: Style) -> Image.Image:
-    """A view with a scale bar below it, which may be wider than a narrow view."""
+    """Add a scale bar below a view. Its text may be wider than the view."""
     height, width = panel.shape[:2]
     um = bar_length(um_per_px * width)
     text = f"{um / 1000:g} mm" if um >= 1000 else f"{um:g} um"
@@ -152,7 +176,7 @@ def _with_bar(panel: UInt8Array, um_per_px: float, style: Style) -> Image.Image:
 
 
 def bar_length(width_um: float) -> float:
-    """The longest of 1, 2, 5, 10, ... um that is at most a quarter of a view's width."""
+    """Return the largest of 1, 2, 5, 10, ... um that is at most a quarter of the width of a view."""
     step = 1.0
     lengths = []
     while step <= width_um:

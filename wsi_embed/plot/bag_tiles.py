@@ -1,4 +1,4 @@
-"""What pictures need of a bag, read at once, so that a damaged store is named before anything is drawn."""
+"""Contents of a bag for pictures, read at once so that damage is reported before drawing."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ BoolArray = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Tiles:
-    """Where a bag's tiles lie, and their clusters.
+    """Positions and clusters of the tiles of a bag.
 
     Attributes:
-        slide_id: Of the slide.
-        grid: As the job laid it; its tissue fractions are not read.
-        cluster: int [N], or None without a cluster head.
+        slide_id: Id of the slide.
+        grid: Grid of the tiles, without tissue fractions.
+        cluster: Cluster of each tile, int64 [N]; None without a cluster head.
         mpp: Micrometres per level-0 pixel.
-        fingerprint: Of the slide that the bag was made from; None where another tool made its features.
-        tissue: Mask, bool [h, w], where the store has it.
+        fingerprint: Fingerprint of the slide; None if the features come from another tool.
+        tissue: Tissue mask, bool [h, w]; None if the store has none.
         tissue_scale: Level-0 pixels per mask pixel, (x, y).
     """
 
@@ -45,15 +45,15 @@ class Tiles:
 
     @property
     def counts(self) -> Counter[int]:
-        """Tiles of each cluster."""
+        """Number of tiles of each cluster."""
         return Counter(self.cluster.tolist() if self.cluster is not None else [])
 
 
 def read_tiles(bag: Bag) -> Tiles:
-    """Read a bag's geometry, clusters and tissue mask.
+    """Read the geometry, clusters and tissue mask of a bag.
 
     Raises:
-        StoreError: The group is damaged.
+        StoreError: If the bag is damaged.
     """
     with damage_named(bag.slide_id):
         cluster = None if bag.cluster is None else np.asarray(bag.cluster[:], np.int64)
@@ -77,15 +77,15 @@ def read_tiles(bag: Bag) -> Tiles:
 
 
 def open_embedded(path: Path, bag: Bag, reader: Reader | None = None) -> Slide:
-    """Open a bag's slide as the job read it: with the same reader, and as sRGB where that was asked for.
+    """Open the slide of a bag with the reader and the ICC setting of the job that made the bag.
 
     Args:
-        path: The slide.
-        bag: Made from it.
-        reader: Another reader; see `open_slide`.
+        path: Path of the slide.
+        bag: Bag of the slide.
+        reader: Reader to use instead; see `open_slide`.
 
     Raises:
-        SlideError: The slide cannot be read.
+        SlideError: If the slide cannot be read.
     """
     used: Any = bag.attrs.get("reader")
     slide = open_slide(path, reader or (used if used in READERS else "auto"))
@@ -100,10 +100,15 @@ def open_embedded(path: Path, bag: Bag, reader: Reader | None = None) -> Slide:
 
 
 def check_same_slide(slide: Slide, slide_id: str, fingerprint: str | None) -> None:
-    """Refuse a slide that is not the one the bag was made from, where that is known.
+    """Check that a slide is the one from which a bag was made.
+
+    Args:
+        slide: The open slide.
+        slide_id: Id of the bag, for the message.
+        fingerprint: Fingerprint in the bag; None skips the check.
 
     Raises:
-        SlideError: Its content differs.
+        SlideError: If the fingerprints differ.
     """
     if fingerprint is not None and slide.fingerprint != fingerprint:
         raise SlideError(f"{slide.path.name} is not the slide that the store has under {slide_id!r}")

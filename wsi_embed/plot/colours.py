@@ -1,4 +1,4 @@
-"""Colours that mean the same in every picture: of clusters, and of annotation classes."""
+"""Colours of clusters and annotation classes, the same in every picture."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ FloatArray = npt.NDArray[np.float64]
 INK: Colour = (40, 40, 40)
 OUTLINE: Colour = (0, 130, 70)
 HALO: Colour = (255, 255, 255)
-# Further clusters repeat colours: nobody tells more apart.
+# Further clusters repeat colours, as more colours cannot be distinguished.
 PALETTE_SIZE = 256
-# That many are kept apart for readers with red-green colour blindness too; more do not fit.
+# The first colours can also be distinguished with red-green colour blindness; more do not fit.
 FOR_ALL_EYES = 20
-# For those the distances in normal vision count this much, or they would be all that the others leave.
+# Weight of distances in normal vision among those colours. With weight 1, only the two kinds of colour
+# blindness would determine the choice.
 NORMAL_WEIGHT = 0.6
 FIRST: Colour = (0, 105, 180)
-# In OKLab. Darker and paler colours are left to contours, text and glass.
+# Ranges in OKLab. Darker and paler colours are reserved for contours, text and glass.
 LIGHTNESS = (0.42, 0.90)
 CHROMA = (0.04, 0.17)
-# A contour is a strong dark line in a white halo; clusters are neither that dark nor white.
+# Contours are strong, dark lines with a white halo; no cluster is as dark or as white.
 CLASS_COLOURS: tuple[Colour, ...] = (
     (0, 0, 205), (0, 0, 0), (195, 0, 0), (0, 95, 0), (140, 0, 150), (115, 70, 0), (0, 95, 105), (90, 90, 90),
 )  # fmt: skip
-# Linear RGB as a protanope and as a deuteranope sees it: Machado et al., "A Physiologically-based Model
+# Linear RGB as seen with protanopia and with deuteranopia: Machado et al., "A Physiologically-based Model
 # for Simulation of Color Vision Deficiency", IEEE TVCG 2009, severity 1.
 PROTANOPE = (
     (0.152286, 1.052583, -0.204868),
@@ -43,15 +44,28 @@ DEUTERANOPE = (
 
 
 def cluster_colour(cluster: int) -> Colour:
-    """Colour of a cluster, RGB: depends on its number alone, so it is the same on all slides of a store."""
+    """Return the colour of a cluster, RGB.
+
+    It only depends on the number of the cluster, so it is the same on all slides of a store.
+
+    Example:
+        >>> from wsi_embed.plot import cluster_colour
+        >>> cluster_colour(0)
+        (0, 105, 180)
+    """
     return _palette()[cluster % PALETTE_SIZE]
 
 
 def class_colours(labels: Iterable[str | None]) -> dict[str | None, Colour]:
-    """A contour colour for each annotation class, in the order of their names.
+    """Assign a contour colour to each annotation class, in the order of their names.
 
     Args:
-        labels: Of all slides that are drawn together; None for a polygon without a class.
+        labels: Classes of all slides that are drawn together; None for polygons without a class.
+
+    Example:
+        >>> from wsi_embed.plot import class_colours
+        >>> class_colours(["tumour", "stroma"])
+        {'stroma': (0, 0, 205), 'tumour': (0, 0, 0)}
     """
     ordered = sorted(set(labels), key=lambda label: (label is not None, label or ""))
     return {label: CLASS_COLOURS[i % len(CLASS_COLOURS)] for i, label in enumerate(ordered)}
@@ -59,9 +73,10 @@ def class_colours(labels: Iterable[str | None]) -> dict[str | None, Colour]:
 
 @cache
 def _palette() -> tuple[Colour, ...]:
-    """Each colour is the one farthest from white and from all before it, so the first ones differ most.
+    """Choose the palette: each colour is the one farthest from white and from all previous colours.
 
-    Distances are Euclidean in OKLab; among the first `FOR_ALL_EYES` the smallest of three kinds of vision.
+    Distances are Euclidean in OKLab; for the first `FOR_ALL_EYES` colours, the smallest over three kinds of
+    vision.
     """
     steps = np.arange(0, 256, 15)
     rgb = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(-1, 3)
@@ -76,7 +91,7 @@ def _palette() -> tuple[Colour, ...]:
         chosen.append((int(rgb[best, 0]), int(rgb[best, 1]), int(rgb[best, 2])))
         gap = [np.minimum(g, np.linalg.norm(s - s[best], axis=1)) for g, s in zip(gap, seen, strict=True)]
         for_all = np.minimum.reduce([NORMAL_WEIGHT * gap[0], *gap[1:]])
-        # rounded, so that another processor's last digit never picks another colour
+        # rounded, so that differences between processors in the last digit do not change the choice
         best = int((for_all if len(chosen) < FOR_ALL_EYES else gap[0]).round(6).argmax())
     return tuple(chosen)
 
@@ -88,13 +103,13 @@ def _usable(lab: FloatArray) -> npt.NDArray[np.bool_]:
 
 
 def _linear(rgb: npt.NDArray[np.integer]) -> FloatArray:
-    """SRGB, 0 to 255, to linear light, 0 to 1 (IEC 61966-2-1)."""
+    """Convert sRGB, 0 to 255, to linear light, 0 to 1 (IEC 61966-2-1)."""
     value = rgb / 255
     return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
 
 
 def _oklab(linear: FloatArray) -> FloatArray:
-    """Linear RGB [N, 3] to OKLab, where Euclidean distance is about what eyes see (Ottosson, 2020)."""
+    """Convert linear RGB [N, 3] to OKLab, a space with about uniform perception (Ottosson, 2020)."""
     to_cones = np.array(
         [
             [0.4122214708, 0.5363325363, 0.0514459929],

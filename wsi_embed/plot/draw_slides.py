@@ -1,4 +1,4 @@
-"""Pictures of many slides into a folder: one that fails is named, the others go on."""
+"""Drawing of many slides into a folder. A slide that fails is reported, and the others are drawn."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ NAMED = 5
 
 @dataclass(frozen=True)
 class Drawing:
-    """What pictures are like.
+    """Settings of pictures.
 
     Attributes:
-        max_px: Longest side of a view.
-        view: `both` or `map`.
-        annotations: A file or folder with annotators' contours.
-        attention: What `wsi-embed eval mil` left: drawn in place of clusters.
-        attention_class: The class it is for; by default each slide's predicted one.
-        dpi: Recorded in the files.
+        max_px: Longest side of a view, pixels.
+        view: `both` or `map`; see `plot_bag`.
+        annotations: File or folder of annotations to draw as contours.
+        attention: Attention written by `wsi-embed eval mil`, drawn instead of clusters.
+        attention_class: Class of the attention; by default the predicted one of each slide.
+        dpi: Pixels per inch, recorded in the files.
         format: `png` or `tiff`.
-        reader: Another reader than the job's; see `open_slide`.
+        reader: Slide reader; by default that of the job. See `open_slide`.
     """
 
     max_px: int = 1000
@@ -61,7 +61,7 @@ class Drawing:
         check_print(self.format, self.dpi)
 
     def save(self, picture: Image.Image, folder: Path, name: str) -> Path:
-        """Write a picture; returns its path."""
+        """Write a picture and return its path."""
         path = folder / f"{name}.{self.format}"
         save_picture(picture, path, dpi=self.dpi)
         return path
@@ -73,18 +73,18 @@ def draw_slides(
     """Draw slides, and a legend for all of them.
 
     Args:
-        store: With their bags.
+        store: Store with the bags of the slides.
         items: Slides, all in the store.
-        folder: Where pictures go; it exists.
-        drawing: What they are like.
-        say: Told the path of every picture.
-        warn: Told of slides that fail, or have no annotations.
+        folder: Existing folder for the pictures.
+        drawing: Settings of the pictures.
+        say: Function called with the path of every picture.
+        warn: Function called with messages about slides that fail or have no annotations.
 
     Returns:
-        How many slides failed.
+        Number of slides that failed.
 
     Raises:
-        UsageError: Nothing can be drawn like that; nothing was.
+        UsageError: If the settings cannot be used for any slide. Nothing is drawn then.
     """
     attention = _attention(drawing.attention, store)
     items = _with_attention(items, attention, warn)
@@ -129,10 +129,10 @@ def _picture(
 def draw_sheet(
     store: Store, items: Sequence[SlideInput], folder: Path, drawing: Drawing, say: Say, warn: Say
 ) -> int:
-    """Draw the contact sheet of a store's clusters; arguments and result as for `draw_slides`.
+    """Draw the contact sheet of the clusters of a store; arguments and result as for `draw_slides`.
 
     Raises:
-        UsageError: The store has no clusters, or no tiles; or contours were asked for.
+        UsageError: If the store has no clusters or no tiles, or annotations or attention are to be drawn.
     """
     if drawing.annotations is not None or drawing.attention is not None:
         option, what = ("--annotations", "contours") if drawing.annotations else ("--attention", "attention")
@@ -163,10 +163,15 @@ def draw_sheet(
 
 
 def select(store: Store, items: Sequence[SlideInput], warn: Say) -> list[SlideInput]:
-    """The slides that the store has; the others are named in one line.
+    """Select the slides that are in the store, and warn about the others.
+
+    Args:
+        store: The store.
+        items: The slides.
+        warn: Function called with a message about missing slides.
 
     Raises:
-        UsageError: It has none of them.
+        UsageError: If none of the slides is in the store.
     """
     present = {item.slide_id for item in items if item.slide_id in store}
     absent = [item.slide_id for item in items if item.slide_id not in present]
@@ -179,7 +184,7 @@ def select(store: Store, items: Sequence[SlideInput], warn: Say) -> list[SlideIn
 
 
 def _attention(source: Path | None, store: Store) -> Attention | None:
-    """Refuses attention to other features."""
+    """Open the attention, and check that it is for the features of the store."""
     if source is None:
         return None
     attention = Attention(source)
@@ -190,7 +195,7 @@ def _attention(source: Path | None, store: Store) -> Attention | None:
 def _with_attention(
     items: Sequence[SlideInput], attention: Attention | None, warn: Say
 ) -> Sequence[SlideInput]:
-    """Slides that have some, where it is to be drawn; refuses where none has."""
+    """Select the slides with attention if it is to be drawn; raise if none has any."""
     if attention is None:
         return items
     there = [item for item in items if item.slide_id in attention]
@@ -209,7 +214,7 @@ def _heat(attention: Attention | None, bag: Bag, drawing: Drawing) -> Heat | Non
 
 
 def _annotation_files(source: Path | None, items: Sequence[SlideInput], warn: Say) -> dict[str, Path]:
-    """Files of the slides that have one; refuses annotations that are of none of the slides."""
+    """Return the annotation files by slide id; raise if no slide has one."""
     if source is None:
         return {}
     unmarked = [replace(item, roi=None) for item in items]
@@ -231,7 +236,7 @@ def _annotation_files(source: Path | None, items: Sequence[SlideInput], warn: Sa
 def _labels(file: Path, warn: Say) -> Iterator[str | None]:
     try:
         annotations = read_annotations(file)
-    except SlideError:  # said when its slide is drawn
+    except SlideError:  # reported when the slide is drawn
         return
     for line in annotations.warnings:
         warn(line)
@@ -244,5 +249,5 @@ def _bag(store: Store, slide_id: str) -> Bag:
 
 
 def _shared_name(store: Store, name: str) -> str:
-    """A file name that is no slide's."""
+    """Return a file name that differs from those of slides."""
     return f"_{name}" if name in store else name

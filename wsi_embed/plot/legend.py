@@ -1,4 +1,4 @@
-"""Legends: which colour is which cluster, which line is which annotation class."""
+"""Legends of clusters and annotation classes."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from wsi_embed.plot.colours import HALO, INK, OUTLINE, Colour, cluster_colour
 from wsi_embed.plot.style import Style, font, shortened, text_width
 from wsi_embed.util.text import percent
 
-# A slide's own legend has room for that many lines, and names so many of the largest clusters at least;
-# the store's legend names all.
+# Maximum number of lines in the legend of a slide, and minimum number of clusters in it. The legend of a
+# store lists all clusters.
 SLIDE_ROWS = 25
 LEAST_CLUSTERS = 12
-LONGEST_NAME = 14  # heights of the text
+LONGEST_NAME = 14  # in heights of the text
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of a legend: a filled square, a contour, or text alone; a value on its right."""
+    """Line of a legend: text with a filled square, a contour or neither, and a value on its right."""
 
     text: str
     value: str = ""
@@ -32,11 +32,11 @@ class Entry:
 
 
 def slide_entries(counts: Counter[int], classes: ClassColours, tissue: bool) -> list[Entry]:
-    """The legend of one slide: annotation classes, then its largest clusters in the order of their numbers.
+    """Create the legend of one slide: annotation classes, then its largest clusters by number.
 
     Args:
-        counts: Tiles of each cluster.
-        classes: Annotation classes on the slide.
+        counts: Number of tiles of each cluster.
+        classes: Annotation classes on the slide, and their colours.
         tissue: Whether the outline of the tissue mask is drawn.
     """
     entries = [Entry("tissue", line=OUTLINE, halo=False)] * tissue + _class_entries(classes)
@@ -51,12 +51,18 @@ def slide_entries(counts: Counter[int], classes: ClassColours, tissue: bool) -> 
 
 
 def store_legend(counts: Counter[int], classes: ClassColours, *, max_px: int = 1000) -> Image.Image:
-    """A legend for the pictures of several slides: every cluster that occurs, in the order of its number.
+    """Draw a legend for the pictures of several slides, with all clusters that occur, by number.
 
     Args:
-        counts: Tiles of each cluster, of all these slides.
-        classes: Annotation classes of all these slides.
-        max_px: As for the slides, so that the text has the same height.
+        counts: Number of tiles of each cluster over all slides.
+        classes: Annotation classes of all slides, and their colours.
+        max_px: Value of `max_px` used for the slides, so that the text has the same size.
+
+    Example:
+        >>> from collections import Counter
+        >>> from wsi_embed.plot import store_legend
+        >>> store_legend(Counter({0: 120, 3: 80}), {}).mode
+        'RGB'
     """
     style = Style(max_px)
     entries = _class_entries(classes) + _cluster_entries(sorted(counts), counts)
@@ -68,12 +74,12 @@ def store_legend(counts: Counter[int], classes: ClassColours, *, max_px: int = 1
 
 
 class Columns:
-    """Legend entries in as many columns as a height asks for.
+    """Legend entries in as many columns as needed for a height.
 
     Args:
-        entries: In order, column by column.
-        style: Sizes.
-        height: Pixels that may be used; at least one entry a column is drawn.
+        entries: Entries in order, column by column.
+        style: Sizes of text and lines.
+        height: Available height, pixels. A column has at least one entry.
     """
 
     def __init__(self, entries: Sequence[Entry], style: Style, height: int) -> None:
@@ -81,22 +87,22 @@ class Columns:
         most = LONGEST_NAME * style.text
         self.entries = [(e, shortened(e.text, style.text, most)) for e in entries]
         columns = -(-len(entries) // max(1, height // style.row))
-        self.rows = -(-len(entries) // max(1, columns))  # all about equally long
+        self.rows = -(-len(entries) // max(1, columns))  # columns of about equal length
         self.widest = max((_width(entry, text, style) for entry, text in self.entries), default=0)
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) in pixels."""
+        """Width and height in pixels."""
         columns = -(-len(self.entries) // max(1, self.rows))
         return max(0, columns * self.column - self.style.text), self.rows * self.style.row
 
     @property
     def column(self) -> int:
-        """From one column to the next."""
+        """Distance between the left sides of columns, pixels."""
         return self.widest + round(2.5 * self.style.text)
 
     def draw(self, draw: ImageDraw.ImageDraw, at: tuple[int, int]) -> None:
-        """Draw into a picture with the top-left corner at `at`."""
+        """Draw the legend with its top-left corner at `at`."""
         style = self.style
         for index, (entry, text) in enumerate(self.entries):
             x = at[0] + index // self.rows * self.column
@@ -119,7 +125,7 @@ def _width(entry: Entry, text: str, style: Style) -> int:
 
 
 def _sample(draw: ImageDraw.ImageDraw, at: tuple[int, int], entry: Entry, style: Style) -> None:
-    """A piece of contour, on grey so that its halo is seen."""
+    """Draw a piece of contour, on grey so that its halo is visible."""
     x, y = at
     right, half = x + style.text, round(0.45 * style.text)
     if entry.halo:

@@ -1,4 +1,4 @@
-"""What a store knows of a slide's areas, as QuPath objects: tissue, cluster regions, tiles."""
+"""Export of the areas of a slide in a store as QuPath objects: tissue, cluster regions and tiles."""
 
 from __future__ import annotations
 
@@ -19,10 +19,15 @@ PARTS = ("tissue", "clusters", "tiles")
 
 
 def parse_parts(text: str) -> tuple[str, ...]:
-    """Parts from `tissue,clusters`.
+    """Parse a list of parts such as `tissue,clusters`.
 
     Raises:
-        UsageError: There is no such part.
+        UsageError: If there is no such part.
+
+    Example:
+        >>> from wsi_embed.plot.qupath import parse_parts
+        >>> parse_parts("tissue,clusters")
+        ('tissue', 'clusters')
     """
     parts = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
     if wrong := [part for part in parts if part not in PARTS]:
@@ -31,27 +36,35 @@ def parse_parts(text: str) -> tuple[str, ...]:
 
 
 def write_bag(path: Path, bag: Bag, parts: Sequence[str] = PARTS) -> int:
-    """Write a bag's areas as GeoJSON that QuPath opens. The slide itself is not needed.
+    """Write the areas of a bag as GeoJSON for QuPath. The slide itself is not needed.
 
     Args:
-        path: The file.
-        bag: From the store.
-        parts: Some of `tissue`, `clusters` and `tiles`.
+        path: File to write.
+        bag: Bag from the store.
+        parts: Parts to write: `tissue`, `clusters`, `tiles`.
 
     Returns:
         Number of objects written.
 
     Raises:
-        StoreError: The store is damaged.
-        WsiEmbedError: The file cannot be written.
+        StoreError: If the store is damaged.
+        WsiEmbedError: If the file cannot be written.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from wsi_embed import open_store
+        >>> from wsi_embed.plot.qupath import write_bag
+        >>> bag = open_store("feats.zarr")["a"]
+        >>> write_bag(Path("a.geojson"), bag, parts=["tiles"]) == len(bag)
+        True
     """
     return write_geojson(path, bag_features(bag, parts))
 
 
 def bag_features(bag: Bag, parts: Sequence[str] = PARTS) -> Iterator[Feature]:
-    """The areas of a bag, the largest first, one by one.
+    """Yield the areas of a bag as features: tissue, then clusters, then tiles.
 
-    Pixels count from the corner of the slide's bounds, as QuPath counts.
+    Coordinates are relative to the corner of the slide's bounds, as in QuPath.
     """
     x, y = bag.attrs["bounds"][:2]
     if "tissue" in parts and bag.tissue_mask is not None:
@@ -71,11 +84,11 @@ def bag_features(bag: Bag, parts: Sequence[str] = PARTS) -> Iterator[Feature]:
 def cluster_polygons(
     coords: npt.NDArray[np.float64], extent: float, clusters: npt.NDArray[np.int16]
 ) -> Iterator[Polygon]:
-    """Outline what neighbouring tiles of one cluster cover together; see `tile_outlines`.
+    """Outline the areas covered by tiles of the same cluster; see `tile_outlines`.
 
     Args:
         coords: Top-left corners of the tiles, float64 [N, 2].
-        extent: A tile's side.
+        extent: Side of a tile.
         clusters: Cluster of each tile, int16 [N].
 
     Yields:

@@ -1,4 +1,4 @@
-"""The report as one self-contained page: what failed and what to do, what is odd, and every slide."""
+"""HTML report of a job in one self-contained page: failures with remedies, warnings, and every slide."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from wsi_embed.errors import WsiEmbedError
 from wsi_embed.jobs.report import JobReport, SlideResult, write_whole
 from wsi_embed.storage import Location
 
-# Pictures of more slides would make a page that no browser likes.
+# With pictures of more slides the page would be too large for browsers.
 MOST_PICTURES = 200
 PICTURE_PX = 320
 STAGES = {"tissue": "#7a9e48", "read": "#3b76af", "encode": "#c8643c", "write": "#8a6bb0"}
@@ -25,15 +25,15 @@ Pictures = Mapping[str, Sequence[tuple[str, Image.Image]]]
 
 
 def write_html(report: JobReport, path: Path, pictures: Pictures | None = None) -> None:
-    """Write the page; everything is in it, it loads nothing.
+    """Write the report as a page that loads no other files.
 
     Args:
-        report: What happened.
-        path: Where to.
-        pictures: Captioned pictures by slide id.
+        report: Report of the job.
+        path: File to write.
+        pictures: Captions and pictures by slide id.
 
     Raises:
-        WsiEmbedError: It cannot be written.
+        WsiEmbedError: If the file cannot be written.
     """
     parts = [_head(report), _failures(report), _odd(report), _slides(report, pictures or {}), _facts(report)]
     title = escape(f"wsi-embed: {report.store}")
@@ -46,16 +46,16 @@ def write_html(report: JobReport, path: Path, pictures: Pictures | None = None) 
 
 
 def draw_slides(report: JobReport, paths: Mapping[str, Path], store: str | Location) -> Pictures:
-    """Draw the slides of a report: with the outline of their tissue, and as a map of their clusters.
+    """Draw the slides of a report: the outline of their tissue, and the map of their clusters.
 
     Args:
-        report: What happened.
-        paths: The slides' files by id, of those that are on this machine.
+        report: Report of the job.
+        paths: Paths of local slides by id.
         store: The store.
 
     Returns:
-        Captioned pictures by slide id, of at most 200 slides, those to be looked at first. A slide
-        that cannot be drawn has none: the report must not fail after the job did not.
+        Captions and pictures by slide id, of at most 200 slides, starting with those with warnings. Slides
+        that cannot be drawn are left out, so that the report of a finished job does not fail.
     """
     from wsi_embed.plot import draw_views
     from wsi_embed.plot.bag_tiles import open_embedded
@@ -65,7 +65,7 @@ def draw_slides(report: JobReport, paths: Mapping[str, Path], store: str | Locat
     shown.sort(key=lambda s: not (s.warnings or s.slide_id in report.outliers))
     pictures: dict[str, Sequence[tuple[str, Image.Image]]] = {}
     if not shown:
-        return pictures  # there may be no store
+        return pictures  # the store may not exist
     opened = open_store(store)
     for result in shown[:MOST_PICTURES]:
         try:
@@ -118,7 +118,7 @@ def _failures(report: JobReport) -> str:
 
 
 def _split(result: SlideResult) -> tuple[str, str]:
-    """A message says what is wrong, then, after a semicolon, how to mend it."""
+    """Split a message into problem and remedy, which follows after a semicolon."""
     reason = (result.reason or "").removeprefix(f"{result.slide}: ")
     if result.traceback:
         return reason, "this is a bug: report it with the traceback"
@@ -146,7 +146,7 @@ def _left_out(result: SlideResult) -> list[str]:
 
 
 def _slides(report: JobReport, pictures: Pictures) -> str:
-    """Slides with pictures one by one, the others as a table."""
+    """Format slides with pictures one by one, the others as a table."""
     drawn = [s for s in report.slides if s.slide_id in pictures]
     rest = [s for s in report.slides if s.slide_id not in pictures and s.status != "failed"]
     key = "".join(f'<span style="background:{colour}"></span>{name}' for name, colour in STAGES.items())

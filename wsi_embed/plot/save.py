@@ -1,4 +1,4 @@
-"""Picture files for print: lossless, with their resolution."""
+"""Lossless picture files with a print resolution."""
 
 from __future__ import annotations
 
@@ -13,16 +13,22 @@ FORMATS = ("png", "tiff")
 
 
 def save_picture(picture: Image.Image, path: Path, *, dpi: int = 300) -> None:
-    """Write a picture; it appears whole or not at all.
+    """Write a picture atomically.
 
     Args:
-        picture: RGB.
-        path: Ends in `.png` or `.tiff`.
-        dpi: Pixels per inch, recorded in the file: the size it has in print.
+        picture: RGB picture.
+        path: File to write, `.png` or `.tiff`.
+        dpi: Pixels per inch, which determine the size in print.
 
     Raises:
-        UsageError: There is no such format, or the resolution makes no sense.
-        WsiEmbedError: The file cannot be written.
+        UsageError: If there is no such format, or `dpi` is less than 1.
+        WsiEmbedError: If the file cannot be written.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> from wsi_embed.plot import save_picture
+        >>> save_picture(Image.new("RGB", (600, 300)), Path("figure.png"), dpi=300)
     """
     kind = path.suffix.lstrip(".")
     check_print(kind, dpi)
@@ -37,10 +43,10 @@ def save_picture(picture: Image.Image, path: Path, *, dpi: int = 300) -> None:
 
 
 def check_print(kind: str, dpi: int) -> None:
-    """Refuse a format or a resolution before any work.
+    """Check a file format and a resolution.
 
     Raises:
-        UsageError: There is no such format, or the resolution makes no sense.
+        UsageError: If there is no such format, or `dpi` is less than 1.
     """
     if kind not in FORMATS:
         raise UsageError(f"--format {kind}: choose {' or '.join(FORMATS)}")

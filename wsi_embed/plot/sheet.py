@@ -17,7 +17,7 @@ from wsi_embed.slide import Slide, UInt8Array
 from wsi_embed.store import Bag
 from wsi_embed.util.text import counted, percent
 
-# A page of A4 at 300 pixels per inch, with tiles of the usual 224 pixels as they are.
+# An A4 page at 300 pixels per inch, with tiles of the usual 224 pixels at their original size.
 STYLE = Style(1500)
 TILE = 224
 GAP = 12
@@ -36,16 +36,24 @@ def contact_sheet(
 
     Args:
         bags: All bags of a store.
-        drawable: Ids of the slides that tiles may come from.
-        open_by_id: Opens one of these slides; it is closed again after each page.
-        on_error: Told of damaged bags, which are left out, and of slides that cannot be read, whose
-            tiles stay grey.
+        drawable: Ids of the slides from which tiles may be shown.
+        open_by_id: Function that opens one of these slides. The slide is closed after each page.
+        on_error: Function called with a slide id and an error, for damaged bags, which are left out, and for
+            unreadable slides, whose tiles are drawn grey.
 
     Yields:
-        A page's name (`clusters`, or `clusters-1` and so on) and its picture.
+        Name (`clusters`, or `clusters-1`, ... for several pages) and picture of each page.
 
     Raises:
-        UsageError: The store has no clusters, or no tiles.
+        UsageError: If the store has no clusters or no tiles.
+
+    Example:
+        >>> from wsi_embed import open_slide, open_store
+        >>> from wsi_embed.plot import contact_sheet
+        >>> store = open_store("feats.zarr")
+        >>> pages = contact_sheet(store, ["a"], lambda name: open_slide(f"slides/{name}.svs"), print)
+        >>> [name for name, picture in pages]
+        ['clusters']
     """
     clusters, slides = find_typical(bags, drawable, TILES_A_ROW, on_error)
     if not clusters:
@@ -61,11 +69,19 @@ def contact_sheet(
 
 
 def read_bag_tiles(slide: Slide, bag: Bag, rows: Sequence[int]) -> dict[int, UInt8Array]:
-    """Read tiles of a bag, uint8 [tile_px, tile_px, 3] by row: the pixels that were encoded.
+    """Read the pixels of tiles of a bag as they were encoded.
+
+    Args:
+        slide: Open slide of the bag.
+        bag: The bag.
+        rows: Rows of the tiles in the bag.
+
+    Returns:
+        Tiles by row, uint8 [tile_px, tile_px, 3].
 
     Raises:
-        SlideError: The slide cannot be read.
-        StoreError: The bag is damaged.
+        SlideError: If the slide cannot be read.
+        StoreError: If the bag is damaged.
     """
     wanted = np.zeros(len(bag), np.bool_)
     wanted[list(rows)] = True
@@ -76,7 +92,7 @@ def read_bag_tiles(slide: Slide, bag: Bag, rows: Sequence[int]) -> dict[int, UIn
 def _read(
     page: Sequence[Cluster], bags: Mapping[str, Bag], open_by_id: OpenById, on_error: OnError
 ) -> dict[Typical, UInt8Array]:
-    """The tiles of a page, slide by slide."""
+    """Read the tiles of a page, slide by slide."""
     by_slide: dict[str, list[Typical]] = {}
     for cluster in page:
         for typical in cluster.typical:

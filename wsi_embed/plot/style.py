@@ -1,4 +1,4 @@
-"""Sizes of text, lines and margins: shares of the picture, so that it looks the same at any size."""
+"""Sizes of text, lines and margins, which scale with the picture."""
 
 from __future__ import annotations
 
@@ -15,50 +15,50 @@ class Style:
     """Sizes in pixels.
 
     Attributes:
-        px: Longest side of a view; everything else is a share of it.
+        px: Longest side of a view, with which the other sizes scale.
     """
 
     px: int
 
     @property
     def margin(self) -> int:
-        """White around and between views."""
+        """Width of the white margins around and between views."""
         return max(6, round(0.024 * self.px))
 
     @property
     def text(self) -> int:
-        """Height of the font of legends."""
+        """Font size of legends."""
         return max(9, round(0.024 * self.px))
 
     @property
     def title(self) -> int:
-        """Height of the font of titles."""
+        """Font size of titles."""
         return max(10, round(0.030 * self.px))
 
     @property
     def row(self) -> int:
-        """From one legend entry to the next."""
+        """Distance between legend entries."""
         return round(1.5 * self.text)
 
     @property
     def line(self) -> int:
-        """Width of a contour; its halo is twice as wide."""
+        """Width of a contour, half the width of its halo."""
         return max(2, round(0.004 * self.px))
 
 
 @cache
 def font(size: int) -> Font:
-    """The font of all pictures, which Pillow carries."""
+    """Return Pillow's built-in font in a size."""
     return ImageFont.load_default(size)
 
 
 def text_width(text: str, size: int) -> int:
-    """Pixels that a line of text takes."""
+    """Return the width of a line of text, pixels."""
     return round(font(size).getlength(text))
 
 
 def shortened(text: str, size: int, width: int) -> str:
-    """The text, with its middle left out where it would be wider than `width` pixels."""
+    """Shorten a text in its middle if it is wider than `width` pixels."""
     if text_width(text, size) <= width:
         return text
     kept = len(text)

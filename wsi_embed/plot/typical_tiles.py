@@ -1,4 +1,4 @@
-"""Which tiles are typical of each cluster: two passes over a store, in memory that does not grow with it."""
+"""Choice of typical tiles of each cluster, in two passes over a store with constant memory."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from wsi_embed.store import Bag
 
 FloatArray = npt.NDArray[np.float64]
 OnError = Callable[[str, WsiEmbedError], None]
-# 32 MiB of float64 at 512 numbers a tile.
+# 32 MiB of float64 for 512 features.
 BLOCK_ROWS = 8192
 
 
 @dataclass
 class Cluster:
-    """A cluster over a whole store.
+    """Cluster over a whole store.
 
     Attributes:
-        number: As the model gives it.
-        tiles: How many it has.
-        slides: On how many slides.
-        confidence: Mean confidence of its tiles (while it is made, their sum); 0 where the store has none.
-        direction: Mean of its tiles' features, each of length one (first their sum), float64 [D].
-        typical: Its typical tiles, best first.
+        number: Number of the cluster.
+        tiles: Number of its tiles.
+        slides: Number of slides with the cluster.
+        confidence: Mean confidence of its tiles; their sum during the first pass; 0 if the store has none.
+        direction: Direction of the mean of the normalised features, float64 [D]; their sum during the first
+            pass.
+        typical: Typical tiles, best first.
     """
 
     number: int
@@ -40,7 +41,7 @@ class Cluster:
     typical: list[Typical] = field(default_factory=list)
 
     def add(self, part: Cluster) -> None:
-        """Add the sums of a part of the store."""
+        """Add the sums over a part of the store."""
         self.tiles += part.tiles
         self.slides += part.slides
         self.confidence += part.confidence
@@ -49,14 +50,14 @@ class Cluster:
 
 @dataclass(frozen=True, order=True)
 class Typical:
-    """A tile on a contact sheet. Sorts by preference.
+    """Tile on a contact sheet. Instances sort by preference.
 
     Attributes:
-        unsure: Less confident than its cluster's mean: taken only where others do not fill the row.
-        rank: 0 for the best such tile of its slide, 1 for the second, ...
-        distance: 1 - cosine to the cluster's mean.
-        slide_id: Its slide.
-        row: In the bag.
+        unsure: Whether its confidence is below the mean of the cluster. Such tiles only fill up a row.
+        rank: Rank among such tiles of the slide, 0 for the best.
+        distance: 1 - cosine to the mean of the cluster.
+        slide_id: Id of the slide.
+        row: Row of the tile in the bag.
     """
 
     unsure: bool
@@ -71,21 +72,22 @@ def find_typical(
 ) -> tuple[list[Cluster], int]:
     """Choose typical tiles of every cluster.
 
-    Of the tiles that are at least as confident as their cluster's mean, those nearest (cosine) to the
-    mean of the cluster's features; from as many slides as possible: first the best of each slide, the
-    nearest first, then the second best of each, and so on. Less confident tiles follow in the same way.
+    These are the tiles nearest (by cosine) to the mean of the cluster's features, among those with at least
+    the mean confidence of the cluster. They come from as many slides as possible: first the best tile of each
+    slide, the nearest first, then the second best of each, and so on. Less confident tiles follow in the same
+    order.
 
     Args:
-        bags: All bags of a store: they make the means and the counts.
-        drawable: Ids of the slides that tiles may come from.
-        count: Tiles a cluster.
-        on_error: Told of bags that are damaged; they are left out.
+        bags: All bags of a store, from which means and counts are computed.
+        drawable: Ids of the slides from which tiles may be chosen.
+        count: Number of tiles per cluster.
+        on_error: Function called with the slide id and the error of damaged bags, which are left out.
 
     Returns:
-        Clusters that occur, the largest first; and how many bags were read.
+        Clusters that occur, the largest first, and the number of bags read.
 
     Raises:
-        UsageError: The store has no clusters.
+        UsageError: If the store has no clusters.
     """
     clusters: dict[int, Cluster] = {}
     read = set()
@@ -109,7 +111,7 @@ def find_typical(
 
 
 def _sums(bag: Bag) -> dict[int, Cluster]:
-    """Sums of features and confidences of a bag's clusters."""
+    """Compute the sums of features and confidences of the clusters of a bag."""
     sums: dict[int, Cluster] = {}
     for block in _blocks(bag):
         order = np.argsort(block.cluster, kind="stable")
@@ -125,19 +127,19 @@ def _sums(bag: Bag) -> dict[int, Cluster]:
 
 
 def _candidates(bag: Bag, clusters: Mapping[int, Cluster], count: int) -> dict[int, list[Typical]]:
-    """The best tiles of each cluster on one slide, ranked: `count` confident ones and `count` others."""
+    """Rank the best tiles of each cluster on one slide: up to `count` confident ones and `count` others."""
     best: dict[tuple[int, bool], list[tuple[float, int]]] = {}
     for block in _blocks(bag):
         for number in np.unique(block.cluster).tolist():
             cluster = clusters[number]
             rows = np.flatnonzero(block.cluster == number)
-            # rounded, so that equal tiles are equal and the first of them wins
+            # rounded, so that equal tiles have equal distances and the first of them is taken
             distance = (1 - block.features[rows] @ cluster.direction).round(9)
-            # a little below the mean, which rounding may lift above all of them
+            # with a tolerance, as rounding may lift the mean above all values
             unsure = block.confidence[rows] < cluster.confidence - 1e-6
             for group in (False, True):
-                here = unsure == group
-                pairs = zip(distance[here].tolist(), (rows[here] + block.start).tolist(), strict=True)
+                chosen = unsure == group
+                pairs = zip(distance[chosen].tolist(), (rows[chosen] + block.start).tolist(), strict=True)
                 key = (number, group)
                 best[key] = heapq.nsmallest(count, [*best.get(key, []), *pairs])
     candidates: dict[int, list[Typical]] = {}
@@ -150,13 +152,13 @@ def _candidates(bag: Bag, clusters: Mapping[int, Cluster], count: int) -> dict[i
 @dataclass(frozen=True)
 class _Block:
     start: int
-    features: FloatArray  # of length one
+    features: FloatArray  # normalised to length 1
     cluster: npt.NDArray[np.int64]
     confidence: FloatArray
 
 
 def _blocks(bag: Bag) -> Iterator[_Block]:
-    """Some thousand rows of a bag at a time."""
+    """Yield blocks of some thousand rows of a bag."""
     for start in range(0, len(bag), BLOCK_ROWS):
         rows = slice(start, start + BLOCK_ROWS)
         with damage_named(bag.slide_id):

@@ -21,7 +21,7 @@ PALE = 0.25
 
 @dataclass(frozen=True)
 class View:
-    """The whole of a slide at the size of the picture.
+    """Whole slide at the size of the picture.
 
     Attributes:
         pixels: RGB, uint8 [h, w, 3].
@@ -33,18 +33,22 @@ class View:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height)."""
+        """Width and height in pixels."""
         return self.pixels.shape[1], self.pixels.shape[0]
 
     def to_view(self, xy: npt.NDArray[Any]) -> FloatArray:
-        """Level-0 positions [P, 2] as positions of the view; pixel centres lie at halves in both."""
+        """Convert level-0 positions [P, 2] to view positions; pixel centres are half-integers in both."""
         return np.asarray(xy * np.array(self.scale))
 
 
 def make_view(slide: Slide, max_px: int, around_unreadable: bool = False) -> View:
-    """See a slide at `max_px`, enlarged where it is smaller, so that small slides can be seen too.
+    """Read a slide at a size of `max_px`; smaller slides are enlarged.
 
-    With `around_unreadable`, what cannot be decoded is white: as the job took it, where it went on.
+    Args:
+        slide: The open slide.
+        max_px: Longest side of the view, pixels.
+        around_unreadable: Whether parts that cannot be decoded become white instead of an error, as in a job
+            that continues in spite of them.
     """
     width, height = slide.level_sizes[0]
     pixels = slide.thumbnail(max_px, [] if around_unreadable else None)
@@ -56,22 +60,25 @@ def make_view(slide: Slide, max_px: int, around_unreadable: bool = False) -> Vie
 
 
 def outlined(view: View, tiles: Tiles, line: int) -> UInt8Array:
-    """The slide, with the outline of the tissue mask where the store has one."""
+    """Draw the slide, with the outline of the tissue mask if the store has one."""
     pixels = view.pixels.copy()
     if tiles.tissue is None:
         return pixels
     fx, fy = (s * v for s, v in zip(tiles.tissue_scale, view.scale, strict=True))
-    # between pixel centres, or the outline would be off by half a mask pixel
+    # maps pixel centres to pixel centres; otherwise the outline would be off by half a mask pixel
     move = np.array([[fx, 0, fx / 2 - 0.5], [0, fy, fy / 2 - 0.5]])
     large = cv2.warpAffine(tiles.tissue.astype(np.uint8) * 255, move, view.size, flags=cv2.INTER_LINEAR)
-    # rounded, or the mask's pixels are seen
+    # smoothed, so that the pixels of the mask are not visible
     large = cv2.GaussianBlur(large, (0, 0), 0.1 + 0.5 * fx, sigmaY=0.1 + 0.5 * fy)
     contours, _ = cv2.findContours((large > 127).astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     return np.asarray(cv2.drawContours(pixels, contours, -1, OUTLINE, line, cv2.LINE_AA), np.uint8)
 
 
 def cluster_map(view: View, tiles: Tiles, line: int) -> UInt8Array:
-    """The pale slide, every tile filled with its cluster's colour; without clusters, tiles as frames."""
+    """Draw the slide in pale colours, with tiles in the colours of their clusters.
+
+    Without clusters, tiles are drawn as frames.
+    """
     if tiles.cluster is None:
         return _framed(_pale(view), view, tiles.grid, max(1, line // 2))
     colours = np.array([cluster_colour(c) for c in tiles.cluster.tolist()], np.uint8).reshape(-1, 3)
@@ -79,7 +86,7 @@ def cluster_map(view: View, tiles: Tiles, line: int) -> UInt8Array:
 
 
 def tile_map(view: View, grid: TileGrid, colours: UInt8Array) -> UInt8Array:
-    """The pale slide, every tile filled with its colour, RGB uint8 [N, 3]."""
+    """Draw the slide in pale colours, with tiles in the given colours, RGB uint8 [N, 3]."""
     pixels, cell = _pale(view), tile_at_pixels(grid, view)
     pixels[cell >= 0] = colours[cell[cell >= 0]]
     return pixels

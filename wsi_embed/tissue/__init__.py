@@ -1,4 +1,4 @@
-"""Which part of a slide is tissue: recipes, and the mask that they make of a low-resolution view."""
+"""Tissue detection: recipes, and the mask that they compute from a low-resolution view of a slide."""
 
 from wsi_embed.tissue.mask import TissueMask, tissue_mask
 from wsi_embed.tissue.parse import parse_recipe

@@ -1,4 +1,4 @@
-"""Gaps, specks, debris and holes of a mask, by their size on the slide."""
+"""Cleaning of a mask: gaps, specks, debris and holes by their size on the slide."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from wsi_embed.slide.base import UInt8Array
 from wsi_embed.tissue.glass import BoolArray
 from wsi_embed.tissue.recipe import TissueRecipe
 
-# Share of the view: on a small crop of a slide a piece of tissue is small, too.
+# Maximum share of the view: on a small crop of a slide, pieces of tissue are small too.
 LARGEST_DEBRIS = 0.01
 
 
 def tidy(stained: BoolArray, recipe: TissueRecipe, mpp: float) -> BoolArray:
-    """Make regions of stained pixels: close gaps, fill small holes, drop what is thin or small.
+    """Form regions from stained pixels: close gaps, fill small holes, remove thin and small parts.
 
     Args:
-        stained: bool [h, w].
-        recipe: Numbers.
+        stained: Stained pixels, bool [h, w].
+        recipe: Settings.
         mpp: Micrometres per pixel of the mask.
 
     Returns:
         bool [h, w].
     """
     pixel = mpp * mpp
-    mask = drop_small(stained, recipe.open_um**2 / pixel)  # before closing could join specks
+    mask = drop_small(stained, recipe.open_um**2 / pixel)  # before the closing could join specks
     mask = close_gaps(mask, recipe.close_um / mpp)
     mask = fill_small(mask, recipe.max_hole_um2 / pixel)
     mask = remove_thin(mask, recipe.open_um / mpp)
@@ -33,31 +33,31 @@ def tidy(stained: BoolArray, recipe: TissueRecipe, mpp: float) -> BoolArray:
 
 
 def close_gaps(mask: BoolArray, width: float) -> BoolArray:
-    """Morphological closing with a disc of that diameter, pixels."""
+    """Close the mask morphologically with a disc of a diameter of `width` pixels."""
     return shrink(grow(mask, width / 2), width / 2)
 
 
 def remove_thin(mask: BoolArray, width: float) -> BoolArray:
-    """Morphological opening with a disc of that diameter, pixels."""
+    """Open the mask morphologically with a disc of a diameter of `width` pixels."""
     return grow(shrink(mask, width / 2), width / 2)
 
 
 def grow(mask: BoolArray, radius: float) -> BoolArray:
-    """Add what lies within a distance of the mask, pixels."""
+    """Add the pixels within a distance of the mask."""
     if radius < 1:
         return mask
     return np.asarray(_distance(~mask) <= radius, np.bool_)
 
 
 def shrink(mask: BoolArray, radius: float) -> BoolArray:
-    """Take away what lies within a distance of the rest; beyond the view's border the mask goes on."""
+    """Remove the pixels within a distance of the background; the border of the view is no background."""
     return ~grow(~mask, radius)
 
 
 def _distance(mask: BoolArray) -> np.ndarray:
-    """How far each pixel of the mask is from the nearest one outside it.
+    """Return the distance of each pixel of the mask from the nearest pixel outside it.
 
-    Discs by distance cost the same at any size.
+    Discs are applied by distance, because the costs do not depend on their size.
     """
     if mask.all():
         return np.full(mask.shape, np.inf, np.float32)
@@ -65,7 +65,7 @@ def _distance(mask: BoolArray) -> np.ndarray:
 
 
 def drop_small(mask: BoolArray, area: float) -> BoolArray:
-    """Remove connected pieces of less than an area, pixels."""
+    """Remove connected pieces smaller than an area in pixels."""
     if area <= 1 or not mask.any():
         return mask
     count, labels, stats, _ = cv2.connectedComponentsWithStats(_bytes(mask), connectivity=8)
@@ -75,7 +75,7 @@ def drop_small(mask: BoolArray, area: float) -> BoolArray:
 
 
 def fill_small(mask: BoolArray, area: float) -> BoolArray:
-    """Fill holes of less than an area, pixels. What touches the view's border is no hole."""
+    """Fill holes smaller than an area in pixels. Background at the border of the view is no hole."""
     if area <= 0 or mask.all():
         return mask
     count, labels, stats, _ = cv2.connectedComponentsWithStats(_bytes(~mask), connectivity=4)

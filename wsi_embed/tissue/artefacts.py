@@ -1,4 +1,4 @@
-"""Pen marks and edges of coverslips: what is dark or coloured on a slide and no tissue."""
+"""Detection of pen marks and edges of coverslips, which are dark or coloured but not tissue."""
 
 from __future__ import annotations
 
@@ -14,32 +14,35 @@ from wsi_embed.tissue.recipe import TissueRecipe
 Float64Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int32]
 
-# Ink lies flat on the glass, tissue has structure: mean deviation from a pixel's surroundings as a share
-# of its darkness. Measured at 16 um per pixel: 0.01 to 0.02 in ink, 0.05 and more in tissue.
+# Ink is flat, tissue has structure: mean deviation of a pixel from its surroundings as a share of its
+# darkness. Measured at 16 um per pixel: 0.01 to 0.02 in ink, at least 0.05 in tissue.
 SMOOTHEST_TISSUE = 0.035
-SMOOTH_SHARE = 0.25  # of a stroke, the rest may lie over tissue
-THIN_PX = 18.0  # a narrower stroke is all edge: only pixels of the ink itself tell whether it is smooth
-SMOOTH_SHARE_THIN = 0.5  # of such a stroke
-THICK_SHARE = 0.25  # of such a stroke may be wider: where it turns, or leaves the view
-EDGE_PX = 1.5  # of a stroke's width is lost where its border runs through pixels
-LEAST_LENGTH = 3.0  # of a thin stroke, in least widths: a spot of that width may be anything
-PEN_MPP = 16.0  # pens are looked for at this resolution
-MARGIN_UM = 16.0  # where ink thins out
-REACH_UM = 800.0  # how far from certain ink its paler or darker parts are looked for
-OVER_TISSUE = 80  # brightness of ink on stained tissue
-COLOURED = 10  # chroma
-LINE_MPP = 32.0  # lines are looked for at this resolution
+SMOOTH_SHARE = 0.25  # minimum smooth share of a stroke; the rest may be over tissue
+THIN_PX = 18.0  # width below which a stroke is all edge, and is only compared with other pixels of the ink
+SMOOTH_SHARE_THIN = 0.5  # minimum smooth share of such a thin stroke
+THICK_SHARE = 0.25  # maximum share of a thin stroke that is wider, at turns or at the border of the view
+EDGE_PX = 1.5  # width lost at the borders of a stroke, which cross pixels
+LEAST_LENGTH = 3.0  # minimum length of a thin stroke in minimum widths; a shorter spot may be anything
+PEN_MPP = 16.0  # resolution of the search for pen marks
+MARGIN_UM = 16.0  # margin in which ink thins out
+REACH_UM = 800.0  # maximum distance of paler or darker ink from certain ink
+OVER_TISSUE = 80  # maximum brightness of ink on stained tissue
+COLOURED = 10  # minimum chroma of coloured pixels
+LINE_MPP = 32.0  # resolution of the search for lines
 
 
 def find_pen(balanced: UInt8Array, recipe: TissueRecipe, mpp: float) -> BoolArray:
-    """Strokes of green, blue, red, orange and black markers, bool [h, w].
+    """Find strokes of green, blue, red, orange and black markers.
 
-    Violet ones have the colour of haematoxylin and stay.
+    Violet strokes are not found, because they have the colour of haematoxylin.
 
     Args:
-        balanced: The view divided by its glass, uint8 [h, w, 3].
-        recipe: Numbers.
+        balanced: View divided by the colour of its glass, uint8 [h, w, 3].
+        recipe: Settings.
         mpp: Micrometres per pixel of the view.
+
+    Returns:
+        bool [h, w].
     """
     factor = max(1, round(PEN_MPP / mpp))
     size = (-(-balanced.shape[1] // factor), -(-balanced.shape[0] // factor))
@@ -59,16 +62,16 @@ def find_pen(balanced: UInt8Array, recipe: TissueRecipe, mpp: float) -> BoolArra
 
 
 def _inks(balanced: UInt8Array) -> list[tuple[BoolArray, BoolArray]]:
-    """For every ink: where its colour is certain, and where it is likely beside such a place."""
+    """Return for every ink the pixels of certain colour, and those that count beside certain ones."""
     hsv = cv2.cvtColor(balanced, cv2.COLOR_RGB2HSV)
     low, high = channel_range(balanced)
     inks = []
     for first, last, sure, light, maybe_last, maybe in (
         (35, 95, 50, 60, 95, 20),  # green, cyan: no common stain
         (95, 118, 120, 60, 124, 70),  # blue, to where haematoxylin begins
-        (118, 128, 205, 120, 128, 205),  # blue, too bright for haematoxylin of that saturation
+        (118, 128, 205, 120, 128, 205),  # blue, too bright for haematoxylin of this saturation
         (172, 10, 190, 60, 10, 120),  # red, more saturated than eosin and blood
-        (11, 22, 180, 180, 22, 110),  # orange, brighter than DAB of that saturation
+        (11, 22, 180, 180, 22, 110),  # orange, brighter than DAB of this saturation
     ):
         certain = _between(hsv, first, last) & (hsv[..., 1] >= sure) & (high >= light)
         inks.append((certain, _between(hsv, first, maybe_last) & (hsv[..., 1] >= maybe)))
@@ -88,13 +91,16 @@ def _between(hsv: np.ndarray, first: int, last: int) -> BoolArray:
 def _strokes(core: BoolArray, balanced: UInt8Array, width: float) -> BoolArray:
     """Return the connected pieces of a colour that are as smooth as ink.
 
-    A wide piece is smooth in places: ink over glass is, tissue is nowhere. The surroundings of every pixel
-    of a thin piece reach beyond its border, so there pixels are compared with others of the piece alone.
+    A wide piece of ink is smooth over glass, whereas tissue is smooth nowhere. In a thin piece the
+    surroundings of every pixel reach beyond its border, so its pixels are only compared with each other.
 
     Args:
         core: Pieces at least `width` wide, bool [h, w].
-        balanced: The view divided by its glass, uint8 [h, w, 3].
-        width: Least width of a stroke, pixels.
+        balanced: View divided by the colour of its glass, uint8 [h, w, 3].
+        width: Minimum width of a stroke, pixels.
+
+    Returns:
+        bool [h, w].
     """
     grey = np.asarray(cv2.cvtColor(balanced, cv2.COLOR_RGB2GRAY), np.float32)
     count, found, stats, _ = cv2.connectedComponentsWithStats(np.ascontiguousarray(core).view(np.uint8))
@@ -111,11 +117,14 @@ def _strokes(core: BoolArray, balanced: UInt8Array, width: float) -> BoolArray:
 
 
 def _is_flat(grey: Float32Array, among: BoolArray | None = None) -> BoolArray:
-    """Where brightness deviates from its surroundings no more than that of ink does, bool [h, w].
+    """Find pixels whose brightness deviates from the surroundings no more than in ink.
 
     Args:
         grey: Brightness, 0 to 255, float32 [h, w].
         among: Pixels that count as surroundings, bool [h, w]; None takes all.
+
+    Returns:
+        bool [h, w].
     """
     weight = np.ones_like(grey) if among is None else among.astype(np.float32)
     near = cv2.GaussianBlur(grey * weight, (0, 0), 2.0) / cv2.GaussianBlur(weight, (0, 0), 2.0).clip(1e-6)
@@ -124,22 +133,25 @@ def _is_flat(grey: Float32Array, among: BoolArray | None = None) -> BoolArray:
 
 
 def _share(labels: IntArray, where: BoolArray, what: BoolArray, count: int) -> Float64Array:
-    """Of the pixels of every piece that are in `where`, the share that is in `what`; 0 without any."""
+    """Return for every piece the share of its pixels in `where` that are in `what`; 0 if it has none."""
     at = labels[where]
     return np.asarray(np.bincount(at, what[where], count) / np.bincount(at, minlength=count).clip(1))
 
 
 def find_edges(balanced: UInt8Array, recipe: TissueRecipe, mpp: float) -> BoolArray:
-    """Long, thin, straight lines of little colour: edges of coverslips and slides, bool [h, w].
+    """Find long, thin, straight lines of little colour: edges of coverslips and slides.
 
     Args:
-        balanced: The view divided by its glass, uint8 [h, w, 3].
-        recipe: Numbers.
+        balanced: View divided by the colour of its glass, uint8 [h, w, 3].
+        recipe: Settings.
         mpp: Micrometres per pixel of the view.
+
+    Returns:
+        bool [h, w].
     """
     low, high = channel_range(balanced)
     chroma, darkness = cv2.subtract(high, low), cv2.bitwise_not(high)
-    # eosin hardly takes from the brightest channel, haematoxylin a little: only grey has more darkness
+    # eosin hardly darkens the brightest channel and haematoxylin does a little; only grey darkens it more
     greyish = np.asarray((darkness >= 8) & (chroma <= darkness // 2), np.bool_)
     factor = max(1, round(LINE_MPP / mpp))
     small, around = _any_of(greyish, factor), _any_of(greyish | (chroma > COLOURED), factor)
@@ -162,7 +174,7 @@ def find_edges(balanced: UInt8Array, recipe: TissueRecipe, mpp: float) -> BoolAr
 
 
 def _any_of(mask: BoolArray, factor: int) -> BoolArray:
-    """A mask reduced by a whole factor; one pixel of a block is enough, for lines are thinner than it."""
+    """Reduce a mask by a whole factor. One pixel in a block is enough, because lines are thinner than it."""
     spread = cv2.dilate(np.ascontiguousarray(mask).view(np.uint8), np.ones((factor, factor), np.uint8))
     size = (-(-mask.shape[1] // factor), -(-mask.shape[0] // factor))
     return np.asarray(cv2.resize(spread, size, interpolation=cv2.INTER_NEAREST), np.bool_)

@@ -1,4 +1,4 @@
-"""What each tissue recipe does with the low-resolution view of a slide."""
+"""Functions that find the tissue in the low-resolution view of a slide, one for each recipe."""
 
 from __future__ import annotations
 
@@ -25,34 +25,34 @@ from wsi_embed.tissue.glass import (
 from wsi_embed.tissue.recipe import TissueRecipe
 from wsi_embed.tissue.threshold import by_chroma, by_hsv
 
-# The tissue, bool [h, w], and a remark for the user.
+# Tissue, bool [h, w], and a note for the user.
 Found = tuple[BoolArray, str | None]
-# A scan of more than 4 mm with no glass in view: the mask is more likely wrong than the slide is a crop.
+# In a scan of more than 4 mm without glass, a wrong mask is more likely than a crop.
 ALL_TISSUE, CROP_UM = 0.98, 4000.0
 NOTED_PEN_MM2 = 0.5
 
-# From the smoothed view, the colour of its glass, where there is slide, the recipe and the resolution to
-# what is stained, bool [h, w], and the view as a share of its glass, uint8 [h, w, 3].
+# Function from the smoothed view, the colour of its glass, the scanned pixels, the recipe and the resolution
+# to the stained pixels, bool [h, w], and the view divided by its glass, uint8 [h, w, 3].
 Stain = Callable[[UInt8Array, Colour | None, BoolArray, TissueRecipe, float], tuple[BoolArray, UInt8Array]]
 
 
 def find_by_otsu(view: UInt8Array, recipe: TissueRecipe, view_mpp: float) -> Found:
-    """Find what has more colour than the glass, by a threshold for the whole slide; see `find_tissue`."""
+    """Find pixels with more colour than the glass, by one threshold per slide; see `find_tissue`."""
     return _find_stained(view, recipe, view_mpp, _otsu)
 
 
 def find_by_local_otsu(view: UInt8Array, recipe: TissueRecipe, view_mpp: float) -> Found:
-    """Find what has more colour than the glass around it; see `find_tissue`."""
+    """Find pixels with more colour than the glass around them; see `find_tissue`."""
     return _find_stained(view, recipe, view_mpp, _local_otsu)
 
 
 def find_by_hsv(view: UInt8Array, recipe: TissueRecipe, view_mpp: float) -> Found:
-    """Find colours between fixed limits; see `find_tissue`."""
+    """Find pixels with colours between fixed limits; see `find_tissue`."""
     return _find_stained(view, recipe, view_mpp, _hsv)
 
 
 def find_by_network(view: UInt8Array, recipe: TissueRecipe, view_mpp: float) -> Found:
-    """Find tissue with the recipe's network; see `find_tissue`."""
+    """Find tissue with the network of the recipe; see `find_tissue`."""
     from wsi_embed.tissue.network import segment
 
     return tidy(segment(view, recipe), recipe, view_mpp), None
@@ -64,7 +64,7 @@ def find_everything(view: UInt8Array, recipe: TissueRecipe, view_mpp: float) -> 
 
 
 def _find_stained(view: UInt8Array, recipe: TissueRecipe, view_mpp: float, stain: Stain) -> Found:
-    """Find tissue by its stain, without pen marks, edges of coverslips and what is small."""
+    """Find tissue by its stain, without pen marks, edges of coverslips and small parts."""
     sigma = recipe.blur_um / view_mpp
     smooth = np.asarray(cv2.GaussianBlur(view, (0, 0), sigma), np.uint8) if sigma > 0.3 else view
     glass = find_glass(smooth)

@@ -1,4 +1,4 @@
-"""The glass of a slide: its colour, how to divide by it, and what to do where there is none."""
+"""The glass of a slide: its colour, division by it, and views without glass."""
 
 from __future__ import annotations
 
@@ -13,50 +13,50 @@ BoolArray = npt.NDArray[np.bool_]
 Float32Array = npt.NDArray[np.float32]
 Colour = tuple[float, float, float]
 
-SAMPLE = 1_000_000  # pixels that the colour of the glass is estimated from
-DARKEST_GLASS = 150  # of its darkest channel
-MOST_TINT = 45  # chroma of yellowed mounting medium
-SMOOTHEST = 3.0  # standard deviation of glass, after smoothing
-LEAST_SHARE = 0.005  # of the view, to be called glass
-BLACK = 12  # JPEG and resampling leave black padding not quite black
-NEUTRAL = (243.0, 243.0, 243.0)  # typical glass, for views that have none
+SAMPLE = 1_000_000  # number of pixels from which the colour of the glass is estimated
+DARKEST_GLASS = 150  # minimum of the darkest channel of glass
+MOST_TINT = 45  # maximum chroma of glass, that of yellowed mounting medium
+SMOOTHEST = 3.0  # maximum standard deviation of glass, after smoothing
+LEAST_SHARE = 0.005  # minimum share of the view that is glass
+BLACK = 12  # after JPEG and resampling, black padding is not quite black
+NEUTRAL = (243.0, 243.0, 243.0)  # typical glass, for views without glass
 
 
 def padding(view: UInt8Array) -> BoolArray:
-    """What no camera has seen: exactly white, or black, bool [h, w]."""
+    """Find padding: pixels that are exactly white, or black, bool [h, w]."""
     low, high = channel_range(view)
     return np.asarray((low == 255) | (high <= BLACK), np.bool_)
 
 
 def channel_range(view: UInt8Array) -> tuple[UInt8Array, UInt8Array]:
-    """Smallest and largest channel of each pixel, uint8 [h, w] each."""
+    """Return the smallest and largest channel of each pixel, uint8 [h, w] each."""
     r, g, b = cv2.split(view)
     low, high = cv2.min(cv2.min(r, g), b), cv2.max(cv2.max(r, g), b)
     return np.asarray(low, np.uint8), np.asarray(high, np.uint8)
 
 
 def find_glass(view: UInt8Array) -> Colour | None:
-    """Colour of the glass: the brightest frequent colour among smooth, bright, nearly grey pixels.
+    """Find the colour of the glass: the brightest frequent colour of smooth, bright, nearly grey pixels.
 
     Args:
         view: RGB, uint8 [h, w, 3].
 
     Returns:
-        (r, g, b), or None where no glass is in view.
+        (r, g, b), or None if there is no glass in view.
     """
     step = max(1, int(np.ceil(np.sqrt(view.shape[0] * view.shape[1] / SAMPLE))))
     smooth = _smooth(view)[::step, ::step]
     sample = view[::step, ::step]
-    unseen = padding(sample)
+    unscanned = padding(sample)
     low, high = (c.astype(np.int16) for c in channel_range(sample))
-    usable = smooth & ~unseen & (low >= DARKEST_GLASS) & (high - low <= MOST_TINT)
+    usable = smooth & ~unscanned & (low >= DARKEST_GLASS) & (high - low <= MOST_TINT)
     pixels = sample[usable]
-    if len(pixels) < LEAST_SHARE * max(1, int((~unseen).sum())) or not len(pixels):
-        white = (low == 255).mean() >= LEAST_SHARE  # a camera that clips shows glass as white
+    if len(pixels) < LEAST_SHARE * max(1, int((~unscanned).sum())) or not len(pixels):
+        white = (low == 255).mean() >= LEAST_SHARE  # cameras that clip show glass as white
         return (255.0, 255.0, 255.0) if white else None
     bright = pixels.astype(np.int32).sum(1) // 3
     counts = np.convolve(np.bincount(bright, minlength=256), np.ones(9), "same")
-    last = int(np.flatnonzero(counts >= counts.max() / 4)[-1])  # lies on the far slope of its peak
+    last = int(np.flatnonzero(counts >= counts.max() / 4)[-1])  # on the bright side of the brightest peak
     start = max(0, last - 8)
     peak = start + int(np.argmax(counts[start : last + 1]))
     r, g, b = np.median(pixels[np.abs(bright - peak) <= 6], axis=0).tolist()
@@ -64,7 +64,7 @@ def find_glass(view: UInt8Array) -> Colour | None:
 
 
 def _smooth(view: UInt8Array) -> BoolArray:
-    """Where a pixel's surroundings, 5 x 5, hardly vary."""
+    """Find pixels whose 5 x 5 surroundings hardly vary."""
     green = np.ascontiguousarray(view[..., 1]).astype(np.float32)
     mean = np.asarray(cv2.blur(green, (5, 5)), np.float32)
     variance = np.asarray(cv2.blur(np.square(green, out=green), (5, 5)), np.float32)
@@ -73,11 +73,11 @@ def _smooth(view: UInt8Array) -> BoolArray:
 
 
 def divide(view: UInt8Array, glass: Colour) -> UInt8Array:
-    """The view as a share of the glass, 0 to 255; brighter than glass is glass.
+    """Divide a view by the colour of its glass, scaled to 0 to 255; values above the glass are clipped.
 
     Args:
         view: RGB, uint8 [h, w, 3].
-        glass: Its colour.
+        glass: Colour of the glass.
     """
     levels = np.arange(256)[:, None] * 255 / np.asarray(glass)[None]
     table = np.rint(levels.clip(0, 255)).astype(np.uint8)[None]
@@ -85,14 +85,14 @@ def divide(view: UInt8Array, glass: Colour) -> UInt8Array:
 
 
 def refuse_dark(view: UInt8Array, dark: int) -> None:
-    """Recognise fluorescence and dark field: no glass, a near-black background, and little light.
+    """Refuse fluorescence and dark field: no glass, a near-black background, and little light.
 
     Args:
         view: RGB, uint8 [h, w, 3], in which no glass was found.
-        dark: Typical brightness below which it counts as dark; 0 lets everything pass.
+        dark: Median brightness below which a view counts as dark; 0 accepts every view.
 
     Raises:
-        SlideError: The view is dark.
+        SlideError: If the view is dark.
     """
     light = np.asarray(cv2.cvtColor(view, cv2.COLOR_RGB2GRAY), np.uint8)
     lit = light[light > 0]
@@ -106,22 +106,25 @@ def refuse_dark(view: UInt8Array, dark: int) -> None:
 
 
 def chroma_of(balanced: UInt8Array) -> UInt8Array:
-    """Largest less smallest channel, uint8 [h, w]."""
+    """Return the chroma: largest minus smallest channel, uint8 [h, w]."""
     low, high = channel_range(balanced)
     return np.asarray(cv2.subtract(high, low), np.uint8)
 
 
 def local_glass(view: UInt8Array, glass: Colour, side: int, max_tint: float) -> Float32Array:
-    """Colour of the glass in every block, float32 [rows, cols, 3].
+    """Estimate the colour of the glass in every block.
 
-    A block shows nothing but glass where it is smooth, bright, and not more tinted against the slide's
-    glass than `max_tint`. The others take the mean of their neighbours'.
+    A block shows only glass if it is smooth, bright, and not more tinted than `max_tint`. Other blocks get
+    the mean colour of their neighbours.
 
     Args:
         view: RGB, uint8 [h, w, 3].
-        glass: Of the slide.
-        side: Of a block, pixels.
-        max_tint: Most chroma of a block's glass after division by the slide's.
+        glass: Colour of the glass of the slide.
+        side: Side of a block, pixels.
+        max_tint: Maximum chroma of the glass of a block after division by that of the slide.
+
+    Returns:
+        float32 [rows, cols, 3].
     """
     height, width = view.shape[:2]
     rows, cols = -(-height // side), -(-width // side)
@@ -140,18 +143,18 @@ def local_glass(view: UInt8Array, glass: Colour, side: int, max_tint: float) -> 
 
 
 def divide_local(view: UInt8Array, blocks: Float32Array, side: int) -> tuple[UInt8Array, UInt8Array]:
-    """The view as a share of its block's glass, and its least chroma beside the glass of near blocks.
+    """Divide a view by the glass of its blocks, and compute its chroma relative to near glass.
 
-    At a step between two fields of view a pixel looks like the glass of one of them: it is tissue only
-    if it looks like neither.
+    At a step between two fields of view, glass has the colour of one of them. A pixel is therefore only
+    tissue if it has chroma relative to the glass of its own and of all adjacent blocks.
 
     Args:
         view: RGB, uint8 [h, w, 3].
-        blocks: Glass of every block, float32 [rows, cols, 3].
-        side: Of a block, pixels.
+        blocks: Colour of the glass of every block, float32 [rows, cols, 3].
+        side: Side of a block, pixels.
 
     Returns:
-        uint8 [h, w, 3] and uint8 [h, w].
+        The divided view, uint8 [h, w, 3], and the minimum chroma over own and adjacent blocks, uint8 [h, w].
     """
     height, width = view.shape[:2]
     padded = np.pad(blocks, ((1, 1), (1, 1), (0, 0)), "edge")
@@ -170,7 +173,7 @@ def divide_local(view: UInt8Array, blocks: Float32Array, side: int) -> tuple[UIn
 
 
 def _fill(colours: Float32Array, known: BoolArray, glass: Colour) -> Float32Array:
-    """Give unknown blocks the weighted mean of the nearest known ones, by ever wider averages."""
+    """Fill unknown blocks with the mean of the nearest known ones, over growing neighbourhoods."""
     filled = np.where(known[..., None], colours, 0).astype(np.float32)
     missing = ~known
     if missing.all():

@@ -1,4 +1,4 @@
-"""The tissue mask of a slide, and how much of a tile it covers."""
+"""The tissue mask of a slide, and its coverage of tiles."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from wsi_embed.tissue.recipe import RECIPES, TissueRecipe
 
 @dataclass(frozen=True)
 class TissueMask:
-    """A mask over the whole of level 0.
+    """Tissue mask over the whole of level 0.
 
     Attributes:
-        mask: True where there is tissue, bool [h, w].
+        mask: True for tissue, bool [h, w].
         scale: Level-0 pixels per mask pixel, (x, y).
-        note: What the user should look at; None if nothing.
+        note: Note about a possible problem; None if there is none.
     """
 
     mask: npt.NDArray[np.bool_]
@@ -38,9 +38,9 @@ class TissueMask:
         return float(self.mask.mean())
 
     def coverage(self, grid: TileGrid) -> Float32Array:
-        """Share of each tile that is tissue, exact to fractions of a mask pixel, float32 [N].
+        """Compute the share of tissue of each tile, float32 [N], exact to fractions of a mask pixel.
 
-        Of a tile that sticks out of the slide, the part inside counts.
+        For tiles that extend beyond the slide, only the part inside counts.
         """
         table = np.asarray(cv2.integral(np.ascontiguousarray(self.mask).view(np.uint8)), np.int32)
         corner = grid.level_xy * np.array(grid.scale)
@@ -56,7 +56,7 @@ class TissueMask:
 def _area(
     table: npt.NDArray[np.int32], x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """Tissue area left of and above (x, y): bilinear in the summed-area table, which is exact."""
+    """Return the tissue area left of and above (x, y), by bilinear (exact) lookup in the integral image."""
     x, y = np.clip(x, 0, table.shape[1] - 1), np.clip(y, 0, table.shape[0] - 1)
     i, j = np.minimum(y.astype(int), table.shape[0] - 2), np.minimum(x.astype(int), table.shape[1] - 2)
     fy, fx = y - i, x - j
@@ -76,22 +76,30 @@ def tissue_mask(
     """Find the tissue of a slide.
 
     Args:
-        slide: An open slide.
-        mpp: Micrometres per pixel of its level 0.
-        recipe: How.
-        regions: Where given, only what lies inside them counts.
-        around_unreadable: Go on where the slide cannot be decoded. Such places count as tissue, so that
-            their tiles are not left out silently.
+        slide: Open slide.
+        mpp: Micrometres per pixel of level 0.
+        recipe: Recipe of the mask.
+        regions: Regions that limit the mask; None for no limit.
+        around_unreadable: Whether to continue if parts of the slide cannot be decoded. Such parts count as
+            tissue, so that their tiles are not left out silently.
 
     Raises:
-        SlideError: The slide cannot be read, is no stained slide on glass, or its regions lie elsewhere.
-        ModelError: The recipe's network is not at hand.
+        SlideError: If the slide cannot be read, is not a stained slide on glass, or its regions lie outside.
+        ModelError: If the file of the recipe's network is not available.
+
+    Example:
+        >>> from wsi_embed import open_slide
+        >>> from wsi_embed.tissue import parse_recipe, tissue_mask
+        >>> with open_slide("slides/a.svs") as slide:
+        ...     found = tissue_mask(slide, 0.5, parse_recipe("otsu"))
+        >>> 0 < found.fraction < 1
+        True
     """
     width, height = slide.level_sizes[0]
     longest = max(width, height)
     side = min(recipe.max_px, max(1, round(longest * mpp / recipe.mask_mpp)), longest)
     note, unreadable = None, list[Box]()
-    if not recipe.used:  # nothing is looked at, so nothing is read
+    if not recipe.used:  # the recipe `none` needs no view
         shape = (max(1, round(height * side / longest)), max(1, round(width * side / longest)))
         mask = np.ones(shape, np.bool_)
     else:
@@ -114,14 +122,14 @@ def find_tissue(view: UInt8Array, recipe: TissueRecipe, view_mpp: float) -> tupl
 
     Args:
         view: RGB, uint8 [h, w, 3].
-        recipe: How.
+        recipe: Recipe of the mask.
         view_mpp: Micrometres per pixel of the view.
 
     Returns:
-        The mask, bool [h, w], and what the user should look at.
+        The mask, bool [h, w], and a note about a possible problem or None.
 
     Raises:
-        SlideError: The view is no stained slide on glass.
-        ModelError: The recipe's network is not at hand.
+        SlideError: If the view does not show a stained slide on glass.
+        ModelError: If the file of the recipe's network is not available.
     """
     return RECIPES.get(recipe.name)(view, recipe, view_mpp)

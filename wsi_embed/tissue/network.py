@@ -1,4 +1,4 @@
-"""Tissue by a segmentation network in ONNX over the low-resolution view; docs/tissue.md has the contract."""
+"""Tissue detection by an ONNX segmentation network on the low-resolution view (contract: docs/tissue.md)."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from wsi_embed.tissue.recipe import TissueRecipe
 from wsi_embed.util.cpu import cpu_count
 
 KEY = "wsi_embed_tissue"
-# Names in the file's metadata, and the settings that they give defaults for.
+# Names in the metadata of the file, and the settings for which they are defaults.
 METADATA = {"mpp": "mask_mpp"} | {k: k for k in ("mean", "std", "threshold", "channel", "activation")}
-WINDOW = 1024  # side of what the network sees at once, where it takes any size
-OVERLAP = 64  # of neighbouring windows: what lies near a border is taken from the other one
-MULTIPLE = 32  # networks halve their input up to five times
+WINDOW = 1024  # side of the windows for networks that accept any size
+OVERLAP = 64  # overlap of adjacent windows, so that pixels near a border come from the other window
+MULTIPLE = 32  # sides are multiples of this, as networks halve their input up to five times
 FLOAT32, UINT8 = "tensor(float)", "tensor(uint8)"
 Float32Array = npt.NDArray[np.float32]
 
@@ -34,18 +34,18 @@ _loading = threading.Lock()
 
 
 class TissueNetwork:
-    """A loaded network. Safe to use from several threads.
+    """Loaded segmentation network, usable from several threads.
 
     Args:
         path: The `.onnx` file.
 
     Attributes:
         path: The file.
-        sha256: First 16 digits of the digest of its content.
-        defaults: Settings that its metadata give.
+        sha256: First 16 digits of the SHA-256 of its contents.
+        defaults: Settings in its metadata.
 
     Raises:
-        ModelError: The file is missing, no ONNX, or does not follow the contract.
+        ModelError: If the file is missing, is not ONNX, or does not follow the contract.
     """
 
     def __init__(self, path: Path) -> None:
@@ -62,7 +62,7 @@ class TissueNetwork:
         options.intra_op_num_threads = cpu_count()
         options.log_severity_level = 4
         try:
-            # by path, since weights may lie in a file beside it
+            # by path, because weights may be in a separate file
             self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:
             raise ModelError(
@@ -107,10 +107,10 @@ class TissueNetwork:
         return found
 
     def check_settings(self, settings: dict[str, Any]) -> None:
-        """Refuse settings that would change nothing.
+        """Refuse settings without effect.
 
         Raises:
-            UsageError: Mean or deviation for a network that takes raw pixels.
+            UsageError: If mean or standard deviation is set for a network that takes raw pixels.
         """
         raw = sorted({"mean", "std"} & settings.keys()) if self._kind == UINT8 else []
         if raw:
@@ -119,14 +119,14 @@ class TissueNetwork:
             )
 
     def try_out(self, recipe: TissueRecipe, channel_given: bool) -> None:
-        """Run it on white once, before any slide.
+        """Run the network on a white image to check its output.
 
         Args:
-            recipe: With the settings that will be used.
-            channel_given: Whether anybody says which output is tissue.
+            recipe: Recipe with the settings of the network.
+            channel_given: Whether the output channel of tissue is set.
 
         Raises:
-            ModelError: Its output is not what the contract says.
+            ModelError: If the output does not follow the contract.
         """
         side = [fixed or 8 * MULTIPLE for fixed in self._fixed]
         try:
@@ -144,7 +144,7 @@ class TissueNetwork:
             )
 
     def _run(self, pixels: UInt8Array, recipe: TissueRecipe) -> Float32Array:
-        """Probabilities of a window, float32 [C, h, w] at the window's or a lower resolution."""
+        """Return the probabilities of a window, float32 [C, h, w], at the same or a lower resolution."""
         image: npt.NDArray[Any] = pixels
         if self._kind == FLOAT32:
             mean, std = np.asarray(recipe.mean, np.float32), np.asarray(recipe.std, np.float32)
@@ -186,17 +186,17 @@ class TissueNetwork:
         return out
 
     def probability(self, view: UInt8Array, recipe: TissueRecipe) -> Float32Array:
-        """Probability of tissue at every pixel, float32 [h, w].
+        """Compute the probability of tissue of every pixel, float32 [h, w].
 
-        Windows overlap, and each gives what lies nearer to its own middle. What sticks out of the view
-        is white.
+        Windows overlap, and a pixel is taken from the window whose centre is nearer. Windows are padded with
+        white.
 
         Args:
             view: RGB, uint8 [h, w, 3].
             recipe: Settings.
 
         Raises:
-            SlideError: The network's output is not finite or no probability.
+            SlideError: If an output of the network is not finite or not a probability.
         """
         height, width = view.shape[:2]
         side_y, side_x = (
@@ -215,7 +215,7 @@ class TissueNetwork:
 
 
 def _windows(length: int, side: int) -> list[tuple[int, tuple[int, int]]]:
-    """Where windows begin along one axis, and which part of the axis each one gives."""
+    """Return the start of each window along one axis, and the part of the axis taken from it."""
     overlap = min(OVERLAP, side // 4)
     count = 1 if length <= side else -(-(length - overlap) // (side - overlap))
     starts = np.rint(np.linspace(0, length - side, count)).astype(int).tolist()
@@ -224,10 +224,10 @@ def _windows(length: int, side: int) -> list[tuple[int, tuple[int, int]]]:
 
 
 def load_network(path: Path) -> TissueNetwork:
-    """The network of a file, loaded once.
+    """Load a network, cached by path and modification time.
 
     Raises:
-        ModelError: The file is missing, no ONNX, or does not follow the contract.
+        ModelError: If the file is missing, is not ONNX, or does not follow the contract.
     """
     try:
         stat = path.stat()
@@ -243,15 +243,18 @@ def _load(path: Path, changed: int, size: int) -> TissueNetwork:
 
 
 def segment(view: UInt8Array, recipe: TissueRecipe) -> BoolArray:
-    """Tissue of a view by the recipe's network, bool [h, w].
+    """Find the tissue of a view by the network of a recipe.
 
     Args:
         view: RGB, uint8 [h, w, 3].
-        recipe: Of the name `model`.
+        recipe: Recipe with the name `model`.
+
+    Returns:
+        bool [h, w].
 
     Raises:
-        ModelError: The network is not at hand, or is another than the recipe's.
-        SlideError: The network's output is no probability.
+        ModelError: If the file of the network is not available or has changed.
+        SlideError: If the output of the network is not a probability.
     """
     if recipe.path is None:
         raise ModelError(

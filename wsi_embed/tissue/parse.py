@@ -1,4 +1,4 @@
-"""A tissue recipe from what a user says: `--tissue` and `--tissue-set`."""
+"""Parsing of a tissue recipe from `--tissue` and `--tissue-set`."""
 
 from __future__ import annotations
 
@@ -13,20 +13,25 @@ from wsi_embed.tissue.recipe import TissueRecipe, as_text
 
 
 def parse_recipe(text: str, settings: Sequence[str] | Mapping[str, Any] = ()) -> TissueRecipe:
-    """Make a recipe of what a user says.
+    """Create a recipe from its name and settings.
 
     Args:
-        text: A recipe's name, or `model:FILE` for a segmentation network in ONNX.
-        settings: `key=value` each, or a mapping; see `TissueRecipe` for the keys.
+        text: Name of a recipe, or `model:FILE` for a segmentation network in ONNX.
+        settings: Texts `key=value`, or a mapping; see `TissueRecipe` for the keys.
 
     Raises:
-        UsageError: There is no such recipe, or a setting is unknown to it or out of range.
-        ModelError: The file is not a network that follows the contract.
+        UsageError: If there is no such recipe, or a setting does not belong to it or is out of range.
+        ModelError: If the file is not a network that follows the contract.
+
+    Example:
+        >>> from wsi_embed.tissue import parse_recipe
+        >>> parse_recipe("otsu", ["min_chroma=5", "pen=off"]).min_chroma
+        5.0
     """
     name, _, file = text.partition(":")
     if name != "model" or not file:
         return TissueRecipe(name, **_values(TissueRecipe(name), settings))
-    from wsi_embed.tissue.network import load_network  # brings ONNX Runtime
+    from wsi_embed.tissue.network import load_network  # imports ONNX Runtime
 
     network = load_network(Path(file))
     stated = TissueRecipe("model", sha256=network.sha256, model=network.path.name, path=network.path)
@@ -68,7 +73,7 @@ def _pair(recipe: TissueRecipe, text: str) -> tuple[str, str]:
 
 
 def _convert(value: Any, like: Any) -> Any:
-    """A value of the type of `like`."""
+    """Convert a value to the type of `like`."""
     if isinstance(like, bool):
         words = {"on": True, "true": True, "yes": True, "1": True}
         words |= {"off": False, "false": False, "no": False, "0": False}

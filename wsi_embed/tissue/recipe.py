@@ -1,4 +1,4 @@
-"""How a tissue mask is made: a name and its numbers, each with its default and its range."""
+"""Settings of a tissue mask: the name of a recipe and its numbers, each with a default and a range."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from wsi_embed.slide.base import UInt8Array
     from wsi_embed.tissue.glass import BoolArray
 
-# What finds the tissue in a view, for each recipe.
+# Functions that find the tissue in a view, by recipe.
 RECIPES: Registry[Callable[[UInt8Array, TissueRecipe, float], tuple[BoolArray, str | None]]] = Registry(
     "--tissue",
     {
@@ -35,7 +35,7 @@ _ARTEFACTS = ("pen", "pen_um", "edges", "edge_um", "dark")
 _CHROMA = ("blur_um", "min_chroma", "max_chroma", "grey", "leak")
 _HSV = ("blur_um", "hue_from", "hue_to", "min_saturation", "min_value", "max_value")
 _NETWORK = ("threshold", "channel", "activation", "mean", "std")
-# Which numbers each recipe looks at, in the order in which people read of them.
+# Settings of each recipe, in the order in which they are listed in messages.
 USED: dict[str, tuple[str, ...]] = {
     "otsu": (*_VIEW, *_CHROMA, *_ARTEFACTS, *_AREAS),
     "otsu-local": (*_VIEW, *_CHROMA, "background_um", "max_tint", *_ARTEFACTS, *_AREAS),
@@ -51,47 +51,48 @@ def _number(default: Any, low: float, high: float) -> Any:
 
 @dataclass(frozen=True)
 class TissueRecipe:
-    """How the mask is made. Those numbers that the recipe uses are part of a slide's settings fingerprint.
+    """Recipe of a tissue mask. The settings that it uses are part of the settings fingerprint of a slide.
 
-    Colours are those of a pixel divided by the glass's, 0 to 255. Chroma is the largest channel less
-    the smallest: 0 for glass and for everything grey, whatever its brightness.
+    Colours are relative to the glass: pixels divided by the colour of the glass, 0 to 255. Chroma is the
+    largest minus the smallest channel: 0 for glass and any grey.
 
     Attributes:
         name: `otsu`, `otsu-local`, `hsv`, `model`, or `none` (everything is tissue).
         mask_mpp: Resolution of the view, um per pixel; never finer than level 0.
-        max_px: Longest side of the view, pixels.
-        blur_um: Standard deviation of the smoothing before the threshold.
-        min_chroma: Floor of Otsu's threshold, so that empty glass stays empty.
-        max_chroma: Ceiling of Otsu's threshold, so that faint tissue beside dark is kept.
-        grey: What is darker than glass needs this share of its darkness as chroma, or it is dust, a
-            shadow, an edge.
-        leak: Beside strong colour a pixel needs this share of it as chroma, or the colour has leaked
-            there; a half puts edges where they are.
-        background_um: Side of the blocks whose glass colour is estimated, `otsu-local` only.
-        max_tint: Most chroma that a block's glass may have beside the slide's glass.
-        hue_from: First hue of tissue, degrees (0 red, 120 green, 240 blue); `hsv` only, as the next five.
-        hue_to: Last hue; below `hue_from` where the range goes over red.
-        min_saturation: Least saturation of tissue, 0 to 255.
-        min_value: Least brightness of tissue, 0 to 255.
-        max_value: Greatest brightness of tissue.
+        max_px: Maximum length of the longest side of the view, pixels.
+        blur_um: Standard deviation of the smoothing before the threshold, um.
+        min_chroma: Lower limit of Otsu's threshold, so that empty glass stays empty.
+        max_chroma: Upper limit of Otsu's threshold, so that faint tissue beside dark tissue is found.
+        grey: Minimum chroma of tissue as a share of its darkness; below it are dust, shadows and edges.
+        leak: Minimum chroma of tissue as a share of the strongest chroma near it; below it, colour has leaked
+            from there through JPEG compression. One half gives unbiased edges.
+        background_um: Side of the blocks in which the colour of the glass is estimated, um; `otsu-local`
+            only, as the next one.
+        max_tint: Maximum chroma of the glass of a block relative to the glass of the slide.
+        hue_from: First hue of tissue, degrees (0 red, 120 green, 240 blue); `hsv` only, as the next four.
+        hue_to: Last hue of tissue, degrees; below `hue_from` if the range includes 0.
+        min_saturation: Minimum saturation of tissue, 0 to 255.
+        min_value: Minimum value (brightness) of tissue, 0 to 255.
+        max_value: Maximum value (brightness) of tissue, 0 to 255.
         pen: Whether pen marks are left out.
-        pen_um: Least width of a pen stroke.
+        pen_um: Minimum width of a pen stroke, um.
         edges: Whether edges of coverslips are left out.
-        edge_um: Least length of such an edge.
-        dark: A slide without glass whose typical brightness is below this counts as fluorescence or
-            dark field and fails; 0 switches that off.
-        close_um: Gaps narrower than this are closed.
-        open_um: What is narrower than this is removed.
-        min_area_um2: Smaller pieces are debris; never more than a hundredth of the view, for small crops.
-        max_hole_um2: Smaller holes are filled: 0 keeps every hole, 1e12 none.
-        threshold: Of the network's probability; `model` only, as the next four.
-        channel: The network's output for tissue, counted from 0.
-        activation: What turns the network's output into probabilities: `none`, `sigmoid`, `softmax`.
-        mean: Subtracted from red, green and blue between 0 and 1, for a network that takes float32.
-        std: And then divided by.
+        edge_um: Minimum length of an edge, um.
+        dark: Median brightness below which a slide without glass counts as fluorescence or dark field and
+            fails, 0 to 255; 0 switches this off.
+        close_um: Width below which gaps are closed, um.
+        open_um: Width below which parts are removed, um.
+        min_area_um2: Area below which pieces are removed as debris, um2; limited to a hundredth of the view,
+            for small crops.
+        max_hole_um2: Area below which holes are filled, um2: 0 keeps every hole, 1e12 fills all.
+        threshold: Threshold of the network's probability; `model` only, as the next four.
+        channel: Output channel of the network for tissue, from 0.
+        activation: Function from the network's output to probabilities: `none`, `sigmoid`, `softmax`.
+        mean: Mean subtracted from RGB in [0, 1], for networks that take float32.
+        std: Standard deviation by which RGB is divided after that.
         model: File name of the network.
-        sha256: First 16 digits of the digest of its content.
-        path: Where it is; no part of the settings.
+        sha256: First 16 digits of the SHA-256 of the network's file.
+        path: Path of the network; not part of the settings.
     """
 
     name: str = "otsu"
@@ -145,16 +146,16 @@ class TissueRecipe:
         low, high = field.metadata["low"], field.metadata["high"]
         value = getattr(self, field.name)
         numbers = value if isinstance(value, tuple) else (value,)
-        if not all(low <= n <= high for n in numbers):  # refuses NaN too
+        if not all(low <= n <= high for n in numbers):  # also refuses NaN
             raise UsageError(f"tissue {field.name}={as_text(value)}: {low:g} to {high:g} is expected")
 
     @property
     def used(self) -> tuple[str, ...]:
-        """Names of the numbers that this recipe looks at."""
+        """Names of the settings that this recipe uses."""
         return USED[self.name]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for attributes and fingerprints: the name and what the recipe uses."""
+        """Return the name and the used settings as plain values, for attributes and fingerprints."""
         values: dict[str, Any] = {"name": self.name}
         if self.name == "model":
             values |= {"model": self.model, "sha256": self.sha256}
@@ -167,10 +168,10 @@ class TissueRecipe:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TissueRecipe:
-        """The recipe that `to_dict` was called on; of a network only its name and digest are known.
+        """Create a recipe from the result of `to_dict`. The path of a network is not restored.
 
         Raises:
-            UsageError: It has values that this version does not know.
+            UsageError: If there is a setting that this version does not have.
         """
         known = {field.name for field in dataclasses.fields(cls)} - {"path"}
         unknown = sorted(values.keys() - known)
@@ -183,7 +184,7 @@ class TissueRecipe:
 
 
 def as_text(value: Any) -> str:
-    """A setting's value as a user would write it."""
+    """Format the value of a setting as in `--tissue-set`."""
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, tuple | list):

@@ -1,4 +1,4 @@
-"""Which pixels of a view are stained."""
+"""Detection of the stained pixels of a view."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from wsi_embed.slide.base import UInt8Array
 from wsi_embed.tissue.glass import BoolArray, channel_range
 from wsi_embed.tissue.recipe import TissueRecipe
 
-BRIGHT = 225  # of a pixel's darkest channel beside glass of 255
+BRIGHT = 225  # minimum of the darkest channel of bright pixels, relative to glass of 255
 MOST_NOISE = 20.0
-LEAK_UM = 16.0  # how far strong colour leaks
+LEAK_UM = 16.0  # distance to which strong colour leaks
 
 
 def by_chroma(
     chroma: UInt8Array, balanced: UInt8Array, seen: BoolArray, recipe: TissueRecipe, mpp: float
 ) -> BoolArray:
-    """Otsu's threshold on chroma, kept between a floor and a ceiling.
+    """Find stained pixels by Otsu's threshold on chroma, between a lower and an upper limit.
 
-    A dye takes more of one colour of light than of another, so it has chroma however thin it is;
-    shadows, dust, edges and steps in brightness have none. Otsu, "A threshold selection method from
-    gray-level histograms", IEEE SMC 1979, cuts between the two largest groups. Beside dark tissue that
-    would lose the faint, hence the ceiling. The floor is above the noise of this slide's glass.
+    A dye absorbs some colours more than others, so it has chroma however thin it is; shadows, dust, edges and
+    steps in brightness have none. Otsu, "A threshold selection method from gray-level histograms", IEEE SMC
+    1979, separates the two largest groups. Beside dark tissue it would miss faint tissue, hence the upper
+    limit. The lower limit is above the noise of the glass of this slide.
 
     Args:
-        chroma: Largest less smallest channel of what was divided by glass, uint8 [h, w].
-        balanced: The view divided by its glass, uint8 [h, w, 3].
-        seen: Pixels that a camera has seen; the others do not count, bool [h, w].
-        recipe: Numbers.
+        chroma: Chroma relative to the glass, uint8 [h, w].
+        balanced: View divided by the colour of its glass, uint8 [h, w, 3].
+        seen: Scanned pixels, bool [h, w]; the others are ignored.
+        recipe: Settings.
         mpp: Micrometres per pixel of the view.
 
     Returns:
@@ -40,7 +40,7 @@ def by_chroma(
     floor = max(recipe.min_chroma, _glass_noise(chroma, low))
     level = max(floor, min(otsu, recipe.max_chroma))
     darkness = cv2.LUT(high, np.floor(recipe.grey * (255 - np.arange(256))).astype(np.uint8))
-    # JPEG keeps colour at half the resolution, so strong colour leaks into the glass around it
+    # JPEG stores colour at half the resolution, so strong colour leaks into the glass around it
     side = 2 * int(LEAK_UM / mpp) + 1
     around = cv2.dilate(chroma, np.ones((side, side), np.uint8)) if side > 1 else np.zeros_like(chroma)
     leak = cv2.LUT(around, np.floor(recipe.leak * np.arange(256)).astype(np.uint8))
@@ -49,7 +49,7 @@ def by_chroma(
 
 
 def _glass_noise(chroma: UInt8Array, low: UInt8Array) -> float:
-    """Chroma that glass does not exceed: its median and four standard deviations, robustly."""
+    """Estimate the maximum chroma of glass: its median plus four robust standard deviations."""
     glass = chroma[::3, ::3][(low[::3, ::3] >= BRIGHT) & (chroma[::3, ::3] <= MOST_NOISE)]
     if not len(glass):
         return 0.0
@@ -58,12 +58,12 @@ def _glass_noise(chroma: UInt8Array, low: UInt8Array) -> float:
 
 
 def by_hsv(view: UInt8Array, seen: BoolArray, recipe: TissueRecipe) -> BoolArray:
-    """Fixed limits of hue, saturation and value: the same numbers mean the same on every slide.
+    """Find pixels within fixed limits of hue, saturation and value, independent of the slide.
 
     Args:
         view: RGB as scanned, uint8 [h, w, 3].
-        seen: Pixels that a camera has seen, bool [h, w].
-        recipe: Numbers.
+        seen: Scanned pixels, bool [h, w]; the others are ignored.
+        recipe: Settings.
 
     Returns:
         bool [h, w].

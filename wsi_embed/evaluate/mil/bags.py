@@ -1,4 +1,4 @@
-"""Features of bags, kept in memory up to a limit and read again beyond it."""
+"""Features of bags, kept in memory up to a limit and read from the store beyond it."""
 
 from __future__ import annotations
 
@@ -20,23 +20,22 @@ Float = npt.NDArray[np.float32]
 
 
 class BagFeatures(Sequence[Features]):
-    """Features of labelled bags, [N, D] each, in the type of the store.
+    """Features of labelled bags, [N, D] each, in the dtype of the store.
 
-    Making it reads every bag once: what does not fit into the limit is read from the store whenever it is
-    asked for.
+    The constructor reads every bag once. Bags beyond the memory limit are read again at every access.
 
     Args:
-        store: Has the bags.
-        bags: Which.
-        memory: Bytes that may be kept.
+        store: Store with the bags.
+        bags: The bags.
+        memory: Maximum size of the features in memory, bytes.
 
     Attributes:
-        mean: Of each bag, float32 [bags, D].
-        square: Mean of the squares of each bag, float32 [bags, D].
-        kept: Bags in memory.
+        mean: Mean features of each bag, float32 [bags, D].
+        square: Mean squared features of each bag, float32 [bags, D].
+        kept: Number of bags in memory.
 
     Raises:
-        StoreError: A bag is damaged, or a feature is not finite.
+        StoreError: If a bag is damaged, or a feature is not finite.
     """
 
     def __init__(self, store: Store, bags: LabelledBags, memory: int = 8 * GIB) -> None:
@@ -62,16 +61,16 @@ class BagFeatures(Sequence[Features]):
 
     @property
     def kept(self) -> int:
-        """Bags in memory."""
+        """Number of bags in memory."""
         return len(self._in_memory)
 
     @property
     def dim(self) -> int:
-        """Numbers a tile."""
+        """Number of features D of a tile."""
         return int(self.mean.shape[1])
 
     def stream(self, numbers: Sequence[int]) -> Iterator[tuple[int, Features]]:
-        """Bags one by one, each read while the one before it is used."""
+        """Yield bags one by one with their numbers, and read the next bag ahead."""
         with ThreadPoolExecutor(1, "wsi-embed-bags") as pool:
             ahead = [pool.submit(self.__getitem__, number) for number in numbers[:1]]
             for place, number in enumerate(numbers):
@@ -81,10 +80,13 @@ class BagFeatures(Sequence[Features]):
                 yield number, features
 
     def statistics(self, numbers: npt.NDArray[np.intp]) -> tuple[Float, Float]:
-        """Mean and standard deviation of features over some bags, each bag counting the same.
+        """Compute the mean and standard deviation of features over bags of equal weight.
+
+        Args:
+            numbers: Numbers of the bags.
 
         Returns:
-            float32 [D] each; the deviation of a constant feature is 1.
+            Mean and standard deviation, float32 [D] each. The deviation of a constant feature is set to 1.
         """
         mean = self.mean[numbers].mean(0, dtype=np.float64)
         variance = self.square[numbers].mean(0, dtype=np.float64) - mean**2

@@ -1,4 +1,4 @@
-"""Train a multiple-instance network on the bags of a fold, and predict those that are tested."""
+"""Training of a multiple-instance network on the bags of a fold, and prediction of its test bags."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Float = npt.NDArray[np.float64]
 
 @dataclass
 class _Best:
-    """The best weights so far, by AUC of the validation part, then by its likelihood."""
+    """The best weights so far, by validation AUC, then by validation likelihood."""
 
     score: tuple[float, float] = (-1.0, -np.inf)
     epoch: int = 0
@@ -35,22 +35,22 @@ def fit_fold(
     fold: Fold,
     settings: MilSettings,
 ) -> Predictions:
-    """Train on a fold's bags until the validation part has not improved for a while, and predict its test.
+    """Train on the bags of a fold with early stopping, and predict its test bags.
 
-    One bag a step, as DSMIL, CLAM and TransMIL are published; each weighted by the inverse frequency of its
-    class in the training part. The weights of the best epoch are kept: best by the macro AUC of the
-    validation part, among equals by its likelihood.
+    A step takes one bag, as published for DSMIL, CLAM and TransMIL, weighted by the inverse frequency of its
+    class in the training part. The predictions use the weights of the epoch with the best macro AUC on the
+    validation part, among equal ones that with the best likelihood.
 
     Args:
-        features: Of all bags.
-        targets: Class of each bag.
-        classes: How many.
-        fold: Which bags are what.
-        settings: Of the training.
+        features: Features of all bags.
+        targets: Class of each bag, int64 [bags].
+        classes: Number of classes.
+        fold: Training, validation and test bags.
+        settings: Settings of the training.
 
     Raises:
-        DeviceError: The device is not there.
-        WsiEmbedError: The training diverged.
+        DeviceError: If the device is not available.
+        WsiEmbedError: If the training diverges.
     """
     device = _device(settings.device)
     if settings.threads is not None:
@@ -99,14 +99,14 @@ def _fit(
 def _validate(
     net: BagNet, features: BagFeatures, targets: npt.NDArray[np.int64], numbers: Index
 ) -> tuple[float, float]:
-    """Macro AUC, and mean log likelihood with each class counting the same."""
+    """Return the macro AUC, and the mean log likelihood with equal weights of the classes."""
     probabilities, _ = _predict(net, features, numbers, attention=False)
     if not np.isfinite(probabilities).all():
         raise WsiEmbedError("the training diverged: its predictions are no numbers; use a lower --lr")
     truth = targets[numbers]
     likelihood = np.log(np.maximum(probabilities[np.arange(len(truth)), truth], 1e-12))
     balanced = np.mean([likelihood[truth == number].mean() for number in np.unique(truth)])
-    # without an AUC, as of a single class, the likelihood decides alone
+    # with a single class there is no AUC, and only the likelihood decides
     return float(np.nan_to_num(macro_auc(truth, probabilities))), float(balanced)
 
 
@@ -125,7 +125,7 @@ def _predict(
 
 
 def _some(bag: Features, most: int | None, rng: np.random.Generator) -> Features:
-    """A bag, or as many of its tiles as a step may take, others each time."""
+    """Return a bag, or a random sample of its tiles if it has more than `most`."""
     if most is None or len(bag) <= most:
         return bag
     return bag[np.sort(rng.choice(len(bag), most, replace=False))]

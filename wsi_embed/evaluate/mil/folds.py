@@ -1,4 +1,4 @@
-"""Who is tested by what was learned from whom: folds of patients, stratified by class."""
+"""Folds of patients, stratified by class, for training, validation and test."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from wsi_embed.util.text import counted, names_of
 Index = npt.NDArray[np.intp]
 Bool = npt.NDArray[np.bool_]
 FOLDS = 5
-# One patient in so many of those to learn from decides when to stop.
+# One of this many parts of the patients not in the test is for validation.
 PARTS = 5
 VALIDATION = ("val", "valid", "validation")
 
 
 @dataclass(frozen=True)
 class Fold:
-    """Which bags are learned from, which decide when to stop, and which are tested: positions of bags.
+    """Indices of the bags for training, validation and test.
 
     Attributes:
-        seed: Of the draw.
-        number: Of the fold, from 0.
-        train: To learn from.
-        validation: To decide when to stop.
-        test: To test on.
+        seed: Seed of the fold.
+        number: Number of the fold, from 0.
+        train: Bags for training.
+        validation: Bags for early stopping.
+        test: Bags for testing.
     """
 
     seed: int
@@ -41,23 +41,23 @@ class Fold:
 
 
 def make_folds(bags: LabelledBags, folds: int | None = None, seeds: int = 1) -> list[Fold]:
-    """Split bags so that no patient is on two sides, and each class on all.
+    """Split bags into training, validation and test, with disjoint patients and all classes in each.
 
-    Without `folds` the labels' table decides where it can: by its column `split` (`train`, `test`, and
-    maybe `val`: one fold), else by its column `fold`. Otherwise folds are drawn, five by default: of each
-    class every fold tests as many patients as the others, give or take one, and every bag is tested once a
-    seed. Where no validation part is given it is a fifth of the patients to learn from, stratified
-    likewise. A patient whose bags are of several classes counts as of the rarest; a bag without a patient
-    is a patient of its own.
+    Without `folds`, the table of the labels determines the folds: its column `split` (`train`, `test` and
+    optionally `val`) gives one fold, or else its column `fold` gives several. If it has neither column, five
+    folds are drawn. Drawn folds are stratified: of each class, every fold tests the same number of patients,
+    plus or minus one, and every bag is tested once per seed. If the table gives no validation part, it is a
+    stratified fifth of the patients that are not tested. A patient with bags of several classes counts as the
+    rarest of them. A bag without a patient is treated as a separate patient.
 
     Args:
         bags: The labelled bags.
-        folds: How many are drawn.
-        seeds: How often all is done; each time other patients are drawn.
+        folds: Number of folds to draw; None uses the table of the labels if possible.
+        seeds: Number of repetitions, each with other random patients.
 
     Raises:
-        UsageError: A class has too few patients, only some bags have a fold, or the table's split lacks a
-            side or tears a patient apart.
+        UsageError: If a class has too few patients, only some bags have a fold, or the split of the table
+            lacks a side or has a patient on two sides.
     """
     people = _People(bags)
     if folds is None and any(bag.split for bag in bags):
@@ -83,7 +83,7 @@ def make_folds(bags: LabelledBags, folds: int | None = None, seeds: int = 1) -> 
 
 
 def unused(bags: LabelledBags, folds: Iterable[Fold]) -> list[str]:
-    """Return a line on the bags that are on no side of any fold, if there are any: a split may say others."""
+    """Return a note on bags that are in no fold, because their split is neither train, val nor test."""
     used = {int(n) for fold in folds for side in (fold.train, fold.validation, fold.test) for n in side}
     left = [bag for n, bag in enumerate(bags) if n not in used]
     if not left:
@@ -93,7 +93,7 @@ def unused(bags: LabelledBags, folds: Iterable[Fold]) -> list[str]:
 
 
 def _sides(bags: LabelledBags) -> tuple[Bool, Bool, Bool | None]:
-    """Test, train and validation bags of a table's split."""
+    """Return masks of the test, training and validation bags in the column `split` of a table."""
     split = np.array([(bag.split or "").lower() for bag in bags])
     test, train, held = split == "test", split == "train", np.isin(split, VALIDATION)
     for name, side in (("train", train), ("test", test)):
@@ -106,7 +106,7 @@ def _sides(bags: LabelledBags) -> tuple[Bool, Bool, Bool | None]:
 
 
 class _People:
-    """The patients behind bags, and their classes."""
+    """Patients of bags, and their classes."""
 
     def __init__(self, bags: LabelledBags) -> None:
         self.bags, targets = bags, bags.targets
@@ -119,10 +119,18 @@ class _People:
             self.stratum[self.of_bag[n]] = targets[n]
 
     def parts(self, among: Bool, count: int, seed: int) -> Iterator[Bool]:
-        """Stratified parts of the patients of some bags, each as a mask of bags.
+        """Split the patients of some bags into stratified parts.
+
+        Args:
+            among: Mask of the bags.
+            count: Number of parts.
+            seed: Seed of the split.
+
+        Yields:
+            Mask of the bags of each part.
 
         Raises:
-            UsageError: A class has fewer patients than parts.
+            UsageError: If a class has fewer patients than parts.
         """
         patients = np.unique(self.of_bag[among])
         for name, number in self._counts(patients).items():
@@ -136,10 +144,17 @@ class _People:
             yield among & np.isin(self.of_bag, patients[part])
 
     def fold(self, seed: int, number: int, test: Bool, rest: Bool, held: Bool | None = None) -> Fold:
-        """A fold; where it is not given, the validation part is drawn.
+        """Create a fold.
+
+        Args:
+            seed: Seed of the fold.
+            number: Number of the fold.
+            test: Mask of the test bags.
+            rest: Mask of the training bags, including those for validation if `held` is None.
+            held: Mask of the validation bags; by default a fifth of the patients in `rest`.
 
         Raises:
-            UsageError: Of a class fewer than two patients are left to learn from and to validate.
+            UsageError: If a class has fewer than two patients for training and validation.
         """
         if held is None:
             left = self._counts(np.unique(self.of_bag[rest]))
@@ -154,6 +169,6 @@ class _People:
         return Fold(seed, number, *(np.flatnonzero(side) for side in (rest, held, test)))
 
     def _counts(self, patients: Index) -> dict[str, int]:
-        """Patients of each class."""
+        """Count the patients of each class."""
         strata = self.stratum[patients]
         return {name: int((strata == n).sum()) for n, name in enumerate(self.bags.classes)}

@@ -1,4 +1,4 @@
-"""Bags by one vector each: the mean of their features, or their cluster histogram."""
+"""Classification of bags by one vector each: their mean features or their cluster histogram."""
 
 from __future__ import annotations
 
@@ -14,41 +14,41 @@ from wsi_embed.store import Store
 
 
 def means(store: Store, bags: LabelledBags) -> npt.NDArray[np.float32]:
-    """Mean of the features of each bag, float32 [bags, D].
+    """Compute the mean features of each bag, float32 [bags, D].
 
     Raises:
-        StoreError: The store is damaged.
+        StoreError: If the store is damaged.
     """
     return BagFeatures(store, bags, memory=0).mean
 
 
 def histograms(store: Store, bags: LabelledBags) -> npt.NDArray[np.float32]:
-    """Share of each bag's tiles in each cluster, float32 [bags, clusters].
+    """Compute the share of the tiles of each bag in each cluster, float32 [bags, clusters].
 
     Raises:
-        UsageError: The store has no clusters.
-        StoreError: The store is damaged.
+        UsageError: If the store has no clusters.
+        StoreError: If the store is damaged.
     """
     return np.stack([bags.open(store, n).cluster_histogram() for n in range(len(bags))]).astype(np.float32)
 
 
 def classify_fold(vectors: npt.NDArray[np.float32], bags: LabelledBags, fold: Fold) -> Predictions:
-    """Fit a logistic regression on a fold's bags, and predict its test.
+    """Fit a logistic regression on the bags of a fold, and predict its test bags.
 
-    It needs no validation part of its own: the regularisation is chosen within the bags to learn from, apart
-    by patient, and then all of them are fitted.
+    It is fitted on the training and validation bags together. The regularisation is chosen on a part of them
+    with separate patients.
 
     Args:
-        vectors: Of all bags, [bags, D].
+        vectors: Vectors of all bags, float32 [bags, D].
         bags: The bags.
-        fold: Which bags are what.
+        fold: Training, validation and test bags.
 
     Raises:
-        UsageError: A class has fewer than two patients to learn from.
+        UsageError: If a class has fewer than two patients for training.
     """
     learned = np.sort(np.concatenate([fold.train, fold.validation]))
     targets = bags.targets
-    # numbers as labels of one width, so that their order stays that of the classes
+    # labels are zero-padded numbers, so that they sort in the order of the classes
     labels = [f"{targets[n]:04d}" for n in learned]
     probe = fit_probe(vectors[learned], labels, [bags[n].patient or "" for n in learned], fold.seed)
     probabilities = np.zeros((len(fold.test), len(bags.classes)))

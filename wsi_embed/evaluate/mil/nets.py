@@ -1,4 +1,4 @@
-"""Multiple-instance networks: torchmil's, with a head for each class."""
+"""Multiple-instance networks of torchmil, with a head for each class."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from torchmil.nn.attention.nystrom_attention import NystromAttention, moore_penr
 
 
 class BagNet(nn.Module, abc.ABC):
-    """From the features of one bag to its class.
+    """Network that classifies one bag by its features.
 
-    torchmil's networks give one logit, for two classes; here their classifiers have an output a class, and
-    bags come one at a time, so that no bag is padded (DSMIL may take padding for its critical tile, and
-    CLAM's instance loss ignores the mask).
+    The networks of torchmil have one logit, for two classes. Their classifiers are replaced by ones with an
+    output for each class. Bags are processed one at a time, to avoid padding: DSMIL could choose padding as
+    its critical tile, and the instance loss of CLAM ignores the mask.
 
     Args:
-        dim: Numbers a tile.
-        classes: How many.
+        dim: Number of features D of a tile.
+        classes: Number of classes.
     """
 
     def __init__(self, dim: int, classes: int) -> None:
@@ -33,19 +33,24 @@ class BagNet(nn.Module, abc.ABC):
         self.register_buffer("std", torch.ones(dim))
 
     def standardise(self, mean: Tensor, std: Tensor) -> None:
-        """Set what features are shifted and divided by, [D] each."""
+        """Set the mean and standard deviation by which features are standardised, [D] each."""
         self.mean.copy_(mean)
         self.std.copy_(std)
 
     def loss(self, bag: Tensor, target: Tensor) -> Tensor:
-        """Loss of one bag, [N, D] of any float type, with its class, []."""
+        """Return the loss of one bag, [N, D] of any float dtype, given its class, a scalar."""
         return self._loss(self._prepared(bag), target)
 
     @torch.inference_mode()
     def predict(self, bag: Tensor) -> tuple[Tensor, Tensor]:
-        """Probability of each class, [classes], and attention of the tiles.
+        """Predict a bag.
 
-        Attention is [N, 1], or [N, classes] where each class has its own; a column sums to 1.
+        Args:
+            bag: Features [N, D].
+
+        Returns:
+            Probability of each class, [classes], and attention of the tiles, [N, 1] or, with separate
+            attention for each class, [N, classes]. Each column sums to 1.
         """
         return self._predict(self._prepared(bag))
 
@@ -78,8 +83,8 @@ class Abmil(BagNet):
 class Clam(BagNet):
     """CLAM with one attention branch: Lu et al., Nature Biomedical Engineering 2021.
 
-    The instance loss asks the true class's instance classifier to tell the tiles with most attention from
-    those with least, and the others' to reject the former.
+    In the instance loss, the classifier of the true class separates the tiles with most attention from those
+    with least; the classifiers of the other classes reject the tiles with most attention.
     """
 
     BAG_WEIGHT = 0.7
@@ -89,7 +94,7 @@ class Clam(BagNet):
         self.model = CLAM_SB((dim,), att_dim=256, k_sample=8, gated=True, feat_ext=_reduced(dim, 512))
         self.model.classifier = nn.Linear(512, classes)
         self.model.inst_classifiers = nn.ModuleList(nn.Linear(512, 2) for _ in range(classes))
-        # torchmil's own keeps its labels on the CPU
+        # the loss of torchmil keeps its labels on the CPU
         self.model.inst_loss_fn = _InstanceLoss()
 
     def _loss(self, bag: Tensor, target: Tensor) -> Tensor:
@@ -109,7 +114,7 @@ class Clam(BagNet):
 class Dsmil(BagNet):
     """Dual-stream MIL: Li et al., CVPR 2021, with a critical tile, an attention and a head for each class.
 
-    Classes are told apart one by one: each has a probability of its own, and they need not sum to 1.
+    Each class is predicted independently, so the probabilities need not sum to 1.
     """
 
     def __init__(self, dim: int, classes: int) -> None:
@@ -131,9 +136,9 @@ class Dsmil(BagNet):
 
 
 class Transmil(BagNet):
-    """TransMIL: Shao et al., NeurIPS 2021. Its attention is what the class token pays the tiles.
+    """TransMIL: Shao et al., NeurIPS 2021. Its attention is that of the class token to the tiles.
 
-    Negative attention, which comes of the approximation, is taken as none.
+    Negative attention, a result of the approximation, is set to zero.
     """
 
     def __init__(self, dim: int, classes: int, width: int = 512, landmarks: int = 256) -> None:
@@ -153,18 +158,19 @@ class Transmil(BagNet):
 
 
 class ClassTokenAttention(NystromAttention):  # type: ignore[misc]  # torchmil has no types
-    """Nystrom attention that gives away the first token's attention alone.
+    """Nystrom attention that only returns the attention of the first token.
 
-    torchmil's makes the whole matrix, N x N for every head: 1.6 GB for 10,000 tiles and four heads.
+    The class in torchmil returns the whole matrix, N x N for every head: 1.6 GB for 10,000 tiles and four
+    heads.
     """
 
     def forward(self, x: Tensor, mask: Tensor | None = None, return_att: bool = False) -> Any:
-        """From tokens [1, N, D] to [1, N, D], and to attention [1, heads, 1, N] where it is asked for."""
+        """Transform tokens [1, N, D]; with `return_att` return also the attention [1, heads, 1, N]."""
         out = super().forward(x, mask)
         return (out, self.first_row(x)) if return_att else out
 
     def first_row(self, x: Tensor) -> Tensor:
-        """What the first token pays all tokens, [1, heads, 1, N]: equation 15 of Xiong et al., AAAI 2021."""
+        """Return the attention of the first token, [1, heads, 1, N]: Xiong et al., AAAI 2021, equation 15."""
         count = x.shape[1]
         padding = -count % self.n_landmarks
         q, k, _ = (
@@ -185,7 +191,7 @@ def _reduced(dim: int, width: int) -> nn.Module:
 
 
 class _InstanceLoss(nn.Module):
-    """Cross entropy, as torchmil hands over logits [B, 2] and targets [B, 1]."""
+    """Cross entropy for logits [B, 2] and targets [B, 1], as passed by torchmil."""
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         return F.cross_entropy(logits, targets[:, 0].long())

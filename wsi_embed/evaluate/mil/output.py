@@ -1,4 +1,4 @@
-"""Files of an evaluation on bags: scores, predictions, a confusion matrix, attention."""
+"""Result files of an evaluation on bags: scores, predictions, confusion matrix and attention."""
 
 from __future__ import annotations
 
@@ -21,14 +21,19 @@ ATTENTION = "attention.zarr"
 
 
 def write_mil(evaluation: MilEvaluation, store: Store, folder: Path) -> list[Path]:
-    """Write `scores.json`, `predictions.csv`, `confusion.png`, and of networks `attention.zarr`.
+    """Write `scores.json`, `predictions.csv`, `confusion.png` and, for networks, `attention.zarr`.
+
+    Args:
+        evaluation: The result.
+        store: The evaluated store.
+        folder: Folder of the files, created if needed.
 
     Returns:
-        Their paths.
+        Paths of the files.
 
     Raises:
-        StoreMismatchError: `attention.zarr` is there and is something else.
-        WsiEmbedError: They cannot be written.
+        StoreMismatchError: If `attention.zarr` exists and is something else.
+        WsiEmbedError: If the files cannot be written.
     """
     files = [folder / "scores.json", folder / "predictions.csv", folder / "confusion.png"]
     with results_in(folder):
@@ -45,7 +50,7 @@ def write_mil(evaluation: MilEvaluation, store: Store, folder: Path) -> list[Pat
 
 
 def slide_attention(evaluation: MilEvaluation, store: Store) -> Iterator[SlideAttention]:
-    """Attention of every tested slide by networks that did not learn from it, averaged over the seeds."""
+    """Yield the attention of every tested slide, by networks not trained on it, averaged over the seeds."""
     bags, sums = evaluation.bags, dict[int, npt.NDArray[np.float64]]()
     probabilities = np.zeros((len(bags), len(bags.classes)))
     for found in evaluation.predictions:

@@ -1,4 +1,4 @@
-"""Evaluate a multiple-instance method on the bags of a store."""
+"""Evaluation of a multiple-instance method on the bags of a store."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ OnFold = Callable[[int, int, dict[str, Any]], None]
 
 @dataclass
 class MilEvaluation:
-    """What was found.
+    """Result of `evaluate_mil`.
 
     Attributes:
-        settings: How.
-        bags: Which.
-        predictions: Of every fold of every seed.
-        folds: Its figures, plain values, in the same order.
+        settings: Settings of the method.
+        bags: The evaluated bags.
+        predictions: Predictions of every fold of every seed.
+        folds: Figures of every fold as plain values, in the same order.
         intervals: Mean and confidence interval of each score.
-        interval_method: How the intervals were made.
-        overall: Scores of the bags' probabilities averaged over the seeds.
-        seen: What of the bags the model of the features was trained on; None where nobody knows.
-        notes: What to bear in mind.
+        interval_method: Description of the confidence intervals.
+        overall: Scores of the probabilities averaged over the seeds.
+        seen: Slides of the bags that the encoder was trained on; None if unknown.
+        notes: Notes on the interpretation of the results.
     """
 
     settings: MilSettings
@@ -56,11 +56,11 @@ class MilEvaluation:
 
     @property
     def seeds(self) -> int:
-        """How often all was done."""
+        """Number of repetitions."""
         return len({found.fold.seed for found in self.predictions})
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return the result as plain values for JSON."""
         return {
             "settings": self.settings.to_dict(),
             "by": self.bags.by,
@@ -89,18 +89,29 @@ def evaluate_mil(
     """Train and test a method on folds of bags; see `make_folds`.
 
     Args:
-        store: Has the features.
-        bags: With their labels.
-        settings: How they are classified.
-        folds: How many are drawn; None leaves it to the labels' table.
-        seeds: How often all is done.
-        memory: Bytes of features that may be kept.
-        on_fold: Told of every fold: its number from 1, how many there are, and its figures.
+        store: Store with the features.
+        bags: The labelled bags.
+        settings: Settings of the method.
+        folds: Number of folds to draw; None uses the table of the labels if possible.
+        seeds: Number of repetitions, each with other random folds.
+        memory: Maximum size of the features in memory, bytes.
+        on_fold: Function called after every fold with its number (from 1), the number of folds, and its
+            figures.
 
     Raises:
-        UsageError: Patients are too few, or the store has no clusters and they are needed.
-        StoreError: A bag is damaged, or a feature is not finite.
-        DeviceError: The device is not there.
+        UsageError: If there are too few patients, or the method needs clusters and the store has none.
+        StoreError: If a bag is damaged, or a feature is not finite.
+        DeviceError: If the device is not available.
+
+    Example:
+        >>> from wsi_embed import join_labels, open_store
+        >>> from wsi_embed.evaluate.mil.run import evaluate_mil
+        >>> from wsi_embed.evaluate.mil.settings import MilSettings
+        >>> store = open_store("feats.zarr")
+        >>> labels = dict(zip("abcdef", ["tumour"] * 3 + ["normal"] * 3))
+        >>> found = evaluate_mil(store, join_labels(store, labels), MilSettings("mean"), folds=3)
+        >>> len(found.predictions)
+        3
     """
     planned = make_folds(bags, folds, seeds)
     classify = _classifier(store, bags, settings, memory)
@@ -126,7 +137,7 @@ def evaluate_mil(
 def averaged(
     predictions: list[Predictions], bags: LabelledBags
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Class of each tested bag, and its probabilities averaged over seeds, [tested, classes]."""
+    """Return the class of each tested bag, and its probabilities averaged over seeds, [tested, classes]."""
     numbers = _tested(predictions)
     sums = np.zeros((len(bags), len(bags.classes)))
     np.add.at(sums, numbers, np.concatenate([found.probabilities for found in predictions]))
@@ -135,12 +146,12 @@ def averaged(
 
 
 def class_counts(bags: LabelledBags) -> dict[str, int]:
-    """Bags of each class."""
+    """Count the bags of each class."""
     return {name: int((bags.targets == n).sum()) for n, name in enumerate(bags.classes)}
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """Values for JSON, which has no NaN: the AUC of a class that a fold does not test."""
+    """Replace NaN (the AUC of a class that a fold does not test) by None, as JSON has no NaN."""
     return {
         name: None if isinstance(value, float) and math.isnan(value) else value
         for name, value in values.items()
@@ -148,7 +159,7 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _classifier(store: Store, bags: LabelledBags, settings: MilSettings, memory: int) -> Classify:
-    """What predicts a fold. PyTorch is loaded where it is needed, and features are read where they are."""
+    """Return the function that predicts a fold. PyTorch and features are only loaded if it needs them."""
     targets, classes = bags.targets, len(bags.classes)
     if settings.method in LINEAR:
         from wsi_embed.evaluate.mil.linear import classify_fold
@@ -182,7 +193,10 @@ def _figures(found: Predictions, bags: LabelledBags) -> dict[str, Any]:
 def _intervals(
     predictions: list[Predictions], figures: list[dict[str, Any]], bags: LabelledBags
 ) -> tuple[dict[str, Interval], str]:
-    """Of each score: over folds, or where all seeds test the same bags over these."""
+    """Compute confidence intervals of the scores, and describe them.
+
+    They are over folds, or over bootstraps of the test bags if there is a single fold.
+    """
     if any(found.fold.number > 0 for found in predictions):
         learned = np.mean([row["train"] + row["validation"] for row in figures])
         share = float(np.mean([row["test"] for row in figures]) / learned)

@@ -1,4 +1,4 @@
-"""Scores of bags, and how sure they are."""
+"""Scores of bags with confidence intervals."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RESAMPLES = 1000
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its 95 % confidence interval; without one where nothing can be said."""
+    """Mean with its 95 % confidence interval; the limits are None if there is no interval."""
 
     mean: float
     low: float | None = None
@@ -32,28 +32,34 @@ class Interval:
 
 
 def class_aucs(targets: Int, probabilities: Float) -> Float:
-    """Area under the ROC curve of each class against the others, float64 [classes].
+    """Compute the area under the ROC curve of each class against the others, float64 [classes].
 
-    By ranks, as the Mann-Whitney statistic. NaN for a class that no bag has, or every.
+    It is computed from ranks, as the Mann-Whitney statistic. It is NaN for a class of no bag or of all bags.
     """
     ranks = rankdata(probabilities, axis=0)
     found = np.full(probabilities.shape[1], np.nan)
     for number in range(len(found)):
         of = targets == number
-        here, others = int(of.sum()), int((~of).sum())
-        if here and others:
-            found[number] = (ranks[of, number].sum() - here * (here + 1) / 2) / (here * others)
+        own, others = int(of.sum()), int((~of).sum())
+        if own and others:
+            found[number] = (ranks[of, number].sum() - own * (own + 1) / 2) / (own * others)
     return found
 
 
 def macro_auc(targets: Int, probabilities: Float) -> float:
-    """Mean of the classes' AUCs, those that have one; NaN where none has."""
+    """Return the mean AUC of the classes that have one; NaN if none has."""
     aucs = class_aucs(targets, probabilities)
     return float(np.nanmean(aucs)) if not np.isnan(aucs).all() else math.nan
 
 
 def bag_scores(targets: Int, probabilities: Float, classes: Sequence[str]) -> dict[str, float]:
-    """Accuracy, balanced accuracy, macro AUC and the AUC of each class. A bag is of its likeliest class."""
+    """Return accuracy, balanced accuracy, macro AUC and the AUC of each class.
+
+    Args:
+        targets: Class of each bag, int64 [bags].
+        probabilities: Probability of each class, float64 [bags, classes]. The largest is the prediction.
+        classes: Names of the classes.
+    """
     right = probabilities.argmax(1) == targets
     recalls = [right[targets == number].mean() for number in np.unique(targets)]
     aucs = dict(zip(classes, class_aucs(targets, probabilities).tolist(), strict=True))
@@ -66,21 +72,22 @@ def bag_scores(targets: Int, probabilities: Float, classes: Sequence[str]) -> di
 
 
 def fold_interval(values: Sequence[float], test_share: float) -> Interval:
-    """Mean over folds with a t interval whose variance is corrected for their overlap.
+    """Return the mean over folds with a t interval, its variance corrected for the overlap of folds.
 
-    Folds learn from the same bags, so their scores vary less than those of new data would. Nadeau and
+    Folds share training bags, so their scores vary less than scores on independent data. The variance of the
+    mean of n scores is therefore taken as (1/n + tested/trained) times the variance of the scores: Nadeau and
     Bengio, "Inference for the Generalization Error", Machine Learning 52, 2003; for repeated folds Bouckaert
-    and Frank, PAKDD 2004: the variance of the mean of n scores is (1/n + tested/learned) times theirs.
+    and Frank, PAKDD 2004.
 
     Args:
-        values: Of each fold of each repetition; NaN where it has none.
-        test_share: Bags that are tested by bags that are learned from.
+        values: Score of each fold of each repetition; NaN if a fold has none.
+        test_share: Number of test bags divided by the number of training bags.
     """
-    there = np.array([value for value in values if not math.isnan(value)])
-    if len(there) < 2:
-        return Interval(float(there.mean()) if len(there) else math.nan)
-    spread = there.std(ddof=1) * math.sqrt(1 / len(there) + test_share)
-    return _interval(float(there.mean()), spread * float(student.ppf((1 + LEVEL) / 2, len(there) - 1)))
+    valid = np.array([value for value in values if not math.isnan(value)])
+    if len(valid) < 2:
+        return Interval(float(valid.mean()) if len(valid) else math.nan)
+    spread = valid.std(ddof=1) * math.sqrt(1 / len(valid) + test_share)
+    return _interval(float(valid.mean()), spread * float(student.ppf((1 + LEVEL) / 2, len(valid) - 1)))
 
 
 def _interval(mean: float, half: float) -> Interval:
@@ -90,15 +97,15 @@ def _interval(mean: float, half: float) -> Interval:
 def bootstrap_intervals(
     score: Callable[[Int], Mapping[str, float]], targets: Int, seed: int = 0, resamples: int = RESAMPLES
 ) -> dict[str, Interval]:
-    """Scores of one test set with percentile intervals over bags drawn again, class by class.
+    """Return the scores of one test set with percentile intervals of a bootstrap, stratified by class.
 
     Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
 
     Args:
-        score: Scores of the bags at some positions, by name.
-        targets: Class of each bag: as many of each are drawn as there are.
-        seed: Of the draw.
-        resamples: How many.
+        score: Function from indices of bags to their scores by name.
+        targets: Class of each bag, int64 [bags].
+        seed: Seed of the bootstrap.
+        resamples: Number of bootstrap samples.
     """
     rng = np.random.default_rng(seed)
     groups = [np.flatnonzero(targets == number) for number in np.unique(targets)]

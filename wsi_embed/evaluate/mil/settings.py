@@ -1,4 +1,4 @@
-"""What an evaluation on bags is asked for, and what a fold of it gives."""
+"""Settings of an evaluation on bags, and predictions of a fold."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from wsi_embed.util.registry import Registry, unknown_name
 if TYPE_CHECKING:
     from wsi_embed.evaluate.mil.nets import BagNet
 
-# Networks, made with the width of the features and the number of classes.
+# Networks, created from the number of features and the number of classes.
 NETS: Registry[Callable[[int, int], BagNet]] = Registry(
     "--method",
     {
@@ -27,7 +27,7 @@ NETS: Registry[Callable[[int, int], BagNet]] = Registry(
         "transmil": "wsi_embed.evaluate.mil.nets:Transmil",
     },
 )
-# What describes each bag by one vector, for logistic regression.
+# Functions that describe each bag by one vector, for logistic regression.
 LINEAR: Registry[Describe] = Registry(
     "--method",
     {
@@ -40,19 +40,20 @@ LEAST_EPOCHS = 50
 
 @dataclass(frozen=True)
 class MilSettings:
-    """How bags are classified.
+    """Settings of the classification of bags. All but `method` are for networks only.
 
     Attributes:
-        method: `dsmil`, `abmil`, `clam`, `transmil`, or by logistic regression `mean` (of the features) or
-            `cluster-histogram`.
-        epochs: Most of them. This and what follows is for networks only.
-        patience: Epochs without a better validation part after which training ends, `LEAST_EPOCHS` at the
-            earliest; both numbers are CLAM's (Lu et al., 2021).
-        lr: Of AdamW.
-        weight_decay: Of AdamW.
-        max_tiles: Of a bag in a training step, drawn anew each time; None takes all. Tests take all.
+        method: A network (`dsmil`, `abmil`, `clam`, `transmil`), or logistic regression of the mean features
+            (`mean`) or of the cluster histogram (`cluster-histogram`).
+        epochs: Maximum number of epochs.
+        patience: Number of epochs without improvement on the validation part after which training ends, but
+            not before `LEAST_EPOCHS`. Both numbers are those of CLAM (Lu et al., 2021).
+        lr: Learning rate of AdamW.
+        weight_decay: Weight decay of AdamW.
+        max_tiles: Maximum number of tiles of a bag in a training step, a new random sample each time; None
+            takes all tiles. Predictions use all tiles.
         device: `auto`, `cpu` or `cuda[:N]`.
-        threads: Of the CPU; None leaves it to PyTorch.
+        threads: Number of CPU threads; None uses the default of PyTorch.
     """
 
     method: str = "dsmil"
@@ -71,20 +72,20 @@ class MilSettings:
             raise UsageError(f"--device {self.device}: choose auto, cpu or cuda[:N]")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values; for a logistic regression its method alone."""
+        """Return the settings as plain values; only `method` for a logistic regression."""
         return asdict(self) if self.method in NETS else {"method": self.method}
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a fold's test bags were taken for.
+    """Predictions of the test bags of a fold.
 
     Attributes:
-        fold: Which bags they are.
-        probabilities: Of each class, float64 [test bags, classes].
-        epoch: Whose weights were taken; None for a logistic regression.
-        validation_auc: Macro AUC of the validation part in that epoch; likewise.
-        attention: Of each test bag the attention of its tiles, float32 [N, 1] or [N, classes]; none for a
+        fold: The fold.
+        probabilities: Probability of each class, float64 [test bags, classes].
+        epoch: Epoch of the weights; None for a logistic regression.
+        validation_auc: Macro AUC of the validation part in that epoch; None for a logistic regression.
+        attention: Attention of the tiles of each test bag, float32 [N, 1] or [N, classes]; None for a
             logistic regression.
     """
 

@@ -73,7 +73,7 @@ def command(
         list[str] | None,
         typer.Option(
             "--geojson-parts",
-            help="Parts of the GeoJSON, separated by commas; may be repeated. Default: tissue,clusters,tiles.",
+            help="Parts to write, separated by commas; may be repeated. Default: tissue,clusters,tiles.",
             show_default=False,
         ),
     ] = None,

@@ -1,10 +1,10 @@
 """Whole-slide images to tile embeddings and cluster assignments, without PyTorch.
 
-import wsi_embed
-
-wsi_embed.embed("slides/", "feats.zarr", model="clubyol.onnx")
-for slide_id, bag in wsi_embed.open_store("feats.zarr").items():
-    features = bag.features[:]  # (N, D)
+Example:
+    >>> import wsi_embed
+    >>> report = wsi_embed.embed("slides/", "feats.zarr", model="model.onnx")
+    >>> for slide_id, bag in wsi_embed.open_store("feats.zarr").items():
+    ...     features = bag.features[:]  # (N, D)
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import sys
 import types
 from typing import TYPE_CHECKING, Any
 
-# ONNX Runtime's GPU wheel collects usage data from its import on; slides and clusters are nobody's business.
-# Set for the whole process, and here: other libraries (PyTorch's exporter, onnxscript) may import it first.
+# ONNX Runtime's GPU wheel collects usage data from its import on, which must not happen with patient data.
+# Set for the whole process here, because other libraries (onnxscript, for example) may import it first.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
@@ -135,14 +135,14 @@ __all__ = [
 
 
 class _Moved(types.ModuleType):
-    """A module under its old name; the new one is imported at first use."""
+    """Module under its former name; the current one is imported at first use."""
 
     def __init__(self, old: str, new: str) -> None:
         super().__init__(old)
         self._new = new
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # what looks through all modules (inspect, pickle) imports nothing
+        if name.startswith("__"):  # tools that inspect all modules (inspect, pickle) must not import it
             raise AttributeError(name)
         return getattr(importlib.import_module(self._new), name)
 

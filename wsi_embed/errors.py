@@ -1,21 +1,21 @@
-"""Every error a user can cause, in one tree.
+"""Errors that a user can cause, in one tree.
 
 * WsiEmbedError
   + UsageError              wrong arguments: nothing was done (exit code 2)
-    - ModelError            not a model this runtime can use
-    - StoreMismatchError    a store that was made with something else
+    - ModelError            a file is not a model this runtime can use
+    - StoreMismatchError    a store was made with another model or resolution
     - MissingExtraError     a command needs an extra that is not installed
   + SlideError              one slide failed: the others go on (exit code 1)
     - ResolutionError       the slide's resolution is unknown, absurd or too coarse
-    - NoRegionsError        its annotations have nothing to take
+    - NoRegionsError        its annotations contain no region to take
     - TileError             a tile image cannot be used
-  + StoreError              a store that cannot be read or written
-  + RemoteError             object storage or a web server that cannot be reached, or refuses
-  + DeviceError             a device that was asked for cannot be used (exit code 2)
+  + StoreError              a store cannot be read or written
+  + RemoteError             object storage or a web server cannot be reached, or refuses
+  + DeviceError             the requested device cannot be used (exit code 2)
     - DeviceMemoryError     a batch does not fit into its memory: that slide fails
-  + Stopped                 SIGTERM or SIGINT: run again to go on (exit code 75)
+  + Stopped                 SIGTERM or SIGINT: run again to continue (exit code 75)
 
-A message says what is wrong, where, and how to fix it.
+A message states the problem, where it is, and how to fix it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,15 @@ MOST_CHARACTERS = 1000
 
 
 class WsiEmbedError(Exception):
-    """Base of all errors that are not bugs."""
+    """Base class of all errors that are not bugs.
+
+    Example:
+        >>> try:
+        ...     wsi_embed.open_slide("missing.svs")
+        ... except wsi_embed.WsiEmbedError as error:
+        ...     print(type(error).__name__)
+        SlideError
+    """
 
     exit_code = 1
 
@@ -48,7 +56,7 @@ class MissingExtraError(UsageError):
 
 
 class DeviceError(WsiEmbedError):
-    """A device that was asked for cannot be used."""
+    """The requested device cannot be used."""
 
     exit_code = 2
 
@@ -62,8 +70,8 @@ class DeviceMemoryError(DeviceError):
 class SlideError(WsiEmbedError):
     """One slide cannot be read or processed; other slides are not affected.
 
-    Messages quote names and texts of files. What a terminal would obey, or cannot print, is escaped, and a
-    message has at most 1000 characters.
+    Messages quote names and texts of files. Characters that a terminal would interpret or cannot print are
+    escaped, and a message has at most 1000 characters.
     """
 
     def __init__(self, message: str = "") -> None:
@@ -71,11 +79,11 @@ class SlideError(WsiEmbedError):
 
 
 class ResolutionError(SlideError):
-    """A slide's resolution is unknown, absurd, or coarser than what was asked for."""
+    """A slide's resolution is unknown, absurd, or coarser than requested."""
 
 
 class NoRegionsError(SlideError):
-    """A slide has no annotation file, or no region in it that could be taken."""
+    """A slide has no annotation file, or the file contains no region to take."""
 
 
 class TileError(SlideError):
@@ -89,18 +97,19 @@ class StoreError(WsiEmbedError):
 class RemoteError(WsiEmbedError):
     """Object storage or a web server cannot be reached, or refuses.
 
-    No StoreError: whoever takes a slide that cannot be read for one that is not there must not take this so.
+    This is no StoreError, because code that treats an unreadable slide as missing must not do so if the
+    server fails.
     """
 
 
 class Stopped(WsiEmbedError):
-    """The job was told to stop (SIGTERM, SIGINT); running it again goes on."""
+    """The job was stopped (SIGTERM, SIGINT); run it again to continue."""
 
     exit_code = 75
 
 
 def printable(message: str) -> str:
-    """Return a message as one printable line, its middle left out where it is too long."""
+    """Return a message as one printable line, shortened in the middle if it is too long."""
     if not message.isprintable():
         message = "".join(
             character if character.isprintable() else character.encode("unicode_escape").decode("ascii")

@@ -61,10 +61,10 @@ def bag_grid(bag: Bag) -> TileGrid:
 def tiles_at(
     grid: TileGrid, xs: npt.NDArray[np.floating], ys: npt.NDArray[np.floating]
 ) -> npt.NDArray[np.int32]:
-    """Return the row of the tile at each of some positions, int32 [len(ys), len(xs)]; -1 where there is none.
+    """Return the row of the tile at each position, int32 [len(ys), len(xs)]; -1 where there is none.
 
-    Positions are looked up in the lattice, so that tiles leave no gaps and never overlap. Where tiles were
-    read with overlap, each has the middle cell of its extent.
+    Positions are looked up in the lattice, so that tiles leave no gaps and never overlap. For tiles read with
+    overlap, each tile covers the middle cell of its extent.
 
     Args:
         grid: The tiles.
@@ -76,7 +76,8 @@ def tiles_at(
     scale = np.array(grid.scale)
     step = grid.stride * scale
     rows, cols = grid.grid[:, 0], grid.grid[:, 1]
-    table = np.full((int(rows.max()) + 2, int(cols.max()) + 2), -1, np.int32)  # the last ones stay empty
+    # the last row and column stay empty
+    table = np.full((int(rows.max()) + 2, int(cols.max()) + 2), -1, np.int32)
     table[rows, cols] = np.arange(len(grid))
     origin = (grid.level_xy[0] - grid.grid[0, ::-1] * grid.stride) * scale
     origin = origin + (grid.read_px - grid.stride) * scale / 2

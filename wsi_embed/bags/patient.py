@@ -66,6 +66,12 @@ class PatientBag:
     Attributes:
         patient: Name of the patient, from the manifest.
         bags: Bags of the slides.
+
+    Example:
+        >>> store = wsi_embed.open_store("feats.zarr")
+        >>> patient = wsi_embed.PatientBag("P1", list(store.values()))
+        >>> patient.features.shape[0] == len(patient) == sum(len(bag) for bag in store.values())
+        True
     """
 
     def __init__(self, patient: str, bags: Sequence[Bag]) -> None:

@@ -1,4 +1,4 @@
-"""The command line: thin commands that parse, call one function, and map errors to exit codes."""
+"""Command line: thin commands that parse, call one function, and map errors to exit codes."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _root(
 
 
 def with_default_command(args: Sequence[str]) -> list[str]:
-    """Put `embed` in front of arguments that name no command.
+    """Insert `embed` before arguments that do not name a command.
 
     Raises:
         UsageError: If the first argument looks like a mistyped command.
@@ -91,7 +91,7 @@ def with_default_command(args: Sequence[str]) -> list[str]:
 
 
 def _wants_json() -> bool:
-    """Whether errors belong into a log of JSON lines, although the arguments may be what is wrong."""
+    """Return whether errors are logged as JSON lines, even if parsing the arguments failed."""
     return "--log-json" in sys.argv or os.environ.get("WSI_EMBED_LOG_JSON", "").lower() in (
         "1",
         "true",
@@ -100,7 +100,7 @@ def _wants_json() -> bool:
 
 
 def main() -> None:
-    """Run the command line; user errors are one line, bugs keep their traceback."""
+    """Run the command line; user errors are printed as one line, bugs with their traceback."""
     try:
         app(with_default_command(sys.argv[1:]))
     except WsiEmbedError as error:
@@ -110,6 +110,6 @@ def main() -> None:
         typer.secho(f"error: {error}", err=True, fg="red" if sys.stderr.isatty() else None)
         sys.exit(error.exit_code)
     except BrokenPipeError:
-        # the reader of a pipe (head, less) has gone: no error of ours
+        # the reader of the pipe (head, less) has exited, which is no error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)

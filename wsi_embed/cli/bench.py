@@ -11,7 +11,7 @@ import typer
 from wsi_embed.cli.options import RunOptions, TilingOptions
 from wsi_embed.cli.parameters import INPUT, RUN, option, takes
 
-# What of a job's tiling a measurement can differ in.
+# Tiling options that the benchmark accepts.
 TILING = {"mpp_override", "tissue", "reader", "fast_downsample"}
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def command(
     slide: Annotated[
         Path | None,
-        typer.Argument(help="A slide of yours. Default: one made of real tissue.", show_default=False),
+        typer.Argument(help="A slide. Default: one generated from real tissue.", show_default=False),
     ] = None,
     model: Annotated[
         Path | None,
@@ -36,17 +36,17 @@ def command(
     ] = None,
     device: Annotated[str, option("--device", "As for embed.", RUN)] = "auto",
     batch_size: Annotated[
-        int | None, option("--batch-size", "Tiles a batch. Default: as for embed.", RUN)
+        int | None, option("--batch-size", "Tiles per batch. Default: as for embed.", RUN)
     ] = None,
     seconds: Annotated[
-        float, typer.Option("--seconds", min=0.1, max=600, help="For each of the three measurements.")
+        float, typer.Option("--seconds", min=0.1, max=600, help="Duration of each of the three measurements.")
     ] = 10.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     *,
     workers: int | None,
     **tiling_options: Any,
 ) -> None:
-    """Measure this machine: reading, encoding, both together, and which of them limits."""
+    """Benchmark this machine: reading, encoding, both together, and which of them is the bottleneck."""
     from wsi_embed.cli.tables import show_facts
     from wsi_embed.diagnostics.bench import run_bench
     from wsi_embed.encoder import load_pool

@@ -14,29 +14,33 @@ if TYPE_CHECKING:
 
 def command(
     a: Annotated[Path, typer.Argument(help="An exported model, .onnx or .ts.", show_default=False)],
-    b: Annotated[Path, typer.Argument(help="Another, compared with the first.", show_default=False)],
+    b: Annotated[
+        Path, typer.Argument(help="Another exported model, compared with the first.", show_default=False)
+    ],
     tiles: Annotated[
         Path,
         typer.Option(
             "--tiles",
-            help="A folder of tile images, or a CSV with `path` and where wanted `label` and `split`.",
+            help="A folder of tile images, or a CSV with `path` and optionally `label` and `split`.",
             show_default=False,
         ),
     ],
     device: Annotated[
         str, typer.Option("--device", help="auto, cpu, cuda[:N], tensorrt[:N], openvino, openvino:bf16.")
     ] = "auto",
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Tiles at once.")] = 32,
-    limit: Annotated[int, typer.Option("--limit", min=2, help="Most tiles; of more a random sample.")] = 2000,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Tiles per batch.")] = 32,
+    limit: Annotated[
+        int, typer.Option("--limit", min=2, help="Largest number of tiles; a random sample of more.")
+    ] = 2000,
     threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="CPU threads. Default: one a core.")
+        int | None, typer.Option("--threads", min=1, help="CPU threads. Default: one per core.")
     ] = None,
     min_cosine: Annotated[
         float | None, typer.Option("--min-cosine", help="Exit 1 below this mean centred cosine.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say how two exported models differ on real tiles: is int8, or a new checkpoint, safe?"""
+    """Compare two exported models on real tiles, for example to see whether int8 is accurate enough."""
     from wsi_embed.cli.tables import show_facts
     from wsi_embed.encoder import load_encoder
     from wsi_embed.errors import WsiEmbedError

@@ -17,14 +17,16 @@ def command(
     source: Annotated[
         str,
         typer.Argument(
-            help="A store; with --from the folder of the other tool.", metavar="SOURCE", show_default=False
+            help="A store; with --from, the output folder of the other tool.",
+            metavar="SOURCE",
+            show_default=False,
         ),
     ],
     out: Annotated[
         str,
         typer.Option(
             "--out",
-            help="A folder; with --from a store. Made, or added to.",
+            help="Output folder; with --from, a store. Created, or added to.",
             metavar="PATH",
             show_default=False,
         ),
@@ -33,7 +35,7 @@ def command(
         str | None,
         typer.Option(
             "--to",
-            help="trident, clam, dsmil, torchmil, anndata, anndata-joined (one file for all), stamp.",
+            help="trident, clam, dsmil, torchmil, anndata, anndata-joined (one file for all bags), stamp.",
             show_default=False,
         ),
     ] = None,
@@ -46,34 +48,38 @@ def command(
             show_default=False,
         ),
     ] = None,
-    by: Annotated[str, typer.Option("--by", help="A bag is a slide, or a patient.")] = "slide",
+    by: Annotated[str, typer.Option("--by", help="Whether a bag is a slide or a patient.")] = "slide",
     missing: Annotated[
         str,
         typer.Option(
-            "--missing", help="Labels without bag, bags without label or tiles: fail, or skip them."
+            "--missing", help="Labels without a bag, bags without a label or tiles: fail, or skip them."
         ),
     ] = "fail",
     encoder: Annotated[
         str | None,
-        typer.Option("--encoder", help="--from: the model; chooses among several.", show_default=False),
+        typer.Option(
+            "--encoder", help="With --from: name of the model, to select one of several.", show_default=False
+        ),
     ] = None,
     mpp: Annotated[
         float | None,
-        typer.Option("--mpp", help="--from: um per pixel of a tile, where the files do not say it."),
+        typer.Option("--mpp", help="With --from: um per pixel of a tile, if the files do not state it."),
     ] = None,
     tile_px: Annotated[
         int | None,
-        typer.Option("--tile-px", min=1, help="--from: side of a tile, where the files do not say it."),
+        typer.Option(
+            "--tile-px", min=1, help="With --from: side of a tile in pixels, if the files do not state it."
+        ),
     ] = None,
     clusters: ClustersFolder = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace what is there with other content. Default: off.")
+        bool, typer.Option("--overwrite", help="Replace existing files with other content. Default: off.")
     ] = False,
 ) -> None:
-    """Write a store in the format of another tool, or make a store of another tool's features.
+    """Convert a store to the format of another tool, or the features of another tool to a store.
 
-    What is there already is not written again: after an interruption run the same command again. Exit
-    codes: 0 all done, 1 some failed, 2 wrong usage.
+    Complete output is not written again: after an interruption, run the same command again. Exit codes: 0 all
+    done, 1 some failed, 2 wrong usage.
     """
     from wsi_embed.convert import Given, bring_in, convert
     from wsi_embed.errors import UsageError
@@ -87,21 +93,21 @@ def command(
             raise UsageError("--encoder, --mpp and --tile-px are for --from: a store knows them")
         done = convert(
             open_store(source, clusters=clusters), to, out, labels=labels,
-            by=by,  # type: ignore[arg-type]  # checked there, as is the next
+            by=by,  # type: ignore[arg-type]  # checked by convert, like the next
             missing=missing,  # type: ignore[arg-type]
-            overwrite=overwrite, on_bag=_say,
+            overwrite=overwrite, on_bag=_report,
         )  # fmt: skip
     else:
         if labels is not None or by != "slide" or clusters is not None:
             raise UsageError(
                 "--labels, --by and --clusters are for --to: a store takes them where it is used"
             )
-        done = bring_in(source, str(from_), out, given=given, overwrite=overwrite, on_slide=_say)
+        done = bring_in(source, str(from_), out, given=given, overwrite=overwrite, on_slide=_report)
     _summarise(done, out)
     raise typer.Exit(1 if done.failed else 0)
 
 
-def _say(bag: str, what: str) -> None:
+def _report(bag: str, what: str) -> None:
     typer.echo(f"{bag}: {what}", err=what.startswith("failed"))
 
 
@@ -112,7 +118,7 @@ def _summarise(done: Converted, out: str) -> None:
         "left out, without tiles": done.left_out,
         "failed": done.failed,
     }
-    said = [f"{len(bags)} {what}" for what, bags in counts.items() if bags]
+    counts_text = [f"{len(bags)} {what}" for what, bags in counts.items() if bags]
     for note in done.notes:
         typer.echo(f"note: {note}")
-    typer.echo(f"{out}: {', '.join(said)}")
+    typer.echo(f"{out}: {', '.join(counts_text)}")

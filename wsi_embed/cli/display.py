@@ -1,4 +1,4 @@
-"""What people see of a job: bars on a terminal, plain lines in a log, a table at the end."""
+"""Display of a job: progress bars on a terminal, plain lines in a log, a table at the end."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from rich.table import Table
 from wsi_embed.cli.log import JsonDisplay
 from wsi_embed.jobs.report import JobReport, SlideResult
 
-# More slides than this are not listed one by one at the end.
+# Largest number of slides that are listed one by one at the end.
 LISTED = 30
 
 
 class JobConsole(Console):
-    """A console whose reader may go away (`| head`): the job goes on without a word.
+    """Console that ignores a closed pipe (`| head`), so that the job goes on.
 
-    A name is shown as it is, with `:` in it too.
+    Emoji codes are off: a slide's name may contain colons.
     """
 
     def __init__(self) -> None:
         super().__init__(emoji=False)
 
     def on_broken_pipe(self) -> None:
-        """Write to nowhere from now on."""
+        """Discard further output."""
         self.quiet = True
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class PlainDisplay:
-    """One line a slide; for logs and pipes.
+    """Listener that prints one line per slide, for logs and pipes.
 
     Args:
-        console: Where to.
-        notes: To be said once the job starts.
+        console: Console to print to.
+        notes: Remarks to print when the job starts.
     """
 
     def __init__(self, console: Console, notes: Sequence[str] = ()) -> None:
@@ -57,28 +57,28 @@ class PlainDisplay:
         return None
 
     def job_started(self, slides: int, how: str) -> None:
-        """Say how much there is to do, and with what."""
+        """Print the number of slides, and what processes them."""
         self._total = slides
         for note in self._notes:
             self.note(note)
         self._line(f"{_slides(slides)} to look at; {how}")
 
     def slide_started(self, slide_id: str, tiles: int) -> None:
-        """Nothing: the line comes when the slide is finished."""
+        """Print nothing until the slide is finished."""
 
     def tiles_done(self, slide_id: str, count: int) -> None:
-        """Nothing."""
+        """Print nothing."""
 
     def waiting(self, slides: int) -> None:
-        """Say why nothing happens."""
+        """Print what the job is waiting for."""
         self._line(f"waiting for {_slides(slides)} that another process is writing")
 
     def note(self, text: str) -> None:
-        """Say it."""
+        """Print a remark."""
         self._line(f"note: {text}")
 
     def slide_finished(self, result: SlideResult) -> None:
-        """Say what became of a slide."""
+        """Print the result of a slide."""
         self._finished += 1
         self._line(f"[{self._finished}/{self._total}] {result.slide_id}: {outcome(result)}")
         for warning in result.warnings:
@@ -93,7 +93,7 @@ class PlainDisplay:
 
 
 class BarDisplay(PlainDisplay):
-    """Two bars on a terminal: slides with tiles per second and time left, and the current slide."""
+    """Listener with two progress bars: slides with tiles per second and time left, and the current slide."""
 
     def __init__(self, console: Console, notes: Sequence[str] = ()) -> None:
         super().__init__(console, notes)
@@ -127,25 +127,25 @@ class BarDisplay(PlainDisplay):
         self._tiles = self._progress.add_task("", total=None, rate="tiles", visible=False)
 
     def slide_started(self, slide_id: str, tiles: int) -> None:
-        """Start the slide's bar anew."""
+        """Restart the slide's bar."""
         self._slide_id, self._slide_count, self._slide_tiles = slide_id, 0, max(tiles, 1)
         if self._tiles is not None:
             self._progress.reset(self._tiles, total=tiles, description=escape(slide_id[-40:]), visible=True)
 
     def tiles_done(self, slide_id: str, count: int) -> None:
-        """Move the bars; the last tiles of the slide before count for the rate alone."""
+        """Advance the bars; late tiles of the previous slide count only towards the rate."""
         self._count += count
         current = count if slide_id == self._slide_id else 0
         self._slide_count += current
         rate = f"{self._count / max(time.monotonic() - self._began, 1e-6):.0f} tiles/s"
         if self._tiles is not None and self._slides is not None:
             self._progress.advance(self._tiles, current)
-            # a fraction of a slide counts, or one long slide would say nothing of the time left
+            # count fractions of slides, or the time left would not change during a long slide
             part = self._slide_count / self._slide_tiles
             self._progress.update(self._slides, rate=rate, completed=self._finished + min(part, 0.999))
 
     def slide_finished(self, result: SlideResult) -> None:
-        """Move the slides' bar; failures and warnings stay on the screen."""
+        """Advance the slides' bar; failures and warnings stay on the screen."""
         self._finished += 1
         if self._slides is not None:
             self._progress.update(self._slides, completed=self._finished)
@@ -156,7 +156,7 @@ class BarDisplay(PlainDisplay):
 
 
 def open_display(log_json: bool, notes: Sequence[str]) -> PlainDisplay | JsonDisplay:
-    """JSON lines where they are asked for; bars where standard output is a terminal, else plain lines."""
+    """Return a display: JSON lines if requested, bars on a terminal, else plain lines."""
     if log_json:
         return JsonDisplay(notes)
     console = JobConsole()
@@ -164,7 +164,7 @@ def open_display(log_json: bool, notes: Sequence[str]) -> PlainDisplay | JsonDis
 
 
 def outcome(result: SlideResult) -> str:
-    """A slide's result in a few words."""
+    """Describe a slide's result in a few words."""
     if result.status == "done":
         seconds = result.seconds.get("total", 0.0)
         rate = f", {result.tiles / seconds:.0f} tiles/s" if seconds else ""

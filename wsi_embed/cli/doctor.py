@@ -10,12 +10,12 @@ import typer
 
 
 def command(
-    folder: Annotated[Path, typer.Argument(help="Where stores will be written.")] = Path(),
+    folder: Annotated[Path, typer.Argument(help="Folder where stores will be written.")] = Path(),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check this machine: versions, GPU and driver, OpenSlide, model, disk. Each problem with its fix.
+    """Check this machine: versions, GPU and driver, OpenSlide, model, disk. Each problem comes with a fix.
 
-    Exit code 1 when something will fail.
+    Exit code 1 if a job would fail.
     """
     from wsi_embed.cli.tables import show_checks
     from wsi_embed.diagnostics.doctor import diagnose

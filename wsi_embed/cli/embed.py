@@ -27,7 +27,7 @@ def command(
         str,
         option(
             "--out",
-            "The Zarr store, a folder, s3://... or gs://...; made, or added to.",
+            "Zarr store: a folder, s3://... or gs://...; created, or added to.",
             INPUT,
             metavar="PATH",
             show_default=False,
@@ -37,7 +37,7 @@ def command(
         Path | None,
         option(
             "--model",
-            "Exported model (.onnx, .ts), or `default-int8`. Default: the demonstration one.",
+            "Exported model (.onnx, .ts), or `default-int8`. Default: the demonstration model.",
             INPUT,
         ),
     ] = None,
@@ -47,18 +47,20 @@ def command(
     tile_px: Annotated[
         int | None, option("--tile-px", "Side of a tile, pixels. Default: the model's.", TILES)
     ] = None,
-    dtype: Annotated[str, option("--dtype", "Type of the features: float16 or float32.", INPUT)] = "float16",
+    dtype: Annotated[
+        str, option("--dtype", "Data type of the features: float16 or float32.", INPUT)
+    ] = "float16",
     device: Annotated[
         str, option("--device", "auto, cpu, cuda[:N], tensorrt[:N], openvino, openvino:bf16; cuda:all.", RUN)
     ] = "auto",
     batch_size: Annotated[
         int | None,
-        option("--batch-size", "Tiles a batch. Default: 16 on the CPU, the best of a trial on a GPU.", RUN),
+        option("--batch-size", "Tiles per batch. Default: 16 on a CPU, chosen by measurement on a GPU.", RUN),
     ] = None,
     on_bad_tile: Annotated[
         str,
         option(
-            "--on-bad-tile", "A tile that cannot be read: fail the slide, or go on with white in place.", JOB
+            "--on-bad-tile", "A tile that cannot be read: fail the slide, or take the tile as white.", JOB
         ),
     ] = "fail",
     report: options.Report = None,
@@ -67,9 +69,9 @@ def command(
 ) -> None:
     """Tile slides and write features and clusters of every tissue tile into a Zarr store.
 
-    Slides that the store has already are skipped: after an interruption run the same command again.
-    A slide that fails does not stop the others. Exit codes: 0 all done, 1 some slides failed, 2 wrong
-    usage, 75 stopped early (run again to go on).
+    Slides that the store already contains are skipped: after an interruption, run the same command again. A
+    slide that fails does not stop the others. Exit codes: 0 all done, 1 some slides failed, 2 wrong usage, 75
+    stopped early (run again to continue).
     """
     stop = threading.Event()
     with job_signals(stop):  # before the imports: they take most of the first second

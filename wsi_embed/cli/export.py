@@ -20,10 +20,10 @@ def command(
         ),
     ],
     out: Annotated[
-        Path, typer.Option("--out", help="Ends in .onnx or .ts (TorchScript).", show_default=False)
+        Path, typer.Option("--out", help="Output file, .onnx or .ts (TorchScript).", show_default=False)
     ],
     precision: Annotated[
-        str, typer.Option("--precision", help="Of the backbone: fp32, fp16 or int8 (.onnx only).")
+        str, typer.Option("--precision", help="Precision of the backbone: fp32, fp16 or int8 (.onnx only).")
     ] = "fp32",
     outputs: Annotated[
         list[str] | None,
@@ -37,21 +37,21 @@ def command(
         Path | None,
         typer.Option(
             "--calibrate",
-            help="Real tiles for int8, and to compare on: a folder, a CSV or slides.",
+            help="Real tiles for int8 calibration and for the comparison: a folder, a CSV or slides.",
             show_default=False,
         ),
     ] = None,
     split: Annotated[
-        str | None, typer.Option("--split", help="Of --calibrate: only rows with this value in `split`.")
+        str | None, typer.Option("--split", help="Use only rows of --calibrate with this value in `split`.")
     ] = None,
     min_cosine: Annotated[
-        float, typer.Option("--min-cosine", help="int8: refuse below this mean centred cosine.")
+        float, typer.Option("--min-cosine", help="int8: fail below this mean centred cosine.")
     ] = 0.97,
     weights: Annotated[
         Path | None,
         typer.Option(
             "--weights",
-            help="Of timm:NAME or torchvision:NAME: .safetensors or a state dict.",
+            help="Weights for timm:NAME or torchvision:NAME: .safetensors or a state dict.",
             show_default=False,
         ),
     ] = None,
@@ -67,15 +67,18 @@ def command(
     mean: Annotated[
         str | None,
         typer.Option(
-            "--mean", metavar="R,G,B", help="Of the normalisation, where the file does not hold it."
+            "--mean", metavar="R,G,B", help="Mean of the normalisation, if the file does not contain it."
         ),
     ] = None,
     std: Annotated[
         str | None,
-        typer.Option("--std", metavar="R,G,B", help="Of the normalisation, where the file does not hold it."),
+        typer.Option(
+            "--std", metavar="R,G,B", help="Std of the normalisation, if the file does not contain it."
+        ),
     ] = None,
     tile_px: Annotated[
-        int | None, typer.Option("--tile-px", help="Side of a tile, where the file does not hold it.")
+        int | None,
+        typer.Option("--tile-px", help="Side of a tile in pixels, if the file does not contain it."),
     ] = None,
     mpp: Annotated[
         float | None, typer.Option("--mpp", help="Resolution of the tiles, um per pixel. Default: the run's.")
@@ -88,12 +91,14 @@ def command(
             show_default=False,
         ),
     ] = None,
-    name: Annotated[str | None, typer.Option("--name", help="For people. Default: the file's.")] = None,
-    licence: Annotated[str, typer.Option("--licence", help="Of the weights.", show_default=False)] = "",
+    name: Annotated[str | None, typer.Option("--name", help="Display name. Default: the file's.")] = None,
+    licence: Annotated[
+        str, typer.Option("--licence", help="Licence of the weights.", show_default=False)
+    ] = "",
 ) -> None:
     """Export a trained encoder to one self-describing file (extra `export`).
 
-    The file appears only when its outputs agree with PyTorch.
+    The file is written only if its outputs agree with PyTorch.
     """
     from wsi_embed.util.extras import needs_extra
 
@@ -120,7 +125,7 @@ def command(
 
 
 def _colour(flag: str, text: str | None) -> tuple[float, ...] | None:
-    """Three numbers from R,G,B."""
+    """Parse three numbers, R,G,B."""
     from wsi_embed.errors import UsageError
 
     try:

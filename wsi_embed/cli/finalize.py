@@ -10,10 +10,10 @@ from wsi_embed.cli.options import StorePlace
 def command(
     store: StorePlace,
 ) -> None:
-    """Write a store's index: one table of its slides, patients and tiles, which makes listing them fast.
+    """Write a store's index: a table of its slides, patients and tiles that makes listing them fast.
 
-    Readers can do without. Run it when all jobs that fill the store are done; slides that come later are
-    seen all the same.
+    Readers do not need it. Run it when all jobs that write to the store are done; slides added later are
+    found anyway.
     """
     from wsi_embed.storage import location
     from wsi_embed.store import finalize

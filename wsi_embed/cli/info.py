@@ -16,11 +16,11 @@ def command(
         ),
     ],
     reader: Annotated[
-        str, typer.Option("--reader", help="Who reads a slide: auto, openslide or tiff.")
+        str, typer.Option("--reader", help="Reader of slides: auto, openslide or tiff.")
     ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say what a slide, an exported model or a store is."""
+    """Describe a slide, an exported model or a store."""
     from wsi_embed.cli.tables import show_facts
     from wsi_embed.diagnostics.describe import describe
 

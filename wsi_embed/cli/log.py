@@ -1,4 +1,4 @@
-"""What a container's log gets of a job: one JSON object a line."""
+"""JSON log of a job, one object per line."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ import typer
 
 from wsi_embed.jobs.report import JobReport, SlideResult
 
-# A slide can take an hour: say in between that the job is alive.
+# A slide can take an hour: log in between that the job is alive.
 PROGRESS_SECONDS = 30.0
 
 
 class JsonDisplay:
-    """Every event of a job as a line: `time` (UTC), `level`, `event`, and what belongs to it.
+    """Listener that logs every event of a job as a line: `time` (UTC), `level`, `event`, and its data.
 
     Args:
-        notes: To be said once the job starts.
+        notes: Remarks to log when the job starts.
     """
 
     def __init__(self, notes: Sequence[str] = ()) -> None:
         self._notes = notes
         self._tiles: dict[str, int] = {}
         self._done: Counter[str] = Counter()
-        self._said = time.monotonic()
+        self._logged = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -42,43 +42,43 @@ class JsonDisplay:
         return None
 
     def job_started(self, slides: int, how: str) -> None:
-        """Say how much there is to do, and with what."""
+        """Log the number of slides, and what processes them."""
         for note in self._notes:
             self.note(note)
         log_line("job_started", slides=slides, message=how)
 
     def slide_started(self, slide_id: str, tiles: int) -> None:
-        """Say which slide is in hand."""
-        self._tiles[slide_id], self._said = tiles, time.monotonic()
-        self._done.pop(slide_id, None)  # it may be begun anew
+        """Log which slide is started."""
+        self._tiles[slide_id], self._logged = tiles, time.monotonic()
+        self._done.pop(slide_id, None)  # it may be a retry
         log_line("slide_started", slide_id=slide_id, tiles=tiles)
 
     def tiles_done(self, slide_id: str, count: int) -> None:
-        """Say every now and then how far it is."""
+        """Log the progress of the slide at intervals."""
         self._done[slide_id] += count
-        if time.monotonic() - self._said >= PROGRESS_SECONDS:
-            self._said = time.monotonic()
+        if time.monotonic() - self._logged >= PROGRESS_SECONDS:
+            self._logged = time.monotonic()
             log_line(
                 "progress", slide_id=slide_id, tiles_done=self._done[slide_id], tiles=self._tiles[slide_id]
             )
 
     def waiting(self, slides: int) -> None:
-        """Say why nothing happens."""
+        """Log what the job is waiting for."""
         log_line("waiting", slides=slides)
 
     def note(self, text: str) -> None:
-        """Say it."""
+        """Log a remark."""
         log_line("note", message=text)
 
     def slide_finished(self, result: SlideResult) -> None:
-        """Say what became of a slide, warnings and all."""
+        """Log the result of a slide, with its warnings."""
         self._tiles.pop(result.slide_id, None)
         self._done.pop(result.slide_id, None)
         level = "error" if result.status == "failed" else "warning" if result.warnings else "info"
         log_line("slide_finished", level, **asdict(result))
 
     def show_report(self, report: JobReport) -> None:
-        """Say how the job ended."""
+        """Log the end of the job."""
         for slide_id, texts in report.outliers.items():
             log_line("outlier", "warning", slide_id=slide_id, message="; ".join(texts))
         for note in report.notes:
@@ -90,7 +90,7 @@ class JsonDisplay:
 
 
 def log_line(event: str, level: str = "info", **fields: Any) -> None:
-    """Write one line to standard output, at once."""
+    """Write one line to standard output, and flush it."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
     typer.echo(json.dumps({"time": now, "level": level, "event": event, **fields}))
     sys.stdout.flush()

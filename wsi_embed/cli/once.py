@@ -1,4 +1,4 @@
-"""Commands that refuse an option given twice where it takes one value: of two, the first would be dropped."""
+"""Commands that reject a repeated single-value option, of which typer would silently drop one value."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from wsi_embed.errors import UsageError
 
 
 class Command(TyperCommand):
-    """A command whose options mean what was said of them each time: all values, or an error."""
+    """Command that reports an error if an option that takes one value is given several times."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments.
 
         Raises:
-            UsageError: If an option that takes one value is given twice.
+            UsageError: If an option that takes one value is given several times.
         """
         _, _, given = self.make_parser(ctx).parse_args(args=list(args))
         for option, times in Counter(filter(_takes_one, given)).items():
@@ -33,5 +33,5 @@ def _takes_one(parameter: Any) -> bool:
 
 
 def joined(values: Iterable[str] | None) -> str | None:
-    """Join the values of an option that may hold several, separated by commas, and be given again."""
+    """Join the values of a repeatable option whose values may be comma-separated lists."""
     return None if values is None else ",".join(values)

@@ -1,4 +1,4 @@
-"""Parameters of commands: options that the environment can set, and groups of them that commands share."""
+"""Parameters of commands: options that the environment can set, and groups of options shared by commands."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def unknown_settings(environ: Mapping[str, str]) -> list[str]:
 
 
 def takes(*groups: type, only: Collection[str] | None = None) -> Callable[[Command], Command]:
-    """Give a command the options of groups, which its `**options` receive by name.
+    """Add groups of options to a command, which receives them as `**options`.
 
     Args:
-        groups: Classes whose attributes are options: annotated with `option`, their value the default.
+        groups: Classes whose attributes are options: annotated with `option`, with the default as value.
         only: Names of the options to take; all by default.
 
     Returns:
@@ -70,12 +70,12 @@ def takes(*groups: type, only: Collection[str] | None = None) -> Callable[[Comma
 
 
 def given(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that have a value; the others are left to their Python defaults."""
+    """Return the options that have a value; the others get their Python defaults."""
     return {name: value for name, value in options.items() if value is not None}
 
 
 def _place(parameter: Parameter) -> int:
-    """Place of an option in the help: arguments first, then by panel."""
+    """Return the position of an option in the help: arguments first, then by panel."""
     declared = getattr(parameter.annotation, "__metadata__", ())
     panels = [_PANELS.index(each.rich_help_panel) for each in declared if each.rich_help_panel in _PANELS]
     return panels[0] + 1 if panels else 0

@@ -18,31 +18,33 @@ def command(
     store: StorePlace,
     slides: Annotated[
         list[Path] | None,
-        typer.Option("--slides", help="Where its slides are: files, folders, manifests.", show_default=False),
+        typer.Option("--slides", help="Slides of the store: files, folders, manifests.", show_default=False),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder of the pictures. Default: plots/ beside the store."),
+        typer.Option("--out", help="Output folder. Default: plots/ beside the store."),
     ] = None,
     annotations: Annotated[
         Path | None,
         typer.Option(
             "--annotations",
-            help="Draw annotators' contours: a folder of ASAP XML or QuPath GeoJSON files named like the "
-            "slides, or one slide's file.",
+            help="Draw annotated contours: a folder of ASAP XML or QuPath GeoJSON files named like the "
+            "slides, or the file of one slide.",
         ),
     ] = None,
     attention: Annotated[
         Path | None,
         typer.Option(
             "--attention",
-            help="Draw attention in place of clusters: the --out folder of wsi-embed eval mil.",
+            help="Draw attention instead of clusters: the --out folder of wsi-embed eval mil.",
             show_default=False,
         ),
     ] = None,
     attention_class: Annotated[
         str | None,
-        typer.Option("--attention-class", help="The class it is for (dsmil). Default: the predicted one."),
+        typer.Option(
+            "--attention-class", help="Class of the attention (dsmil). Default: the predicted class."
+        ),
     ] = None,
     clusters: ClustersFolder = None,
     contact_sheet: Annotated[
@@ -59,28 +61,28 @@ def command(
         int, typer.Option("--max-px", help="Longest side of a slide in the picture, pixels.")
     ] = 1000,
     dpi: Annotated[int, typer.Option("--dpi", help="Pixels per inch, recorded in the pictures.")] = 300,
-    picture_format: Annotated[str, typer.Option("--format", help="Of the pictures: png or tiff.")] = "png",
+    picture_format: Annotated[str, typer.Option("--format", help="Picture format: png or tiff.")] = "png",
     reader: Annotated[
         str | None,
-        typer.Option("--reader", help="Who reads slides: auto, openslide or tiff. Default: as in the job."),
+        typer.Option("--reader", help="Reader of slides: auto, openslide or tiff. Default: as in the job."),
     ] = None,
     geojson: Annotated[
         bool,
-        typer.Option("--geojson", help="Write <slide id>.geojson for QuPath; --slides is not needed for it."),
+        typer.Option("--geojson", help="Write <slide id>.geojson for QuPath; does not need --slides."),
     ] = False,
     geojson_parts: Annotated[
         list[str] | None,
         typer.Option(
             "--geojson-parts",
-            help="What it holds, separated by commas; may be repeated. Default: tissue,clusters,tiles.",
+            help="Parts to write, separated by commas; may be repeated. Default: tissue,clusters,tiles.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Draw each slide with its tissue outline beside its cluster map, and one legend for all of them.
+    """Draw each slide with its tissue outline beside its cluster map, and one legend for all slides.
 
-    A cluster has the same colour on all slides and in all pictures. With --geojson, write tissue, clusters
-    and tiles for QuPath; that needs no slides.
+    A cluster has the same colour in all pictures. With --geojson, write tissue, clusters and tiles for
+    QuPath, which does not need the slides.
     """
     from wsi_embed.errors import UsageError
     from wsi_embed.inputs.slides import find_slides
@@ -120,7 +122,7 @@ def _warn(line: str) -> None:
 
 
 def _write_geojson(store: Store, folder: Path, wanted: str | None) -> int:
-    """Write one file a slide; returns how many failed."""
+    """Write one file per slide; return the number of slides that failed."""
     from wsi_embed.errors import WsiEmbedError
     from wsi_embed.plot.qupath import PARTS, parse_parts, write_bag
 

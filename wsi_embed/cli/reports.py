@@ -1,4 +1,4 @@
-"""The files that `--report` asks for."""
+"""Report files of the option `--report`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ SUFFIXES = (".json", ".html")
 
 
 def check_reports(reports: Sequence[Path]) -> None:
-    """Refuse a report that cannot be written, or is of no known kind, before hours of work.
+    """Check, before hours of work, that the report files can be written and have a known format.
 
     Raises:
-        UsageError: Of which one, and why.
+        UsageError: If a report cannot be written, or has an unknown suffix.
     """
     for report in reports:
         if report.is_dir() or report.suffix.lower() not in SUFFIXES:
@@ -34,10 +34,16 @@ def check_reports(reports: Sequence[Path]) -> None:
 def write_reports(
     done: JobReport, reports: Sequence[Path], slides: Sequence[str] = (), store: str | None = None
 ) -> None:
-    """Write the reports. Without a store: no pictures.
+    """Write the reports of a job.
+
+    Args:
+        done: Report of the job.
+        reports: Files to write.
+        slides: Slides of the job, for pictures.
+        store: Store of the job; None for reports without pictures.
 
     Raises:
-        WsiEmbedError: If one cannot be written; the exit code still says how the job ended.
+        WsiEmbedError: If a file cannot be written; its exit code is that of the job, unless that is 0.
     """
     for report in reports:
         try:

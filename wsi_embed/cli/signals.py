@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C: ask for an orderly end first."""
+"""Handling of SIGTERM and Ctrl-C: an orderly stop first."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import time
 from types import FrameType
 from typing import Any
 
-# SIGTERM must be answered within 10 s, whatever a batch or a slow disk is doing.
+# Schedulers kill a process 10 s after SIGTERM; exit before, whatever a batch or a slow disk is doing.
 HARD_STOP_SECONDS = 8.0
-# A scheduler signals every process of a job, and a script that started it passes the signal on once more.
+# A scheduler signals every process of a job, and the script that started it may pass the signal on again.
 AGAIN_SECONDS = 1.0
 JOB_WORDS = "stopped early, without waiting for the slide in hand; run the same command again to go on"
 
 
 class StopSignals:
-    """While open, SIGTERM and SIGINT set `stop`; a second one ends the process with 75 at once.
+    """Context in which SIGTERM and SIGINT set `stop`; a second signal ends the process with exit code 75.
 
     Args:
-        stop: What is to be set.
-        last_words: Said where the process does not end in order.
-        seconds: So long after the first signal the process ends in any case; None waits.
-        also: Further signals that ask for the same.
-        again: A signal within so many seconds of the first is the same request.
+        stop: Event to set.
+        last_words: Message printed if the process does not end in an orderly way.
+        seconds: Time after the first signal at which the process ends in any case; None for no limit.
+        also: Further signals that are handled in the same way.
+        again: Time after the first signal during which another one counts as the same request, seconds.
     """
 
     def __init__(
@@ -37,8 +37,10 @@ class StopSignals:
         again: float = 0.0,
     ) -> None:
         self.stop, self.seconds = stop, seconds
-        self.again, self._asked = again, 0.0
-        self._count = itertools.count()  # of signals; a second may come while the first is being answered
+        self.again, self._stopped_at = again, 0.0
+        self._count = (
+            itertools.count()
+        )  # number of signals; a second may arrive while the first is being handled
         self._words = last_words.encode() + b"\n"
         self._numbers = (signal.SIGTERM, signal.SIGINT, *also)
         self._before: dict[int, Any] = {}
@@ -56,12 +58,12 @@ class StopSignals:
             self._timer.cancel()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        # a terminal signals all processes, and a launcher passes it on to them once more
+        # a terminal signals all processes, and a launcher passes the signal on to them again
         if next(self._count):
-            if self._asked and time.monotonic() - self._asked >= self.again:
+            if self._stopped_at and time.monotonic() - self._stopped_at >= self.again:
                 self._exit_now()
             return
-        self._asked = time.monotonic()
+        self._stopped_at = time.monotonic()
         self.stop.set()
         if self.seconds is not None:
             self._timer = threading.Timer(self.seconds, self._exit_now)
@@ -69,11 +71,11 @@ class StopSignals:
             self._timer.start()
 
     def _exit_now(self) -> None:
-        """End the process from wherever it is; not even a lock of Python's output may hold it up."""
+        """End the process immediately, without taking any lock of Python's output."""
         os.write(2, self._words)
         os._exit(75)
 
 
 def job_signals(stop: threading.Event) -> StopSignals:
-    """For jobs of slides: what the process leaves behind is an incomplete slide, which readers do not see."""
+    """Return the signal handling for slide jobs: after a hard stop, only an incomplete slide is left."""
     return StopSignals(stop, JOB_WORDS, HARD_STOP_SECONDS, again=AGAIN_SECONDS)

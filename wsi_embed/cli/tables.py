@@ -1,4 +1,4 @@
-"""Tables of the commands that look at things: info and doctor."""
+"""Tables printed by the commands info and doctor, and by evaluations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from wsi_embed.diagnostics.doctor import Check
 
 
 def show_facts(facts: dict[str, object], rows: list[dict[str, object]]) -> None:
-    """Print facts as name and value, and rows as a table."""
+    """Print facts as a table of names and values, and rows as a table below it."""
     console = JobConsole()
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold", no_wrap=True)
@@ -30,7 +30,7 @@ def show_facts(facts: dict[str, object], rows: list[dict[str, object]]) -> None:
 
 
 def show_checks(checks: list[Check]) -> None:
-    """Print what the doctor found, with the fix below each problem."""
+    """Print the doctor's checks, with the fix below each problem."""
     console = JobConsole()
     colours = {"ok": "green", "warning": "yellow", "problem": "red"}
     table = Table(box=None, pad_edge=False, show_header=False)

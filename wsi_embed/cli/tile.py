@@ -18,30 +18,31 @@ from wsi_embed.cli.signals import job_signals
 def command(
     slides: options.Slides,
     out: Annotated[
-        str, option("--out", "The folder; made, or added to.", INPUT, metavar="PATH", show_default=False)
+        str,
+        option("--out", "Output folder; created, or added to.", INPUT, metavar="PATH", show_default=False),
     ],
     mpp: Annotated[float, option("--mpp", "Resolution of a tile, um per pixel.", TILES)] = 0.5,
     tile_px: Annotated[int, option("--tile-px", "Side of a tile, pixels.", TILES)] = 224,
     format_: Annotated[
-        str, option("--format", "png, which keeps every pixel, or jpeg (4:4:4).", INPUT)
+        str, option("--format", "Image format: png (lossless) or jpeg (4:4:4).", INPUT)
     ] = "png",
-    quality: Annotated[int, option("--quality", "Of a JPEG, 1 to 100.", INPUT)] = 90,
+    quality: Annotated[int, option("--quality", "Quality of a JPEG, 1 to 100.", INPUT)] = 90,
     max_tiles: Annotated[
         int | None,
-        option("--max-tiles", "Most tiles of a slide, a random sample of them. Default: all.", TILES),
+        option("--max-tiles", "Size of a random sample of tiles per slide. Default: all.", TILES),
     ] = None,
-    seed: Annotated[int, option("--seed", "Of that sample.", TILES)] = 0,
+    seed: Annotated[int, option("--seed", "Seed of the sample.", TILES)] = 0,
     report: options.Report = None,
     log_json: options.LogJson = False,
     **shared: Any,
 ) -> None:
     """Write the tissue tiles of slides as image files, with a table of all of them; no model is needed.
 
-    OUT gets a folder a slide with OUT/SLIDE_ID/X_Y.png (X, Y: level-0 pixels), and OUT/tiles.csv, which
-    `wsi-embed train OUT/tiles.csv` takes. The tiles are those of embed with the same options. Slides that
-    are there already are skipped: after an interruption run the same command again. A slide that fails
-    does not stop the others. Exit codes: 0 all done, 1 some slides failed, 2 wrong usage, 75 stopped
-    early (run again to go on).
+    For each slide, tiles are written to OUT/SLIDE_ID/X_Y.png (X, Y: level-0 pixels). OUT/tiles.csv lists all
+    of them; `wsi-embed train OUT/tiles.csv` takes it. The tiles are those of embed with the same options.
+    Existing slides are skipped: after an interruption, run the same command again. A slide that fails does
+    not stop the others. Exit codes: 0 all done, 1 some slides failed, 2 wrong usage, 75 stopped early (run
+    again to continue).
     """
     stop = threading.Event()
     with job_signals(stop):  # before the imports: they take most of the first second

@@ -23,13 +23,13 @@ def command(
             show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", help="The run folder.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", help="Run folder; created.", show_default=False)],
     recipe: Annotated[
         str,
         typer.Option(
             "--recipe",
             help="clubyol, clubyol-paper, clusiam, byol, simsiam, simclr, swav, barlow, pcl, supervised "
-            "(wants a column `label`), or a YAML file.",
+            "(needs a column `label`), or a YAML file.",
         ),
     ] = "clubyol",
     settings: Annotated[
@@ -42,57 +42,63 @@ def command(
         ),
     ] = None,
     split: Annotated[
-        str | None, typer.Option("--split", help="Of a CSV: only rows with this value in `split`.")
+        str | None, typer.Option("--split", help="Use only rows of a CSV with this value in `split`.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", help="Recipe: 50.")] = None,
-    batch_size: Annotated[int | None, typer.Option("--batch-size", help="Tiles a step. Recipe: 512.")] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="Number of epochs. Recipe: 50.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", help="Tiles per step. Recipe: 512.")
+    ] = None,
     tile_px: Annotated[
         int | None, typer.Option("--tile-px", help="Side of a view, pixels. Recipe: 224.")
     ] = None,
     mpp: Annotated[
         float | None,
-        typer.Option("--mpp", help="Resolution at which the model will be given tiles, um per pixel."),
+        typer.Option("--mpp", help="Resolution of the tiles that the model is meant for, um per pixel."),
     ] = None,
-    clusters: Annotated[int | None, typer.Option("--clusters", help="clubyol, clusiam: 100.")] = None,
+    clusters: Annotated[
+        int | None, typer.Option("--clusters", help="Number of clusters. clubyol, clusiam: 100.")
+    ] = None,
     feat_size: Annotated[
         int | None, typer.Option("--feat-size", help="Width of the projection. clubyol: 256; clusiam: 2048.")
     ] = None,
     alpha: Annotated[
         float | None, typer.Option("--alpha", help="Weight of the cluster term. clubyol: 0.9; clusiam: 0.5.")
     ] = None,
-    lr: Annotated[float | None, typer.Option("--lr", help="For a batch of 256. Recipe: 0.05.")] = None,
+    lr: Annotated[
+        float | None, typer.Option("--lr", help="Learning rate for a batch of 256. Recipe: 0.05.")
+    ] = None,
     backbone: Annotated[
         str | None,
-        typer.Option("--backbone", help="One of torchvision's or timm's by name. Recipe: resnet18."),
+        typer.Option("--backbone", help="Name of a torchvision or timm architecture. Recipe: resnet18."),
     ] = None,
     devices: Annotated[
         str | None, typer.Option("--devices", help="auto, cpu, cpu:N, cuda (all GPUs) or a number of GPUs.")
     ] = None,
     precision: Annotated[str | None, typer.Option("--precision", help="32, bf16 or 16. Recipe: 32.")] = None,
     workers: Annotated[int | None, typer.Option("--workers", help="Decoding processes. Recipe: 8.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Recipe: 0.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Random seed. Recipe: 0.")] = None,
     knn: Annotated[
         Path | None,
         typer.Option(
             "--knn",
-            help="CSV of labelled tiles (`path`, `label`, `split`) to evaluate on; decides about best.ckpt.",
+            help="CSV of labelled tiles (`path`, `label`, `split`) for evaluation, which selects best.ckpt.",
             show_default=False,
         ),
     ] = None,
     on_collapse: Annotated[
         str,
-        typer.Option("--on-collapse", help="When the representation or the clusters collapse: warn, stop."),
+        typer.Option(
+            "--on-collapse", help="Action if the representation or the clusters collapse: warn or stop."
+        ),
     ] = "warn",
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with an interrupted run, at its step.")
+        bool, typer.Option("--resume", help="Continue an interrupted run at its step.")
     ] = False,
-    log_json: Annotated[
-        bool, typer.Option("--log-json", help="Print JSON lines, for a container's log.")
-    ] = False,
+    log_json: Annotated[bool, typer.Option("--log-json", help="Log JSON lines, for containers.")] = False,
 ) -> None:
     """Train a tile encoder on slides or tile images (extra `train`).
 
-    A flag replaces the recipe's value, and --set does so for every other setting (docs/training.md).
+    Options override values of the recipe; --set does so for every other setting (docs/training.md).
     """
     from wsi_embed.errors import Stopped, UsageError
     from wsi_embed.util.extras import needs_extra
@@ -130,6 +136,6 @@ def command(
 
 
 def _requeued(run: Path) -> bool:
-    """Whether Slurm starts this job again: then it goes on, as its command cannot say so."""
+    """Return whether Slurm restarted this job, which then resumes, because its command cannot be changed."""
     again = int(os.environ.get("SLURM_RESTART_COUNT") or 0) > 0
     return again and (run / "checkpoints" / "last.ckpt").exists()

@@ -1,4 +1,4 @@
-"""What people see of a training: a bar on a terminal, a line an epoch in a log, JSON where asked for."""
+"""Display of a training run: a bar on a terminal, one line per epoch in a log, JSON on request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from wsi_embed.cli.log import log_line
 from wsi_embed_train.listener import Listener
 
-# Of an epoch's figures, what a line says, and in which words.
+# Figures of an epoch that are shown, and their format.
 SHOWN = (
     ("loss", "loss {:.4f}"),
     ("effective_rank", "effective rank {:.1f}"),
@@ -23,15 +23,15 @@ SHOWN = (
 
 
 def figures_text(row: Mapping[str, float]) -> str:
-    """Figures in a few words."""
+    """Describe figures in a few words."""
     return ", ".join(words.format(row[name]) for name, words in SHOWN if name in row)
 
 
 class PlainTraining(Listener):
-    """One line an epoch; warnings go to standard error.
+    """Listener that prints one line per epoch; warnings go to standard error.
 
     Args:
-        epochs: Of the run.
+        epochs: Number of epochs of the run.
     """
 
     def __init__(self, epochs: int) -> None:
@@ -45,15 +45,15 @@ class PlainTraining(Listener):
         return None
 
     def started(self, steps: int, done: int, how: str) -> None:
-        """Say what is about to happen."""
+        """Print the number of steps and how they are run."""
         self._line(f"{how}: {steps} steps" + (f", going on after step {done}" if done else ""))
 
     def epoch_done(self, row: Mapping[str, float]) -> None:
-        """Say how the epoch was."""
+        """Print the figures of an epoch."""
         self._line(f"epoch {row['epoch']:.0f}/{self.epochs}: {figures_text(row)}")
 
     def warned(self, text: str) -> None:
-        """Say it at once."""
+        """Print a warning immediately."""
         self.errors.print(f"warning: {text}", markup=False, highlight=False, soft_wrap=True)
 
     def _line(self, text: str) -> None:
@@ -61,7 +61,7 @@ class PlainTraining(Listener):
 
 
 class BarTraining(PlainTraining):
-    """A bar of steps with the latest figures; epochs stay on the screen as lines."""
+    """Listener with a progress bar of steps and the latest figures; epochs stay on the screen as lines."""
 
     def __init__(self, epochs: int) -> None:
         super().__init__(epochs)
@@ -88,7 +88,7 @@ class BarTraining(PlainTraining):
         self._task = self._progress.add_task("", total=steps, completed=done, figures="")
 
     def step_done(self, step: int) -> None:
-        """Move the bar."""
+        """Advance the bar."""
         if self._task is not None:
             self._progress.update(self._task, completed=step)
 
@@ -100,27 +100,27 @@ class BarTraining(PlainTraining):
 
 
 class JsonTraining(PlainTraining):
-    """JSON lines: `started`, `figures`, `epoch` and warnings."""
+    """Listener that logs JSON lines: `started`, `figures`, `epoch` and warnings."""
 
     def started(self, steps: int, done: int, how: str) -> None:
-        """One line."""
+        """Log the start."""
         log_line("started", message=how, steps=steps, done=done)
 
     def figures(self, row: Mapping[str, float]) -> None:
-        """One line every so many steps."""
+        """Log figures at intervals of steps."""
         log_line("figures", "info", **dict(row))
 
     def epoch_done(self, row: Mapping[str, float]) -> None:
-        """One line."""
+        """Log an epoch."""
         log_line("epoch", "info", **dict(row))
 
     def warned(self, text: str) -> None:
-        """One line."""
+        """Log a warning."""
         log_line("warning", "warning", message=text)
 
 
 def open_training(epochs: int, log_json: bool) -> PlainTraining:
-    """JSON lines where they are asked for, a bar on a terminal, else plain lines."""
+    """Return a listener: JSON lines if requested, a bar on a terminal, else plain lines."""
     if log_json:
         return JsonTraining(epochs)
     return (BarTraining if sys.stdout.isatty() else PlainTraining)(epochs)

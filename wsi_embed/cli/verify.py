@@ -10,9 +10,9 @@ from wsi_embed.cli.options import StorePlace
 def command(
     store: StorePlace,
 ) -> None:
-    """Read everything in a store: checksums, missing objects, row counts, finite numbers.
+    """Verify a store by reading all of it: checksums, missing objects, row counts, finite numbers.
 
-    Exit code 1 when something is off.
+    Exit code 1 if there is a problem.
     """
     from wsi_embed.store import open_store, verify
 

@@ -61,6 +61,12 @@ def bring_in(
         StoreMismatchError: If the store holds features of another model or resolution.
         MissingExtraError: If h5py is not installed.
         StoreError: If the store cannot be written.
+
+    Example:
+        >>> from wsi_embed.convert import bring_in, convert
+        >>> converted = convert("feats.zarr", "trident", "trident")
+        >>> bring_in("trident", "trident", "from-trident.zarr").failed
+        {}
     """
     given, found = given or Given(), Converted()
     check_mpp("--mpp", given.mpp)

@@ -26,6 +26,15 @@ def encode_images(model: Encoder, paths: Sequence[Path], batch_size: int = 32) -
 
     Raises:
         TileError: If an image cannot be read, or is smaller than the model's tiles.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from wsi_embed.encoder.encode_images import encode_images
+        >>> report = wsi_embed.tile("slides/", "patches/", mpp=0.5, tile_px=224)
+        >>> paths = sorted(Path("patches").glob("*/*.png"))
+        >>> encoded = encode_images(wsi_embed.load_encoder("model.onnx"), paths)
+        >>> len(encoded.features) == len(paths)
+        True
     """
     px = model.metadata.tile_px
     return concatenated([model.encode(batch) for batch in image_batches(paths, px, batch_size)])

@@ -53,6 +53,11 @@ class ModelMetadata:
         parity: Measured difference between the file and PyTorch in fp32.
         outputs: Names of the outputs, in order; empty in files from before they were recorded.
         schema: Version of this document's schema.
+
+    Example:
+        >>> metadata = wsi_embed.load_encoder("model.onnx").metadata
+        >>> metadata.mpp
+        0.5
     """
 
     name: str

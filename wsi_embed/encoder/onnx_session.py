@@ -119,7 +119,7 @@ def plain_session(path: Path) -> Any:
 
 
 def _session(path: Path, providers: list[Any], threads: int, *, optimise: bool = True) -> Any:
-    ort.set_default_logger_severity(4)  # warnings about missing GPUs, which no session's own logger gives
+    ort.set_default_logger_severity(4)  # hides warnings about missing GPUs
     options = ort.SessionOptions()
     if not optimise:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL

@@ -84,7 +84,10 @@ class FeatureJob(Job):
         return replace(super().in_worker(), batch_size=self.batch_size or default_batch(here))
 
     def make_grid(self, plan: SlidePlan) -> tuple[TileGrid, TissueMask]:
-        """Return tiles and tissue mask; unreadable areas are skipped if `on_bad_tile` is `white`."""
+        """Return the tiles and tissue mask of a slide.
+
+        Unreadable areas are skipped if `on_bad_tile` is `white`.
+        """
         return plan.make_grid(self.tiling, around_unreadable=self.on_bad_tile == "white")
 
     def describe_complete(self, result: SlideResult, committed: dict[str, Any]) -> None:

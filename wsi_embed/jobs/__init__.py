@@ -1,1 +1,1 @@
-"""Jobs: the steps of one slide, the engines that run them, and the report."""
+"""Jobs: processing steps of one slide, engines that run them, and the report."""

@@ -1,4 +1,4 @@
-"""Arguments of every kind of job, checked before any work."""
+"""Arguments shared by all kinds of jobs, checked before any work."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def tiling_of(
     reader: Reader,
     fast_downsample: bool,
 ) -> Tiling:
-    """Return how slides are tiled, from what the user gives.
+    """Return the tiling settings from the user's arguments.
 
     Raises:
-        UsageError: If a value is wrong.
+        UsageError: If a value is invalid.
     """
     check_mpp("--mpp-override", mpp_override)
     if isinstance(tissue, TissueRecipe) and tissue_set:
@@ -54,7 +54,7 @@ def find_job_slides(
     """Find the slides of a job.
 
     Raises:
-        UsageError: If none is found, two have one id, or the output is one of them.
+        UsageError: If none is found, two have the same id, or the output is one of them.
     """
     found = find_slides([sources] if isinstance(sources, str | Path | Address) else sources, remote=True)
     items = with_annotations(found, regions.source)
@@ -73,7 +73,7 @@ def check_overlap(overlap: int, tile_px: int) -> None:
     """Check the overlap of neighbouring tiles.
 
     Raises:
-        UsageError: If it is a tile or more.
+        UsageError: If it is negative, or not smaller than a tile.
     """
     if not 0 <= overlap < tile_px:
         raise UsageError(f"--overlap {overlap} must be at least 0 and below the tile's {tile_px} px")

@@ -1,4 +1,4 @@
-"""What is told of a slide's failure: one line, and nothing of this machine's folders."""
+"""Descriptions of a slide's failure: one line, without folders of this machine."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from wsi_embed.storage.address import Address, Location
 
 
 def record_failure(result: SlideResult, error: BaseException, names: Mapping[Location, str]) -> None:
-    """Record why a slide failed; an error that is not ours is a bug and keeps its traceback.
+    """Record why a slide failed; an error that is not ours is a bug, so its traceback is kept.
 
     Args:
-        result: Of the slide.
-        error: Why.
-        names: What to call the paths that may occur in the error's text.
+        result: Result of the slide.
+        error: Exception that was raised.
+        names: Names that replace the paths in the error's text.
     """
     result.status, result.tiles = "failed", 0
     if isinstance(error, WsiEmbedError):
@@ -33,7 +33,7 @@ def record_failure(result: SlideResult, error: BaseException, names: Mapping[Loc
 
 
 def path_names(item: SlideInput, out: Location) -> dict[Location, str]:
-    """Return what reports and logs call the paths that a slide's errors may name."""
+    """Return the names that reports and logs use for the paths in a slide's errors."""
     names: dict[Location, str] = {item.path: item.name, out: out.name}
     if item.roi is not None:
         names[item.roi] = item.roi.name
@@ -43,12 +43,12 @@ def path_names(item: SlideInput, out: Location) -> dict[Location, str]:
 
 
 def without_folders(text: str, names: Mapping[Location, str]) -> str:
-    """Replace paths by their names, and the folders of files beside them by nothing.
+    """Replace paths by their names, and remove the folders of files beside them.
 
-    Reports and logs travel further than slides do: a path may hold a user's or a patient's name.
+    Reports and logs are shared more widely than slides, and a path may contain the name of a user or patient.
     """
     forms = {form: name for where, name in names.items() for form in _forms(where) if "/" in form}
-    for form in sorted(forms, key=len, reverse=True):  # a short one may be a part of a long one
+    for form in sorted(forms, key=len, reverse=True):  # a short path may be part of a long one
         text = text.replace(form, forms[form])
     for path in (where for where in names if isinstance(where, Path)):
         for folder in {str(path.absolute().parent), str(path.resolve().parent)} - {"/"}:
@@ -63,7 +63,7 @@ def _forms(where: Location) -> tuple[str, ...]:
 
 
 def _traceback(error: BaseException) -> str:
-    """The traceback with the files' places in their packages, not on this machine."""
+    """Return the traceback with file paths relative to their packages."""
     roots = sorted({p for p in (*sys.path, sys.prefix, sys.base_prefix) if len(p) > 1}, key=len, reverse=True)
 
     def shorten(match: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""Many slides into one output. The unit of work is a slide: independent and idempotent."""
+"""Job: many slides into one output. The unit of work is a slide: independent and idempotent."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from wsi_embed.util.versions import versions
 
 @dataclass(frozen=True, kw_only=True)
 class Job(abc.ABC):
-    """Everything an engine needs to run slides; subclasses say what is made of a slide.
+    """Everything an engine needs to run slides; subclasses define the processing of a slide.
 
     Attributes:
-        slides: The slides to work on.
-        out: Place of the store or folder that is written.
-        settings: What all slides of the job share.
-        tiling: How slides are tiled.
-        options: How the job is run.
-        workers: Reader threads of each process.
+        slides: Slides to process.
+        out: Path or address of the store or folder that is written.
+        settings: Target shared by all slides of the job.
+        tiling: Tiling settings.
+        options: Options of the job.
+        workers: Number of reader threads per process.
         versions: Versions of the libraries in use, recorded with every slide.
-        staging: Cache of fetched slides while the job runs; None where no slide is remote.
-        output: What `out` is called in messages.
+        staging: Cache of remote slides while the job runs; None if no slide is remote.
+        output: Name of `out` in messages.
     """
 
     slides: list[SlideInput]
@@ -55,12 +55,12 @@ class Job(abc.ABC):
     @property
     @abc.abstractmethod
     def how(self) -> str:
-        """What works on the slides, for people: model, device, threads."""
+        """Description of model, device and threads."""
 
     @property
     @abc.abstractmethod
     def lock_file(self) -> Path | None:
-        """File of `out` that is never replaced, which locks are taken on; None on object storage."""
+        """File of `out` that is never replaced, on which locks are taken; None for object storage."""
 
     @abc.abstractmethod
     def committed(self, slide_id: str) -> dict[str, Any] | None:
@@ -74,17 +74,23 @@ class Job(abc.ABC):
         stop: threading.Event,
         on_tiles: Callable[[int], None],
     ) -> None:
-        """Do the work on a prepared slide, and commit it.
+        """Process a prepared slide, and commit it.
+
+        Args:
+            work: Prepared slide.
+            readers: Pool of reader threads.
+            stop: Event that stops the processing.
+            on_tiles: Callback with the number of tiles that were finished.
 
         Raises:
             SlideError: If the slide cannot be read or processed.
             StoreError: If the output cannot be written.
-            Stopped: If `stop` was set; nothing of the slide is left.
+            Stopped: If `stop` is set; nothing of the slide is left.
         """
 
     @property
     def headline(self) -> str:
-        """What works on the slides, with a warning where two jobs could write the same slide."""
+        """Description of model, device and threads, with a warning if two jobs could write the same slide."""
         if self.options.dry_run or has_locks(self.lock_file):
             return self.how
         what = "this file system" if isinstance(self.out, Path) else "object storage"
@@ -94,14 +100,14 @@ class Job(abc.ABC):
         )
 
     def lock(self, slide_id: str) -> AbstractContextManager[bool]:
-        """Hold a slide while it is written; False where another process holds it."""
+        """Lock a slide while it is written; the context yields False if another process holds the lock."""
         return slide_lock(self.lock_file, slide_id)
 
     def in_worker(self) -> Self:
-        """Return the job for the process that unpickled it, with what depends on the machine filled in.
+        """Return the job prepared for the process that unpickled it, with what depends on the machine.
 
         Raises:
-            WsiEmbedError: If the job cannot be done on this machine.
+            WsiEmbedError: If the job cannot run on this machine.
         """
         return replace(self, versions=versions())
 
@@ -124,7 +130,7 @@ class Job(abc.ABC):
             yield replace(self, staging=staging)
 
     def make_grid(self, plan: SlidePlan) -> tuple[TileGrid, TissueMask]:
-        """Return the tiles of a slide, and the tissue mask they are chosen by."""
+        """Return the tiles of a slide, and the tissue mask that selects them."""
         return plan.make_grid(self.tiling)
 
     def describe_complete(self, result: SlideResult, committed: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Listeners: what a job reports while it runs."""
+"""Listeners for the progress of a job."""
 
 from __future__ import annotations
 
@@ -8,29 +8,39 @@ from wsi_embed.jobs.report import SlideResult
 
 
 class Listener(Protocol):
-    """Hears what a job does while it does it, one thing after the other; several slides may be in work."""
+    """Interface for the progress of a job. Calls come one at a time; several slides may be in progress.
+
+    Example:
+        >>> from wsi_embed.jobs.listener import Silent
+        >>> class PrintSlides(Silent):
+        ...     def slide_finished(self, result: wsi_embed.SlideResult) -> None:
+        ...         print(result.slide, result.status)
+        >>> report = wsi_embed.embed("slides/", "feats.zarr", model="model.onnx", listener=PrintSlides())
+        a.tiff skipped
+        b.tiff skipped
+    """
 
     def job_started(self, slides: int, how: str) -> None:
-        """The job has found its slides; `how` says with what it works on them."""
+        """Receive the number of slides, and a description of model, device and threads."""
 
     def slide_started(self, slide_id: str, tiles: int) -> None:
-        """Work on a slide's tiles begins."""
+        """Receive the number of tiles of a slide that is started."""
 
     def tiles_done(self, slide_id: str, count: int) -> None:
-        """More tiles of a slide are done."""
+        """Receive the number of further tiles of a slide that are done."""
 
     def waiting(self, slides: int) -> None:
-        """Nothing is left but slides that other processes are writing."""
+        """Receive the number of remaining slides if all of them are being written by other processes."""
 
     def note(self, text: str) -> None:
-        """Something happened that is of no single slide."""
+        """Receive a remark that does not concern a single slide."""
 
     def slide_finished(self, result: SlideResult) -> None:
-        """A slide is done, skipped, or failed."""
+        """Receive the result of a slide."""
 
 
 class Silent:
-    """A listener that does nothing."""
+    """Listener that ignores everything; a base class for listeners that handle some events."""
 
     def job_started(self, slides: int, how: str) -> None:
         """Ignore."""

@@ -1,4 +1,4 @@
-"""How a job is run. Nothing here decides what is made of a slide; `Tiling` holds that."""
+"""Options for running a job. They do not affect the output for a slide; those are in `Tiling`."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ MOST = 1_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class JobOptions:
-    """Options of a job, whatever it makes of its slides.
+    """Options of a job of any kind.
 
     Attributes:
-        workers: Reader threads of each process; None takes one a core.
+        workers: Number of reader threads per process; None for one per core.
         overwrite: Whether slides that are complete with other settings are redone.
-        shard: Share of the slides to take, `i/n` or `auto`; see `wsi_embed.inputs.shards`.
-        max_failures: Number of failed slides beyond which the job stops; None never stops it.
-        limit: Number of slides to take, the first ones; None takes all.
-        cache: Folder for fetched slides; None takes the system's temporary folder.
-        cache_gb: Largest size of the cache in GB; None takes half of the free space.
+        shard: Shard of the slides to take, `i/n` or `auto`; see `wsi_embed.inputs.shards`.
+        max_failures: Number of failed slides beyond which the job stops; None for no limit.
+        limit: Number of slides to take, from the first; None for all.
+        cache: Folder for remote slides; None for the system's temporary folder.
+        cache_gb: Size limit of the cache in GB; None for half of the free disk space.
         dry_run: Whether slides are only opened and their tiles counted.
         engine: `local` (this process) or `ray` (actors of a Ray cluster).
         address: Address of the Ray cluster.
-        actors: Number of Ray actors; None takes as many as there is room for.
+        actors: Number of Ray actors; None for as many as there is room for.
 
     Raises:
-        UsageError: If a number is out of its range.
+        UsageError: If a number is out of range.
     """
 
     workers: int | None = None
@@ -50,19 +50,19 @@ class JobOptions:
         self.slide_cache()
 
     def slide_cache(self) -> Cache:
-        """Return the cache for slides that are fetched."""
+        """Return the cache for remote slides."""
         return Cache.of(self.cache, self.cache_gb)
 
     def too_many(self, failed: int) -> bool:
-        """Whether so many failed slides stop the job."""
+        """Return whether this number of failed slides stops the job."""
         return self.max_failures is not None and failed > self.max_failures
 
 
 def check_counts(least: int = 1, **counts: int | None) -> None:
-    """Check numbers that an option gives; None is not checked.
+    """Check numbers given as options; None is accepted.
 
     Raises:
-        UsageError: If a number is not from `least` to a million.
+        UsageError: If a number is not between `least` and a million.
     """
     for name, value in counts.items():
         if value is not None and not least <= value <= MOST:

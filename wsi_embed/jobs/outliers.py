@@ -1,4 +1,4 @@
-"""Slides unlike the rest of a job: what to look at before the features are used."""
+"""Detection of slides that differ from the rest of a job, to be inspected before the features are used."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from statistics import median
 
 from wsi_embed.jobs.report import SlideResult
 
-# With fewer slides there is no rest to be unlike of.
+# Smallest number of slides for which outliers can be detected.
 FEWEST = 8
 # Iglewicz and Hoaglin, "How to detect and handle outliers", 1993: modified z-scores beyond 3.5.
 Z_MAX, Z_SCALE = 3.5, 0.6745
@@ -17,17 +17,17 @@ MPP_ALIKE, MPP_RARE = 0.1, 0.1
 
 
 def find_outliers(slides: Sequence[SlideResult]) -> dict[str, list[str]]:
-    """Slides whose tissue share, tile count or resolution is unlike the rest's.
+    """Find slides whose tissue share, tile count or resolution differs from the rest.
 
-    Shares are compared as log odds and counts as logarithms, by the modified z-score (median and
-    median absolute deviation); a resolution is odd where fewer than a tenth of the slides have it.
-    Failed slides, and bags without tiles (which have a warning of their own), take no part.
+    Shares are compared as log odds and counts as logarithms, by the modified z-score (median and median
+    absolute deviation); a resolution is an outlier if fewer than a tenth of the slides have it. Failed slides
+    and slides without tiles (which have a warning of their own) are not considered.
 
     Args:
         slides: Results of a job.
 
     Returns:
-        What is odd, for people, by slide id. Empty for fewer than eight slides.
+        Descriptions of the deviations, by slide id. Empty for fewer than eight slides.
     """
     known = [s for s in slides if s.status in ("done", "skipped", "planned") and s.tiles]
     if len(known) < FEWEST:
@@ -44,7 +44,7 @@ def _odd_tissue(slides: Sequence[SlideResult]) -> dict[str, str]:
     if len(shares) < FEWEST:
         return {}
     middle = median(shares.values())
-    # half of the tissue, or a mask that took all glass, is the least that is worth a look
+    # smallest deviations to report: half of the tissue missing, or all glass in the mask
     odd = _beyond(shares, lambda share: math.log((share + 1e-4) / (1 - share + 1e-4)), floor=0.3)
     return {
         name: f"{100 * shares[name]:.3g} % of the slide is tissue, of most about {100 * middle:.2g} %; "
@@ -79,7 +79,7 @@ def _odd_mpp(slides: Sequence[SlideResult]) -> dict[str, str]:
 
 
 def _beyond(values: dict[str, float], scale: Callable[[float], float], floor: float) -> list[str]:
-    """Names whose modified z-score is beyond 3.5; a deviation below `floor` counts as `floor`."""
+    """Return the names whose modified z-score exceeds 3.5; a deviation below `floor` counts as `floor`."""
     scaled = {name: scale(value) for name, value in values.items()}
     middle = median(scaled.values())
     spread = max(floor, median(abs(v - middle) for v in scaled.values()))

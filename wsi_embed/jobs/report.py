@@ -1,4 +1,4 @@
-"""What happened to every slide of a job."""
+"""Report of a job: the result of every slide."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ Status = Literal["done", "skipped", "failed", "stopped", "planned"]
 
 @dataclass
 class SlideResult:
-    """One slide's outcome.
+    """Result of one slide.
 
     Attributes:
-        slide_id: Its id.
-        slide: The file, relative to what was given.
-        status: `done`, `skipped` (complete already, or nothing to take), `failed`, `stopped` (not
-            reached, or dropped), `planned` (dry run).
+        slide_id: Slide id.
+        slide: Slide file, relative to the job's input.
+        status: `done`, `skipped` (already complete, or nothing to take), `failed`, `stopped` (not reached, or
+            dropped), `planned` (dry run).
         tiles: Number of tiles.
-        tissue: Share of the slide that is tissue, 0 to 1; None where it was not looked for.
-        mpp: Micrometres per level-0 pixel; None where it is not known.
-        bad_tiles: Tiles that could not be read and were taken as white.
-        seconds: By stage: `tissue`, `read`, `encode`, `write` (they overlap), `total` on the wall.
-        reason: Why it failed, was skipped or was stopped.
-        warnings: What to look at although it is done.
-        left_out: Images of the file that are no level of the slide, each with the reason.
-        traceback: Of an unexpected error, which is a bug.
+        tissue: Share of the slide that is tissue, 0 to 1; None if it was not determined.
+        mpp: Micrometres per level-0 pixel; None if unknown.
+        bad_tiles: Number of tiles that could not be read and were taken as white.
+        seconds: Time per stage: `tissue`, `read`, `encode`, `write` (which overlap), and `total`
+            (wall-clock).
+        reason: Reason why the slide failed, was skipped or was stopped; None otherwise.
+        warnings: Warnings about a slide that was processed nevertheless.
+        left_out: Images in the file that are not levels of the slide, each with the reason.
+        traceback: Traceback of an unexpected error, which is a bug.
     """
 
     slide_id: str
@@ -50,21 +51,26 @@ class SlideResult:
 
 @dataclass
 class JobReport:
-    """A job's outcome.
+    """Report of a job, as returned by `embed` and `tile`.
 
     Attributes:
         store: Name of the store, or of the folder of tiles.
-        model: Name and id of the model, device, and whether it is the demonstration model; empty
-            where none is needed.
+        model: Name and id of the model, device, and whether it is the demonstration model; empty if no model
+            is needed.
         settings: Resolution, tiling, batch size, readers.
-        versions: Of wsi-embed and the libraries that made the numbers.
-        slides: Every slide, in the order of their ids.
-        outliers: What is odd about slides that are unlike the rest, by slide id.
-        started: ISO 8601, UTC.
-        seconds: On the wall.
-        stopped: Whether the job was told to stop.
-        notes: What else there is to say at the end.
-        error: Why not all slides were looked at, or what went wrong after them.
+        versions: Versions of wsi-embed and of the libraries that affect results.
+        slides: Result of every slide, in the order of their ids.
+        outliers: Deviations of slides that differ from the rest, by slide id.
+        started: Start time (ISO 8601, UTC).
+        seconds: Wall-clock time.
+        stopped: Whether the job was stopped early.
+        notes: Further remarks.
+        error: Error that ended the job early, or that occurred after the last slide.
+
+    Example:
+        >>> report = wsi_embed.embed("slides/", "feats.zarr", model="model.onnx")
+        >>> report.count("failed"), report.exit_code
+        (0, 0)
     """
 
     store: str
@@ -80,44 +86,44 @@ class JobReport:
     error: str | None = None
 
     def count(self, status: Status) -> int:
-        """Number of slides with a status."""
+        """Return the number of slides with a status."""
         return Counter(s.status for s in self.slides)[status]
 
     @property
     def tiles(self) -> int:
-        """Tiles made by this job."""
+        """Number of tiles processed by this job."""
         return sum(s.tiles for s in self.slides if s.status == "done")
 
     @property
     def exit_code(self) -> int:
-        """0 all done, 1 some slides failed, 75 stopped early."""
+        """Exit code: 0 if all slides are done, 1 if some failed, 75 if the job was stopped early."""
         if self.stopped:
             return 75
         return 1 if self.count("failed") or self.error else 0
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, with a summary first."""
+        """Return JSON values, with a summary first."""
         return {"summary": self.summary(), **asdict(self)}
 
     def summary(self) -> dict[str, int]:
-        """Number of slides by status, tiles made, exit code."""
+        """Return the number of slides by status, the number of tiles, and the exit code."""
         counts: dict[str, int] = {name: self.count(name) for name in get_args(Status)}
         return {**counts, "tiles": self.tiles, "exit_code": self.exit_code}
 
     def write(self, path: Path) -> None:
-        """Write the report as JSON, whole or not at all.
+        """Write the report as JSON, atomically.
 
         Raises:
-            WsiEmbedError: If it cannot be written.
+            WsiEmbedError: If the file cannot be written.
         """
         write_whole(path, json.dumps(self.to_dict(), indent=2) + "\n")
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a report's file, whole or not at all.
+    """Write a report file atomically.
 
     Raises:
-        WsiEmbedError: If it cannot be written.
+        WsiEmbedError: If the file cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Run a job with an engine, and say what was done, and with what."""
+"""Run of a job with an engine, and its report."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ def run_job(
     """Run a job.
 
     Args:
-        engine: What runs its slides.
-        job: The job.
-        model: For the report: which, and where it runs; empty where there is none.
-        began: When the user's call began, by `time.perf_counter`.
-        listener: Hears of every step.
-        stop: Set it to stop early.
+        engine: Engine that runs the slides.
+        job: Job to run.
+        model: Facts about the model for the report; empty without one.
+        began: Start of the user's call, by `time.perf_counter`.
+        listener: Listener for the job's progress.
+        stop: Event that stops the job early.
 
     Returns:
-        The report.
+        Report of the job.
     """
     now = datetime.datetime.now(datetime.UTC)
     started = now - datetime.timedelta(seconds=time.perf_counter() - began)

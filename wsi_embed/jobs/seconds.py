@@ -1,4 +1,4 @@
-"""Time that a job spends on a slide, by stage."""
+"""Time spent on a slide, by stage."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass
 class Seconds:
-    """Seconds spent by stage. Stages overlap, so their sum exceeds the time on the wall.
+    """Time spent per stage, in seconds. Stages overlap, so their sum exceeds the wall-clock time.
 
     Attributes:
-        tissue: Finding tissue.
-        read: Reading tiles.
-        encode: Encoding tiles.
-        write: Writing the result.
+        tissue: Tissue detection.
+        read: Reading of tiles.
+        encode: Encoding of tiles.
+        write: Writing of the output.
     """
 
     tissue: float = 0.0
@@ -22,6 +22,6 @@ class Seconds:
     write: float = 0.0
 
     def add(self, other: Seconds) -> None:
-        """Add the reading, encoding and writing of another stretch of work."""
+        """Add the times for reading, encoding and writing of another object."""
         self.read, self.encode = self.read + other.read, self.encode + other.encode
         self.write += other.write

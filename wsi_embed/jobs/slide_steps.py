@@ -1,4 +1,4 @@
-"""One slide of a job, from its file to its commit: look whether it is complete, prepare, finish."""
+"""Processing steps of one slide: check whether it is complete, prepare, finish."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from wsi_embed.util.memory import give_back
 
 
 def complete_result(job: Job, item: SlideInput) -> SlideResult | None:
-    """Return the result of a slide that needs no work; None where it needs some.
+    """Return the result of a slide that needs no work; None if it needs some.
 
-    Cheap: the slide is opened only where its content alone does not answer, and never fetched.
+    The slide is opened only if its file state does not decide, and is never fetched.
     """
     result = SlideResult(item.slide_id, item.name)
     try:
@@ -47,7 +47,7 @@ def complete_result(job: Job, item: SlideInput) -> SlideResult | None:
 
 
 def matches_committed(job: Job, item: SlideInput, committed: dict[str, Any]) -> bool:
-    """Whether a complete slide has the job's settings, judged without opening or fetching it.
+    """Return whether a complete slide was made with the job's settings, without opening or fetching it.
 
     False means unknown: the slide must be opened.
     """
@@ -57,19 +57,19 @@ def matches_committed(job: Job, item: SlideInput, committed: dict[str, Any]) -> 
 
 
 def prepare_slide(job: Job, item: SlideInput) -> SlideWork | SlideResult | Busy:
-    """Lock and open a slide and lay its tiles out. Never raises for a bad slide.
+    """Lock and open a slide and lay out its tiles. Errors of the slide are returned as its result.
 
     Returns:
-        The work to do; or a result where there is none, because the slide is complete or failed or the job
-        is a dry run; or `Busy` where another process is writing the slide.
+        The work to do; or a result, if the slide is complete or failed or the job is a dry run; or `Busy`, if
+        another process is writing the slide.
     """
     result = SlideResult(item.slide_id, item.name)
-    with ExitStack() as held:
-        if not job.options.dry_run and not held.enter_context(job.lock(item.slide_id)):
+    with ExitStack() as resources:
+        if not job.options.dry_run and not resources.enter_context(job.lock(item.slide_id)):
             return Busy(item)
         try:
-            item = _fetch(job, item, held)
-            return _prepare(job, item, result, held)
+            item = _fetch(job, item, resources)
+            return _prepare(job, item, result, resources)
         except Exception as error:
             return _failed(job, item, result, error)
 
@@ -81,16 +81,16 @@ def finish_slide(
     stop: threading.Event,
     on_tiles: Callable[[int], None],
 ) -> SlideResult:
-    """Do a prepared slide's work and commit it. Never raises for a bad slide.
+    """Process a prepared slide and commit it. Errors of the slide are returned as its result.
 
     Raises:
-        Stopped: If `stop` was set; the slide is dropped.
+        Stopped: If `stop` is set; the slide is dropped.
     """
     began, result, seconds = time.perf_counter(), work.result, work.seconds
     try:
         committed = job.committed(work.item.slide_id)
         if committed is not None and _is_current(job, work.plan, committed):
-            # another process has written it meanwhile, where there are no locks
+            # without locks, another process may have written it meanwhile
             return _skipped(job, result, committed)
         job.write(work, readers, stop, on_tiles)
         result.status = "done"
@@ -106,37 +106,39 @@ def finish_slide(
     return result
 
 
-def _fetch(job: Job, item: SlideInput, held: ExitStack) -> SlideInput:
-    """Return the slide on this machine, fetched where it is remote."""
+def _fetch(job: Job, item: SlideInput, resources: ExitStack) -> SlideInput:
+    """Return the slide with a local path, fetched if it is remote."""
     if item.remote is None:
         return item
     assert job.staging is not None, "remote slides are staged"
     if item.remote.roi is None:
-        slide_regions(item, job.tiling.regions)  # where it has none, nothing need be fetched
-    return held.enter_context(job.staging.stage(item))
+        slide_regions(item, job.tiling.regions)  # raises if there are none, before anything is fetched
+    return resources.enter_context(job.staging.stage(item))
 
 
-def _prepare(job: Job, item: SlideInput, result: SlideResult, held: ExitStack) -> SlideWork | SlideResult:
-    """Open a slide and lay its tiles out; the work takes over what is held."""
+def _prepare(
+    job: Job, item: SlideInput, result: SlideResult, resources: ExitStack
+) -> SlideWork | SlideResult:
+    """Open a slide and lay out its tiles; the returned work takes over the resources."""
     plan = _open(job, item, result)
-    held.enter_context(plan.slide)
+    resources.enter_context(plan.slide)
     committed = job.committed(item.slide_id)
     if committed is not None and _is_current(job, plan, committed):
         return _skipped(job, result, committed)
     began = time.perf_counter()
     grid, mask = job.make_grid(plan)
-    give_back()  # the views that the mask was found on
+    give_back()  # memory of the overviews used for tissue detection
     seconds = Seconds(tissue=time.perf_counter() - began)
     result.tiles, result.tissue = len(grid), round(mask.fraction, 4)
     result.warnings += _tissue_warnings(plan, grid, mask, job.tiling.min_tissue)
     if job.options.dry_run:
         result.status = "planned"
         return result
-    return SlideWork(item, result, plan, grid, mask, held.pop_all(), seconds)
+    return SlideWork(item, result, plan, grid, mask, resources.pop_all(), seconds)
 
 
 def _open(job: Job, item: SlideInput, result: SlideResult) -> SlidePlan:
-    """Open a slide and plan it; note in the result what is known then."""
+    """Open a slide and plan it; record in the result what is known then."""
     plan = plan_slide(item, job.tiling, job.settings)
     result.mpp = round(plan.resolution.mpp, 6)
     result.warnings += plan.warnings
@@ -153,10 +155,10 @@ def _tissue_warnings(plan: SlidePlan, grid: TileGrid, mask: TissueMask, min_tiss
 
 
 def _is_current(job: Job, plan: SlidePlan, committed: dict[str, Any]) -> bool:
-    """Whether a complete slide has these settings; False where it is to be replaced.
+    """Return whether a complete slide has these settings; False if it is to be replaced.
 
     Raises:
-        SlideError: If it has others, and `overwrite` is off.
+        SlideError: If it has other settings, and `overwrite` is off.
     """
     if committed.get("settings_fingerprint") == plan.fingerprint:
         return True

@@ -1,4 +1,4 @@
-"""A slide that is ready to be worked on, and one that is not."""
+"""Prepared slides, and slides that have to wait."""
 
 from __future__ import annotations
 
@@ -16,24 +16,25 @@ from wsi_embed.tissue import TissueMask
 
 @dataclass(frozen=True)
 class Busy:
-    """A slide that another process is writing: to be tried again later."""
+    """Slide that another process is writing, to be tried again later."""
 
     item: SlideInput
 
 
 @dataclass
 class SlideWork:
-    """An open slide with its tiles laid out, locked until it is closed.
+    """Open slide with its tiles laid out, locked until it is closed.
 
     Attributes:
-        item: The input; `item.path` is the fetched file where the slide is remote.
-        result: The slide's result, filled in so far.
-        plan: The open slide and how it is read.
-        grid: The tiles.
-        mask: The tissue.
-        held: Lock, fetched files and open slide.
+        item: Input slide; for a remote slide, `item.path` is the fetched file.
+        result: Result of the slide so far.
+        plan: Open slide and how to read it.
+        grid: Tiles of the slide.
+        mask: Tissue mask.
+        resources: Lock, fetched files and open slide.
         seconds: Time spent so far.
-        all_read: Set once all tiles are asked of the readers, which can then begin with another slide.
+        all_read: Event that is set once all tiles are submitted to the readers, which may then start another
+            slide.
     """
 
     item: SlideInput
@@ -41,10 +42,10 @@ class SlideWork:
     plan: SlidePlan
     grid: TileGrid
     mask: TissueMask
-    held: ExitStack
+    resources: ExitStack
     seconds: Seconds = field(default_factory=Seconds)
     all_read: threading.Event = field(default_factory=threading.Event)
 
     def close(self) -> None:
-        """Close the slide, remove fetched files and release the lock. Safe to call again."""
-        self.held.close()
+        """Close the slide, remove fetched files and release the lock. May be called several times."""
+        self.resources.close()

@@ -82,6 +82,16 @@ class Attention(Mapping[str, SlideAttention]):
 
     Raises:
         StoreError: If the folder holds no attention.
+
+    Example:
+        >>> import numpy as np
+        >>> from pathlib import Path
+        >>> from wsi_embed.store.attention import Attention, SlideAttention, write_attention
+        >>> weights, grid = np.ones((1, 1), np.float32), np.zeros((1, 2), np.int32)
+        >>> slide = SlideAttention("a", weights, grid, ("all",), "tumour", "tumour", {"tumour": 1.0})
+        >>> write_attention(Path("attention.zarr"), {"model_id": "sha256:0", "method": "abmil"}, [slide])
+        >>> Attention("attention.zarr")["a"].column()
+        ('all', array([1.], dtype=float32))
     """
 
     def __init__(self, path: str | Path) -> None:

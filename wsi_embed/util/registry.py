@@ -145,10 +145,10 @@ def entry_points(group: str) -> Mapping[str, Sequence[EntryPoint]]:
         try:
             added = {point.name: point for point in dist.entry_points if point.group == group}
             owner = dist.name if added else ""
-        except Exception:  # damaged metadata raise whatever their parser runs into
+        except Exception:  # damaged metadata may raise anything
             continue
         for name, point in added.items():
-            # of two copies of a distribution Python imports the one that it finds first
+            # of two copies of a distribution, Python imports the first one found
             found.setdefault(name, {}).setdefault(owner, point)
     return {name: list(points.values()) for name, points in found.items()}
 

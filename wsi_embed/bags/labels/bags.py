@@ -49,6 +49,13 @@ class LabelledBags(Sequence[LabelledBag]):
         classes: Names of the classes; a target is an index into it.
         by: Whether a bag is a `slide` or a `patient`.
         notes: Messages about slides and labels that were left out.
+
+    Example:
+        >>> store = wsi_embed.open_store("feats.zarr")
+        >>> labels = dict.fromkeys(store.slide_ids, "tumour")
+        >>> bags = wsi_embed.join_labels(store, labels, classes=["normal", "tumour"])
+        >>> bags[0].label, bags.targets.tolist()
+        ('tumour', [1, 1])
     """
 
     bags: tuple[LabelledBag, ...]

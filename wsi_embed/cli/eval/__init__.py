@@ -1,4 +1,4 @@
-"""`wsi-embed eval ...`: how good are features?"""
+"""The commands `wsi-embed eval ...`: evaluation of features."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import typer
 from wsi_embed.cli.eval import clusters, knn, mil
 from wsi_embed.cli.once import Command
 
-app = typer.Typer(help="Say how good features are: on tiles, on bags, by clusters.", no_args_is_help=True)
+app = typer.Typer(help="Evaluate features: on tiles, on bags, by clusters.", no_args_is_help=True)
 app.command("knn", cls=Command)(knn.command)
 app.command("mil", cls=Command)(mil.command)
 app.command("clusters", cls=Command)(clusters.command)

@@ -28,7 +28,7 @@ def command(
         Path | None,
         typer.Option(
             "--tiles",
-            help="Instead of --annotations a CSV with `slide_id`, `x`, `y` and the labels.",
+            help="CSV with `slide_id`, `x`, `y` and the labels, instead of --annotations.",
             rich_help_panel=options.STORE,
         ),
     ] = None,
@@ -40,7 +40,7 @@ def command(
     slides: Annotated[
         list[Path] | None,
         typer.Option(
-            "--slides", help="Where the slides are: draws typical tiles of each cluster into --out."
+            "--slides", help="Slides, for a contact sheet of typical tiles of each cluster in --out."
         ),
     ] = None,
     out: Annotated[
@@ -49,7 +49,7 @@ def command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say what a store's clusters are worth: used, alike from slide to slide, and agreeing with labels.
+    """Evaluate a store's clusters: whether all are used, agree between slides, and match labels.
 
     Needs the extra `train`.
     """
@@ -98,7 +98,7 @@ def _labels(
 
 
 def _draw(store: Store, slides: Sequence[Path], out: Path, files: list[str]) -> int:
-    """Draw the contact sheet; returns how many slides failed."""
+    """Draw the contact sheet; return the number of slides that failed."""
     from wsi_embed.inputs.slides import find_slides
     from wsi_embed.plot.draw_slides import Drawing, draw_sheet, select
 

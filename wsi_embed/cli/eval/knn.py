@@ -28,7 +28,7 @@ def command(
         Path | None,
         typer.Option(
             "--tiles",
-            help="CSV of tile images: `path`, `label`, `split` (train, test), and where wanted `group`, "
+            help="CSV of tile images: `path`, `label`, `split` (train, test), and optionally `group`, "
             "`patient`, `slide_id`.",
             rich_help_panel=IMAGES,
         ),
@@ -45,17 +45,17 @@ def command(
         ),
     ] = "auto",
     batch_size: Annotated[
-        int, typer.Option("--batch-size", min=1, help="Tiles at once.", rich_help_panel=IMAGES)
+        int, typer.Option("--batch-size", min=1, help="Tiles per batch.", rich_help_panel=IMAGES)
     ] = 32,
     threads: Annotated[
         int | None,
-        typer.Option("--threads", min=1, help="CPU threads. Default: one a core.", rich_help_panel=IMAGES),
+        typer.Option("--threads", min=1, help="CPU threads. Default: one per core.", rich_help_panel=IMAGES),
     ] = None,
     store: Annotated[
         str | None,
         typer.Option(
             "--store",
-            help="The store, instead of --model and --tiles.",
+            help="A store, instead of --model and --tiles.",
             metavar="STORE",
             rich_help_panel=STORE,
         ),
@@ -75,14 +75,14 @@ def command(
         typer.Option(
             "--max-tiles",
             min=1,
-            help="Most tiles of a slide and class, a random sample.",
+            help="Size of the random sample of tiles per slide and class.",
             rich_help_panel=STORE,
         ),
     ] = 1000,
     classes: options.Classes = None,
-    k: Annotated[int, typer.Option("--k", min=1, help="Nearest neighbours, by cosine.")] = 1,
-    probe: Annotated[bool, typer.Option("--probe", help="Fit a logistic regression, too.")] = False,
-    seed: Annotated[int, typer.Option("--seed", help="Of the samples.")] = 0,
+    k: Annotated[int, typer.Option("--k", min=1, help="Number of nearest neighbours, by cosine.")] = 1,
+    probe: Annotated[bool, typer.Option("--probe", help="Also fit a logistic regression.")] = False,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the samples.")] = 0,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -91,10 +91,10 @@ def command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Classify labelled tiles by their nearest neighbours among others (extra `train`).
+    """Classify labelled tiles by their nearest neighbours among training tiles (extra `train`).
 
-    The column `split` says which tiles are learned from and which are tested. A `group` on both sides is
-    refused, and so is a patient of a store.
+    The column `split` tells training tiles from test tiles. A `group` in both is an error, and so is a
+    patient of a store in both.
     """
     from wsi_embed.errors import UsageError
     from wsi_embed.util.extras import needs_extra
@@ -134,7 +134,7 @@ def _of_images(
     if model is None or tiles is None:
         raise UsageError("give --model and --tiles, or --store with --annotations and --splits")
     table = read_tile_table(tiles, parse_classes(classes), column=column)
-    table.tiles.check(k)  # before the model is loaded
+    table.tiles.check(k)  # fail before the model is loaded
     return encode_table(table, load_encoder(model, device=device, threads=threads), batch_size)
 
 

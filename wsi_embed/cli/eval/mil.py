@@ -23,7 +23,7 @@ def command(
         Path,
         typer.Option(
             "--labels",
-            help="CSV with `slide_id` (or `patient`) and `label`, and maybe `patient`, `split`, `fold`.",
+            help="CSV with `slide_id` (or `patient`) and `label`, optionally `patient`, `split`, `fold`.",
             show_default=False,
         ),
     ],
@@ -35,11 +35,11 @@ def command(
             "cluster-histogram.",
         ),
     ] = "dsmil",
-    by: Annotated[str, typer.Option("--by", help="What a bag is: slide, or patient.")] = "slide",
+    by: Annotated[str, typer.Option("--by", help="Whether a bag is a slide or a patient.")] = "slide",
     missing: Annotated[
         str,
         typer.Option(
-            "--missing", help="Labels without slide, slides without label or tiles: fail, or skip them."
+            "--missing", help="Labels without a slide, slides without a label or tiles: fail, or skip them."
         ),
     ] = "fail",
     out: Annotated[
@@ -53,25 +53,25 @@ def command(
         typer.Option(
             "--folds",
             min=2,
-            help="Folds to draw, patient by patient. Default: the table's split or folds, else 5.",
+            help="Number of folds to draw, by patient. Default: the table's split or folds, else 5.",
             rich_help_panel=FOLDS,
         ),
     ] = None,
     seeds: Annotated[
         int,
         typer.Option(
-            "--seeds", min=1, help="How often all is done, with other folds.", rich_help_panel=FOLDS
+            "--seeds", min=1, help="Number of repetitions, with other folds.", rich_help_panel=FOLDS
         ),
     ] = 1,
     epochs: Annotated[
-        int, typer.Option("--epochs", min=1, help="Most of them.", rich_help_panel=NETWORK)
+        int, typer.Option("--epochs", min=1, help="Largest number of epochs.", rich_help_panel=NETWORK)
     ] = 200,
     patience: Annotated[
         int,
         typer.Option(
             "--patience",
             min=1,
-            help="Epochs to go on without a better validation part; 50 epochs at least are done.",
+            help="Epochs without improvement on the validation part before stopping; at least 50 are run.",
             rich_help_panel=NETWORK,
         ),
     ] = 20,
@@ -81,7 +81,7 @@ def command(
         typer.Option(
             "--max-tiles",
             min=1,
-            help="Most tiles of a bag in a training step, others each time. Default: all.",
+            help="Tiles drawn per bag in a training step, anew each time. Default: all.",
             rich_help_panel=NETWORK,
         ),
     ] = None,
@@ -90,14 +90,14 @@ def command(
     ] = "auto",
     threads: Annotated[
         int | None,
-        typer.Option("--threads", min=1, help="CPU threads. Default: one a core.", rich_help_panel=NETWORK),
+        typer.Option("--threads", min=1, help="CPU threads. Default: one per core.", rich_help_panel=NETWORK),
     ] = None,
     memory: Annotated[
         float,
         typer.Option(
             "--memory",
             min=0,
-            help="GiB of features to keep; the others are read at every step.",
+            help="GiB of features to keep in memory; the others are read at every step.",
             rich_help_panel=NETWORK,
         ),
     ] = 8.0,
@@ -105,8 +105,8 @@ def command(
 ) -> None:
     """Train and test a multiple-instance method on folds of labelled bags (extra `mil`).
 
-    No patient is on two sides. Leaves predictions of every bag, and attention that
-    `wsi-embed plot --attention` draws.
+    No patient is both in training and test. Writes predictions of every bag, and attention that `wsi-embed
+    plot --attention` draws.
     """
     from wsi_embed.bags.labels import join_labels
     from wsi_embed.store import open_store
@@ -121,9 +121,15 @@ def command(
         settings = MilSettings(
             method, epochs, patience, lr, max_tiles=max_tiles, device=device, threads=threads
         )
-        bags = join_labels(opened, labels, by=by, missing=missing)  # type: ignore[arg-type]  # checked there
+        bags = join_labels(opened, labels, by=by, missing=missing)  # type: ignore[arg-type]  # checked by it
         evaluation = evaluate_mil(
-            opened, bags, settings, folds=folds, seeds=seeds, memory=round(memory * 2**30), on_fold=_say
+            opened,
+            bags,
+            settings,
+            folds=folds,
+            seeds=seeds,
+            memory=round(memory * 2**30),
+            on_fold=_report_fold,
         )
         folder = out or opened.near.with_name(f"{opened.near.stem}-mil-{method}")
         files = write_mil(evaluation, opened, folder)
@@ -133,8 +139,8 @@ def command(
         _show(evaluation, files)
 
 
-def _say(number: int, count: int, fold: dict[str, Any]) -> None:
-    """A line a fold, on standard error: a network takes minutes to hours."""
+def _report_fold(number: int, count: int, fold: dict[str, Any]) -> None:
+    """Print a line per fold to standard error, because training takes minutes to hours."""
     how = (
         ""
         if fold["epoch"] is None

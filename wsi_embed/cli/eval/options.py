@@ -1,4 +1,4 @@
-"""Options that several evaluations have."""
+"""Options shared by several evaluations."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ Annotations = Annotated[
     Path | None,
     typer.Option(
         "--annotations",
-        help="Annotators' regions (GeoJSON, ASAP XML), which say the classes: a folder with one file a "
-        "slide, named like the slides. A tile is of the region around its centre.",
+        help="Annotated regions (GeoJSON, ASAP XML), which define the classes: a folder with one file per "
+        "slide, named like the slides. A tile belongs to the region around its centre.",
         rich_help_panel=STORE,
     ),
 ]
@@ -22,7 +22,7 @@ Rest = Annotated[
     str | None,
     typer.Option(
         "--rest",
-        help="Class of tiles outside all regions. Default: they are left out.",
+        help="Class of the tiles outside all regions. Default: they are left out.",
         rich_help_panel=STORE,
     ),
 ]
@@ -31,6 +31,6 @@ Classes = Annotated[
     typer.Option(
         "--classes",
         help="Labels to take, CLASS or CLASS=NAME, separated by commas; may be repeated. Where regions "
-        "overlap, the first named counts. Default: all labels of --tiles.",
+        "overlap, the class named first counts. Default: all labels of --tiles.",
     ),
 ]

@@ -1,4 +1,4 @@
-"""Who runs the slides of a job: this process, or actors of a Ray cluster."""
+"""Engines that run the slides of a job: this process, or actors of a Ray cluster."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ from wsi_embed.util.registry import Registry
 
 
 class Engine(Protocol):
-    """Who runs the slides of a job, and where its model is."""
+    """Interface of an engine, which loads the model and runs the slides of a job."""
 
     @property
     def workers(self) -> int:
-        """Reader threads of each process."""
+        """Number of reader threads per process."""
 
     def load_pool(self, model: str | Path | None, tile_px: int | None, mpp: float | None) -> EncoderPool:
         """Load an exported model; see `wsi_embed.encoder.load_pool`."""
 
     def batch_size(self, encoder: Encoder) -> int | None:
-        """Tiles a batch where nobody says it; None where each process is to find it."""
+        """Return the default number of tiles per batch; None if each process determines it."""
 
     def run(self, job: Job, listener: Listener, stop: threading.Event) -> list[SlideResult]:
         """Run all slides; see `run_local`."""
 
 
 class LocalEngine:
-    """This process.
+    """Engine that runs a job in this process.
 
     Args:
-        device: As for `load_pool`.
-        workers: Reader threads; by default one a core.
+        device: Device, as for `load_pool`.
+        workers: Number of reader threads; one per core by default.
     """
 
     def __init__(self, device: str, workers: int | None) -> None:
@@ -54,7 +54,7 @@ class LocalEngine:
         return load_pool(model, device=self.device, tile_px=tile_px, mpp=mpp)
 
     def batch_size(self, encoder: Encoder) -> int:
-        """What suits the encoder's device."""
+        """Return the default number of tiles per batch for the encoder's device."""
         return default_batch(encoder)
 
     def run(self, job: Job, listener: Listener, stop: threading.Event) -> list[SlideResult]:
@@ -70,10 +70,10 @@ ENGINES: Registry[OpenEngine] = Registry(
 
 
 def open_engine(options: JobOptions, device: str = "cpu") -> AbstractContextManager[Engine]:
-    """Open the engine of a job for as long as the context lasts.
+    """Open the engine of a job as a context manager.
 
     Args:
-        options: How the job is run.
+        options: Options of the job.
         device: Device that the model runs on.
 
     Raises:
@@ -87,7 +87,7 @@ def open_local(options: JobOptions, device: str) -> Iterator[LocalEngine]:
     """Open the engine of this process, which takes neither an address nor actors.
 
     Raises:
-        UsageError: If one is given.
+        UsageError: If either is given.
     """
     for option, value in (("--address", options.address), ("--actors", options.actors)):
         if value is not None:

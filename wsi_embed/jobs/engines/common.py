@@ -1,4 +1,4 @@
-"""What engines share: complete slides first, an end after too many failures, results in the job's order."""
+"""Functions shared by engines: complete slides first, a failure limit, results in the job's order."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from wsi_embed.jobs.slide_steps import complete_result
 
 # Time between two attempts at slides that other processes are writing, seconds.
 RETRY_SECONDS = 1.0
-# Number of slides that are checked for completeness between two looks at `stop`.
+# Number of slides checked for completeness between two checks of `stop`.
 CHECKED_AT_ONCE = 64
-# Slides in work at a time: one is read while the last batches of the one before are encoded and written.
+# Slides processed at a time: one is read while the last batches of the previous one are encoded and written.
 AT_ONCE = 2
 
 
 def complete_results(job: Job, readers: ThreadPoolExecutor, stop: threading.Event) -> Iterator[SlideResult]:
-    """Yield the results of slides that need no work, found with all threads at once."""
+    """Yield the results of slides that need no work, checked in parallel."""
     for first in range(0, len(job.slides), CHECKED_AT_ONCE):
         if stop.is_set():
             return
@@ -28,7 +28,10 @@ def complete_results(job: Job, readers: ThreadPoolExecutor, stop: threading.Even
 
 
 def in_order(job: Job, results: Mapping[str, SlideResult], failures: FailureLimit) -> list[SlideResult]:
-    """Return one result a slide, in the order of the job; slides not reached have status `stopped`."""
+    """Return one result per slide, in the order of the job.
+
+    Slides that were not reached have status `stopped`.
+    """
     why = "too many slides had failed before" if failures.reached else "the job was stopped before"
     return [
         results.get(item.slide_id) or SlideResult(item.slide_id, item.name, "stopped", reason=why)
@@ -37,7 +40,7 @@ def in_order(job: Job, results: Mapping[str, SlideResult], failures: FailureLimi
 
 
 class FailureLimit:
-    """Count of failed slides, with the limit beyond which no further slide is begun.
+    """Counter of failed slides, with the limit beyond which no further slide is started.
 
     Attributes:
         reached: Whether more slides have failed than the job allows.
@@ -48,11 +51,11 @@ class FailureLimit:
         self.reached = False
 
     def count(self, result: SlideResult) -> None:
-        """Count a slide's result, if it is a failure."""
+        """Count a slide's result if it is a failure."""
         with self._lock:
             self._failed += result.status == "failed"
             self.reached = self.reached or self._options.too_many(self._failed)
 
     def end(self) -> None:
-        """Begin no further slide, whatever the count."""
+        """Start no further slide, whatever the count."""
         self.reached = True

@@ -1,4 +1,4 @@
-"""Run a job's slides in this process, with reader threads."""
+"""Engine that runs a job's slides in this process, with reader threads."""
 
 from __future__ import annotations
 
@@ -19,56 +19,56 @@ from wsi_embed.jobs.report import SlideResult
 from wsi_embed.jobs.slide_steps import finish_slide, prepare_slide
 from wsi_embed.jobs.slide_work import Busy, SlideWork
 
-# On many cores tissue is found for several slides ahead; each takes a thread.
+# On many cores several slides are prepared (tissue detection) in advance; each takes a thread.
 MOST_AHEAD = 4
-# While one slide is read, the next is fetched.
+# Remote slides fetched in advance: the next one while one is read.
 FETCHED_AHEAD = 2
 
 Prepared = SlideWork | SlideResult | Busy
 
 
 def run_local(job: Job, listener: Listener, stop: threading.Event) -> list[SlideResult]:
-    """Run all slides; one is read while the last batches of the one before are encoded and written.
+    """Run all slides; one is read while the last batches of the previous one are encoded and written.
 
-    Slides that are complete already come first. One that another process is writing comes last, when that
-    process is done with it or gone.
+    Slides that are already complete come first. A slide that another process is writing comes last, when that
+    process has finished or ended.
 
     Args:
-        job: The job.
-        listener: Receiver of every event.
-        stop: Set it to stop: the slides in work are dropped.
+        job: Job to run.
+        listener: Listener for the job's progress.
+        stop: Event that stops the job: the slides being processed are dropped.
 
     Returns:
-        One result a slide, in the order of `job.slides`; those not reached have status `stopped`.
+        One result per slide, in the order of `job.slides`; those not reached have status `stopped`.
     """
     results: dict[str, SlideResult] = {}
-    one_at_a_time = _OneAtATime(listener)
+    serial = _Serialised(listener)
     failures = FailureLimit(job)
-    one_at_a_time.job_started(len(job.slides), job.headline)
+    serial.job_started(len(job.slides), job.headline)
     with (
         job.fetching(stop) as job,
         ThreadPoolExecutor(job.workers, "wsi-embed-read") as readers,
-        contextlib.closing(LocalRun(job, readers, one_at_a_time, stop, failures).results()) as finished,
+        contextlib.closing(LocalRun(job, readers, serial, stop, failures).results()) as finished,
         contextlib.suppress(Stopped),
     ):
         for result in finished:
             results[result.slide_id] = result
-            one_at_a_time.slide_finished(result)
+            serial.slide_finished(result)
     return in_order(job, results, failures)
 
 
 class LocalRun:
-    """One run of a job in this process.
+    """Run of a job in this process.
 
-    A feeding thread takes slides from the preparation threads and gives them to the slide threads, which read
+    A feeder thread takes slides from the preparation threads and gives them to the slide threads, which read
     with the reader threads; results reach the caller through a queue.
 
     Args:
-        job: The job, able to fetch its remote slides.
-        readers: The reader threads.
-        listener: Receiver of every event; safe to call from any thread.
-        stop: Set it to stop: the slides in work are dropped.
-        failures: Once it is reached, no further slide is begun.
+        job: Job, with an open cache for remote slides.
+        readers: Pool of reader threads.
+        listener: Listener for the job's progress; must be thread-safe.
+        stop: Event that stops the job: the slides being processed are dropped.
+        failures: Limit beyond which no further slide is started.
     """
 
     def __init__(
@@ -85,10 +85,10 @@ class LocalRun:
         self._in_work: deque[Future[None]] = deque()
 
     def results(self) -> Generator[SlideResult]:
-        """Yield results as they come; ends early where `stop` is set, or too many slides fail.
+        """Yield results as they become available; ends early if `stop` is set or too many slides fail.
 
         Raises:
-            Stopped: If a slide in work was dropped.
+            Stopped: If a slide being processed was dropped.
         """
         settled = set()
         for result in complete_results(self._job, self._readers, self._stop):
@@ -103,13 +103,13 @@ class LocalRun:
             try:
                 while (result_or_end := self._finished.get()) is not None:
                     yield result_or_end
-            except GeneratorExit:  # the caller takes no further result
+            except GeneratorExit:  # the caller wants no further results
                 self._failures.end()
                 raise
             feeding.result()
 
     def _feed(self, items: Sequence[SlideInput]) -> None:
-        """Work on slides as readers get free; None in the queue marks the end."""
+        """Process slides as readers become free; None in the queue marks the end."""
         try:
             with (
                 contextlib.closing(self._prepared(items)) as prepared_slides,
@@ -137,19 +137,19 @@ class LocalRun:
         self._finished.put(result)
 
     def _drain(self) -> None:
-        """Wait for the slides in work."""
+        """Wait for the slides being processed."""
         while self._in_work:
             self._in_work.popleft().result()
 
     def _prepared(self, items: Sequence[SlideInput]) -> Generator[SlideWork | SlideResult]:
-        """Yield slides ready to be worked on, and results where there is no work.
+        """Yield prepared slides, and the results of slides that need no work.
 
-        Busy slides go to the end of the queue. Where only busy ones are left, the slides in work are finished
-        before it waits for them.
+        Busy slides go to the end of the queue. If only busy ones are left, the slides being processed are
+        finished before waiting for them.
         """
         todo, passed = deque(items), 0
-        with contextlib.closing(_Ahead(self._job, todo)) as ahead:
-            for prepared in ahead:
+        with contextlib.closing(_Prefetch(self._job, todo)) as prefetch:
+            for prepared in prefetch:
                 if self._stop.is_set() or self._failures.reached:
                     _close(prepared)
                     return
@@ -159,7 +159,7 @@ class LocalRun:
                     continue
                 todo.append(prepared.item)
                 passed += 1
-                left = len(todo) + len(ahead)
+                left = len(todo) + len(prefetch)
                 if passed == left:
                     self._drain()
                     self._listener.waiting(left)
@@ -167,12 +167,12 @@ class LocalRun:
                     self._stop.wait(RETRY_SECONDS)
 
 
-class _Ahead:
-    """Slides of a queue, each prepared by a thread before it is asked for.
+class _Prefetch:
+    """Iterator over a queue of slides that prepares the next ones in threads.
 
     Args:
-        job: The job.
-        todo: The queue; slides may be added while it is worked through.
+        job: Job of the slides.
+        todo: Queue; slides may be added during the iteration.
     """
 
     def __init__(self, job: Job, todo: deque[SlideInput]) -> None:
@@ -180,7 +180,7 @@ class _Ahead:
         self._coming: deque[Future[Prepared]] = deque()
         self._most = threads = max(1, min(MOST_AHEAD, job.workers // 4))
         if job.staging is not None:
-            # fetched in order: one that waits for room must not wait for a later one
+            # one thread, to fetch in order: a slide waiting for cache space must not wait for a later one
             self._most, threads = FETCHED_AHEAD, 1
         self._threads = ThreadPoolExecutor(threads, "wsi-embed-prepare")
 
@@ -194,7 +194,7 @@ class _Ahead:
             yield self._coming.popleft().result()
 
     def close(self) -> None:
-        """Close the slides that nobody asked for."""
+        """Close the prepared slides that were not used."""
         for future in self._coming:
             if not future.cancel():
                 _close(future.result())
@@ -206,8 +206,8 @@ def _close(prepared: Prepared) -> None:
         prepared.close()
 
 
-class _OneAtATime:
-    """A listener that receives one event after the other, from whichever thread."""
+class _Serialised:
+    """Listener that passes on events from any thread one at a time."""
 
     def __init__(self, listener: Listener) -> None:
         self._listener, self._lock = listener, threading.Lock()

@@ -1,4 +1,4 @@
-"""Run a job's slides on a Ray cluster: actors that hold the model, and slides as work items."""
+"""Engine that runs a job's slides on a Ray cluster: actors hold the model, slides are the work items."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The actors of a job, from their start to their end."""
+"""Actors of a job, from their start to their end."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from wsi_embed.jobs.engines.common import AT_ONCE
 from wsi_embed.jobs.engines.ray.cluster import ActorPlan, import_ray
 from wsi_embed.jobs.engines.ray.worker import ShippedJob, SlideWorker
 
-# So many actors may die at their start, one after the other: then there is no sense in another.
+# Number of successive actors that may die at their start before no further one is started.
 STARTS = 3
 
 
 class Actors:
-    """The actors of a job, and which of them can take slides.
+    """Actors of a job, and which of them can take slides.
 
-    An actor whose process or machine dies is replaced, wherever there is room. An actor that cannot do the
+    An actor whose process or machine dies is replaced, wherever there is room. An actor that cannot run the
     job, for example because it does not see the store, is dismissed; the others go on.
 
     Args:
-        shipped: The job as it is sent.
+        shipped: Job to send to the actors.
         plan: Cores and GPU of each actor.
         count: Number of actors.
-        note: Receiver of remarks on the cluster, for the user.
+        note: Callback for remarks to the user.
 
     Attributes:
         ready: Actors that take slides, with the names of their machines.
         starting: References to wait for, of actors that are not ready yet.
-        problem: Why the last actor was dismissed.
+        problem: Reason why the last actor was dismissed.
     """
 
     def __init__(self, shipped: ShippedJob, plan: ActorPlan, count: int, note: Callable[[str], None]) -> None:
@@ -36,10 +36,10 @@ class Actors:
         self._kind = self._ray.remote(SlideWorker).options(
             num_cpus=plan.cores,
             num_gpus=int(plan.gpu),
-            max_concurrency=AT_ONCE + 1,  # one more, to be told to stop
+            max_concurrency=AT_ONCE + 1,  # one more, for the call of `stop`
             scheduling_strategy="SPREAD",
-            # Both are ours. Ray would keep a slide waiting until its own actor is back, and would start one
-            # that dies at its start for ever
+            # We restart and retry ourselves: Ray would keep a slide waiting until its own actor is back, and
+            # would restart an actor that dies at its start forever.
             max_restarts=0,
             max_task_retries=0,
         )
@@ -55,7 +55,7 @@ class Actors:
         self.starting[actor.ready.remote()] = actor
 
     def actor_started(self, ref: Any) -> None:
-        """Take an actor into service that has started, or replace it where it failed to."""
+        """Register an actor that has started, or replace it if its start failed."""
         actor = self.starting.pop(ref)
         try:
             machine, problem = self._ray.get(ref)
@@ -78,17 +78,17 @@ class Actors:
         self._note(f"a Ray actor less; {problem}")
 
     def replace(self, actor: Any) -> None:
-        """End an actor that does not answer, and start another."""
+        """Kill an actor that does not respond, and start another."""
         if self.ready.pop(actor, None) is not None:
             self._ray.kill(actor)
             self._start()
 
     def stop(self) -> None:
-        """Let all actors drop their slides."""
+        """Make all actors drop their slides."""
         for actor in self.ready:
             actor.stop.remote()
 
     def close(self) -> None:
-        """End all actors, whatever they do."""
+        """Kill all actors."""
         for actor in [*self.ready, *self.starting.values()]:
             self._ray.kill(actor)

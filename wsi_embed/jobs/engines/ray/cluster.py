@@ -1,4 +1,4 @@
-"""The Ray cluster: how to be part of it, and how many actors it has room for."""
+"""Connection to a Ray cluster, and the number of actors it has room for."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from wsi_embed.encoder.device import parse_device
 from wsi_embed.errors import MissingExtraError, Stopped, UsageError
 from wsi_embed.util.cpu import cpu_count
 
-# More cores gain an actor little: finding tissue and committing take one.
+# More cores speed up an actor little: tissue detection and committing use one.
 MOST_CORES = 4
-# Slides and features never pass through it: the least that Ray allows is enough.
+# Slides and features never pass through Ray's object store, so its smallest size is enough.
 OBJECT_STORE_BYTES = 80 * 1024**2
 CONNECT_SECONDS = 5.0
-# How a client of HTTP/2 begins, which Ray speaks (RFC 9113, 3.4), with empty settings; the server begins with
-# a frame of its settings, type 4.
-GREETING, SETTINGS = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0", 4
+# Connection preface of HTTP/2, which Ray uses (RFC 9113, 3.4), with empty settings; the server responds with
+# a settings frame, type 4.
+PREFACE, SETTINGS = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0", 4
 
 
 def import_ray() -> Any:
     """Import Ray.
 
     Raises:
-        MissingExtraError: If it is not installed.
+        MissingExtraError: If Ray is not installed.
     """
     try:
         import ray
@@ -46,14 +46,14 @@ def connected(address: str | None) -> Iterator[None]:
     """Connect this process to a Ray cluster.
 
     Args:
-        address: `HOST:PORT` or `auto` (the cluster that this machine is part of); `local`, a cluster of this
-            machine alone, which ends with the job. By default the environment's RAY_ADDRESS, which `ray job
-            submit` sets, else `local`. A process that is connected already stays so.
+        address: `HOST:PORT`, `auto` (the cluster that this machine is part of), or `local` (a cluster on this
+            machine that ends with the job). By default the environment's RAY_ADDRESS, which `ray job submit`
+            sets, else `local`. An existing connection of the process is kept.
 
     Raises:
         MissingExtraError: If Ray is not installed.
         UsageError: If there is no such cluster.
-        Stopped: If SIGTERM came while Ray was starting.
+        Stopped: If SIGTERM arrived while Ray was starting.
     """
     ray = import_ray()
     if ray.is_initialized():
@@ -61,7 +61,7 @@ def connected(address: str | None) -> Iterator[None]:
             raise UsageError(f"--address {address}: this process is connected to a Ray cluster already")
         yield
         return
-    # Ray would print its own lines on standard output, between ours
+    # keep Ray's own lines out of our standard output
     output = ray._private.worker
     enabled, output._worker_logs_enabled = getattr(output, "_worker_logs_enabled", True), False
     try:
@@ -103,26 +103,26 @@ def _connect(ray: Any, address: str | None) -> None:
 
 
 def _check_ray_listens(address: str) -> None:
-    """Check that Ray listens at an address; where it does not, Ray would try for minutes.
+    """Check that Ray listens at an address; if it does not, Ray would retry for minutes.
 
     Raises:
-        OSError: If nothing or another program listens there.
+        OSError: If nothing, or another program, listens there.
     """
     host, _, port = address.rpartition(":")
     if not (host and port.isdecimal()):
         return
-    with socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS) as door:
+    with socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS) as connection:
         if os.environ.get("RAY_USE_TLS", "0") != "0":
             return
-        door.sendall(GREETING)
-        answer = door.makefile("rb").read(4)
-    if answer[3:] != bytes([SETTINGS]):
+        connection.sendall(PREFACE)
+        response = connection.makefile("rb").read(4)
+    if response[3:] != bytes([SETTINGS]):
         raise OSError("another program listens there")
 
 
 @contextlib.contextmanager
 def _own_signals() -> Iterator[None]:
-    """Keep our handler of SIGTERM: where Ray starts a cluster, it puts its own in place, which exits."""
+    """Keep our SIGTERM handler: when Ray starts a cluster, it installs its own, which exits."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -137,12 +137,12 @@ def _own_signals() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class ActorPlan:
-    """How many actors a job gets, and what each of them has.
+    """Number and resources of a job's actors.
 
     Attributes:
-        count: Number of actors that are asked for.
+        count: Number of actors requested.
         room: Number that the cluster has room for now; the others wait until it grows.
-        cores: CPU cores of each actor.
+        cores: CPU cores per actor.
         gpu: Whether each actor has a GPU.
     """
 
@@ -163,7 +163,7 @@ def actors_device(device: str) -> tuple[str, bool]:
 
     Raises:
         DeviceError: If there is no such device.
-        UsageError: If a single GPU is named.
+        UsageError: If a particular GPU is named.
     """
     kind, _, which = device.partition(":")
     if kind in ("cuda", "tensorrt"):
@@ -177,16 +177,16 @@ def actors_device(device: str) -> tuple[str, bool]:
 
 
 def plan_actors(gpu: bool, cores: int | None, actors: int | None) -> ActorPlan:
-    """Plan the actors of a job by the room that the cluster has.
+    """Plan the actors of a job by the room in the cluster.
 
     Args:
         gpu: Whether each actor gets a GPU.
-        cores: Cores of each actor; by default its share of a GPU machine's cores, or at most four of a CPU
+        cores: Cores per actor; by default its share of a GPU machine's cores, or at most four of a CPU
             machine's.
         actors: Number of actors; by default as many as there is room for.
 
     Raises:
-        UsageError: If there is room for none, and `actors` does not say how many to wait for.
+        UsageError: If there is no room, and `actors` does not say how many to wait for.
     """
     nodes = [(int(node.get("CPU", 0)), int(node.get("GPU", 0))) for node in _nodes()]
     fit = [(cpus, gpus) for cpus, gpus in nodes if cpus and (gpus or not gpu)]

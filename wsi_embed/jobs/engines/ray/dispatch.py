@@ -1,4 +1,4 @@
-"""Dispatch slides to actors, and again where an actor dies."""
+"""Dispatch of slides to actors, with retries if an actor dies."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from wsi_embed.jobs.job import Job
 from wsi_embed.jobs.listener import Listener
 from wsi_embed.jobs.report import SlideResult
 
-# Number of times that a slide is tried: one that kills its actors must not do so for ever.
+# Number of attempts per slide: one that kills its actors must not be retried forever.
 TRIES = 3
-# An actor gets its next slide when so much of the one in hand is done: early enough to find the tissue
-# meanwhile, late enough that another actor, if one is free by then, gets it.
+# An actor gets its next slide when this share of the current one is done: early enough to find the tissue
+# meanwhile, late enough that another actor that becomes free gets it instead.
 NEARLY_DONE = 0.8
-# Time that slides in work may take to be dropped, seconds.
+# Time allowed for dropping slides that are being processed, seconds.
 DROP_SECONDS = 4.0
-LOOK_SECONDS = 0.2
+POLL_SECONDS = 0.2
 
 
 @dataclass
 class _InWork:
-    """A slide that an actor works on."""
+    """Slide that an actor is processing."""
 
     item: SlideInput
     actor: Any
@@ -45,18 +45,18 @@ class _InWork:
 
 
 class Dispatcher:
-    """Gives slides to actors, and collects their results.
+    """Dispatcher of slides to actors, which collects their results.
 
-    The slide of an actor that dies is given to another one last, and alone: if that one dies too, the slide
-    is the cause.
+    The slide of an actor that dies is retried last, on an actor that processes no other slide: if that one
+    dies too, the slide is the cause.
 
     Args:
-        job: The job.
-        todo: The slides.
-        plan: How many actors, and what each of them has.
-        listener: Receiver of every event.
-        stop: Set it to stop.
-        failures: Once it is reached, no further slide is begun.
+        job: Job of the slides.
+        todo: Slides to process.
+        plan: Number and resources of the actors.
+        listener: Listener for the job's progress.
+        stop: Event that stops the job.
+        failures: Limit beyond which no further slide is started.
     """
 
     def __init__(
@@ -73,16 +73,16 @@ class Dispatcher:
         self._streams: dict[Any, _InWork] = {}
         self._tries: Counter[str] = Counter()
         self._passed, self._ask_at = 0, 0.0
-        self._begun = self._said_waiting = False
+        self._begun = self._reported_waiting = False
         self._ray = import_ray()
         shipped = ShippedJob.pack(job, todo)
         self._actors = Actors(shipped, plan, min(plan.count, len(todo)), listener.note)
 
     def results(self) -> Generator[SlideResult]:
-        """Yield results as they come; ends early where `stop` is set or too many slides fail.
+        """Yield results as they become available; ends early if `stop` is set or too many slides fail.
 
         Raises:
-            UsageError: If no actor can do the job.
+            UsageError: If no actor can run the job.
         """
         try:
             while self._todo or self._streams:
@@ -106,7 +106,7 @@ class Dispatcher:
             self._todo.clear()
 
     def _dispatch(self) -> None:
-        """Give slides to actors that can take one; those without work come first."""
+        """Give slides to actors that can take one; idle actors come first."""
         while self._todo and time.monotonic() >= self._ask_at:
             in_work: dict[Any, list[_InWork]] = {actor: [] for actor in self._actors.ready}
             for hand in self._streams.values():
@@ -121,18 +121,18 @@ class Dispatcher:
             self._begun = True
 
     def _takes(self, in_work: Sequence[_InWork], item: SlideInput) -> bool:
-        """Whether an actor with these slides in work takes another."""
+        """Return whether an actor that is processing these slides takes another."""
         if not in_work:
             return True
         alone = any(self._tries[each.slide_id] for each in (item, *(hand.item for hand in in_work)))
         return len(in_work) < AT_ONCE and in_work[0].nearly_done and not alone
 
     def _receive(self, waited: list[Any]) -> Iterator[SlideResult]:
-        """Wait a little for events of actors."""
-        if not waited:  # all that is left is being written by other processes
-            self._stop.wait(LOOK_SECONDS)
+        """Wait briefly for events from actors."""
+        if not waited:  # all remaining slides are being written by other processes
+            self._stop.wait(POLL_SECONDS)
             return
-        for each in self._ray.wait(waited, timeout=LOOK_SECONDS, fetch_local=False)[0]:
+        for each in self._ray.wait(waited, timeout=POLL_SECONDS, fetch_local=False)[0]:
             if each in self._actors.starting:
                 self._actors.actor_started(each)
                 continue
@@ -151,7 +151,7 @@ class Dispatcher:
         """Handle an event of a slide."""
         slide_id = hand.item.slide_id
         if isinstance(event, Started):
-            hand.tiles, self._passed, self._said_waiting = event.tiles, 0, False
+            hand.tiles, self._passed, self._reported_waiting = event.tiles, 0, False
             self._listener.slide_started(slide_id, event.tiles)
         elif isinstance(event, int):
             hand.done += event
@@ -165,12 +165,12 @@ class Dispatcher:
             self._passed += 1
             if self._passed >= len(self._todo):
                 self._ask_at = time.monotonic() + RETRY_SECONDS
-                if not (self._streams or self._said_waiting):
-                    self._said_waiting = True
+                if not (self._streams or self._reported_waiting):
+                    self._reported_waiting = True
                     self._listener.waiting(len(self._todo))
 
     def _actor_died(self, hand: _InWork, error: Exception) -> Iterator[SlideResult]:
-        """Try the slide of a dead actor again, or fail it. An exception that an actor raises is a bug."""
+        """Retry the slide of a dead actor, or fail it. An exception raised by an actor is a bug."""
         item = hand.item
         result = SlideResult(item.slide_id, item.name)
         if isinstance(error, self._ray.exceptions.RayTaskError):
@@ -192,7 +192,7 @@ class Dispatcher:
         yield result
 
     def _no_actor_left(self) -> Iterator[SlideResult]:
-        """Fail the slides that are left once all actors are dismissed; at the start the job is wrong."""
+        """Fail the remaining slides once all actors are dismissed; at the start, raise an error instead."""
         problem = f"no Ray actor can do the job; {self._actors.problem}"
         if not self._begun:
             raise UsageError(problem)

@@ -1,4 +1,4 @@
-"""The engine: which actors, with which model, and the job from its beginning to its end."""
+"""Ray engine: actors and their model, and the run of a job."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from wsi_embed.jobs.report import SlideResult
 
 
 class RayEngine:
-    """Actors of the Ray cluster that this process is connected to.
+    """Engine that runs a job in actors of the connected Ray cluster.
 
     Args:
-        device: Device of each actor: `auto` (a GPU, where the cluster has one), `cpu`, `cuda`, `tensorrt`,
+        device: Device of each actor: `auto` (a GPU, if the cluster has one), `cpu`, `cuda`, `tensorrt`,
             `openvino`, `openvino:bf16`.
         workers: Cores and reader threads of each actor; see `plan_actors` for the default.
         actors: Number of actors; by default as many as the cluster has room for. More wait until it grows.
 
     Raises:
-        DeviceError: If there is no such device.
+        DeviceError: If load_in_actor is no such device.
         UsageError: If the cluster has no room for an actor.
     """
 
@@ -39,35 +39,37 @@ class RayEngine:
         self.workers = self.actors.cores
 
     def load_pool(self, model: str | Path | None, tile_px: int | None, mpp: float | None) -> EncoderPool:
-        """Load an exported model to know what it is; the actors load it for themselves, from the same path.
+        """Load an exported model for its metadata; the actors load it themselves, from the same path.
 
         Raises:
             ModelError: If the file is missing or not a model that follows the contract.
         """
         path = None if model is None else Path(model).absolute()
-        here = "cpu" if self.actors.gpu else self.device  # the machine that starts the job needs no GPU
-        first = load_encoder(path, device=here, tile_px=tile_px, mpp=mpp, threads=1)
-        there = partial(
+        local_device = (
+            "cpu" if self.actors.gpu else self.device
+        )  # the machine that starts the job needs no GPU
+        first = load_encoder(path, device=local_device, tile_px=tile_px, mpp=mpp, threads=1)
+        load_in_actor = partial(
             load_pool, path, device=self.device, tile_px=tile_px, mpp=mpp, cores=self.actors.cores
         )
-        return EncoderPool(first, where=f"{self.device} in {self.actors}", reload=there)
+        return EncoderPool(first, where=f"{self.device} in {self.actors}", reload=load_in_actor)
 
     def batch_size(self, encoder: Encoder) -> None:
-        """Return None: each actor finds it."""
+        """Return None: each actor determines it."""
 
     def run(self, job: Job, listener: Listener, stop: threading.Event) -> list[SlideResult]:
-        """Run all slides. Those that are complete already come first, and need no actor.
+        """Run all slides. Those that are already complete come first, and need no actor.
 
         Args:
-            job: The job.
-            listener: Receiver of every event.
-            stop: Set it to stop: the slides in work are dropped.
+            job: Job to run.
+            listener: Listener for the job's progress.
+            stop: Event that stops the job: the slides being processed are dropped.
 
         Returns:
-            One result a slide, in the order of `job.slides`; those not reached have status `stopped`.
+            One result per slide, in the order of `job.slides`; those not reached have status `stopped`.
 
         Raises:
-            UsageError: If no actor can do the job.
+            UsageError: If no actor can run the job.
         """
         results: dict[str, SlideResult] = {}
         failures = FailureLimit(job)

@@ -1,4 +1,4 @@
-"""The actor: a process that holds the model and works on slides."""
+"""Actor: a process that holds the model and processes slides."""
 
 from __future__ import annotations
 
@@ -29,26 +29,30 @@ PROGRESS_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Started:
-    """Work on a slide's tiles begins."""
+    """Event: processing of a slide's tiles starts.
+
+    Attributes:
+        tiles: Number of tiles.
+    """
 
     tiles: int
 
 
-# Events of a slide: how many tiles there are; how many more are done; in the end its result, or None where
+# Events of a slide: its number of tiles; the number of further tiles done; at the end its result, or None if
 # another process is writing it.
 Event = Started | int | SlideResult | None
 
 
 @dataclass(frozen=True)
 class ShippedJob:
-    """A job as it is sent to the actors.
+    """Job as it is sent to the actors.
 
     Attributes:
         version: Version of wsi-embed.
-        job: The pickled job.
-        folder: Folder that relative paths start from.
+        job: Pickled job.
+        folder: Working directory, for relative paths.
         fetches: Whether any slide is remote.
-        seen: Files with their sizes and times; a machine that finds the same sees the same file system.
+        seen: Sizes and times of some files, to check that a machine sees the same file system.
     """
 
     version: str
@@ -59,36 +63,39 @@ class ShippedJob:
 
     @classmethod
     def pack(cls, job: Job, slides: Sequence[SlideInput]) -> ShippedJob:
-        """Pack a job without its slides; the first slide on disk is a file that machines must see."""
-        here = (item.path for item in slides if item.remote is None)
-        first = next((path for path in here if path.exists()), None)
+        """Pack a job without its slides.
+
+        The lock file and one slide are recorded as files that all machines must see.
+        """
+        local_paths = (item.path for item in slides if item.remote is None)
+        first = next((path for path in local_paths if path.exists()), None)
         files = [path for path in (job.lock_file, first) if path is not None and path.exists()]
-        seen = {path: _look(path) for path in files}
+        seen = {path: _size_and_time(path) for path in files}
         packed = pickle.dumps(replace(job, slides=[]))
         return cls(wsi_embed.__version__, packed, Path.cwd(), job.fetches, seen)
 
     def unpack(self) -> Job:
-        """Return the job, ready for this machine.
+        """Return the job, prepared for this machine.
 
         Raises:
-            WsiEmbedError: If it cannot be done on this machine.
+            WsiEmbedError: If the job cannot run on this machine.
         """
         if self.version != wsi_embed.__version__:
             raise UsageError(f"wsi-embed {wsi_embed.__version__} is installed there, {self.version} here")
-        with contextlib.suppress(OSError):  # absolute paths do without
+        with contextlib.suppress(OSError):  # not needed for absolute paths
             os.chdir(self.folder)
-        for path, looks in self.seen.items():
-            if _look(path) != looks:
+        for path, expected in self.seen.items():
+            if _size_and_time(path) != expected:
                 raise UsageError(
                     f"{path} is not there, or is another file; slides and store must lie on a file system "
                     "that all machines of the cluster see, at the same path"
                 )
         job: Job = pickle.loads(self.job)
-        check_reader(job.tiling.reader)  # its package is to be installed on this machine, too
+        check_reader(job.tiling.reader)  # its package must be installed on this machine, too
         return job.in_worker()
 
 
-def _look(path: Path) -> tuple[int, int] | None:
+def _size_and_time(path: Path) -> tuple[int, int] | None:
     try:
         about = path.stat()
     except OSError:
@@ -97,10 +104,10 @@ def _look(path: Path) -> tuple[int, int] | None:
 
 
 class SlideWorker:
-    """Works on a job's slides in a process of its own.
+    """Actor that processes a job's slides in a process of its own.
 
-    As in the local engine, one slide is read while the last batches of the one before are encoded and
-    written; for that, two are to be given at once.
+    As in the local engine, one slide is read while the last batches of the previous one are encoded and
+    written; for this, it must be given two slides at a time.
     """
 
     def __init__(self, shipped: ShippedJob) -> None:
@@ -118,15 +125,15 @@ class SlideWorker:
         self._slides = ThreadPoolExecutor(AT_ONCE, "wsi-embed-slide")
 
     def ready(self) -> tuple[str, str | None]:
-        """Return the name of this machine, and why it cannot take slides; None where it can."""
+        """Return the name of this machine, and the reason why it cannot take slides, or None."""
         return socket.gethostname(), self._problem
 
     def stop(self) -> None:
-        """Drop the slides in work."""
+        """Drop the slides being processed."""
         self._stop.set()
 
     def work(self, item: SlideInput) -> Iterator[Event]:
-        """Work on a slide; the last event is its result, and there is none where it was dropped."""
+        """Process a slide; the last event is its result, which is missing if the slide was dropped."""
         prepared = prepare_slide(self._job, item)
         if not isinstance(prepared, SlideWork):
             yield None if isinstance(prepared, Busy) else prepared
@@ -145,7 +152,7 @@ class SlideWorker:
 
 
 def _progress(future: Future[SlideResult], done: deque[int]) -> Iterator[int]:
-    """Yield the number of tiles done since the last time, until the slide is finished."""
+    """Yield the number of tiles done since the last event, until the slide is finished."""
     while not future.done():
         wait([future], PROGRESS_SECONDS)
         count = 0

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Protocol
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from wsi_embed.errors import SlideError
-
-if TYPE_CHECKING:
-    from wsi_embed.slide.base import Slide
 
 UInt8Array = npt.NDArray[np.uint8]
 Box = tuple[int, int, int, int]  # x, y, width, height
@@ -23,7 +21,22 @@ BAND_PIXELS = 32_000_000
 SMALLEST_BOX = 256
 
 
-def read_overview(slide: Slide, max_px: int, unreadable: list[Box] | None = None) -> UInt8Array:
+class Pyramid(Protocol):
+    """Levels of a slide."""
+
+    @property
+    def level_sizes(self) -> Sequence[tuple[int, int]]:
+        """Width and height of each level, pixels."""
+
+    @property
+    def level_scales(self) -> Sequence[tuple[float, float]]:
+        """Level-0 pixels per pixel of each level, (x, y)."""
+
+    def read(self, level: int, x: int, y: int, w: int, h: int) -> UInt8Array:
+        """Read a region of a level; see `Slide.read`."""
+
+
+def read_overview(slide: Pyramid, max_px: int, unreadable: list[Box] | None = None) -> UInt8Array:
     """Read a whole slide; for arguments, result and errors see `Slide.thumbnail`."""
     width, height = slide.level_sizes[0]
     scale = min(1.0, max_px / max(width, height))
@@ -42,7 +55,7 @@ def read_overview(slide: Slide, max_px: int, unreadable: list[Box] | None = None
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _read_band(slide: Slide, level: int, box: Box, unreadable: list[Box] | None) -> UInt8Array:
+def _read_band(slide: Pyramid, level: int, box: Box, unreadable: list[Box] | None) -> UInt8Array:
     """Read a box of a level; around what is unreadable, by halves, where the caller wants that."""
     x, y, w, h = box
     try:
@@ -61,7 +74,7 @@ def _read_band(slide: Slide, level: int, box: Box, unreadable: list[Box] | None)
     return np.concatenate([_read_band(slide, level, half, unreadable) for half in halves], int(w >= h))
 
 
-def _coarsest_level_of(slide: Slide, size: tuple[int, int]) -> int:
+def _coarsest_level_of(slide: Pyramid, size: tuple[int, int]) -> int:
     fitting = [i for i, (w, h) in enumerate(slide.level_sizes) if w >= size[0] and h >= size[1]]
     return fitting[-1] if fitting else 0
 

@@ -33,7 +33,7 @@ class ClusterHead:
         mean: Mean of the features, float32 [D].
         centroids: Centroids of length 1, float32 [K, D].
         temperature: T.
-        about: How the clusters were made: store, sample, seed, sizes.
+        about: Record of their making: store, sample, seed, shares of the tiles.
         names: Name and colour (`#rrggbb`, or None) of some clusters, by number.
     """
 

@@ -35,6 +35,11 @@ def read_source(
         UsageError: If there is no such source, it contains more than plain weights, its weights do not fit,
             or a property is missing from both the source and `given`.
         MissingExtraError: If timm is needed but not installed.
+
+    Example:
+        >>> from wsi_embed_export import read_source
+        >>> read_source("runs/first").feature_dim  # doctest: +SKIP
+        512
     """
     given, settings = given or Given(), settings or {}
     family, _, name = str(source).partition(":")

@@ -21,17 +21,16 @@ from wsi_embed_export.graph import CLUSTERS
 from wsi_embed_export.parity import ParityError, parity_tiles
 from wsi_embed_export.write import add_onnx_metadata
 
-# Tiles whose best two cosines differ by less may change their cluster with the order of a sum.
+# Tiles whose two largest cosines differ by less may change their cluster with the order of summation.
 TIE = 1e-4
 MOST_CONFIDENCE_ERROR = 2e-3
 
 
 def add_cluster_head(model: Path, clusters: Path, out: Path, *, name: str | None = None) -> ModelMetadata:
-    """Write an exported model again, with clusters of its features as its cluster head.
+    """Add clusters of stored features to an exported model as its cluster head.
 
-    New slides get the same cluster numbers in one pass. The file gets its name only after its outputs agree
-    with the model's features and the clusters computed from them. A cluster head that the model has already
-    is replaced.
+    The new model assigns these clusters during embedding. An existing cluster head is replaced. The file
+    only appears under its name once its outputs agree with the features of the model and their clusters.
 
     Args:
         model: ONNX file exported by wsi-embed.
@@ -43,8 +42,17 @@ def add_cluster_head(model: Path, clusters: Path, out: Path, *, name: str | None
         The metadata of the new file.
 
     Raises:
-        UsageError: If the model is not ONNX, has further outputs, or the clusters are of another model.
-        ParityError: If the outputs disagree; nothing is written.
+        UsageError: If the model is not ONNX, has additional outputs, or the clusters belong to another model.
+        ParityError: If the outputs disagree. No file is written.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from wsi_embed import open_store
+        >>> from wsi_embed.clustering import fit_clusters
+        >>> from wsi_embed_export import add_cluster_head
+        >>> fit_clusters(open_store("feats.zarr"), 3).save(Path("clusters"))
+        >>> add_cluster_head(Path("model.onnx"), Path("clusters"), Path("clustered.onnx")).clusters
+        3
     """
     if model.suffix != ".onnx" or out.suffix != ".onnx":
         raise UsageError(f"{model.name}: --cluster-head reads and writes .onnx files only")
@@ -115,9 +123,9 @@ def _append(proto: onnx.ModelProto, head: ClusterHead) -> None:
 
 
 def _prune(graph: onnx.GraphProto) -> None:
-    """Remove what no output of a graph depends on."""
+    """Remove nodes and constants on which no output of a graph depends."""
     needed, kept = {output.name for output in graph.output}, []
-    for node in reversed(graph.node):  # nodes stand after those whose outputs they use
+    for node in reversed(graph.node):  # in topological order
         if needed & set(node.output):
             needed |= set(node.input)
             kept.append(node)

@@ -45,6 +45,7 @@ def fit_clusters(store: Store, k: int | str, *, sample: int = SAMPLE, seed: int 
         MissingExtraError: If scikit-learn is not installed.
 
     Example:
+        >>> from pathlib import Path
         >>> from wsi_embed.clustering import fit_clusters
         >>> head = fit_clusters(wsi_embed.open_store("feats.zarr"), 3)
         >>> head.save(Path("clusters"))

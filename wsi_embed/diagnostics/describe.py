@@ -36,7 +36,7 @@ def describe(what: str, reader: Reader = "auto") -> tuple[Facts, list[Facts]]:
         >>> from wsi_embed.diagnostics.describe import describe
         >>> facts, slides = describe("feats.zarr")
         >>> facts["slides"]
-        6
+        2
     """
     path = location(what)
     if isinstance(path, Address):

@@ -60,7 +60,7 @@ def plot_bag(
         >>> from wsi_embed import open_slide, open_store
         >>> from wsi_embed.plot import plot_bag, save_picture
         >>> store = open_store("feats.zarr")
-        >>> with open_slide("slides/a.svs") as slide:
+        >>> with open_slide("slides/a.tiff") as slide:
         ...     picture = plot_bag(slide, store["a"], max_px=300)
         >>> save_picture(picture, Path("a.png"))
     """
@@ -104,7 +104,7 @@ def draw_views(slide: Slide, bag: Bag, *, max_px: int) -> tuple[Image.Image, Ima
     Example:
         >>> from wsi_embed import open_slide, open_store
         >>> from wsi_embed.plot import draw_views
-        >>> with open_slide("slides/a.svs") as slide:
+        >>> with open_slide("slides/a.tiff") as slide:
         ...     tissue, clusters = draw_views(slide, open_store("feats.zarr")["a"], max_px=300)
         >>> max(clusters.size)
         300

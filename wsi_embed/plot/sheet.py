@@ -51,7 +51,7 @@ def contact_sheet(
         >>> from wsi_embed import open_slide, open_store
         >>> from wsi_embed.plot import contact_sheet
         >>> store = open_store("feats.zarr")
-        >>> pages = contact_sheet(store, ["a"], lambda name: open_slide(f"slides/{name}.svs"), print)
+        >>> pages = contact_sheet(store, ["a"], lambda name: open_slide(f"slides/{name}.tiff"), print)
         >>> [name for name, picture in pages]
         ['clusters']
     """

@@ -90,7 +90,7 @@ def tissue_mask(
     Example:
         >>> from wsi_embed import open_slide
         >>> from wsi_embed.tissue import parse_recipe, tissue_mask
-        >>> with open_slide("slides/a.svs") as slide:
+        >>> with open_slide("slides/a.tiff") as slide:
         ...     found = tissue_mask(slide, 0.5, parse_recipe("otsu"))
         >>> 0 < found.fraction < 1
         True

@@ -107,7 +107,7 @@ def evaluate_mil(
         >>> from wsi_embed import join_labels, open_store
         >>> from wsi_embed.evaluate.mil.run import evaluate_mil
         >>> from wsi_embed.evaluate.mil.settings import MilSettings
-        >>> store = open_store("feats.zarr")
+        >>> store = open_store("cohort.zarr")
         >>> labels = dict(zip("abcdef", ["tumour"] * 3 + ["normal"] * 3))
         >>> found = evaluate_mil(store, join_labels(store, labels), MilSettings("mean"), folds=3)
         >>> len(found.predictions)

@@ -92,10 +92,10 @@ def _outputs(trained: TrainedModel, extra: Sequence[str]) -> tuple[str, ...]:
     there = {"projection": trained.projector is not None, "cluster_logits": trained.cluster_head is not None}
     for name in extra:
         if name not in there:
-            raise UsageError(f"--outputs {name}: choose of {', '.join(EXTRA)}")
+            raise UsageError(f"choose of {', '.join(EXTRA)}", where=f"--outputs {name}")
         if not there[name]:
             lacks = "projector" if name == "projection" else "cluster head"
-            raise UsageError(f"--outputs {name}: this model has no {lacks}")
+            raise UsageError(f"this model has no {lacks}", where=f"--outputs {name}")
     clusters = CLUSTERS if trained.cluster_head is not None else ()
     return ("features", *clusters, *(name for name in EXTRA if name in extra))
 

@@ -74,9 +74,9 @@ class Given:
                     "R,G,B of images scaled to [0, 1]"
                 )
         if self.tile_px is not None and not 8 <= self.tile_px <= 8192:
-            raise UsageError(f"--tile-px {self.tile_px}: expected 8 to 8192 pixels")
+            raise UsageError("expected 8 to 8192 pixels", where=f"--tile-px {self.tile_px}")
         if self.mpp is not None and not 0.05 <= self.mpp <= 20:
-            raise UsageError(f"--mpp {self.mpp:g}: expected 0.05 to 20 um per pixel")
+            raise UsageError("expected 0.05 to 20 um per pixel", where=f"--mpp {self.mpp:g}")
 
 
 def named_digest(path: Path) -> str:

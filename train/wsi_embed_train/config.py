@@ -233,9 +233,11 @@ def load_recipe(name: str, /, **overrides: Any) -> TrainConfig:
     try:
         values = yaml.safe_load(path.read_text("utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"recipe {name}: not readable as YAML ({str(error).splitlines()[0]})") from error
+        raise UsageError(
+            f"not readable as YAML ({str(error).splitlines()[0]})", where=f"recipe {name}"
+        ) from error
     if not isinstance(values, dict):
-        raise UsageError(f"recipe {name}: expected `setting: value` lines")
+        raise UsageError("expected `setting: value` lines", where=f"recipe {name}")
     values.update({k: v for k, v in overrides.items() if v is not None})
     return TrainConfig.from_dict(values)
 
@@ -261,15 +263,15 @@ def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals or not name.strip():
-            raise UsageError(f"--set {pair}: give KEY=VALUE, as in --set alpha=0.9")
+            raise UsageError("give KEY=VALUE, as in --set alpha=0.9", where=f"--set {pair}")
         try:
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:
-            raise UsageError(f"--set {pair}: {text!r} is not a value as YAML has it") from error
+            raise UsageError(f"{text!r} is not a value as YAML has it", where=f"--set {pair}") from error
         if value is None:
-            raise UsageError(f"--set {pair}: give a value")
+            raise UsageError("give a value", where=f"--set {pair}")
         if found.setdefault(name.strip(), value) != value:
-            raise UsageError(f"--set {name.strip()} is given twice, with different values; keep one")
+            raise UsageError(f"--set {name.strip()} is given twice, with different values", remedy="keep one")
     return found
 
 

@@ -68,17 +68,19 @@ def choose_devices(
     check_devices(devices)
     wants_gpu = devices == "cuda" or devices.isdecimal()
     if wants_gpu and gpus == 0:
-        raise DeviceError(f"--devices {devices}: PyTorch sees no CUDA device; use --devices cpu or auto")
+        raise DeviceError(
+            "PyTorch sees no CUDA device", where=f"--devices {devices}", remedy="use --devices cpu or auto"
+        )
     on_gpu = wants_gpu or (devices == "auto" and gpus > 0)
     if precision == "16" and not on_gpu:
         raise DeviceError(
-            "--precision 16 needs a GPU, and this run is on the CPU; use --precision bf16 or 32"
+            "--precision 16 needs a GPU, and this run is on the CPU", remedy="use --precision bf16 or 32"
         )
     launched = _launched(environ)
     if launched is not None:
         return Devices("gpu" if on_gpu else "cpu", *launched)
     if devices.isdecimal() and int(devices) > gpus:
-        raise DeviceError(f"--devices {devices}: PyTorch sees {gpus} CUDA devices")
+        raise DeviceError(f"PyTorch sees {gpus} CUDA devices", where=f"--devices {devices}")
     if on_gpu:
         return Devices("gpu", int(devices) if devices.isdecimal() else gpus)
     return Devices("cpu", int(devices.partition(":")[2] or 1))
@@ -112,9 +114,12 @@ def per_process(batch_size: int, processes: int, accumulate: int) -> int:
     if batch_size % parts:
         near = max(parts, round(batch_size / parts) * parts)
         raise UsageError(
-            f"--batch-size {batch_size} is for {processes} processes with accumulate = {accumulate}, and is "
-            f"no multiple of {parts}; try {near}"
+            f"--batch-size {batch_size} is for {processes} processes with accumulate = "
+            f"{accumulate}, and is no multiple of {parts}",
+            remedy=f"try {near}",
         )
     if batch_size // parts < 2:
-        raise UsageError(f"--batch-size {batch_size} leaves one tile to a process; give {2 * parts} or more")
+        raise UsageError(
+            f"--batch-size {batch_size} leaves one tile to a process", remedy=f"give {2 * parts} or more"
+        )
     return batch_size // parts

@@ -76,7 +76,7 @@ def train(
         PosixPath('runs/first/checkpoints/last.ckpt')
     """
     if on_collapse not in ("warn", "stop"):
-        raise UsageError(f"--on-collapse {on_collapse}: choose warn or stop")
+        raise UsageError("choose warn or stop", where=f"--on-collapse {on_collapse}")
     stop = stop or threading.Event()
     # only the first of several processes reports
     listener = Listener() if listener is None or rank_here() else listener

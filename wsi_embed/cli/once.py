@@ -23,7 +23,9 @@ class Command(TyperCommand):
         _, _, given = self.make_parser(ctx).parse_args(args=list(args))
         for option, times in Counter(filter(_takes_one, given)).items():
             if times > 1:
-                raise UsageError(f"{option.opts[0]} is given {times} times and takes one value; give it once")
+                raise UsageError(
+                    f"{option.opts[0]} is given {times} times and takes one value", remedy="give it once"
+                )
         return super().parse_args(ctx, args)
 
 

@@ -110,7 +110,7 @@ def command(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(
-            f"--out {folder}: cannot be made ({error.strerror}); choose another place"
+            f"cannot be made ({error.strerror})", where=f"--out {folder}", remedy="choose another place"
         ) from error
     draw = draw_sheet if contact_sheet else draw_slides
     failed += draw(opened, items, folder, drawing, typer.echo, _warn)

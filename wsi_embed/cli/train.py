@@ -115,7 +115,7 @@ def command(
     }  # fmt: skip
     given = parse_settings(settings or ())
     if twice := [name for name in given if flags.get(name) is not None]:
-        raise UsageError(f"{twice[0]} is given twice, by its own option and by --set; keep one")
+        raise UsageError(f"{twice[0]} is given twice, by its own option and by --set", remedy="keep one")
     config = load_recipe(recipe, **(flags | given))
 
     stop = threading.Event()

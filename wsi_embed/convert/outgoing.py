@@ -87,7 +87,7 @@ def convert(
     store = source if isinstance(source, Store) else open_store(source)
     kind, found = FORMATS.get(to), Converted()
     if by not in ("slide", "patient"):
-        raise UsageError(f"--by {by}: choose slide or patient")
+        raise UsageError("choose slide or patient", where=f"--by {by}")
     kind.check(by, labels is not None)
     items = []
     for item in _items(store, labels, by, missing, found.notes):
@@ -96,7 +96,7 @@ def convert(
         else:
             found.left_out.append(item.id)
     if not items:
-        raise UsageError(f"{store.where}: no {by} with tiles to convert")
+        raise UsageError(f"no {by} with tiles to convert", where=store.where)
     run = _Run(kind(store, Path(out)), items)
     run.check(overwrite)
     with run.records.locked():
@@ -187,8 +187,9 @@ class _Run:
         """
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         return StoreError(
-            f"{self.target.out}: cannot be written ({reason}); free some space or check permissions, "
-            "then run again"
+            f"cannot be written ({reason})",
+            where=self.target.out,
+            remedy="free some space or check permissions, then run again",
         )
 
 

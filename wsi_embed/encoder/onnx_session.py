@@ -52,7 +52,9 @@ def _gpu_session(path: Path, device: Device, threads: int, precision: str) -> An
     name = PROVIDERS[device.kind]
     if name not in ort.get_available_providers():
         raise DeviceError(
-            f"--device {device}: this onnxruntime has no {name}; install onnxruntime-gpu, or use --device cpu"
+            f"this onnxruntime has no {name}",
+            where=f"--device {device}",
+            remedy="install onnxruntime-gpu, or use --device cpu",
         )
     if hasattr(ort, "preload_dlls"):
         with contextlib.redirect_stdout(io.StringIO()):  # it prints the libraries it cannot find
@@ -66,7 +68,8 @@ def _gpu_session(path: Path, device: Device, threads: int, precision: str) -> An
         # ONNX Runtime falls back to the CPU with only a warning.
         if name not in session.get_providers():
             raise DeviceError(
-                f"--device {device} cannot be used: {MISSING[device.kind]}; use --device cpu to go on without"
+                f"--device {device} cannot be used: {MISSING[device.kind]}",
+                remedy="use --device cpu to go on without",
             )
         return session
     _session(path, [CPU], threads)  # raises if the file itself cannot be loaded
@@ -136,5 +139,5 @@ def _session(path: Path, providers: list[Any], threads: int, *, optimise: bool =
             return ort.InferenceSession(str(path), options, providers=providers)
     except Exception as error:
         raise ModelError(
-            f"{path}: not a model that ONNX Runtime {ort.__version__} can load ({error})"
+            f"not a model that ONNX Runtime {ort.__version__} can load ({error})", where=path
         ) from error

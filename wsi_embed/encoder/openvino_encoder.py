@@ -62,7 +62,7 @@ class OpenVinoEncoder(Encoder):
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
             raise ModelError(
-                f"{path}: not a model that OpenVINO {openvino.__version__} can load ({reason})"
+                f"not a model that OpenVINO {openvino.__version__} can load ({reason})", where=path
             ) from error
         self._request = self._model.create_infer_request()
         self._check_outputs()

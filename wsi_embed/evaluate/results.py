@@ -26,7 +26,9 @@ def results_in(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
-        raise WsiEmbedError(f"--out {folder}: cannot be written ({error.strerror or error})") from error
+        raise WsiEmbedError(
+            f"cannot be written ({error.strerror or error})", where=f"--out {folder}"
+        ) from error
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:

@@ -136,9 +136,9 @@ def embed(
     """
     began = time.perf_counter()
     if on_bad_tile not in get_args(BadTile):
-        raise UsageError(f"--on-bad-tile {on_bad_tile}: choose {' or '.join(get_args(BadTile))}")
+        raise UsageError(f"choose {' or '.join(get_args(BadTile))}", where=f"--on-bad-tile {on_bad_tile}")
     if dtype not in DTYPES:
-        raise UsageError(f"--dtype {dtype}: choose {' or '.join(DTYPES)}")
+        raise UsageError(f"choose {' or '.join(DTYPES)}", where=f"--dtype {dtype}")
     check_counts(batch_size=batch_size)
     options = JobOptions(
         workers=workers,

@@ -33,7 +33,7 @@ def folder_files(folder: Path, also: Collection[str] = ()) -> list[Path]:
     """
     unlisted: list[Path] = []
     if is_ome_zarr(folder):
-        raise UsageError(f"{folder}: {REASON}")
+        raise UsageError(REASON, where=folder)
     if (folder / "zarr.json").is_file():
         raise UsageError(f"{folder} is a store, not a folder of slides")
     images: list[Path] = []

@@ -48,13 +48,13 @@ class RemoteSlide:
             RemoteError: If the server cannot be reached, or refuses.
         """
         if self.refused is not None:
-            raise SlideError(f"{self.address}: {self.refused}")
+            raise SlideError(self.refused, where=self.address)
         try:
             found = self.listed if self.listed is not None else _request(self.address)
             return found if self.roi is None else (*found, objects.stat(self.roi))
         except FileNotFoundError as error:
             missing = self.roi if self.roi and str(self.roi) in str(error) else self.address
-            raise SlideError(f"{missing}: there is no such object; check the address") from error
+            raise SlideError("there is no such object", where=missing, remedy="check the address") from error
 
     @property
     def size(self) -> int:
@@ -120,8 +120,9 @@ def _request(address: Address) -> tuple[RemoteObject, ...]:
         return (objects.stat(address),)
     if not address.listed:
         raise SlideError(
-            f"{address}: a slide of this format has several files, and a web server does not list them; "
-            "copy it to s3://, gs:// or a folder"
+            "a slide of this format has several files, and a web server does not list them",
+            where=address,
+            remedy="copy it to s3://, gs:// or a folder",
         )
     first = objects.stat(address)
     around = objects.beside(address.parent)[1]

@@ -38,5 +38,5 @@ def parse_shard(text: str, environ: Mapping[str, str]) -> tuple[int, int]:
         return array_task(environ)
     index, _, count = text.partition("/")
     if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
-        raise UsageError(f"--shard {text}: expected auto, or i/n counted from 0: 0/4, 1/4, 2/4, 3/4")
+        raise UsageError("expected auto, or i/n counted from 0: 0/4, 1/4, 2/4, 3/4", where=f"--shard {text}")
     return int(index), int(count)

@@ -32,8 +32,9 @@ def read_manifest(source: Path, known: Known = MANIFEST_COLUMNS) -> Rows:
     columns, rows = read_table(source, MANIFEST, known)
     if "path" not in columns:
         raise UsageError(
-            f"{source}: a manifest needs a column `path` (optional: slide_id, patient, mpp, roi); "
-            f"it has {', '.join(columns) or 'none'}"
+            "a manifest needs a column `path` (optional: slide_id, patient, mpp, roi); it has "
+            f"{', '.join(columns) or 'none'}",
+            where=source,
         )
     return rows
 
@@ -64,16 +65,19 @@ def _read_csv(source: Path, kind: str) -> tuple[list[str], Rows]:
             rows = [(reader.line_num + skipped, row) for row in reader]
             columns = list(reader.fieldnames or [])
     except UnicodeDecodeError as error:
-        raise UsageError(f"{source}: cannot be read as a CSV {kind} ({error}); save it as UTF-8") from error
+        raise UsageError(
+            f"cannot be read as a CSV {kind} ({error})", where=source, remedy="save it as UTF-8"
+        ) from error
     except (OSError, csv.Error) as error:
-        raise UsageError(f"{source}: cannot be read as a CSV {kind} ({error})") from error
+        raise UsageError(f"cannot be read as a CSV {kind} ({error})", where=source) from error
     if columns and kind == MANIFEST:
         rows = [(number, row) for number, row in rows if not _is_comment(source, row[columns[0]])]
     for number, row in rows if columns else ():
         if any(value.strip() for value in row.pop(None, ())):  # a trailing delimiter is harmless
             raise UsageError(
-                f"{source}, row {number}: more values than columns; "
-                f"put values that hold a {delimiter!r} into quotes"
+                "more values than columns",
+                where=f"{source}, row {number}",
+                remedy=f"put values that hold a {delimiter!r} into quotes",
             )
     return columns, rows
 
@@ -101,10 +105,10 @@ def _read_parquet(source: Path, kind: str) -> tuple[list[str], Rows]:
         import pyarrow.parquet as parquet
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            f"{source}: reading Parquet needs pyarrow: pip install 'wsi-embed[parquet]', or give a CSV"
+            "reading Parquet needs pyarrow: pip install 'wsi-embed[parquet]', or give a CSV", where=source
         ) from error
     try:
         table = parquet.read_table(source)
     except Exception as error:
-        raise UsageError(f"{source}: cannot be read as a Parquet {kind} ({error})") from error
+        raise UsageError(f"cannot be read as a Parquet {kind} ({error})", where=source) from error
     return list(table.column_names), list(enumerate(table.to_pylist(), start=1))

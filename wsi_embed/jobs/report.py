@@ -130,4 +130,4 @@ def write_whole(path: Path, text: str) -> None:
         with replacing(path) as temporary:
             temporary.write_text(text, "utf-8")
     except OSError as error:
-        raise WsiEmbedError(f"{path}: the report cannot be written ({error.strerror})") from error
+        raise WsiEmbedError(f"the report cannot be written ({error.strerror})", where=path) from error

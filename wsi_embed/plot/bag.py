@@ -122,9 +122,9 @@ def check_view(view: str, max_px: int) -> None:
         UsageError: If there is no such view, or `max_px` is too small.
     """
     if view not in ("both", "map"):
-        raise UsageError(f"--view {view}: choose both or map")
+        raise UsageError("choose both or map", where=f"--view {view}")
     if max_px < SMALLEST_PX:
-        raise UsageError(f"--max-px {max_px}: nothing can be read on it; {SMALLEST_PX} or more")
+        raise UsageError(f"nothing can be read on it; {SMALLEST_PX} or more", where=f"--max-px {max_px}")
 
 
 def _composed(

@@ -200,7 +200,9 @@ def _with_attention(
         return items
     there = [item for item in items if item.slide_id in attention]
     if not there:
-        raise UsageError(f"--attention {attention.path}: about none of {counted(len(items), 'slide')}")
+        raise UsageError(
+            f"about none of {counted(len(items), 'slide')}", where=f"--attention {attention.path}"
+        )
     if without := [item.slide_id for item in items if item.slide_id not in attention]:
         warn(f"{counted(len(without), 'slide')} without attention left out: {names_of(without, NAMED)}")
     return there
@@ -222,8 +224,9 @@ def _annotation_files(source: Path | None, items: Sequence[SlideInput], warn: Sa
     without = [slide_id for slide_id, file in found.items() if file is None]
     if len(without) == len(items):
         raise UsageError(
-            f"--annotations {source}: no file for any of the {len(items)} slides; "
-            f"they are named like the slides, {items[0].slide_id}.xml or .geojson"
+            f"no file for any of the {len(items)} slides; they are named like the slides, "
+            f"{items[0].slide_id}.xml or .geojson",
+            where=f"--annotations {source}",
         )
     if without:
         warn(

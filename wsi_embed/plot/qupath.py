@@ -31,7 +31,7 @@ def parse_parts(text: str) -> tuple[str, ...]:
     """
     parts = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
     if wrong := [part for part in parts if part not in PARTS]:
-        raise UsageError(f"--geojson-parts {', '.join(wrong)}: choose from {', '.join(PARTS)}")
+        raise UsageError(f"choose from {', '.join(PARTS)}", where=f"--geojson-parts {', '.join(wrong)}")
     return parts
 
 

@@ -38,7 +38,9 @@ def save_picture(picture: Image.Image, path: Path, *, dpi: int = 300) -> None:
             picture.save(part, kind.upper(), dpi=(dpi, dpi), **options)
     except OSError as error:
         raise WsiEmbedError(
-            f"{path}: cannot be written ({error.strerror or error}); free some space or check permissions"
+            f"cannot be written ({error.strerror or error})",
+            where=path,
+            remedy="free some space or check permissions",
         ) from error
 
 
@@ -49,6 +51,6 @@ def check_print(kind: str, dpi: int) -> None:
         UsageError: If there is no such format, or `dpi` is less than 1.
     """
     if kind not in FORMATS:
-        raise UsageError(f"--format {kind}: choose {' or '.join(FORMATS)}")
+        raise UsageError(f"choose {' or '.join(FORMATS)}", where=f"--format {kind}")
     if dpi < 1:
-        raise UsageError(f"--dpi {dpi}: pixels per inch, 1 or more, are expected")
+        raise UsageError("pixels per inch, 1 or more, are expected", where=f"--dpi {dpi}")

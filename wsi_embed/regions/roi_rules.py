@@ -40,7 +40,7 @@ class RegionRules:
 
     def __post_init__(self) -> None:
         if self.missing not in ("fail", "skip", "whole"):
-            raise UsageError(f"--roi-missing {self.missing}: choose fail, skip or whole")
+            raise UsageError("choose fail, skip or whole", where=f"--roi-missing {self.missing}")
         if not all(map(class_key, (*self.include, *self.exclude))):
             raise UsageError("--roi-include and --roi-exclude need the name of a class")
         _check_apart(_keys(self.include), _keys(self.exclude))
@@ -84,9 +84,9 @@ def slide_regions(item: SlideInput, rules: RegionRules) -> Regions | None:
     if rules.missing == "whole":
         return Regions(None, [], None, warnings=(f"{item.name}: {where}, taken whole",))
     raise NoRegionsError(
-        f"{item.name}: {where}"
-        + (f" (looked for {looked})" if rules.source else "")
-        + "; add it, or say --roi-missing skip (leave out such slides) or whole (take them whole)"
+        f"{where} (looked for {looked})" if rules.source else where,
+        where=item.name,
+        remedy="add it, or say --roi-missing skip (leave out such slides) or whole (take them whole)",
     )
 
 
@@ -101,7 +101,7 @@ def read_regions(path: Path, rules: RegionRules | None = None) -> Regions:
     polygons = file.polygons
     if not polygons and not rules.exclude:
         lost = file.warnings[0].removeprefix(f"{path.name}: ") if file.warnings else "check the ROI file"
-        raise NoRegionsError(f"{path.name}: holds no polygon, so there is nothing to take; {lost}")
+        raise NoRegionsError("holds no polygon, so there is nothing to take", where=path.name, remedy=lost)
     there = {class_key(name) for p in polygons for name in p.classes}
     names = _names(rules.include, there), _names(rules.exclude, there)
     include, exclude = map(_keys, names)
@@ -112,8 +112,9 @@ def read_regions(path: Path, rules: RegionRules | None = None) -> Regions:
     left_out = [p for p, key in sorted_out if key in exclude]
     if include and not taken:
         raise NoRegionsError(
-            f"{path.name}: no region of class {' or '.join(names[0])}; {_classes(polygons)}. "
-            "Name one of those, or say --roi-missing skip to leave out such slides"
+            f"no region of class {' or '.join(names[0])}; {_classes(polygons)}. Name one of "
+            "those, or say --roi-missing skip to leave out such slides",
+            where=path.name,
         )
     warnings = file.warnings
     if absent := [name for name in (*names[0], *names[1]) if class_key(name) not in there]:

@@ -40,14 +40,14 @@ def check_colours(slide: OpenSlideSlide) -> None:
         for instance in dicom_instances(slide.path):
             state = instance.path.stat()
             if wrong := _wrong_instance(instance, state.st_size, state.st_mtime_ns):
-                raise SlideError(f"{instance.path}: {wrong}")
+                raise SlideError(wrong, where=instance.path)
         return
     settled = slide.vendor in TIFF_VENDORS  # of the others every tiled image may be a level
     for image in slide.tiff_images:
         if not image.tiled or (settled and image.facts.size not in slide.stored_sizes):
             continue
         if wrong := wrong_colours(image.directory):
-            raise SlideError(f"{slide.path}: {wrong}")
+            raise SlideError(wrong, where=slide.path)
 
 
 def wrong_colours(directory: Directory) -> str | None:

@@ -93,7 +93,7 @@ class OpenSlideSlide(Slide):
         )
         self.stated = stated_resolutions(self.path, self.vendor, sizes[0], p, self.description())
         if self.vendor == "dicom" and (fault := dicom_plane_fault(p)):
-            raise SlideError(f"{self.path}: {fault}")
+            raise SlideError(fault, where=self.path)
         self.objective_power = _number(p.get(openslide.PROPERTY_NAME_OBJECTIVE_POWER))
         self.fingerprint = fingerprint(self.path)
         return sizes

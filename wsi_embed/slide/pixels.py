@@ -38,7 +38,7 @@ def check_pixels(slide: OpenSlideSlide) -> tuple[str, ...]:
     path = slide.path
     try:
         if slide.vendor == "zeiss" and (fault := czi_fault(path)):
-            raise SlideError(f"{path}: {fault}")
+            raise SlideError(fault, where=path)
         if slide.vendor in TIFF_VENDORS and slide.tiff is not None:
             return _check_tiff(slide, slide.tiff.directories())
     except (TiffError, OSError) as error:
@@ -60,7 +60,7 @@ def _check_tiff(slide: OpenSlideSlide, directories: Sequence[Directory]) -> tupl
     for number, stored in levels.items():
         if fault := pixel_fault(stored, aperio=aperio) or subsampling_fault(directories[number], stored):
             where = f"image {number + 1} of the file: " if number else ""
-            raise SlideError(f"{path}: {where}{fault}")
+            raise SlideError(f"{where}{fault}", where=path)
     fault = None
     if aperio:
         fault = repeated_level([directories[number] for number in levels])
@@ -69,7 +69,7 @@ def _check_tiff(slide: OpenSlideSlide, directories: Sequence[Directory]) -> tupl
     elif vendor == "leica":
         fault = leica_fault(slide.description(), directories)
     if fault or (0 in levels and (fault := transparency_fault(slide, levels[0]))):
-        raise SlideError(f"{path}: {fault}")
+        raise SlideError(fault, where=path)
     return (*_turned(path, levels.values()), *_masked(path, masks))
 
 

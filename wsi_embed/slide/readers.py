@@ -94,12 +94,14 @@ def _check_file(path: Path) -> None:
     try:
         if path.is_dir():
             next(path.iterdir(), None)  # a folder that cannot be listed says so
-            raise SlideError(f"{path}: {_folder_reason(path)}")
+            raise SlideError(_folder_reason(path), where=path)
         if not path.is_file():
-            raise SlideError(f"{path}: no such file; check the path")
+            raise SlideError("no such file", where=path, remedy="check the path")
         if path.stat().st_size == 0:
-            raise SlideError(f"{path}: the file is empty (0 bytes); copy it again")
+            raise SlideError("the file is empty (0 bytes)", where=path, remedy="copy it again")
         with path.open("rb"):
             pass
     except OSError as error:
-        raise SlideError(f"{path}: cannot be opened ({error.strerror}); check its permissions") from error
+        raise SlideError(
+            f"cannot be opened ({error.strerror})", where=path, remedy="check its permissions"
+        ) from error

@@ -108,24 +108,30 @@ def refused(path: Path, error: openslide.OpenSlideError) -> SlideError:
     text = str(error)
     for pattern, words in KINDS:
         if match := re.search(pattern, text):
-            return SlideError(f"{path}: {words.format(*(COMPRESSIONS.get(g, g) for g in match.groups()))}")
+            return SlideError(words.format(*(COMPRESSIONS.get(g, g) for g in match.groups())), where=path)
     return unreadable(path, error)
 
 
 def unknown(path: Path) -> SlideError:
     """Return the error for a file of which OpenSlide does not know the format, with the real reason."""
     if inner := packed_slide(path.name):
-        return SlideError(f"{path}: compressed as a whole, and read only unpacked; unpack {inner} from it")
+        return SlideError(
+            "compressed as a whole, and read only unpacked", where=path, remedy=f"unpack {inner} from it"
+        )
     if foreign := foreign_format(path.name):
         return SlideError(
-            f"{path}: {foreign} is a format that nothing here reads; convert it to DICOM or a pyramidal TIFF"
+            f"{foreign} is a format that nothing here reads",
+            where=path,
+            remedy="convert it to DICOM or a pyramidal TIFF",
         )
     if path.suffix.lower() == ".mrxs" and not path.with_suffix("").is_dir():
         return SlideError(
-            f"{path}: not a slide without its folder {path.stem}/, which is not beside it; copy both"
+            f"not a slide without its folder {path.stem}/, which is not beside it",
+            where=path,
+            remedy="copy both",
         )
     try:
-        return SlideError(f"{path}: {_tiff_reason(path) or _dicom_reason(path) or _content_reason(path)}")
+        return SlideError(_tiff_reason(path) or _dicom_reason(path) or _content_reason(path), where=path)
     except (TiffError, OSError) as error:
         return unreadable(path, error)
 

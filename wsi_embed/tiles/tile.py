@@ -127,10 +127,16 @@ def tile(  # noqa: D417 - the other arguments are those of `embed`
     check_overlap(overlap, tile_px)
     where = location(out)
     if isinstance(where, Address):
-        raise UsageError(f"--out {where}: tile images go into a folder of this machine; copy them from there")
+        raise UsageError(
+            "tile images go into a folder of this machine",
+            where=f"--out {where}",
+            remedy="copy them from there",
+        )
     items = find_job_slides(slides, where, regions, options)
     if taken := [item.slide_id for item in items if item.slide_id in RESERVED]:
-        raise UsageError(f"{taken[0]} cannot be a slide's id in a folder of tiles; give ids in a manifest")
+        raise UsageError(
+            f"{taken[0]} cannot be a slide's id in a folder of tiles", remedy="give ids in a manifest"
+        )
     known = (where / TILES_MARK).exists()
     folder = TileFolder(where) if known or not dry_run else None
     with open_engine(options) as runner:

@@ -69,7 +69,9 @@ class SlidePlan:
             unchanged = False
         if not unchanged:
             raise SlideError(
-                f"{self.item.name}: the file changed while it was read; run again when nobody writes to it"
+                "the file changed while it was read",
+                where=self.item.name,
+                remedy="run again when nobody writes to it",
             )
 
     @property
@@ -95,8 +97,10 @@ class SlidePlan:
         grid = make_grid(self.read, scale, size, self.slide.bounds, tiling.overlap, tiling.edge)
         if len(grid) == 0:
             raise SlideError(
-                f"{self.item.path}: {size[0]} x {size[1]} pixels at its read level, smaller than one tile of "
-                f"{self.read.read_px}; use --edge pad to keep it"
+                f"{size[0]} x {size[1]} pixels at its read level, smaller than one tile of "
+                f"{self.read.read_px}",
+                where=self.item.path,
+                remedy="use --edge pad to keep it",
             )
         mask = tissue_mask(
             self.slide,
@@ -204,7 +208,7 @@ def _plan_read(slide: Slide, mpp: float, tiling: Tiling, target: TilingTarget) -
     try:
         read = plan_read(mpp, slide.level_downsamples, target.mpp, target.tile_px)
     except SlideError as error:
-        raise type(error)(f"{slide.path.name}: {error}") from error
+        raise error.at(slide.path.name) from error
     if not tiling.fast_downsample:
         return read
     dct_scales, scale = slide.dct_scales(read.level), slide.level_scales[read.level]

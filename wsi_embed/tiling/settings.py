@@ -59,10 +59,10 @@ class Tiling:
 
     def __post_init__(self) -> None:
         if self.edge not in ("drop", "pad"):
-            raise UsageError(f"--edge {self.edge}: choose drop or pad")
+            raise UsageError("choose drop or pad", where=f"--edge {self.edge}")
         check_reader(self.reader)
         if not 0 <= self.min_tissue <= 1:
-            raise UsageError(f"--min-tissue {self.min_tissue}: a share from 0 to 1 is expected")
+            raise UsageError("a share from 0 to 1 is expected", where=f"--min-tissue {self.min_tissue}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return all options as JSON values; regions are named `roi`."""

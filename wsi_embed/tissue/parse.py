@@ -48,16 +48,18 @@ def _values(recipe: TissueRecipe, settings: Sequence[str] | Mapping[str, Any]) -
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key not in recipe.used:
-            raise UsageError(f"--tissue-set {key}: {recipe.name} has no such setting; {_listing(recipe)}")
+            raise UsageError(
+                f"{recipe.name} has no such setting; {_listing(recipe)}", where=f"--tissue-set {key}"
+            )
         try:
             converted = _convert(value, getattr(recipe, key))
         except (ValueError, TypeError, OverflowError):
             raise UsageError(
-                f"--tissue-set {key}={as_text(value)}: expected something like "
-                f"{as_text(getattr(recipe, key))}; {_listing(recipe)}"
+                f"expected something like {as_text(getattr(recipe, key))}; {_listing(recipe)}",
+                where=f"--tissue-set {key}={as_text(value)}",
             ) from None
         if found.setdefault(key, converted) != converted:
-            raise UsageError(f"--tissue-set {key} is given twice, with different values; keep one")
+            raise UsageError(f"--tissue-set {key} is given twice, with different values", remedy="keep one")
     try:
         dataclasses.replace(recipe, **found)
     except UsageError as error:
@@ -68,7 +70,7 @@ def _values(recipe: TissueRecipe, settings: Sequence[str] | Mapping[str, Any]) -
 def _pair(recipe: TissueRecipe, text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals:
-        raise UsageError(f"--tissue-set {text}: expected key=value; {_listing(recipe)}")
+        raise UsageError(f"expected key=value; {_listing(recipe)}", where=f"--tissue-set {text}")
     return key.strip(), value.strip()
 
 

@@ -134,13 +134,13 @@ class TissueRecipe:
             if field.metadata:
                 self._check(field)
         if self.activation not in ACTIVATIONS:
-            raise UsageError(f"tissue activation={self.activation}: choose {', '.join(ACTIVATIONS)}")
+            raise UsageError(f"choose {', '.join(ACTIVATIONS)}", where=f"tissue activation={self.activation}")
         if self.min_chroma > self.max_chroma:
             raise UsageError(
                 f"tissue min_chroma={self.min_chroma:g} is above max_chroma={self.max_chroma:g}: set both"
             )
         if self.name == "model" and not self.sha256:
-            raise UsageError("--tissue model: say which network, as model:FILE")
+            raise UsageError("say which network, as model:FILE", where="--tissue model")
 
     def _check(self, field: dataclasses.Field[Any]) -> None:
         low, high = field.metadata["low"], field.metadata["high"]

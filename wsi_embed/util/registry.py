@@ -98,8 +98,9 @@ class Registry(Generic[T]):
             raise unknown_name(self.option, name, [self._typed.get(known, known) for known in self.names()])
         if len(owners) > 1:
             raise UsageError(
-                f"{self.option} {name}: {' and '.join(owners)} both have it (entry points of "
-                f"{self._group}); uninstall one, or rename it there"
+                f"{' and '.join(owners)} both have it (entry points of {self._group})",
+                where=f"{self.option} {name}",
+                remedy="uninstall one, or rename it there",
             )
         return next(iter(points), None)
 
@@ -119,7 +120,9 @@ class Registry(Generic[T]):
     def _broken(self, point: EntryPoint, why: str) -> UsageError:
         why = " ".join(why.split())
         return UsageError(
-            f"{self.option} {point.name}: {_owner(point)} cannot be used ({why}); update or uninstall it"
+            f"{_owner(point)} cannot be used ({why})",
+            where=f"{self.option} {point.name}",
+            remedy="update or uninstall it",
         )
 
 
@@ -128,7 +131,8 @@ def unknown_name(option: str, name: str, names: Iterable[str]) -> UsageError:
     known = list(names)
     listed = " or ".join(filter(None, [", ".join(known[:-1]), *known[-1:]])) or "nothing: there are none"
     near = difflib.get_close_matches(name, known, n=1)
-    return UsageError(f"{option} {name}: choose {listed}" + (f"; did you mean {near[0]}?" if near else ""))
+    remedy = f"did you mean {near[0]}?" if near else None
+    return UsageError(f"choose {listed}", where=f"{option} {name}", remedy=remedy)
 
 
 @functools.cache

@@ -45,7 +45,7 @@ def read_named(
             f"{family}:{name} needs --weights FILE (.safetensors or a state dict); nothing is downloaded"
         )
     if not weights.is_file():
-        raise UsageError(f"{weights}: no such file; check --weights")
+        raise UsageError("no such file", where=weights, remedy="check --weights")
     if family == "torchvision":
         _check_torchvision(name, settings)
     architecture = f"timm/{name}" if family == "timm" else name
@@ -69,7 +69,9 @@ def _check_torchvision(name: str, settings: Mapping[str, object]) -> None:
         raise UsageError(f"torchvision:{name}: no such classification model; timm may have it: timm:{name}")
     if settings:
         raise UsageError(
-            f"--set {next(iter(settings))}: torchvision's models take no arguments; use timm:NAME"
+            "torchvision's models take no arguments",
+            where=f"--set {next(iter(settings))}",
+            remedy="use timm:NAME",
         )
 
 

@@ -90,12 +90,13 @@ def _used(found: Source, laid: list[Laid]) -> list[SlideTiles]:
     failed = [slide for slide in laid if slide.tiles is None]
     if failed and len(failed) == len(laid):
         reasons = names_of([slide.reason for slide in failed], most=1)
-        raise UsageError(f"{found.name}: none of its {len(laid)} slides can be used: {reasons}")
+        raise UsageError(f"none of its {len(laid)} slides can be used: {reasons}", where=found.name)
     slides = [slide.tiles for slide in laid if slide.tiles]
     if not slides and not found.images:
         raise UsageError(
-            f"{found.name}: no tissue found on its {len(laid)} slides; look with `wsi-embed plot`, or try "
-            "--set tissue=otsu-local or --set min_tissue=0"
+            f"no tissue found on its {len(laid)} slides",
+            where=found.name,
+            remedy="look with `wsi-embed plot`, or try --set tissue=otsu-local or --set min_tissue=0",
         )
     return slides
 
@@ -108,8 +109,9 @@ def _side(found: Source, config: TrainConfig) -> int:
         return config.tile_px
     if min(size) < config.tile_px:
         raise UsageError(
-            f"{found.name}: tiles are {size[0]} x {size[1]} pixels, smaller than tile_px {config.tile_px}: "
-            f"use --tile-px {min(size)}"
+            f"tiles are {size[0]} x {size[1]} pixels, smaller than tile_px {config.tile_px}: use "
+            f"--tile-px {min(size)}",
+            where=found.name,
         )
     return config.tile_px if found.slides else min(size)
 

@@ -100,7 +100,8 @@ def _sides(bags: LabelledBags) -> tuple[Bool, Bool, Bool | None]:
         if not side.any():
             there = ", ".join(sorted({bag.split or "nothing" for bag in bags}))
             raise UsageError(
-                f"the labels' column `split` has no {name}, but {there}; correct it, or draw with --folds"
+                f"the labels' column `split` has no {name}, but {there}",
+                remedy="correct it, or draw with --folds",
             )
     return test, train, held if held.any() else None
 
@@ -162,7 +163,8 @@ class _People:
                 if count < 2:
                     raise UsageError(
                         f"class {name!r} has {counted(count, 'patient')} beside those that are tested, and "
-                        "needs two: one to learn from, one to decide when to stop; add slides"
+                        "needs two: one to learn from, one to decide when to stop",
+                        remedy="add slides",
                     )
             held = next(self.parts(rest, min(PARTS, *left.values()), seed))
             rest = rest & ~held

@@ -69,7 +69,7 @@ class MilSettings:
         if self.method not in NETS and self.method not in LINEAR:
             raise unknown_name("--method", self.method, [*NETS, *LINEAR])
         if not (self.device in ("auto", "cpu") or self.device.split(":")[0] == "cuda"):
-            raise UsageError(f"--device {self.device}: choose auto, cpu or cuda[:N]")
+            raise UsageError("choose auto, cpu or cuda[:N]", where=f"--device {self.device}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain values; only `method` for a logistic regression."""

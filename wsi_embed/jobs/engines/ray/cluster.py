@@ -58,7 +58,9 @@ def connected(address: str | None) -> Iterator[None]:
     ray = import_ray()
     if ray.is_initialized():
         if address is not None:
-            raise UsageError(f"--address {address}: this process is connected to a Ray cluster already")
+            raise UsageError(
+                "this process is connected to a Ray cluster already", where=f"--address {address}"
+            )
         yield
         return
     # keep Ray's own lines out of our standard output
@@ -79,8 +81,9 @@ def _connect(ray: Any, address: str | None) -> None:
     address = address or named or "local"
     if "://" in address:
         raise UsageError(
-            f"{where} {address}: give HOST:PORT of the cluster's head; from outside of the cluster, start "
-            "wsi-embed with `ray job submit` (docs/ray.md)"
+            "give HOST:PORT of the cluster's head; from outside of the cluster, start wsi-embed "
+            "with `ray job submit` (docs/ray.md)",
+            where=f"{where} {address}",
         )
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
@@ -99,7 +102,7 @@ def _connect(ray: Any, address: str | None) -> None:
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         problem = "started here" if address == "local" else "reached there"
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].partition(". ")[0]
-        raise UsageError(f"{where} {address}: no Ray cluster can be {problem} ({reason})") from error
+        raise UsageError(f"no Ray cluster can be {problem} ({reason})", where=f"{where} {address}") from error
 
 
 def _check_ray_listens(address: str) -> None:
@@ -130,7 +133,7 @@ def _own_signals() -> Iterator[None]:
     try:
         yield
     except SystemExit as error:
-        raise Stopped("stopped while Ray was starting; run the same command again") from error
+        raise Stopped("stopped while Ray was starting", remedy="run the same command again") from error
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -168,7 +171,11 @@ def actors_device(device: str) -> tuple[str, bool]:
     kind, _, which = device.partition(":")
     if kind in ("cuda", "tensorrt"):
         if which:
-            raise UsageError(f"--device {device}: with --engine ray each actor gets a GPU; say {kind} alone")
+            raise UsageError(
+                "with --engine ray each actor gets a GPU",
+                where=f"--device {device}",
+                remedy=f"say {kind} alone",
+            )
         return device, True
     if device == "auto":
         gpu = any(node.get("GPU", 0) >= 1 for node in _nodes())

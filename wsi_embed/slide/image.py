@@ -18,7 +18,7 @@ from wsi_embed.slide.transparency import HIDDEN, hides_picture, over_white
 
 JPEG = b"\xff\xd8\xff"
 PNG_BITS = 24  # where a PNG has the number of bits of a sample
-EIGHT_BITS = "more than 8 bits a channel; convert it to 8-bit RGB"
+EIGHT_BITS = SlideError("more than 8 bits a channel", remedy="convert it to 8-bit RGB")
 
 
 class ImageSlide(Slide):
@@ -92,7 +92,7 @@ def _check_kind(path: Path, image: Image.Image) -> None:
     with path.open("rb") as data:
         head = data.read(PNG_BITS + 1)
     if image.mode.startswith(("I", "F")) or (head.startswith(PNG) and head[PNG_BITS] > 8):
-        raise SlideError(EIGHT_BITS, where=path)
+        raise EIGHT_BITS.at(path)
     if image.mode in ("CMYK", "LAB"):
         raise SlideError(
             f"its pixels are {image.mode}, not RGB",
@@ -112,7 +112,7 @@ def _unidentified(path: Path) -> SlideError:
             JpegImagePlugin.JpegImageFile(path).close()
         except (SyntaxError, OSError) as reason:
             many = re.search("[0-9]+-bit", str(reason))
-            return SlideError(EIGHT_BITS, where=path) if many else unreadable(path, reason)
+            return EIGHT_BITS.at(path) if many else unreadable(path, reason)
     content = content_of(path)
     if content:
         return SlideError(f"not a PNG or JPEG image: it is {content}", where=path)

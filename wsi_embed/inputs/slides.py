@@ -134,13 +134,12 @@ def _from_address(source: Address) -> list[SlideInput]:
             table = Path(folder) / source.name
             try:
                 table.write_bytes(objects.read(source))
-                return [manifest_slide(source, number, row) for number, row in read_manifest(table)]
+                rows = read_manifest(table, name=source)
+                return [manifest_slide(source, number, row) for number, row in rows]
             except FileNotFoundError as error:
                 raise UsageError(
                     "there is no such object", where=source, remedy="check the address"
                 ) from error
-            except UsageError as error:
-                raise UsageError(str(error).replace(str(table), str(source))) from error
     if named_as_slide(source.name) or not source.listed:
         return [_slide_at(RemoteSlide(source), source.name)]
     start = len(source.key) + 1 if source.key else 0

@@ -49,28 +49,31 @@ def _values(recipe: TissueRecipe, settings: Sequence[str] | Mapping[str, Any]) -
     for key, value in pairs:
         if key not in recipe.used:
             raise UsageError(
-                f"{recipe.name} has no such setting; {_listing(recipe)}", where=f"--tissue-set {key}"
+                f"{recipe.name} has no such setting",
+                where=f"--tissue-set {key}",
+                remedy=_listing(recipe),
             )
         try:
             converted = _convert(value, getattr(recipe, key))
         except (ValueError, TypeError, OverflowError):
             raise UsageError(
-                f"expected something like {as_text(getattr(recipe, key))}; {_listing(recipe)}",
+                f"expected something like {as_text(getattr(recipe, key))}",
                 where=f"--tissue-set {key}={as_text(value)}",
+                remedy=_listing(recipe),
             ) from None
         if found.setdefault(key, converted) != converted:
             raise UsageError(f"--tissue-set {key} is given twice, with different values", remedy="keep one")
     try:
         dataclasses.replace(recipe, **found)
     except UsageError as error:
-        raise UsageError(f"{error}; {_listing(recipe)}") from None
+        raise error.replace(remedy=_listing(recipe)) from None
     return found
 
 
 def _pair(recipe: TissueRecipe, text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals:
-        raise UsageError(f"expected key=value; {_listing(recipe)}", where=f"--tissue-set {text}")
+        raise UsageError("expected key=value", where=f"--tissue-set {text}", remedy=_listing(recipe))
     return key.strip(), value.strip()
 
 

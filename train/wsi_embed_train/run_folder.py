@@ -53,7 +53,9 @@ class RunFolder:
         """
         if not resume:
             if self.last.exists():
-                raise UsageError(f"{self.path} holds a run already: choose another --out, or add --resume")
+                raise UsageError(
+                    f"{self.path} holds a run already: choose another `out=`, or add `resume=True`"
+                )
             return None
         if not self.last.is_file():
             raise UsageError(

@@ -8,6 +8,7 @@ from typing import Any
 
 from typer.core import TyperCommand
 
+from wsi_embed.cli.wording import errors_in_flags
 from wsi_embed.errors import UsageError
 
 
@@ -27,6 +28,11 @@ class Command(TyperCommand):
                     f"{option.opts[0]} is given {times} times and takes one value", remedy="give it once"
                 )
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; its errors speak of flags."""
+        with errors_in_flags():
+            return super().invoke(ctx)
 
 
 def _takes_one(parameter: Any) -> bool:

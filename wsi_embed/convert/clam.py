@@ -74,8 +74,8 @@ class ClamSource(Source):
         if self.given.mpp is None:
             raise UsageError(
                 "CLAM does not record the resolution",
-                where="--from clam",
-                remedy="give --mpp (um per pixel of a tile)",
+                where="`format_name='clam'`",
+                remedy="give `mpp=` (um per pixel of a tile)",
             )
         self.encoder = self.given.encoder or "unknown"
         folder = self.folder if self.folder.name == "h5_files" else self.folder / "h5_files"
@@ -105,7 +105,8 @@ class ClamSource(Source):
         extent = px * downsample if px else step
         if "features" not in arrays or tile_px is None or extent is None or self.given.mpp is None:
             raise SlideError(
-                f"neither its tiling (patches/{slide}.h5) nor --tile-px says how large a tile is", where=slide
+                f"neither its tiling (patches/{slide}.h5) nor `tile_px=` says how large a tile is",
+                where=slide,
             )
         sides = np.asarray(attributes.get("level_dim", ()), np.float64).ravel() * downsample
         return ForeignTiles(

@@ -69,7 +69,7 @@ def bring_in(
         {}
     """
     given, found = given or Given(), Converted()
-    check_mpp("--mpp", given.mpp)
+    check_mpp("mpp", given.mpp)
     source = SOURCES.get(format_name)(Path(folder), given)
     store: StoreWriter | None = None
     for name in source.files:
@@ -131,7 +131,7 @@ def _bring(
             raise SlideError(
                 f"the store has it from elsewhere ({what})",
                 where=slide_id,
-                remedy="use --overwrite to replace it",
+                remedy="use `overwrite=True` to replace it",
             )
         with store.slide(slide_id, grid) as writer:
             writer.append(Encoded(np.asarray(tiles.features[order], np.float32)))

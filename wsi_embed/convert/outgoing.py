@@ -15,6 +15,7 @@ from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.storage import Location
 from wsi_embed.store import Store, open_store
 from wsi_embed.util.digest import canonical_digest
+from wsi_embed.util.text import argument
 
 # Increase this when the output changes, so that older output is not considered complete.
 LAYOUT_VERSION = 1
@@ -87,7 +88,7 @@ def convert(
     store = source if isinstance(source, Store) else open_store(source)
     kind, found = FORMATS.get(to), Converted()
     if by not in ("slide", "patient"):
-        raise UsageError("choose slide or patient", where=f"--by {by}")
+        raise UsageError("choose slide or patient", where=argument("by", by))
     kind.check(by, labels is not None)
     items = []
     for item in _items(store, labels, by, missing, found.notes):
@@ -138,8 +139,8 @@ class _Run:
             others += self.shared
         if others and not overwrite:
             raise UsageError(
-                f"{self.target.out} has other content for {named(others)}: --overwrite replaces it, "
-                "or choose another --out"
+                f"{self.target.out} has other content for {named(others)}: `overwrite=True` replaces it, "
+                "or choose another `out=`"
             )
 
     def write(self, item: Item, found: Converted) -> str:

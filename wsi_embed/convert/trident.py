@@ -115,7 +115,7 @@ class TridentSource(Source):
         magnification = number(attributes, "target_magnification")
         mpp = self.given.mpp or (UM_AT_1X / magnification if magnification else None)
         if mpp is None:
-            missing.append("target_magnification (or give --mpp)")
+            missing.append("target_magnification (or give `mpp=`)")
         if missing or mpp is None or "features" not in arrays:
             raise SlideError(
                 f"its coords lack {', '.join(missing) or 'features'}", where=slide, remedy="extract it again"

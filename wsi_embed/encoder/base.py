@@ -13,6 +13,7 @@ import numpy.typing as npt
 from wsi_embed.encoder.metadata import ModelMetadata
 from wsi_embed.errors import DeviceMemoryError, ModelError, UsageError
 from wsi_embed.slide.base import UInt8Array
+from wsi_embed.util.text import argument
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,7 @@ def check_tile_px(metadata: ModelMetadata, tile_px: int | None, where: Path) -> 
     """
     if tile_px is not None and tile_px != metadata.tile_px:
         raise UsageError(
-            f"{where.name} takes tiles of {metadata.tile_px} pixels only", where=f"--tile-px {tile_px}"
+            f"{where.name} takes tiles of {metadata.tile_px} pixels only", where=argument("tile_px", tile_px)
         )
 
 
@@ -190,7 +191,7 @@ def foreign_metadata(where: Path, digest: str, tile_px: int | None, mpp: float |
     """
     if tile_px is None or mpp is None:
         raise ModelError(
-            f"{where.name} was not exported by wsi-embed: say what tiles it takes with --tile-px and --mpp"
+            f"{where.name} was not exported by wsi-embed: say what tiles it takes with `tile_px=` and `mpp=`"
         )
     return ModelMetadata(
         name=where.stem,

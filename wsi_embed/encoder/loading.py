@@ -23,7 +23,7 @@ MOST_MODEL_BYTES = 2 * 1024**3
 OPENVINO = "openvino"
 # By file suffix; ONNX files run on OpenVINO if that device is requested.
 ENCODERS: Registry[Callable[..., Encoder]] = Registry(
-    "--model",
+    "model",
     {
         ".onnx": "wsi_embed.encoder.onnx_encoder:OnnxEncoder",
         ".ts": "wsi_embed.encoder.torchscript_encoder:TorchScriptEncoder",
@@ -144,7 +144,7 @@ def _same(encoder: Encoder) -> Encoder:
 def _load(path: Path, chosen: Device, tile_px: int | None, mpp: float | None, threads: int | None) -> Encoder:
     try:
         if not path.is_file():
-            raise ModelError("no such model file", where=path, remedy="check --model")
+            raise ModelError("no such model file", where=path, remedy="check `model=`")
         with path.open("rb"):
             pass
     except OSError as error:

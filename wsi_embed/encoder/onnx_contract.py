@@ -15,6 +15,7 @@ from wsi_embed.encoder.base import Encoded, check_tile_px, foreign_metadata
 from wsi_embed.encoder.metadata import KEY, ModelMetadata
 from wsi_embed.encoder.onnx_external_files import external_files
 from wsi_embed.errors import ModelError
+from wsi_embed.util.text import argument
 
 CLUSTERS = ("cluster", "cluster_confidence")
 
@@ -93,5 +94,5 @@ def _check_input(path: Path, session: Any, tile_px: int | None) -> str:
         )
     side = shape[1]
     if tile_px is not None and isinstance(side, int) and side != tile_px:
-        raise ModelError(f"{path.name} takes tiles of {side} pixels only", where=f"--tile-px {tile_px}")
+        raise ModelError(f"{path.name} takes tiles of {side} pixels only", where=argument("tile_px", tile_px))
     return str(inputs[0].name)

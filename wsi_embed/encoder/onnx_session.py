@@ -12,6 +12,7 @@ import onnxruntime as ort
 
 from wsi_embed.encoder.device import Device
 from wsi_embed.errors import DeviceError, ModelError
+from wsi_embed.util.text import argument
 
 CPU = "CPUExecutionProvider"
 PROVIDERS = {"cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
@@ -53,8 +54,8 @@ def _gpu_session(path: Path, device: Device, threads: int, precision: str) -> An
     if name not in ort.get_available_providers():
         raise DeviceError(
             f"this onnxruntime has no {name}",
-            where=f"--device {device}",
-            remedy="install onnxruntime-gpu, or use --device cpu",
+            where=argument("device", device),
+            remedy="install onnxruntime-gpu, or use `device='cpu'`",
         )
     if hasattr(ort, "preload_dlls"):
         with contextlib.redirect_stdout(io.StringIO()):  # it prints the libraries it cannot find
@@ -68,12 +69,12 @@ def _gpu_session(path: Path, device: Device, threads: int, precision: str) -> An
         # ONNX Runtime falls back to the CPU with only a warning.
         if name not in session.get_providers():
             raise DeviceError(
-                f"--device {device} cannot be used: {MISSING[device.kind]}",
-                remedy="use --device cpu to go on without",
+                f"{argument('device', device)} cannot be used: {MISSING[device.kind]}",
+                remedy="use `device='cpu'` to go on without",
             )
         return session
     _session(path, [CPU], threads)  # raises if the file itself cannot be loaded
-    raise DeviceError(f"--device {device} cannot be used ({failure.__cause__})") from failure
+    raise DeviceError(f"{argument('device', device)} cannot be used ({failure.__cause__})") from failure
 
 
 def gpu_providers(device: Device, precision: str, graphs: bool) -> list[Any]:

@@ -92,7 +92,7 @@ def _import_openvino() -> Any:
         import openvino
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            "--device openvino needs OpenVINO, which is not installed: pip install 'wsi-embed[openvino]'"
+            "`device='openvino'` needs OpenVINO, which is not installed: pip install 'wsi-embed[openvino]'"
         ) from error
     finally:
         del sys.modules[telemetry]

@@ -99,7 +99,7 @@ def validation_part(
         raise UsageError(
             "to choose the regularisation two groups (patients, slides) of each class are needed "
             f"in train, and of {names_of(rare)} there is one",
-            remedy="add some, or go on without --probe",
+            remedy="add some, or go on without `probe=True`",
         )
     parts = StratifiedGroupKFold(min(PARTS, *fewest.values()), shuffle=True, random_state=seed)
     for fit, held in parts.split(labels, labels, groups):

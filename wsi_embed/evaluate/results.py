@@ -10,6 +10,7 @@ from typing import Any
 
 from wsi_embed.errors import WsiEmbedError
 from wsi_embed.util.atomic_files import replacing
+from wsi_embed.util.text import argument
 
 
 @contextmanager
@@ -27,7 +28,7 @@ def results_in(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise WsiEmbedError(
-            f"cannot be written ({error.strerror or error})", where=f"--out {folder}"
+            f"cannot be written ({error.strerror or error})", where=argument("out", folder)
         ) from error
 
 

@@ -21,7 +21,7 @@ from wsi_embed.regions import Polygon, slide_annotations, tile_classes, with_ann
 from wsi_embed.regions.misplaced import check_class_names
 from wsi_embed.regions.polygons import OTHER_UNITS, SMALLER, class_key, too_small
 from wsi_embed.store import Bag, Store
-from wsi_embed.util.text import counted, names_of
+from wsi_embed.util.text import argument, counted, names_of
 
 Codes = npt.NDArray[np.int16]
 
@@ -137,14 +137,14 @@ def _files(store: Store, source: Path) -> tuple[dict[str, Path], list[str]]:
         with damage_named(slide_id):
             name = str(bag.attrs["slide"])
         items.append(SlideInput(slide_id, Path(name), name))
-    found = {item.slide_id: item.roi for item in with_annotations(items, source, "--annotations")}
+    found = {item.slide_id: item.roi for item in with_annotations(items, source, "annotations")}
     files = {slide_id: file for slide_id, file in found.items() if file is not None}
     without = sorted(found.keys() - files.keys())
     if not files:
         raise UsageError(
             f"no file for any of {counted(len(items), 'slide')}; they are named like the slides, "
             "<slide id>.xml or .geojson",
-            where=f"--annotations {source}",
+            where=argument("annotations", source),
         )
     left_out = f"{counted(len(without), 'slide')} without annotations left out: {names_of(without)}"
     return files, [left_out] if without else []
@@ -165,11 +165,11 @@ def _check_classes(wanted: Iterable[str], there: Counter[str]) -> None:
     has = names_of((f"{name or 'no class'} ({n})" for name, n in sorted(there.items())), most=10)
     if not wanted:
         raise UsageError(
-            f"name the classes, in order of precedence; the annotations have {has}", where="--classes"
+            f"name the classes, in order of precedence; the annotations have {has}", where="`classes=`"
         )
     if absent := [name for name in wanted if name not in there]:
         raise UsageError(
-            f"no region of class {names_of(absent)}; the annotations have {has}", where="--classes"
+            f"no region of class {names_of(absent)}; the annotations have {has}", where="`classes=`"
         )
 
 

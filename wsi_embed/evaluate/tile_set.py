@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_embed.errors import UsageError
-from wsi_embed.util.text import counted, names_of
+from wsi_embed.util.text import argument, counted, names_of
 
 Strings = npt.NDArray[np.str_]
 SPLITS = ("train", "test")
@@ -62,7 +62,9 @@ class TileSet:
         count = int((~self.test).sum())
         if not 1 <= k <= count:
             raise UsageError(
-                f"there are {counted(count, 'train tile')}", where=f"--k {k}", remedy=f"give 1 to {count}"
+                f"there are {counted(count, 'train tile')}",
+                where=argument("k", k),
+                remedy=f"give 1 to {count}",
             )
         if len(classes := np.unique(self.labels)) < 2:
             raise UsageError(
@@ -139,9 +141,13 @@ def parse_classes(text: str | None) -> dict[str, str]:
     for part in text.split(",") if text is not None else ():
         label, renamed, name = (piece.strip() for piece in part.partition("="))
         if not label or (renamed and not name):
-            raise UsageError("expected LABEL or LABEL=NAME, separated by commas", where=f"--classes {text}")
+            raise UsageError(
+                "expected LABEL or LABEL=NAME, separated by commas", where=argument("classes", text)
+            )
         if chosen.setdefault(label, name or label) != (name or label):
-            raise UsageError(f"{label} is given two names", where=f"--classes {text}", remedy="keep one")
+            raise UsageError(
+                f"{label} is given two names", where=argument("classes", text), remedy="keep one"
+            )
     return chosen
 
 
@@ -159,5 +165,5 @@ def choose_classes(labels: Sequence[str], wanted: Mapping[str, str], source: str
     there = set(labels)
     if absent := [label for label in wanted if label not in there]:
         has = names_of(sorted(there - {""}), most=10)
-        raise UsageError(f"no label {names_of(absent)} in {source}; it has {has}", where="--classes")
+        raise UsageError(f"no label {names_of(absent)} in {source}; it has {has}", where="`classes=`")
     return [wanted.get(label, "") for label in labels] if wanted else list(labels)

@@ -36,7 +36,7 @@ def read_tile_table(
     classes: Mapping[str, str] | None = None,
     *,
     column: str = "label",
-    option: str = "--tiles",
+    option: str = "tiles",
 ) -> TileTable:
     """Read a CSV, TSV or Parquet file of tile images.
 
@@ -109,7 +109,7 @@ def _check_columns(source: Path, columns: Sequence[str], needed: Sequence[str], 
     for name in needed:
         if name not in columns:
             has = ", ".join(columns) or "none"
-            raise UsageError(f"no column {name!r}, which {option} needs; it has {has}", where=source.name)
+            raise UsageError(f"no column {name!r}, which `{option}=` needs; it has {has}", where=source.name)
 
 
 def _check_files(source: Path, names: list[str]) -> None:

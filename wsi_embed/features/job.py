@@ -165,6 +165,6 @@ def store_settings(encoder: Encoder, dtype: str) -> StoreSettings:
     if encoder.mpp is None:
         raise ModelError(
             f"{encoder.path.name} does not say at which resolution it was trained",
-            remedy="give --mpp (um per pixel)",
+            remedy="give `mpp=` (um per pixel)",
         )
     return StoreSettings(m.model_id, m.tile_px, encoder.mpp, dtype, m.feature_dim, m.clusters)

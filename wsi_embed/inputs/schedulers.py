@@ -27,7 +27,7 @@ def array_task(environ: Mapping[str, str]) -> tuple[int, int]:
     found = [name for name in (SLURM, KUBERNETES, AWS_BATCH) if name in environ]
     if len(found) != 1:
         what = f"{' and '.join(found)} are set" if found else "no array job of Slurm, Kubernetes or AWS Batch"
-        raise UsageError(what, where="--shard auto", remedy="give --shard i/n")
+        raise UsageError(what, where="`shard='auto'`", remedy="give `shard='i/n'`")
     if SHARD_COUNT in environ:
         return _checked(_number(environ, found[0]), _number(environ, SHARD_COUNT), found[0])
     if found == [SLURM]:
@@ -35,7 +35,7 @@ def array_task(environ: Mapping[str, str]) -> tuple[int, int]:
     if found == [KUBERNETES]:
         raise UsageError(
             "Kubernetes does not say how many completions there are",
-            where="--shard auto",
+            where="`shard='auto'`",
             remedy=f"set {SHARD_COUNT}",
         )
     return _checked(_number(environ, AWS_BATCH), _number(environ, AWS_BATCH_SIZE), AWS_BATCH)
@@ -48,7 +48,7 @@ def _slurm(environ: Mapping[str, str]) -> tuple[int, int]:
     if step < 1 or last - first != step * (count - 1) or here not in range(first, last + 1, step):
         raise UsageError(
             "a Slurm array with gaps does not say which share a task has",
-            where="--shard auto",
+            where="`shard='auto'`",
             remedy=f"submit a range (--array=0-9), or set {SHARD_COUNT}: then the task's number is the "
             "share's, from 0",
         )
@@ -58,7 +58,7 @@ def _slurm(environ: Mapping[str, str]) -> tuple[int, int]:
 def _checked(index: int, count: int, name: str) -> tuple[int, int]:
     if index >= count:
         raise UsageError(
-            f"{name} is {index}, but {count} shares count from 0 to {count - 1}", where="--shard auto"
+            f"{name} is {index}, but {count} shares count from 0 to {count - 1}", where="`shard='auto'`"
         )
     return index, count
 
@@ -68,6 +68,8 @@ def _number(environ: Mapping[str, str], name: str) -> int:
     if not text.isdecimal():
         found = repr(text) if name in environ else "not set"
         raise UsageError(
-            f"{name} is {found}, a whole number is expected", where="--shard auto", remedy="give --shard i/n"
+            f"{name} is {found}, a whole number is expected",
+            where="`shard='auto'`",
+            remedy="give `shard='i/n'`",
         )
     return int(text)

@@ -21,6 +21,7 @@ from wsi_embed.storage.address import Address
 from wsi_embed.storage.client import client
 from wsi_embed.storage.lock import has_locks, slide_lock
 from wsi_embed.storage.objects import RemoteObject
+from wsi_embed.util.text import argument
 
 if TYPE_CHECKING:
     from obstore import GetOptions
@@ -59,7 +60,7 @@ class Cache:
             UsageError: If the limit is not positive.
         """
         if limit_gb is not None and not 0 < limit_gb < float("inf"):
-            raise UsageError("a number above 0 is expected", where=f"--cache-gb {limit_gb}")
+            raise UsageError("a number above 0 is expected", where=argument("cache_gb", limit_gb))
         limit = None if limit_gb is None else int(limit_gb * 1e9)
         return cls(Path(folder).absolute() if folder else None, limit)
 
@@ -93,7 +94,7 @@ class Staging:
         except OSError as error:
             raise UsageError(
                 f"cannot be written ({error.strerror})",
-                where=f"--cache {folder}",
+                where=argument("cache", folder),
                 remedy="choose another folder",
             ) from error
         self._locks = contextlib.ExitStack()
@@ -132,7 +133,7 @@ class Staging:
             raise SlideError(
                 f"{size / 1e9:.3g} GB, and the cache may hold {self.limit / 1e9:.3g} GB",
                 where=item.name,
-                remedy="give a larger --cache-gb, or another --cache",
+                remedy="give a larger `cache_gb=`, or another `cache=`",
             )
         with self._room(size):
             folder = self._folder / str(next(self._number))
@@ -194,7 +195,7 @@ async def _fetch_all(name: str, wanted: Sequence[tuple[RemoteObject, Path]], sto
         await fetching
     except OSError as error:
         raise SlideError(
-            f"cannot be staged ({error.strerror or error})", where=name, remedy="is there room in --cache?"
+            f"cannot be staged ({error.strerror or error})", where=name, remedy="is there room in `cache=`?"
         ) from error
     finally:
         fetching.cancel()

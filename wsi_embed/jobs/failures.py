@@ -24,7 +24,7 @@ def record_failure(result: SlideResult, error: BaseException, names: Mapping[Loc
         names: Names that replace the paths in the error's text.
     """
     if isinstance(error, MemoryError):
-        remedy = "use fewer --workers or a smaller --batch-size"
+        remedy = "use fewer `workers=` or a smaller `batch_size=`"
         error = WsiEmbedError("not enough memory", where=result.slide, remedy=remedy)
     elif not isinstance(error, WsiEmbedError):
         result.traceback = without_folders(_traceback(error), names)

@@ -168,7 +168,7 @@ def _is_current(job: Job, plan: SlidePlan, committed: dict[str, Any]) -> bool:
     raise SlideError(
         f"{job.output} has it with other settings ({what})",
         where=plan.item.name,
-        remedy="use --overwrite to replace it, or another --out",
+        remedy="use `overwrite=True` to replace it, or another `out=`",
     )
 
 

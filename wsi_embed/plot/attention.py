@@ -13,7 +13,7 @@ from wsi_embed.plot.legend import Entry
 from wsi_embed.slide import UInt8Array
 from wsi_embed.store import Bag, Store
 from wsi_embed.store.attention import Attention, SlideAttention
-from wsi_embed.util.text import percent
+from wsi_embed.util.text import argument, percent
 
 # Ranks in the legend, and their names.
 STEPS = ((1.0, "highest"), (0.75, "75 %"), (0.5, "median"), (0.25, "25 %"), (0.0, "lowest"))
@@ -105,5 +105,5 @@ def check_attention(attention: Attention, store: Store) -> None:
     if (made := attention.attrs.get("model_id")) != store.model_id:
         raise UsageError(
             f"of features of model {made}, and {store.name} has {store.model_id}",
-            where=f"--attention {attention.path}",
+            where=argument("attention", attention.path),
         )

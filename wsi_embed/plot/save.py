@@ -8,6 +8,7 @@ from PIL import Image
 
 from wsi_embed.errors import UsageError, WsiEmbedError
 from wsi_embed.util.atomic_files import replacing
+from wsi_embed.util.text import argument
 
 FORMATS = ("png", "tiff")
 
@@ -51,6 +52,6 @@ def check_print(kind: str, dpi: int) -> None:
         UsageError: If there is no such format, or `dpi` is less than 1.
     """
     if kind not in FORMATS:
-        raise UsageError(f"choose {' or '.join(FORMATS)}", where=f"--format {kind}")
+        raise UsageError(f"choose {' or '.join(FORMATS)}", where=argument("format", kind))
     if dpi < 1:
-        raise UsageError("pixels per inch, 1 or more, are expected", where=f"--dpi {dpi}")
+        raise UsageError("pixels per inch, 1 or more, are expected", where=argument("dpi", dpi))

@@ -14,6 +14,7 @@ from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.regions.asap import OtherProgramError, read_asap
 from wsi_embed.regions.geojson import read_geojson
 from wsi_embed.regions.polygons import OTHER_UNITS, Areas, Origin, Polygon
+from wsi_embed.util.text import argument
 
 # Where a slide has several: the first of these counts.
 ANNOTATION_SUFFIXES = (".geojson", ".json", ".xml")
@@ -121,7 +122,7 @@ def annotation_file(folder: Path, slide_id: str, slide_name: str) -> Path | None
 
 
 def with_annotations(
-    items: Sequence[SlideInput], source: Path | None, option: str = "--roi"
+    items: Sequence[SlideInput], source: Path | None, option: str = "roi"
 ) -> list[SlideInput]:
     """Give each slide its annotation file; those from a manifest stay.
 
@@ -131,7 +132,7 @@ def with_annotations(
     Args:
         items: All slides of the job, before shards are taken.
         source: What the option names: a file for the one slide, or a folder.
-        option: For messages.
+        option: Name of the argument, for messages.
 
     Raises:
         UsageError: There is no such file or folder, or one file is given, or fits, for several slides.
@@ -142,17 +143,17 @@ def with_annotations(
     if source.is_file():
         if len(open_items) > 1:
             raise UsageError(
-                f"{option} {source} is one file, but there are {len(open_items)} slides",
+                f"{argument(option, source)} is one file, but there are {len(open_items)} slides",
                 remedy=f"give a folder with one file a slide ({open_items[0].slide_id}.geojson, ...)",
             )
         return [item if item.roi is not None else replace(item, roi=source) for item in items]
     if not source.is_dir():
-        raise UsageError("no such file or folder", where=f"{option} {source}", remedy="check the path")
+        raise UsageError("no such file or folder", where=argument(option, source), remedy="check the path")
     listing = _listing(source)
     if not listing:
         raise UsageError(
             f"holds no {', '.join(ANNOTATION_SUFFIXES)} file",
-            where=f"{option} {source}",
+            where=argument(option, source),
             remedy="check the path",
         )
     fits = Counter(name for item in items for name in annotation_names(item.slide_id, item.name))
@@ -163,7 +164,7 @@ def with_annotations(
         if item.roi is None and path is None and (unclear := _choose(listing, names)):
             raise UsageError(
                 f"{unclear.name} fits {item.name} and another slide",
-                where=f"{option} {source}",
+                where=argument(option, source),
                 remedy=f"call it {item.slide_id}{unclear.suffix} if it is of the first",
             )
         found.append(item if item.roi is not None else replace(item, roi=path))

@@ -14,6 +14,7 @@ from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.regions.annotation_files import ANNOTATION_SUFFIXES, annotation_names, read_annotations
 from wsi_embed.regions.misplaced import check_class_names
 from wsi_embed.regions.polygons import Polygon, Regions, class_key
+from wsi_embed.util.text import argument
 
 Missing = Literal["fail", "skip", "whole"]
 
@@ -40,9 +41,9 @@ class RegionRules:
 
     def __post_init__(self) -> None:
         if self.missing not in ("fail", "skip", "whole"):
-            raise UsageError("choose fail, skip or whole", where=f"--roi-missing {self.missing}")
+            raise UsageError("choose fail, skip or whole", where=argument("roi_missing", self.missing))
         if not all(map(class_key, (*self.include, *self.exclude))):
-            raise UsageError("--roi-include and --roi-exclude need the name of a class")
+            raise UsageError("`roi_include=` and `roi_exclude=` need the name of a class")
         _check_apart(_keys(self.include), _keys(self.exclude))
 
     def classes(self) -> dict[str, list[str]]:
@@ -63,7 +64,7 @@ def check_rules(rules: RegionRules, items: list[SlideInput]) -> None:
     """
     if (rules.include or rules.exclude) and rules.source is None and all(item.roi is None for item in items):
         raise UsageError(
-            "--roi-include and --roi-exclude need --roi FILE|DIR, or a manifest with a column roi"
+            "`roi_include=` and `roi_exclude=` need `roi=FILE|DIR`, or a manifest with a column roi"
         )
 
 
@@ -86,7 +87,7 @@ def slide_regions(item: SlideInput, rules: RegionRules) -> Regions | None:
     raise NoRegionsError(
         f"{where} (looked for {looked})" if rules.source else where,
         where=item.name,
-        remedy="add it, or say --roi-missing skip (leave out such slides) or whole (take them whole)",
+        remedy="add it, or say `roi_missing='skip'` (leave out such slides) or whole (take them whole)",
     )
 
 
@@ -113,7 +114,7 @@ def read_regions(path: Path, rules: RegionRules | None = None) -> Regions:
     if include and not taken:
         raise NoRegionsError(
             f"no region of class {' or '.join(names[0])}; {_classes(polygons)}. Name one of "
-            "those, or say --roi-missing skip to leave out such slides",
+            "those, or say `roi_missing='skip'` to leave out such slides",
             where=path.name,
         )
     warnings = file.warnings
@@ -140,7 +141,7 @@ def _names(given: Sequence[str], there: Collection[str]) -> list[str]:
 
 def _check_apart(include: set[str], exclude: set[str]) -> None:
     if both := include & exclude:
-        raise UsageError(f"class {', '.join(sorted(both))} is both in --roi-include and --roi-exclude")
+        raise UsageError(f"class {', '.join(sorted(both))} is both in `roi_include=` and `roi_exclude=`")
 
 
 def _classes(polygons: list[Polygon]) -> str:

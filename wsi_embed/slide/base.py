@@ -199,7 +199,7 @@ class Slide(abc.ABC):
                 f"its tiles are to be decoded at 1/{scale} of their size, which the reader "
                 f"{self.reader} cannot",
                 where=self.path.name,
-                remedy="use --reader auto",
+                remedy="use `reader='auto'`",
             )
         return self._stream(grid)
 

@@ -72,7 +72,7 @@ def _wrong_jpeg(level: JpegLevel) -> SlideError | None:
     return SlideError(
         f"its tag PhotometricInterpretation says {said}, but its JPEG tiles hold {held}, and "
         "OpenSlide believes the tag",
-        remedy=f"set it to {level.colours} ({held}), or leave out --reader openslide",
+        remedy=f"set it to {level.colours} ({held}), or leave out `reader='openslide'`",
     )
 
 

@@ -116,7 +116,7 @@ def _transform(slide: Slide, profile: bytes) -> ImageCms.ImageCmsTransform:
             raise SlideError(
                 f"its ICC profile is of {space} pixels, not RGB",
                 where=slide.path.name,
-                remedy="leave out --icc",
+                remedy="leave out `icc=True`",
             )
         # without the cache of the last pixel, a transform has no state that threads could share
         flags = ImageCms.Flags.NOCACHE
@@ -126,5 +126,5 @@ def _transform(slide: Slide, profile: bytes) -> ImageCms.ImageCmsTransform:
         raise SlideError(
             f"its ICC profile ({len(profile)} bytes) is broken",
             where=slide.path.name,
-            remedy="leave out --icc to read its pixels as they are",
+            remedy="leave out `icc=True` to read its pixels as they are",
         ) from error

@@ -61,7 +61,7 @@ def _by_reader(slide: OpenSlideSlide, reader: str) -> Slide:
         except TiffError as error:
             if reader == "tiff":
                 raise SlideError(
-                    f"not for the TIFF reader ({error})", where=slide.path, remedy="use --reader auto"
+                    f"not for the TIFF reader ({error})", where=slide.path, remedy="use `reader='auto'`"
                 ) from error
     check_colours(slide)
     slide.close_tiff()

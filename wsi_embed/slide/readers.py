@@ -16,7 +16,7 @@ from wsi_embed.util.registry import Registry
 Reader = str
 # What opens a slide, for each reader. Other packages can add theirs: docs/extending.md.
 READERS: Registry[Callable[[Path], Slide]] = Registry(
-    "--reader",
+    "reader",
     {
         "auto": "wsi_embed.slide.opening:open_auto",
         "openslide": "wsi_embed.slide.opening:open_with_openslide",

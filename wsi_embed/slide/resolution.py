@@ -10,6 +10,9 @@ from wsi_embed.slide.stated import MPP_MAX, MPP_MIN, MPP_TIMES_POWER, Stated, al
 
 # Adapters make it 2.2 times as much as is usual, at most.
 MOST_TIMES_POWER = 2.5
+# How a user says a resolution, for messages.
+SAY_MPP = "`mpp_override=` or a manifest column mpp"
+SAY_MPP_UM = SAY_MPP.replace(" or", " (um per pixel of level 0) or")
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ def resolve_mpp(slide: Slide, override: float | None = None, override_source: st
     raise ResolutionError(
         "the file does not say its resolution",
         where=name,
-        remedy="give it with --mpp-override (um per pixel of level 0) or a manifest column mpp",
+        remedy=f"give it with {SAY_MPP_UM}",
     )
 
 
@@ -68,7 +71,7 @@ def check_mpp(option: str, mpp: float | None) -> None:
     """
     if mpp is not None and not MPP_MIN <= mpp <= MPP_MAX:
         raise UsageError(
-            f"um per pixel from {MPP_MIN:g} to {MPP_MAX:g} are expected", where=f"{option} {mpp:g}"
+            f"um per pixel from {MPP_MIN:g} to {MPP_MAX:g} are expected", where=f"`{option}={mpp:g}`"
         )
 
 
@@ -76,7 +79,7 @@ def _outside(name: str, mpp: float, source: str, before: str = "") -> Resolution
     return ResolutionError(
         f"{before}{mpp:g} um per pixel ({source}) is outside {MPP_MIN:g} to {MPP_MAX:g}",
         where=name,
-        remedy="if it is right leave the slide out, else give --mpp-override or a manifest column mpp",
+        remedy=f"if it is right leave the slide out, else give {SAY_MPP}",
     )
 
 
@@ -90,14 +93,14 @@ def _agreed(slide: Slide) -> float:
                 f"the metadata contradict each other: {first} um per pixel ({first.source}) or "
                 f"{other} ({other.source})",
                 where=name,
-                remedy="give the right one with --mpp-override or a manifest column mpp",
+                remedy=f"give the right one with {SAY_MPP}",
             )
     x, y = first.mpp
     if not alike(x, y):
         raise ResolutionError(
             f"pixels are not square ({x:g} x {y:g} um)",
             where=name,
-            remedy="if one number is right, give it with --mpp-override or a manifest column mpp",
+            remedy=f"if one number is right, give it with {SAY_MPP}",
         )
     return (x + y) / 2
 
@@ -123,5 +126,5 @@ def _power_disagreement(slide: Slide) -> str | None:
     return (
         f"{slide.path.name}: the metadata say {slide.mpp[0]:g} um per pixel ({slide.mpp_source}), but an "
         f"objective of {power:g}x, which gives about {MPP_TIMES_POWER / power:g}; if it is not right, "
-        "give --mpp-override or a manifest column mpp"
+        f"give {SAY_MPP}"
     )

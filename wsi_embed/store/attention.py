@@ -101,7 +101,7 @@ class Attention(Mapping[str, SlideAttention]):
         self.attrs = read_attributes(LocalPlace(self.path)) if (self.path / METADATA_FILE).is_file() else {}
         if self.attrs.get("kind") != KIND or self.attrs.get("format_version") != FORMAT_VERSION:
             raise StoreError(
-                "no attention there", where=path, remedy="give the --out folder of wsi-embed eval mil"
+                "no attention there", where=path, remedy="give the `out=` folder of wsi-embed eval mil"
             )
 
     def __getitem__(self, slide_id: str) -> SlideAttention:
@@ -144,7 +144,7 @@ def write_attention(path: Path, about: Mapping[str, Any], slides: Iterable[Slide
             Attention(path)
         except StoreError as error:
             raise StoreMismatchError(
-                f"{path} is there and holds something else", remedy="choose another --out"
+                f"{path} is there and holds something else", remedy="choose another `out=`"
             ) from error
     temporary = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
     try:

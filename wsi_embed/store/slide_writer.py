@@ -112,7 +112,7 @@ class SlideWriter:
         if np.isfinite(features).all():
             raise SlideError(
                 f"features of tile {bad} are too large for {self.settings.dtype}",
-                remedy="use --dtype float32",
+                remedy="use `dtype='float32'`",
             )
         raise SlideError(
             f"the model gives features that are not finite (tile {bad})", remedy="check the model"

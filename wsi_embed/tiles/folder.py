@@ -59,7 +59,7 @@ class TileFolder:
             if not mark.exists():
                 if foreign:
                     raise StoreMismatchError(
-                        f"{path} is there and holds something else", remedy="choose another --out"
+                        f"{path} is there and holds something else", remedy="choose another `out=`"
                     )
                 path.mkdir(parents=True, exist_ok=True)
                 create(mark, json.dumps({"format_version": FORMAT_VERSION}) + "\n")
@@ -128,7 +128,7 @@ def _about(records: Collection[dict[str, Any]]) -> list[str]:
     kinds = {(record["tile_px"], record["settings"]["mpp"]) for record in records}
     if len(kinds) > 1:
         listed = ", ".join(f"{px} px at {mpp:g} um per pixel" for px, mpp in sorted(kinds))
-        about.append(f"warning: tiles of several kinds: {listed}; was another --out meant?")
+        about.append(f"warning: tiles of several kinds: {listed}; was another `out=` meant?")
     return about
 
 
@@ -158,7 +158,7 @@ class SlideFolder:
                 raise StoreError(
                     "is there and holds something else",
                     where=self.folder,
-                    remedy="move it, or choose another --out",
+                    remedy="move it, or choose another `out=`",
                 )
             for left in (self.temporary, self._before):  # of a killed job
                 if left.exists():

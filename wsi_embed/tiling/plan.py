@@ -15,6 +15,7 @@ from wsi_embed.slide.fingerprint import file_states
 from wsi_embed.slide.icc import to_srgb
 from wsi_embed.slide.readers import reader_version
 from wsi_embed.tiling.fingerprint import (
+    BY_OVERRIDE,
     SlideFacts,
     decisive_settings,
     remote_origin,
@@ -100,7 +101,7 @@ class SlidePlan:
                 f"{size[0]} x {size[1]} pixels at its read level, smaller than one tile of "
                 f"{self.read.read_px}",
                 where=self.item.path,
-                remedy="use --edge pad to keep it",
+                remedy="use `edge='pad'` to keep it",
             )
         mask = tissue_mask(
             self.slide,
@@ -123,7 +124,7 @@ class SlidePlan:
                 "than level-0 pixels?"
             )
         if mask.mask.any():
-            return f"no tile has {100 * min_tissue:g} % of tissue: --min-tissue takes less"
+            return f"no tile has {100 * min_tissue:g} % of tissue: `min_tissue=` takes less"
         return "no tissue found"
 
     def attributes(self, grid: TileGrid, tiling: Tiling, versions: dict[str, str]) -> dict[str, Any]:
@@ -183,7 +184,7 @@ def plan_slide(item: SlideInput, tiling: Tiling, target: TilingTarget) -> SlideP
         if item.mpp is not None:
             resolution = resolve_mpp(slide, item.mpp, "manifest")
         else:
-            resolution = resolve_mpp(slide, tiling.mpp_override, "--mpp-override")
+            resolution = resolve_mpp(slide, tiling.mpp_override, BY_OVERRIDE)
         read = _plan_read(slide, resolution.mpp, tiling, target)
         if regions is not None:
             across, down = (read.read_px * scale for scale in slide.level_scales[read.level])

@@ -101,7 +101,7 @@ def refuse_dark(view: UInt8Array, dark: int) -> None:
         raise SlideError(
             f"no glass in view and a typical brightness of {typical:.0f} of 255: it looks like "
             "fluorescence or dark field, which no recipe but `none` is made for",
-            remedy="leave it out, or use --tissue none to take it whole",
+            remedy="leave it out, or use `tissue='none'` to take it whole",
         )
 
 

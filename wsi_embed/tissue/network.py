@@ -20,6 +20,7 @@ from wsi_embed.slide.base import UInt8Array
 from wsi_embed.tissue.glass import BoolArray
 from wsi_embed.tissue.recipe import TissueRecipe
 from wsi_embed.util.cpu import cpu_count
+from wsi_embed.util.text import argument
 
 KEY = "wsi_embed_tissue"
 # Names in the metadata of the file, and the settings for which they are defaults.
@@ -54,7 +55,9 @@ class TissueNetwork:
             content = path.read_bytes()
         except OSError as error:
             raise ModelError(
-                f"cannot be read ({error.strerror})", where=f"--tissue model:{path}", remedy="check the path"
+                f"cannot be read ({error.strerror})",
+                where=argument("tissue", f"model:{path}"),
+                remedy="check the path",
             ) from error
         self.sha256 = hashlib.sha256(content).hexdigest()[:16]
         ort.set_default_logger_severity(4)  # of the process: some warnings are of no session
@@ -120,7 +123,7 @@ class TissueNetwork:
         if raw:
             raise UsageError(
                 f"{self.path.name} takes raw pixels (uint8), nothing is subtracted",
-                where=f"--tissue-set {raw[0]}",
+                where=argument("tissue_set", raw[:1]),
             )
 
     def try_out(self, recipe: TissueRecipe, channel_given: bool) -> None:
@@ -145,7 +148,7 @@ class TissueNetwork:
         if out.shape[0] > 1 and not channel_given:
             raise ModelError(
                 f"{self.path.name} has {out.shape[0]} outputs a pixel",
-                remedy="say which is tissue, as --tissue-set channel=1",
+                remedy="say which is tissue, as `tissue_set=['channel=1']`",
             )
 
     def _run(self, pixels: UInt8Array, recipe: TissueRecipe) -> Float32Array:
@@ -186,7 +189,7 @@ class TissueNetwork:
         if not -1e-3 <= low <= high <= 1 + 1e-3:  # NaN too
             raise SlideError(
                 f"{self.path.name} gives {low:g} to {high:g}, which are no probabilities",
-                remedy="--tissue-set activation=sigmoid or softmax makes them",
+                remedy="`tissue_set=['activation=sigmoid']` or softmax makes them",
             )
         return out
 
@@ -238,7 +241,9 @@ def load_network(path: Path) -> TissueNetwork:
         stat = path.stat()
     except OSError as error:
         raise ModelError(
-            f"no such file ({error.strerror})", where=f"--tissue model:{path}", remedy="check the path"
+            f"no such file ({error.strerror})",
+            where=argument("tissue", f"model:{path}"),
+            remedy="check the path",
         ) from error
     with _loading:
         return _load(path, stat.st_mtime_ns, stat.st_size)

@@ -10,6 +10,7 @@ from typing import Any
 
 from wsi_embed.errors import UsageError
 from wsi_embed.tissue.recipe import TissueRecipe, as_text
+from wsi_embed.util.text import argument
 
 
 def parse_recipe(text: str, settings: Sequence[str] | Mapping[str, Any] = ()) -> TissueRecipe:
@@ -50,7 +51,7 @@ def _values(recipe: TissueRecipe, settings: Sequence[str] | Mapping[str, Any]) -
         if key not in recipe.used:
             raise UsageError(
                 f"{recipe.name} has no such setting",
-                where=f"--tissue-set {key}",
+                where=argument("tissue_set", [key]),
                 remedy=_listing(recipe),
             )
         try:
@@ -58,11 +59,13 @@ def _values(recipe: TissueRecipe, settings: Sequence[str] | Mapping[str, Any]) -
         except (ValueError, TypeError, OverflowError):
             raise UsageError(
                 f"expected something like {as_text(getattr(recipe, key))}",
-                where=f"--tissue-set {key}={as_text(value)}",
+                where=argument("tissue_set", {key: as_text(value)}),
                 remedy=_listing(recipe),
             ) from None
         if found.setdefault(key, converted) != converted:
-            raise UsageError(f"--tissue-set {key} is given twice, with different values", remedy="keep one")
+            raise UsageError(
+                f"{argument('tissue_set', [key])} is given twice, with different values", remedy="keep one"
+            )
     try:
         dataclasses.replace(recipe, **found)
     except UsageError as error:
@@ -73,7 +76,7 @@ def _values(recipe: TissueRecipe, settings: Sequence[str] | Mapping[str, Any]) -
 def _pair(recipe: TissueRecipe, text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals:
-        raise UsageError("expected key=value", where=f"--tissue-set {text}", remedy=_listing(recipe))
+        raise UsageError("expected key=value", where=argument("tissue_set", [text]), remedy=_listing(recipe))
     return key.strip(), value.strip()
 
 

@@ -41,7 +41,7 @@ def read_source(
     if family in FAMILIES and name:
         return read_named(family, name, weights, settings, given)
     if weights is not None or settings:
-        raise UsageError("--weights and --set are for timm:NAME and torchvision:NAME", where=source)
+        raise UsageError("`weights=` and `settings=` are for timm:NAME and torchvision:NAME", where=source)
     path = Path(source)
     path = path / "checkpoints" / "last.ckpt" if path.is_dir() else path
     if not path.is_file():

@@ -37,12 +37,12 @@ def read_clusiam(path: Path, content: Mapping[str, Any], given: Given) -> Traine
     Raises:
         UsageError: If `given` is incomplete, or the weights belong to another network.
     """
-    lacking = {"--mean": given.mean, "--std": given.std, "--tile-px": given.tile_px}
+    lacking = {"mean": given.mean, "std": given.std, "tile_px": given.tile_px}
     if given.mean is None or given.std is None or given.tile_px is None:
-        missing = [flag for flag, value in lacking.items() if value is None]
+        missing = [f"`{name}=`" for name, value in lacking.items() if value is None]
         raise UsageError(
             f"{path.name} does not hold {' and '.join(missing)} of its training: say it (the repository's "
-            "main.py has --mean 0.6684,0.5115,0.6791 --std 0.2521,0.2875,0.21 --tile-px 224)"
+            "main.py has `mean=(0.6684, 0.5115, 0.6791)` `std=(0.2521, 0.2875, 0.21)` `tile_px=224`)"
         )
     state = _state(content)
     encoder = without_prefix(state, "encoder.")

@@ -24,8 +24,8 @@ def read_run(path: Path, content: Mapping[str, Any], given: Given) -> TrainedMod
     Raises:
         UsageError: If the checkpoint is damaged, or `given` sets a value that the run contains.
     """
-    known = {"--mean": given.mean, "--std": given.std, "--tile-px": given.tile_px}
-    if said := [flag for flag, value in known.items() if value is not None]:
+    known = {"mean": given.mean, "std": given.std, "tile_px": given.tile_px}
+    if said := [f"`{name}=`" for name, value in known.items() if value is not None]:
         raise UsageError(f"{said[0]} is known to the run and cannot be given", where=path.name)
     try:
         ours, config, data = (

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from wsi_embed.errors import SlideError, UsageError
 from wsi_embed.slide import UInt8Array
 from wsi_embed.slide.tile_images import common_size, image_digest, image_size
-from wsi_embed.util.text import names_of
+from wsi_embed.util.text import argument, names_of
 from wsi_embed_train.data.labels import class_names, tile_labels
 from wsi_embed_train.data.regions import UNSHIFTED
 from wsi_embed_train.data.slides import Laid, SlideTiles, lay_slides
@@ -96,7 +96,7 @@ def _used(found: Source, laid: list[Laid]) -> list[SlideTiles]:
         raise UsageError(
             f"no tissue found on its {len(laid)} slides",
             where=found.name,
-            remedy="look with `wsi-embed plot`, or try --set tissue=otsu-local or --set min_tissue=0",
+            remedy="look with `wsi-embed plot`, or try `tissue='otsu-local'` or `min_tissue=0`",
         )
     return slides
 
@@ -110,7 +110,7 @@ def _side(found: Source, config: TrainConfig) -> int:
     if min(size) < config.tile_px:
         raise UsageError(
             f"tiles are {size[0]} x {size[1]} pixels, smaller than tile_px {config.tile_px}: use "
-            f"--tile-px {min(size)}",
+            f"{argument('tile_px', min(size))}",
             where=found.name,
         )
     return config.tile_px if found.slides else min(size)

@@ -11,6 +11,7 @@ from wsi_embed.bags.labels.match import Matcher, SlideFacts, slide_facts
 from wsi_embed.bags.labels.table import By, LabelRow, LabelSource, read_labels, source_name
 from wsi_embed.bags.source import BagSource
 from wsi_embed.errors import UsageError
+from wsi_embed.util.text import argument
 
 Missing = Literal["fail", "skip"]
 
@@ -50,7 +51,9 @@ def join_labels(
         {0}
     """
     if by not in ("slide", "patient") or missing not in ("fail", "skip"):
-        raise UsageError(f"--by {by}, --missing {missing}: choose slide or patient, and fail or skip")
+        raise UsageError(
+            f"{argument('by', by)}, {argument('missing', missing)}: choose slide or patient, and fail or skip"
+        )
     name, slides = source_name(labels), slide_facts(store)
     rows, absent = _rows_of_slides(read_labels(labels, by), Matcher(slides))
     bags = [_bag(slide_id, row, slides[slide_id]) for slide_id, row in sorted(rows.items())]
@@ -73,7 +76,7 @@ def join_labels(
     notes = tuple(f"{what}: {named(names)}" for what, names in odd.items() if names)
     if notes and missing == "fail":
         raise UsageError(
-            "; ".join(notes), where=name, remedy="correct the table, or go on without them: --missing skip"
+            "; ".join(notes), where=name, remedy="correct the table, or go on without them: `missing='skip'`"
         )
     return LabelledBags(kept, _classes(kept, classes, name), by, tuple(f"left out: {n}" for n in notes))
 
@@ -126,7 +129,7 @@ def _of_patients(bags: Sequence[LabelledBag], name: str) -> list[LabelledBag]:
             raise UsageError(
                 f"slide {bag.id} has no patient",
                 where=name,
-                remedy="give a column `patient`, or use --by slide",
+                remedy="give a column `patient`, or use `by='slide'`",
             )
         first = found.setdefault(bag.patient, replace(bag, id=bag.patient, slides=()))
         for what in ("label", "split", "fold"):
@@ -135,7 +138,7 @@ def _of_patients(bags: Sequence[LabelledBag], name: str) -> list[LabelledBag]:
                 raise UsageError(
                     f"patient {bag.patient} has the {what} {a} ({first.slides[0]}) and {b} ({bag.id})",
                     where=name,
-                    remedy="correct the table, or use --by slide",
+                    remedy="correct the table, or use `by='slide'`",
                 )
         found[bag.patient] = replace(first, slides=(*first.slides, bag.id))
     return [found[patient] for patient in sorted(found)]

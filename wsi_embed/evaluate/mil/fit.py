@@ -15,6 +15,7 @@ from wsi_embed.evaluate.mil.folds import Fold, Index
 from wsi_embed.evaluate.mil.nets import BagNet
 from wsi_embed.evaluate.mil.scores import macro_auc
 from wsi_embed.evaluate.mil.settings import LEAST_EPOCHS, NETS, MilSettings, Predictions
+from wsi_embed.util.text import argument
 
 Float = npt.NDArray[np.float64]
 
@@ -103,7 +104,7 @@ def _validate(
     probabilities, _ = _predict(net, features, numbers, attention=False)
     if not np.isfinite(probabilities).all():
         raise WsiEmbedError(
-            "the training diverged: its predictions are no numbers", remedy="use a lower --lr"
+            "the training diverged: its predictions are no numbers", remedy="use a lower `lr=`"
         )
     truth = targets[numbers]
     likelihood = np.log(np.maximum(probabilities[np.arange(len(truth)), truth], 1e-12))
@@ -142,6 +143,7 @@ def _device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise DeviceError(
-            f"--device {name} cannot be used: PyTorch sees no GPU", remedy="use --device cpu or auto"
+            f"{argument('device', name)} cannot be used: PyTorch sees no GPU",
+            remedy="use `device='cpu'` or auto",
         )
     return torch.device(name)

@@ -15,6 +15,7 @@ from typing import Any
 from wsi_embed.encoder.device import parse_device
 from wsi_embed.errors import MissingExtraError, Stopped, UsageError
 from wsi_embed.util.cpu import cpu_count
+from wsi_embed.util.text import argument
 
 # More cores speed up an actor little: tissue detection and committing use one.
 MOST_CORES = 4
@@ -36,7 +37,7 @@ def import_ray() -> Any:
         import ray
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            "--engine ray needs Ray, which is not installed: pip install 'wsi-embed[ray]'"
+            "`engine='ray'` needs Ray, which is not installed: pip install 'wsi-embed[ray]'"
         ) from error
     return ray
 
@@ -59,7 +60,7 @@ def connected(address: str | None) -> Iterator[None]:
     if ray.is_initialized():
         if address is not None:
             raise UsageError(
-                "this process is connected to a Ray cluster already", where=f"--address {address}"
+                "this process is connected to a Ray cluster already", where=argument("address", address)
             )
         yield
         return
@@ -77,13 +78,14 @@ def connected(address: str | None) -> Iterator[None]:
 
 def _connect(ray: Any, address: str | None) -> None:
     named = os.environ.get("RAY_ADDRESS")
-    where = "RAY_ADDRESS" if named and not address else "--address"
+    by_environment = named and not address
     address = address or named or "local"
+    where = f"RAY_ADDRESS {address}" if by_environment else argument("address", address)
     if "://" in address:
         raise UsageError(
             "give HOST:PORT of the cluster's head; from outside of the cluster, start wsi-embed "
             "with `ray job submit` (docs/ray.md)",
-            where=f"{where} {address}",
+            where=where,
         )
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
@@ -102,7 +104,7 @@ def _connect(ray: Any, address: str | None) -> None:
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         problem = "started here" if address == "local" else "reached there"
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].partition(". ")[0]
-        raise UsageError(f"no Ray cluster can be {problem} ({reason})", where=f"{where} {address}") from error
+        raise UsageError(f"no Ray cluster can be {problem} ({reason})", where=where) from error
 
 
 def _check_ray_listens(address: str) -> None:
@@ -172,8 +174,8 @@ def actors_device(device: str) -> tuple[str, bool]:
     if kind in ("cuda", "tensorrt"):
         if which:
             raise UsageError(
-                "with --engine ray each actor gets a GPU",
-                where=f"--device {device}",
+                "with `engine='ray'` each actor gets a GPU",
+                where=argument("device", device),
                 remedy=f"say {kind} alone",
             )
         return device, True
@@ -203,8 +205,8 @@ def plan_actors(gpu: bool, cores: int | None, actors: int | None) -> ActorPlan:
     if not room and actors is None:
         wanted = f"{cores} core{'s' * (cores != 1)}{' and a GPU' if gpu else ''}"
         raise UsageError(
-            f"no machine of the Ray cluster has {wanted} for an actor: fewer --workers, another --device, or "
-            "--actors N to wait until the cluster grows"
+            f"no machine of the Ray cluster has {wanted} for an actor: fewer `workers=`, another `device=`, "
+            "or `actors=N` to wait until the cluster grows"
         )
     return ActorPlan(actors or room, room, cores, gpu)
 

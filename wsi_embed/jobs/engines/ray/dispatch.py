@@ -187,7 +187,7 @@ class Dispatcher:
         died = SlideError(
             f"{TRIES} Ray actors died with it in hand, the last on {machine}",
             where=item.name,
-            remedy="if memory ran out, fewer --workers or a smaller --batch-size may help",
+            remedy="if memory ran out, fewer `workers=` or a smaller `batch_size=` may help",
         )
         set_failed(result, died, path_names(item, self._job.out))
         yield result

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from tests.made_slides import he_pixels, write_tiff
 from wsi_embed.cli import app, with_default_command
-from wsi_embed.cli.training import SETTINGS
+from wsi_embed.cli.training import settings_without_flag
 from wsi_embed.cli.wording import OPTION, errors_in_flags, flags, in_flags, reworded
 from wsi_embed.errors import SlideError, WsiEmbedError
 from wsi_embed.jobs.report import JobReport, SlideResult
@@ -56,7 +56,10 @@ def test_arguments_become_flags_and_the_rest_stays(python: str, flag: str) -> No
 
 def test_settings_of_a_recipe_that_have_no_flag_are_set() -> None:
     text = "try `tissue='none'` or `tile_px=64`, see `min_tissue=`"
-    assert in_flags(text, SETTINGS) == "try --set tissue=none or --tile-px 64, see --set min_tissue"
+    assert (
+        in_flags(text, settings_without_flag())
+        == "try --set tissue=none or --tile-px 64, see --set min_tissue"
+    )
 
 
 def test_each_flag_of_each_command_can_be_named() -> None:

@@ -62,7 +62,7 @@ def test_a_bug_keeps_its_traceback_without_this_machines_folders(tmp_path: Path)
 
 def test_too_little_memory_is_no_bug() -> None:
     result = fail(MemoryError(), {})
-    assert "--workers" in str(result.reason)
+    assert "`workers=`" in str(result.reason)
     assert result.traceback is None
 
 

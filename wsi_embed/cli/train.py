@@ -105,7 +105,7 @@ def command(
     from wsi_embed.util.extras import needs_extra
 
     with needs_extra("train", "wsi-embed train"):
-        from wsi_embed.cli.training import SETTINGS, open_training
+        from wsi_embed.cli.training import open_training, settings_without_flag
         from wsi_embed_train import load_recipe, parse_settings, train
         from wsi_embed_train.trainer import rank_here
 
@@ -124,7 +124,7 @@ def command(
     with (
         StopSignals(stop, LAST_WORDS, also=slurm, again=3.0),
         open_training(config.epochs, log_json) as listener,
-        errors_in_flags(SETTINGS),
+        errors_in_flags(settings_without_flag()),
     ):
         try:
             checkpoint = train(

@@ -13,12 +13,12 @@ import re
 from collections.abc import Collection, Iterator
 from typing import Any, TypeVar
 
-import click
 import typer
 
 from wsi_embed.errors import WsiEmbedError
 
 T = TypeVar("T")
+_APPS: list[typer.Typer] = []
 # a name, and a value in which a backquote may only be within quotes
 OPTION = re.compile(r"""`([A-Za-z_]\w*)=((?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^`'"])*)`""")
 
@@ -74,24 +74,32 @@ def errors_in_flags(settings: Collection[str] = ()) -> Iterator[None]:
         raise
 
 
-@functools.cache
-def flags() -> dict[str, str]:
-    """Return the flags of all commands, by their names in Python and by those of the commands' parameters."""
-    from wsi_embed.cli import app
+def use_flags_of(app: typer.Typer) -> None:
+    """Make the options of all commands of an app known."""
+    _APPS.append(app)
+    flags.cache_clear()
 
+
+@functools.cache
+def flags(command: str | None = None) -> dict[str, str]:
+    """Return flags by their names in Python and by those of the commands' parameters.
+
+    Args:
+        command: Name of the only command to look at; None looks at all.
+    """
     found: dict[str, str] = {}
-    for command in _commands(typer.main.get_command(app)):
-        for parameter in command.params:
-            for flag in (opt for opt in parameter.opts if opt.startswith("--")):
-                found[flag.removeprefix("--").replace("-", "_")] = flag
-                found.setdefault(str(parameter.name), flag)
+    for name, parameter in _parameters(*map(typer.main.get_command, _APPS)):
+        for flag in (opt for opt in parameter.opts if opt.startswith("--") and command in (None, name)):
+            found[flag.removeprefix("--").replace("-", "_")] = flag
+            found.setdefault(str(parameter.name), flag)
     return found
 
 
-def _commands(command: click.Command) -> Iterator[click.Command]:
-    yield command
-    for below in getattr(command, "commands", {}).values():
-        yield from _commands(below)
+def _parameters(*commands: Any) -> Iterator[tuple[str, Any]]:
+    """Yield each parameter of commands, and of those below them, with the name of its command."""
+    for command in commands:
+        yield from ((str(command.name), parameter) for parameter in command.params)
+        yield from _parameters(*getattr(command, "commands", {}).values())
 
 
 def _shown(literal: str) -> str:

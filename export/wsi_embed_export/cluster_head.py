@@ -47,7 +47,7 @@ def add_cluster_head(model: Path, clusters: Path, out: Path, *, name: str | None
         ParityError: If the outputs disagree; nothing is written.
     """
     if model.suffix != ".onnx" or out.suffix != ".onnx":
-        raise UsageError("--cluster-head reads and writes .onnx files only", where=model.name)
+        raise UsageError("`cluster_head=` reads and writes .onnx files only", where=model.name)
     before, head = load_encoder(model, device="cpu").metadata, ClusterHead.load(clusters)
     if head.model_id != before.model_id:
         raise UsageError(

@@ -71,10 +71,10 @@ def test_what_the_run_knows_cannot_be_said(run: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"mean": (1, 2)}, "`mean=1`,2: expected three numbers"),
-        ({"mean": (0.5, 0.5, 128)}, "`mean=0.5`,0.5,128: expected three numbers"),
-        ({"std": (0.2, 0.2, 0.0)}, "`std=0.2`,0.2,0: expected three numbers"),
-        ({"std": (0.2, 0.2, math.nan)}, "`std=0.2`,0.2,nan"),
+        ({"mean": (1, 2)}, "`mean=1,2`: expected three numbers"),
+        ({"mean": (0.5, 0.5, 128)}, "`mean=0.5,0.5,128`: expected three numbers"),
+        ({"std": (0.2, 0.2, 0.0)}, "`std=0.2,0.2,0`: expected three numbers"),
+        ({"std": (0.2, 0.2, math.nan)}, "`std=0.2,0.2,nan`"),
         ({"tile_px": 0}, "`tile_px=0`"),
         ({"mpp": 250.0}, "`mpp=250`"),
     ],
@@ -85,7 +85,7 @@ def test_nonsense_is_refused(given: dict[str, Any], message: str) -> None:
 
 
 def test_int8_needs_tiles_and_onnx(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="int8` needs `calibrate="):
+    with pytest.raises(UsageError, match="int8'` needs `calibrate="):
         export(run, tmp_path / "model.onnx", precision="int8")
     with pytest.raises(UsageError, match=r"int8 is written as \.onnx only"):
         export(run, tmp_path / "model.ts", precision="int8", calibrate=tmp_path)

@@ -14,6 +14,7 @@ from wsi_embed.clustering.stability import stable_count
 from wsi_embed.errors import UsageError
 from wsi_embed.store import Bag, Store
 from wsi_embed.util.extras import needs_extra
+from wsi_embed.util.text import argument
 
 # Tiles of a store that the clusters are made from: half a gigabyte of 1,280 features.
 SAMPLE = 100_000
@@ -52,7 +53,7 @@ def fit_clusters(store: Store, k: int | str, *, sample: int = SAMPLE, seed: int 
         3
     """
     if sample < 2:
-        raise UsageError("at least 2 tiles are needed", where=f"--sample {sample}")
+        raise UsageError("at least 2 tiles are needed", where=argument("sample", sample))
     features = _sample(store, sample, seed)
     mean = features.mean(0, dtype=np.float64).astype(np.float32)
     rows = unit_rows(features - mean)
@@ -95,13 +96,13 @@ def _count(k: int | str, tiles: int, name: str) -> int:
     try:
         count = int(k)
     except ValueError:
-        raise UsageError("give a number of clusters, or auto", where=f"--k {k}") from None
+        raise UsageError("give a number of clusters, or auto", where=argument("k", k)) from None
     if not 1 <= count <= MOST_CLUSTERS:
-        raise UsageError(f"1 to {MOST_CLUSTERS} clusters are possible", where=f"--k {k}")
+        raise UsageError(f"1 to {MOST_CLUSTERS} clusters are possible", where=argument("k", k))
     if count > tiles:
         raise UsageError(
             f"{name} has only {tiles} tiles to make clusters of",
-            where=f"--k {k}",
+            where=argument("k", k),
             remedy="give fewer clusters",
         )
     return count

@@ -106,7 +106,8 @@ def _resolved(settings: Mapping[str, object]) -> dict[str, Any]:
             layer = getattr(timm.layers, value, None) or getattr(nn, value, None)
             if layer is None:
                 raise UsageError(
-                    f"{argument('settings', {key: value})}: neither timm.layers nor torch.nn has a {value}"
+                    f"neither timm.layers nor torch.nn has a {value}",
+                    where=argument("settings", {key: value}),
                 )
             resolved[key] = layer
     return resolved

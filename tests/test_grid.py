@@ -116,7 +116,7 @@ def test_a_level_one_percent_too_coarse_is_still_taken(mpp: float, level: int) -
 def test_a_slide_that_is_too_coarse_is_refused(
     target: float, factor: float, downsamples: list[float]
 ) -> None:
-    with pytest.raises(ResolutionError, match="pixels are never invented: use --mpp"):
+    with pytest.raises(ResolutionError, match="pixels are never invented: use `mpp="):
         plan_read(target * factor, downsamples, target, 224)
 
 
@@ -224,7 +224,7 @@ def test_an_area_smaller_than_a_tile_has_none_unless_padded(size: tuple[int, int
 @pytest.mark.parametrize("overlap", [-1, 224, 1000])
 def test_an_overlap_that_leaves_no_step_is_refused(overlap: int) -> None:
     with pytest.raises(
-        UsageError, match=rf"--overlap {overlap} must be at least 0 and below the tile's 224 px"
+        UsageError, match=rf"`overlap={overlap}` must be at least 0 and below the tile's 224 px"
     ):
         make_grid(ReadPlan(0, 448, 224, 0.5), (1.0, 1.0), (9000, 9000), (0, 0, 9000, 9000), overlap)
 

@@ -104,7 +104,7 @@ def test_a_job_records_each_mpp_with_its_source_and_fails_the_others_with_the_fl
     }.items():
         assert results[name].status == "failed"
         assert why in str(results[name].reason)
-        assert "--mpp-override" in str(results[name].reason)
+        assert "`mpp_override=`" in str(results[name].reason)
 
 
 def test_the_flag_mends_what_failed_and_yields_to_the_manifest(tmp_path: Path) -> None:

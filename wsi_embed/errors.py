@@ -15,16 +15,32 @@
     - DeviceMemoryError     a batch does not fit into its memory: that slide fails
   + Stopped                 SIGTERM or SIGINT: run again to continue (exit code 75)
 
-A message states the problem, where it is, and how to fix it.
+A message states the problem, where it is, and how to fix it; each error has these three as attributes, too.
+It calls an option by its Python name, `overwrite=True`, which the command line words as a flag.
 """
 
 from __future__ import annotations
+
+import copy
+from typing import Any, Self
 
 MOST_CHARACTERS = 1000
 
 
 class WsiEmbedError(Exception):
     """Base class of all errors that are not bugs.
+
+    Its text is `where: what; remedy`, without the parts that are missing.
+
+    Args:
+        what: What is wrong.
+        where: File, row, slide or option that is wrong.
+        remedy: What to do about it.
+
+    Attributes:
+        what: What is wrong, as text.
+        where: File, row, slide or option that is wrong, as text.
+        remedy: What to do about it, as text.
 
     Example:
         >>> try:
@@ -35,6 +51,35 @@ class WsiEmbedError(Exception):
     """
 
     exit_code = 1
+
+    def __init__(self, what: object = "", *, where: object = None, remedy: object = None) -> None:
+        self.what = self._text(str(what))
+        self.where = None if where is None else self._text(str(where))
+        self.remedy = None if remedy is None else self._text(str(remedy))
+        super().__init__(self.what)
+
+    def __str__(self) -> str:
+        place = "" if self.where is None else f"{self.where}: "
+        return self._text(place + self.what + ("" if self.remedy is None else f"; {self.remedy}"))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.what,), self.__dict__
+
+    def at(self, where: object) -> Self:
+        """Return this error as one of a place, which comes before the place that it may have already."""
+        place = str(where) if self.where is None else f"{where}: {self.where}"
+        return self.replace(where=place)
+
+    def replace(self, **fields: object) -> Self:
+        """Return this error with other fields: `what`, `where`, `remedy`."""
+        changed = copy.copy(self)
+        now = {"what": self.what, "where": self.where, "remedy": self.remedy}
+        WsiEmbedError.__init__(changed, **(now | fields))
+        return changed
+
+    @staticmethod
+    def _text(text: str) -> str:
+        return text
 
 
 class UsageError(WsiEmbedError):
@@ -74,8 +119,9 @@ class SlideError(WsiEmbedError):
     escaped, and a message has at most 1000 characters.
     """
 
-    def __init__(self, message: str = "") -> None:
-        super().__init__(printable(message))
+    @staticmethod
+    def _text(text: str) -> str:
+        return printable(text)
 
 
 class ResolutionError(SlideError):

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_embed.errors import ResolutionError, UsageError
+from wsi_embed.util.text import argument
 
 Edge = Literal["drop", "pad"]
 Int32Array = npt.NDArray[np.int32]
@@ -75,8 +76,8 @@ def plan_read(mpp: float, level_downsamples: Sequence[float], target_mpp: float,
     fitting = [i for i, d in enumerate(level_downsamples) if mpp * d <= target_mpp * (1 + TOLERANCE)]
     if not fitting:
         raise ResolutionError(
-            f"the slide's finest level has {mpp:g} um per pixel, coarser than the {target_mpp:g} asked for; "
-            f"pixels are never invented: use --mpp {mpp:.3g} or more, or leave the slide out"
+            f"the slide's finest level has {mpp:g} um per pixel, coarser than the {target_mpp:g} asked for",
+            remedy=f"pixels are never invented: use `mpp={mpp:.3g}` or more, or leave the slide out",
         )
     level = max(fitting, key=lambda i: level_downsamples[i])
     level_mpp = mpp * level_downsamples[level]
@@ -205,7 +206,9 @@ def make_grid(
         UsageError: If the overlap is not smaller than a tile.
     """
     if not 0 <= overlap < plan.tile_px:
-        raise UsageError(f"--overlap {overlap} must be at least 0 and below the tile's {plan.tile_px} px")
+        raise UsageError(
+            f"{argument('overlap', overlap)} must be at least 0 and below the tile's {plan.tile_px} px"
+        )
     n = plan.read_px
     stride = _stride(plan, overlap)
     left, top, right, bottom = scanned_area(bounds, scale, level_size)

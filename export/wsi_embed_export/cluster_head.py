@@ -55,16 +55,17 @@ def add_cluster_head(model: Path, clusters: Path, out: Path, *, name: str | None
         3
     """
     if model.suffix != ".onnx" or out.suffix != ".onnx":
-        raise UsageError(f"{model.name}: --cluster-head reads and writes .onnx files only")
+        raise UsageError("`cluster_head=` reads and writes .onnx files only", where=model.name)
     before, head = load_encoder(model, device="cpu").metadata, ClusterHead.load(clusters)
     if head.model_id != before.model_id:
         raise UsageError(
-            f"{clusters}: clusters of the features of {head.model_id}, but {model.name} is "
-            f"{before.model_id}; make clusters of a store of this model"
+            f"clusters of the features of {head.model_id}, but {model.name} is {before.model_id}",
+            where=clusters,
+            remedy="make clusters of a store of this model",
         )
     if extra := set(before.outputs) - {"features", *CLUSTERS}:
         raise UsageError(
-            f"{model.name} has the output {min(extra)} of another cluster head; export it without"
+            f"{model.name} has the output {min(extra)} of another cluster head", remedy="export it without"
         )
     about = {"clusters": {**head.about, "digest": head.digest, "of": before.model_id}}
     metadata = replace(
@@ -149,7 +150,7 @@ def _compare(model: Path, path: Path, head: ClusterHead, tile_px: int) -> dict[s
     a, b = first.encode(tiles), second.encode(tiles)
     cluster, confidence = head.assign(a.features)
     if b.cluster is None or b.confidence is None or not np.array_equal(a.features, b.features):
-        raise ParityError(f"{model.name}: with the cluster head its features are others")
+        raise ParityError("with the cluster head its features are others", where=model.name)
     rows = a.features.astype(np.float32) - head.mean
     cosine = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-30) @ head.centroids.T
     ordered = np.sort(cosine, axis=1)
@@ -158,7 +159,8 @@ def _compare(model: Path, path: Path, head: ClusterHead, tile_px: int) -> dict[s
     error = float(np.abs(b.confidence.astype(np.float64) - confidence.astype(np.float64)).max())
     if agreement < 1 or error > MOST_CONFIDENCE_ERROR:
         raise ParityError(
-            f"{model.name}: clusters agree on {agreement:.4f} of the tiles, confidences within {error:.2g}; "
-            f"expected all, within {MOST_CONFIDENCE_ERROR:g}"
+            f"clusters agree on {agreement:.4f} of the tiles, confidences within {error:.2g}",
+            where=model.name,
+            remedy=f"expected all, within {MOST_CONFIDENCE_ERROR:g}",
         )
     return {"cluster_agreement": agreement, "confidence_error": error}

@@ -13,6 +13,7 @@ from wsi_embed.encoder.difference import Difference
 from wsi_embed.errors import UsageError
 from wsi_embed.slide import UInt8Array
 from wsi_embed.util.atomic_files import replacing
+from wsi_embed.util.text import argument
 from wsi_embed_export.further import check_further
 from wsi_embed_export.graph import TileModel
 from wsi_embed_export.parity import check_parity, limits_of, parity_tiles
@@ -103,15 +104,15 @@ def export(
 
 def _check(out: Path, precision: str, calibrate: Path | None, min_cosine: float) -> None:
     if out.suffix not in (".onnx", ".ts"):
-        raise UsageError(f"{out}: expected a name that ends in .onnx or .ts")
+        raise UsageError("expected a name that ends in .onnx or .ts", where=out)
     if precision not in PRECISIONS:
-        raise UsageError(f"--precision {precision}: choose {', '.join(PRECISIONS)}")
+        raise UsageError(f"choose {', '.join(PRECISIONS)}", where=argument("precision", precision))
     if precision == "int8" and out.suffix != ".onnx":
-        raise UsageError(f"{out}: int8 is written as .onnx only; TorchScript takes fp32 or fp16")
+        raise UsageError("int8 is written as .onnx only; TorchScript takes fp32 or fp16", where=out)
     if precision == "int8" and calibrate is None:
-        raise UsageError("--precision int8 needs --calibrate TILES: some hundred real tiles, or slides")
+        raise UsageError("`precision='int8'` needs `calibrate=TILES`: some hundred real tiles, or slides")
     if not 0 <= min_cosine <= 1:
-        raise UsageError(f"--min-cosine {min_cosine:g}: expected 0 to 1")
+        raise UsageError("expected 0 to 1", where=f"`min_cosine={min_cosine:g}`")
 
 
 def _split(tiles: UInt8Array) -> tuple[UInt8Array, UInt8Array]:

@@ -12,6 +12,7 @@ from torch.fx.experimental.optimization import fuse
 from torch.fx.proxy import TraceError
 
 from wsi_embed.errors import UsageError
+from wsi_embed.util.text import argument
 from wsi_embed_export.trained import TrainedModel
 
 CLUSTERS = ("cluster", "cluster_confidence")
@@ -92,10 +93,10 @@ def _outputs(trained: TrainedModel, extra: Sequence[str]) -> tuple[str, ...]:
     there = {"projection": trained.projector is not None, "cluster_logits": trained.cluster_head is not None}
     for name in extra:
         if name not in there:
-            raise UsageError(f"--outputs {name}: choose of {', '.join(EXTRA)}")
+            raise UsageError(f"choose of {', '.join(EXTRA)}", where=argument("outputs", name))
         if not there[name]:
             lacks = "projector" if name == "projection" else "cluster head"
-            raise UsageError(f"--outputs {name}: this model has no {lacks}")
+            raise UsageError(f"this model has no {lacks}", where=argument("outputs", name))
     clusters = CLUSTERS if trained.cluster_head is not None else ()
     return ("features", *clusters, *(name for name in EXTRA if name in extra))
 

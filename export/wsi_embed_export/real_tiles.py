@@ -62,7 +62,9 @@ def users_tiles(source: Path, model: TrainedModel, split: str | None = None) -> 
     tiles.close()
     if len(found) < 2:
         raise UsageError(
-            f"{source.name}: one tile is not enough to calibrate or compare with; give some hundred"
+            "one tile is not enough to calibrate or compare with",
+            where=source.name,
+            remedy="give some hundred",
         )
     return np.stack(found)
 

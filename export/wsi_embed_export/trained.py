@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from wsi_embed.errors import UsageError
+from wsi_embed.util.text import argument
 
 
 @dataclass(frozen=True)
@@ -70,13 +71,13 @@ class Given:
             low = 0.0 if name == "mean" else 1e-3
             if values is not None and (len(values) != 3 or not all(low <= v <= 1 for v in values)):
                 raise UsageError(
-                    f"--{name} {','.join(f'{v:g}' for v in values)}: expected three numbers in [{low:g}, 1], "
-                    "R,G,B of images scaled to [0, 1]"
+                    f"expected three numbers in [{low:g}, 1], R,G,B of images scaled to [0, 1]",
+                    where=f"`{name}={','.join(f'{v:g}' for v in values)}`",
                 )
         if self.tile_px is not None and not 8 <= self.tile_px <= 8192:
-            raise UsageError(f"--tile-px {self.tile_px}: expected 8 to 8192 pixels")
+            raise UsageError("expected 8 to 8192 pixels", where=argument("tile_px", self.tile_px))
         if self.mpp is not None and not 0.05 <= self.mpp <= 20:
-            raise UsageError(f"--mpp {self.mpp:g}: expected 0.05 to 20 um per pixel")
+            raise UsageError("expected 0.05 to 20 um per pixel", where=f"`mpp={self.mpp:g}`")
 
 
 def named_digest(path: Path) -> str:

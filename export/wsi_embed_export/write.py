@@ -35,8 +35,8 @@ def write_onnx(model: TileModel, metadata: ModelMetadata, path: Path) -> None:
     size = sum(tensor.nbytes for tensor in model.state_dict().values())
     if size > LARGEST:
         raise UsageError(
-            f"weights of {size / 2**30:.1f} GiB do not fit into one ONNX file, which holds "
-            "2 GiB; use --precision fp16, or a name that ends in .ts"
+            f"weights of {size / 2**30:.1f} GiB do not fit into one ONNX file, which holds 2 GiB",
+            remedy="use `precision='fp16'`, or a name that ends in .ts",
         )
     # Three tiles, because the exporter would treat a batch size of 1 as constant (pytorch#157621).
     example = torch.randint(0, 256, (3, model.tile_px, model.tile_px, 3), dtype=torch.uint8)

@@ -75,7 +75,7 @@ class FormatConformance:
 
     def test_by_patient(self, source: Store, asked: Path | None, tmp_path: Path) -> None:
         if not FORMATS.get(self.name).by_patient:
-            with pytest.raises(UsageError, match="leave --by patient out"):
+            with pytest.raises(UsageError, match="leave `by='patient'` out"):
                 self.convert(source, tmp_path / "out", asked, by="patient")
             return
         done = self.convert(source, tmp_path / "out", asked, by="patient")
@@ -98,7 +98,7 @@ class FormatConformance:
         before = files_of(out)
         other = tmp_path / "other.csv"
         other.write_text(labels.read_text().replace("tumour", "benign"))
-        with pytest.raises(UsageError, match="--overwrite replaces it"):
+        with pytest.raises(UsageError, match="`overwrite=True` replaces it"):
             self.convert(source, out, other)
         assert files_of(out) == before
         self.convert(source, out, other, overwrite=True)
@@ -110,7 +110,7 @@ class FormatConformance:
         theirs = tmp_path / "out" / next(iter(files_of(tmp_path / "once")))
         theirs.parent.mkdir(parents=True)
         theirs.write_text("precious")
-        with pytest.raises(UsageError, match="choose another --out"):
+        with pytest.raises(UsageError, match="choose another `out=`"):
             self.convert(source, tmp_path / "out", labels)
         assert theirs.read_text() == "precious"
 

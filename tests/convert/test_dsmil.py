@@ -67,5 +67,5 @@ def test_a_bag_of_another_class_moves(source: Store, labels: Path, tmp_path: Pat
 
 
 def test_without_labels_there_are_no_classes(source: Store, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="give --labels"):
+    with pytest.raises(UsageError, match="give `labels="):
         convert(source, "dsmil", tmp_path)

@@ -143,7 +143,7 @@ def test_a_second_run_skips_and_another_file_is_taken_only_when_asked(trident: P
     assert tree(out) == before
     write(trident / JOB / "features_uni_v1" / "s.h5", COLUMNS, made(6, seed=7), GEOMETRY)
     done = bring_in(trident, "trident", out)
-    assert "use --overwrite to replace it" in done.failed["s"]
+    assert "use `overwrite=True` to replace it" in done.failed["s"]
     assert tree(out) == before
     assert bring_in(trident, "trident", out, overwrite=True).written == ["s"]
     assert set(open_store(out)["s"].features[:].ravel()) == set(made(6, seed=7).ravel())
@@ -214,7 +214,7 @@ def test_several_models_are_told_apart_by_name_or_folder(trident: Path, tmp_path
         ("nowhere", "trident", "no such folder"),
         ("empty", "trident", "no folder features_"),
         ("empty", "clam", "no folder h5_files"),
-        ("empty", "stamp", "--from stamp: choose trident or clam"),
+        ("empty", "stamp", "`format_name='stamp'`: choose trident or clam"),
     ],
 )
 def test_where_there_is_nothing(folder: str, name: str, words: str, tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_clams_tiling_may_lie_beside_or_be_replaced_by_what_the_user_says(tmp_pa
     write(tmp_path / "feats" / "h5_files" / "s.h5", PIECES, made(5))
     given = Given(mpp=0.5)
     failed = bring_in(tmp_path / "feats", "clam", tmp_path / "f.zarr", given=given).failed["s"]
-    assert "neither its tiling (patches/s.h5) nor --tile-px says how large a tile is" in failed
+    assert "neither its tiling (patches/s.h5) nor `tile_px=` says how large a tile is" in failed
     bring_in(tmp_path / "feats", "clam", tmp_path / "said.zarr", given=Given(mpp=0.5, tile_px=224))
     attrs = open_store(tmp_path / "said.zarr")["s"].attrs
     # the commonest step within a column or row, not the 66 or 190 between pieces
@@ -262,5 +262,5 @@ def test_clams_tiling_may_lie_beside_or_be_replaced_by_what_the_user_says(tmp_pa
 
 def test_clam_does_not_say_its_resolution(tmp_path: Path) -> None:
     write(tmp_path / "h5_files" / "s.h5", PIECES, made(5))
-    with pytest.raises(UsageError, match="give --mpp"):
+    with pytest.raises(UsageError, match="give `mpp=`"):
         bring_in(tmp_path, "clam", tmp_path / "f.zarr")

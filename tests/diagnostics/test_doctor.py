@@ -36,7 +36,7 @@ def test_readers_and_formats_of_other_packages_are_imported(packages: Packages) 
     code = "from wsi_embed.convert import Format\nclass Csv(Format): pass"
     packages.install("made_csv", "wsi_embed.formats: csv = made_csv:Csv", code=code)
     found = by_name(diagnose())["packages"]
-    assert (found.status, found.message) == ("ok", "--to csv (made_csv 1.0)")
+    assert (found.status, found.message) == ("ok", "`to='csv'` (made_csv 1.0)")
     packages.install("made_ill", "wsi_embed.suffixes: .ill = made_ill:Ill")
     found = by_name(diagnose())["packages"]
     assert found.status == "problem"

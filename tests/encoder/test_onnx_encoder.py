@@ -103,7 +103,7 @@ def test_wrong_tiles_are_refused(tiny: Path, wrong: Any) -> None:
 def test_foreign_file_needs_tile_and_resolution(tmp_path: Path) -> None:
     path = tiny_onnx(tmp_path / "theirs.onnx", metadata=False)
     for flags in ({}, {"tile_px": 32}, {"mpp": 0.5}):
-        with pytest.raises(ModelError, match=r"not exported by wsi-embed: .* --tile-px and --mpp"):
+        with pytest.raises(ModelError, match=r"not exported by wsi-embed: .* `tile_px=` and `mpp=`"):
             load(path, **flags)
 
 
@@ -146,7 +146,7 @@ def test_features_that_are_maps_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("metadata", [True, False])
 def test_other_tile_size_is_refused(tmp_path: Path, metadata: bool) -> None:
     path = tiny_onnx(tmp_path / "model.onnx", metadata=metadata)
-    with pytest.raises(UsageError, match=r"--tile-px 64: model\.onnx takes tiles of 32 pixels only"):
+    with pytest.raises(UsageError, match=r"`tile_px=64`: model\.onnx takes tiles of 32 pixels only"):
         load(path, tile_px=64, mpp=0.5)
 
 
@@ -206,7 +206,7 @@ def test_cuda_that_is_not_there_is_an_error(tiny: Path) -> None:
     if cuda_works(tiny):
         pytest.skip("CUDA works here")
     for device in ("cuda", "cuda:1"):
-        with pytest.raises(DeviceError, match=r"--device cuda"):
+        with pytest.raises(DeviceError, match=r"`device='cuda'`"):
             load_encoder(tiny, device=device)
 
 

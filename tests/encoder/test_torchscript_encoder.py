@@ -40,7 +40,7 @@ def test_model_without_cluster_head(tmp_path: Path, tiles: Tiles) -> None:
 
 def test_foreign_file_needs_flags(tmp_path: Path) -> None:
     path = tiny_torchscript(tmp_path / "theirs.ts", metadata=False)
-    with pytest.raises(ModelError, match="--tile-px and --mpp"):
+    with pytest.raises(ModelError, match="`tile_px=` and `mpp=`"):
         load_encoder(path, device="cpu")
     encoder = load_encoder(path, device="cpu", tile_px=32, mpp=0.5)
     assert encoder.model_id == f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
@@ -48,7 +48,7 @@ def test_foreign_file_needs_flags(tmp_path: Path) -> None:
 
 
 def test_other_tile_size_is_refused(tiny_ts: Path) -> None:
-    with pytest.raises(UsageError, match=r"--tile-px 64: tiny\.ts takes tiles of 32 pixels only"):
+    with pytest.raises(UsageError, match=r"`tile_px=64`: tiny\.ts takes tiles of 32 pixels only"):
         load_encoder(tiny_ts, device="cpu", tile_px=64)
 
 
@@ -78,7 +78,7 @@ def test_unknown_device_is_refused(tiny_ts: Path, device: str) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA works here")
 def test_cuda_that_is_not_there_is_an_error(tiny_ts: Path) -> None:
-    with pytest.raises(DeviceError, match="--device cuda:0 cannot be used"):
+    with pytest.raises(DeviceError, match="`device='cuda:0'` cannot be used"):
         load_encoder(tiny_ts, device="cuda")
 
 

@@ -185,5 +185,5 @@ def test_a_patient_on_both_sides_is_refused(store: Store, regions_of: Path) -> N
 
 def test_labels_and_splits_of_different_slides(store: Store, regions_of: Path) -> None:
     labels = labels_by_regions(store, regions_of, CLASSES)
-    with pytest.raises(UsageError, match="3 slides with labels, 1 slide in --splits, 0 in both"):
+    with pytest.raises(UsageError, match="3 slides with labels, 1 slide in `splits=`, 0 in both"):
         store_tiles(store, labels, {"b": "train"})

@@ -61,8 +61,8 @@ def test_another_column_and_some_classes(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("header", "lines", "says"),
     [
-        ("path,split", rows("train"), "no column 'label', which --tiles needs; it has path, split"),
-        ("path,label", rows("a"), "no column 'split', which --tiles needs; it has path, label"),
+        ("path,split", rows("train"), "no column 'label', which `tiles=` needs; it has path, split"),
+        ("path,label", rows("a"), "no column 'split', which `tiles=` needs; it has path, label"),
         ("path,label,split", rows("a,train", ",test"), "row 3: no label; add it or leave the row out"),
         ("path,label,split", ["t/none.png,a,train"], "t/none.png is not there"),
         ("path,label,split", [*rows("a,train"), "t/tile_00.png,a,test"], "t/tile_00.png is listed twice"),

@@ -82,13 +82,13 @@ def test_files(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
     found = made()
-    with pytest.raises(WsiEmbedError, match=r"--out .*cannot be written"):
+    with pytest.raises(WsiEmbedError, match=r"`out='.*cannot be written"):
         write_evaluation(evaluate_tiles(found), found.tiles, tmp_path / "out")
 
 
 @pytest.mark.parametrize("k", [0, 41])
 def test_more_neighbours_than_tiles(k: int) -> None:
-    with pytest.raises(UsageError, match=f"--k {k}: there are 40 train tiles; give 1 to 40"):
+    with pytest.raises(UsageError, match=f"`k={k}`: there are 40 train tiles; give 1 to 40"):
         evaluate_tiles(made(), k=k)
 
 

@@ -22,7 +22,7 @@ def test_wrong_ending_is_refused(run: Path, tmp_path: Path, name: str) -> None:
 
 
 def test_unknown_precision_is_refused(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--precision int4: choose fp32, fp16, int8"):
+    with pytest.raises(UsageError, match="`precision='int4'`: choose fp32, fp16, int8"):
         export(run, tmp_path / "model.onnx", precision="int4")
 
 
@@ -64,19 +64,19 @@ def test_a_weight_that_is_lost_is_named(run: Path, tmp_path: Path) -> None:
 
 
 def test_what_the_run_knows_cannot_be_said(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--tile-px is known to the run"):
+    with pytest.raises(UsageError, match="`tile_px=` is known to the run"):
         export(run, tmp_path / "model.onnx", given=Given(tile_px=64))
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"mean": (1, 2)}, "--mean 1,2: expected three numbers"),
-        ({"mean": (0.5, 0.5, 128)}, "--mean 0.5,0.5,128: expected three numbers"),
-        ({"std": (0.2, 0.2, 0.0)}, "--std 0.2,0.2,0: expected three numbers"),
-        ({"std": (0.2, 0.2, math.nan)}, "--std 0.2,0.2,nan"),
-        ({"tile_px": 0}, "--tile-px 0"),
-        ({"mpp": 250.0}, "--mpp 250"),
+        ({"mean": (1, 2)}, "`mean=1,2`: expected three numbers"),
+        ({"mean": (0.5, 0.5, 128)}, "`mean=0.5,0.5,128`: expected three numbers"),
+        ({"std": (0.2, 0.2, 0.0)}, "`std=0.2,0.2,0`: expected three numbers"),
+        ({"std": (0.2, 0.2, math.nan)}, "`std=0.2,0.2,nan`"),
+        ({"tile_px": 0}, "`tile_px=0`"),
+        ({"mpp": 250.0}, "`mpp=250`"),
     ],
 )
 def test_nonsense_is_refused(given: dict[str, Any], message: str) -> None:
@@ -85,7 +85,7 @@ def test_nonsense_is_refused(given: dict[str, Any], message: str) -> None:
 
 
 def test_int8_needs_tiles_and_onnx(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="int8 needs --calibrate"):
+    with pytest.raises(UsageError, match="int8'` needs `calibrate="):
         export(run, tmp_path / "model.onnx", precision="int8")
     with pytest.raises(UsageError, match=r"int8 is written as \.onnx only"):
         export(run, tmp_path / "model.ts", precision="int8", calibrate=tmp_path)
@@ -93,7 +93,7 @@ def test_int8_needs_tiles_and_onnx(run: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("output", ["logits", "cluster"])
 def test_unknown_outputs_are_refused(run: Path, tmp_path: Path, output: str) -> None:
-    with pytest.raises(UsageError, match=f"--outputs {output}: choose of projection, cluster_logits"):
+    with pytest.raises(UsageError, match=f"`outputs='{output}'`: choose of projection, cluster_logits"):
         export(run, tmp_path / "model.ts", outputs=[output])
 
 
@@ -121,7 +121,7 @@ def test_weights_beyond_one_onnx_file_are_refused(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("wsi_embed_export.write.LARGEST", 1.2 * 2**20)  # fp32 has 1.6 MB, fp16 0.9
-    with pytest.raises(UsageError, match=r"GiB do not fit into one ONNX file.*--precision fp16, or .* \.ts"):
+    with pytest.raises(UsageError, match=r"GiB do not fit into one .*`precision='fp16'`, or .* \.ts"):
         export(run, tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []
     export(run, tmp_path / "model.onnx", precision="fp16")

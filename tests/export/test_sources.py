@@ -135,7 +135,7 @@ def test_checkpoints_of_the_clusiam_repository(
 
 
 def test_what_the_repositorys_file_does_not_hold_must_be_said(checkpoint: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="does not hold --std and --tile-px of its training"):
+    with pytest.raises(UsageError, match="does not hold `std=` and `tile_px=` of its training"):
         export(checkpoint, tmp_path / "model.onnx", given=Given(mean=MEAN))
 
 
@@ -237,11 +237,11 @@ def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "given", "message"),
     [
-        ("timm:resnet10t", {}, "needs --weights FILE"),
+        ("timm:resnet10t", {}, "needs `weights=FILE`"),
         ("torchvision:resnet18", {"weights": Path("missing.pth")}, "missing.pth: no such file"),
         ("torchvision:resnet17", {"weights": Path(__file__)}, "no such classification model"),
         ("torchvision:resnet18", {"weights": Path(__file__), "settings": {"a": 1}}, "take no arguments"),
-        ("run", {"weights": Path(__file__)}, "--weights and --set are for"),
+        ("run", {"weights": Path(__file__)}, "`weights=` and `settings=` are for"),
     ],
 )
 def test_sources_that_cannot_be(source: str, given: dict[str, Any], message: str) -> None:
@@ -258,7 +258,7 @@ def test_a_safetensors_file_that_is_none(tmp_path: Path) -> None:
 def test_outputs_that_are_not_there(tmp_path: Path) -> None:
     weights, _ = vit(tmp_path, img_size=32, depth=1)
     for output, lacks in (("projection", "projector"), ("cluster_logits", "cluster head")):
-        with pytest.raises(UsageError, match=f"--outputs {output}: this model has no {lacks}"):
+        with pytest.raises(UsageError, match=f"`outputs='{output}'`: this model has no {lacks}"):
             export(
                 "timm:vit_tiny_patch16_224", tmp_path / "m.ts", weights=weights, outputs=[output],
                 settings={"img_size": 32, "depth": 1}, given=Given(tile_px=32),

@@ -171,7 +171,7 @@ def test_other_settings_fail_the_slide_and_say_what_differs(
     assert report.exit_code == 1
     assert report.count("failed") == 3
     assert "min_tissue 0.25 -> 0.5, overlap 0 -> 8" in str(report.slides[0].reason)
-    assert "--overwrite" in str(report.slides[0].reason)
+    assert "`overwrite=True`" in str(report.slides[0].reason)
     assert tree(out) == before
 
 
@@ -214,7 +214,7 @@ def test_failing_slides_do_not_stop_the_others(slides: Path, model: Path, tmp_pa
     assert reasons.keys() == {"empty", "text", "no_mpp"}
     assert "empty" in str(reasons["empty"])
     assert "not a slide" in str(reasons["text"])
-    assert "--mpp-override" in str(reasons["no_mpp"])
+    assert "`mpp_override=`" in str(reasons["no_mpp"])
     assert wsi_embed.open_store(tmp_path / "f.zarr").slide_ids == ["batch%202__s1", "s0", "s2"]
 
 
@@ -333,7 +333,7 @@ def test_the_store_keeps_what_the_model_was_trained_at(slides: Path, model: Path
 def test_pad_keeps_a_slide_smaller_than_a_tile(model: Path, tmp_path: Path) -> None:
     path = write_tiff(tmp_path / "small.tif", he_pixels(300, 20)[:20], mpp=0.5, levels=(1,))
     dropped = wsi_embed.embed(path, tmp_path / "a.zarr", model=model)
-    assert "--edge pad" in str(dropped.slides[0].reason)
+    assert "`edge='pad'`" in str(dropped.slides[0].reason)
     padded = wsi_embed.embed(path, tmp_path / "b.zarr", model=model, edge="pad", tissue="none")
     assert padded.slides[0].tiles == 1
 
@@ -435,23 +435,23 @@ def test_nothing_of_this_machine_is_in_the_store(slides: Path, model: Path, tmp_
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"dtype": "float64"}, "--dtype"),
-        ({"batch_size": 0}, "--batch-size"),
-        ({"workers": -1}, "--workers"),
-        ({"limit": 0}, "--limit"),
-        ({"overlap": 32}, "--overlap"),
-        ({"overlap": -1}, "--overlap"),
-        ({"edge": "wrap"}, "--edge"),
-        ({"tissue": "magic"}, "--tissue"),
-        ({"tissue_set": ["glow=3"]}, "--tissue-set glow"),
+        ({"dtype": "float64"}, "`dtype="),
+        ({"batch_size": 0}, "`batch_size="),
+        ({"workers": -1}, "`workers="),
+        ({"limit": 0}, "`limit="),
+        ({"overlap": 32}, "`overlap="),
+        ({"overlap": -1}, "`overlap="),
+        ({"edge": "wrap"}, "`edge="),
+        ({"tissue": "magic"}, "`tissue="),
+        ({"tissue_set": ["glow=3"]}, "`tissue_set=.'glow'.`"),
         ({"tissue": wsi_embed.TissueRecipe(), "tissue_set": ["pen=off"]}, "a tissue recipe has its numbers"),
         ({"tissue": "model:nowhere.onnx"}, "no such file"),
-        ({"min_tissue": 1.5}, "--min-tissue"),
-        ({"shard": "4/4"}, "--shard"),
-        ({"tile_px": 48}, "--tile-px"),
-        ({"mpp": 0.0}, "--mpp 0"),
-        ({"mpp": float("nan")}, "--mpp nan"),
-        ({"mpp_override": 99.0}, "--mpp-override 99"),
+        ({"min_tissue": 1.5}, "`min_tissue="),
+        ({"shard": "4/4"}, "`shard="),
+        ({"tile_px": 48}, "`tile_px="),
+        ({"mpp": 0.0}, "`mpp=0`"),
+        ({"mpp": float("nan")}, "`mpp=nan`"),
+        ({"mpp_override": 99.0}, "`mpp_override=99`"),
     ],
 )
 def test_wrong_arguments_do_nothing(

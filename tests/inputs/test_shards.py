@@ -18,6 +18,7 @@ from wsi_embed.errors import UsageError
 from wsi_embed.inputs.schedulers import array_task
 from wsi_embed.inputs.shards import parse_shard, shard
 from wsi_embed.inputs.slides import SlideInput, find_slides
+from wsi_embed.util.text import argument
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,9 @@ def test_a_shard_is_written_as_a_fraction(text: str, expected: tuple[int, int]) 
     "text", ["", "1", "4/4", "0/0", "-1/4", "1/4/8", "a/b", "1.0/4", "²/4", "/", "1/", "AUTO"]
 )
 def test_other_shards_are_refused_with_an_example(text: str) -> None:
-    with pytest.raises(UsageError, match=f"--shard {re.escape(text)}: expected auto, or i/n counted from 0"):
+    with pytest.raises(
+        UsageError, match=f"{re.escape(argument('shard', text))}: expected auto, or i/n counted from 0"
+    ):
         parse_shard(text, {})
 
 
@@ -122,7 +125,7 @@ def test_other_schedulers_and_the_number_of_shares_that_is_given(
 @pytest.mark.parametrize(
     ("environ", "text"),
     [
-        ({}, "no array job of Slurm, Kubernetes or AWS Batch; give --shard i/n"),
+        ({}, "no array job of Slurm, Kubernetes or AWS Batch; give `shard='i/n'`"),
         ({"SLURM_JOB_ID": "5", "AWS_BATCH_JOB_ID": "x"}, "no array job"),
         (slurm(0, 0, 3, 1, 4) | {"JOB_COMPLETION_INDEX": "0"}, "_ID and JOB_COMPLETION_INDEX are set"),
         ({"SLURM_ARRAY_TASK_ID": "3"}, "SLURM_ARRAY_TASK_MIN is not set"),
@@ -142,7 +145,7 @@ def test_other_schedulers_and_the_number_of_shares_that_is_given(
     ],
 )
 def test_what_does_not_say_which_share_this_is_is_refused(environ: dict[str, str], text: str) -> None:
-    with pytest.raises(UsageError, match=f"--shard auto: .*{text}"):
+    with pytest.raises(UsageError, match=f"`shard='auto'`: .*{text}"):
         parse_shard("auto", environ)
 
 

@@ -139,7 +139,10 @@ def test_no_more_than_the_limit_is_here(bucket: Address, tmp_path: Path, stop: t
 
 def test_one_beyond_the_limit_fails_and_says_what_to_do(bucket: Address, cache: Staging) -> None:
     item = one(bucket / "a.svs", bytes(10**6 + 1))
-    with pytest.raises(SlideError, match=r"a.svs: .* and the cache may hold .*--cache-gb"), cache.stage(item):
+    with (
+        pytest.raises(SlideError, match=r"a.svs: .* and the cache may hold .*cache_gb"),
+        cache.stage(item),
+    ):
         pytest.fail("it was fetched")
 
 
@@ -179,13 +182,13 @@ def test_what_killed_jobs_left_is_removed_and_what_living_ones_hold_is_not(
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path, stop: threading.Event) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match=r"--cache .*file: cannot be written"):
+    with pytest.raises(UsageError, match=r"`cache='.*file'`: cannot be written"):
         Staging(tmp_path / "file", None, stop)
 
 
 @pytest.mark.parametrize("limit", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_limit_that_is_none(limit: float) -> None:
-    with pytest.raises(UsageError, match="--cache-gb"):
+    with pytest.raises(UsageError, match="`cache_gb="):
         Cache.of(None, limit)
 
 

@@ -62,7 +62,7 @@ def test_a_bug_keeps_its_traceback_without_this_machines_folders(tmp_path: Path)
 
 def test_too_little_memory_is_no_bug() -> None:
     result = fail(MemoryError(), {})
-    assert "--workers" in str(result.reason)
+    assert "`workers=`" in str(result.reason)
     assert result.traceback is None
 
 
@@ -72,3 +72,22 @@ def test_messages_of_a_slide_are_one_printable_line() -> None:
     assert len(text) <= 1000
     assert text.startswith("a.svs: xx")
     assert text.endswith("; copy it again")
+
+
+def test_what_is_wrong_and_what_to_do_are_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "batch" / "a.svs"
+    names: dict[Location, str] = {path: "batch/a.svs"}
+    error = SlideError("cut off; at the end", where=path, remedy=f"copy {path} again; all of it")
+    result = fail(error, names)
+    assert result.reason == "batch/a.svs: cut off; at the end; copy batch/a.svs again; all of it"
+    assert (result.problem, result.remedy) == ("cut off; at the end", "copy batch/a.svs again; all of it")
+    assert fail(error.replace(where="a.svs"), names).problem == "cut off; at the end"
+    assert fail(error.replace(where="a.xml"), names).problem == "a.xml: cut off; at the end"
+    assert fail(error.replace(where=None, remedy=None), names).remedy is None
+
+
+def test_a_slide_that_memory_does_not_suffice_for_says_what_may_help() -> None:
+    result = fail(MemoryError(), {})
+    assert result.problem == "not enough memory"
+    assert "workers" in str(result.remedy)
+    assert result.traceback is None

@@ -152,9 +152,9 @@ def test_damaged_attributes_are_one_clear_error(name: str, slide: Path, store: P
 
 
 def test_options_that_make_no_sense_are_refused(slide: Path, bag: wsi_embed.Bag) -> None:
-    with pytest.raises(wsi_embed.UsageError, match="--view"):
+    with pytest.raises(wsi_embed.UsageError, match="`view="):
         draw(slide, bag, view="left")
-    with pytest.raises(wsi_embed.UsageError, match="--max-px"):
+    with pytest.raises(wsi_embed.UsageError, match="`max_px="):
         draw(slide, bag, max_px=20)
 
 

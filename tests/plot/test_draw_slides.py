@@ -103,7 +103,7 @@ def test_annotations_that_fit_nothing_are_refused_before_any_work(made: Path, tm
         with pytest.raises(UsageError, match=words):
             drawn(made, tmp_path / "p", Drawing(300, annotations=source))
     assert list((tmp_path / "p").iterdir()) == []
-    with pytest.raises(UsageError, match="leave --annotations out"):
+    with pytest.raises(UsageError, match="leave `annotations=` out"):
         drawn(made, tmp_path / "p", Drawing(annotations=made / "annotations"), sheet=True)
 
 
@@ -151,10 +151,10 @@ def test_a_slide_called_legend_keeps_its_picture(tmp_path: Path) -> None:
 
 def test_options_that_make_no_sense_are_refused() -> None:
     for options, word in (
-        ({"format": "pdf"}, "--format"),
-        ({"dpi": 0}, "--dpi"),
-        ({"view": "x"}, "--view"),
-        ({"max_px": 1}, "--max-px"),
+        ({"format": "pdf"}, "`format="),
+        ({"dpi": 0}, "`dpi="),
+        ({"view": "x"}, "`view="),
+        ({"max_px": 1}, "`max_px="),
     ):
         with pytest.raises(UsageError, match=word):
             Drawing(**options)

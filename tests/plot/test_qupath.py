@@ -173,5 +173,5 @@ def test_neighbours_join_although_their_coordinates_are_rounded(extent: float) -
 
 def test_parts() -> None:
     assert parse_parts("tissue, tiles,tissue") == ("tissue", "tiles")
-    with pytest.raises(UsageError, match="--geojson-parts tile: choose from tissue, clusters, tiles"):
+    with pytest.raises(UsageError, match="`geojson_parts='tile'`: choose from tissue, clusters, tiles"):
         parse_parts("tissue,tile")

@@ -46,7 +46,14 @@ def report() -> JobReport:
         SlideResult(
             "good", "good.svs", "done", 120, 0.25, 0.5, 0, {"read": 1.0, "encode": 2.0, "total": 2.5}
         ),
-        SlideResult("bad", "bad.svs", "failed", reason="bad.svs: the file is empty; copy it again"),
+        SlideResult(
+            "bad",
+            "bad.svs",
+            "failed",
+            reason="bad.svs: the file is empty; copy it again",
+            problem="the file is empty",
+            remedy="copy it again",
+        ),
         SlideResult(EVIL, EVIL, "failed", reason=EVIL, traceback=f"Traceback {EVIL}"),
         SlideResult("odd", "odd.svs", "done", 0, 0.0, 0.5, warnings=["odd.svs: no tissue found"]),
     ]
@@ -68,6 +75,7 @@ def test_the_page_says_what_happened_and_what_to_do(tmp_path: Path) -> None:
     ):
         assert words in page.text
     assert page.open == []
+    assert "<td>bad</td><td>the file is empty</td><td>copy it again</td>" in (tmp_path / "r.html").read_text()
 
 
 @pytest.mark.parametrize(

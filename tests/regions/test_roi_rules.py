@@ -226,7 +226,7 @@ def test_a_slide_without_file_says_what_was_looked_for() -> None:
         "a/s.svs: no annotation file in annotations (looked for a__s, a/s, a/s.svs, s, s.svs with "
         ".geojson, .json, .xml); "
     )
-    assert "--roi-missing skip" in text
+    assert "`roi_missing='skip'`" in text
     assert "/some" not in text
     with pytest.raises(NoRegionsError, match="no roi in the manifest"):
         slide_regions(item(), RegionRules(include=("Tumor",)))
@@ -246,7 +246,7 @@ def test_a_slide_without_file_can_be_taken_whole(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rules", "message"),
     [
-        ({"missing": "ignore"}, "--roi-missing ignore: choose fail, skip or whole"),
+        ({"missing": "ignore"}, "`roi_missing='ignore'`: choose fail, skip or whole"),
         ({"include": ("",)}, "need the name of a class"),
         ({"exclude": ("  ",)}, "need the name of a class"),
         ({"include": ("Tumor", "x"), "exclude": ("tumor ",)}, "class tumor is both"),
@@ -258,7 +258,7 @@ def test_rules_that_make_no_sense_are_refused(rules: dict[str, Any], message: st
 
 
 def test_classes_need_annotations(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="need --roi"):
+    with pytest.raises(UsageError, match="need `roi="):
         check_rules(RegionRules(include=("Tumor",)), [item()])
     check_rules(RegionRules(include=("Tumor",)), [item(), item(tmp_path / "s.xml")])
     check_rules(RegionRules(tmp_path, include=("Tumor",)), [item()])

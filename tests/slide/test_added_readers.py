@@ -146,7 +146,7 @@ def test_a_reader_that_cannot_be_used_fails_its_own_slides_only(packages: Packag
     assert (a.status, b.status) == ("failed", "done")
     assert str(a.reason).startswith("reader of .ill: made_ill 1.0 cannot be used (ModuleNotFoundError")
     sys.modules.pop("made_ill", None)
-    with pytest.raises(UsageError, match=r"--reader ill: made_ill 1\.0 cannot be used"):
+    with pytest.raises(UsageError, match=r"`reader='ill'`: made_ill 1\.0 cannot be used"):
         Tiling(reader="ill")
 
 
@@ -160,7 +160,7 @@ def test_a_name_of_this_package_cannot_be_taken(packages: Packages, tmp_path: Pa
     packages.install("made_tiff", "wsi_embed.readers: tiff = made_tiff:Tiff", code="")
     with open_slide(save(tmp_path / "a.png")) as slide:
         assert slide.reader == "pillow"
-    with pytest.raises(UsageError, match=r"--reader tiff: wsi-embed and made_tiff 1\.0 both have it"):
+    with pytest.raises(UsageError, match=r"`reader='tiff'`: wsi-embed and made_tiff 1\.0 both have it"):
         open_slide(tmp_path / "a.png", "tiff")
 
 

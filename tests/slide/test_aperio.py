@@ -72,7 +72,7 @@ def test_its_resolution_is_refused_with_both_numbers_and_the_flag(fields: str, t
         with pytest.raises(
             ResolutionError,
             match=r"0\.25 um per pixel .* or 0\.5 \(its description is of 600 x 400 pixels, and it has "
-            r"300 x 200\); give the right one with --mpp-override",
+            r"300 x 200\); give the right one with `mpp_override=`",
         ):
             resolve_mpp(slide)
         assert resolve_mpp(slide, 0.5).mpp == 0.5

@@ -92,7 +92,7 @@ class TestTiff:
     @pytest.mark.parametrize("kind", CONTRADICTED, ids=lambda kind: kind.label)
     def test_openslide_which_believes_the_tag_refuses_them(self, kind: Kind, tmp_path: Path) -> None:
         path = said(write_jpeg_slide(tmp_path / "a.tif", PIXELS, kind), WORDS[OTHER[kind.photometric]])
-        with pytest.raises(SlideError, match=r"but its JPEG tiles hold .* leave out --reader openslide"):
+        with pytest.raises(SlideError, match=r"but its JPEG tiles hold .* leave out `reader='openslide'`"):
             open_slide(path, "openslide")
 
     @pytest.mark.parametrize("kind", [Kind("rgb", "444"), Kind("ycbcr", "444"), Kind("rgb", "420")], ids=str)

@@ -155,7 +155,7 @@ def test_closing_closes_the_slide_within_and_twice_is_fine(tmp_path: Path) -> No
 @pytest.mark.parametrize("name", ["a.svs", "a.png"])
 def test_a_broken_profile_fails_the_slide_with_one_line(tmp_path: Path, name: str, profile: bytes) -> None:
     path = write(tmp_path / name, profile=profile)
-    message = rf"^{name}: its ICC profile \({len(profile)} bytes\) is broken; leave out --icc [^\n]*$"
+    message = rf"^{name}: its ICC profile \({len(profile)} bytes\) is broken; leave out `icc=True`[^\n]*$"
     with pytest.raises(SlideError, match=message):
         plan_of(path, icc=True)
     assert plan_of(path, icc=False).settings["icc"] is False

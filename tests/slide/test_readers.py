@@ -169,7 +169,7 @@ def test_pictures_of_a_fast_store_show_the_pixels_that_were_encoded(
             assert len(list(slide.read_tiles(grid))) == len(bag)
     with (
         open_slide(tmp_path / "a.svs", "openslide") as slide,
-        pytest.raises(SlideError, match="use --reader auto"),
+        pytest.raises(SlideError, match="use `reader='auto'`"),
     ):
         slide.stream(bag_grid(fast[True]))
 

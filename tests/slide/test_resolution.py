@@ -56,7 +56,7 @@ def test_what_the_user_says_wins_over_the_objective_power(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("power", [None, 0])
 def test_an_unknown_resolution_names_the_flag_that_fixes_it(tmp_path: Path, power: float | None) -> None:
-    with pytest.raises(ResolutionError, match=r"a\.svs: .*--mpp-override .* manifest column mpp"):
+    with pytest.raises(ResolutionError, match=r"a\.svs: .*`mpp_override=` .* manifest column mpp"):
         resolve_mpp(svs(tmp_path, power=power))
 
 
@@ -73,7 +73,7 @@ def test_values_out_of_range_are_refused_whoever_says_them(tmp_path: Path, mpp: 
 
 @pytest.mark.parametrize("mpp", [0.02, 352.8])
 def test_metadata_out_of_range_are_refused(tmp_path: Path, mpp: float) -> None:
-    with pytest.raises(ResolutionError, match=r"outside 0\.05 to 20; .* --mpp-override"):
+    with pytest.raises(ResolutionError, match=r"outside 0\.05 to 20; .* `mpp_override=`"):
         resolve_mpp(tiff(tmp_path, mpp, mpp))
 
 
@@ -93,7 +93,7 @@ def test_slightly_different_x_and_y_give_their_mean(tmp_path: Path, x: float, y:
 
 @pytest.mark.parametrize(("x", "y"), [(0.5, 0.512), (0.512, 0.5), (0.25, 0.5)])
 def test_pixels_that_are_not_square_are_refused(tmp_path: Path, x: float, y: float) -> None:
-    with pytest.raises(ResolutionError, match=r"a\.tif: pixels are not square .*--mpp-override"):
+    with pytest.raises(ResolutionError, match=r"a\.tif: pixels are not square .*`mpp_override=`"):
         resolve_mpp(tiff(tmp_path, x, y))
 
 

@@ -110,7 +110,7 @@ class TestOme:
         path = described(tmp_path, ome(physical(size)), resolution, unit)
         assert refusal(path) == (
             f"a.tif: the metadata contradict each other: {both[0]} um per pixel (openslide.mpp-x) or "
-            f"{both[1]} (OME PhysicalSizeX); give the right one with --mpp-override or a manifest column mpp"
+            f"{both[1]} (OME PhysicalSizeX); give the right one with `mpp_override=` or a manifest column mpp"
         )
 
     def test_the_user_decides_and_is_told_who_says_otherwise(self, tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ class TestOme:
     def test_with_nothing_but_a_default_the_default_is_named(self, tmp_path: Path) -> None:
         assert refusal(described(tmp_path, ome(""), (10, 10), "CENTIMETER")) == (
             "a.tif: the file does not say its resolution: 1000 um per pixel (openslide.mpp-x) is outside "
-            "0.05 to 20; if it is right leave the slide out, else give --mpp-override or a manifest "
+            "0.05 to 20; if it is right leave the slide out, else give `mpp_override=` or a manifest "
             "column mpp"
         )
 

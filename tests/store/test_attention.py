@@ -74,7 +74,7 @@ def test_an_interruption_leaves_what_was_there(tmp_path: Path) -> None:
 
 
 def test_nothing_there_and_something_damaged(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="no attention there; give the --out folder of wsi-embed eval mil"):
+    with pytest.raises(StoreError, match="no attention there; give the `out=` folder of wsi-embed eval mil"):
         Attention(tmp_path)
     path = tmp_path / "attention.zarr"
     write_attention(path, ABOUT, [made("a")])

@@ -200,7 +200,7 @@ def test_features_too_large_for_float16_are_refused_with_a_way_out(tmp_path: Pat
     encoded.features[2, 0] = 70_000
     with (
         open_writer(tmp_path / "s", settings).slide("a", make_grid(7)) as writer,
-        pytest.raises(SlideError, match="tile 2 are too large for float16; use --dtype float32"),
+        pytest.raises(SlideError, match="tile 2 are too large for float16; use `dtype='float32'`"),
     ):
         writer.append(encoded)
 

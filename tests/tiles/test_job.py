@@ -146,7 +146,7 @@ def test_other_settings_fail_the_slide_and_say_what_differs(slides: Path, tmp_pa
     assert report.exit_code == 1
     assert report.count("failed") == 3
     assert "format png -> jpeg, overlap 0 -> 8" in str(report.slides[0].reason)
-    assert "--overwrite" in str(report.slides[0].reason)
+    assert "`overwrite=True`" in str(report.slides[0].reason)
     assert tree(out) == before
 
 
@@ -189,7 +189,7 @@ def test_failing_slides_do_not_stop_the_others(slides: Path, tmp_path: Path) -> 
     assert report.exit_code == 1
     assert report.count("done") == 3
     assert reasons.keys() == {"empty", "text", "no_mpp", "cut"}
-    assert "--mpp-override" in str(reasons["no_mpp"])
+    assert "`mpp_override=`" in str(reasons["no_mpp"])
     assert {row["slide_id"] for row in rows_of(tmp_path / "tiles")} == {"batch%202__s1", "s0", "s2"}
     assert not list((tmp_path / "tiles").glob(".*~*"))
 
@@ -293,17 +293,17 @@ def test_tiles_of_several_kinds_are_said(one: Path, slides: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"format": "bmp"}, "--format bmp"),
-        ({"format": "jpeg", "quality": 0}, "--quality 0"),
-        ({"tile_px": 0}, "--tile-px 0"),
-        ({"max_tiles": 0}, "--max-tiles 0"),
-        ({"workers": -1}, "--workers"),
-        ({"overlap": 32}, "--overlap"),
-        ({"edge": "wrap"}, "--edge"),
-        ({"tissue": "magic"}, "--tissue"),
-        ({"shard": "4/4"}, "--shard"),
-        ({"mpp": 0.0}, "--mpp 0"),
-        ({"mpp_override": 99.0}, "--mpp-override 99"),
+        ({"format": "bmp"}, "`format='bmp'`"),
+        ({"format": "jpeg", "quality": 0}, "`quality=0`"),
+        ({"tile_px": 0}, "`tile_px=0`"),
+        ({"max_tiles": 0}, "`max_tiles=0`"),
+        ({"workers": -1}, "`workers="),
+        ({"overlap": 32}, "`overlap="),
+        ({"edge": "wrap"}, "`edge="),
+        ({"tissue": "magic"}, "`tissue="),
+        ({"shard": "4/4"}, "`shard="),
+        ({"mpp": 0.0}, "`mpp=0`"),
+        ({"mpp_override": 99.0}, "`mpp_override=99`"),
     ],
 )
 def test_wrong_arguments_do_nothing(options: dict[str, Any], text: str, one: Path, tmp_path: Path) -> None:

@@ -178,7 +178,7 @@ def test_a_slide_smaller_than_a_tile_fails_unless_padded(tmp_path: Path, edge: A
     with plan_slide(item_of(path), tiling, STORE).slide as slide:
         plan = replace(plan_of(path, tiling), slide=slide)
         if edge == "drop":
-            message = r"small\.png: 500 x 63 pixels .* smaller than one tile of 64; use --edge pad"
+            message = r"small\.png: 500 x 63 pixels .* smaller than one tile of 64; use `edge='pad'`"
             with pytest.raises(SlideError, match=message):
                 plan.make_grid(tiling)[0]
         else:
@@ -242,10 +242,10 @@ def test_attributes_say_how_tiles_lie_on_level_0(made_slide: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"edge": "wrap"}, "--edge wrap: choose drop or pad"),
-        ({"min_tissue": -0.1}, r"--min-tissue -0\.1: a share from 0 to 1"),
-        ({"min_tissue": 1.1}, r"--min-tissue 1\.1"),
-        ({"min_tissue": float("nan")}, "--min-tissue nan"),
+        ({"edge": "wrap"}, "`edge='wrap'`: choose drop or pad"),
+        ({"min_tissue": -0.1}, r"`min_tissue=-0\.1`: a share from 0 to 1"),
+        ({"min_tissue": 1.1}, r"`min_tissue=1\.1`"),
+        ({"min_tissue": float("nan")}, "`min_tissue=nan`"),
     ],
 )
 def test_tiling_that_makes_no_sense_is_refused(values: dict[str, Any], message: str) -> None:

@@ -69,7 +69,7 @@ def test_dark_fields_are_refused_and_dark_stains_are_not() -> None:
     rng = np.random.default_rng(0)
     dark = rng.poisson(4, (200, 300, 3)).astype(np.uint8)
     dark[50:100, 50:200, 0] += 90  # one glowing channel
-    with pytest.raises(SlideError, match=r"fluorescence or dark field.*--tissue none"):
+    with pytest.raises(SlideError, match=r"fluorescence or dark field.*`tissue='none'`"):
         refuse_dark(dark, 50)
     refuse_dark(dark, 0)
     with pytest.raises(SlideError, match="typical brightness of 0 "):

@@ -143,14 +143,14 @@ def test_the_record_knows_the_content_and_not_the_place(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "given", "message"),
     [
-        ({}, [], r"a\.onnx gives -6 to -6, which are no probabilities; --tissue-set activation=sigmoid"),
+        ({}, [], r"a\.onnx gives -6 to -6, which are no probabilities; `tissue_set=.*activation.*sigmoid.*`"),
         ({}, ["activation=relu"], "activation=relu: choose none, sigmoid, softmax"),
         ({}, ["activation=softmax"], "one output a pixel, and softmax needs several"),
-        ({}, ["pen=off"], "--tissue-set pen: model has no such setting; model has .*channel=0"),
+        ({}, ["pen=off"], "`tissue_set=.'pen'.`: model has no such setting; model has .*channel=0"),
         ({}, ["activation=sigmoid", "channel=1"], "has 1 outputs a pixel: there is no channel 1"),
         ({}, ["std=0,1,1"], "std=0,1,1: 1e-06 to 255"),
         ({"classes": 2}, ["activation=softmax"], "has 2 outputs a pixel; say which is tissue"),
-        ({"kind": TensorProto.UINT8}, ["mean=0,0,0"], r"--tissue-set mean: a\.onnx takes raw pixels"),
+        ({"kind": TensorProto.UINT8}, ["mean=0,0,0"], r"`tissue_set=.'mean'.`: a\.onnx takes raw pixels"),
         ({"kind": TensorProto.DOUBLE}, [], r"takes x tensor\(double\).*takes one tensor of RGB"),
         ({"sizes": ("h", 3)}, [], "takes one tensor of RGB"),
         ({"batch": 2}, [], "takes 2 images at once; export it with batch 1 or dynamic"),

@@ -23,25 +23,25 @@ def test_settings_get_the_type_of_their_default() -> None:
 @pytest.mark.parametrize(
     ("name", "setting", "message"),
     [
-        ("otsu", "blurr=3", "--tissue-set blurr: otsu has no such setting; otsu has mask_mpp=8, "),
-        ("hsv", "grey=0.1", "--tissue-set grey: hsv has no such setting; hsv has .*hue_from=190"),
+        ("otsu", "blurr=3", "`tissue_set=.'blurr'.`: otsu has no such setting; otsu has mask_mpp=8, "),
+        ("hsv", "grey=0.1", "`tissue_set=.'grey'.`: hsv has no such setting; hsv has .*hue_from=190"),
         ("none", "pen=off", "none has no settings"),
-        ("otsu", "pen=maybe", "--tissue-set pen=maybe: expected something like on"),
-        ("otsu", "max_px=10.5", "--tissue-set max_px=10.5: expected something like 8192"),
-        ("otsu", "close_um=wide", "--tissue-set close_um=wide"),
+        ("otsu", "pen=maybe", "`tissue_set=.*pen.*maybe.*`: expected something like on"),
+        ("otsu", "max_px=10.5", "`tissue_set=.*max_px.*10.5.*`: expected something like 8192"),
+        ("otsu", "close_um=wide", "`tissue_set=.*close_um.*wide.*`"),
         ("otsu", "close_um=-1", "close_um=-1: 0 to 10000 is expected; otsu has"),
-        ("otsu", "close_um=nan", "--tissue-set close_um=nan"),
+        ("otsu", "close_um=nan", "`tissue_set=.*close_um.*nan.*`"),
         ("otsu", "close_um=inf", "close_um=inf: 0 to 10000"),
-        ("otsu", "max_px=inf", "--tissue-set max_px=inf"),
+        ("otsu", "max_px=inf", "`tissue_set=.*max_px.*inf.*`"),
         ("otsu", "min_chroma=50", "min_chroma=50 is above max_chroma=6"),
-        ("otsu", "pen", "--tissue-set pen: expected key=value"),
-        ("otsu", "name=hsv", "--tissue-set name: otsu has no such setting"),
+        ("otsu", "pen", "`tissue_set=.'pen'.`: expected key=value"),
+        ("otsu", "name=hsv", "`tissue_set=.'name'.`: otsu has no such setting"),
         (
             "magic",
             "pen=off",
-            "--tissue magic: choose otsu, otsu-local, hsv, none or model:FILE",
+            "`tissue='magic'`: choose otsu, otsu-local, hsv, none or model:FILE",
         ),
-        ("model", "pen=off", "--tissue model: say which network, as model:FILE"),
+        ("model", "pen=off", "`tissue='model'`: say which network, as model:FILE"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_what_there_is(name: str, setting: str, message: str) -> None:
@@ -50,7 +50,7 @@ def test_what_makes_no_sense_is_refused_with_what_there_is(name: str, setting: s
 
 
 def test_a_setting_given_twice_is_refused() -> None:
-    with pytest.raises(UsageError, match="--tissue-set pen is given twice"):
+    with pytest.raises(UsageError, match=r"`tissue_set=\['pen'\]` is given twice"):
         parse_recipe("otsu", ["pen=off", "pen=on"])
     assert parse_recipe("otsu", ["pen=off", "pen=no"]) == parse_recipe("otsu", ["pen=off"])
 

@@ -35,11 +35,11 @@ def test_no_choice(devices: str) -> None:
 @pytest.mark.parametrize(
     ("devices", "precision", "gpus", "says"),
     [
-        ("cuda", "32", 0, "--devices cuda: PyTorch sees no CUDA device; use --devices cpu or auto"),
-        ("2", "32", 0, "--devices 2: PyTorch sees no CUDA device"),
-        ("3", "32", 2, "--devices 3: PyTorch sees 2 CUDA devices"),
-        ("cpu", "16", 2, "--precision 16 needs a GPU.*--precision bf16 or 32"),
-        ("auto", "16", 0, "--precision 16 needs a GPU"),
+        ("cuda", "32", 0, "`devices='cuda'`: PyTorch sees no CUDA device; use `devices='cpu'` or auto"),
+        ("2", "32", 0, "`devices='2'`: PyTorch sees no CUDA device"),
+        ("3", "32", 2, "`devices='3'`: PyTorch sees 2 CUDA devices"),
+        ("cpu", "16", 2, "`precision='16'` needs a GPU.*`precision='bf16'` or 32"),
+        ("auto", "16", 0, "`precision='16'` needs a GPU"),
     ],
 )
 def test_what_is_not_there_is_said(devices: str, precision: str, gpus: int, says: str) -> None:
@@ -50,7 +50,7 @@ def test_what_is_not_there_is_said(devices: str, precision: str, gpus: int, says
 def test_a_batch_is_divided_evenly() -> None:
     assert per_process(512, 1, 1) == 512
     assert per_process(512, 4, 2) == 64
-    with pytest.raises(UsageError, match=r"--batch-size 510 .* multiple of 8; try 512"):
+    with pytest.raises(UsageError, match=r"`batch_size=510` .* multiple of 8; try 512"):
         per_process(510, 4, 2)
     with pytest.raises(UsageError, match="leaves one tile to a process; give 16 or more"):
         per_process(8, 4, 2)

@@ -58,7 +58,7 @@ def test_a_csv_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "no column 'path', which --knn needs; it has none"),
+        ("", "no column 'path', which `knn=` needs; it has none"),
         ("path,label\nx.png,a", "no column 'split'"),
         ("path,label,split\nx.png,a,train", "no tile has the split 'test'"),
         ("path,label,split\ny.png,a,train\nx.png,a,test", "y.png is not there"),

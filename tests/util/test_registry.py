@@ -16,7 +16,7 @@ GROUP = "made.kinds"
 
 def made(**options: str) -> Registry[type]:
     places = {"counter": "collections:Counter", "ordered": "collections:OrderedDict"}
-    return Registry("--kind", places, group=GROUP, **options)  # type: ignore[arg-type]
+    return Registry("kind", places, group=GROUP, **options)  # type: ignore[arg-type]
 
 
 def test_a_name_is_its_class() -> None:
@@ -34,9 +34,9 @@ def test_names_are_in_the_order_of_the_package() -> None:
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("conter", "--kind conter: choose counter or ordered; did you mean counter?"),
-        ("zzz", "--kind zzz: choose counter or ordered"),
-        ("", "--kind : choose counter or ordered"),
+        ("conter", "`kind='conter'`: choose counter or ordered; did you mean counter?"),
+        ("zzz", "`kind='zzz'`: choose counter or ordered"),
+        ("", "`kind=''`: choose counter or ordered"),
     ],
 )
 def test_an_unknown_name_is_refused_with_all_names_and_the_nearest(name: str, says: str) -> None:
@@ -47,12 +47,12 @@ def test_an_unknown_name_is_refused_with_all_names_and_the_nearest(name: str, sa
 
 
 def test_an_empty_registry_says_so() -> None:
-    with pytest.raises(UsageError, match="--kind a: choose nothing: there are none"):
-        Registry[type]("--kind", {}).get("a")
+    with pytest.raises(UsageError, match="`kind='a'`: choose nothing: there are none"):
+        Registry[type]("kind", {}).get("a")
 
 
 def test_names_are_listed_as_users_type_them() -> None:
-    kinds = Registry[type]("--kind", {"a": "a:A", "model": "b:B"}, typed={"model": "model:FILE"})
+    kinds = Registry[type]("kind", {"a": "a:A", "model": "b:B"}, typed={"model": "model:FILE"})
     with pytest.raises(UsageError, match="choose a or model:FILE; did you mean model:FILE"):
         kinds.get("model:FIL")
 
@@ -73,7 +73,7 @@ def test_another_package_adds_a_kind(packages: Packages) -> None:
 
 def test_a_registry_without_a_group_takes_none(packages: Packages) -> None:
     packages.install("made_mine", "None: mine = made_mine:Mine")
-    assert Registry("--kind", {"counter": "collections:Counter"}).names() == ("counter",)
+    assert Registry("kind", {"counter": "collections:Counter"}).names() == ("counter",)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_a_kind_that_cannot_be_imported_is_an_error_when_it_is_used(
         sys.modules.pop("made_ill", None)
         with pytest.raises(UsageError) as refused:
             ask("ill")
-        says = f"--kind ill: made_ill 1.0 cannot be used ({why}); update or uninstall it"
+        says = f"`kind='ill'`: made_ill 1.0 cannot be used ({why}); update or uninstall it"
         assert str(refused.value) == says
 
 
@@ -113,7 +113,7 @@ def test_a_name_of_two_packages_is_an_error_when_it_is_used(packages: Packages) 
         "counter": {"wsi-embed", "made_a 1.0"},
     }.items():
         for ask in (kinds.get, kinds.check):
-            with pytest.raises(UsageError, match=rf"^--kind {name}: .* both have it") as refused:
+            with pytest.raises(UsageError, match=rf"^`kind='{name}'`: .* both have it") as refused:
                 ask(name)
             assert set(str(refused.value).split(" both")[0].split(": ")[1].split(" and ")) == owners
 
@@ -147,7 +147,7 @@ def test_nothing_is_imported_or_looked_up_before_a_name_is_asked_for() -> None:
     code = (
         "import sys\n"
         "from wsi_embed.util.registry import Registry\n"
-        "kinds = Registry('--kind', {'number': 'fractions:Fraction'}, group='made.kinds')\n"
+        "kinds = Registry('kind', {'number': 'fractions:Fraction'}, group='made.kinds')\n"
         "assert not {'importlib.metadata', 'fractions'} & sys.modules.keys()\n"
         "kinds.check('number')\n"
         "assert 'fractions' not in sys.modules\n"

@@ -64,7 +64,7 @@ def check_tile_px(backbone: nn.Module, name: str, tile_px: int) -> None:
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(
-            f"backbone {name} does not take tiles of {tile_px} pixels ({reason}); most take --tile-px 224"
+            f"backbone {name} does not take tiles of {tile_px} pixels ({reason}); most take `tile_px=224`"
         ) from error
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from wsi_embed.errors import UsageError
+from wsi_embed.util.text import argument
 from wsi_embed_train.devices import check_devices
 from wsi_embed_train.methods import method_settings
 from wsi_embed_train.ranges import CHOICES, RANGES
@@ -233,9 +234,11 @@ def load_recipe(name: str, /, **overrides: Any) -> TrainConfig:
     try:
         values = yaml.safe_load(path.read_text("utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"recipe {name}: not readable as YAML ({str(error).splitlines()[0]})") from error
+        raise UsageError(
+            f"not readable as YAML ({str(error).splitlines()[0]})", where=f"recipe {name}"
+        ) from error
     if not isinstance(values, dict):
-        raise UsageError(f"recipe {name}: expected `setting: value` lines")
+        raise UsageError("expected `setting: value` lines", where=f"recipe {name}")
     values.update({k: v for k, v in overrides.items() if v is not None})
     return TrainConfig.from_dict(values)
 
@@ -261,15 +264,22 @@ def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals or not name.strip():
-            raise UsageError(f"--set {pair}: give KEY=VALUE, as in --set alpha=0.9")
+            raise UsageError(
+                "give KEY=VALUE, as in `settings=['alpha=0.9']`", where=argument("settings", [pair])
+            )
         try:
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:
-            raise UsageError(f"--set {pair}: {text!r} is not a value as YAML has it") from error
+            raise UsageError(
+                f"{text!r} is not a value as YAML has it", where=argument("settings", [pair])
+            ) from error
         if value is None:
-            raise UsageError(f"--set {pair}: give a value")
+            raise UsageError("give a value", where=argument("settings", [pair]))
         if found.setdefault(name.strip(), value) != value:
-            raise UsageError(f"--set {name.strip()} is given twice, with different values; keep one")
+            raise UsageError(
+                f"{argument('settings', [name.strip()])} is given twice, with different values",
+                remedy="keep one",
+            )
     return found
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from wsi_embed.errors import DeviceError, UsageError
+from wsi_embed.util.text import argument
 
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 _GRAMMAR = re.compile(r"auto|cpu(:[1-9]\d*)?|cuda|[1-9]\d*")
@@ -68,17 +69,21 @@ def choose_devices(
     check_devices(devices)
     wants_gpu = devices == "cuda" or devices.isdecimal()
     if wants_gpu and gpus == 0:
-        raise DeviceError(f"--devices {devices}: PyTorch sees no CUDA device; use --devices cpu or auto")
+        raise DeviceError(
+            "PyTorch sees no CUDA device",
+            where=argument("devices", devices),
+            remedy="use `devices='cpu'` or auto",
+        )
     on_gpu = wants_gpu or (devices == "auto" and gpus > 0)
     if precision == "16" and not on_gpu:
         raise DeviceError(
-            "--precision 16 needs a GPU, and this run is on the CPU; use --precision bf16 or 32"
+            "`precision='16'` needs a GPU, and this run is on the CPU", remedy="use `precision='bf16'` or 32"
         )
     launched = _launched(environ)
     if launched is not None:
         return Devices("gpu" if on_gpu else "cpu", *launched)
     if devices.isdecimal() and int(devices) > gpus:
-        raise DeviceError(f"--devices {devices}: PyTorch sees {gpus} CUDA devices")
+        raise DeviceError(f"PyTorch sees {gpus} CUDA devices", where=argument("devices", devices))
     if on_gpu:
         return Devices("gpu", int(devices) if devices.isdecimal() else gpus)
     return Devices("cpu", int(devices.partition(":")[2] or 1))
@@ -112,9 +117,13 @@ def per_process(batch_size: int, processes: int, accumulate: int) -> int:
     if batch_size % parts:
         near = max(parts, round(batch_size / parts) * parts)
         raise UsageError(
-            f"--batch-size {batch_size} is for {processes} processes with accumulate = {accumulate}, and is "
-            f"no multiple of {parts}; try {near}"
+            f"{argument('batch_size', batch_size)} is for {processes} processes with accumulate = "
+            f"{accumulate}, and is no multiple of {parts}",
+            remedy=f"try {near}",
         )
     if batch_size // parts < 2:
-        raise UsageError(f"--batch-size {batch_size} leaves one tile to a process; give {2 * parts} or more")
+        raise UsageError(
+            f"{argument('batch_size', batch_size)} leaves one tile to a process",
+            remedy=f"give {2 * parts} or more",
+        )
     return batch_size // parts

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from wsi_embed.errors import UsageError
 from wsi_embed.util.cpu import cpu_count
+from wsi_embed.util.text import argument
 from wsi_embed_train import callbacks as cb
 from wsi_embed_train.config import TrainConfig
 from wsi_embed_train.curves import draw_curves
@@ -76,7 +77,7 @@ def train(
         PosixPath('runs/first/checkpoints/last.ckpt')
     """
     if on_collapse not in ("warn", "stop"):
-        raise UsageError(f"--on-collapse {on_collapse}: choose warn or stop")
+        raise UsageError("choose warn or stop", where=argument("on_collapse", on_collapse))
     stop = stop or threading.Event()
     # only the first of several processes reports
     listener = Listener() if listener is None or rank_here() else listener
@@ -92,7 +93,8 @@ def train(
         check_data(folder, before, data)
     if len(tiles) < config.batch_size:
         raise UsageError(
-            f"{source} has {len(tiles)} tiles, fewer than one batch: use --batch-size {len(tiles)} or less"
+            f"{source} has {len(tiles)} tiles, fewer than one batch: use "
+            f"{argument('batch_size', len(tiles))} or less"
         )
     for text in tiles.warnings:
         listener.warned(text)

@@ -47,7 +47,7 @@ def read_labelled(source: Path) -> LabelledSet:
         UsageError: If a column is missing, a split is empty, a group is in both splits, or a file does not
             exist.
     """
-    table = read_tile_table(source, option="--knn")
+    table = read_tile_table(source, option="knn")
     table.tiles.check()
     sides = []
     for side in (~table.tiles.test, table.tiles.test):

@@ -53,10 +53,14 @@ class RunFolder:
         """
         if not resume:
             if self.last.exists():
-                raise UsageError(f"{self.path} holds a run already: choose another --out, or add --resume")
+                raise UsageError(
+                    f"{self.path} holds a run already: choose another `out=`, or add `resume=True`"
+                )
             return None
         if not self.last.is_file():
-            raise UsageError(f"{self.path}: nothing to resume, there is no {self.last.name} in checkpoints/")
+            raise UsageError(
+                f"nothing to resume, there is no {self.last.name} in checkpoints/", where=self.path
+            )
         about, _ = load_checkpoint(self.last)
         before, now = about["config"], config.to_dict()
         for name in ["method", *sorted((now.keys() | before.keys()) - FREE)]:  # method first
@@ -115,4 +119,4 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         return content["wsi_embed"], content["state_dict"]
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UsageError(f"{path}: not a checkpoint of wsi-embed train ({reason})") from error
+        raise UsageError(f"not a checkpoint of wsi-embed train ({reason})", where=path) from error

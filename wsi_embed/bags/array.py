@@ -55,13 +55,16 @@ class LazyArray:
         try:
             values = np.asarray(self.zarr.oindex[np.asarray(index)] if rows else self.zarr[index])
         except ValueError as error:  # wrong checksum, or truncated object
-            raise StoreError(f"{self._name}: cannot be read ({error}); run wsi-embed verify") from error
+            raise StoreError(
+                f"cannot be read ({error})", where=self._name, remedy="run wsi-embed verify"
+            ) from error
         # Zarr reads a missing object as the fill value (NaN, -1), which is never stored otherwise.
         probe = values[..., 0] if values.ndim > 1 else values
         if probe.size and (np.isnan(probe).any() if probe.dtype.kind == "f" else (probe < 0).any()):
             raise StoreError(
-                f"{self._name}: part of the array is missing; run wsi-embed verify, "
-                "then delete the slide's folder and run the job again"
+                "part of the array is missing",
+                where=self._name,
+                remedy="run wsi-embed verify, then delete the slide's folder and run the job again",
             )
         return values
 

@@ -126,5 +126,5 @@ class Bag:
     def _array(self, name: str) -> LazyArray:
         array = self._group[name]
         if not isinstance(array, zarr.Array):
-            raise StoreError(f"{self.slide_id}: {name} is not an array; run wsi-embed verify")
+            raise StoreError(f"{name} is not an array", where=self.slide_id, remedy="run wsi-embed verify")
         return LazyArray(array)

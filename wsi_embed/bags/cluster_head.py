@@ -100,7 +100,7 @@ class ClusterHead:
             (folder / DOCUMENT).write_text(json.dumps(document, indent=2) + "\n", "utf-8")
         except OSError as error:
             raise UsageError(
-                f"{folder}: cannot be written ({error.strerror}); choose another folder"
+                f"cannot be written ({error.strerror})", where=folder, remedy="choose another folder"
             ) from error
 
     @classmethod
@@ -119,11 +119,17 @@ class ClusterHead:
             head = cls(document["model_id"], mean, centroids, float(document["temperature"]), {}, names)
             told = document["digest"]
         except FileNotFoundError as error:
-            raise UsageError(f"{folder}: no clusters there; make them with wsi-embed cluster") from error
+            raise UsageError(
+                "no clusters there", where=folder, remedy="make them with wsi-embed cluster"
+            ) from error
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-            raise UsageError(f"{folder}: its clusters cannot be read ({error!r}); make them again") from error
+            raise UsageError(
+                f"its clusters cannot be read ({error!r})", where=folder, remedy="make them again"
+            ) from error
         if centroids.ndim != 2 or centroids.shape[1:] != mean.shape or told != head.digest:
-            raise UsageError(f"{folder}: {ARRAYS} is not what {DOCUMENT} describes; make the clusters again")
+            raise UsageError(
+                f"{ARRAYS} is not what {DOCUMENT} describes", where=folder, remedy="make the clusters again"
+            )
         known = {"schema", "model_id", "clusters", "temperature", "digest", "names"}
         head.about.update({k: v for k, v in document.items() if k not in known})
         return head

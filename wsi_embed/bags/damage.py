@@ -24,7 +24,9 @@ def damage_named(slide_id: str) -> Iterator[None]:
     except (KeyError, TypeError, ValueError, IndexError, OSError) as error:
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         raise StoreError(
-            f"{slide_id}: its group in the store is damaged or incomplete ({what}); run wsi-embed verify"
+            f"its group in the store is damaged or incomplete ({what})",
+            where=slide_id,
+            remedy="run wsi-embed verify",
         ) from error
 
 

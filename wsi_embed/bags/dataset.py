@@ -150,7 +150,7 @@ class BagDataset:
         features = bag.features[:][rows].astype(np.float32)
         if not np.isfinite(features).all():
             raise StoreError(
-                f"{bag!r}: features that are not finite; run wsi-embed verify, and embed it again"
+                f"{bag!r}: features that are not finite", remedy="run wsi-embed verify, and embed it again"
             )
         return torch.from_numpy(features)
 

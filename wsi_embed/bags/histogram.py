@@ -32,7 +32,8 @@ def cluster_histogram(
     """
     if cluster is None or clusters is None:
         raise UsageError(
-            "the store has no clusters: its model has no cluster head; embed with a CluBYOL or CluSiam model"
+            "the store has no clusters: its model has no cluster head",
+            remedy="embed with a CluBYOL or CluSiam model",
         )
     weights = None if confidence is None else np.asarray(confidence, np.float64)
     counts = np.bincount(np.asarray(cluster, np.int64), weights, minlength=clusters).astype(np.float64)

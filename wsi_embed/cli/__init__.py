@@ -28,6 +28,7 @@ from wsi_embed.cli import (
 )
 from wsi_embed.cli.log import log_line
 from wsi_embed.cli.once import Command
+from wsi_embed.cli.wording import use_flags_of
 from wsi_embed.errors import UsageError, WsiEmbedError
 
 app = typer.Typer(
@@ -62,6 +63,7 @@ for _name, _command in COMMANDS.items():
     app.command(_name, cls=Command)(_command)
 for _name, _group in GROUPS.items():
     app.add_typer(_group, name=_name)
+use_flags_of(app)
 
 
 @app.callback(invoke_without_command=True)

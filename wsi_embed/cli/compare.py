@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wsi_embed.cli.wording import in_flags, reworded
+
 if TYPE_CHECKING:
     from wsi_embed.evaluate.compare import Comparison
 
@@ -52,11 +54,11 @@ def command(
     with needs_extra("train", "the nearest-neighbour evaluation of labelled tiles"):
         comparison = compare(models[0], models[1], found, batch_size=batch_size)
     if as_json:
-        typer.echo(json.dumps(comparison.to_dict(), indent=2))
+        typer.echo(json.dumps(reworded(comparison.to_dict()), indent=2))
     else:
         show_facts(_facts(comparison), _rows((a, b), comparison))
         for note in comparison.notes:
-            typer.echo(f"note: {note}")
+            typer.echo(f"note: {in_flags(note)}")
     cosine = comparison.difference.centred_cosine if comparison.difference else None
     if min_cosine is not None and (cosine is None or not cosine >= min_cosine):
         shown = "none" if cosine is None else f"{cosine:.4f}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wsi_embed.cli.options import ClustersFolder
+from wsi_embed.cli.wording import in_flags
 
 if TYPE_CHECKING:
     from wsi_embed.convert import Converted
@@ -39,7 +40,9 @@ def command(
             show_default=False,
         ),
     ] = None,
-    from_: Annotated[str | None, typer.Option("--from", help="trident or clam.", show_default=False)] = None,
+    format_name: Annotated[
+        str | None, typer.Option("--from", help="trident or clam.", show_default=False)
+    ] = None,
     labels: Annotated[
         Path | None,
         typer.Option(
@@ -85,7 +88,7 @@ def command(
     from wsi_embed.errors import UsageError
     from wsi_embed.store import open_store
 
-    if (to is None) == (from_ is None):
+    if (to is None) == (format_name is None):
         raise UsageError("give either --to FORMAT (a store is written for another tool) or --from FORMAT")
     given = Given(encoder, mpp, tile_px)
     if to is not None:
@@ -102,13 +105,13 @@ def command(
             raise UsageError(
                 "--labels, --by and --clusters are for --to: a store takes them where it is used"
             )
-        done = bring_in(source, str(from_), out, given=given, overwrite=overwrite, on_slide=_report)
+        done = bring_in(source, str(format_name), out, given=given, overwrite=overwrite, on_slide=_report)
     _summarise(done, out)
     raise typer.Exit(1 if done.failed else 0)
 
 
 def _report(bag: str, what: str) -> None:
-    typer.echo(f"{bag}: {what}", err=what.startswith("failed"))
+    typer.echo(f"{bag}: {in_flags(what)}", err=what.startswith("failed"))
 
 
 def _summarise(done: Converted, out: str) -> None:
@@ -120,5 +123,5 @@ def _summarise(done: Converted, out: str) -> None:
     }
     counts_text = [f"{len(bags)} {what}" for what, bags in counts.items() if bags]
     for note in done.notes:
-        typer.echo(f"note: {note}")
+        typer.echo(f"note: {in_flags(note)}")
     typer.echo(f"{out}: {', '.join(counts_text)}")

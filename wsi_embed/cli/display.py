@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from wsi_embed.cli.log import JsonDisplay
+from wsi_embed.cli.wording import in_flags
 from wsi_embed.jobs.report import JobReport, SlideResult
 
 # Largest number of slides that are listed one by one at the end.
@@ -89,7 +90,7 @@ class PlainDisplay:
         show_report(report)
 
     def _line(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(in_flags(text), markup=False, highlight=False, soft_wrap=True)
 
 
 class BarDisplay(PlainDisplay):

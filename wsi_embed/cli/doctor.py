@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from wsi_embed.cli.wording import reworded
+
 
 def command(
     folder: Annotated[Path, typer.Argument(help="Folder where stores will be written.")] = Path(),
@@ -22,7 +24,7 @@ def command(
 
     checks = diagnose(folder)
     if as_json:
-        typer.echo(json.dumps([check.to_dict() for check in checks], indent=2))
+        typer.echo(json.dumps(reworded([check.to_dict() for check in checks]), indent=2))
     else:
         show_checks(checks)
     raise typer.Exit(1 if any(check.status == "problem" for check in checks) else 0)

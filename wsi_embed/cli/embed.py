@@ -13,6 +13,7 @@ from wsi_embed.cli import options
 from wsi_embed.cli.options import RunOptions, TilingOptions
 from wsi_embed.cli.parameters import INPUT, JOB, RUN, TILES, given, option, takes, unknown_settings
 from wsi_embed.cli.signals import job_signals
+from wsi_embed.cli.wording import reworded
 
 DEMONSTRATION = (
     "using the demonstration model that comes with wsi-embed (see `wsi-embed info default`); "
@@ -92,6 +93,7 @@ def command(
                 on_bad_tile=on_bad_tile,  # type: ignore[arg-type]  # checked by embed
                 listener=display, stop=stop, **given(shared),
             )  # fmt: skip
+    done = reworded(done)
     display.show_report(done)
     write_reports(done, reports, list(slides), out)
     raise typer.Exit(done.exit_code)

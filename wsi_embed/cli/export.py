@@ -131,4 +131,4 @@ def _colour(flag: str, text: str | None) -> tuple[float, ...] | None:
     try:
         return None if text is None else tuple(float(part) for part in text.split(","))
     except ValueError as error:
-        raise UsageError(f"{flag} {text}: expected three numbers, R,G,B") from error
+        raise UsageError("expected three numbers, R,G,B", where=f"{flag} {text}") from error

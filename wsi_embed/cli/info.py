@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from wsi_embed.cli.wording import reworded
+
 
 def command(
     what: Annotated[
@@ -26,6 +28,6 @@ def command(
 
     facts, rows = describe(what, reader)
     if as_json:
-        typer.echo(json.dumps({**facts, **({"slides": rows} if rows else {})}, indent=2))
+        typer.echo(json.dumps(reworded({**facts, **({"slides": rows} if rows else {})}), indent=2))
     else:
         show_facts(facts, rows)

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import typer
 
+from wsi_embed.cli.wording import reworded
 from wsi_embed.jobs.report import JobReport, SlideResult
 
 # A slide can take an hour: log in between that the job is alive.
@@ -92,5 +93,5 @@ class JsonDisplay:
 def log_line(event: str, level: str = "info", **fields: Any) -> None:
     """Write one line to standard output, and flush it."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-    typer.echo(json.dumps({"time": now, "level": level, "event": event, **fields}))
+    typer.echo(json.dumps({"time": now, "level": level, "event": event, **reworded(fields)}))
     sys.stdout.flush()

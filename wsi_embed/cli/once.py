@@ -8,6 +8,7 @@ from typing import Any
 
 from typer.core import TyperCommand
 
+from wsi_embed.cli.wording import errors_in_flags
 from wsi_embed.errors import UsageError
 
 
@@ -23,8 +24,15 @@ class Command(TyperCommand):
         _, _, given = self.make_parser(ctx).parse_args(args=list(args))
         for option, times in Counter(filter(_takes_one, given)).items():
             if times > 1:
-                raise UsageError(f"{option.opts[0]} is given {times} times and takes one value; give it once")
+                raise UsageError(
+                    f"{option.opts[0]} is given {times} times and takes one value", remedy="give it once"
+                )
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; its errors speak of flags."""
+        with errors_in_flags():
+            return super().invoke(ctx)
 
 
 def _takes_one(parameter: Any) -> bool:

@@ -9,6 +9,7 @@ import typer
 
 from wsi_embed.cli.once import joined
 from wsi_embed.cli.options import ClustersFolder, StorePlace
+from wsi_embed.cli.wording import in_flags
 
 if TYPE_CHECKING:
     from wsi_embed.store import Store
@@ -110,7 +111,7 @@ def command(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(
-            f"--out {folder}: cannot be made ({error.strerror}); choose another place"
+            f"cannot be made ({error.strerror})", where=f"--out {folder}", remedy="choose another place"
         ) from error
     draw = draw_sheet if contact_sheet else draw_slides
     failed += draw(opened, items, folder, drawing, typer.echo, _warn)
@@ -118,7 +119,7 @@ def command(
 
 
 def _warn(line: str) -> None:
-    typer.echo(line, err=True)
+    typer.echo(in_flags(line), err=True)
 
 
 def _write_geojson(store: Store, folder: Path, wanted: str | None) -> int:
@@ -133,7 +134,7 @@ def _write_geojson(store: Store, folder: Path, wanted: str | None) -> int:
             count = write_bag(path, bag, parts)
         except WsiEmbedError as error:
             failed += 1
-            typer.echo(f"{slide_id}: {error}", err=True)
+            typer.echo(f"{slide_id}: {in_flags(str(error))}", err=True)
             continue
         typer.echo(f"{path}  {count} objects")
         if "tissue" in parts and bag.tissue_mask is None:

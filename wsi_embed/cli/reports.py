@@ -21,14 +21,18 @@ def check_reports(reports: Sequence[Path]) -> None:
     for report in reports:
         if report.is_dir() or report.suffix.lower() not in SUFFIXES:
             what = "is a folder" if report.is_dir() else "ends neither in .json nor in .html"
-            raise UsageError(f"--report {report}: {what}; give a file like report.json or report.html")
+            raise UsageError(
+                what, where=f"--report {report}", remedy="give a file like report.json or report.html"
+            )
         try:
             report.parent.mkdir(parents=True, exist_ok=True)
             writable = os.access(report.parent, os.W_OK)
         except OSError:
             writable = False
         if not writable:
-            raise UsageError(f"--report {report}: cannot be written there; choose another place")
+            raise UsageError(
+                "cannot be written there", where=f"--report {report}", remedy="choose another place"
+            )
 
 
 def write_reports(

@@ -6,11 +6,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from wsi_embed.cli.display import JobConsole
+from wsi_embed.cli.wording import reworded
 from wsi_embed.diagnostics.doctor import Check
 
 
 def show_facts(facts: dict[str, object], rows: list[dict[str, object]]) -> None:
     """Print facts as a table of names and values, and rows as a table below it."""
+    facts, rows = reworded(facts), reworded(rows)
     console = JobConsole()
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold", no_wrap=True)
@@ -37,7 +39,7 @@ def show_checks(checks: list[Check]) -> None:
     for name in ("status", "name"):
         table.add_column(name, no_wrap=True)
     table.add_column("message", overflow="fold")
-    for check in checks:
+    for check in reworded(checks):
         fix = f"\nfix: {check.fix}" if check.fix else ""
         table.add_row(f"[{colours[check.status]}]{check.status}[/]", check.name, escape(check.message + fix))
     console.print(table, highlight=False)

@@ -12,6 +12,7 @@ from wsi_embed.cli import options
 from wsi_embed.cli.options import RunOptions, TilingOptions
 from wsi_embed.cli.parameters import INPUT, TILES, given, option, takes, unknown_settings
 from wsi_embed.cli.signals import job_signals
+from wsi_embed.cli.wording import reworded
 
 
 @takes(TilingOptions, RunOptions)
@@ -58,6 +59,7 @@ def command(
                 format=format_,  # type: ignore[arg-type]  # checked by TileSettings
                 quality=quality, max_tiles=max_tiles, seed=seed, listener=display, stop=stop, **given(shared),
             )  # fmt: skip
+    done = reworded(done)
     display.show_report(done)
     write_reports(done, reports)
     raise typer.Exit(done.exit_code)

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from wsi_embed.cli.signals import StopSignals
+from wsi_embed.cli.wording import errors_in_flags
 
 LAST_WORDS = "stopped early, without saving; --resume goes on from the last checkpoint"
 
@@ -104,7 +105,7 @@ def command(
     from wsi_embed.util.extras import needs_extra
 
     with needs_extra("train", "wsi-embed train"):
-        from wsi_embed.cli.training import open_training
+        from wsi_embed.cli.training import open_training, settings_without_flag
         from wsi_embed_train import load_recipe, parse_settings, train
         from wsi_embed_train.trainer import rank_here
 
@@ -115,7 +116,7 @@ def command(
     }  # fmt: skip
     given = parse_settings(settings or ())
     if twice := [name for name in given if flags.get(name) is not None]:
-        raise UsageError(f"{twice[0]} is given twice, by its own option and by --set; keep one")
+        raise UsageError(f"{twice[0]} is given twice, by its own option and by --set", remedy="keep one")
     config = load_recipe(recipe, **(flags | given))
 
     stop = threading.Event()
@@ -123,6 +124,7 @@ def command(
     with (
         StopSignals(stop, LAST_WORDS, also=slurm, again=3.0),
         open_training(config.epochs, log_json) as listener,
+        errors_in_flags(settings_without_flag()),
     ):
         try:
             checkpoint = train(

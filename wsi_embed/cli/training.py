@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Mapping
+from dataclasses import fields
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from wsi_embed.cli.log import log_line
+from wsi_embed.cli.wording import flags, in_flags
+from wsi_embed_train.config import TrainConfig
 from wsi_embed_train.listener import Listener
 
 # Figures of an epoch that are shown, and their format.
@@ -20,6 +24,12 @@ SHOWN = (
     ("knn_f1", "kNN F1 {:.3f}"),
     ("images_per_s", "{:.0f} images/s"),
 )
+
+
+@functools.cache
+def settings_without_flag() -> frozenset[str]:
+    """Return the settings of a recipe that the command takes by `--set` alone."""
+    return frozenset(field.name for field in fields(TrainConfig)) - flags("train").keys()
 
 
 def figures_text(row: Mapping[str, float]) -> str:
@@ -54,7 +64,8 @@ class PlainTraining(Listener):
 
     def warned(self, text: str) -> None:
         """Print a warning immediately."""
-        self.errors.print(f"warning: {text}", markup=False, highlight=False, soft_wrap=True)
+        warning = f"warning: {in_flags(text, settings_without_flag())}"
+        self.errors.print(warning, markup=False, highlight=False, soft_wrap=True)
 
     def _line(self, text: str) -> None:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -116,7 +127,7 @@ class JsonTraining(PlainTraining):
 
     def warned(self, text: str) -> None:
         """Log a warning."""
-        log_line("warning", "warning", message=text)
+        log_line("warning", "warning", message=in_flags(text, settings_without_flag()))
 
 
 def open_training(epochs: int, log_json: bool) -> PlainTraining:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from wsi_embed.cli.options import StorePlace
+from wsi_embed.cli.wording import in_flags
 
 
 def command(
@@ -18,7 +19,7 @@ def command(
 
     problems = verify(store)
     for problem in problems:
-        typer.echo(f"{problem.where}: {problem.what}")
+        typer.echo(f"{problem.where}: {in_flags(problem.what)}")
     opened = open_store(store)
     incomplete = opened.incomplete()
     if incomplete:

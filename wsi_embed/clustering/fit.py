@@ -14,6 +14,7 @@ from wsi_embed.clustering.stability import stable_count
 from wsi_embed.errors import UsageError
 from wsi_embed.store import Bag, Store
 from wsi_embed.util.extras import needs_extra
+from wsi_embed.util.text import argument
 
 # Tiles of a store that the clusters are made from: half a gigabyte of 1,280 features.
 SAMPLE = 100_000
@@ -53,7 +54,7 @@ def fit_clusters(store: Store, k: int | str, *, sample: int = SAMPLE, seed: int 
         3
     """
     if sample < 2:
-        raise UsageError(f"--sample {sample}: at least 2 tiles are needed")
+        raise UsageError("at least 2 tiles are needed", where=argument("sample", sample))
     features = _sample(store, sample, seed)
     mean = features.mean(0, dtype=np.float64).astype(np.float32)
     rows = unit_rows(features - mean)
@@ -96,11 +97,15 @@ def _count(k: int | str, tiles: int, name: str) -> int:
     try:
         count = int(k)
     except ValueError:
-        raise UsageError(f"--k {k}: give a number of clusters, or auto") from None
+        raise UsageError("give a number of clusters, or auto", where=argument("k", k)) from None
     if not 1 <= count <= MOST_CLUSTERS:
-        raise UsageError(f"--k {k}: 1 to {MOST_CLUSTERS} clusters are possible")
+        raise UsageError(f"1 to {MOST_CLUSTERS} clusters are possible", where=argument("k", k))
     if count > tiles:
-        raise UsageError(f"--k {k}: {name} has only {tiles} tiles to make clusters of; give fewer clusters")
+        raise UsageError(
+            f"{name} has only {tiles} tiles to make clusters of",
+            where=argument("k", k),
+            remedy="give fewer clusters",
+        )
     return count
 
 
@@ -108,13 +113,15 @@ def _sample(store: Store, most: int, seed: int) -> Float32Array:
     """Return features of tiles drawn evenly over the slides, float32 [N, D]."""
     rows = [(row.slide_id, row.tiles) for row in store.rows() if row.tiles]
     if not rows:
-        raise UsageError(f"{store.name}: no slide has tiles to make clusters of")
+        raise UsageError("no slide has tiles to make clusters of", where=store.name)
     share = _even_share([tiles for _, tiles in rows], most)
     parts = [_features(store[slide_id], min(tiles, share), seed) for slide_id, tiles in rows]
     features = np.concatenate(parts)[:most]
     if not np.isfinite(features).all():
         raise UsageError(
-            f"{store.name}: features are not finite numbers; check the model, then run wsi-embed verify"
+            "features are not finite numbers",
+            where=store.name,
+            remedy="check the model, then run wsi-embed verify",
         )
     return features
 

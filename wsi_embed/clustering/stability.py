@@ -36,7 +36,9 @@ def stable_count(rows: Float32Array, seed: int) -> int:
     candidates = [k for k in CANDIDATES if k * LEAST_TILES <= len(rows)]
     if not candidates:
         least = CANDIDATES[0] * LEAST_TILES
-        raise UsageError(f"--k auto needs at least {least} tiles, and there are {len(rows)}; give a number")
+        raise UsageError(
+            f"`k='auto'` needs at least {least} tiles, and there are {len(rows)}", remedy="give a number"
+        )
     rng = np.random.default_rng(seed)
     some = rows[np.sort(rng.permutation(len(rows))[:MOST])]
     halves = [np.sort(rng.permutation(len(some))[: len(some) // 2]) for _ in range(SAMPLES)]
@@ -47,7 +49,7 @@ def stable_count(rows: Float32Array, seed: int) -> int:
 
 def _agreement(rows: Float32Array, k: int, halves: list[np.ndarray], seed: int) -> tuple[float, float]:
     """Return mean and standard error of the adjusted Rand index over pairs of halves."""
-    with needs_extra("cluster", "--k auto"):
+    with needs_extra("cluster", "`k='auto'`"):
         from sklearn.cluster import KMeans
         from sklearn.metrics import adjusted_rand_score
     labels = []

@@ -73,12 +73,16 @@ class ClamSource(Source):
         """Return the folder `h5_files`; the tensors in `pt_files` have no coordinates."""
         if self.given.mpp is None:
             raise UsageError(
-                "--from clam: CLAM does not record the resolution; give --mpp (um per pixel of a tile)"
+                "CLAM does not record the resolution",
+                where="`format_name='clam'`",
+                remedy="give `mpp=` (um per pixel of a tile)",
             )
         self.encoder = self.given.encoder or "unknown"
         folder = self.folder if self.folder.name == "h5_files" else self.folder / "h5_files"
         if not folder.is_dir():
-            raise UsageError(f"{self.folder}: no folder h5_files in it; pt_files alone have no coordinates")
+            raise UsageError(
+                "no folder h5_files in it; pt_files alone have no coordinates", where=self.folder
+            )
         return folder
 
     def tiling_file(self, slide: str) -> Path | None:
@@ -101,7 +105,8 @@ class ClamSource(Source):
         extent = px * downsample if px else step
         if "features" not in arrays or tile_px is None or extent is None or self.given.mpp is None:
             raise SlideError(
-                f"{slide}: neither its tiling (patches/{slide}.h5) nor --tile-px says how large a tile is"
+                f"neither its tiling (patches/{slide}.h5) nor `tile_px=` says how large a tile is",
+                where=slide,
             )
         sides = np.asarray(attributes.get("level_dim", ()), np.float64).ravel() * downsample
         return ForeignTiles(

@@ -69,7 +69,7 @@ def bring_in(
         {}
     """
     given, found = given or Given(), Converted()
-    check_mpp("--mpp", given.mpp)
+    check_mpp("mpp", given.mpp)
     source = SOURCES.get(format_name)(Path(folder), given)
     store: StoreWriter | None = None
     for name in source.files:
@@ -117,19 +117,21 @@ def _bring(
     """Write a slide and describe the outcome; None if the store already has it."""
     if (found := _settings(source, tiles)) != store.settings:
         what = differences(store.settings.to_dict(), found.to_dict())
-        raise SlideError(f"{slide_id}: its tiles are of another kind than the first slide's ({what})")
+        raise SlideError(f"its tiles are of another kind than the first slide's ({what})", where=slide_id)
     grid, order = _grid(tiles)
     attributes = _attributes(source, store, name, tiles, grid)
     with slide_lock(store.place.lock_file(METADATA_FILE), slide_id) as free:
         if not free:
-            raise SlideError(f"{slide_id}: another job is writing it; run again when it is done")
+            raise SlideError("another job is writing it", where=slide_id, remedy="run again when it is done")
         before = store.committed(slide_id)
         if before and before.get("settings_fingerprint") == attributes["settings_fingerprint"]:
             return None
         if before and not overwrite:
             what = differences(before.get("settings", {}), attributes["settings"])
             raise SlideError(
-                f"{slide_id}: the store has it from elsewhere ({what}); use --overwrite to replace it"
+                f"the store has it from elsewhere ({what})",
+                where=slide_id,
+                remedy="use `overwrite=True` to replace it",
             )
         with store.slide(slide_id, grid) as writer:
             writer.append(Encoded(np.asarray(tiles.features[order], np.float32)))

@@ -82,11 +82,11 @@ class Source(ABC):
         with needs_extra("convert", f"reading features of {self.name}"):
             import h5py  # noqa: F401
         if not folder.is_dir():
-            raise UsageError(f"{folder}: no such folder; check the path")
+            raise UsageError("no such folder", where=folder, remedy="check the path")
         features = self.find()
         self.files = {path.stem: path for path in sorted(features.glob("*.h5"))}
         if not self.files:
-            raise UsageError(f"{features}: no .h5 files of features there; check the path")
+            raise UsageError("no .h5 files of features there", where=features, remedy="check the path")
 
     @abstractmethod
     def find(self) -> Path:
@@ -122,13 +122,13 @@ def read_h5(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
         attributes = dict(file["coords"].attrs)
     coords = arrays["coords"]
     if coords.ndim != 2 or coords.shape[1] != 2 or (coords < 0).any():
-        raise SlideError(f"{path.name}: its coords are no positions (x, y) from 0 on, but {coords.shape}")
+        raise SlideError(f"its coords are no positions (x, y) from 0 on, but {coords.shape}", where=path.name)
     features = arrays.get("features")
     if features is not None and (features.ndim != 2 or len(features) != len(coords)):
-        raise SlideError(f"{path.name}: features {features.shape} do not go with coords {coords.shape}")
+        raise SlideError(f"features {features.shape} do not go with coords {coords.shape}", where=path.name)
     if features is not None and not (finite := np.isfinite(features).all(axis=1)).all():
         row = int(np.flatnonzero(~finite)[0])
-        raise SlideError(f"{path.name}: features of row {row} are not finite; extract it again")
+        raise SlideError(f"features of row {row} are not finite", where=path.name, remedy="extract it again")
     return arrays, attributes
 
 
@@ -138,7 +138,7 @@ def _readable(path: Path) -> Iterator[None]:
         yield
     except (OSError, KeyError, RuntimeError) as error:
         raise SlideError(
-            f"{path.name}: cannot be read as a file of features ({error}); make it again"
+            f"cannot be read as a file of features ({error})", where=path.name, remedy="make it again"
         ) from error
 
 

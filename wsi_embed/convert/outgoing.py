@@ -15,6 +15,7 @@ from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.storage import Location
 from wsi_embed.store import Store, open_store
 from wsi_embed.util.digest import canonical_digest
+from wsi_embed.util.text import argument
 
 # Increase this when the output changes, so that older output is not considered complete.
 LAYOUT_VERSION = 1
@@ -87,7 +88,7 @@ def convert(
     store = source if isinstance(source, Store) else open_store(source)
     kind, found = FORMATS.get(to), Converted()
     if by not in ("slide", "patient"):
-        raise UsageError(f"--by {by}: choose slide or patient")
+        raise UsageError("choose slide or patient", where=argument("by", by))
     kind.check(by, labels is not None)
     items = []
     for item in _items(store, labels, by, missing, found.notes):
@@ -96,7 +97,7 @@ def convert(
         else:
             found.left_out.append(item.id)
     if not items:
-        raise UsageError(f"{store.where}: no {by} with tiles to convert")
+        raise UsageError(f"no {by} with tiles to convert", where=store.where)
     run = _Run(kind(store, Path(out)), items)
     run.check(overwrite)
     with run.records.locked():
@@ -138,8 +139,8 @@ class _Run:
             others += self.shared
         if others and not overwrite:
             raise UsageError(
-                f"{self.target.out} has other content for {named(others)}: --overwrite replaces it, "
-                "or choose another --out"
+                f"{self.target.out} has other content for {named(others)}: `overwrite=True` replaces it, "
+                "or choose another `out=`"
             )
 
     def write(self, item: Item, found: Converted) -> str:
@@ -187,8 +188,9 @@ class _Run:
         """
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         return StoreError(
-            f"{self.target.out}: cannot be written ({reason}); free some space or check permissions, "
-            "then run again"
+            f"cannot be written ({reason})",
+            where=self.target.out,
+            remedy="free some space or check permissions, then run again",
         )
 
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.store import Bag, PatientBag, Store
 from wsi_embed.util.extras import needs_extra
+from wsi_embed.util.text import argument
 
 Write = Callable[[Path], None]
 
@@ -57,7 +58,7 @@ class Item:
         """
         features = self.bag.features[:].astype(np.float32)
         if not np.isfinite(features).all():
-            raise StoreError(f"{self.id}: features that are not finite; run wsi-embed verify")
+            raise StoreError("features that are not finite", where=self.id, remedy="run wsi-embed verify")
         return features
 
 
@@ -105,9 +106,13 @@ class Format(ABC):
             UsageError: If the format does not support patients, or requires labels.
         """
         if by == "patient" and not cls.by_patient:
-            raise UsageError(f"--to {cls.name} has a file a slide; leave --by patient out")
+            raise UsageError(
+                f"{argument('to', cls.name)} has a file a slide", remedy="leave `by='patient'` out"
+            )
         if cls.needs_labels and not labelled:
-            raise UsageError(f"--to {cls.name} sorts bags by class; give --labels slides.csv")
+            raise UsageError(
+                f"{argument('to', cls.name)} sorts bags by class", remedy="give `labels='slides.csv'`"
+            )
 
     @abstractmethod
     def files(self, item: Item) -> list[str]:

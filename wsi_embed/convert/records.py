@@ -69,7 +69,9 @@ class Records:
         with slide_lock(self._folder / "lock", self._format) as free:
             if not free:
                 raise SlideError(
-                    f"{self.out}: another conversion is writing into it; run again when it is done"
+                    "another conversion is writing into it",
+                    where=self.out,
+                    remedy="run again when it is done",
                 )
             shutil.rmtree(self._part, ignore_errors=True)
             yield

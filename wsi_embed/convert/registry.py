@@ -8,7 +8,7 @@ from wsi_embed.util.registry import Registry
 
 # Formats that can be written. Other packages can add their own: docs/extending.md.
 FORMATS: Registry[type[Format]] = Registry(
-    "--to",
+    "to",
     {
         "trident": "wsi_embed.convert.trident:Trident",
         "clam": "wsi_embed.convert.clam:Clam",
@@ -23,6 +23,6 @@ FORMATS: Registry[type[Format]] = Registry(
 )
 # Formats that can be read.
 SOURCES: Registry[type[Source]] = Registry(
-    "--from",
+    "format_name",
     {"trident": "wsi_embed.convert.trident:TridentSource", "clam": "wsi_embed.convert.clam:ClamSource"},
 )

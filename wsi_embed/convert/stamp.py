@@ -43,7 +43,9 @@ class Stamp(Format):
             features = item.features().astype(np.float16)
         if not np.isfinite(features).all():
             raise StoreError(
-                f"{item.id}: features too large for float16, which STAMP reads; choose another format"
+                "features too large for float16, which STAMP reads",
+                where=item.id,
+                remedy="choose another format",
             )
         facts = {
             "extractor": f"wsi-embed-{self.encoder}",
@@ -70,7 +72,8 @@ class Stamp(Format):
             if labels.setdefault(item.patient, item.label) != item.label:
                 raise UsageError(
                     f"patient {item.patient} has slides labelled {labels[item.patient]} and {item.label}: "
-                    "STAMP has one label a patient; correct the labels"
+                    "STAMP has one label a patient",
+                    remedy="correct the labels",
                 )
         tables = {}
         if slides:

@@ -86,12 +86,16 @@ class TridentSource(Source):
         places = [self.folder, *self.folder.glob("features_*"), *self.folder.glob("*x_*px_*/features_*")]
         wanted = f"features_{self.given.encoder or '*'}"
         found = sorted({place for place in places if place.is_dir() and place.match(wanted)})
-        if len(found) != 1:
+        if not found:
+            raise UsageError(
+                f"no folder {wanted} in it", where=self.folder, remedy="give the folder that TRIDENT wrote"
+            )
+        if len(found) > 1:
             listed = ", ".join(str(place.relative_to(self.folder.parent)) for place in found)
             raise UsageError(
-                f"{self.folder}: "
-                + (f"features of several kinds: {listed}; give one of these folders" if found else "")
-                + ("" if found else f"no folder {wanted} in it; give the folder that TRIDENT wrote")
+                f"features of several kinds: {listed}",
+                where=self.folder,
+                remedy="give one of these folders",
             )
         self.encoder = found[0].name.removeprefix("features_")
         return found[0]
@@ -111,9 +115,11 @@ class TridentSource(Source):
         magnification = number(attributes, "target_magnification")
         mpp = self.given.mpp or (UM_AT_1X / magnification if magnification else None)
         if mpp is None:
-            missing.append("target_magnification (or give --mpp)")
+            missing.append("target_magnification (or give `mpp=`)")
         if missing or mpp is None or "features" not in arrays:
-            raise SlideError(f"{slide}: its coords lack {', '.join(missing) or 'features'}; extract it again")
+            raise SlideError(
+                f"its coords lack {', '.join(missing) or 'features'}", where=slide, remedy="extract it again"
+            )
         sides = [number(attributes, name) for name in ("level0_width", "level0_height")]
         return ForeignTiles(
             arrays["features"],

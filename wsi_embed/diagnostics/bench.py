@@ -130,7 +130,9 @@ def _measure(
     grid, _ = plan.make_grid(tiling)
     if not len(grid):
         raise UsageError(
-            f"{plan.item.name}: no tissue found: nothing to measure; --tissue none takes it whole"
+            "no tissue found: nothing to measure",
+            where=plan.item.name,
+            remedy="`tissue='none'` takes it whole",
         )
     pixels = np.empty((min(batch_size, len(grid)), grid.tile_px, grid.tile_px, 3), np.uint8)
     for row, tile in zip(range(len(pixels)), plan.slide.read_tiles(grid), strict=False):

@@ -47,7 +47,9 @@ def describe(what: str, reader: Reader = "auto") -> tuple[Facts, list[Facts]]:
         return _store(path)
     if not path.exists():
         raise UsageError(
-            f"{what}: no such file or folder; give a slide, a model, a store, `default` or `default-int8`"
+            "no such file or folder",
+            where=what,
+            remedy="give a slide, a model, a store, `default` or `default-int8`",
         )
     if path.suffix.lower() in (".onnx", ".ts", ".torchscript"):
         return _model(path), []
@@ -92,7 +94,9 @@ def _store(path: Location) -> tuple[Facts, list[Facts]]:
     try:
         return _store_facts(path, store)
     except (LookupError, TypeError, AttributeError) as error:
-        raise StoreError(f"{path}: damaged attributes ({error!r}); run wsi-embed verify") from error
+        raise StoreError(
+            f"damaged attributes ({error!r})", where=path, remedy="run wsi-embed verify"
+        ) from error
 
 
 def _store_facts(path: Location, store: Store) -> tuple[Facts, list[Facts]]:

@@ -15,6 +15,7 @@ from wsi_embed.encoder.cuda import cuda_driver
 from wsi_embed.errors import UsageError, WsiEmbedError
 from wsi_embed.util.cpu import cpu_count
 from wsi_embed.util.registry import Registry
+from wsi_embed.util.text import argument
 
 Status = Literal["ok", "warning", "problem"]
 LIBRARIES = (
@@ -130,7 +131,7 @@ def _packages() -> Check:
         except UsageError as error:
             faults.append(str(error))
             continue
-        found += [f"{kinds.option} {name} ({' '.join(of)})" for of in kinds.version_of(name).items()]
+        found += [f"{argument(kinds.option, name)} ({' '.join(of)})" for of in kinds.version_of(name).items()]
     if faults:
         return Check("packages", "problem", "; ".join(faults), "update or uninstall what is named")
     return Check("packages", "ok", ", ".join(found) or "no other package adds readers or formats")
@@ -211,7 +212,7 @@ def _disk(folder: Path) -> Check:
     usage = shutil.disk_usage(folder)
     text = f"{usage.free / 1e9:.0f} of {usage.total / 1e9:.0f} GB free where stores would be written"
     if not os.access(folder, os.W_OK):
-        return Check("disk", "problem", "the folder cannot be written", "choose another folder for --out")
+        return Check("disk", "problem", "the folder cannot be written", "choose another folder for `out=`")
     if usage.free < DISK_LOW:
         return Check("disk", "warning", text, "10,000 tiles of 512 numbers take 10 MB; free some space")
     return Check("disk", "ok", text)

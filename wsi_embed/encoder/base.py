@@ -13,6 +13,7 @@ import numpy.typing as npt
 from wsi_embed.encoder.metadata import ModelMetadata
 from wsi_embed.errors import DeviceMemoryError, ModelError, UsageError
 from wsi_embed.slide.base import UInt8Array
+from wsi_embed.util.text import argument
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,8 @@ class Encoder(abc.ABC):
                     raise
                 if size <= 1:
                     raise DeviceMemoryError(
-                        f"out of memory on {self.device} with one tile of {px} pixels; use a smaller model"
+                        f"out of memory on {self.device} with one tile of {px} pixels",
+                        remedy="use a smaller model",
                     ) from error
                 self.most = size // 2
         return concatenated(parts)
@@ -118,17 +120,19 @@ class Encoder(abc.ABC):
         try:
             out = self._encode(np.full((1, px, px, 3), 255, np.uint8))
         except Exception as error:
-            raise ModelError(f"{where}: cannot encode a tile of {px} x {px} pixels ({error})") from error
+            raise ModelError(f"cannot encode a tile of {px} x {px} pixels ({error})", where=where) from error
         if out.features.ndim != 2:
-            raise ModelError(f"{where}: features have shape {out.features.shape}, expected [batch, D]")
+            raise ModelError(f"features have shape {out.features.shape}, expected [batch, D]", where=where)
         if self.metadata.feature_dim == 0:
             self.metadata = replace(self.metadata, feature_dim=out.features.shape[1])
         if out.features.shape != (1, self.feature_dim):
             raise ModelError(
-                f"{where}: features have shape {out.features.shape}, its metadata say {self.feature_dim}"
+                f"features have shape {out.features.shape}, its metadata say {self.feature_dim}", where=where
             )
         if not np.isfinite(out.features).all():
-            raise ModelError(f"{where}: the features of a white tile are not finite; export it again")
+            raise ModelError(
+                "the features of a white tile are not finite", where=where, remedy="export it again"
+            )
 
 
 def concatenated(parts: Sequence[Encoded]) -> Encoded:
@@ -168,7 +172,9 @@ def check_tile_px(metadata: ModelMetadata, tile_px: int | None, where: Path) -> 
         UsageError: If they differ.
     """
     if tile_px is not None and tile_px != metadata.tile_px:
-        raise UsageError(f"--tile-px {tile_px}: {where.name} takes tiles of {metadata.tile_px} pixels only")
+        raise UsageError(
+            f"{where.name} takes tiles of {metadata.tile_px} pixels only", where=argument("tile_px", tile_px)
+        )
 
 
 def foreign_metadata(where: Path, digest: str, tile_px: int | None, mpp: float | None) -> ModelMetadata:
@@ -185,7 +191,7 @@ def foreign_metadata(where: Path, digest: str, tile_px: int | None, mpp: float |
     """
     if tile_px is None or mpp is None:
         raise ModelError(
-            f"{where.name} was not exported by wsi-embed: say what tiles it takes with --tile-px and --mpp"
+            f"{where.name} was not exported by wsi-embed: say what tiles it takes with `tile_px=` and `mpp=`"
         )
     return ModelMetadata(
         name=where.stem,

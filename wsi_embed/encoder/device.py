@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from wsi_embed.encoder.cuda import cuda_driver
 from wsi_embed.errors import DeviceError
+from wsi_embed.util.text import argument
 
 CHOICES = "auto, cpu, cuda[:N], tensorrt[:N], openvino or openvino:bf16; several GPUs as cuda:0,1 or cuda:all"
 
@@ -43,9 +44,12 @@ def parse_devices(text: str) -> list[Device]:
     named = [] if found[2] == "all" else [int(number) for number in found[2].split(",")]
     numbers = named or list(range(cuda_driver()[1]))
     if not numbers:
-        raise DeviceError(f"--device {text} cannot be used: no NVIDIA driver, or no GPU; use --device cpu")
+        raise DeviceError(
+            f"{argument('device', text)} cannot be used: no NVIDIA driver, or no GPU",
+            remedy="use `device='cpu'`",
+        )
     if len(set(numbers)) < len(numbers):
-        raise DeviceError(f"--device {text}: a GPU is named twice")
+        raise DeviceError("a GPU is named twice", where=argument("device", text))
     return [Device(found[1], number) for number in numbers]
 
 
@@ -61,4 +65,4 @@ def parse_device(text: str) -> Device:
         return Device("openvino", bf16=True)
     if found := re.fullmatch(r"(cuda|tensorrt)(?::(\d{1,4}))?", text):
         return Device(found[1], int(found[2] or 0))
-    raise DeviceError(f"--device {text}: choose {CHOICES}")
+    raise DeviceError(f"choose {CHOICES}", where=argument("device", text))

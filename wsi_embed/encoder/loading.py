@@ -23,7 +23,7 @@ MOST_MODEL_BYTES = 2 * 1024**3
 OPENVINO = "openvino"
 # By file suffix; ONNX files run on OpenVINO if that device is requested.
 ENCODERS: Registry[Callable[..., Encoder]] = Registry(
-    "--model",
+    "model",
     {
         ".onnx": "wsi_embed.encoder.onnx_encoder:OnnxEncoder",
         ".ts": "wsi_embed.encoder.torchscript_encoder:TorchScriptEncoder",
@@ -144,14 +144,18 @@ def _same(encoder: Encoder) -> Encoder:
 def _load(path: Path, chosen: Device, tile_px: int | None, mpp: float | None, threads: int | None) -> Encoder:
     try:
         if not path.is_file():
-            raise ModelError(f"{path}: no such model file; check --model")
+            raise ModelError("no such model file", where=path, remedy="check `model=`")
         with path.open("rb"):
             pass
     except OSError as error:
-        raise ModelError(f"{path}: cannot be opened ({error.strerror}); check its permissions") from error
+        raise ModelError(
+            f"cannot be opened ({error.strerror})", where=path, remedy="check its permissions"
+        ) from error
     kind = path.suffix.lower()
     if kind not in ENCODERS:
-        raise ModelError(f"{path}: not a model; expected a file that ends in .onnx or .ts (TorchScript)")
+        raise ModelError(
+            "not a model", where=path, remedy="expected a file that ends in .onnx or .ts (TorchScript)"
+        )
     if kind == ".onnx" and chosen.kind == "openvino":
         kind = OPENVINO
     return ENCODERS.get(kind)(path, chosen, tile_px=tile_px, mpp=mpp, threads=threads)

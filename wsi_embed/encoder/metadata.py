@@ -96,24 +96,28 @@ class ModelMetadata:
             ModelError: If the document does not follow the schema.
         """
         if len(text) > LONGEST:
-            raise ModelError(f"{where}: its wsi_embed metadata are longer than {LONGEST} characters")
+            raise ModelError(f"its wsi_embed metadata are longer than {LONGEST} characters", where=where)
         try:
             values = json.loads(text, parse_constant=_no_number)
         except (ValueError, RecursionError) as error:
-            raise ModelError(f"{where}: its wsi_embed metadata are not JSON; export it again") from error
+            raise ModelError(
+                "its wsi_embed metadata are not JSON", where=where, remedy="export it again"
+            ) from error
         if not isinstance(values, dict) or values.get("schema") != SCHEMA:
             found = values.get("schema") if isinstance(values, dict) else None
             raise ModelError(
-                f"{where}: metadata schema {found!r}, this wsi-embed reads {SCHEMA}; update wsi-embed"
+                f"metadata schema {found!r}, this wsi-embed reads {SCHEMA}",
+                where=where,
+                remedy="update wsi-embed",
             )
         values.setdefault("outputs", ())  # older files lack it
         required = {f.name for f in fields(cls)}
         for name in sorted(required):
             if name not in values:
-                raise ModelError(f"{where}: its metadata lack {name!r}; export it again")
+                raise ModelError(f"its metadata lack {name!r}", where=where, remedy="export it again")
             if not _is_good(name, values[name]):
                 shown = repr(values[name])[:80]
-                raise ModelError(f"{where}: its metadata have {name} = {shown}; export it again")
+                raise ModelError(f"its metadata have {name} = {shown}", where=where, remedy="export it again")
         for name in ("mean", "std", "training_slides", "outputs"):
             values[name] = tuple(values[name])
         return cls(**{k: v for k, v in values.items() if k in required})

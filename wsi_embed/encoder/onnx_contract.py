@@ -15,6 +15,7 @@ from wsi_embed.encoder.base import Encoded, check_tile_px, foreign_metadata
 from wsi_embed.encoder.metadata import KEY, ModelMetadata
 from wsi_embed.encoder.onnx_external_files import external_files
 from wsi_embed.errors import ModelError
+from wsi_embed.util.text import argument
 
 CLUSTERS = ("cluster", "cluster_confidence")
 
@@ -67,7 +68,9 @@ def read_contract(path: Path, session: Any, tile_px: int | None, mpp: float | No
     features = "features" if "features" in names else names[0]
     clusters = set(CLUSTERS) <= set(names)
     if text is not None and clusters != (metadata.clusters is not None):
-        raise ModelError(f"{path}: metadata and outputs disagree about the cluster head; export it again")
+        raise ModelError(
+            "metadata and outputs disagree about the cluster head", where=path, remedy="export it again"
+        )
     wanted = (features, *CLUSTERS) if clusters and metadata.clusters is not None else (features,)
     return Contract(metadata, metadata.mpp if mpp is None else mpp, name, wanted)
 
@@ -91,5 +94,5 @@ def _check_input(path: Path, session: Any, tile_px: int | None) -> str:
         )
     side = shape[1]
     if tile_px is not None and isinstance(side, int) and side != tile_px:
-        raise ModelError(f"--tile-px {tile_px}: {path.name} takes tiles of {side} pixels only")
+        raise ModelError(f"{path.name} takes tiles of {side} pixels only", where=argument("tile_px", tile_px))
     return str(inputs[0].name)

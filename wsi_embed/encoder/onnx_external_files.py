@@ -33,18 +33,19 @@ def external_files(path: Path) -> list[str]:
         ModelError: If the file is not an ONNX file, or names a file outside its own folder.
     """
     if path.stat().st_size == 0:
-        raise ModelError(f"{path}: not a model that can be loaded (it is empty)")
+        raise ModelError("not a model that can be loaded (it is empty)", where=path)
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         try:
             names = sorted(set(_locations(content, 0, len(content), _MODEL)))
         except (IndexError, ValueError) as error:
-            raise ModelError(f"{path}: not a model that can be loaded ({error})") from error
+            raise ModelError(f"not a model that can be loaded ({error})", where=path) from error
     folder = path.parent.resolve()
     for name in names:
         if Path(name).is_absolute() or not (path.parent / name).resolve().is_relative_to(folder):
             raise ModelError(
-                f"{path}: names {name!r} as a file of its weights, which lies outside its folder; such a "
-                "file is not read. If you trust it, save the model as one file"
+                f"names {name!r} as a file of its weights, which lies outside its folder; such a file "
+                "is not read. If you trust it, save the model as one file",
+                where=path,
             )
     return names
 

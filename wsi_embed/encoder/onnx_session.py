@@ -12,6 +12,7 @@ import onnxruntime as ort
 
 from wsi_embed.encoder.device import Device
 from wsi_embed.errors import DeviceError, ModelError
+from wsi_embed.util.text import argument
 
 CPU = "CPUExecutionProvider"
 PROVIDERS = {"cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
@@ -52,7 +53,9 @@ def _gpu_session(path: Path, device: Device, threads: int, precision: str) -> An
     name = PROVIDERS[device.kind]
     if name not in ort.get_available_providers():
         raise DeviceError(
-            f"--device {device}: this onnxruntime has no {name}; install onnxruntime-gpu, or use --device cpu"
+            f"this onnxruntime has no {name}",
+            where=argument("device", device),
+            remedy="install onnxruntime-gpu, or use `device='cpu'`",
         )
     if hasattr(ort, "preload_dlls"):
         with contextlib.redirect_stdout(io.StringIO()):  # it prints the libraries it cannot find
@@ -66,11 +69,12 @@ def _gpu_session(path: Path, device: Device, threads: int, precision: str) -> An
         # ONNX Runtime falls back to the CPU with only a warning.
         if name not in session.get_providers():
             raise DeviceError(
-                f"--device {device} cannot be used: {MISSING[device.kind]}; use --device cpu to go on without"
+                f"{argument('device', device)} cannot be used: {MISSING[device.kind]}",
+                remedy="use `device='cpu'` to go on without",
             )
         return session
     _session(path, [CPU], threads)  # raises if the file itself cannot be loaded
-    raise DeviceError(f"--device {device} cannot be used ({failure.__cause__})") from failure
+    raise DeviceError(f"{argument('device', device)} cannot be used ({failure.__cause__})") from failure
 
 
 def gpu_providers(device: Device, precision: str, graphs: bool) -> list[Any]:
@@ -136,5 +140,5 @@ def _session(path: Path, providers: list[Any], threads: int, *, optimise: bool =
             return ort.InferenceSession(str(path), options, providers=providers)
     except Exception as error:
         raise ModelError(
-            f"{path}: not a model that ONNX Runtime {ort.__version__} can load ({error})"
+            f"not a model that ONNX Runtime {ort.__version__} can load ({error})", where=path
         ) from error

@@ -62,7 +62,7 @@ class OpenVinoEncoder(Encoder):
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
             raise ModelError(
-                f"{path}: not a model that OpenVINO {openvino.__version__} can load ({reason})"
+                f"not a model that OpenVINO {openvino.__version__} can load ({reason})", where=path
             ) from error
         self._request = self._model.create_infer_request()
         self._check_outputs()
@@ -92,7 +92,7 @@ def _import_openvino() -> Any:
         import openvino
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            "--device openvino needs OpenVINO, which is not installed: pip install 'wsi-embed[openvino]'"
+            "`device='openvino'` needs OpenVINO, which is not installed: pip install 'wsi-embed[openvino]'"
         ) from error
     finally:
         del sys.modules[telemetry]

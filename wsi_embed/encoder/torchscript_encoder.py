@@ -15,6 +15,7 @@ from wsi_embed.encoder.metadata import FILE, ModelMetadata
 from wsi_embed.errors import DeviceError, MissingExtraError, ModelError
 from wsi_embed.slide.base import UInt8Array
 from wsi_embed.util.cpu import cpu_count
+from wsi_embed.util.text import argument
 
 
 class TorchScriptEncoder(Encoder):
@@ -46,7 +47,7 @@ class TorchScriptEncoder(Encoder):
                 self._module = self._torch.jit.load(str(path), self.device, _extra_files=extra).eval()
         except Exception as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ModelError(f"{path}: not a TorchScript model ({reason})") from error
+            raise ModelError(f"not a TorchScript model ({reason})", where=path) from error
         if not extra[FILE]:
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             self.metadata = foreign_metadata(path, digest, tile_px, mpp)
@@ -80,11 +81,16 @@ def _import_torch(path: Path) -> Any:
 
 def _choose_device(torch: Any, device: Device) -> str:
     if device.kind in ("openvino", "tensorrt"):
-        raise DeviceError(f"--device {device} runs ONNX only: export the model to .onnx, or use cuda or cpu")
+        raise DeviceError(
+            f"{argument('device', device)} runs ONNX only: export the model to .onnx, or use cuda or cpu"
+        )
     if device.kind == "cpu" or (device.kind == "auto" and not torch.cuda.is_available()):
         return "cpu"
     if not torch.cuda.is_available() or device.index >= torch.cuda.device_count():
-        raise DeviceError(f"--device {device} cannot be used: PyTorch sees no such device; use --device cpu")
+        raise DeviceError(
+            f"{argument('device', device)} cannot be used: PyTorch sees no such device",
+            remedy="use `device='cpu'`",
+        )
     return f"cuda:{device.index}"
 
 

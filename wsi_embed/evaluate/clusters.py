@@ -127,10 +127,10 @@ def evaluate_clusters(store: Store, labels: TileLabels | None = None) -> Cluster
     """
     total = store.clusters
     if total is None:
-        raise UsageError(f"{store.name}: the model that made it has no clusters: nothing to evaluate")
+        raise UsageError("the model that made it has no clusters: nothing to evaluate", where=store.name)
     of_slides = _clusters(store)
     if not of_slides:
-        raise UsageError(f"{store.name}: no slide has tiles: nothing to evaluate")
+        raise UsageError("no slide has tiles: nothing to evaluate", where=store.name)
     counts = np.stack([np.bincount(found, minlength=total) for found in of_slides.values()])
     share = counts.sum(0) / counts.sum()
     several = len(counts) > 1
@@ -209,7 +209,7 @@ def _by_label(of_slides: dict[str, Int], labels: TileLabels, total: int) -> Int:
     if (table.sum(0) > 0).sum() < 2:
         there = [name for name, count in zip(labels.names, table.sum(0), strict=True) if count]
         has = f"all labelled tiles are {there[0]!r}" if there else "no tile has a label"
-        raise UsageError(f"{labels.source}: {has}; two classes at least are needed")
+        raise UsageError(f"{has}; two classes at least are needed", where=labels.source)
     return table
 
 

@@ -86,9 +86,9 @@ def find_tiles(source: Path, limit: int = 2000) -> list[Tile]:
             for row in rows
         ]
     else:
-        raise UsageError(f"{source}: expected a folder of tile images, or a CSV that lists them")
+        raise UsageError("expected a folder of tile images, or a CSV that lists them", where=source)
     if len(found) < 2:
-        raise UsageError(f"{source}: {len(found)} tile images found; give some hundred")
+        raise UsageError(f"{len(found)} tile images found", where=source, remedy="give some hundred")
     if len(found) > limit:
         found = [found[n] for n in sorted(random.Random(0).sample(range(len(found)), limit))]
     return found

@@ -97,11 +97,14 @@ def validation_part(
     fewest = {str(name): len(np.unique(groups[labels == name])) for name in classes}
     if rare := [name for name, count in fewest.items() if count < 2]:
         raise UsageError(
-            "to choose the regularisation two groups (patients, slides) of each class are needed in train, "
-            f"and of {names_of(rare)} there is one; add some, or go on without --probe"
+            "to choose the regularisation two groups (patients, slides) of each class are needed "
+            f"in train, and of {names_of(rare)} there is one",
+            remedy="add some, or go on without `probe=True`",
         )
     parts = StratifiedGroupKFold(min(PARTS, *fewest.values()), shuffle=True, random_state=seed)
     for fit, held in parts.split(labels, labels, groups):
         if len(np.unique(labels[fit])) == len(classes):
             return fit, held
-    raise UsageError("train has too few groups (patients, slides) to choose the regularisation; add some")
+    raise UsageError(
+        "train has too few groups (patients, slides) to choose the regularisation", remedy="add some"
+    )

@@ -10,6 +10,7 @@ from typing import Any
 
 from wsi_embed.errors import WsiEmbedError
 from wsi_embed.util.atomic_files import replacing
+from wsi_embed.util.text import argument
 
 
 @contextmanager
@@ -26,7 +27,9 @@ def results_in(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
-        raise WsiEmbedError(f"--out {folder}: cannot be written ({error.strerror or error})") from error
+        raise WsiEmbedError(
+            f"cannot be written ({error.strerror or error})", where=argument("out", folder)
+        ) from error
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:

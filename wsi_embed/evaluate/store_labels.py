@@ -21,7 +21,7 @@ from wsi_embed.regions import Polygon, slide_annotations, tile_classes, with_ann
 from wsi_embed.regions.misplaced import check_class_names
 from wsi_embed.regions.polygons import OTHER_UNITS, SMALLER, class_key, too_small
 from wsi_embed.store import Bag, Store
-from wsi_embed.util.text import counted, names_of
+from wsi_embed.util.text import argument, counted, names_of
 
 Codes = npt.NDArray[np.int16]
 
@@ -99,7 +99,7 @@ def labels_by_table(
     columns, rows = read_table(source, "table", (("slide_id",), ("x",), ("y",), (column,)))
     if absent := [name for name in ("slide_id", "x", "y", column) if name not in columns]:
         raise UsageError(
-            f"{source.name}: no column {names_of(absent)}; it has {', '.join(columns) or 'none'}"
+            f"no column {names_of(absent)}; it has {', '.join(columns) or 'none'}", where=source.name
         )
     given: dict[str, dict[tuple[int, int], str]] = defaultdict(dict)
     labels = choose_classes([text(row, column) for _, row in rows], classes or {}, source.name)
@@ -107,7 +107,11 @@ def labels_by_table(
         if label:
             place = _place(f"{source.name}, row {number}", row)
             if given[text(row, "slide_id")].setdefault(place, label) != label:
-                raise UsageError(f"{source.name}, row {number}: that tile has another label above; keep one")
+                raise UsageError(
+                    "that tile has another label above",
+                    where=f"{source.name}, row {number}",
+                    remedy="keep one",
+                )
     names = tuple(sorted({label for tiles in given.values() for label in tiles.values()}))
     number_of = {name: number for number, name in enumerate(names)}
     codes, matched = {}, 0
@@ -119,7 +123,7 @@ def labels_by_table(
             matched += int((codes[slide_id] >= 0).sum())
     if not matched:
         raise UsageError(
-            f"{source.name}: none of its rows is of a tile of {store.name}; check slide_id, x, y"
+            f"none of its rows is of a tile of {store.name}", where=source.name, remedy="check slide_id, x, y"
         )
     lost = sum(map(len, given.values())) - matched
     notes = (f"{counted(lost, 'labelled tile')} of {source.name} not in the store",) if lost else ()
@@ -133,13 +137,14 @@ def _files(store: Store, source: Path) -> tuple[dict[str, Path], list[str]]:
         with damage_named(slide_id):
             name = str(bag.attrs["slide"])
         items.append(SlideInput(slide_id, Path(name), name))
-    found = {item.slide_id: item.roi for item in with_annotations(items, source, "--annotations")}
+    found = {item.slide_id: item.roi for item in with_annotations(items, source, "annotations")}
     files = {slide_id: file for slide_id, file in found.items() if file is not None}
     without = sorted(found.keys() - files.keys())
     if not files:
         raise UsageError(
-            f"--annotations {source}: no file for any of {counted(len(items), 'slide')}; they are named like "
-            "the slides, <slide id>.xml or .geojson"
+            f"no file for any of {counted(len(items), 'slide')}; they are named like the slides, "
+            "<slide id>.xml or .geojson",
+            where=argument("annotations", source),
         )
     left_out = f"{counted(len(without), 'slide')} without annotations left out: {names_of(without)}"
     return files, [left_out] if without else []
@@ -159,13 +164,17 @@ def _polygons(bag: Bag, file: Path, notes: list[str]) -> list[Polygon]:
 def _check_classes(wanted: Iterable[str], there: Counter[str]) -> None:
     has = names_of((f"{name or 'no class'} ({n})" for name, n in sorted(there.items())), most=10)
     if not wanted:
-        raise UsageError(f"--classes: name the classes, in order of precedence; the annotations have {has}")
+        raise UsageError(
+            f"name the classes, in order of precedence; the annotations have {has}", where="`classes=`"
+        )
     if absent := [name for name in wanted if name not in there]:
-        raise UsageError(f"--classes: no region of class {names_of(absent)}; the annotations have {has}")
+        raise UsageError(
+            f"no region of class {names_of(absent)}; the annotations have {has}", where="`classes=`"
+        )
 
 
 def _place(where: str, row: Mapping[str, object]) -> tuple[int, int]:
     try:
         return int(text(row, "x")), int(text(row, "y"))
     except ValueError as error:
-        raise UsageError(f"{where}: x and y are not whole numbers") from error
+        raise UsageError("x and y are not whole numbers", where=where) from error

@@ -39,8 +39,9 @@ def read_splits(store: Store, source: Path) -> dict[str, str]:
     columns, rows = read_table(source, "table", (SLIDE, PATIENT, ("split",)))
     if "split" not in columns or not {*SLIDE, *PATIENT} & {*columns}:
         raise UsageError(
-            f"{source.name}: --splits needs the columns `slide_id` (or `patient`) and `split` (train, test); "
-            f"it has {', '.join(columns) or 'none'}"
+            "`splits=` needs the columns `slide_id` (or `patient`) and `split` (train, test); it "
+            f"has {', '.join(columns) or 'none'}",
+            where=source.name,
         )
     matcher, found = Matcher(slide_facts(store)), dict[str, str]()
     for number, row in rows:
@@ -48,7 +49,9 @@ def read_splits(store: Store, source: Path) -> dict[str, str]:
         slide, patient, split = first_of(cells, SLIDE), first_of(cells, PATIENT), cells["split"].lower()
         for slide_id in matcher.find(LabelRow(f"{source.name}, row {number}", slide, patient, None)):
             if split in SPLITS and found.setdefault(slide_id, split) != split:
-                raise UsageError(f"{source.name}, row {number}: slide {slide_id} is in train and in test")
+                raise UsageError(
+                    f"slide {slide_id} is in train and in test", where=f"{source.name}, row {number}"
+                )
     return found
 
 
@@ -73,7 +76,7 @@ def store_tiles(
     if not any(map(len, parts.values())):
         raise UsageError(
             f"no tile has both a label and a split: {counted(len(labels.codes), 'slide')} with labels, "
-            f"{counted(len(splits), 'slide')} in --splits, {len(chosen)} in both"
+            f"{counted(len(splits), 'slide')} in `splits=`, {len(chosen)} in both"
         )
     names, features, slides, patients, codes = list[str](), [], list[str](), list[str](), []
     for slide_id, rows in parts.items():
@@ -114,6 +117,6 @@ def _notes(labels: TileLabels, splits: Mapping[str, str], parts: Mapping[str, np
     labelled = sum(int((labels.codes[slide_id] >= 0).sum()) for slide_id in parts)
     if (taken := sum(map(len, parts.values()))) < labelled:
         notes.append(
-            f"a sample of {taken:,} of {labelled:,} labelled tiles: --max-tiles takes more of a slide"
+            f"a sample of {taken:,} of {labelled:,} labelled tiles: `max_tiles=` takes more of a slide"
         )
     return notes

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_embed.errors import UsageError
-from wsi_embed.util.text import counted, names_of
+from wsi_embed.util.text import argument, counted, names_of
 
 Strings = npt.NDArray[np.str_]
 SPLITS = ("train", "test")
@@ -57,19 +57,26 @@ class TileSet:
         for name, there in zip(SPLITS, (~self.test, self.test), strict=True):
             if not there.any():
                 raise UsageError(
-                    f"{self.source}: no tile has the split {name!r}; both train and test are needed"
+                    f"no tile has the split {name!r}; both train and test are needed", where=self.source
                 )
         count = int((~self.test).sum())
         if not 1 <= k <= count:
-            raise UsageError(f"--k {k}: there are {counted(count, 'train tile')}; give 1 to {count}")
+            raise UsageError(
+                f"there are {counted(count, 'train tile')}",
+                where=argument("k", k),
+                remedy=f"give 1 to {count}",
+            )
         if len(classes := np.unique(self.labels)) < 2:
             raise UsageError(
-                f"{self.source}: all tiles have the label {str(classes[0])!r}; give two classes at least"
+                f"all tiles have the label {str(classes[0])!r}",
+                where=self.source,
+                remedy="give two classes at least",
             )
         if both := self._on_both_sides(self.groups):
             raise UsageError(
-                f"{self.source}: {counted(len(both), 'group')} on both sides of the split: {names_of(both)}; "
-                "near-duplicates would be found again: move each group to one side"
+                f"{counted(len(both), 'group')} on both sides of the split: {names_of(both)}; "
+                "near-duplicates would be found again: move each group to one side",
+                where=self.source,
             )
         notes = []
         for what, values in (("patient", self.patients), ("slide", self.slides)):
@@ -134,9 +141,13 @@ def parse_classes(text: str | None) -> dict[str, str]:
     for part in text.split(",") if text is not None else ():
         label, renamed, name = (piece.strip() for piece in part.partition("="))
         if not label or (renamed and not name):
-            raise UsageError(f"--classes {text}: expected LABEL or LABEL=NAME, separated by commas")
+            raise UsageError(
+                "expected LABEL or LABEL=NAME, separated by commas", where=argument("classes", text)
+            )
         if chosen.setdefault(label, name or label) != (name or label):
-            raise UsageError(f"--classes {text}: {label} is given two names; keep one")
+            raise UsageError(
+                f"{label} is given two names", where=argument("classes", text), remedy="keep one"
+            )
     return chosen
 
 
@@ -154,5 +165,5 @@ def choose_classes(labels: Sequence[str], wanted: Mapping[str, str], source: str
     there = set(labels)
     if absent := [label for label in wanted if label not in there]:
         has = names_of(sorted(there - {""}), most=10)
-        raise UsageError(f"--classes: no label {names_of(absent)} in {source}; it has {has}")
+        raise UsageError(f"no label {names_of(absent)} in {source}; it has {has}", where="`classes=`")
     return [wanted.get(label, "") for label in labels] if wanted else list(labels)

@@ -36,7 +36,7 @@ def read_tile_table(
     classes: Mapping[str, str] | None = None,
     *,
     column: str = "label",
-    option: str = "--tiles",
+    option: str = "tiles",
 ) -> TileTable:
     """Read a CSV, TSV or Parquet file of tile images.
 
@@ -58,7 +58,9 @@ def read_tile_table(
     rows = [(number, row) for number, row in listed if text(row, "split").lower() in SPLITS]
     for number, row in rows:
         if not text(row, column):
-            raise UsageError(f"{source.name}, row {number}: no {column}; add it or leave the row out")
+            raise UsageError(
+                f"no {column}", where=f"{source.name}, row {number}", remedy="add it or leave the row out"
+            )
     labels = choose_classes([text(row, column) for _, row in rows], classes or {}, source.name)
     kept = [(row, label) for (_, row), label in zip(rows, labels, strict=True) if label]
     names = [text(row, "path") for row, _ in kept]
@@ -107,14 +109,14 @@ def _check_columns(source: Path, columns: Sequence[str], needed: Sequence[str], 
     for name in needed:
         if name not in columns:
             has = ", ".join(columns) or "none"
-            raise UsageError(f"{source.name}: no column {name!r}, which {option} needs; it has {has}")
+            raise UsageError(f"no column {name!r}, which `{option}=` needs; it has {has}", where=source.name)
 
 
 def _check_files(source: Path, names: list[str]) -> None:
     seen = set()
     for name in names:
         if name in seen:
-            raise UsageError(f"{source.name}: {name} is listed twice; keep one")
+            raise UsageError(f"{name} is listed twice", where=source.name, remedy="keep one")
         seen.add(name)
         if not (source.parent / name).is_file():
-            raise UsageError(f"{source.name}: {name} is not there; paths count from the table's folder")
+            raise UsageError(f"{name} is not there; paths count from the table's folder", where=source.name)

@@ -28,6 +28,7 @@ from wsi_embed.storage.folder import METADATA_FILE
 from wsi_embed.storage.open_folder import place_at
 from wsi_embed.store import StoreWriter
 from wsi_embed.tissue import TissueRecipe
+from wsi_embed.util.text import argument
 
 DTYPES = ("float16", "float32")
 
@@ -136,9 +137,11 @@ def embed(
     """
     began = time.perf_counter()
     if on_bad_tile not in get_args(BadTile):
-        raise UsageError(f"--on-bad-tile {on_bad_tile}: choose {' or '.join(get_args(BadTile))}")
+        raise UsageError(
+            f"choose {' or '.join(get_args(BadTile))}", where=argument("on_bad_tile", on_bad_tile)
+        )
     if dtype not in DTYPES:
-        raise UsageError(f"--dtype {dtype}: choose {' or '.join(DTYPES)}")
+        raise UsageError(f"choose {' or '.join(DTYPES)}", where=argument("dtype", dtype))
     check_counts(batch_size=batch_size)
     options = JobOptions(
         workers=workers,
@@ -153,7 +156,7 @@ def embed(
         address=address,
         actors=actors,
     )
-    check_mpp("--mpp", mpp)
+    check_mpp("mpp", mpp)
     regions = RegionRules(Path(roi) if roi else None, tuple(roi_include), tuple(roi_exclude), roi_missing)
     tiling = tiling_of(
         overlap, edge, tissue, tissue_set, min_tissue, mpp_override, regions, icc, reader, fast_downsample

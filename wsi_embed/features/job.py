@@ -80,7 +80,7 @@ class FeatureJob(Job):
         """
         here = self.encoders.first
         if here.model_id != self.settings.model_id:
-            raise ModelError(f"{here.path}: another model than where the job was started")
+            raise ModelError("another model than where the job was started", where=here.path)
         return replace(super().in_worker(), batch_size=self.batch_size or default_batch(here))
 
     def make_grid(self, plan: SlidePlan) -> tuple[TileGrid, TissueMask]:
@@ -140,7 +140,9 @@ def _count_bad(result: SlideResult, bad: list[int]) -> None:
     result.bad_tiles = len(bad)
     if len(bad) > MOST_BAD * result.tiles:
         raise SlideError(
-            f"{result.slide}: {len(bad)} of {result.tiles} tiles cannot be read; copy the slide again"
+            f"{len(bad)} of {result.tiles} tiles cannot be read",
+            where=result.slide,
+            remedy="copy the slide again",
         )
     if bad:
         result.warnings.append(_bad_tiles(result))
@@ -162,6 +164,7 @@ def store_settings(encoder: Encoder, dtype: str) -> StoreSettings:
     m = encoder.metadata
     if encoder.mpp is None:
         raise ModelError(
-            f"{encoder.path.name} does not say at which resolution it was trained; give --mpp (um per pixel)"
+            f"{encoder.path.name} does not say at which resolution it was trained",
+            remedy="give `mpp=` (um per pixel)",
         )
     return StoreSettings(m.model_id, m.tile_px, encoder.mpp, dtype, m.feature_dim, m.clusters)

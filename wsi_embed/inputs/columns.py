@@ -55,13 +55,16 @@ def match_columns(
     for name in names.values():
         same = [column for column, known_as in zip(columns, found, strict=True) if known_as == name]
         if len(same) > 1:
-            raise UsageError(f"{source}: {' and '.join(map(repr, same))} are both `{name}`; keep one column")
+            raise UsageError(
+                f"{' and '.join(map(repr, same))} are both `{name}`", where=source, remedy="keep one column"
+            )
     missing = [group for group in known if not set(group) & set(found)]
     for column in (name for name in found if name not in names.values()):
         if meant := _meant(_plain(column), missing):
             raise UsageError(
-                f"{source}: the column {column!r} is not known, did you mean `{meant}`? Call it that; "
-                "if it is something else, give it another name"
+                f"the column {column!r} is not known, did you mean `{meant}`? Call it that",
+                where=source,
+                remedy="if it is something else, give it another name",
             )
     renamed = dict(zip(columns, found, strict=True))
     return found, [(number, {renamed.get(k, k): v for k, v in row.items()}) for number, row in rows]

@@ -10,7 +10,7 @@ from functools import cached_property
 
 from wsi_embed.errors import RemoteError, SlideError, UsageError
 from wsi_embed.slide.dicom import HEAD, series_in
-from wsi_embed.slide.ome_zarr import METADATA, REASON, describes_ome
+from wsi_embed.slide.ome_zarr import METADATA, REASON, REMEDY, describes_ome
 from wsi_embed.slide.suffixes import named_as_slide
 from wsi_embed.storage import objects
 from wsi_embed.storage.address import Address
@@ -31,13 +31,13 @@ class RemoteSlide:
         address: Address of its file, or of the first of several.
         roi: Address of its annotation file, from a manifest.
         listed: Its objects, if already known from a listing.
-        refused: Reason why it cannot be read, if already known from a listing.
+        is_ome_zarr: Whether a listing showed that it is an OME-Zarr image, which is not read.
     """
 
     address: Address
     roi: Address | None = None
     listed: tuple[RemoteObject, ...] | None = None
-    refused: str | None = None
+    is_ome_zarr: bool = False
 
     @cached_property
     def objects(self) -> tuple[RemoteObject, ...]:
@@ -47,14 +47,17 @@ class RemoteSlide:
             SlideError: If there is no such object, or it cannot be read.
             RemoteError: If the server cannot be reached, or refuses.
         """
-        if self.refused is not None:
-            raise SlideError(f"{self.address}: {self.refused}")
+        if self.is_ome_zarr:
+            raise SlideError(REASON, where=self.address, remedy=REMEDY)
+        asked = self.address
         try:
             found = self.listed if self.listed is not None else _request(self.address)
-            return found if self.roi is None else (*found, objects.stat(self.roi))
+            if self.roi is None:
+                return found
+            asked = self.roi
+            return (*found, objects.stat(self.roi))
         except FileNotFoundError as error:
-            missing = self.roi if self.roi and str(self.roi) in str(error) else self.address
-            raise SlideError(f"{missing}: there is no such object; check the address") from error
+            raise SlideError("there is no such object", where=asked, remedy="check the address") from error
 
     @property
     def size(self) -> int:
@@ -80,7 +83,7 @@ def find_below(folder: Address) -> list[RemoteSlide]:
     whole = [o for o in named if _suffix(o) not in DICOM and o.address.key not in parts]
     slides = [_slide(slide_objects(o, found)) for o in whole]
     slides += [_slide(group) for group in by_series(dicom)]
-    return slides + [RemoteSlide(image, refused=REASON) for image in images]
+    return slides + [RemoteSlide(image, is_ome_zarr=True) for image in images]
 
 
 def _ome_zarr(folder: Address, found: Mapping[str, RemoteObject]) -> list[Address]:
@@ -120,8 +123,9 @@ def _request(address: Address) -> tuple[RemoteObject, ...]:
         return (objects.stat(address),)
     if not address.listed:
         raise SlideError(
-            f"{address}: a slide of this format has several files, and a web server does not list them; "
-            "copy it to s3://, gs:// or a folder"
+            "a slide of this format has several files, and a web server does not list them",
+            where=address,
+            remedy="copy it to s3://, gs:// or a folder",
         )
     first = objects.stat(address)
     around = objects.beside(address.parent)[1]

@@ -27,14 +27,16 @@ def array_task(environ: Mapping[str, str]) -> tuple[int, int]:
     found = [name for name in (SLURM, KUBERNETES, AWS_BATCH) if name in environ]
     if len(found) != 1:
         what = f"{' and '.join(found)} are set" if found else "no array job of Slurm, Kubernetes or AWS Batch"
-        raise UsageError(f"--shard auto: {what}; give --shard i/n")
+        raise UsageError(what, where="`shard='auto'`", remedy="give `shard='i/n'`")
     if SHARD_COUNT in environ:
         return _checked(_number(environ, found[0]), _number(environ, SHARD_COUNT), found[0])
     if found == [SLURM]:
         return _slurm(environ)
     if found == [KUBERNETES]:
         raise UsageError(
-            f"--shard auto: Kubernetes does not say how many completions there are; set {SHARD_COUNT}"
+            "Kubernetes does not say how many completions there are",
+            where="`shard='auto'`",
+            remedy=f"set {SHARD_COUNT}",
         )
     return _checked(_number(environ, AWS_BATCH), _number(environ, AWS_BATCH_SIZE), AWS_BATCH)
 
@@ -45,15 +47,19 @@ def _slurm(environ: Mapping[str, str]) -> tuple[int, int]:
     )
     if step < 1 or last - first != step * (count - 1) or here not in range(first, last + 1, step):
         raise UsageError(
-            "--shard auto: a Slurm array with gaps does not say which share a task has; submit a range "
-            f"(--array=0-9), or set {SHARD_COUNT}: then the task's number is the share's, from 0"
+            "a Slurm array with gaps does not say which share a task has",
+            where="`shard='auto'`",
+            remedy=f"submit a range (--array=0-9), or set {SHARD_COUNT}: then the task's number is the "
+            "share's, from 0",
         )
     return (here - first) // step, count
 
 
 def _checked(index: int, count: int, name: str) -> tuple[int, int]:
     if index >= count:
-        raise UsageError(f"--shard auto: {name} is {index}, but {count} shares count from 0 to {count - 1}")
+        raise UsageError(
+            f"{name} is {index}, but {count} shares count from 0 to {count - 1}", where="`shard='auto'`"
+        )
     return index, count
 
 
@@ -61,5 +67,9 @@ def _number(environ: Mapping[str, str], name: str) -> int:
     text = environ.get(name, "")
     if not text.isdecimal():
         found = repr(text) if name in environ else "not set"
-        raise UsageError(f"--shard auto: {name} is {found}, a whole number is expected; give --shard i/n")
+        raise UsageError(
+            f"{name} is {found}, a whole number is expected",
+            where="`shard='auto'`",
+            remedy="give `shard='i/n'`",
+        )
     return int(text)

@@ -9,6 +9,7 @@ from wsi_embed.errors import UsageError
 from wsi_embed.inputs.remote_slides import ask_ahead
 from wsi_embed.inputs.schedulers import array_task
 from wsi_embed.inputs.slides import SlideInput
+from wsi_embed.util.text import argument
 
 
 def shard(slides: Sequence[SlideInput], index: int, count: int) -> list[SlideInput]:
@@ -38,5 +39,7 @@ def parse_shard(text: str, environ: Mapping[str, str]) -> tuple[int, int]:
         return array_task(environ)
     index, _, count = text.partition("/")
     if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
-        raise UsageError(f"--shard {text}: expected auto, or i/n counted from 0: 0/4, 1/4, 2/4, 3/4")
+        raise UsageError(
+            "expected auto, or i/n counted from 0: 0/4, 1/4, 2/4, 3/4", where=argument("shard", text)
+        )
     return int(index), int(count)

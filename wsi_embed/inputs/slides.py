@@ -86,7 +86,9 @@ def check_here(item: SlideInput) -> None:
     """
     if item.remote is not None:
         raise UsageError(
-            f"{item.remote.address}: only embed and tile fetch slides; copy it to this machine first"
+            "only embed and tile fetch slides",
+            where=item.remote.address,
+            remedy="copy it to this machine first",
         )
 
 
@@ -100,7 +102,9 @@ def unique_slides(found: Iterable[SlideInput]) -> list[SlideInput]:
     for item in found:
         if len(item.slide_id) > LONGEST_ID:
             raise UsageError(
-                f"{item.path}: its id would be too long for a file name; give slide_id in a manifest"
+                "its id would be too long for a file name",
+                where=item.path,
+                remedy="give slide_id in a manifest",
             )
         other = by_id.setdefault(item.slide_id, item)
         if other is not item:
@@ -118,7 +122,7 @@ def _from_source(source: Location) -> list[SlideInput]:
             return [slide_of_folder(source.resolve().parent, source.resolve())]
         return [slide_of_folder(source, path) for path in folder_files(source)]
     if not source.exists():
-        raise UsageError(f"{source}: no such file or folder; check the path")
+        raise UsageError("no such file or folder", where=source, remedy="check the path")
     if source.suffix.lower() in MANIFEST_SUFFIXES:
         return [manifest_slide(source, number, row) for number, row in read_manifest(source)]
     return [slide_of_folder(source.parent, source)]
@@ -130,11 +134,12 @@ def _from_address(source: Address) -> list[SlideInput]:
             table = Path(folder) / source.name
             try:
                 table.write_bytes(objects.read(source))
-                return [manifest_slide(source, number, row) for number, row in read_manifest(table)]
+                rows = read_manifest(table, name=source)
+                return [manifest_slide(source, number, row) for number, row in rows]
             except FileNotFoundError as error:
-                raise UsageError(f"{source}: there is no such object; check the address") from error
-            except UsageError as error:
-                raise UsageError(str(error).replace(str(table), str(source))) from error
+                raise UsageError(
+                    "there is no such object", where=source, remedy="check the address"
+                ) from error
     if named_as_slide(source.name) or not source.listed:
         return [_slide_at(RemoteSlide(source), source.name)]
     start = len(source.key) + 1 if source.key else 0
@@ -166,17 +171,17 @@ def manifest_slide(source: Location, number: int, row: dict[str, Any]) -> SlideI
     values = {names[0]: found for names in MANIFEST_COLUMNS if (found := first_of(cells, names))}
     where = f"{source}, row {number}"
     if "path" not in values:
-        raise UsageError(f"{where}: the path is empty")
+        raise UsageError("the path is empty", where=where)
     place = _beside(source, values["path"])
     slide_id = values.get("slide_id")
     if slide_id is None:
         slide_id = slide_id_of(place.name)
     elif slide_id_of(f"{slide_id}.x") != slide_id:
-        raise UsageError(f"{where}: slide_id {slide_id!r} may hold only A-Z a-z 0-9 . _ -")
+        raise UsageError(f"slide_id {slide_id!r} may hold only A-Z a-z 0-9 . _ -", where=where)
     try:
         mpp = _mpp(values.get("mpp", ""))
     except ValueError as error:
-        raise UsageError(f"{where}: mpp {values['mpp']!r} is not a number") from error
+        raise UsageError(f"mpp {values['mpp']!r} is not a number", where=where) from error
     roi = _beside(source, values["roi"]) if "roi" in values else None
     # absolute paths are never recorded
     absolute = is_address(values["path"]) or Path(values["path"]).is_absolute()
@@ -184,7 +189,9 @@ def manifest_slide(source: Location, number: int, row: dict[str, Any]) -> SlideI
     patient = values.get("patient")
     if isinstance(place, Path):
         if isinstance(roi, Address):
-            raise UsageError(f"{where}: annotations elsewhere are for slides elsewhere; copy {roi} here")
+            raise UsageError(
+                "annotations elsewhere are for slides elsewhere", where=where, remedy=f"copy {roi} here"
+            )
         return SlideInput(slide_id, place, name, patient, mpp, roi)
     local, there = (None, roi) if isinstance(roi, Address) else (roi, None)
     return SlideInput(slide_id, Path(place.name), name, patient, mpp, local, RemoteSlide(place, there))
@@ -213,11 +220,13 @@ def _check_same(a: SlideInput, b: SlideInput) -> None:
     where = [item.remote.address if item.remote else item.path for item in (a, b)]
     if not (where[0] == where[1] if a.remote or b.remote else _same_file(a.path, b.path)):
         raise UsageError(
-            f"two slides have the id {a.slide_id!r}: {where[0]} and {where[1]}; "
-            "rename one, or give ids in a manifest (columns path, slide_id)"
+            f"two slides have the id {a.slide_id!r}: {where[0]} and {where[1]}",
+            remedy="rename one, or give ids in a manifest (columns path, slide_id)",
         )
     if (a.patient, a.mpp, a.roi) != (b.patient, b.mpp, b.roi):
-        raise UsageError(f"{b.path} is given twice, with different patient, mpp or roi; keep one of them")
+        raise UsageError(
+            f"{b.path} is given twice, with different patient, mpp or roi", remedy="keep one of them"
+        )
 
 
 def _same_file(a: Path, b: Path) -> bool:

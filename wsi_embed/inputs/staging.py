@@ -21,6 +21,7 @@ from wsi_embed.storage.address import Address
 from wsi_embed.storage.client import client
 from wsi_embed.storage.lock import has_locks, slide_lock
 from wsi_embed.storage.objects import RemoteObject
+from wsi_embed.util.text import argument
 
 if TYPE_CHECKING:
     from obstore import GetOptions
@@ -59,7 +60,7 @@ class Cache:
             UsageError: If the limit is not positive.
         """
         if limit_gb is not None and not 0 < limit_gb < float("inf"):
-            raise UsageError(f"--cache-gb {limit_gb}: a number above 0 is expected")
+            raise UsageError("a number above 0 is expected", where=argument("cache_gb", limit_gb))
         limit = None if limit_gb is None else int(limit_gb * 1e9)
         return cls(Path(folder).absolute() if folder else None, limit)
 
@@ -92,7 +93,9 @@ class Staging:
             self.limit = limit or shutil.disk_usage(folder).free // 2
         except OSError as error:
             raise UsageError(
-                f"--cache {folder}: cannot be written ({error.strerror}); choose another folder"
+                f"cannot be written ({error.strerror})",
+                where=argument("cache", folder),
+                remedy="choose another folder",
             ) from error
         self._locks = contextlib.ExitStack()
         self._locks.enter_context(slide_lock(self._folder / _LOCK, _LOCK))
@@ -128,8 +131,9 @@ class Staging:
         size, found = remote.size, remote.objects
         if size > self.limit:
             raise SlideError(
-                f"{item.name}: {size / 1e9:.3g} GB, and the cache may hold {self.limit / 1e9:.3g} GB; "
-                "give a larger --cache-gb, or another --cache"
+                f"{size / 1e9:.3g} GB, and the cache may hold {self.limit / 1e9:.3g} GB",
+                where=item.name,
+                remedy="give a larger `cache_gb=`, or another `cache=`",
             )
         with self._room(size):
             folder = self._folder / str(next(self._number))
@@ -175,7 +179,7 @@ def _places(folder: Path, first: Address, found: Sequence[RemoteObject]) -> list
         inside = (one.address.host, key[: len(start)]) == (first.host, start)
         relative = PurePosixPath(key[len(start) :] if inside else f"roi/{one.address.name}")
         if ".." in relative.parts or relative.is_absolute():
-            raise RemoteError(f"{one.address}: its key cannot be the name of a file; rename it")
+            raise RemoteError("its key cannot be the name of a file", where=one.address, remedy="rename it")
         paths.append(folder / relative)
     return paths
 
@@ -191,7 +195,7 @@ async def _fetch_all(name: str, wanted: Sequence[tuple[RemoteObject, Path]], sto
         await fetching
     except OSError as error:
         raise SlideError(
-            f"{name}: cannot be staged ({error.strerror or error}); is there room in --cache?"
+            f"cannot be staged ({error.strerror or error})", where=name, remedy="is there room in `cache=`?"
         ) from error
     finally:
         fetching.cancel()
@@ -217,9 +221,11 @@ async def _fetch(found: RemoteObject, path: Path, at_once: asyncio.Semaphore) ->
                     async for block in (await store.get_async(key)).stream():
                         file.write(block)
     except FileNotFoundError as error:
-        raise SlideError(f"{found.address}: there is no such object any more; check the address") from error
+        raise SlideError(
+            "there is no such object any more", where=found.address, remedy="check the address"
+        ) from error
     if (size := path.stat().st_size) != found.size:
-        raise SlideError(f"{found.address}: {size} of {found.size} bytes came; run again")
+        raise SlideError(f"{size} of {found.size} bytes came", where=found.address, remedy="run again")
 
 
 async def _fetch_part(

@@ -15,7 +15,7 @@ MANIFEST_SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
 MANIFEST_COLUMNS: Known = (("path",), ("slide_id",), PATIENT, ("mpp",), ("roi",))
 
 
-def read_manifest(source: Path, known: Known = MANIFEST_COLUMNS) -> Rows:
+def read_manifest(source: Path, known: Known = MANIFEST_COLUMNS, *, name: object = None) -> Rows:
     """Read the rows of a manifest (CSV, TSV, Parquet), each with its number in the file.
 
     Lines of text that begin with `#` are comments, unless there is a file of that name.
@@ -23,28 +23,32 @@ def read_manifest(source: Path, known: Known = MANIFEST_COLUMNS) -> Rows:
     Args:
         source: Manifest file.
         known: Columns that the caller uses, `path` among them.
+        name: Name of the file for messages; its path by default.
 
     Raises:
         UsageError: If the file cannot be read, has no column `path`, or has a column whose name resembles
             that of a known one.
         MissingExtraError: If the file is Parquet, and pyarrow is not installed.
     """
-    columns, rows = read_table(source, MANIFEST, known)
+    name = name or source
+    columns, rows = read_table(source, MANIFEST, known, name=name)
     if "path" not in columns:
         raise UsageError(
-            f"{source}: a manifest needs a column `path` (optional: slide_id, patient, mpp, roi); "
-            f"it has {', '.join(columns) or 'none'}"
+            "a manifest needs a column `path` (optional: slide_id, patient, mpp, roi); it has "
+            f"{', '.join(columns) or 'none'}",
+            where=name,
         )
     return rows
 
 
-def read_table(source: Path, kind: str, known: Known) -> tuple[list[str], Rows]:
+def read_table(source: Path, kind: str, known: Known, *, name: object = None) -> tuple[list[str], Rows]:
     """Read columns and rows of a table (CSV, TSV, Parquet), each row with its number in the file.
 
     Args:
         source: Table file.
         kind: Kind of table, for messages.
         known: Columns that the caller uses; see `match_columns`.
+        name: Name of the file for messages; its path by default.
 
     Raises:
         UsageError: If the file cannot be read, a row has values beyond the last column, or a known column
@@ -52,10 +56,10 @@ def read_table(source: Path, kind: str, known: Known) -> tuple[list[str], Rows]:
         MissingExtraError: If the file is Parquet, and pyarrow is not installed.
     """
     read = _read_parquet if source.suffix.lower() == ".parquet" else _read_csv
-    return match_columns(*read(source, kind), known, source)
+    return match_columns(*read(source, kind, name or source), known, name or source)
 
 
-def _read_csv(source: Path, kind: str) -> tuple[list[str], Rows]:
+def _read_csv(source: Path, kind: str, name: object) -> tuple[list[str], Rows]:
     try:
         with source.open(newline="", encoding="utf-8-sig") as lines:
             header, skipped = _header(lines)
@@ -64,16 +68,19 @@ def _read_csv(source: Path, kind: str) -> tuple[list[str], Rows]:
             rows = [(reader.line_num + skipped, row) for row in reader]
             columns = list(reader.fieldnames or [])
     except UnicodeDecodeError as error:
-        raise UsageError(f"{source}: cannot be read as a CSV {kind} ({error}); save it as UTF-8") from error
+        raise UsageError(
+            f"cannot be read as a CSV {kind} ({error})", where=name, remedy="save it as UTF-8"
+        ) from error
     except (OSError, csv.Error) as error:
-        raise UsageError(f"{source}: cannot be read as a CSV {kind} ({error})") from error
+        raise UsageError(f"cannot be read as a CSV {kind} ({error})", where=name) from error
     if columns and kind == MANIFEST:
         rows = [(number, row) for number, row in rows if not _is_comment(source, row[columns[0]])]
     for number, row in rows if columns else ():
         if any(value.strip() for value in row.pop(None, ())):  # a trailing delimiter is harmless
             raise UsageError(
-                f"{source}, row {number}: more values than columns; "
-                f"put values that hold a {delimiter!r} into quotes"
+                "more values than columns",
+                where=f"{name}, row {number}",
+                remedy=f"put values that hold a {delimiter!r} into quotes",
             )
     return columns, rows
 
@@ -96,15 +103,16 @@ def _delimiter(header: str) -> str:
     return max(",;\t", key=header.count)
 
 
-def _read_parquet(source: Path, kind: str) -> tuple[list[str], Rows]:
+def _read_parquet(source: Path, kind: str, name: object) -> tuple[list[str], Rows]:
     try:
         import pyarrow.parquet as parquet
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            f"{source}: reading Parquet needs pyarrow: pip install 'wsi-embed[parquet]', or give a CSV"
+            "reading Parquet needs pyarrow: pip install 'wsi-embed[parquet]', or give a CSV", where=name
         ) from error
     try:
         table = parquet.read_table(source)
     except Exception as error:
-        raise UsageError(f"{source}: cannot be read as a Parquet {kind} ({error})") from error
+        why = str(error).replace(str(source), str(name))
+        raise UsageError(f"cannot be read as a Parquet {kind} ({why})", where=name) from error
     return list(table.column_names), list(enumerate(table.to_pylist(), start=1))

@@ -19,6 +19,7 @@ from wsi_embed.slide.resolution import check_mpp
 from wsi_embed.storage.address import Address, Location
 from wsi_embed.tiling.settings import Tiling
 from wsi_embed.tissue import TissueRecipe, parse_recipe
+from wsi_embed.util.text import argument
 
 
 def tiling_of(
@@ -38,7 +39,7 @@ def tiling_of(
     Raises:
         UsageError: If a value is invalid.
     """
-    check_mpp("--mpp-override", mpp_override)
+    check_mpp("mpp_override", mpp_override)
     if isinstance(tissue, TissueRecipe) and tissue_set:
         raise UsageError("a tissue recipe has its numbers: give tissue_set with a recipe's name")
     recipe = parse_recipe(tissue, tissue_set) if isinstance(tissue, str) else tissue
@@ -65,7 +66,7 @@ def find_job_slides(
     if isinstance(out, Path) and any(
         out.resolve() == item.path.resolve() for item in items if item.remote is None
     ):
-        raise UsageError(f"--out {out} is one of the slides")
+        raise UsageError(f"{argument('out', out)} is one of the slides")
     return items
 
 
@@ -76,4 +77,6 @@ def check_overlap(overlap: int, tile_px: int) -> None:
         UsageError: If it is negative, or not smaller than a tile.
     """
     if not 0 <= overlap < tile_px:
-        raise UsageError(f"--overlap {overlap} must be at least 0 and below the tile's {tile_px} px")
+        raise UsageError(
+            f"{argument('overlap', overlap)} must be at least 0 and below the tile's {tile_px} px"
+        )

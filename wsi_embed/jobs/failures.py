@@ -6,7 +6,8 @@ import re
 import sys
 import traceback
 from collections.abc import Mapping
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePath
 
 from wsi_embed.errors import WsiEmbedError
 from wsi_embed.inputs.slides import SlideInput
@@ -22,14 +23,23 @@ def record_failure(result: SlideResult, error: BaseException, names: Mapping[Loc
         error: Exception that was raised.
         names: Names that replace the paths in the error's text.
     """
-    result.status, result.tiles = "failed", 0
-    if isinstance(error, WsiEmbedError):
-        result.reason = without_folders(str(error), names)
-    elif isinstance(error, MemoryError):
-        result.reason = f"{result.slide}: not enough memory; use fewer --workers or a smaller --batch-size"
-    else:
-        result.reason = without_folders(f"{result.slide}: unexpected {type(error).__name__}: {error}", names)
+    if isinstance(error, MemoryError):
+        remedy = "use fewer `workers=` or a smaller `batch_size=`"
+        error = WsiEmbedError("not enough memory", where=result.slide, remedy=remedy)
+    elif not isinstance(error, WsiEmbedError):
         result.traceback = without_folders(_traceback(error), names)
+        error = WsiEmbedError(f"unexpected {type(error).__name__}: {error}", where=result.slide)
+    set_failed(result, error, names)
+
+
+def set_failed(result: SlideResult, error: WsiEmbedError, names: Mapping[Location, str]) -> None:
+    """Set status, reason, problem and remedy of a slide that failed; arguments as for `record_failure`."""
+    shown = partial(without_folders, names=names)
+    result.status, result.tiles, result.reason = "failed", 0, shown(str(error))
+    place, what = shown(error.where or ""), shown(error.what)
+    named = place in ("", result.slide, PurePath(result.slide).name)
+    result.problem = what if named else f"{place}: {what}"
+    result.remedy = None if error.remedy is None else shown(error.remedy)
 
 
 def path_names(item: SlideInput, out: Location) -> dict[Location, str]:

@@ -96,7 +96,7 @@ class Job(abc.ABC):
         what = "this file system" if isinstance(self.out, Path) else "object storage"
         return (
             f"{self.how}; {what} has no locks: run no second job on {self.out.name} at the same "
-            "time, except with --shard"
+            "time, except with `shard=`"
         )
 
     def lock(self, slide_id: str) -> AbstractContextManager[bool]:

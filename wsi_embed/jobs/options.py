@@ -7,6 +7,7 @@ from pathlib import Path
 
 from wsi_embed.errors import UsageError
 from wsi_embed.inputs.staging import Cache
+from wsi_embed.util.text import argument
 
 MOST = 1_000_000
 
@@ -66,4 +67,4 @@ def check_counts(least: int = 1, **counts: int | None) -> None:
     """
     for name, value in counts.items():
         if value is not None and not least <= value <= MOST:
-            raise UsageError(f"--{name.replace('_', '-')} {value}: {least} to {MOST} is expected")
+            raise UsageError(f"{least} to {MOST} is expected", where=argument(name, value))

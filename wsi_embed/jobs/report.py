@@ -29,7 +29,9 @@ class SlideResult:
         bad_tiles: Number of tiles that could not be read and were taken as white.
         seconds: Time per stage: `tissue`, `read`, `encode`, `write` (which overlap), and `total`
             (wall-clock).
-        reason: Reason why the slide failed, was skipped or was stopped; None otherwise.
+        reason: Reason why the slide failed, was skipped or was stopped, in one line; None otherwise.
+        problem: What is wrong with a slide that failed, without its name.
+        remedy: What to do about it; None if that is not known.
         warnings: Warnings about a slide that was processed nevertheless.
         left_out: Images in the file that are not levels of the slide, each with the reason.
         traceback: Traceback of an unexpected error, which is a bug.
@@ -44,6 +46,8 @@ class SlideResult:
     bad_tiles: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     reason: str | None = None
+    problem: str | None = None
+    remedy: str | None = None
     warnings: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     traceback: str | None = None
@@ -130,4 +134,4 @@ def write_whole(path: Path, text: str) -> None:
         with replacing(path) as temporary:
             temporary.write_text(text, "utf-8")
     except OSError as error:
-        raise WsiEmbedError(f"{path}: the report cannot be written ({error.strerror})") from error
+        raise WsiEmbedError(f"the report cannot be written ({error.strerror})", where=path) from error

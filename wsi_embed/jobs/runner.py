@@ -12,6 +12,7 @@ from wsi_embed.jobs.job import Job
 from wsi_embed.jobs.listener import Listener, Silent
 from wsi_embed.jobs.outliers import find_outliers
 from wsi_embed.jobs.report import JobReport
+from wsi_embed.util.text import argument
 
 
 def run_job(
@@ -45,8 +46,8 @@ def run_job(
     report.stopped = stop.is_set() and report.count("stopped") > 0
     if job.options.too_many(report.count("failed")) and report.count("stopped") and not report.stopped:
         report.error = (
-            f"more slides failed than --max-failures {job.options.max_failures} allows, so the job was "
-            "stopped; mend the cause and run the same command again"
+            f"more slides failed than {argument('max_failures', job.options.max_failures)} allows, so the "
+            "job was stopped; mend the cause and run the same command again"
         )
     report.seconds = round(time.perf_counter() - began, 3)
     return report

@@ -166,8 +166,9 @@ def _is_current(job: Job, plan: SlidePlan, committed: dict[str, Any]) -> bool:
         return False
     what = differences(committed.get("settings", {}), plan.settings)
     raise SlideError(
-        f"{plan.item.name}: {job.output} has it with other settings ({what}); "
-        "use --overwrite to replace it, or another --out"
+        f"{job.output} has it with other settings ({what})",
+        where=plan.item.name,
+        remedy="use `overwrite=True` to replace it, or another `out=`",
     )
 
 

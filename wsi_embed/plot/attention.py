@@ -13,7 +13,7 @@ from wsi_embed.plot.legend import Entry
 from wsi_embed.slide import UInt8Array
 from wsi_embed.store import Bag, Store
 from wsi_embed.store.attention import Attention, SlideAttention
-from wsi_embed.util.text import percent
+from wsi_embed.util.text import argument, percent
 
 # Ranks in the legend, and their names.
 STEPS = ((1.0, "highest"), (0.75, "75 %"), (0.5, "median"), (0.25, "25 %"), (0.0, "lowest"))
@@ -60,7 +60,9 @@ def slide_heat(found: SlideAttention, bag: Bag, method: str, column: str | None 
     """
     if not np.array_equal(found.grid, bag.grid[:]):
         raise StoreError(
-            f"{bag.slide_id}: its attention is about other tiles than the store has; run eval mil again"
+            "its attention is about other tiles than the store has",
+            where=bag.slide_id,
+            remedy="run eval mil again",
         )
     name, paid = found.column(column)
     of = "attention" if len(found.columns) == 1 else f"attention for {name}"
@@ -102,6 +104,6 @@ def check_attention(attention: Attention, store: Store) -> None:
     """
     if (made := attention.attrs.get("model_id")) != store.model_id:
         raise UsageError(
-            f"--attention {attention.path}: of features of model {made}, and {store.name} has "
-            f"{store.model_id}"
+            f"of features of model {made}, and {store.name} has {store.model_id}",
+            where=argument("attention", attention.path),
         )

@@ -18,7 +18,7 @@ from wsi_embed.plot.views import cluster_map, make_view, outlined, tile_map
 from wsi_embed.regions import Polygon
 from wsi_embed.slide import Slide, UInt8Array
 from wsi_embed.store import Bag
-from wsi_embed.util.text import counted
+from wsi_embed.util.text import argument, counted
 
 SMALLEST_PX = 100
 
@@ -122,9 +122,11 @@ def check_view(view: str, max_px: int) -> None:
         UsageError: If there is no such view, or `max_px` is too small.
     """
     if view not in ("both", "map"):
-        raise UsageError(f"--view {view}: choose both or map")
+        raise UsageError("choose both or map", where=argument("view", view))
     if max_px < SMALLEST_PX:
-        raise UsageError(f"--max-px {max_px}: nothing can be read on it; {SMALLEST_PX} or more")
+        raise UsageError(
+            f"nothing can be read on it; {SMALLEST_PX} or more", where=argument("max_px", max_px)
+        )
 
 
 def _composed(

@@ -25,7 +25,7 @@ from wsi_embed.slide import Reader, Slide
 from wsi_embed.slide.readers import check_reader
 from wsi_embed.store import Bag, Store
 from wsi_embed.store.attention import Attention
-from wsi_embed.util.text import counted, names_of
+from wsi_embed.util.text import argument, counted, names_of
 
 Say = Callable[[str], None]
 NAMED = 5
@@ -135,8 +135,8 @@ def draw_sheet(
         UsageError: If the store has no clusters or no tiles, or annotations or attention are to be drawn.
     """
     if drawing.annotations is not None or drawing.attention is not None:
-        option, what = ("--annotations", "contours") if drawing.annotations else ("--attention", "attention")
-        raise UsageError(f"--contact-sheet shows no {what}: leave {option} out")
+        option, what = ("annotations", "contours") if drawing.annotations else ("attention", "attention")
+        raise UsageError(f"`contact_sheet=True` shows no {what}: leave `{option}=` out")
     failed = set()
 
     def on_error(slide_id: str, error: WsiEmbedError) -> None:
@@ -200,7 +200,9 @@ def _with_attention(
         return items
     there = [item for item in items if item.slide_id in attention]
     if not there:
-        raise UsageError(f"--attention {attention.path}: about none of {counted(len(items), 'slide')}")
+        raise UsageError(
+            f"about none of {counted(len(items), 'slide')}", where=argument("attention", attention.path)
+        )
     if without := [item.slide_id for item in items if item.slide_id not in attention]:
         warn(f"{counted(len(without), 'slide')} without attention left out: {names_of(without, NAMED)}")
     return there
@@ -218,12 +220,13 @@ def _annotation_files(source: Path | None, items: Sequence[SlideInput], warn: Sa
     if source is None:
         return {}
     unmarked = [replace(item, roi=None) for item in items]
-    found = {item.slide_id: item.roi for item in with_annotations(unmarked, source, "--annotations")}
+    found = {item.slide_id: item.roi for item in with_annotations(unmarked, source, "annotations")}
     without = [slide_id for slide_id, file in found.items() if file is None]
     if len(without) == len(items):
         raise UsageError(
-            f"--annotations {source}: no file for any of the {len(items)} slides; "
-            f"they are named like the slides, {items[0].slide_id}.xml or .geojson"
+            f"no file for any of the {len(items)} slides; they are named like the slides, "
+            f"{items[0].slide_id}.xml or .geojson",
+            where=argument("annotations", source),
         )
     if without:
         warn(

@@ -14,6 +14,7 @@ from wsi_embed.plot.colours import OUTLINE, cluster_colour
 from wsi_embed.regions.geojson import Feature, feature, write_geojson
 from wsi_embed.regions.outlines import mask_outlines, tile_outlines
 from wsi_embed.regions.polygons import Polygon
+from wsi_embed.util.text import argument
 
 PARTS = ("tissue", "clusters", "tiles")
 
@@ -31,7 +32,7 @@ def parse_parts(text: str) -> tuple[str, ...]:
     """
     parts = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
     if wrong := [part for part in parts if part not in PARTS]:
-        raise UsageError(f"--geojson-parts {', '.join(wrong)}: choose from {', '.join(PARTS)}")
+        raise UsageError(f"choose from {', '.join(PARTS)}", where=argument("geojson_parts", ", ".join(wrong)))
     return parts
 
 

@@ -19,6 +19,7 @@ MOST_PICTURES = 200
 PICTURE_PX = 320
 STAGES = {"tissue": "#7a9e48", "read": "#3b76af", "encode": "#c8643c", "write": "#8a6bb0"}
 
+BUG = "this is a bug: report it with the traceback"
 STYLE = Path(__file__).with_name("report_page.css")
 
 Pictures = Mapping[str, Sequence[tuple[str, Image.Image]]]
@@ -109,21 +110,12 @@ def _failures(report: JobReport) -> str:
     if not failed:
         return ""
     rows = "".join(
-        f"<tr><td>{escape(s.slide_id)}</td><td>{escape(what)}{_traceback(s)}</td><td>{escape(fix)}</td></tr>\n"
+        f"<tr><td>{escape(s.slide_id)}</td><td>{escape(s.problem or s.reason or '')}{_traceback(s)}</td>"
+        f"<td>{escape(BUG if s.traceback else s.remedy or '')}</td></tr>\n"
         for s in failed
-        for what, fix in [_split(s)]
     )
     head = "<tr><th>slide</th><th>what is wrong</th><th>what to do</th></tr>"
     return f"<h2>Failed</h2>\n<table>{head}\n{rows}</table>\n"
-
-
-def _split(result: SlideResult) -> tuple[str, str]:
-    """Split a message into problem and remedy, which follows after a semicolon."""
-    reason = (result.reason or "").removeprefix(f"{result.slide}: ")
-    if result.traceback:
-        return reason, "this is a bug: report it with the traceback"
-    what, _, fix = reason.partition("; ")
-    return what, fix
 
 
 def _traceback(result: SlideResult) -> str:

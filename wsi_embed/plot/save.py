@@ -8,6 +8,7 @@ from PIL import Image
 
 from wsi_embed.errors import UsageError, WsiEmbedError
 from wsi_embed.util.atomic_files import replacing
+from wsi_embed.util.text import argument
 
 FORMATS = ("png", "tiff")
 
@@ -38,7 +39,9 @@ def save_picture(picture: Image.Image, path: Path, *, dpi: int = 300) -> None:
             picture.save(part, kind.upper(), dpi=(dpi, dpi), **options)
     except OSError as error:
         raise WsiEmbedError(
-            f"{path}: cannot be written ({error.strerror or error}); free some space or check permissions"
+            f"cannot be written ({error.strerror or error})",
+            where=path,
+            remedy="free some space or check permissions",
         ) from error
 
 
@@ -49,6 +52,6 @@ def check_print(kind: str, dpi: int) -> None:
         UsageError: If there is no such format, or `dpi` is less than 1.
     """
     if kind not in FORMATS:
-        raise UsageError(f"--format {kind}: choose {' or '.join(FORMATS)}")
+        raise UsageError(f"choose {' or '.join(FORMATS)}", where=argument("format", kind))
     if dpi < 1:
-        raise UsageError(f"--dpi {dpi}: pixels per inch, 1 or more, are expected")
+        raise UsageError("pixels per inch, 1 or more, are expected", where=argument("dpi", dpi))

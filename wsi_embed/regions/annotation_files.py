@@ -14,6 +14,7 @@ from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.regions.asap import OtherProgramError, read_asap
 from wsi_embed.regions.geojson import read_geojson
 from wsi_embed.regions.polygons import OTHER_UNITS, Areas, Origin, Polygon
+from wsi_embed.util.text import argument
 
 # Where a slide has several: the first of these counts.
 ANNOTATION_SUFFIXES = (".geojson", ".json", ".xml")
@@ -47,22 +48,22 @@ def read_annotations(path: Path) -> Annotations:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise SlideError(f"{path.name}: the ROI file cannot be read ({error.strerror})") from error
+        raise SlideError(f"the ROI file cannot be read ({error.strerror})", where=path.name) from error
     digest = hashlib.sha256(content).hexdigest()
     if is_xml(path, content):
         try:
             return _annotations(path, read_asap(content), "level0", digest)
         except OtherProgramError as error:
-            raise SlideError(f"{path.name}: {error}") from error
+            raise SlideError(error, where=path.name) from error
         except ValueError as error:
             raise SlideError(
-                f"{path.name}: not ASAP annotations ({error}); save them in ASAP again"
+                f"not ASAP annotations ({error})", where=path.name, remedy="save them in ASAP again"
             ) from error
     try:
         return _annotations(path, read_geojson(content), "bounds", digest)
     except ValueError as error:
         raise SlideError(
-            f"{path.name}: not GeoJSON polygons ({error}); export them from QuPath again"
+            f"not GeoJSON polygons ({error})", where=path.name, remedy="export them from QuPath again"
         ) from error
 
 
@@ -91,8 +92,9 @@ def slide_annotations(path: Path, size: Sequence[int], bounds: Sequence[int]) ->
     outer = [polygon.rings[0] for polygon in polygons]
     if outer and not any((ring.max(0) > 0).all() and (ring.min(0) < size).all() for ring in outer):
         raise SlideError(
-            f"{path.name}: all its annotations lie outside the slide ({size[0]} x {size[1]} pixels); "
-            f"are they of another slide? {OTHER_UNITS}"
+            f"all its annotations lie outside the slide ({size[0]} x {size[1]} pixels)",
+            where=path.name,
+            remedy=f"are they of another slide? {OTHER_UNITS}",
         )
     return replace(annotations, polygons=polygons, origin="level0")
 
@@ -120,7 +122,7 @@ def annotation_file(folder: Path, slide_id: str, slide_name: str) -> Path | None
 
 
 def with_annotations(
-    items: Sequence[SlideInput], source: Path | None, option: str = "--roi"
+    items: Sequence[SlideInput], source: Path | None, option: str = "roi"
 ) -> list[SlideInput]:
     """Give each slide its annotation file; those from a manifest stay.
 
@@ -130,7 +132,7 @@ def with_annotations(
     Args:
         items: All slides of the job, before shards are taken.
         source: What the option names: a file for the one slide, or a folder.
-        option: For messages.
+        option: Name of the argument, for messages.
 
     Raises:
         UsageError: There is no such file or folder, or one file is given, or fits, for several slides.
@@ -141,15 +143,19 @@ def with_annotations(
     if source.is_file():
         if len(open_items) > 1:
             raise UsageError(
-                f"{option} {source} is one file, but there are {len(open_items)} slides; give a folder "
-                f"with one file a slide ({open_items[0].slide_id}.geojson, ...)"
+                f"{argument(option, source)} is one file, but there are {len(open_items)} slides",
+                remedy=f"give a folder with one file a slide ({open_items[0].slide_id}.geojson, ...)",
             )
         return [item if item.roi is not None else replace(item, roi=source) for item in items]
     if not source.is_dir():
-        raise UsageError(f"{option} {source}: no such file or folder; check the path")
+        raise UsageError("no such file or folder", where=argument(option, source), remedy="check the path")
     listing = _listing(source)
     if not listing:
-        raise UsageError(f"{option} {source}: holds no {', '.join(ANNOTATION_SUFFIXES)} file; check the path")
+        raise UsageError(
+            f"holds no {', '.join(ANNOTATION_SUFFIXES)} file",
+            where=argument(option, source),
+            remedy="check the path",
+        )
     fits = Counter(name for item in items for name in annotation_names(item.slide_id, item.name))
     found = []
     for item in items:
@@ -157,8 +163,9 @@ def with_annotations(
         path = _choose(listing, [name for name in names if fits[name] == 1 or name == item.slide_id])
         if item.roi is None and path is None and (unclear := _choose(listing, names)):
             raise UsageError(
-                f"{option} {source}: {unclear.name} fits {item.name} and another slide; "
-                f"call it {item.slide_id}{unclear.suffix} if it is of the first"
+                f"{unclear.name} fits {item.name} and another slide",
+                where=argument(option, source),
+                remedy=f"call it {item.slide_id}{unclear.suffix} if it is of the first",
             )
         found.append(item if item.roi is not None else replace(item, roi=path))
     return found

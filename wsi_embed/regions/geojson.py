@@ -222,5 +222,5 @@ def write_geojson(path: Path, features: Iterable[Feature]) -> int:
                 count += 1
             lines.write("\n]}\n")
     except OSError as error:
-        raise WsiEmbedError(f"{path.name}: cannot be written ({error.strerror})") from error
+        raise WsiEmbedError(f"cannot be written ({error.strerror})", where=path.name) from error
     return count

@@ -27,6 +27,7 @@ def check_class_names(name: str, polygons: Sequence[Polygon], wanted: Collection
         for place, text in polygon.unread:
             if {class_key(text), class_key(text.partition(":")[0])} & set(wanted):
                 raise SlideError(
-                    f"{name}: the class {text} stands in the property {place!r}, which is not read as a "
-                    "class; call that property `classification`"
+                    f"the class {text} stands in the property {place!r}, which is not read as a class",
+                    where=name,
+                    remedy="call that property `classification`",
                 )

@@ -123,8 +123,10 @@ class Regions:
             inside &= ~_fill(self.exclude, shape, scale)
         if not inside.any():
             raise SlideError(
-                f"{self.name}: nothing of the slide is left: its regions cover no pixel of the tissue mask "
-                f"({scale[0]:.3g} level-0 pixels wide), or all of it is excluded; {OTHER_UNITS}"
+                "nothing of the slide is left: its regions cover no pixel of the tissue mask "
+                f"({scale[0]:.3g} level-0 pixels wide), or all of it is excluded",
+                where=self.name,
+                remedy=OTHER_UNITS,
             )
         return inside
 
@@ -155,8 +157,9 @@ class Regions:
         share = moved.outside(size)
         if share == 1:
             raise SlideError(
-                f"{self.name}: all its regions lie outside the slide ({size[0]} x {size[1]} pixels); "
-                f"is it of another slide? {OTHER_UNITS}"
+                f"all its regions lie outside the slide ({size[0]} x {size[1]} pixels)",
+                where=self.name,
+                remedy=f"is it of another slide? {OTHER_UNITS}",
             )
         if share > 0.1:
             warnings.append(

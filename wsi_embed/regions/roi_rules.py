@@ -14,6 +14,7 @@ from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.regions.annotation_files import ANNOTATION_SUFFIXES, annotation_names, read_annotations
 from wsi_embed.regions.misplaced import check_class_names
 from wsi_embed.regions.polygons import Polygon, Regions, class_key
+from wsi_embed.util.text import argument
 
 Missing = Literal["fail", "skip", "whole"]
 
@@ -40,9 +41,9 @@ class RegionRules:
 
     def __post_init__(self) -> None:
         if self.missing not in ("fail", "skip", "whole"):
-            raise UsageError(f"--roi-missing {self.missing}: choose fail, skip or whole")
+            raise UsageError("choose fail, skip or whole", where=argument("roi_missing", self.missing))
         if not all(map(class_key, (*self.include, *self.exclude))):
-            raise UsageError("--roi-include and --roi-exclude need the name of a class")
+            raise UsageError("`roi_include=` and `roi_exclude=` need the name of a class")
         _check_apart(_keys(self.include), _keys(self.exclude))
 
     def classes(self) -> dict[str, list[str]]:
@@ -63,7 +64,7 @@ def check_rules(rules: RegionRules, items: list[SlideInput]) -> None:
     """
     if (rules.include or rules.exclude) and rules.source is None and all(item.roi is None for item in items):
         raise UsageError(
-            "--roi-include and --roi-exclude need --roi FILE|DIR, or a manifest with a column roi"
+            "`roi_include=` and `roi_exclude=` need `roi=FILE|DIR`, or a manifest with a column roi"
         )
 
 
@@ -84,9 +85,9 @@ def slide_regions(item: SlideInput, rules: RegionRules) -> Regions | None:
     if rules.missing == "whole":
         return Regions(None, [], None, warnings=(f"{item.name}: {where}, taken whole",))
     raise NoRegionsError(
-        f"{item.name}: {where}"
-        + (f" (looked for {looked})" if rules.source else "")
-        + "; add it, or say --roi-missing skip (leave out such slides) or whole (take them whole)"
+        f"{where} (looked for {looked})" if rules.source else where,
+        where=item.name,
+        remedy="add it, or say `roi_missing='skip'` (leave out such slides) or whole (take them whole)",
     )
 
 
@@ -101,7 +102,7 @@ def read_regions(path: Path, rules: RegionRules | None = None) -> Regions:
     polygons = file.polygons
     if not polygons and not rules.exclude:
         lost = file.warnings[0].removeprefix(f"{path.name}: ") if file.warnings else "check the ROI file"
-        raise NoRegionsError(f"{path.name}: holds no polygon, so there is nothing to take; {lost}")
+        raise NoRegionsError("holds no polygon, so there is nothing to take", where=path.name, remedy=lost)
     there = {class_key(name) for p in polygons for name in p.classes}
     names = _names(rules.include, there), _names(rules.exclude, there)
     include, exclude = map(_keys, names)
@@ -112,8 +113,9 @@ def read_regions(path: Path, rules: RegionRules | None = None) -> Regions:
     left_out = [p for p, key in sorted_out if key in exclude]
     if include and not taken:
         raise NoRegionsError(
-            f"{path.name}: no region of class {' or '.join(names[0])}; {_classes(polygons)}. "
-            "Name one of those, or say --roi-missing skip to leave out such slides"
+            f"no region of class {' or '.join(names[0])}; {_classes(polygons)}. Name one of "
+            "those, or say `roi_missing='skip'` to leave out such slides",
+            where=path.name,
         )
     warnings = file.warnings
     if absent := [name for name in (*names[0], *names[1]) if class_key(name) not in there]:
@@ -139,7 +141,7 @@ def _names(given: Sequence[str], there: Collection[str]) -> list[str]:
 
 def _check_apart(include: set[str], exclude: set[str]) -> None:
     if both := include & exclude:
-        raise UsageError(f"class {', '.join(sorted(both))} is both in --roi-include and --roi-exclude")
+        raise UsageError(f"class {', '.join(sorted(both))} is both in `roi_include=` and `roi_exclude=`")
 
 
 def _classes(polygons: list[Polygon]) -> str:

@@ -196,8 +196,10 @@ class Slide(abc.ABC):
         scale = grid.plan.dct_scale
         if scale != 1 and scale not in self.dct_scales(grid.level):
             raise SlideError(
-                f"{self.path.name}: its tiles are to be decoded at 1/{scale} of their size, which the reader "
-                f"{self.reader} cannot; use --reader auto"
+                f"its tiles are to be decoded at 1/{scale} of their size, which the reader "
+                f"{self.reader} cannot",
+                where=self.path.name,
+                remedy="use `reader='auto'`",
             )
         return self._stream(grid)
 
@@ -214,8 +216,10 @@ class Slide(abc.ABC):
             if (number := first_other(self._pictures(), shifts=self.levels_state == "shifts")) is not None:
                 w, h = self.level_sizes[number]
                 raise SlideError(
-                    f"{self.path}: its level {number} ({w} x {h} pixels) does not show what level 0 shows "
-                    "(a label, a mask, or another scan?); convert the file again from its level 0"
+                    f"its level {number} ({w} x {h} pixels) does not show what level 0 shows (a label, a "
+                    "mask, or another scan?)",
+                    where=self.path,
+                    remedy="convert the file again from its level 0",
                 )
             if len(_COMPARED) >= MOST_COMPARED:
                 _COMPARED.clear()
@@ -246,4 +250,4 @@ def unreadable(path: Path, error: object) -> SlideError:
         advice = "convert it to another variety, or to DICOM or a pyramidal TIFF"
     elif "Permission denied" in str(error):  # of a file beside it: MIRAX, VMS, DICOM
         advice = "check the permissions of all its files"
-    return SlideError(f"{path}: cannot be read ({error}); {advice}")
+    return SlideError(f"cannot be read ({error})", where=path, remedy=advice)

@@ -23,7 +23,6 @@ DICOM_JPEG2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
 DICOM_WORDS = {"RGB": RGB, "YBR_FULL_422": YCBCR}
 # Of JPEG 2000, OpenSlide takes for RGB what comes of the frames, whether or not a transform was undone.
 DICOM_JPEG2000_WORDS = ("RGB", "YBR_ICT", "YBR_RCT")
-MIXED = "some of its {} hold RGB and others YCbCr; export it again from the scan, with tiles of one kind"
 
 
 def check_colours(slide: OpenSlideSlide) -> None:
@@ -40,18 +39,18 @@ def check_colours(slide: OpenSlideSlide) -> None:
         for instance in dicom_instances(slide.path):
             state = instance.path.stat()
             if wrong := _wrong_instance(instance, state.st_size, state.st_mtime_ns):
-                raise SlideError(f"{instance.path}: {wrong}")
+                raise wrong.at(instance.path)
         return
     settled = slide.vendor in TIFF_VENDORS  # of the others every tiled image may be a level
     for image in slide.tiff_images:
         if not image.tiled or (settled and image.facts.size not in slide.stored_sizes):
             continue
         if wrong := wrong_colours(image.directory):
-            raise SlideError(f"{slide.path}: {wrong}")
+            raise wrong.at(slide.path)
 
 
-def wrong_colours(directory: Directory) -> str | None:
-    """Return why OpenSlide would read wrong colours of a directory, and what to do; None if it would not.
+def wrong_colours(directory: Directory) -> SlideError | None:
+    """Return the error for a directory of which OpenSlide would read wrong colours; None if it would not.
 
     Raises:
         OSError: The file cannot be read.
@@ -66,35 +65,37 @@ def wrong_colours(directory: Directory) -> str | None:
     return None
 
 
-def _wrong_jpeg(level: JpegLevel) -> str | None:
+def _wrong_jpeg(level: JpegLevel) -> SlideError | None:
     if level.colours == level.said:
         return None
     said, held = NAMES[level.said], NAMES[level.colours]
-    return (
-        f"its tag PhotometricInterpretation says {said}, but its JPEG tiles hold {held}, and OpenSlide "
-        f"believes the tag; set it to {level.colours} ({held}), or leave out --reader openslide"
+    return SlideError(
+        f"its tag PhotometricInterpretation says {said}, but its JPEG tiles hold {held}, and "
+        "OpenSlide believes the tag",
+        remedy=f"set it to {level.colours} ({held}), or leave out `reader='openslide'`",
     )
 
 
-def _wrong_jpeg2000(directory: Directory) -> str | None:
+def _wrong_jpeg2000(directory: Directory) -> SlideError | None:
     word = directory.number(tiff.COMPRESSION)
     said = APERIO_JPEG2000[word]
     places = (directory.numbers(code, MOST_TILES) for code in (tiff.TILE_OFFSETS, tiff.TILE_BYTE_COUNTS))
     found = Tiles(directory.file, *places).jpeg2000_colours(said)
     if found.mixed:
-        return MIXED.format("JPEG 2000 tiles")
+        return _mixed("JPEG 2000 tiles")
     (colours,) = found.held
     if colours == said:
         return None
     right = next(number for number, meant in APERIO_JPEG2000.items() if meant == colours)
-    return (
-        f"its tag Compression, {word}, says that its JPEG 2000 tiles hold {NAMES[said]}, but they hold "
-        f"{NAMES[colours]}, and OpenSlide believes the tag; set it to {right}"
+    return SlideError(
+        f"its tag Compression, {word}, says that its JPEG 2000 tiles hold {NAMES[said]}, but "
+        f"they hold {NAMES[colours]}, and OpenSlide believes the tag",
+        remedy=f"set it to {right}",
     )
 
 
 @functools.lru_cache(maxsize=128)  # who tiles a slide opens it several times
-def _wrong_instance(instance: DicomInstance, size: int, changed: int) -> str | None:
+def _wrong_instance(instance: DicomInstance, size: int, changed: int) -> SlideError | None:
     if "VOLUME" not in instance.image_type or instance.samples != 3:  # OpenSlide makes levels of no others
         return None
     if instance.transfer_syntax == DICOM_JPEG and instance.photometric in DICOM_WORDS:
@@ -104,7 +105,7 @@ def _wrong_instance(instance: DicomInstance, size: int, changed: int) -> str | N
     return None
 
 
-def _wrong_dicom_jpeg(instance: DicomInstance, said: int) -> str | None:
+def _wrong_dicom_jpeg(instance: DicomInstance, said: int) -> SlideError | None:
     try:
         held = jpeg_colours(sample_frames(instance), b"", said, *instance.tile)
     except ValueError:  # damaged, as whoever reads it will find out
@@ -112,22 +113,31 @@ def _wrong_dicom_jpeg(instance: DicomInstance, said: int) -> str | None:
     if held <= {said}:
         return None
     if len(held) > 1:
-        return MIXED.format("JPEG frames")
+        return _mixed("JPEG frames")
     (colours,) = held
     right = next(word for word, meant in DICOM_WORDS.items() if meant == colours)
-    return (
+    return SlideError(
         f"its PhotometricInterpretation says {instance.photometric}, but its JPEG frames hold "
-        f"{NAMES[colours]}, and OpenSlide believes the word; set it to {right}, or convert the slide to TIFF"
+        f"{NAMES[colours]}, and OpenSlide believes the word",
+        remedy=f"set it to {right}, or convert the slide to TIFF",
     )
 
 
-def _wrong_dicom_jpeg2000(instance: DicomInstance) -> str | None:
+def _wrong_dicom_jpeg2000(instance: DicomInstance) -> SlideError | None:
     held = jpeg2000_colours(sample_frames(instance), RGB)
     if held <= {RGB}:
         return None
     if len(held) > 1:
-        return MIXED.format("JPEG 2000 frames")
-    return (
-        f"its PhotometricInterpretation says {instance.photometric}, but its JPEG 2000 frames hold YCbCr "
-        "without a colour transform, which OpenSlide takes for RGB; convert the slide to JPEG or TIFF"
+        return _mixed("JPEG 2000 frames")
+    return SlideError(
+        f"its PhotometricInterpretation says {instance.photometric}, but its JPEG 2000 frames "
+        "hold YCbCr without a colour transform, which OpenSlide takes for RGB",
+        remedy="convert the slide to JPEG or TIFF",
+    )
+
+
+def _mixed(what: str) -> SlideError:
+    return SlideError(
+        f"some of its {what} hold RGB and others YCbCr",
+        remedy="export it again from the scan, with tiles of one kind",
     )

@@ -8,6 +8,8 @@ from typing import BinaryIO
 
 import numpy as np
 
+from wsi_embed.errors import SlideError
+
 DIRECTORY_POSITION = 32 + 16 + 16 + 16 + 4  # of the first segment: header, versions, two identifiers, part
 ENTRIES = 32 + 128  # header, number of entries and what is reserved
 ENTRY, DIMENSION = 32, 20  # bytes of an entry before its dimensions, and of each
@@ -15,11 +17,11 @@ MOST_DIMENSIONS, MOST_ENTRIES = 40, 1 << 17
 BGR48 = 4
 
 
-def czi_fault(path: Path) -> str | None:
+def czi_fault(path: Path) -> SlideError | None:
     """Find out whether the pixels of a CZI file have more than 8 bits anywhere.
 
     Returns:
-        What is wrong and what to do; None if nothing is, or the file is no CZI.
+        The error, which names no file; None if nothing is, or the file is no CZI.
 
     Raises:
         OSError: If the file cannot be read.
@@ -33,9 +35,9 @@ def czi_fault(path: Path) -> str | None:
             return None
         if BGR48 not in _pixel_types(data, directory):
             return None
-    return (
-        "its samples have 16 bits, of which OpenSlide gives the upper 8, and cameras use 10 to 14; export it "
-        "from ZEN with 8 bits a channel"
+    return SlideError(
+        "its samples have 16 bits, of which OpenSlide gives the upper 8, and cameras use 10 to 14",
+        remedy="export it from ZEN with 8 bits a channel",
     )
 
 

@@ -45,17 +45,17 @@ def check_dicom(path: Path) -> None:
         return
     for file in path.parent.iterdir():
         if file.is_file() and _depth(file, *_state(file)) > MOST_NESTED:
-            raise SlideError(f"{file}: its sequences are nested over {MOST_NESTED} deep; {ADVICE}")
+            raise SlideError(f"its sequences are nested over {MOST_NESTED} deep", where=file, remedy=ADVICE)
     images: dict[str, list[DicomInstance]] = {}
     for instance in dicom_instances(path):
         if "VOLUME" not in instance.image_type:  # nobody reads pixels of the others
             continue
         if fault := _instance_fault(instance, *_state(instance.path)):
-            raise SlideError(f"{instance.path}: {fault}; {ADVICE}")
+            raise SlideError(fault, where=instance.path, remedy=ADVICE)
         images.setdefault(instance.concatenation or str(instance.path), []).append(instance)
     for parts in images.values():
         if fault := _image_fault(parts):
-            raise SlideError(f"{parts[0].path}: {fault}; {ADVICE}")
+            raise SlideError(fault, where=parts[0].path, remedy=ADVICE)
 
 
 def _is_dicom(path: Path) -> bool:

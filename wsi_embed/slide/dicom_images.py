@@ -7,6 +7,7 @@ from pathlib import Path
 
 from wsi_embed.slide.dicom_instance import DicomInstance, dicom_instances
 from wsi_embed.slide.levels import SAME_MPP, LevelImage, Pair
+from wsi_embed.slide.resolution import SAY_MPP
 
 # Spacings are written with few digits, and levels padded.
 OTHER_SPACING = 0.02
@@ -79,6 +80,6 @@ def spacing_warnings(
             warnings.append(
                 f"{path.name}: PixelSpacing says {mpp[0]:g} um per pixel of {images[number].name} and "
                 f"{first[0]:g} of level 0, but the former has 1/{scale[0]:.4g} of the pixels across; check "
-                "the resolution, and give the right one with --mpp-override or a manifest column mpp"
+                f"the resolution, and give the right one with {SAY_MPP}"
             )
     return warnings

@@ -114,7 +114,9 @@ def _transform(slide: Slide, profile: bytes) -> ImageCms.ImageCmsTransform:
         space = embedded.profile.xcolor_space.strip()
         if space != "RGB":
             raise SlideError(
-                f"{slide.path.name}: its ICC profile is of {space} pixels, not RGB; leave out --icc"
+                f"its ICC profile is of {space} pixels, not RGB",
+                where=slide.path.name,
+                remedy="leave out `icc=True`",
             )
         # without the cache of the last pixel, a transform has no state that threads could share
         flags = ImageCms.Flags.NOCACHE
@@ -122,6 +124,7 @@ def _transform(slide: Slide, profile: bytes) -> ImageCms.ImageCmsTransform:
         return ImageCms.buildTransform(embedded, srgb, "RGB", "RGB", renderingIntent=INTENT, flags=flags)
     except (ImageCms.PyCMSError, OSError, ValueError) as error:
         raise SlideError(
-            f"{slide.path.name}: its ICC profile ({len(profile)} bytes) is broken; leave out --icc to read "
-            "its pixels as they are"
+            f"its ICC profile ({len(profile)} bytes) is broken",
+            where=slide.path.name,
+            remedy="leave out `icc=True` to read its pixels as they are",
         ) from error

@@ -18,7 +18,7 @@ from wsi_embed.slide.transparency import HIDDEN, hides_picture, over_white
 
 JPEG = b"\xff\xd8\xff"
 PNG_BITS = 24  # where a PNG has the number of bits of a sample
-EIGHT_BITS = "more than 8 bits a channel; convert it to 8-bit RGB"
+EIGHT_BITS = SlideError("more than 8 bits a channel", remedy="convert it to 8-bit RGB")
 
 
 class ImageSlide(Slide):
@@ -52,7 +52,7 @@ class ImageSlide(Slide):
             raise _unidentified(path) from error
         except Image.DecompressionBombError as error:
             raise SlideError(
-                f"{path}: too large for a plain image ({error}); convert it to a pyramidal TIFF"
+                f"too large for a plain image ({error})", where=path, remedy="convert it to a pyramidal TIFF"
             ) from error
         except OSError as error:
             raise unreadable(path, error) from error
@@ -71,7 +71,7 @@ class ImageSlide(Slide):
             with Image.open(self.path, formats=("PNG", "JPEG")) as image:
                 if hides_picture(image):
                     raise SlideError(
-                        f"{self.path}: {HIDDEN}; if the colours are right, save it without alpha"
+                        HIDDEN, where=self.path, remedy="if the colours are right, save it without alpha"
                     )
                 rgb = over_white(image)
                 return np.asarray(rgb.transpose(TURNS[self._turn]) if self._turn in TURNS else rgb)
@@ -92,11 +92,12 @@ def _check_kind(path: Path, image: Image.Image) -> None:
     with path.open("rb") as data:
         head = data.read(PNG_BITS + 1)
     if image.mode.startswith(("I", "F")) or (head.startswith(PNG) and head[PNG_BITS] > 8):
-        raise SlideError(f"{path}: {EIGHT_BITS}")
+        raise EIGHT_BITS.at(path)
     if image.mode in ("CMYK", "LAB"):
         raise SlideError(
-            f"{path}: its pixels are {image.mode}, not RGB; convert it, for example with "
-            "`vips colourspace IN OUT.png srgb`"
+            f"its pixels are {image.mode}, not RGB",
+            where=path,
+            remedy="convert it, for example with `vips colourspace IN OUT.png srgb`",
         )
 
 
@@ -111,8 +112,8 @@ def _unidentified(path: Path) -> SlideError:
             JpegImagePlugin.JpegImageFile(path).close()
         except (SyntaxError, OSError) as reason:
             many = re.search("[0-9]+-bit", str(reason))
-            return SlideError(f"{path}: {EIGHT_BITS}") if many else unreadable(path, reason)
+            return EIGHT_BITS.at(path) if many else unreadable(path, reason)
     content = content_of(path)
     if content:
-        return SlideError(f"{path}: not a PNG or JPEG image: it is {content}")
-    return SlideError(f"{path}: not a PNG or JPEG image; is its extension right?")
+        return SlideError(f"not a PNG or JPEG image: it is {content}", where=path)
+    return SlideError("not a PNG or JPEG image", where=path, remedy="is its extension right?")

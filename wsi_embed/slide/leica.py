@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
+from wsi_embed.errors import SlideError
 from wsi_embed.slide.levels import Size
 from wsi_embed.slide.remedies import ONE_PLANE
 from wsi_embed.slide.stated import Stated
@@ -16,7 +17,7 @@ ADVICE = "export it again, or convert it to a pyramidal TIFF"
 NANOMETERS = 1000  # of a micrometre
 
 
-def leica_fault(description: str, directories: Sequence[Directory]) -> str | None:
+def leica_fault(description: str, directories: Sequence[Directory]) -> SlideError | None:
     """Find out whether OpenSlide would take other pixels for a level than the XML means.
 
     Args:
@@ -24,7 +25,7 @@ def leica_fault(description: str, directories: Sequence[Directory]) -> str | Non
         directories: All main directories of the file.
 
     Returns:
-        What is wrong and what to do; None if nothing is.
+        The error, which names no file; None if nothing is wrong.
 
     Raises:
         TiffError: If a size makes no sense.
@@ -35,18 +36,19 @@ def leica_fault(description: str, directories: Sequence[Directory]) -> str | Non
     for dimension in (found for image in scans for found in _dimensions(image)):
         for name, what in (("z", "focal planes"), ("c", "channels")):
             if dimension.get(name, "0") != "0":
-                return f"it has several {what}, {ONE_PLANE}"
+                return SlideError(f"it has several {what}, of which one has to be chosen", remedy=ONE_PLANE)
         number = dimension.get("ifd", "")
         if number in of_macro:
-            return f"its XML calls image {number} a level and the macro image; {ADVICE}"
+            return SlideError(f"its XML calls image {number} a level and the macro image", remedy=ADVICE)
         said = _pair(dimension, "size")
         if said is None or not number.isdecimal() or int(number) >= len(directories):
-            return f"its XML has a level without an image in the file; {ADVICE}"
+            return SlideError("its XML has a level without an image in the file", remedy=ADVICE)
         held = tuple(directories[int(number)].number(code) for code in (tiff.IMAGE_WIDTH, tiff.IMAGE_LENGTH))
         if said != held:
-            return (
+            return SlideError(
                 f"its XML says {said[0]} x {said[1]} pixels of image {number}, which has {held[0]} x "
-                f"{held[1]}, so it is not certain where its levels lie; {ADVICE}"
+                f"{held[1]}, so it is not certain where its levels lie",
+                remedy=ADVICE,
             )
     return None
 

@@ -17,7 +17,8 @@ METADATA = (".zattrs", "zarr.json")
 IMAGE = frozenset({"multiscales", "omero", "plate", "well", "bioformats2raw.layout"})
 MASK = "image-label"
 KIND = FOREIGN_SUFFIXES[".ozx"]
-REASON = f"{KIND} is a format that nothing here reads; convert it to DICOM or a pyramidal TIFF"
+REASON = f"{KIND} is a format that nothing here reads"
+REMEDY = "convert it to DICOM or a pyramidal TIFF"
 
 
 def is_ome_zarr(folder: Path, files: Collection[str] | None = None) -> bool:

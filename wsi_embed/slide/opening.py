@@ -60,8 +60,9 @@ def _by_reader(slide: OpenSlideSlide, reader: str) -> Slide:
             return TiffSlide(slide)
         except TiffError as error:
             if reader == "tiff":
-                reason = f"{slide.path}: not for the TIFF reader ({error}); use --reader auto"
-                raise SlideError(reason) from error
+                raise SlideError(
+                    f"not for the TIFF reader ({error})", where=slide.path, remedy="use `reader='auto'`"
+                ) from error
     check_colours(slide)
     slide.close_tiff()
     return slide

@@ -11,7 +11,6 @@ import numpy.typing as npt
 import openslide
 from openslide import lowlevel
 
-from wsi_embed.errors import SlideError
 from wsi_embed.slide.base import Slide, UInt8Array, unreadable
 from wsi_embed.slide.dicom_check import check_dicom
 from wsi_embed.slide.fingerprint import fingerprint
@@ -93,7 +92,7 @@ class OpenSlideSlide(Slide):
         )
         self.stated = stated_resolutions(self.path, self.vendor, sizes[0], p, self.description())
         if self.vendor == "dicom" and (fault := dicom_plane_fault(p)):
-            raise SlideError(f"{self.path}: {fault}")
+            raise fault.at(self.path)
         self.objective_power = _number(p.get(openslide.PROPERTY_NAME_OBJECTIVE_POWER))
         self.fingerprint = fingerprint(self.path)
         return sizes

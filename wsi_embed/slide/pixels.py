@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from wsi_embed.errors import SlideError
 from wsi_embed.slide.base import unreadable
 from wsi_embed.slide.czi import czi_fault
 from wsi_embed.slide.leica import leica_fault
@@ -38,7 +37,7 @@ def check_pixels(slide: OpenSlideSlide) -> tuple[str, ...]:
     path = slide.path
     try:
         if slide.vendor == "zeiss" and (fault := czi_fault(path)):
-            raise SlideError(f"{path}: {fault}")
+            raise fault.at(path)
         if slide.vendor in TIFF_VENDORS and slide.tiff is not None:
             return _check_tiff(slide, slide.tiff.directories())
     except (TiffError, OSError) as error:
@@ -59,8 +58,7 @@ def _check_tiff(slide: OpenSlideSlide, directories: Sequence[Directory]) -> tupl
     levels = {number: storage(directories[number]) for number in numbers}
     for number, stored in levels.items():
         if fault := pixel_fault(stored, aperio=aperio) or subsampling_fault(directories[number], stored):
-            where = f"image {number + 1} of the file: " if number else ""
-            raise SlideError(f"{path}: {where}{fault}")
+            raise (fault.at(f"image {number + 1} of the file") if number else fault).at(path)
     fault = None
     if aperio:
         fault = repeated_level([directories[number] for number in levels])
@@ -69,7 +67,7 @@ def _check_tiff(slide: OpenSlideSlide, directories: Sequence[Directory]) -> tupl
     elif vendor == "leica":
         fault = leica_fault(slide.description(), directories)
     if fault or (0 in levels and (fault := transparency_fault(slide, levels[0]))):
-        raise SlideError(f"{path}: {fault}")
+        raise fault.at(path)
     return (*_turned(path, levels.values()), *_masked(path, masks))
 
 

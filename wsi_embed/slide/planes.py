@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import ceil
 
+from wsi_embed.errors import SlideError
 from wsi_embed.slide.ome import MOST_XML, ome_pixels
 from wsi_embed.slide.remedies import JOIN_PLANES, ONE_PLANE
 from wsi_embed.slide.storage import BLACK_IS_ZERO, MASK, WHITE_IS_ZERO, Storage, tag_value
@@ -12,21 +13,21 @@ from wsi_embed.slide.tiff import directory as tiff
 from wsi_embed.slide.tiff.directory import Directory, TiffError
 
 
-def repeated_level(directories: Sequence[Directory]) -> str | None:
+def repeated_level(directories: Sequence[Directory]) -> SlideError | None:
     """Find focal planes in an Aperio slide, which has every level once for each of them.
 
     Args:
         directories: The tiled directories, in the file's order.
 
     Returns:
-        What is wrong and what to do; None if level 0 is there once.
+        The error, which names no file; None if level 0 is there once.
     """
     sizes = [_size(directory) for directory in directories]
     count = sizes.count(sizes[0]) if sizes else 0
-    return f"it has {count} focal planes, {ONE_PLANE}" if count > 1 else None
+    return _choose(f"{count} focal planes") if count > 1 else None
 
 
-def plane_fault(directories: Sequence[Directory], first: Storage) -> str | None:
+def plane_fault(directories: Sequence[Directory], first: Storage) -> SlideError | None:
     """Find out whether the first image of a TIFF is one plane of several.
 
     Args:
@@ -34,7 +35,7 @@ def plane_fault(directories: Sequence[Directory], first: Storage) -> str | None:
         first: How the pixels of the first are stored.
 
     Returns:
-        What is wrong and what to do; None if it is a whole picture.
+        The error, which names no file; None if it is a whole picture.
     """
     return _ome_fault(directories[0], first.samples) or _page_fault(directories, first)
 
@@ -45,11 +46,11 @@ def is_mask(directory: Directory) -> bool:
     return bool(masking) or tag_value(directory, tiff.PHOTOMETRIC, -1) == MASK
 
 
-def dicom_plane_fault(properties: Mapping[str, str]) -> str | None:
+def dicom_plane_fault(properties: Mapping[str, str]) -> SlideError | None:
     """Find out whether a DICOM slide has several optical paths or focal planes, by OpenSlide's properties.
 
     Returns:
-        What is wrong and what to do; None if it has one of each.
+        The error, which names no file; None if it has one of each.
     """
 
     def number(name: str, default: int) -> int:
@@ -58,36 +59,43 @@ def dicom_plane_fault(properties: Mapping[str, str]) -> str | None:
 
     paths = number("NumberOfOpticalPaths", 1)
     if paths > 1:
-        return f"it has {paths} optical paths (channels), of which OpenSlide reads one; export each by itself"
+        return SlideError(
+            f"it has {paths} optical paths (channels), of which OpenSlide reads one",
+            remedy="export each by itself",
+        )
     sides = (("TotalPixelMatrixColumns", "Columns"), ("TotalPixelMatrixRows", "Rows"))
     across, down = (ceil(number(whole, 1) / max(1, number(part, 1))) for whole, part in sides)
     frames = number("NumberOfFrames", 1)
     if frames > across * down:
-        return (
-            f"it has {frames} frames for {across * down} tiles (focal planes?), of which OpenSlide reads one "
-            "each; export one focal plane"
+        return SlideError(
+            f"it has {frames} frames for {across * down} tiles (focal planes?), of which "
+            "OpenSlide reads one each",
+            remedy="export one focal plane",
         )
     return None
 
 
-def _ome_fault(first: Directory, samples: int) -> str | None:
+def _ome_fault(first: Directory, samples: int) -> SlideError | None:
     try:
         text = first.bytes(tiff.IMAGE_DESCRIPTION, MOST_XML).partition(b"\0")[0].decode("utf-8", "replace")
     except TiffError:
         return None
     if samples == 1 and "<BinaryOnly" in text[:4096]:
-        return "its planes are described in another file (OME BinaryOnly); convert it to interleaved RGB"
+        return SlideError(
+            "its planes are described in another file (OME BinaryOnly)",
+            remedy="convert it to interleaved RGB",
+        )
     ome = ome_pixels(text)
     if ome is None:
         return None
     for count, what in ((ome.focal_planes, "focal planes (SizeZ)"), (ome.times, "times (SizeT)")):
         if count > 1:
-            return f"it has {count} {what}, {ONE_PLANE}"
+            return _choose(f"{count} {what}")
     channels = ceil(ome.samples / max(1, samples))
     return _channels(channels) if channels > 1 else None
 
 
-def _page_fault(directories: Sequence[Directory], first: Storage) -> str | None:
+def _page_fault(directories: Sequence[Directory], first: Storage) -> SlideError | None:
     """Find grey images of one size, which are the channels of a picture."""
     if first.samples > 1 or first.photometric not in (WHITE_IS_ZERO, BLACK_IS_ZERO):
         return None
@@ -96,14 +104,18 @@ def _page_fault(directories: Sequence[Directory], first: Storage) -> str | None:
     return _channels(len(alike)) if len(alike) > 1 else None
 
 
-def _channels(count: int) -> str:
+def _channels(count: int) -> SlideError:
     remedy = "convert it to interleaved RGB"
     if count == 3:
         remedy += f", if they are red, green and blue with {JOIN_PLANES}"
-    return (
-        f"its {count} channels lie in planes of their own, of which OpenSlide reads only the first, as grey; "
-        f"{remedy}"
+    return SlideError(
+        f"its {count} channels lie in planes of their own, of which OpenSlide reads only the first, as grey",
+        remedy=remedy,
     )
+
+
+def _choose(planes: str) -> SlideError:
+    return SlideError(f"it has {planes}, of which one has to be chosen", remedy=ONE_PLANE)
 
 
 def _size(directory: Directory) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.base import Slide, unreadable
 from wsi_embed.slide.dicom import dicom_series, named_as_dicom
-from wsi_embed.slide.ome_zarr import REASON, is_ome_zarr
+from wsi_embed.slide.ome_zarr import REASON, REMEDY, is_ome_zarr
 from wsi_embed.slide.suffixes import SUFFIXES, added_suffix
 from wsi_embed.util.registry import Registry
 
@@ -16,7 +16,7 @@ from wsi_embed.util.registry import Registry
 Reader = str
 # What opens a slide, for each reader. Other packages can add theirs: docs/extending.md.
 READERS: Registry[Callable[[Path], Slide]] = Registry(
-    "--reader",
+    "reader",
     {
         "auto": "wsi_embed.slide.opening:open_auto",
         "openslide": "wsi_embed.slide.opening:open_with_openslide",
@@ -68,17 +68,18 @@ def reader_version(reader: str) -> dict[str, str]:
     return READERS.version_of(reader)
 
 
-def _folder_reason(path: Path) -> str:
-    """Say why a folder is no slide, and what to name instead."""
+def _folder_fault(path: Path) -> SlideError:
+    """Return the error for a folder, which is no slide, with what to name instead."""
     if is_ome_zarr(path):
-        return REASON
+        return SlideError(REASON, remedy=REMEDY)
     files = sorted(file for file in path.iterdir() if named_as_dicom(file) and file.is_file())
     if first := next((file for file in files if dicom_series(file)), None):
-        return (
-            f"is a folder of DICOM files; name one of them, such as {path.name}/{first.name}: the others of "
-            "its series belong to it"
+        return SlideError(
+            "is a folder of DICOM files",
+            remedy=f"name one of them, such as {path.name}/{first.name}: the others of its series belong to "
+            "it",
         )
-    return "is a folder, not a slide; check the path"
+    return SlideError("is a folder, not a slide", remedy="check the path")
 
 
 def check_reader(reader: str) -> None:
@@ -94,12 +95,14 @@ def _check_file(path: Path) -> None:
     try:
         if path.is_dir():
             next(path.iterdir(), None)  # a folder that cannot be listed says so
-            raise SlideError(f"{path}: {_folder_reason(path)}")
+            raise _folder_fault(path).at(path)
         if not path.is_file():
-            raise SlideError(f"{path}: no such file; check the path")
+            raise SlideError("no such file", where=path, remedy="check the path")
         if path.stat().st_size == 0:
-            raise SlideError(f"{path}: the file is empty (0 bytes); copy it again")
+            raise SlideError("the file is empty (0 bytes)", where=path, remedy="copy it again")
         with path.open("rb"):
             pass
     except OSError as error:
-        raise SlideError(f"{path}: cannot be opened ({error.strerror}); check its permissions") from error
+        raise SlideError(
+            f"cannot be opened ({error.strerror})", where=path, remedy="check its permissions"
+        ) from error

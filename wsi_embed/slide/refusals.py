@@ -19,56 +19,64 @@ from wsi_embed.slide.tiff.precheck import is_aperio
 
 WHOLE_SLIDE_IMAGE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 EIGHT_BITS = "export it with unsigned samples of 8 bits"
-# OpenSlide's words for a file that is of a kind it does not read, and ours.
+# OpenSlide's words for a file that is of a kind it does not read; what is wrong and the remedy in ours.
 KINDS = (
-    (r"(?:BitsAllocated|BitsStored) value (\d+)", f"its samples have {{}} bits, not 8; {EIGHT_BITS}"),
-    (r"HighBit value|PixelRepresentation value", f"its samples are not unsigned of 8 bits; {EIGHT_BITS}"),
-    (r"TotalPixelMatrixFocalPlanes value (\d+)", "it has {} focal planes; export one of them by itself"),
+    (r"(?:BitsAllocated|BitsStored) value (\d+)", "its samples have {} bits, not 8", EIGHT_BITS),
+    (r"HighBit value|PixelRepresentation value", "its samples are not unsigned of 8 bits", EIGHT_BITS),
+    (r"TotalPixelMatrixFocalPlanes value (\d+)", "it has {} focal planes", "export one of them by itself"),
     (
         r"unexpected image",
-        "its series has several images of one size (focal planes, or optical paths?); keep the files of one",
+        "its series has several images of one size (focal planes, or optical paths?)",
+        "keep the files of one",
     ),
     (
         r"Can't find main image",
-        "it has no brightfield image of an area (fluorescence?), and only such is read; export it as RGB",
+        "it has no brightfield image of an area (fluorescence?), and only such is read",
+        "export it as RGB",
     ),
     (
         r"out-of-range scene",
-        "its XML and its tiles do not have the same scenes; save each by itself from ZEN",
+        "its XML and its tiles do not have the same scenes",
+        "save each by itself from ZEN",
     ),
-    (r"ImageDepth=(\d+)", f"it has {{}} focal planes (ImageDepth), {ONE_PLANE}"),
-    (r"SamplesPerPixel value (\d+)", "its pixels have {} samples, and only RGB is read; export it as RGB"),
-    (r"read PlanarConfiguration", "its pixels are grey, and only RGB is read; export it as RGB"),
-    (r"PlanarConfiguration value", "its colours lie in planes of their own; export them pixel by pixel"),
+    (r"ImageDepth=(\d+)", "it has {} focal planes (ImageDepth), of which one has to be chosen", ONE_PLANE),
+    (r"SamplesPerPixel value (\d+)", "its pixels have {} samples, and only RGB is read", "export it as RGB"),
+    (r"read PlanarConfiguration", "its pixels are grey, and only RGB is read", "export it as RGB"),
+    (r"PlanarConfiguration value", "its colours lie in planes of their own", "export them pixel by pixel"),
     (
         r"photometric interpretation (\w+) for",
-        "its colours are {} in a way that is not read; export it as RGB",
+        "its colours are {} in a way that is not read",
+        "export it as RGB",
     ),
     (
         r"transfer syntax ([\d.]+)",
-        "its pixels are compressed as {}, which is not read; decompress it, for example with "
-        "`gdcmconv --raw IN OUT`, or export it as JPEG or JPEG 2000",
+        "its pixels are compressed as {}, which is not read",
+        "decompress it, for example with `gdcmconv --raw IN OUT`, or export it as JPEG or JPEG 2000",
     ),
     (
         r"No pyramid levels found",
-        "no file of its series here is a level of a slide; put all files of the series into one folder",
+        "no file of its series here is a level of a slide",
+        "put all files of the series into one folder",
     ),
-    (r'dimension "Z"', "it has a Z dimension (focal planes), which is not read; save one plane from ZEN"),
-    (r'dimension "T"', "it has a T dimension (times), which is not read; save one time from ZEN"),
+    (r'dimension "Z"', "it has a Z dimension (focal planes), which is not read", "save one plane from ZEN"),
+    (r'dimension "T"', "it has a T dimension (times), which is not read", "save one time from ZEN"),
     (
         r'subblock dimension "(\w+)"',
-        "it has a dimension {}, which is not read; save it without that from ZEN",
+        "it has a dimension {}, which is not read",
+        "save it without that from ZEN",
     ),
-    (r"Nonzero subblock channel", "it has several channels, and only RGB is read; save it as RGB from ZEN"),
+    (r"Nonzero subblock channel", "it has several channels, and only RGB is read", "save it as RGB from ZEN"),
     (
         r"Pixel type (\w+) is not supported",
-        "its pixels are of type {}, and only RGB of 8 bits is read; save it so from ZEN",
+        "its pixels are of type {}, and only RGB of 8 bits is read",
+        "save it so from ZEN",
     ),
     (
         r"TIFF compression: (\d+)",
-        f"its pixels are compressed as {{}}, which is not read; convert it with {TIFFSAVE}",
+        "its pixels are compressed as {}, which is not read",
+        f"convert it with {TIFFSAVE}",
     ),
-    (r"required TIFF tag: (\d+)", "it lacks the TIFF tag {}; write it again with a program that sets it"),
+    (r"required TIFF tag: (\d+)", "it lacks the TIFF tag {}", "write it again with a program that sets it"),
 )
 # Compressions by DICOM's transfer syntax and TIFF's number.
 COMPRESSIONS = {
@@ -106,71 +114,78 @@ COMPRESSIONS = {
 def refused(path: Path, error: openslide.OpenSlideError) -> SlideError:
     """Return the error for a slide that OpenSlide knows and does not open, with the real reason."""
     text = str(error)
-    for pattern, words in KINDS:
+    for pattern, what, remedy in KINDS:
         if match := re.search(pattern, text):
-            return SlideError(f"{path}: {words.format(*(COMPRESSIONS.get(g, g) for g in match.groups()))}")
+            what = what.format(*(COMPRESSIONS.get(g, g) for g in match.groups()))
+            return SlideError(what, where=path, remedy=remedy)
     return unreadable(path, error)
 
 
 def unknown(path: Path) -> SlideError:
     """Return the error for a file of which OpenSlide does not know the format, with the real reason."""
     if inner := packed_slide(path.name):
-        return SlideError(f"{path}: compressed as a whole, and read only unpacked; unpack {inner} from it")
+        return SlideError(
+            "compressed as a whole, and read only unpacked", where=path, remedy=f"unpack {inner} from it"
+        )
     if foreign := foreign_format(path.name):
         return SlideError(
-            f"{path}: {foreign} is a format that nothing here reads; convert it to DICOM or a pyramidal TIFF"
+            f"{foreign} is a format that nothing here reads",
+            where=path,
+            remedy="convert it to DICOM or a pyramidal TIFF",
         )
     if path.suffix.lower() == ".mrxs" and not path.with_suffix("").is_dir():
         return SlideError(
-            f"{path}: not a slide without its folder {path.stem}/, which is not beside it; copy both"
+            f"not a slide without its folder {path.stem}/, which is not beside it",
+            where=path,
+            remedy="copy both",
         )
     try:
-        return SlideError(f"{path}: {_tiff_reason(path) or _dicom_reason(path) or _content_reason(path)}")
+        return (_tiff_fault(path) or _dicom_fault(path) or _content_fault(path)).at(path)
     except (TiffError, OSError) as error:
         return unreadable(path, error)
 
 
-def _tiff_reason(path: Path) -> str | None:
+def _tiff_fault(path: Path) -> SlideError | None:
     with path.open("rb") as data:
         if data.read(4) not in STARTS:
             return None
     with TiffFile(path) as file:
         directories = file.directories()
         if not directories:
-            return "a TIFF without any image; copy it again"
+            return SlideError("a TIFF without any image", remedy="copy it again")
         if not directories[0].tiled:
-            return (
-                "its first image is stored in strips, and OpenSlide reads tiles only; convert it with "
-                f"{TIFFSAVE}"
+            return SlideError(
+                "its first image is stored in strips, and OpenSlide reads tiles only",
+                remedy=f"convert it with {TIFFSAVE}",
             )
         if file.order == ">" and not file.big:
-            return (
-                "its numbers are big-endian, which OpenSlide reads of BigTIFF only; convert it with "
-                f"{TIFFSAVE}"
+            return SlideError(
+                "its numbers are big-endian, which OpenSlide reads of BigTIFF only",
+                remedy=f"convert it with {TIFFSAVE}",
             )
         if is_aperio(directories[0]):
             tiled = [directory for directory in directories if directory.tiled]
-            return repeated_level(tiled) or (
-                f"its levels do not become smaller from one to the next; convert it with {TIFFSAVE}"
+            return repeated_level(tiled) or SlideError(
+                "its levels do not become smaller from one to the next", remedy=f"convert it with {TIFFSAVE}"
             )
     return None
 
 
-def _dicom_reason(path: Path) -> str | None:
+def _dicom_fault(path: Path) -> SlideError | None:
     kind = media_class(path)
     if kind is None or kind == WHOLE_SLIDE_IMAGE or not re.fullmatch(r"[\d.]{1,64}", kind):
         return None
-    return (
-        f"a DICOM file, but no whole-slide microscopy image (its SOP class is {kind}); choose the files of "
-        "the slide, or export it as VL Whole Slide Microscopy Image"
+    return SlideError(
+        f"a DICOM file, but no whole-slide microscopy image (its SOP class is {kind})",
+        remedy="choose the files of the slide, or export it as VL Whole Slide Microscopy Image",
     )
 
 
-def _content_reason(path: Path) -> str:
+def _content_fault(path: Path) -> SlideError:
     content = None if path.suffix.lower() in (".mrxs", ".vms", ".vmu") else content_of(path)
     if content:
-        return f"not a slide: it is {content}"
-    return (
-        f"not a slide in a format that OpenSlide {openslide.__library_version__} knows; "
-        "is it complete, and is its extension right?"
+        return SlideError(f"not a slide: it is {content}")
+    return SlideError(
+        f"not a slide in a format that OpenSlide {openslide.__library_version__} knows",
+        remedy="is it complete, and is its extension right?",
     )

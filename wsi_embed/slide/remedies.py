@@ -9,8 +9,7 @@ OUT = '"OUT.tif[tile,pyramid,compression=jpeg,Q=90,bigtiff]"'
 TIFFSAVE = "`vips tiffsave IN OUT.tif --tile --pyramid --compression jpeg --Q 90 --bigtiff`"
 ONE_PAGE = TIFFSAVE.replace("IN", '"IN[page=N]"')
 ONE_PLANE = (
-    f"of which one has to be chosen; save it as a file of its own, for example with {ONE_PAGE} (N counts the "
-    "images of the file from 0)"
+    f"save it as a file of its own, for example with {ONE_PAGE} (N counts the images of the file from 0)"
 )
 JOIN_PLANES = (
     f'`vips bandjoin "IN[page=0] IN[page=1] IN[page=2]" T.v && vips copy T.v {OUT} --interpretation srgb`'

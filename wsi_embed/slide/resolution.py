@@ -10,6 +10,9 @@ from wsi_embed.slide.stated import MPP_MAX, MPP_MIN, MPP_TIMES_POWER, Stated, al
 
 # Adapters make it 2.2 times as much as is usual, at most.
 MOST_TIMES_POWER = 2.5
+# How a user says a resolution, for messages.
+SAY_MPP = "`mpp_override=` or a manifest column mpp"
+SAY_MPP_UM = SAY_MPP.replace(" or", " (um per pixel of level 0) or")
 
 
 @dataclass(frozen=True)
@@ -39,23 +42,24 @@ def resolve_mpp(slide: Slide, override: float | None = None, override_source: st
     name = slide.path.name
     if override is not None:
         if not Stated((override, override), override_source).plausible:
-            raise ResolutionError(_outside(name, override, override_source))
+            raise _outside(name, override, override_source)
         return Resolution(override, override_source, _disagreement(slide, override, override_source))
     if slide.mpp is not None and slide.mpp_source is not None:
         return Resolution(_agreed(slide), slide.mpp_source, _power_disagreement(slide))
     if slide.stated:
         (x, y), source = slide.stated[0].mpp, slide.stated[0].source
         absurd = y if MPP_MIN <= x <= MPP_MAX else x
-        raise ResolutionError(_outside(f"{name}: the file does not say its resolution", absurd, source))
+        raise _outside(name, absurd, source, "the file does not say its resolution: ")
     if slide.objective_power:
         mpp = MPP_TIMES_POWER / slide.objective_power
         if not MPP_MIN <= mpp <= MPP_MAX:
-            raise ResolutionError(_outside(name, mpp, "objective power"))
+            raise _outside(name, mpp, "objective power")
         warning = f"{name}: no mpp in the metadata; {slide.objective_power:g}x taken as {mpp:g} um per pixel"
         return Resolution(mpp, "objective power", warning)
     raise ResolutionError(
-        f"{name}: the file does not say its resolution; give it with --mpp-override "
-        "(um per pixel of level 0) or a manifest column mpp"
+        "the file does not say its resolution",
+        where=name,
+        remedy=f"give it with {SAY_MPP_UM}",
     )
 
 
@@ -66,13 +70,16 @@ def check_mpp(option: str, mpp: float | None) -> None:
         UsageError: It is outside 0.05 to 20.
     """
     if mpp is not None and not MPP_MIN <= mpp <= MPP_MAX:
-        raise UsageError(f"{option} {mpp:g}: um per pixel from {MPP_MIN:g} to {MPP_MAX:g} are expected")
+        raise UsageError(
+            f"um per pixel from {MPP_MIN:g} to {MPP_MAX:g} are expected", where=f"`{option}={mpp:g}`"
+        )
 
 
-def _outside(name: str, mpp: float, source: str) -> str:
-    return (
-        f"{name}: {mpp:g} um per pixel ({source}) is outside {MPP_MIN:g} to {MPP_MAX:g}; "
-        "if it is right leave the slide out, else give --mpp-override or a manifest column mpp"
+def _outside(name: str, mpp: float, source: str, before: str = "") -> ResolutionError:
+    return ResolutionError(
+        f"{before}{mpp:g} um per pixel ({source}) is outside {MPP_MIN:g} to {MPP_MAX:g}",
+        where=name,
+        remedy=f"if it is right leave the slide out, else give {SAY_MPP}",
     )
 
 
@@ -83,14 +90,17 @@ def _agreed(slide: Slide) -> float:
     for other in others:
         if not other.agrees(first.mpp):
             raise ResolutionError(
-                f"{name}: the metadata contradict each other: {first} um per pixel ({first.source}) or "
-                f"{other} ({other.source}); give the right one with --mpp-override or a manifest column mpp"
+                f"the metadata contradict each other: {first} um per pixel ({first.source}) or "
+                f"{other} ({other.source})",
+                where=name,
+                remedy=f"give the right one with {SAY_MPP}",
             )
     x, y = first.mpp
     if not alike(x, y):
         raise ResolutionError(
-            f"{name}: pixels are not square ({x:g} x {y:g} um); if one number is right, "
-            "give it with --mpp-override or a manifest column mpp"
+            f"pixels are not square ({x:g} x {y:g} um)",
+            where=name,
+            remedy=f"if one number is right, give it with {SAY_MPP}",
         )
     return (x + y) / 2
 
@@ -116,5 +126,5 @@ def _power_disagreement(slide: Slide) -> str | None:
     return (
         f"{slide.path.name}: the metadata say {slide.mpp[0]:g} um per pixel ({slide.mpp_source}), but an "
         f"objective of {power:g}x, which gives about {MPP_TIMES_POWER / power:g}; if it is not right, "
-        "give --mpp-override or a manifest column mpp"
+        f"give {SAY_MPP}"
     )

@@ -7,6 +7,7 @@ import zlib
 
 import numpy as np
 
+from wsi_embed.errors import SlideError
 from wsi_embed.slide.storage import APERIO_JPEG_2000, JPEG, YCBCR, YCBCR_SUBSAMPLING, Storage
 from wsi_embed.slide.tiff import directory as tiff
 from wsi_embed.slide.tiff.directory import Directory
@@ -18,7 +19,7 @@ LARGEST_TILE = 1 << 24  # bytes
 CLEAR, END, FIRST = 256, 257, 258  # codes of LZW
 
 
-def subsampling_fault(directory: Directory, stored: Storage) -> str | None:
+def subsampling_fault(directory: Directory, stored: Storage) -> SlideError | None:
     """Find out whether a tile has the bytes of the subsampling that a TIFF states, or leaves at 2 x 2.
 
     Args:
@@ -26,7 +27,7 @@ def subsampling_fault(directory: Directory, stored: Storage) -> str | None:
         stored: How its pixels are stored.
 
     Returns:
-        What is wrong and what to do; None if nothing is.
+        The error, which names no file; None if nothing is.
 
     Raises:
         TiffError: If a tag makes no sense.
@@ -41,9 +42,9 @@ def subsampling_fault(directory: Directory, stored: Storage) -> str | None:
         return None
     names = [f"{across} x {down}" for across, down in (said, held)]
     word = "says" if YCBCR_SUBSAMPLING in directory.tags else "is left out, which means"
-    return (
-        f"its tag YCbCrSubSampling {word} {names[0]}, but its tiles have the bytes of {names[1]}; set the "
-        f"tag to {held[0]} {held[1]}, or write it again as RGB"
+    return SlideError(
+        f"its tag YCbCrSubSampling {word} {names[0]}, but its tiles have the bytes of {names[1]}",
+        remedy=f"set the tag to {held[0]} {held[1]}, or write it again as RGB",
     )
 
 

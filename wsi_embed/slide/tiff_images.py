@@ -139,18 +139,24 @@ def check_first(path: Path, images: Sequence[TiffImage], level0: tuple[int, int]
     first = images[0].facts
     remedy = "write it again with its full-resolution image first and the coarser levels marked as reduced"
     if first.role and first.role != MASKED:  # a mask is refused for its pixels
-        raise SlideError(f"{path}: the first image is {first.role} by the file's own words; {remedy}")
+        raise SlideError(
+            f"the first image is {first.role} by the file's own words", where=path, remedy=remedy
+        )
     if first.size != level0:
         raise SlideError(
-            f"{path}: the first image has {first.size[0]} x {first.size[1]} pixels, another {level0[0]} x "
-            f"{level0[1]}, so it is not certain which is level 0; {remedy}"
+            f"the first image has {first.size[0]} x {first.size[1]} pixels, another {level0[0]} x "
+            f"{level0[1]}, so it is not certain which is level 0",
+            where=path,
+            remedy=remedy,
         )
     for image in images[1:]:
         (width, height), role = image.facts.size, image.facts.role
         if width * height > level0[0] * level0[1] and not role and not _same_mpp(first, image.facts):
             raise SlideError(
-                f"{path}: {image.facts.name} has {width} x {height} pixels, more than the first with "
-                f"{level0[0]} x {level0[1]}, so it is not certain which is level 0; {remedy}"
+                f"{image.facts.name} has {width} x {height} pixels, more than the first with "
+                f"{level0[0]} x {level0[1]}, so it is not certain which is level 0",
+                where=path,
+                remedy=remedy,
             )
 
 

@@ -7,6 +7,7 @@ scales 16 bits as if all were used, ignores signs, and loses its place at the ri
 
 from __future__ import annotations
 
+from wsi_embed.errors import SlideError
 from wsi_embed.slide.remedies import ONE_PLANE, vips
 from wsi_embed.slide.storage import (
     APERIO_JPEG_2000,
@@ -26,7 +27,7 @@ OTHER_COLOURS = {4: "a mask", 5: "inks (CMYK)", 8: "CIE L*a*b*", 9: "ICC L*a*b*"
 ALPHAS = (1, 2)  # premultiplied or not: libtiff knows both
 
 
-def pixel_fault(stored: Storage, *, aperio: bool = False) -> str | None:
+def pixel_fault(stored: Storage, *, aperio: bool = False) -> SlideError | None:
     """Find out whether OpenSlide would change the pixels of a level.
 
     Args:
@@ -34,23 +35,31 @@ def pixel_fault(stored: Storage, *, aperio: bool = False) -> str | None:
         aperio: Whether the file is Aperio's, of which OpenSlide decodes JPEG 2000.
 
     Returns:
-        What is wrong and what to do, for a message; None if they are read right.
+        The error, which names no file; None if they are read right.
     """
     if stored.depth > 1:
-        return f"it has {stored.depth} focal planes (ImageDepth), {ONE_PLANE}"
+        return SlideError(
+            f"it has {stored.depth} focal planes (ImageDepth), of which one has to be chosen",
+            remedy=ONE_PLANE,
+        )
     if stored.number != UNSIGNED:
         kind = "signed" if stored.number == SIGNED else "floating-point or complex"
-        return f"its samples are {kind} numbers; scale them to 0 to 255 and write them with 8 bits, unsigned"
+        return SlideError(
+            f"its samples are {kind} numbers",
+            remedy="scale them to 0 to 255 and write them with 8 bits, unsigned",
+        )
     if stored.bits > 8:
         return _bit_fault(stored.bits)
     if stored.orientation != 1 and not as_stored(stored, aperio=aperio):
-        return (
-            f"its orientation tag is {stored.orientation}, by which libtiff turns each tile within itself; "
-            f"turn the whole image with {vips('autorot')}"
+        return SlideError(
+            f"its orientation tag is {stored.orientation}, by which libtiff turns each tile within itself",
+            remedy=f"turn the whole image with {vips('autorot')}",
         )
     if stored.photometric not in COLOURS:
         kind = OTHER_COLOURS.get(stored.photometric, f"of photometric interpretation {stored.photometric}")
-        return f"its pixels are {kind}, not RGB; convert it with {vips('colourspace', 'srgb')}"
+        return SlideError(
+            f"its pixels are {kind}, not RGB", remedy=f"convert it with {vips('colourspace', 'srgb')}"
+        )
     return _sample_fault(stored, aperio)
 
 
@@ -59,39 +68,49 @@ def as_stored(stored: Storage, *, aperio: bool = False) -> bool:
     return stored.jpeg_of_openslide or (aperio and stored.compression in APERIO_JPEG_2000)
 
 
-def _bit_fault(bits: int) -> str:
+def _bit_fault(bits: int) -> SlideError:
     if bits > 16:
-        return f"its samples have {bits} bits; scale them to 0 to 255 and write them with 8 bits"
-    return (
-        f"its samples have {bits} bits, and the file does not say how many of them are used; make them 8 "
-        f"bits with {vips('colourspace', 'srgb')}, or where 12 are used {vips('linear', '0.0625 0 --uchar')}"
+        return SlideError(
+            f"its samples have {bits} bits", remedy="scale them to 0 to 255 and write them with 8 bits"
+        )
+    return SlideError(
+        f"its samples have {bits} bits, and the file does not say how many of them are used",
+        remedy=f"make them 8 bits with {vips('colourspace', 'srgb')}, or where 12 are used "
+        f"{vips('linear', '0.0625 0 --uchar')}",
     )
 
 
-def _sample_fault(stored: Storage, aperio: bool) -> str | None:
+def _sample_fault(stored: Storage, aperio: bool) -> SlideError | None:
     colours = COLOURS[stored.photometric]
     if stored.samples < colours or (
         stored.samples != 3 and aperio and stored.compression in APERIO_JPEG_2000
     ):
-        return f"its pixels have {stored.samples} samples instead of 3; write it again as interleaved RGB"
+        return SlideError(
+            f"its pixels have {stored.samples} samples instead of 3",
+            remedy="write it again as interleaved RGB",
+        )
     if stored.samples > colours:
         return _extra_fault(stored)
     if stored.photometric == YCBCR and stored.compression != JPEG and stored.subsampling == (4, 4):
-        return "libtiff garbles YCbCr that is subsampled by 4 x 4; write it again as interleaved RGB"
+        return SlideError(
+            "libtiff garbles YCbCr that is subsampled by 4 x 4", remedy="write it again as interleaved RGB"
+        )
     return None
 
 
-def _extra_fault(stored: Storage) -> str | None:
+def _extra_fault(stored: Storage) -> SlideError | None:
     if stored.photometric == RGB:
         if stored.extra in ALPHAS:
             return None
-        return (
-            f"the fourth of its {stored.samples} samples is no alpha by the file's word (ExtraSamples "
-            f"{stored.extra}), but OpenSlide takes it for transparency; drop it with "
-            f"{vips('extract_band', '0 --n 3')}"
+        return SlideError(
+            f"the fourth of its {stored.samples} samples is no alpha by the file's word "
+            f"(ExtraSamples {stored.extra}), but OpenSlide takes it for transparency",
+            remedy=f"drop it with {vips('extract_band', '0 --n 3')}",
         )
     if stored.samples == 3:
         remedy = f"if they are red, green and blue, say so with {vips('copy', '--interpretation srgb')}"
     else:
         remedy = f"keep the first with {vips('extract_band', '0')}"
-    return f"its pixels have {stored.samples} samples, where OpenSlide expects grey; {remedy}"
+    return SlideError(
+        f"its pixels have {stored.samples} samples, where OpenSlide expects grey", remedy=remedy
+    )

@@ -91,7 +91,7 @@ def image_digest(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:12]
     except OSError as error:
-        raise TileError(f"{path}: cannot be read ({error.strerror})") from error
+        raise TileError(f"cannot be read ({error.strerror})", where=path) from error
 
 
 def read_image(path: Path) -> UInt8Array:
@@ -104,13 +104,15 @@ def read_image(path: Path) -> UInt8Array:
     try:
         with Image.open(path) as image:
             if image.mode.startswith(("I", "F")):
-                raise TileError(f"{path}: more than 8 bits a channel; convert it to 8-bit RGB")
+                raise TileError("more than 8 bits a channel", where=path, remedy="convert it to 8-bit RGB")
             if hides_picture(image):
-                raise TileError(f"{path}: {HIDDEN}; if the colours are right, save it without alpha")
+                raise TileError(HIDDEN, where=path, remedy="if the colours are right, save it without alpha")
             return np.asarray(over_white(image))
     except (*DAMAGED, Image.DecompressionBombError) as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else str(error)
-        raise TileError(f"{path}: not a readable image ({reason}); remove it or copy it again") from error
+        raise TileError(
+            f"not a readable image ({reason})", where=path, remedy="remove it or copy it again"
+        ) from error
 
 
 def fit_image(pixels: UInt8Array, side: int, tile_px: int, path: Path) -> UInt8Array:
@@ -133,7 +135,7 @@ def fit_image(pixels: UInt8Array, side: int, tile_px: int, path: Path) -> UInt8A
     height, width = pixels.shape[:2]
     square = min(height, width)
     if square < tile_px:
-        raise TileError(f"{path}: {width} x {height} pixels, smaller than the crop of {tile_px}")
+        raise TileError(f"{width} x {height} pixels, smaller than the crop of {tile_px}", where=path)
     y, x = (height - square) // 2, (width - square) // 2
     pixels = pixels[y : y + square, x : x + square]
     if square == side:

@@ -22,7 +22,7 @@ HIDDEN = "its alpha is 0 everywhere, so that nothing of its picture can be seen"
 REMEDY = f"if the colours are right, drop the alpha with {vips('extract_band', '0 --n 3')}"
 
 
-def transparency_fault(slide: OpenSlideSlide, stored: Storage) -> str | None:
+def transparency_fault(slide: OpenSlideSlide, stored: Storage) -> SlideError | None:
     """Find out whether level 0 of a TIFF is transparent at all of up to 256 places, the middle first.
 
     Args:
@@ -30,7 +30,7 @@ def transparency_fault(slide: OpenSlideSlide, stored: Storage) -> str | None:
         stored: How the pixels of level 0 are stored.
 
     Returns:
-        What is wrong and what to do; None if anything can be seen.
+        The error, which names no file; None if anything can be seen.
     """
     if stored.photometric != RGB or stored.samples < 4 or stored.extra not in ALPHAS:
         return None
@@ -47,7 +47,7 @@ def transparency_fault(slide: OpenSlideSlide, stored: Storage) -> str | None:
         hidden = all(slide.highest_alpha(x, y, w, h) <= HIDING for x, y in corners)
     except SlideError:  # damaged, as whoever reads it will find out
         return None
-    return f"{HIDDEN}; {REMEDY}" if hidden else None
+    return SlideError(HIDDEN, remedy=REMEDY) if hidden else None
 
 
 def over_white(image: Image.Image) -> Image.Image:

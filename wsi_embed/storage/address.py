@@ -100,13 +100,14 @@ def parse_address(text: str) -> Address:
         )
     if "@" in host:
         raise UsageError(
-            f"{scheme}://...: no credentials in an address, everybody sees them; see docs/cloud.md"
+            f"{scheme}://...: no credentials in an address, everybody sees them", remedy="see docs/cloud.md"
         )
     if scheme in WEB:
         if "?" in key:  # the signature of a presigned address is a credential
             raise UsageError(
-                f"{scheme}://{host}/...: addresses with a query (?...) are not taken; instead of a presigned "
-                "one give the object's s3:// or gs:// address, and credentials in the environment"
+                f"{scheme}://{host}/...: addresses with a query (?...) are not taken",
+                remedy="instead of a presigned one give the object's s3:// or gs:// address, and "
+                "credentials in the environment",
             )
         key = unquote(key)
     return Address(scheme, host, "") / key

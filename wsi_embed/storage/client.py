@@ -81,7 +81,7 @@ def _client(scheme: str, host: str) -> ObjectStore:
         try:
             more["credential_provider"] = Boto3CredentialProvider()
         except Exception as error:  # botocore's own exceptions, and ValueError
-            raise RemoteError(f"s3://{host}: no credentials in the AWS profile ({error})") from error
+            raise RemoteError(f"no credentials in the AWS profile ({error})", where=f"s3://{host}") from error
     return S3Store(host, client_options=options, retry_config=RETRY, **more)
 
 

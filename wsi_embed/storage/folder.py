@@ -165,6 +165,7 @@ class LocalPlace(Place):
 def cannot_write(where: Place | Path, error: OSError) -> StoreError:
     """Return the error for an output that cannot be written."""
     return StoreError(
-        f"{where}: cannot be written ({error.strerror or error}); free some space or check permissions, "
-        "then run again"
+        f"cannot be written ({error.strerror or error})",
+        where=where,
+        remedy="free some space or check permissions, then run again",
     )

@@ -61,7 +61,7 @@ def remote_errors(address: Address | str) -> Iterator[None]:
     except AlreadyExistsError:
         raise FileExistsError(str(address)) from None
     except BaseError as error:
-        raise RemoteError(f"{address}: {_reason(error)}") from None  # the cause would show whole requests
+        raise RemoteError(_reason(error), where=address) from None  # the cause would show whole requests
 
 
 def _reason(error: Exception) -> str:
@@ -123,7 +123,7 @@ def write(address: Address, content: bytes, *, replace: bool = True) -> None:
         with remote_errors(address):
             store.put(address.key, content, mode="overwrite" if replace else "create", use_multipart=False)
     except FileNotFoundError:
-        raise RemoteError(f"{address}: there is no such bucket; check the address") from None
+        raise RemoteError("there is no such bucket", where=address, remedy="check the address") from None
 
 
 def stat(address: Address) -> RemoteObject:

@@ -38,7 +38,7 @@ class RemotePlace(Place):
 
     def __init__(self, address: Address) -> None:
         if not address.listed:
-            raise UsageError(f"{address}: a store can be at s3:// and gs://, not on a web server")
+            raise UsageError("a store can be at s3:// and gs://, not on a web server", where=address)
         self.address = address
         client(address)
 

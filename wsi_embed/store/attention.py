@@ -100,7 +100,9 @@ class Attention(Mapping[str, SlideAttention]):
         self.path = inner if inner.is_dir() else path
         self.attrs = read_attributes(LocalPlace(self.path)) if (self.path / METADATA_FILE).is_file() else {}
         if self.attrs.get("kind") != KIND or self.attrs.get("format_version") != FORMAT_VERSION:
-            raise StoreError(f"{path}: no attention there; give the --out folder of wsi-embed eval mil")
+            raise StoreError(
+                "no attention there", where=path, remedy="give the `out=` folder of wsi-embed eval mil"
+            )
 
     def __getitem__(self, slide_id: str) -> SlideAttention:
         if not slide_id or "/" in slide_id or not (self.path / slide_id / METADATA_FILE).is_file():
@@ -142,7 +144,7 @@ def write_attention(path: Path, about: Mapping[str, Any], slides: Iterable[Slide
             Attention(path)
         except StoreError as error:
             raise StoreMismatchError(
-                f"{path} is there and holds something else; choose another --out"
+                f"{path} is there and holds something else", remedy="choose another `out=`"
             ) from error
     temporary = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
     try:

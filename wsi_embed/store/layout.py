@@ -167,7 +167,7 @@ def read_attributes(folder: Place) -> dict[str, Any]:
             raise ValueError("not a group of Zarr format 3")
         return dict(document["attributes"])
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise StoreError(f"{folder}: not a readable Zarr group ({error})") from error
+        raise StoreError(f"not a readable Zarr group ({error})", where=folder) from error
 
 
 def as_json(value: dict[str, Any]) -> dict[str, Any]:

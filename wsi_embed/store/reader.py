@@ -47,19 +47,13 @@ class Store(Mapping[str, Bag]):
         self.where = location(path)
         self.place = place_at(self.where)
         if self.place.state(METADATA_FILE) is None:
-            raise StoreError(f"{self.where}: no store there; check the path")
+            raise StoreError("no store there", where=self.where, remedy="check the path")
         self.attrs = read_attributes(self.place)
         self.head = None if clusters is None else self._head(clusters)
         found = self.attrs.get("format_version")
         if found != FORMAT_VERSION:
-            raise StoreError(
-                f"{self.where}: "
-                + (
-                    "not a wsi-embed store"
-                    if found is None
-                    else f"format {found}, this wsi-embed reads {FORMAT_VERSION}"
-                )
-            )
+            unlike = f"format {found}, this wsi-embed reads {FORMAT_VERSION}"
+            raise StoreError("not a wsi-embed store" if found is None else unlike, where=self.where)
 
     @property
     def name(self) -> str:
@@ -99,8 +93,10 @@ class Store(Mapping[str, Bag]):
         head = ClusterHead.load(folder)
         if head.model_id != self.attrs.get("model_id"):
             raise UsageError(
-                f"{folder}: clusters of the features of {head.model_id}, but {self.name} has features of "
-                f"{self.attrs.get('model_id')}; make clusters of this store with wsi-embed cluster"
+                f"clusters of the features of {head.model_id}, but {self.name} has features of "
+                f"{self.attrs.get('model_id')}",
+                where=folder,
+                remedy="make clusters of this store with wsi-embed cluster",
             )
         return head
 
@@ -199,7 +195,9 @@ class Store(Mapping[str, Bag]):
             labels = join_labels(self, labels, by=by, missing=missing, classes=classes)
         if labels is None:
             if split is not None:
-                raise UsageError(f"split {split!r}: only labels say which bags are in it; give them too")
+                raise UsageError(
+                    f"split {split!r}: only labels say which bags are in it", remedy="give them too"
+                )
             groups = self._by_patient() if by == "patient" else {row.slide_id: [row] for row in self.rows()}
             with_tiles = {name: rows for name, rows in groups.items() if any(row.tiles for row in rows)}
             bags = {name: tuple(row.slide_id for row in rows) for name, rows in with_tiles.items()}

@@ -91,7 +91,9 @@ class SlideWriter:
             self._refuse(encoded.features, features, start)
         if self._small:
             if encoded.cluster is None or encoded.confidence is None:
-                raise SlideError("the model gives no clusters, its metadata say it does; export it again")
+                raise SlideError(
+                    "the model gives no clusters, its metadata say it does", remedy="export it again"
+                )
             self._small["cluster"][start:stop] = encoded.cluster
             self._small["cluster_confidence"][start:stop] = encoded.confidence
         size = len(self._shard)
@@ -109,9 +111,12 @@ class SlideWriter:
         bad = start + int(np.flatnonzero(~np.isfinite(cast).all(axis=1))[0])
         if np.isfinite(features).all():
             raise SlideError(
-                f"features of tile {bad} are too large for {self.settings.dtype}; use --dtype float32"
+                f"features of tile {bad} are too large for {self.settings.dtype}",
+                remedy="use `dtype='float32'`",
             )
-        raise SlideError(f"the model gives features that are not finite (tile {bad}); check the model")
+        raise SlideError(
+            f"the model gives features that are not finite (tile {bad})", remedy="check the model"
+        )
 
     def commit(self, attributes: dict[str, Any]) -> None:
         """Write the remaining arrays and the attributes, and mark the slide as complete.
@@ -157,8 +162,9 @@ class SlideWriter:
         written = sum(layout.objects for layout in self._layouts.values())
         if found != written:
             raise StoreError(
-                f"{self.folder}: {written} objects were written, {found} are there; run again when no other "
-                "job writes this store"
+                f"{written} objects were written, {found} are there",
+                where=self.folder,
+                remedy="run again when no other job writes this store",
             )
 
     def _write(self, name: str, rows: slice, values: npt.NDArray[Any]) -> None:

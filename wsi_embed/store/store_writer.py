@@ -45,10 +45,12 @@ class StoreWriter:
             # check this after the listing: another process may be creating the store right now
             if self.place.state(METADATA_FILE) is None:
                 if foreign:
-                    raise StoreMismatchError(f"{path} is there and is not a store; choose another --out")
+                    raise StoreMismatchError(
+                        f"{path} is there and is not a store", remedy="choose another `out=`"
+                    )
                 _create_root(self.place, settings, model)
         except OSError as error:
-            raise StoreError(f"{path}: cannot make the store ({error.strerror or error})") from error
+            raise StoreError(f"cannot make the store ({error.strerror or error})", where=path) from error
         self._check_root()
 
     def _check_root(self) -> None:
@@ -56,13 +58,13 @@ class StoreWriter:
         found = attributes.get("settings")
         if attributes.get("format_version") != FORMAT_VERSION or not isinstance(found, dict):
             raise StoreMismatchError(
-                f"{self.where} is not a store of format {FORMAT_VERSION}; choose another --out"
+                f"{self.where} is not a store of format {FORMAT_VERSION}", remedy="choose another `out=`"
             )
         for name, ours in self.settings.to_dict().items():
             if found.get(name) != ours:
                 raise StoreMismatchError(
                     f"{self.where} was made with {name} = {found.get(name)}, this run has {ours}. "
-                    "One store holds one model at one resolution: choose another --out, or delete it"
+                    "One store holds one model at one resolution: choose another `out=`, or delete it"
                 )
 
     def committed(self, slide_id: str) -> dict[str, Any] | None:

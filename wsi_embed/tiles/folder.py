@@ -59,12 +59,12 @@ class TileFolder:
             if not mark.exists():
                 if foreign:
                     raise StoreMismatchError(
-                        f"{path} is there and holds something else; choose another --out"
+                        f"{path} is there and holds something else", remedy="choose another `out=`"
                     )
                 path.mkdir(parents=True, exist_ok=True)
                 create(mark, json.dumps({"format_version": FORMAT_VERSION}) + "\n")
         except OSError as error:
-            raise StoreError(f"{path}: cannot make the folder ({error.strerror or error})") from error
+            raise StoreError(f"cannot make the folder ({error.strerror or error})", where=path) from error
 
     def committed(self, slide_id: str) -> dict[str, Any] | None:
         """Return the record of a complete slide, or None."""
@@ -128,7 +128,7 @@ def _about(records: Collection[dict[str, Any]]) -> list[str]:
     kinds = {(record["tile_px"], record["settings"]["mpp"]) for record in records}
     if len(kinds) > 1:
         listed = ", ".join(f"{px} px at {mpp:g} um per pixel" for px, mpp in sorted(kinds))
-        about.append(f"warning: tiles of several kinds: {listed}; was another --out meant?")
+        about.append(f"warning: tiles of several kinds: {listed}; was another `out=` meant?")
     return about
 
 
@@ -156,7 +156,9 @@ class SlideFolder:
         try:
             if self.folder.exists() and not (self.folder / RECORD).exists():
                 raise StoreError(
-                    f"{self.folder}: is there and holds something else; move it, or choose another --out"
+                    "is there and holds something else",
+                    where=self.folder,
+                    remedy="move it, or choose another `out=`",
                 )
             for left in (self.temporary, self._before):  # of a killed job
                 if left.exists():

@@ -10,6 +10,7 @@ import numpy as np
 
 from wsi_embed.errors import UsageError
 from wsi_embed.slide import UInt8Array
+from wsi_embed.util.text import argument
 
 ImageFormat = Literal["png", "jpeg"]
 FORMAT_VERSION = 1
@@ -43,11 +44,13 @@ class TileSettings:
 
     def __post_init__(self) -> None:
         if self.format not in get_args(ImageFormat):
-            raise UsageError(f"--format {self.format}: choose {' or '.join(get_args(ImageFormat))}")
+            raise UsageError(
+                f"choose {' or '.join(get_args(ImageFormat))}", where=argument("format", self.format)
+            )
         if not 1 <= self.tile_px <= MOST_TILE_PX:
-            raise UsageError(f"--tile-px {self.tile_px}: 1 to {MOST_TILE_PX} is expected")
+            raise UsageError(f"1 to {MOST_TILE_PX} is expected", where=argument("tile_px", self.tile_px))
         if self.quality is not None and not 1 <= self.quality <= 100:
-            raise UsageError(f"--quality {self.quality}: 1 to 100 is expected")
+            raise UsageError("1 to 100 is expected", where=argument("quality", self.quality))
 
     @property
     def suffix(self) -> str:

@@ -25,6 +25,7 @@ from wsi_embed.slide.resolution import check_mpp
 from wsi_embed.storage import Address, Location, location
 from wsi_embed.tiles import RESERVED, ImageFormat, TileFolder, TileJob, TileSettings
 from wsi_embed.tissue import TissueRecipe
+from wsi_embed.util.text import argument
 
 
 def tile(  # noqa: D417 - the other arguments are those of `embed`
@@ -111,7 +112,7 @@ def tile(  # noqa: D417 - the other arguments are those of `embed`
         address=address,
         actors=actors,
     )
-    check_mpp("--mpp", mpp)
+    check_mpp("mpp", mpp)
     regions = RegionRules(Path(roi) if roi else None, tuple(roi_include), tuple(roi_exclude), roi_missing)
     tiling = tiling_of(
         overlap, edge, tissue, tissue_set, min_tissue, mpp_override, regions, icc, reader, fast_downsample
@@ -127,10 +128,16 @@ def tile(  # noqa: D417 - the other arguments are those of `embed`
     check_overlap(overlap, tile_px)
     where = location(out)
     if isinstance(where, Address):
-        raise UsageError(f"--out {where}: tile images go into a folder of this machine; copy them from there")
+        raise UsageError(
+            "tile images go into a folder of this machine",
+            where=argument("out", where),
+            remedy="copy them from there",
+        )
     items = find_job_slides(slides, where, regions, options)
     if taken := [item.slide_id for item in items if item.slide_id in RESERVED]:
-        raise UsageError(f"{taken[0]} cannot be a slide's id in a folder of tiles; give ids in a manifest")
+        raise UsageError(
+            f"{taken[0]} cannot be a slide's id in a folder of tiles", remedy="give ids in a manifest"
+        )
     known = (where / TILES_MARK).exists()
     folder = TileFolder(where) if known or not dry_run else None
     with open_engine(options) as runner:

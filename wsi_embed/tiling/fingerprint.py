@@ -22,7 +22,8 @@ RESOLVED = frozenset({"mpp_override", "regions", "icc", "reader", "fast_downsamp
 # that the fingerprints of older stores stay valid.
 ALWAYS = frozenset({"overlap", "edge", "tissue", "min_tissue"})
 # Sources of a resolution that may cause an error or a warning when the slide is opened.
-UNSURE_MPP = ("objective power", "manifest", "--mpp-override", None)
+BY_OVERRIDE = "--mpp-override"  # as stores record it
+UNSURE_MPP = ("objective power", "manifest", BY_OVERRIDE, None)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from wsi_embed.slide.fingerprint import file_states
 from wsi_embed.slide.icc import to_srgb
 from wsi_embed.slide.readers import reader_version
 from wsi_embed.tiling.fingerprint import (
+    BY_OVERRIDE,
     SlideFacts,
     decisive_settings,
     remote_origin,
@@ -69,7 +70,9 @@ class SlidePlan:
             unchanged = False
         if not unchanged:
             raise SlideError(
-                f"{self.item.name}: the file changed while it was read; run again when nobody writes to it"
+                "the file changed while it was read",
+                where=self.item.name,
+                remedy="run again when nobody writes to it",
             )
 
     @property
@@ -95,8 +98,10 @@ class SlidePlan:
         grid = make_grid(self.read, scale, size, self.slide.bounds, tiling.overlap, tiling.edge)
         if len(grid) == 0:
             raise SlideError(
-                f"{self.item.path}: {size[0]} x {size[1]} pixels at its read level, smaller than one tile of "
-                f"{self.read.read_px}; use --edge pad to keep it"
+                f"{size[0]} x {size[1]} pixels at its read level, smaller than one tile of "
+                f"{self.read.read_px}",
+                where=self.item.path,
+                remedy="use `edge='pad'` to keep it",
             )
         mask = tissue_mask(
             self.slide,
@@ -119,7 +124,7 @@ class SlidePlan:
                 "than level-0 pixels?"
             )
         if mask.mask.any():
-            return f"no tile has {100 * min_tissue:g} % of tissue: --min-tissue takes less"
+            return f"no tile has {100 * min_tissue:g} % of tissue: `min_tissue=` takes less"
         return "no tissue found"
 
     def attributes(self, grid: TileGrid, tiling: Tiling, versions: dict[str, str]) -> dict[str, Any]:
@@ -179,7 +184,7 @@ def plan_slide(item: SlideInput, tiling: Tiling, target: TilingTarget) -> SlideP
         if item.mpp is not None:
             resolution = resolve_mpp(slide, item.mpp, "manifest")
         else:
-            resolution = resolve_mpp(slide, tiling.mpp_override, "--mpp-override")
+            resolution = resolve_mpp(slide, tiling.mpp_override, BY_OVERRIDE)
         read = _plan_read(slide, resolution.mpp, tiling, target)
         if regions is not None:
             across, down = (read.read_px * scale for scale in slide.level_scales[read.level])
@@ -204,7 +209,7 @@ def _plan_read(slide: Slide, mpp: float, tiling: Tiling, target: TilingTarget) -
     try:
         read = plan_read(mpp, slide.level_downsamples, target.mpp, target.tile_px)
     except SlideError as error:
-        raise type(error)(f"{slide.path.name}: {error}") from error
+        raise error.at(slide.path.name) from error
     if not tiling.fast_downsample:
         return read
     dct_scales, scale = slide.dct_scales(read.level), slide.level_scales[read.level]

@@ -11,6 +11,7 @@ from wsi_embed.regions import RegionRules
 from wsi_embed.slide import Reader
 from wsi_embed.slide.readers import check_reader
 from wsi_embed.tissue import TissueRecipe
+from wsi_embed.util.text import argument
 
 
 class TilingTarget(Protocol):
@@ -59,10 +60,10 @@ class Tiling:
 
     def __post_init__(self) -> None:
         if self.edge not in ("drop", "pad"):
-            raise UsageError(f"--edge {self.edge}: choose drop or pad")
+            raise UsageError("choose drop or pad", where=argument("edge", self.edge))
         check_reader(self.reader)
         if not 0 <= self.min_tissue <= 1:
-            raise UsageError(f"--min-tissue {self.min_tissue}: a share from 0 to 1 is expected")
+            raise UsageError("a share from 0 to 1 is expected", where=argument("min_tissue", self.min_tissue))
 
     def to_dict(self) -> dict[str, Any]:
         """Return all options as JSON values; regions are named `roi`."""

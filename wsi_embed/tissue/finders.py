@@ -22,7 +22,7 @@ from wsi_embed.tissue.glass import (
     padding,
     refuse_dark,
 )
-from wsi_embed.tissue.recipe import TissueRecipe
+from wsi_embed.tissue.recipe import KEEP_PEN, TissueRecipe
 from wsi_embed.tissue.threshold import by_chroma, by_hsv
 
 # Tissue, bool [h, w], and a note for the user.
@@ -108,9 +108,9 @@ def _note(mask: BoolArray, pen: BoolArray, view_mpp: float) -> str | None:
     if mask.mean() > ALL_TISSUE and min(mask.shape) * view_mpp > CROP_UM:
         notes.append(
             f"{100 * mask.mean():.0f} % of the slide counts as tissue: if there is glass in it, its colours "
-            "are odd (look with `wsi-embed plot`; --tissue otsu-local may help)"
+            "are odd (look with `wsi-embed plot`; `tissue='otsu-local'` may help)"
         )
     area = pen.sum() * (view_mpp / 1000) ** 2
     if area >= NOTED_PEN_MM2:
-        notes.append(f"{area:.1f} mm2 of pen marks left out (--tissue-set pen=off keeps them)")
+        notes.append(f"{area:.1f} mm2 of pen marks left out ({KEEP_PEN})")
     return "; ".join(notes) or None

@@ -99,9 +99,9 @@ def refuse_dark(view: UInt8Array, dark: int) -> None:
     typical = float(np.median(lit)) if len(lit) else 0.0
     if typical < dark and (light < dark / 2).mean() > 0.25:
         raise SlideError(
-            f"no glass in view and a typical brightness of {typical:.0f} of 255: it looks like fluorescence "
-            "or dark field, which no recipe but `none` is made for; leave it out, or use --tissue none to "
-            "take it whole"
+            f"no glass in view and a typical brightness of {typical:.0f} of 255: it looks like "
+            "fluorescence or dark field, which no recipe but `none` is made for",
+            remedy="leave it out, or use `tissue='none'` to take it whole",
         )
 
 

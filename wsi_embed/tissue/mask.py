@@ -107,7 +107,7 @@ def tissue_mask(
         try:
             mask, note = find_tissue(view, recipe, mpp * width / view.shape[1])
         except SlideError as error:
-            raise type(error)(f"{slide.path.name}: {error}") from error
+            raise error.at(slide.path.name) from error
     scale = (width / mask.shape[1], height / mask.shape[0])
     for x, y, w, h in unreadable:
         columns = slice(int(x / scale[0]), math.ceil((x + w) / scale[0]))

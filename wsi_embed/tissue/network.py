@@ -20,6 +20,7 @@ from wsi_embed.slide.base import UInt8Array
 from wsi_embed.tissue.glass import BoolArray
 from wsi_embed.tissue.recipe import TissueRecipe
 from wsi_embed.util.cpu import cpu_count
+from wsi_embed.util.text import argument
 
 KEY = "wsi_embed_tissue"
 # Names in the metadata of the file, and the settings for which they are defaults.
@@ -54,7 +55,9 @@ class TissueNetwork:
             content = path.read_bytes()
         except OSError as error:
             raise ModelError(
-                f"--tissue model:{path}: cannot be read ({error.strerror}); check the path"
+                f"cannot be read ({error.strerror})",
+                where=argument("tissue", f"model:{path}"),
+                remedy="check the path",
             ) from error
         self.sha256 = hashlib.sha256(content).hexdigest()[:16]
         ort.set_default_logger_severity(4)  # of the process: some warnings are of no session
@@ -66,7 +69,7 @@ class TissueNetwork:
             self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:
             raise ModelError(
-                f"{path.name}: not a network that ONNX Runtime {ort.__version__} can load ({error})"
+                f"not a network that ONNX Runtime {ort.__version__} can load ({error})", where=path.name
             ) from error
         self._read_input()
         self.defaults = self._read_metadata()
@@ -79,12 +82,14 @@ class TissueNetwork:
         if len(shape) != 4 or channels_first == channels_last or kind not in (FLOAT32, UINT8):
             found = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)
             raise ModelError(
-                f"{self.path.name} takes {found}; a tissue network takes one tensor of RGB, float32 or "
-                "uint8, [1, 3, h, w] or [1, h, w, 3]"
+                f"{self.path.name} takes {found}",
+                remedy="a tissue network takes one tensor of RGB, float32 or uint8, [1, 3, h, w] or "
+                "[1, h, w, 3]",
             )
         if isinstance(shape[0], int) and shape[0] != 1:
             raise ModelError(
-                f"{self.path.name} takes {shape[0]} images at once; export it with batch 1 or dynamic"
+                f"{self.path.name} takes {shape[0]} images at once",
+                remedy="export it with batch 1 or dynamic",
             )
         self._name, self._kind, self._channels_first = inputs[0].name, kind, channels_first
         sides = shape[2:] if channels_first else shape[1:3]
@@ -101,9 +106,11 @@ class TissueNetwork:
             }
             TissueRecipe(**found)
         except KeyError as error:
-            raise ModelError(f"{self.path.name}: its metadata say {error}, which is not known") from error
+            raise ModelError(f"its metadata say {error}, which is not known", where=self.path.name) from error
         except (ValueError, TypeError, AttributeError, UsageError) as error:
-            raise ModelError(f"{self.path.name}: its metadata {KEY!r} cannot be used ({error})") from error
+            raise ModelError(
+                f"its metadata {KEY!r} cannot be used ({error})", where=self.path.name
+            ) from error
         return found
 
     def check_settings(self, settings: dict[str, Any]) -> None:
@@ -115,7 +122,8 @@ class TissueNetwork:
         raw = sorted({"mean", "std"} & settings.keys()) if self._kind == UINT8 else []
         if raw:
             raise UsageError(
-                f"--tissue-set {raw[0]}: {self.path.name} takes raw pixels (uint8), nothing is subtracted"
+                f"{self.path.name} takes raw pixels (uint8), nothing is subtracted",
+                where=argument("tissue_set", raw[:1]),
             )
 
     def try_out(self, recipe: TissueRecipe, channel_given: bool) -> None:
@@ -132,15 +140,15 @@ class TissueNetwork:
         try:
             out = self._run(np.full((*side, 3), 255, np.uint8), recipe)
         except SlideError as error:
-            raise ModelError(str(error)) from error
+            raise ModelError(error.what, where=error.where, remedy=error.remedy) from error
         except Exception as error:
             raise ModelError(
-                f"{self.path.name}: cannot run on {side[1]} x {side[0]} pixels ({error})"
+                f"cannot run on {side[1]} x {side[0]} pixels ({error})", where=self.path.name
             ) from error
         if out.shape[0] > 1 and not channel_given:
             raise ModelError(
-                f"{self.path.name} has {out.shape[0]} outputs a pixel; say which is tissue, as "
-                "--tissue-set channel=1"
+                f"{self.path.name} has {out.shape[0]} outputs a pixel",
+                remedy="say which is tissue, as `tissue_set=['channel=1']`",
             )
 
     def _run(self, pixels: UInt8Array, recipe: TissueRecipe) -> Float32Array:
@@ -158,8 +166,8 @@ class TissueNetwork:
         fits = out.ndim == 4 and len(out) == 1 and 0 < out.shape[2] <= height and 0 < out.shape[3] <= width
         if not fits or height * out.shape[3] != width * out.shape[2]:
             raise ModelError(
-                f"{self.path.name} makes {list(out.shape)} of {width} x {height} pixels; expected "
-                "[1, channels, h, w] at that or a lower resolution"
+                f"{self.path.name} makes {list(out.shape)} of {width} x {height} pixels",
+                remedy="expected [1, channels, h, w] at that or a lower resolution",
             )
         if recipe.channel >= out.shape[1]:
             raise ModelError(
@@ -180,8 +188,8 @@ class TissueNetwork:
         low, high = float(out.min()), float(out.max())
         if not -1e-3 <= low <= high <= 1 + 1e-3:  # NaN too
             raise SlideError(
-                f"{self.path.name} gives {low:g} to {high:g}, which are no probabilities; "
-                "--tissue-set activation=sigmoid or softmax makes them"
+                f"{self.path.name} gives {low:g} to {high:g}, which are no probabilities",
+                remedy="`tissue_set=['activation=sigmoid']` or softmax makes them",
             )
         return out
 
@@ -232,7 +240,11 @@ def load_network(path: Path) -> TissueNetwork:
     try:
         stat = path.stat()
     except OSError as error:
-        raise ModelError(f"--tissue model:{path}: no such file ({error.strerror}); check the path") from error
+        raise ModelError(
+            f"no such file ({error.strerror})",
+            where=argument("tissue", f"model:{path}"),
+            remedy="check the path",
+        ) from error
     with _loading:
         return _load(path, stat.st_mtime_ns, stat.st_size)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from wsi_embed.errors import UsageError
 from wsi_embed.tissue.recipe import TissueRecipe, as_text
+from wsi_embed.util.text import argument
 
 
 def parse_recipe(text: str, settings: Sequence[str] | Mapping[str, Any] = ()) -> TissueRecipe:
@@ -48,27 +49,34 @@ def _values(recipe: TissueRecipe, settings: Sequence[str] | Mapping[str, Any]) -
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key not in recipe.used:
-            raise UsageError(f"--tissue-set {key}: {recipe.name} has no such setting; {_listing(recipe)}")
+            raise UsageError(
+                f"{recipe.name} has no such setting",
+                where=argument("tissue_set", [key]),
+                remedy=_listing(recipe),
+            )
         try:
             converted = _convert(value, getattr(recipe, key))
         except (ValueError, TypeError, OverflowError):
             raise UsageError(
-                f"--tissue-set {key}={as_text(value)}: expected something like "
-                f"{as_text(getattr(recipe, key))}; {_listing(recipe)}"
+                f"expected something like {as_text(getattr(recipe, key))}",
+                where=argument("tissue_set", {key: as_text(value)}),
+                remedy=_listing(recipe),
             ) from None
         if found.setdefault(key, converted) != converted:
-            raise UsageError(f"--tissue-set {key} is given twice, with different values; keep one")
+            raise UsageError(
+                f"{argument('tissue_set', [key])} is given twice, with different values", remedy="keep one"
+            )
     try:
         dataclasses.replace(recipe, **found)
     except UsageError as error:
-        raise UsageError(f"{error}; {_listing(recipe)}") from None
+        raise error.replace(remedy=_listing(recipe)) from None
     return found
 
 
 def _pair(recipe: TissueRecipe, text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals:
-        raise UsageError(f"--tissue-set {text}: expected key=value; {_listing(recipe)}")
+        raise UsageError("expected key=value", where=argument("tissue_set", [text]), remedy=_listing(recipe))
     return key.strip(), value.strip()
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # Functions that find the tissue in a view, by recipe.
 RECIPES: Registry[Callable[[UInt8Array, TissueRecipe, float], tuple[BoolArray, str | None]]] = Registry(
-    "--tissue",
+    "tissue",
     {
         "otsu": "wsi_embed.tissue.finders:find_by_otsu",
         "otsu-local": "wsi_embed.tissue.finders:find_by_local_otsu",
@@ -28,6 +28,7 @@ RECIPES: Registry[Callable[[UInt8Array, TissueRecipe, float], tuple[BoolArray, s
     typed={"model": "model:FILE"},
 )
 ACTIVATIONS = ("none", "sigmoid", "softmax")
+KEEP_PEN = "`tissue_set=['pen=off']` keeps them"  # of pen marks, for messages
 
 _VIEW = ("mask_mpp", "max_px")
 _AREAS = ("close_um", "open_um", "min_area_um2", "max_hole_um2")
@@ -134,13 +135,13 @@ class TissueRecipe:
             if field.metadata:
                 self._check(field)
         if self.activation not in ACTIVATIONS:
-            raise UsageError(f"tissue activation={self.activation}: choose {', '.join(ACTIVATIONS)}")
+            raise UsageError(f"choose {', '.join(ACTIVATIONS)}", where=f"tissue activation={self.activation}")
         if self.min_chroma > self.max_chroma:
             raise UsageError(
                 f"tissue min_chroma={self.min_chroma:g} is above max_chroma={self.max_chroma:g}: set both"
             )
         if self.name == "model" and not self.sha256:
-            raise UsageError("--tissue model: say which network, as model:FILE")
+            raise UsageError("say which network, as model:FILE", where="`tissue='model'`")
 
     def _check(self, field: dataclasses.Field[Any]) -> None:
         low, high = field.metadata["low"], field.metadata["high"]

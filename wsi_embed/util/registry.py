@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from wsi_embed.errors import UsageError
+from wsi_embed.util.text import argument
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -23,7 +24,7 @@ class Registry(Generic[T]):
     Nothing is imported, and no installed package is inspected, before a name is looked up.
 
     Args:
-        option: Command-line option that selects an implementation, for messages: `--reader`.
+        option: Argument that selects an implementation, for messages: `reader`.
         places: `module:attribute` of each implementation in this package, by name.
         group: Entry-point group through which other packages add implementations; None if they cannot.
         base: `module:class` from which implementations of other packages must be derived.
@@ -98,8 +99,9 @@ class Registry(Generic[T]):
             raise unknown_name(self.option, name, [self._typed.get(known, known) for known in self.names()])
         if len(owners) > 1:
             raise UsageError(
-                f"{self.option} {name}: {' and '.join(owners)} both have it (entry points of "
-                f"{self._group}); uninstall one, or rename it there"
+                f"{' and '.join(owners)} both have it (entry points of {self._group})",
+                where=argument(self.option, name),
+                remedy="uninstall one, or rename it there",
             )
         return next(iter(points), None)
 
@@ -119,7 +121,9 @@ class Registry(Generic[T]):
     def _broken(self, point: EntryPoint, why: str) -> UsageError:
         why = " ".join(why.split())
         return UsageError(
-            f"{self.option} {point.name}: {_owner(point)} cannot be used ({why}); update or uninstall it"
+            f"{_owner(point)} cannot be used ({why})",
+            where=argument(self.option, point.name),
+            remedy="update or uninstall it",
         )
 
 
@@ -128,7 +132,8 @@ def unknown_name(option: str, name: str, names: Iterable[str]) -> UsageError:
     known = list(names)
     listed = " or ".join(filter(None, [", ".join(known[:-1]), *known[-1:]])) or "nothing: there are none"
     near = difflib.get_close_matches(name, known, n=1)
-    return UsageError(f"{option} {name}: choose {listed}" + (f"; did you mean {near[0]}?" if near else ""))
+    remedy = f"did you mean {near[0]}?" if near else None
+    return UsageError(f"choose {listed}", where=argument(option, name), remedy=remedy)
 
 
 @functools.cache

@@ -22,3 +22,12 @@ def names_of(items: Iterable[str], most: int = 3) -> str:
     shown = list(itertools.islice(items, most))
     rest = sum(1 for _ in items)
     return ", ".join(shown) + (f" and {rest} more" if rest else "")
+
+
+def argument(name: str, value: object) -> str:
+    """Return an option with its value, as messages have it: `edge='pad'`, with the backquotes.
+
+    The command line shows it as a flag; see `wsi_embed.cli.wording`.
+    """
+    plain = isinstance(value, str | int | float | list | tuple | dict)
+    return f"`{name}={(value if plain else str(value))!r}`"

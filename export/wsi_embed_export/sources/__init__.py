@@ -46,13 +46,14 @@ def read_source(
     if family in FAMILIES and name:
         return read_named(family, name, weights, settings, given)
     if weights is not None or settings:
-        raise UsageError(f"{source}: --weights and --set are for timm:NAME and torchvision:NAME")
+        raise UsageError("`weights=` and `settings=` are for timm:NAME and torchvision:NAME", where=source)
     path = Path(source)
     path = path / "checkpoints" / "last.ckpt" if path.is_dir() else path
     if not path.is_file():
         raise UsageError(
-            f"{source}: no checkpoint found (expected a run folder, a .ckpt file, a checkpoint of the "
-            "CluSiam repository, timm:NAME or torchvision:NAME)"
+            "no checkpoint found (expected a run folder, a .ckpt file, a checkpoint of the "
+            "CluSiam repository, timm:NAME or torchvision:NAME)",
+            where=source,
         )
     content = load_tensors(path)
     if "wsi_embed" in content:
@@ -60,6 +61,7 @@ def read_source(
     if is_clusiam(content):
         return read_clusiam(path, content, given)
     raise UsageError(
-        f"{path.name}: neither a checkpoint of wsi-embed train nor of the CluSiam repository; for the "
-        f"weights of an architecture: wsi-embed export timm:NAME --weights {path.name}"
+        "neither a checkpoint of wsi-embed train nor of the CluSiam repository; for the "
+        f"weights of an architecture: wsi-embed export timm:NAME --weights {path.name}",
+        where=path.name,
     )

@@ -37,12 +37,12 @@ def read_clusiam(path: Path, content: Mapping[str, Any], given: Given) -> Traine
     Raises:
         UsageError: If `given` is incomplete, or the weights belong to another network.
     """
-    lacking = {"--mean": given.mean, "--std": given.std, "--tile-px": given.tile_px}
+    lacking = {"mean": given.mean, "std": given.std, "tile_px": given.tile_px}
     if given.mean is None or given.std is None or given.tile_px is None:
-        missing = [flag for flag, value in lacking.items() if value is None]
+        missing = [f"`{name}=`" for name, value in lacking.items() if value is None]
         raise UsageError(
             f"{path.name} does not hold {' and '.join(missing)} of its training: say it (the repository's "
-            "main.py has --mean 0.6684,0.5115,0.6791 --std 0.2521,0.2875,0.21 --tile-px 224)"
+            "main.py has `mean=(0.6684, 0.5115, 0.6791)` `std=(0.2521, 0.2875, 0.21)` `tile_px=224`)"
         )
     state = _state(content)
     encoder = without_prefix(state, "encoder.")
@@ -84,7 +84,7 @@ def _backbone(encoder: Mapping[str, Tensor], where: str) -> tuple[str, nn.Module
         if shapes == {k: v.shape for k, v in weights.items()}:
             load_strictly(backbone, weights, where)
             return name, backbone, width
-    raise UsageError(f"{where}: its encoder is none of {', '.join(_RESNETS)} of torchvision")
+    raise UsageError(f"its encoder is none of {', '.join(_RESNETS)} of torchvision", where=where)
 
 
 def _cluster_head(state: Mapping[str, Tensor], where: str) -> tuple[nn.Sequential | None, int | None]:
@@ -93,7 +93,7 @@ def _cluster_head(state: Mapping[str, Tensor], where: str) -> tuple[nn.Sequentia
     if last is None and first is None:
         return None, None
     if last is None or first is None:
-        raise UsageError(f"{where}: has a part of a cluster head only; is the file whole?")
+        raise UsageError("has a part of a cluster head only", where=where, remedy="is the file whole?")
     (hidden, width), clusters = first.shape, last.shape[0]
     layers = nn.Sequential(nn.Linear(width, hidden), nn.BatchNorm1d(hidden), nn.ReLU(inplace=True))
     load_strictly(layers, without_prefix(state, "cluster_projector."), where)

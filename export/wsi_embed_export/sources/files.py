@@ -27,17 +27,17 @@ def load_tensors(path: Path) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        reason = next((line for line in str(error).splitlines() if "GLOBAL" in line), "").strip()
+        reason = next((f" ({line.strip()})" for line in str(error).splitlines() if "GLOBAL" in line), "")
         raise UsageError(
-            f"{path.name}: cannot be read as plain weights, and loading more would run code from the file"
-            + (f" ({reason})" if reason else "")
-            + "; save its state dict alone: torch.save(model.state_dict(), FILE)"
+            f"cannot be read as plain weights, and loading more would run code from the file{reason}",
+            where=path.name,
+            remedy="save its state dict alone: torch.save(model.state_dict(), FILE)",
         ) from error
     except Exception as error:  # zip, tar, end of file: torch has an error for each
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UsageError(f"{path.name}: not a checkpoint that PyTorch can read ({reason})") from error
+        raise UsageError(f"not a checkpoint that PyTorch can read ({reason})", where=path.name) from error
     if not isinstance(content, Mapping):
-        raise UsageError(f"{path.name}: holds a {type(content).__name__}, expected a state dict")
+        raise UsageError(f"holds a {type(content).__name__}, expected a state dict", where=path.name)
     return dict(content)
 
 
@@ -48,7 +48,7 @@ def _safetensors(path: Path) -> dict[str, Any]:
     try:
         return dict(load_file(path))
     except (SafetensorError, OSError) as error:
-        raise UsageError(f"{path.name}: not a safetensors file ({error})") from error
+        raise UsageError(f"not a safetensors file ({error})", where=path.name) from error
 
 
 def state_dict_of(content: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -93,7 +93,9 @@ def load_strictly(
     if shapes:
         problems.append(f"has other shapes ({_some(shapes)})")
     if problems:
-        raise UsageError(f"{where}: its weights do not fit the architecture: it {', and '.join(problems)}")
+        raise UsageError(
+            f"its weights do not fit the architecture: it {', and '.join(problems)}", where=where
+        )
     module.load_state_dict({k: v for k, v in state.items() if k in wanted}, strict=False)
 
 

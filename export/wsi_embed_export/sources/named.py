@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from wsi_embed.errors import UsageError
+from wsi_embed.util.text import argument
 from wsi_embed_export.sources.files import load_strictly, load_tensors, state_dict_of, without_prefix
 from wsi_embed_export.trained import Given, TrainedModel, named_digest
 from wsi_embed_train.backbones import check_tile_px, make_backbone, torchvision_names
@@ -42,10 +43,10 @@ def read_named(
     """
     if weights is None:
         raise UsageError(
-            f"{family}:{name} needs --weights FILE (.safetensors or a state dict); nothing is downloaded"
+            f"{family}:{name} needs `weights=FILE` (.safetensors or a state dict); nothing is downloaded"
         )
     if not weights.is_file():
-        raise UsageError(f"{weights}: no such file; check --weights")
+        raise UsageError("no such file", where=weights, remedy="check `weights=`")
     if family == "torchvision":
         _check_torchvision(name, settings)
     architecture = f"timm/{name}" if family == "timm" else name
@@ -69,7 +70,9 @@ def _check_torchvision(name: str, settings: Mapping[str, object]) -> None:
         raise UsageError(f"torchvision:{name}: no such classification model; timm may have it: timm:{name}")
     if settings:
         raise UsageError(
-            f"--set {next(iter(settings))}: torchvision's models take no arguments; use timm:NAME"
+            "torchvision's models take no arguments",
+            where=argument("settings", list(settings)[:1]),
+            remedy="use timm:NAME",
         )
 
 
@@ -102,6 +105,9 @@ def _resolved(settings: Mapping[str, object]) -> dict[str, Any]:
 
             layer = getattr(timm.layers, value, None) or getattr(nn, value, None)
             if layer is None:
-                raise UsageError(f"--set {key}={value}: neither timm.layers nor torch.nn has a {value}")
+                raise UsageError(
+                    f"neither timm.layers nor torch.nn has a {value}",
+                    where=argument("settings", {key: value}),
+                )
             resolved[key] = layer
     return resolved

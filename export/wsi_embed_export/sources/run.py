@@ -24,9 +24,9 @@ def read_run(path: Path, content: Mapping[str, Any], given: Given) -> TrainedMod
     Raises:
         UsageError: If the checkpoint is damaged, or `given` sets a value that the run contains.
     """
-    known = {"--mean": given.mean, "--std": given.std, "--tile-px": given.tile_px}
-    if said := [flag for flag, value in known.items() if value is not None]:
-        raise UsageError(f"{path.name}: {said[0]} is known to the run and cannot be given")
+    known = {"mean": given.mean, "std": given.std, "tile_px": given.tile_px}
+    if said := [f"`{name}=`" for name, value in known.items() if value is not None]:
+        raise UsageError(f"{said[0]} is known to the run and cannot be given", where=path.name)
     try:
         ours, config, data = (
             content["wsi_embed"],
@@ -36,7 +36,7 @@ def read_run(path: Path, content: Mapping[str, Any], given: Given) -> TrainedMod
         mean, std, epochs, steps = data["mean"], data["std"], ours["epochs_done"], ours["steps"]
         state = content["state_dict"]
     except (LookupError, TypeError) as error:
-        raise UsageError(f"{path.name}: a damaged checkpoint of wsi-embed train ({error!r})") from error
+        raise UsageError(f"a damaged checkpoint of wsi-embed train ({error!r})", where=path.name) from error
     classes = len(data["classes"]) if "classes" in data else None
     network = build_method(config["method"], vars(settings_of_run(config)), classes)
     load_strictly(network, without_prefix(state, "network."), path.name)

@@ -170,7 +170,7 @@ def test_what_is_wrong_is_said_in_one_line(store: Store, labels: dict[str, Any],
 def test_a_bag_without_tiles_is_refused_or_left_out(tmp_path: Path) -> None:
     store = make_store(tmp_path / "f.zarr", NOBODY)
     labels = {**CLASSES, "empty": "normal"}
-    with pytest.raises(UsageError, match=r"slides without tiles: empty; .* --missing skip"):
+    with pytest.raises(UsageError, match=r"slides without tiles: empty; .* `missing='skip'`"):
         join_labels(store, labels)
     found = join_labels(store, labels, missing="skip")
     assert labels_of(found) == CLASSES

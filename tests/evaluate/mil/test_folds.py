@@ -113,7 +113,7 @@ def test_the_tables_folds() -> None:
 @pytest.mark.parametrize(
     ("patients", "folds", "says"),
     [
-        ([("a", 1)] * 9 + [("b", 1)] * 4, 5, "class 'b' has 4 patients, fewer than 5 folds: use --folds 4"),
+        ([("a", 1)] * 9 + [("b", 1)] * 4, 5, "class 'b' has 4 patients, fewer than 5 folds: use `folds=4`"),
         ([("a", 1)] * 9 + [("b", 5)], 5, "class 'b' has 1 patient, fewer than 5 folds: a class needs three"),
         (
             [("a", 1)] * 9 + [("b", 1)] * 3,
@@ -129,7 +129,7 @@ def test_too_few_patients(patients: list[tuple[str, int]], folds: int, says: str
 
 def test_splits_that_lack_a_side_or_tear_a_patient_apart() -> None:
     labels = {f"s{n}": "ab"[n % 2] for n in range(12)}
-    with pytest.raises(UsageError, match="has no test, but train; correct it, or draw with --folds"):
+    with pytest.raises(UsageError, match="has no test, but train; correct it, or draw with `folds=`"):
         make_folds(bags_of(labels, splits=dict.fromkeys(labels, "train")))
     parts = {name: "test" if n < 4 else "train" for n, name in enumerate(labels)}
     torn = {"s0": "p", "s9": "p"}

@@ -188,17 +188,19 @@ def test_some_tiles_of_a_bag_a_step(made: Witnessed, limit: int, monkeypatch: py
 
 
 def test_what_cannot_be(made: Witnessed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UsageError, match="--method svm: choose dsmil, abmil, clam, transmil, mean, cluster"):
+    with pytest.raises(
+        UsageError, match="`method='svm'`: choose dsmil, abmil, clam, transmil, mean, cluster"
+    ):
         MilSettings("svm")
-    with pytest.raises(UsageError, match="--device tpu: choose auto, cpu or cuda"):
+    with pytest.raises(UsageError, match="`device='tpu'`: choose auto, cpu or cuda"):
         MilSettings("abmil", device="tpu")
     bags = bags_of(made.labels, splits=split_in_three(made.labels))
     if not torch.cuda.is_available():
-        with pytest.raises(DeviceError, match="--device cuda cannot be used"):
+        with pytest.raises(DeviceError, match="`device='cuda'` cannot be used"):
             evaluate_mil(made.store, bags, MilSettings("abmil", device="cuda"))
     slides = {name: MadeSlide(np.ones((2, 3), np.float32)) for name in made.labels}
     headless = made_store(tmp_path / "h.zarr", slides, clusters=None)
     with pytest.raises(UsageError, match="the store has no clusters"):
         evaluate_mil(headless, bags, MilSettings("cluster-histogram"))
-    with pytest.raises(WsiEmbedError, match=r"the training diverged: .* use a lower --lr"):
+    with pytest.raises(WsiEmbedError, match=r"the training diverged: .* use a lower `lr=`"):
         evaluate_mil(made.store, bags, MilSettings("abmil", epochs=3, lr=1e30))

@@ -152,7 +152,7 @@ def test_without_locks_a_job_goes_on_and_says_so(
     assert sys.platform != "linux" or "locks" not in watcher.how
     monkeypatch.setattr(lock, "_OFD", False)
     report = do(kind, slides, tmp_path / "without", model, listener=watcher)
-    assert "no locks: run no second job on without at the same time, except with --shard" in watcher.how
+    assert "no locks: run no second job on without at the same time, except with `shard=`" in watcher.how
     assert report.count("done") == 3
 
 
@@ -194,7 +194,7 @@ def test_a_job_gives_up_after_too_many_failures(
     reasons = {s.reason for s in report.slides if s.status == "stopped"}
     if stopped:
         assert reasons == {"too many slides had failed before"}
-        assert f"more slides failed than --max-failures {most}" in str(report.error)
+        assert f"more slides failed than `max_failures={most}`" in str(report.error)
         assert "run the same command again" in str(report.error)
     else:
         assert report.error is None

@@ -246,7 +246,7 @@ def test_what_is_not_for_it_goes_to_openslide_or_fails_with_the_reason(name: str
         assert slide.reader == "openslide"
     with pytest.raises(SlideError) as caught:
         open_slide(path, "tiff")
-    assert str(caught.value) == f"{path}: not for the TIFF reader ({REASONS[name]}); use --reader auto"
+    assert str(caught.value) == f"{path}: not for the TIFF reader ({REASONS[name]}); use `reader='auto'`"
 
 
 def test_other_compressions_and_vendors_are_openslides(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def test_watching_changes_nothing(tiles: Path, tmp_path: Path, monkeypatch: pyte
 
 
 def test_the_choice_is_checked_before_any_work(tiles: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--on-collapse never: choose warn or stop"):
+    with pytest.raises(UsageError, match="`on_collapse='never'`: choose warn or stop"):
         train(tiles, tmp_path / "r", tiny_config(), on_collapse="never")
     assert not (tmp_path / "r").exists()
 
@@ -127,7 +127,7 @@ def test_the_command_ends_with_one_line(white: Path, tmp_path: Path) -> None:
     assert lines[0].startswith("error: step ")
 
 
-@pytest.mark.parametrize(("lr", "says"), [(1e30, "lower --lr")])
+@pytest.mark.parametrize(("lr", "says"), [(1e30, "lower `lr=`")])
 def test_a_loss_that_is_no_number_ends_the_run_before_it_is_saved(
     lr: float, says: str, tiles: Path, tmp_path: Path
 ) -> None:
@@ -146,5 +146,5 @@ def test_half_precision_gets_another_remedy(tiles: Path, tmp_path: Path) -> None
     class Module:
         row = {"loss": torch.tensor(math.inf)}  # noqa: RUF012
 
-    with pytest.raises(DivergedError, match=r"step 7: the loss is inf.*--precision bf16 or 32"):
+    with pytest.raises(DivergedError, match=r"step 7: the loss is inf.*`precision='bf16'` or 32"):
         check_finite(Trainer(), Module(), "16")  # type: ignore[arg-type]

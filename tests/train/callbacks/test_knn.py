@@ -61,6 +61,6 @@ def test_evaluating_changes_nothing(tiles: Path, labelled: Path, tmp_path: Path)
 
 def test_a_csv_without_labels_is_refused_before_any_work(tiles: Path, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("path\nx.png\n")
-    with pytest.raises(UsageError, match="no column 'label', which --knn needs"):
+    with pytest.raises(UsageError, match="no column 'label', which `knn=` needs"):
         train(tiles, tmp_path / "run", tiny_config(), knn=tmp_path / "t.csv")
     assert not (tmp_path / "run").exists()

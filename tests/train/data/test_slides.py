@@ -62,9 +62,9 @@ def test_a_bad_slide_stops_nothing_and_says_why_without_folders(tmp_path: Path) 
     assert str(tmp_path) not in "".join(reasons.values())
     assert reasons["b"] == "b_empty.svs: the file is empty (0 bytes); copy it again"
     assert "give it with a CSV with a column mpp (um per pixel of level 0)" in reasons["c"]
-    assert "use --mpp 2 or more" in reasons["d"]
+    assert "use `mpp=2` or more" in reasons["d"]
     assert "smaller than one tile" in reasons["e"]
-    assert "--set tissue=none" in reasons["f"]
+    assert "`tissue='none'`" in reasons["f"]
     assert laid[6].warnings == ["g_glass.tif: no tile is taken from it, no tissue found"]
     assert laid[6].tiles is not None
     assert len(laid[6].tiles) == 0
@@ -104,7 +104,7 @@ def test_settings_of_the_tissue_count(made_slide: Path) -> None:
 
 
 def test_slides_need_a_resolution(made_slide: Path) -> None:
-    with pytest.raises(UsageError, match="give --mpp"):
+    with pytest.raises(UsageError, match="give `mpp=`"):
         lay_slides(find_slides([made_slide]), tiny_config())
     assert lay_slides([], tiny_config()) == []
 

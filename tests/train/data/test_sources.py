@@ -120,7 +120,7 @@ def test_csv_errors(tmp_path: Path, content: str, split: str | None, message: st
 def test_source_errors(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no tile images found, and no slides"):
         find_source(tmp_path)
-    with pytest.raises(UsageError, match="--split needs a CSV"):
+    with pytest.raises(UsageError, match="`split=` needs a CSV"):
         find_source(tmp_path, "train")
     for name in ("missing", "missing.csv"):
         with pytest.raises(UsageError, match=f"{name}: no such file or folder; give slides, a folder"):

@@ -60,7 +60,7 @@ def test_every_setting_of_a_method_is_documented(method: str) -> None:
 
 def test_a_backbone_that_does_not_take_the_tiles_is_said_before_the_run() -> None:
     config = tiny_config("simclr", backbone="vit_b_32", tile_px=96)
-    with pytest.raises(UsageError, match=r"vit_b_32 does not take tiles of 96 pixels .*--tile-px 224"):
+    with pytest.raises(UsageError, match=r"vit_b_32 does not take tiles of 96 pixels .*`tile_px=224`"):
         build_method("simclr", vars(config))
 
 

@@ -43,7 +43,9 @@ def check_finite(trainer: L.Trainer, module: Training, precision: str) -> None:
     """
     loss = float(module.row["loss"])
     if agreed(trainer, not math.isfinite(loss)):
-        remedy = "--precision bf16 or 32, then a lower --lr" if precision == "16" else "a lower --lr"
+        remedy = "`precision='bf16'` or 32, then a lower `lr=`" if precision == "16" else "a lower `lr=`"
         raise DivergedError(
-            f"step {trainer.global_step}: the loss is {loss}, it diverged; start again with {remedy}"
+            f"the loss is {loss}, it diverged",
+            where=f"step {trainer.global_step}",
+            remedy=f"start again with {remedy}",
         )

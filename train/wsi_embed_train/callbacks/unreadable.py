@@ -31,11 +31,10 @@ class UnreadableTiles(L.Callback):
         """Count the unreadable tiles of a batch."""
         self.names.update(batch.bad)
         if agreed(trainer, len(self.names) > LARGEST_SHARE * self.tiles):
-            first = ", ".join(sorted(self.names)[:3])
+            first = ", ".join(sorted(self.names)[:3]) + (", ..." if len(self.names) > 3 else "")
             raise WsiEmbedError(
-                f"{len(self.names)} of {self.tiles} tiles cannot be read, more than 1 %: {first}"
-                + (", ..." if len(self.names) > 3 else "")
-                + "; repair or remove them"
+                f"{len(self.names)} of {self.tiles} tiles cannot be read, more than 1 %: {first}",
+                remedy="repair or remove them",
             )
 
     def state_dict(self) -> dict[str, object]:

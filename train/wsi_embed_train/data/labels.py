@@ -20,17 +20,21 @@ def class_names(source: Source) -> list[str]:
             one class.
     """
     if source.columns is None:
-        raise UsageError(f"{source.name}: supervised training needs a CSV with columns `path` and `label`")
+        raise UsageError("supervised training needs a CSV with columns `path` and `label`", where=source.name)
     if "label" not in source.columns:
-        raise UsageError(f"{source.name}: no column 'label'; it has {', '.join(source.columns)}")
+        raise UsageError(f"no column 'label'; it has {', '.join(source.columns)}", where=source.name)
     labels = {**dict(zip(source.images, source.image_labels, strict=True)), **source.slide_labels}
     if twice := [a for a, b in itertools.pairwise(source.images) if a == b]:
-        raise UsageError(f"{source.name}: {twice[0]} is listed twice, with different labels; keep one")
+        raise UsageError(
+            f"{twice[0]} is listed twice, with different labels", where=source.name, remedy="keep one"
+        )
     if nameless := next((name for name, label in labels.items() if not label), None):
-        raise UsageError(f"{source.name}: {nameless} has no label")
+        raise UsageError(f"{nameless} has no label", where=source.name)
     names = sorted(set(labels.values()))
     if len(names) < 2:
-        raise UsageError(f"{source.name}: all tiles have the label {names[0]!r}; give two classes at least")
+        raise UsageError(
+            f"all tiles have the label {names[0]!r}", where=source.name, remedy="give two classes at least"
+        )
     return names
 
 

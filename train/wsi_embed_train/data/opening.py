@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from wsi_embed.errors import SlideError, UsageError
 from wsi_embed.slide import UInt8Array
 from wsi_embed.slide.tile_images import common_size, image_digest, image_size
-from wsi_embed.util.text import names_of
+from wsi_embed.util.text import argument, names_of
 from wsi_embed_train.data.labels import class_names, tile_labels
 from wsi_embed_train.data.regions import UNSHIFTED
 from wsi_embed_train.data.slides import Laid, SlideTiles, lay_slides
@@ -90,12 +90,13 @@ def _used(found: Source, laid: list[Laid]) -> list[SlideTiles]:
     failed = [slide for slide in laid if slide.tiles is None]
     if failed and len(failed) == len(laid):
         reasons = names_of([slide.reason for slide in failed], most=1)
-        raise UsageError(f"{found.name}: none of its {len(laid)} slides can be used: {reasons}")
+        raise UsageError(f"none of its {len(laid)} slides can be used: {reasons}", where=found.name)
     slides = [slide.tiles for slide in laid if slide.tiles]
     if not slides and not found.images:
         raise UsageError(
-            f"{found.name}: no tissue found on its {len(laid)} slides; look with `wsi-embed plot`, or try "
-            "--set tissue=otsu-local or --set min_tissue=0"
+            f"no tissue found on its {len(laid)} slides",
+            where=found.name,
+            remedy="look with `wsi-embed plot`, or try `tissue='otsu-local'` or `min_tissue=0`",
         )
     return slides
 
@@ -108,8 +109,9 @@ def _side(found: Source, config: TrainConfig) -> int:
         return config.tile_px
     if min(size) < config.tile_px:
         raise UsageError(
-            f"{found.name}: tiles are {size[0]} x {size[1]} pixels, smaller than tile_px {config.tile_px}: "
-            f"use --tile-px {min(size)}"
+            f"tiles are {size[0]} x {size[1]} pixels, smaller than tile_px {config.tile_px}: use "
+            f"{argument('tile_px', min(size))}",
+            where=found.name,
         )
     return config.tile_px if found.slides else min(size)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -14,6 +13,8 @@ from wsi_embed.errors import UsageError, WsiEmbedError
 from wsi_embed.grid import Int32Array, scanned_area
 from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.jobs.failures import without_folders
+from wsi_embed.slide.resolution import SAY_MPP, SAY_MPP_UM
+from wsi_embed.tissue.recipe import KEEP_PEN
 from wsi_embed.util.cpu import cpu_count
 from wsi_embed_train.data.regions import Int64Array, by_region, room_to_move
 
@@ -21,15 +22,12 @@ if TYPE_CHECKING:  # imports the networks, which the decoding processes do not n
     from wsi_embed_train.config import TrainConfig
 
 MOST_THREADS = 8  # the overview of a slide without a small level takes some hundred megabytes
-# Advice in messages of the extraction, and the same advice for training.
-ADVICE = (
-    (re.compile(r"--mpp-override( \([^)]*\))? or a manifest column mpp"), r"a CSV with a column mpp\1"),
-    (re.compile("--tissue (?=none|otsu)"), "--set tissue="),
-    (
-        re.compile("--tissue-set pen=off keeps them"),
-        "`wsi-embed tile --tissue-set pen=off` cuts tiles with them",
-    ),
-)
+# Advice about options that training does not have, and what to do instead.
+INSTEAD = {
+    SAY_MPP: "a CSV with a column mpp",
+    SAY_MPP_UM: "a CSV with a column mpp (um per pixel of level 0)",
+    KEEP_PEN: "`wsi-embed tile --tissue-set pen=off` cuts tiles with them",
+}
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ def lay_slides(
     """
     if items and config.mpp is None:
         raise UsageError(
-            "tiles are drawn from slides at a resolution, and the recipe has none: give --mpp (um per pixel)"
+            "tiles are drawn from slides at a resolution, and the recipe has none: give `mpp=` (um per pixel)"
         )
     with ThreadPoolExecutor(min(MOST_THREADS, cpu_count()), "wsi-embed-tissue") as pool:
         futures = [pool.submit(_lay, item, config) for item in items]
@@ -131,8 +129,8 @@ def _lay(item: SlideInput, config: TrainConfig) -> Laid:
 def _for_training(item: SlideInput, text: str) -> str:
     """Remove folders from a message, and replace options of the extraction by those of training."""
     text = without_folders(text, {item.path: item.name})
-    for extraction, training in ADVICE:
-        text = extraction.sub(training, text)
+    for advice, instead in INSTEAD.items():
+        text = text.replace(advice, instead)
     return text
 
 

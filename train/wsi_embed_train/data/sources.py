@@ -58,14 +58,16 @@ def find_source(path: Path, split: str | None = None) -> Source:
     if path.is_file() and path.suffix.lower() in MANIFEST_SUFFIXES:
         return _of_csv(path, split)
     if split is not None:
-        raise UsageError(f"--split needs a CSV with a column `split`, and {path.name} is none")
+        raise UsageError(f"`split=` needs a CSV with a column `split`, and {path.name} is none")
     if path.is_dir():
         source = _of_folder(path)
     elif path.is_file():
         source = _sorted_out(Source(path.name, path.parent), [path])
     else:
         raise UsageError(
-            f"{path}: no such file or folder; give slides, a folder of tile images, or a CSV that lists them"
+            "no such file or folder",
+            where=path,
+            remedy="give slides, a folder of tile images, or a CSV that lists them",
         )
     return source
 
@@ -74,7 +76,7 @@ def _of_folder(folder: Path) -> Source:
     source = Source(folder.resolve().name, folder)
     files = folder_files(folder, PLAIN_SUFFIXES)
     if not files:
-        raise UsageError(f"{folder}: no tile images found, and no slides")
+        raise UsageError("no tile images found, and no slides", where=folder)
     return _sorted_out(source, files)
 
 
@@ -102,7 +104,7 @@ def _of_csv(path: Path, split: str | None) -> Source:
     source = Source(path.name, path.parent, columns=columns)
     rows = _of_split(source, rows, split)
     if not rows:
-        raise UsageError(f"{path.name}: lists no tile images and no slides")
+        raise UsageError("lists no tile images and no slides", where=path.name)
     slides: list[SlideInput] = []
     images: set[tuple[str, str]] = set()  # an image listed twice is one tile
     files = [source.root / _text(row, "path") for _, row in rows]
@@ -130,19 +132,21 @@ def _of_split(
     if split is None:
         return rows
     if source.columns and "split" not in source.columns:
-        raise UsageError(f"{source.name}: no column 'split'; it has {', '.join(source.columns)}")
+        raise UsageError(f"no column 'split'; it has {', '.join(source.columns)}", where=source.name)
     there = sorted({_text(row, "split") for _, row in rows} - {""})
     found = [(number, row) for number, row in rows if _text(row, "split") == split]
     if rows and not found:
         raise UsageError(
-            f"{source.name}: no row has the split {split!r}; there are {', '.join(there[:10]) or 'none'}"
+            f"no row has the split {split!r}; there are {', '.join(there[:10]) or 'none'}", where=source.name
         )
     return found
 
 
 def _label_slide(source: Source, slide_id: str, label: str) -> None:
     if source.slide_labels.setdefault(slide_id, label) != label:
-        raise UsageError(f"{source.name}: slide {slide_id} is given twice, with different labels; keep one")
+        raise UsageError(
+            f"slide {slide_id} is given twice, with different labels", where=source.name, remedy="keep one"
+        )
 
 
 def _text(row: dict[str, Any], column: str) -> str:
@@ -154,4 +158,4 @@ def _number(where: str, text: str) -> float:
     try:
         return float(text)
     except ValueError as error:
-        raise UsageError(f"{where}: mpp {text!r} is not a number") from error
+        raise UsageError(f"mpp {text!r} is not a number", where=where) from error

@@ -178,7 +178,7 @@ class TrainingTiles(Dataset[Sample]):
             if not isinstance(tile, SlideError):
                 return Sample(tile, self._label(other), self.tiles.name(number))
         raise WsiEmbedError(
-            f"{reason}; nor can any of {TRIES} tiles that were drawn in its place: check the source"
+            reason, remedy=f"nor can any of {TRIES} tiles that were drawn in its place: check the source"
         )
 
     def _label(self, number: int) -> int | None:

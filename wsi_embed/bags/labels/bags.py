@@ -113,7 +113,7 @@ class LabelledBags(Sequence[LabelledBag]):
                 seen[bag.patient].add(getattr(bag, name))
         if torn := sorted(patient for patient, values in seen.items() if len(values) > 1):
             raise UsageError(
-                f"patients with slides in more than one {name}: {named(torn)}; give each one {name}"
+                f"patients with slides in more than one {name}: {named(torn)}", remedy=f"give each one {name}"
             )
 
     def open(self, store: BagSource, index: int) -> Bag | PatientBag:

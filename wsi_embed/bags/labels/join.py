@@ -11,6 +11,7 @@ from wsi_embed.bags.labels.match import Matcher, SlideFacts, slide_facts
 from wsi_embed.bags.labels.table import By, LabelRow, LabelSource, read_labels, source_name
 from wsi_embed.bags.source import BagSource
 from wsi_embed.errors import UsageError
+from wsi_embed.util.text import argument
 
 Missing = Literal["fail", "skip"]
 
@@ -50,7 +51,9 @@ def join_labels(
         {0}
     """
     if by not in ("slide", "patient") or missing not in ("fail", "skip"):
-        raise UsageError(f"--by {by}, --missing {missing}: choose slide or patient, and fail or skip")
+        raise UsageError(
+            f"{argument('by', by)}, {argument('missing', missing)}: choose slide or patient, and fail or skip"
+        )
     name, slides = source_name(labels), slide_facts(store)
     rows, absent = _rows_of_slides(read_labels(labels, by), Matcher(slides))
     bags = [_bag(slide_id, row, slides[slide_id]) for slide_id, row in sorted(rows.items())]
@@ -60,9 +63,10 @@ def join_labels(
     kept = tuple(bag for bag in bags if bag.id not in empty)
     if not kept:
         raise UsageError(
-            f"{name}: none of its labels is of a {by} with tiles in {store.where}: it names "
-            f"{named(absent or sorted(empty))}, the store has {named(slides)}; give slide ids, file names "
-            "or patients that the store knows"
+            f"none of its labels is of a {by} with tiles in {store.where}: it names "
+            f"{named(absent or sorted(empty))}, the store has {named(slides)}",
+            where=name,
+            remedy="give slide ids, file names or patients that the store knows",
         )
     odd = {
         f"labels of slides or patients that {store.name} lacks": absent,
@@ -72,7 +76,7 @@ def join_labels(
     notes = tuple(f"{what}: {named(names)}" for what, names in odd.items() if names)
     if notes and missing == "fail":
         raise UsageError(
-            f"{name}: {'; '.join(notes)}; correct the table, or go on without them: --missing skip"
+            "; ".join(notes), where=name, remedy="correct the table, or go on without them: `missing='skip'`"
         )
     return LabelledBags(kept, _classes(kept, classes, name), by, tuple(f"left out: {n}" for n in notes))
 
@@ -100,16 +104,18 @@ def _check_same(slide_id: str, first: LabelRow, second: LabelRow) -> None:
         a, b = getattr(first, what), getattr(second, what)
         if a != b and not (what == "patient" and None in (a, b)):
             raise UsageError(
-                f"{second.where}: slide {slide_id} has the {what} {b}, but {a} in {first.where}; "
-                "remove one of them"
+                f"slide {slide_id} has the {what} {b}, but {a} in {first.where}",
+                where=second.where,
+                remedy="remove one of them",
             )
 
 
 def _bag(slide_id: str, row: LabelRow, facts: SlideFacts) -> LabelledBag:
     if row.patient and facts.patient and row.patient != facts.patient:
         raise UsageError(
-            f"{row.where}: slide {slide_id} is of patient {row.patient}, in the store of {facts.patient}; "
-            "correct the table, or leave its column out"
+            f"slide {slide_id} is of patient {row.patient}, in the store of {facts.patient}",
+            where=row.where,
+            remedy="correct the table, or leave its column out",
         )
     assert row.label is not None, "rows without one are left out"
     return LabelledBag(slide_id, (slide_id,), row.patient or facts.patient, row.label, row.split, row.fold)
@@ -121,15 +127,18 @@ def _of_patients(bags: Sequence[LabelledBag], name: str) -> list[LabelledBag]:
     for bag in bags:
         if bag.patient is None:
             raise UsageError(
-                f"{name}: slide {bag.id} has no patient; give a column `patient`, or use --by slide"
+                f"slide {bag.id} has no patient",
+                where=name,
+                remedy="give a column `patient`, or use `by='slide'`",
             )
         first = found.setdefault(bag.patient, replace(bag, id=bag.patient, slides=()))
         for what in ("label", "split", "fold"):
             a, b = getattr(first, what), getattr(bag, what)
             if a != b:
                 raise UsageError(
-                    f"{name}: patient {bag.patient} has the {what} {a} ({first.slides[0]}) and {b} "
-                    f"({bag.id}); correct the table, or use --by slide"
+                    f"patient {bag.patient} has the {what} {a} ({first.slides[0]}) and {b} ({bag.id})",
+                    where=name,
+                    remedy="correct the table, or use `by='slide'`",
                 )
         found[bag.patient] = replace(first, slides=(*first.slides, bag.id))
     return [found[patient] for patient in sorted(found)]
@@ -141,13 +150,13 @@ def _classes(bags: Sequence[LabelledBag], given: Sequence[str] | None, name: str
         classes = tuple(map(str, given))
         if unknown := sorted(there - set(classes)):
             raise UsageError(
-                f"{name}: {named(unknown)} is not among the classes that were given, {named(classes)}"
+                f"{named(unknown)} is not among the classes that were given, {named(classes)}", where=name
             )
         return classes
     if len(there) == 1:
         raise UsageError(
-            f"{name}: every bag has the label {there.pop()!r}; two classes are needed: "
-            "check the column `label`"
+            f"every bag has the label {there.pop()!r}; two classes are needed: check the column `label`",
+            where=name,
         )
     numbers = all(label.lstrip("-").isdecimal() for label in there)
     return tuple(sorted(there, key=int if numbers else str))

@@ -66,7 +66,9 @@ class Matcher:
         found = next((ids for name in _names(path) if (ids := self._by_name.get(name))), set())
         if len(found) > 1:
             raise UsageError(
-                f"{row.where}: {row.slide!r} may be any of {', '.join(sorted(found))}; give the slide id"
+                f"{row.slide!r} may be any of {', '.join(sorted(found))}",
+                where=row.where,
+                remedy="give the slide id",
             )
         return list(found)
 

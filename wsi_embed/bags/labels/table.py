@@ -61,8 +61,9 @@ def read_labels(source: LabelSource, by: By = "slide") -> list[LabelRow]:
     columns, rows = _table(source, by, name)
     if "label" not in columns or not {*SLIDE, *PATIENT} & {*columns}:
         raise UsageError(
-            f"{name}: labels need the columns `slide_id` (or `patient`) and `label` "
-            f"(optional: patient, split, fold); it has {', '.join(columns) or 'none'}"
+            "labels need the columns `slide_id` (or `patient`) and `label` (optional: patient, "
+            f"split, fold); it has {', '.join(columns) or 'none'}",
+            where=name,
         )
     return [_row(f"{name}, row {number}", values) for number, values in rows]
 
@@ -100,7 +101,9 @@ def _row(where: str, values: Mapping[str, Any]) -> LabelRow:
     cells = {column: _text(value) for column, value in values.items()}
     slide, patient = first_of(cells, SLIDE), first_of(cells, PATIENT)
     if slide is None and patient is None:
-        raise UsageError(f"{where}: names neither a slide nor a patient; fill it in, or remove the row")
+        raise UsageError(
+            "names neither a slide nor a patient", where=where, remedy="fill it in, or remove the row"
+        )
     fold = _fold(where, cells.get("fold"))
     return LabelRow(where, slide, patient, cells.get("label"), cells.get("split"), fold)
 
@@ -110,7 +113,7 @@ def _fold(where: str, text: str | None) -> int | None:
         return None
     whole = text.removesuffix(".0")  # a column with empty cells holds floats
     if not whole.isdecimal():
-        raise UsageError(f"{where}: fold {text!r} is not a number from 0 on")
+        raise UsageError(f"fold {text!r} is not a number from 0 on", where=where)
     return int(whole)
 
 

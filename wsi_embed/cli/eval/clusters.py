@@ -12,6 +12,7 @@ import typer
 from wsi_embed.cli.eval import options
 from wsi_embed.cli.once import joined
 from wsi_embed.cli.options import ClustersFolder, StorePlace
+from wsi_embed.cli.wording import in_flags, reworded
 
 if TYPE_CHECKING:
     from wsi_embed.evaluate.clusters import ClusterEvaluation
@@ -68,7 +69,7 @@ def command(
     files = [str(path) for path in write_clusters(evaluation, out)] if out else []
     failed = _draw(opened, slides, out, files) if slides and out else 0
     if as_json:
-        typer.echo(json.dumps(evaluation.to_dict(), indent=2))
+        typer.echo(json.dumps(reworded(evaluation.to_dict()), indent=2))
     else:
         _show(evaluation, files)
     raise typer.Exit(1 if failed else 0)
@@ -103,7 +104,7 @@ def _draw(store: Store, slides: Sequence[Path], out: Path, files: list[str]) -> 
     from wsi_embed.plot.draw_slides import Drawing, draw_sheet, select
 
     def warn(line: str) -> None:
-        typer.echo(line, err=True)
+        typer.echo(in_flags(line), err=True)
 
     return draw_sheet(
         store, select(store, find_slides(list(slides)), warn), out, Drawing(), files.append, warn
@@ -137,6 +138,6 @@ def _show(evaluation: ClusterEvaluation, files: Sequence[str]) -> None:
         rows.append(shown)
     show_facts(facts, rows)
     for note in evaluation.notes:
-        typer.echo(f"note: {note}")
+        typer.echo(f"note: {in_flags(note)}")
     for path in files:
         typer.echo(path)

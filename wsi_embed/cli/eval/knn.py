@@ -11,6 +11,7 @@ import typer
 
 from wsi_embed.cli.eval import options
 from wsi_embed.cli.once import joined
+from wsi_embed.cli.wording import in_flags, reworded
 
 if TYPE_CHECKING:
     from wsi_embed.evaluate.tile_set import TileFeatures
@@ -111,7 +112,7 @@ def command(
         evaluation = evaluate_tiles(found, k=k, probe=probe, seed=seed)
         files = write_evaluation(evaluation, found.tiles, out) if out else []
     if as_json:
-        typer.echo(json.dumps(evaluation.to_dict(), indent=2))
+        typer.echo(json.dumps(reworded(evaluation.to_dict()), indent=2))
     else:
         _show(evaluation, files)
 
@@ -175,7 +176,7 @@ def _show(evaluation: TileEvaluation, files: Sequence[Path]) -> None:
         )
     show_facts(facts, [row for found in evaluation.classified.values() for row in _rows(found)])
     for note in evaluation.notes:
-        typer.echo(f"note: {note}")
+        typer.echo(f"note: {in_flags(note)}")
     for path in files:
         typer.echo(str(path))
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wsi_embed.cli.options import StorePlace
+from wsi_embed.cli.wording import in_flags, reworded
 
 if TYPE_CHECKING:
     from wsi_embed.evaluate.mil.run import MilEvaluation
@@ -134,7 +135,7 @@ def command(
         folder = out or opened.near.with_name(f"{opened.near.stem}-mil-{method}")
         files = write_mil(evaluation, opened, folder)
     if as_json:
-        typer.echo(json.dumps(evaluation.to_dict(), indent=2))
+        typer.echo(json.dumps(reworded(evaluation.to_dict()), indent=2))
     else:
         _show(evaluation, files)
 
@@ -167,6 +168,6 @@ def _show(evaluation: MilEvaluation, files: Sequence[Path]) -> None:
     facts["in brackets"] = evaluation.interval_method
     show_facts(facts, [])
     for note in evaluation.notes:
-        typer.echo(f"note: {note}")
+        typer.echo(f"note: {in_flags(note)}")
     for path in files:
         typer.echo(str(path))

@@ -101,8 +101,9 @@ class BagFeatures(Sequence[Features]):
         bad = np.flatnonzero(~np.isfinite(features).all(1))
         if len(bad):
             raise StoreError(
-                f"{self._bags[number].id}: features of {counted(len(bad), 'tile')} are not finite, of tile "
-                f"{bad[0]} for one; run wsi-embed verify, then delete that slide and embed it again"
+                f"features of {counted(len(bad), 'tile')} are not finite, of tile {bad[0]} for one",
+                where=self._bags[number].id,
+                remedy="run wsi-embed verify, then delete that slide and embed it again",
             )
 
 

@@ -15,6 +15,7 @@ from wsi_embed.evaluate.mil.folds import Fold, Index
 from wsi_embed.evaluate.mil.nets import BagNet
 from wsi_embed.evaluate.mil.scores import macro_auc
 from wsi_embed.evaluate.mil.settings import LEAST_EPOCHS, NETS, MilSettings, Predictions
+from wsi_embed.util.text import argument
 
 Float = npt.NDArray[np.float64]
 
@@ -102,7 +103,9 @@ def _validate(
     """Return the macro AUC, and the mean log likelihood with equal weights of the classes."""
     probabilities, _ = _predict(net, features, numbers, attention=False)
     if not np.isfinite(probabilities).all():
-        raise WsiEmbedError("the training diverged: its predictions are no numbers; use a lower --lr")
+        raise WsiEmbedError(
+            "the training diverged: its predictions are no numbers", remedy="use a lower `lr=`"
+        )
     truth = targets[numbers]
     likelihood = np.log(np.maximum(probabilities[np.arange(len(truth)), truth], 1e-12))
     balanced = np.mean([likelihood[truth == number].mean() for number in np.unique(truth)])
@@ -139,5 +142,8 @@ def _device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise DeviceError(f"--device {name} cannot be used: PyTorch sees no GPU; use --device cpu or auto")
+        raise DeviceError(
+            f"{argument('device', name)} cannot be used: PyTorch sees no GPU",
+            remedy="use `device='cpu'` or auto",
+        )
     return torch.device(name)

@@ -11,7 +11,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from wsi_embed.bags.labels import LabelledBags
 from wsi_embed.errors import UsageError
-from wsi_embed.util.text import counted, names_of
+from wsi_embed.util.text import argument, counted, names_of
 
 Index = npt.NDArray[np.intp]
 Bool = npt.NDArray[np.bool_]
@@ -67,7 +67,7 @@ def make_folds(bags: LabelledBags, folds: int | None = None, seeds: int = 1) -> 
     if folds is None and 0 < len(without) < len(bags):
         raise UsageError(
             f"the labels' column `fold` is empty for {counted(len(without), 'bag')} of {len(bags)} "
-            f"({names_of(without)}): fill it in, or draw with --folds"
+            f"({names_of(without)}): fill it in, or draw with `folds=`"
         )
     if folds is None and not without:
         bags.check_disjoint()
@@ -100,7 +100,8 @@ def _sides(bags: LabelledBags) -> tuple[Bool, Bool, Bool | None]:
         if not side.any():
             there = ", ".join(sorted({bag.split or "nothing" for bag in bags}))
             raise UsageError(
-                f"the labels' column `split` has no {name}, but {there}; correct it, or draw with --folds"
+                f"the labels' column `split` has no {name}, but {there}",
+                remedy="correct it, or draw with `folds=`",
             )
     return test, train, held if held.any() else None
 
@@ -135,7 +136,7 @@ class _People:
         patients = np.unique(self.of_bag[among])
         for name, number in self._counts(patients).items():
             if number < count:
-                remedy = f"use --folds {number}" if number > 2 else "a class needs three at least"
+                remedy = f"use {argument('folds', number)}" if number > 2 else "a class needs three at least"
                 raise UsageError(
                     f"class {name!r} has {counted(number, 'patient')}, fewer than {count} folds: {remedy}"
                 )
@@ -162,7 +163,8 @@ class _People:
                 if count < 2:
                     raise UsageError(
                         f"class {name!r} has {counted(count, 'patient')} beside those that are tested, and "
-                        "needs two: one to learn from, one to decide when to stop; add slides"
+                        "needs two: one to learn from, one to decide when to stop",
+                        remedy="add slides",
                     )
             held = next(self.parts(rest, min(PARTS, *left.values()), seed))
             rest = rest & ~held

@@ -13,13 +13,14 @@ from wsi_embed.errors import UsageError
 from wsi_embed.evaluate.mil.bags import Describe
 from wsi_embed.evaluate.mil.folds import Fold
 from wsi_embed.util.registry import Registry, unknown_name
+from wsi_embed.util.text import argument
 
 if TYPE_CHECKING:
     from wsi_embed.evaluate.mil.nets import BagNet
 
 # Networks, created from the number of features and the number of classes.
 NETS: Registry[Callable[[int, int], BagNet]] = Registry(
-    "--method",
+    "method",
     {
         "dsmil": "wsi_embed.evaluate.mil.nets:Dsmil",
         "abmil": "wsi_embed.evaluate.mil.nets:Abmil",
@@ -29,7 +30,7 @@ NETS: Registry[Callable[[int, int], BagNet]] = Registry(
 )
 # Functions that describe each bag by one vector, for logistic regression.
 LINEAR: Registry[Describe] = Registry(
-    "--method",
+    "method",
     {
         "mean": "wsi_embed.evaluate.mil.linear:means",
         "cluster-histogram": "wsi_embed.evaluate.mil.linear:histograms",
@@ -67,9 +68,9 @@ class MilSettings:
 
     def __post_init__(self) -> None:
         if self.method not in NETS and self.method not in LINEAR:
-            raise unknown_name("--method", self.method, [*NETS, *LINEAR])
+            raise unknown_name("method", self.method, [*NETS, *LINEAR])
         if not (self.device in ("auto", "cpu") or self.device.split(":")[0] == "cuda"):
-            raise UsageError(f"--device {self.device}: choose auto, cpu or cuda[:N]")
+            raise UsageError("choose auto, cpu or cuda[:N]", where=argument("device", self.device))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain values; only `method` for a logistic regression."""

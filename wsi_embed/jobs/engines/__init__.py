@@ -64,7 +64,7 @@ class LocalEngine:
 
 OpenEngine = Callable[[JobOptions, str], AbstractContextManager[Engine]]
 ENGINES: Registry[OpenEngine] = Registry(
-    "--engine",
+    "engine",
     {"local": "wsi_embed.jobs.engines:open_local", "ray": "wsi_embed.jobs.engines.ray.engine:open_ray"},
 )
 
@@ -89,7 +89,7 @@ def open_local(options: JobOptions, device: str) -> Iterator[LocalEngine]:
     Raises:
         UsageError: If either is given.
     """
-    for option, value in (("--address", options.address), ("--actors", options.actors)):
+    for option, value in (("address", options.address), ("actors", options.actors)):
         if value is not None:
-            raise UsageError(f"{option} is of --engine ray")
+            raise UsageError(f"`{option}=` is of `engine='ray'`")
     yield LocalEngine(device, options.workers)

@@ -90,7 +90,7 @@ class DecodeOnce(TileStream):
                 except SlideError as error:
                     kept.error = error
             if kept.error is not None:
-                raise SlideError(str(kept.error)) from kept.error
+                raise kept.error.replace() from kept.error  # each thread its own
             assert kept.pixels is not None
             return kept.pixels
 

@@ -147,8 +147,9 @@ class JpegLevel:
 
     def _mixed(self, what: str) -> SlideError:
         return SlideError(
-            f"{self._file.path}: {what} ({self.layout.width} x {self.layout.height} pixels), but a TIFF "
-            "has one word for all; write it again from the scan, with tiles of one kind"
+            f"{what} ({self.layout.width} x {self.layout.height} pixels), but a TIFF has one word for all",
+            where=self._file.path,
+            remedy="write it again from the scan, with tiles of one kind",
         )
 
     def _check_kind(self, directory: Directory) -> None:

@@ -83,7 +83,7 @@ class TiffSlide(WrappedSlide[OpenSlideSlide]):
         left = [size for size, level in zip(self.level_sizes, levels, strict=True) if level is None]
         for image in known:
             if image.facts.size in left and (wrong := wrong_colours(image.directory)):
-                raise TiffError(wrong)
+                raise TiffError(str(wrong))
         return levels
 
     def _add_hidden_levels(self, first: TiffImage) -> list[JpegLevel]:

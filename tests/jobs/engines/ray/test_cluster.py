@@ -90,10 +90,10 @@ def test_a_crew_is_said_in_words() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"engine": "slurm"}, "--engine slurm: choose local or ray"),
-        ({"engine": "local", "address": "auto"}, "--address is of --engine ray"),
-        ({"engine": "local", "actors": 2}, "--actors is of --engine ray"),
-        ({"engine": "ray", "address": "ray://head:10001"}, "--address ray://.*`ray job submit`"),
+        ({"engine": "slurm"}, "`engine='slurm'`: choose local or ray"),
+        ({"engine": "local", "address": "auto"}, "`address=` is of `engine='ray'`"),
+        ({"engine": "local", "actors": 2}, "`actors=` is of `engine='ray'`"),
+        ({"engine": "ray", "address": "ray://head:10001"}, "`address='ray://.*`ray job submit`"),
         ({"engine": "ray", "address": "127.0.0.1:9"}, "no Ray cluster can be reached there"),
         ({"engine": "ray", "address": "nonsense"}, "no Ray cluster can be reached there"),
     ],

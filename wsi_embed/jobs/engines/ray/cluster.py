@@ -15,6 +15,7 @@ from typing import Any
 from wsi_embed.encoder.device import parse_device
 from wsi_embed.errors import MissingExtraError, Stopped, UsageError
 from wsi_embed.util.cpu import cpu_count
+from wsi_embed.util.text import argument
 
 # More cores speed up an actor little: tissue detection and committing use one.
 MOST_CORES = 4
@@ -36,7 +37,7 @@ def import_ray() -> Any:
         import ray
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            "--engine ray needs Ray, which is not installed: pip install 'wsi-embed[ray]'"
+            "`engine='ray'` needs Ray, which is not installed: pip install 'wsi-embed[ray]'"
         ) from error
     return ray
 
@@ -58,7 +59,9 @@ def connected(address: str | None) -> Iterator[None]:
     ray = import_ray()
     if ray.is_initialized():
         if address is not None:
-            raise UsageError(f"--address {address}: this process is connected to a Ray cluster already")
+            raise UsageError(
+                "this process is connected to a Ray cluster already", where=argument("address", address)
+            )
         yield
         return
     # keep Ray's own lines out of our standard output
@@ -75,12 +78,14 @@ def connected(address: str | None) -> Iterator[None]:
 
 def _connect(ray: Any, address: str | None) -> None:
     named = os.environ.get("RAY_ADDRESS")
-    where = "RAY_ADDRESS" if named and not address else "--address"
+    by_environment = named and not address
     address = address or named or "local"
+    where = f"RAY_ADDRESS {address}" if by_environment else argument("address", address)
     if "://" in address:
         raise UsageError(
-            f"{where} {address}: give HOST:PORT of the cluster's head; from outside of the cluster, start "
-            "wsi-embed with `ray job submit` (docs/ray.md)"
+            "give HOST:PORT of the cluster's head; from outside of the cluster, start wsi-embed "
+            "with `ray job submit` (docs/ray.md)",
+            where=where,
         )
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
@@ -99,7 +104,7 @@ def _connect(ray: Any, address: str | None) -> None:
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         problem = "started here" if address == "local" else "reached there"
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].partition(". ")[0]
-        raise UsageError(f"{where} {address}: no Ray cluster can be {problem} ({reason})") from error
+        raise UsageError(f"no Ray cluster can be {problem} ({reason})", where=where) from error
 
 
 def _check_ray_listens(address: str) -> None:
@@ -130,7 +135,7 @@ def _own_signals() -> Iterator[None]:
     try:
         yield
     except SystemExit as error:
-        raise Stopped("stopped while Ray was starting; run the same command again") from error
+        raise Stopped("stopped while Ray was starting", remedy="run the same command again") from error
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -168,7 +173,11 @@ def actors_device(device: str) -> tuple[str, bool]:
     kind, _, which = device.partition(":")
     if kind in ("cuda", "tensorrt"):
         if which:
-            raise UsageError(f"--device {device}: with --engine ray each actor gets a GPU; say {kind} alone")
+            raise UsageError(
+                "with `engine='ray'` each actor gets a GPU",
+                where=argument("device", device),
+                remedy=f"say {kind} alone",
+            )
         return device, True
     if device == "auto":
         gpu = any(node.get("GPU", 0) >= 1 for node in _nodes())
@@ -196,8 +205,8 @@ def plan_actors(gpu: bool, cores: int | None, actors: int | None) -> ActorPlan:
     if not room and actors is None:
         wanted = f"{cores} core{'s' * (cores != 1)}{' and a GPU' if gpu else ''}"
         raise UsageError(
-            f"no machine of the Ray cluster has {wanted} for an actor: fewer --workers, another --device, or "
-            "--actors N to wait until the cluster grows"
+            f"no machine of the Ray cluster has {wanted} for an actor: fewer `workers=`, another `device=`, "
+            "or `actors=N` to wait until the cluster grows"
         )
     return ActorPlan(actors or room, room, cores, gpu)
 

@@ -9,13 +9,13 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from wsi_embed.errors import UsageError
+from wsi_embed.errors import SlideError, UsageError
 from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.jobs.engines.common import AT_ONCE, RETRY_SECONDS, FailureLimit
 from wsi_embed.jobs.engines.ray.actors import Actors
 from wsi_embed.jobs.engines.ray.cluster import ActorPlan, import_ray
 from wsi_embed.jobs.engines.ray.worker import Event, ShippedJob, Started
-from wsi_embed.jobs.failures import path_names, record_failure
+from wsi_embed.jobs.failures import path_names, record_failure, set_failed
 from wsi_embed.jobs.job import Job
 from wsi_embed.jobs.listener import Listener
 from wsi_embed.jobs.report import SlideResult
@@ -184,11 +184,12 @@ class Dispatcher:
             self._listener.note(f"a Ray actor on {machine} died with {item.name} in hand; it is begun anew")
             self._todo.append(item)
             return
-        result.status = "failed"
-        result.reason = (
-            f"{item.name}: {TRIES} Ray actors died with it in hand, the last on {machine}; if memory "
-            "ran out, fewer --workers or a smaller --batch-size may help"
+        died = SlideError(
+            f"{TRIES} Ray actors died with it in hand, the last on {machine}",
+            where=item.name,
+            remedy="if memory ran out, fewer `workers=` or a smaller `batch_size=` may help",
         )
+        set_failed(result, died, path_names(item, self._job.out))
         yield result
 
     def _no_actor_left(self) -> Iterator[SlideResult]:
@@ -197,4 +198,6 @@ class Dispatcher:
         if not self._begun:
             raise UsageError(problem)
         for item in self._todo:
-            yield SlideResult(item.slide_id, item.name, "failed", reason=f"{item.name}: {problem}")
+            result = SlideResult(item.slide_id, item.name)
+            set_failed(result, SlideError(problem, where=item.name), path_names(item, self._job.out))
+            yield result

@@ -27,6 +27,7 @@ class WsiEmbedError(Exception):
     """Base class of all errors that are not bugs.
 
     Example:
+        >>> import wsi_embed
         >>> try:
         ...     wsi_embed.open_slide("missing.svs")
         ... except wsi_embed.WsiEmbedError as error:

@@ -1,4 +1,4 @@
-"""Which pixels a CZI file has, as far as OpenSlide does not say it (ZEN file format, version 1.2)."""
+"""Pixel types of a CZI file, which OpenSlide does not report completely (ZEN file format, version 1.2)."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import BinaryIO
 
 import numpy as np
 
-DIRECTORY_POSITION = 32 + 16 + 16 + 16 + 4  # of the first segment: header, versions, two identifiers, part
-ENTRIES = 32 + 128  # header, number of entries and what is reserved
+DIRECTORY_POSITION = 32 + 16 + 16 + 16 + 4  # in the first segment: header, versions, two identifiers, part
+ENTRIES = 32 + 128  # header, number of entries, reserved bytes
 ENTRY, DIMENSION = 32, 20  # bytes of an entry before its dimensions, and of each
 MOST_DIMENSIONS, MOST_ENTRIES = 40, 1 << 17
 BGR48 = 4
 
 
 def czi_fault(path: Path) -> str | None:
-    """Find out whether the pixels of a CZI file have more than 8 bits anywhere.
+    """Check whether the pixels of a CZI file have more than 8 bits anywhere.
 
     Returns:
-        What is wrong and what to do; None if nothing is, or the file is no CZI.
+        Problem and remedy; None if there is none, or the file is not CZI.
 
     Raises:
         OSError: If the file cannot be read.
@@ -40,7 +40,10 @@ def czi_fault(path: Path) -> str | None:
 
 
 def _pixel_types(data: BinaryIO, directory: int) -> set[int]:
-    """Return the types of pixels of all tiles by the file's directory, as long as its entries are alike."""
+    """Return the pixel types of all tiles from the file's directory.
+
+    Only entries of the same length as the first are read.
+    """
     data.seek(directory + ENTRIES)
     first = data.read(ENTRY)
     if not first.startswith(b"DV") or len(first) < ENTRY:

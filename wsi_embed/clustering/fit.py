@@ -46,7 +46,6 @@ def fit_clusters(store: Store, k: int | str, *, sample: int = SAMPLE, seed: int 
 
     Example:
         >>> from pathlib import Path
-        >>> import wsi_embed
         >>> from wsi_embed.clustering import fit_clusters
         >>> head = fit_clusters(wsi_embed.open_store("feats.zarr"), 3)
         >>> head.save(Path("clusters"))

@@ -18,13 +18,23 @@ from tests.made_slides import he_pixels, write_tiff
 ROOT = Path(__file__).parents[1]
 SOURCES = ("wsi_embed", "train/wsi_embed_train", "export/wsi_embed_export")
 # Packages whose public functions all have an example.
-PUBLIC = ("wsi_embed.evaluate", "wsi_embed.plot", "wsi_embed_train", "wsi_embed_export")
+PUBLIC = (
+    "wsi_embed",
+    "wsi_embed.clustering",
+    "wsi_embed.convert",
+    "wsi_embed.evaluate",
+    "wsi_embed.plot",
+    "wsi_embed_train",
+    "wsi_embed_export",
+)
 EXTRAS = {
     "wsi_embed_train": "lightning",
     "wsi_embed_export": "onnxscript",
     "wsi_embed.evaluate": "sklearn",
     "wsi_embed.bags.dataset": "torch",
     "wsi_embed.store.reader": "torch",
+    "wsi_embed.clustering": "sklearn",
+    "wsi_embed.convert.incoming": "h5py",
 }
 
 

@@ -33,22 +33,22 @@ class WsiEmbedError(Exception):
     Its text is `where: what; remedy`, without the parts that are missing.
 
     Args:
-        what: What is wrong.
-        where: File, row, slide or option that is wrong.
-        remedy: What to do about it.
+        what: Description of the problem.
+        where: File, row, slide or option with the problem.
+        remedy: Advice on how to fix it.
 
     Attributes:
-        what: What is wrong, as text.
-        where: File, row, slide or option that is wrong, as text.
-        remedy: What to do about it, as text.
+        what: Description of the problem, as text.
+        where: File, row, slide or option with the problem, as text; None if it is unknown.
+        remedy: Advice on how to fix it, as text; None if there is none.
 
     Example:
         >>> import wsi_embed
         >>> try:
         ...     wsi_embed.open_slide("missing.svs")
         ... except wsi_embed.WsiEmbedError as error:
-        ...     print(type(error).__name__)
-        SlideError
+        ...     print(error.where, "|", error.what, "|", error.remedy)
+        missing.svs | no such file | check the path
     """
 
     exit_code = 1
@@ -67,12 +67,12 @@ class WsiEmbedError(Exception):
         return type(self), (self.what,), self.__dict__
 
     def at(self, where: object) -> Self:
-        """Return this error as one of a place, which comes before the place that it may have already."""
+        """Return a copy of this error with a place, put in front of the place that it may have already."""
         place = str(where) if self.where is None else f"{where}: {self.where}"
         return self.replace(where=place)
 
     def replace(self, **fields: object) -> Self:
-        """Return this error with other fields: `what`, `where`, `remedy`."""
+        """Return a copy of this error with other fields: `what`, `where`, `remedy`."""
         changed = copy.copy(self)
         now = {"what": self.what, "where": self.where, "remedy": self.remedy}
         WsiEmbedError.__init__(changed, **(now | fields))
@@ -84,7 +84,7 @@ class WsiEmbedError(Exception):
 
 
 class UsageError(WsiEmbedError):
-    """Wrong arguments; nothing was done."""
+    """An argument is wrong; nothing was done."""
 
     exit_code = 2
 

@@ -14,8 +14,7 @@ from typing import Any, Literal
 from wsi_embed.encoder.cuda import cuda_driver
 from wsi_embed.errors import UsageError, WsiEmbedError
 from wsi_embed.util.cpu import cpu_count
-from wsi_embed.util.registry import Registry
-from wsi_embed.util.text import argument
+from wsi_embed.util.registry import Registry, selection
 
 Status = Literal["ok", "warning", "problem"]
 LIBRARIES = (
@@ -131,7 +130,9 @@ def _packages() -> Check:
         except UsageError as error:
             faults.append(str(error))
             continue
-        found += [f"{argument(kinds.option, name)} ({' '.join(of)})" for of in kinds.version_of(name).items()]
+        found += [
+            f"{selection(kinds.option, name)} ({' '.join(of)})" for of in kinds.version_of(name).items()
+        ]
     if faults:
         return Check("packages", "problem", "; ".join(faults), "update or uninstall what is named")
     return Check("packages", "ok", ", ".join(found) or "no other package adds readers or formats")

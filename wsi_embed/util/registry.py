@@ -100,7 +100,7 @@ class Registry(Generic[T]):
         if len(owners) > 1:
             raise UsageError(
                 f"{' and '.join(owners)} both have it (entry points of {self._group})",
-                where=argument(self.option, name),
+                where=selection(self.option, name),
                 remedy="uninstall one, or rename it there",
             )
         return next(iter(points), None)
@@ -122,7 +122,7 @@ class Registry(Generic[T]):
         why = " ".join(why.split())
         return UsageError(
             f"{_owner(point)} cannot be used ({why})",
-            where=argument(self.option, point.name),
+            where=selection(self.option, point.name),
             remedy="update or uninstall it",
         )
 
@@ -133,7 +133,7 @@ def unknown_name(option: str, name: str, names: Iterable[str]) -> UsageError:
     listed = " or ".join(filter(None, [", ".join(known[:-1]), *known[-1:]])) or "nothing: there are none"
     near = difflib.get_close_matches(name, known, n=1)
     remedy = f"did you mean {near[0]}?" if near else None
-    return UsageError(f"choose {listed}", where=argument(option, name), remedy=remedy)
+    return UsageError(f"choose {listed}", where=selection(option, name), remedy=remedy)
 
 
 @functools.cache
@@ -156,6 +156,11 @@ def entry_points(group: str) -> Mapping[str, Sequence[EntryPoint]]:
             # of two copies of a distribution, Python imports the first one found
             found.setdefault(name, {}).setdefault(owner, point)
     return {name: list(points.values()) for name, points in found.items()}
+
+
+def selection(option: str, name: str) -> str:
+    """Return what selects an implementation, for messages: an argument, or words such as `reader of .x`."""
+    return argument(option, name) if option.isidentifier() else f"{option} {name}"
 
 
 def _load(place: str) -> Any:

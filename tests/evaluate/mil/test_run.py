@@ -188,9 +188,7 @@ def test_some_tiles_of_a_bag_a_step(made: Witnessed, limit: int, monkeypatch: py
 
 
 def test_what_cannot_be(made: Witnessed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(
-        UsageError, match="`method='svm'`: choose dsmil, abmil, clam, transmil, mean, cluster"
-    ):
+    with pytest.raises(UsageError, match="`method='svm'`: choose dsmil, abmil, clam, transmil, mean or "):
         MilSettings("svm")
     with pytest.raises(UsageError, match="`device='tpu'`: choose auto, cpu or cuda"):
         MilSettings("abmil", device="tpu")

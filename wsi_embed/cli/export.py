@@ -87,7 +87,7 @@ def command(
         Path | None,
         typer.Option(
             "--cluster-head",
-            help="Folder of wsi-embed cluster: its clusters become those of SOURCE, an exported .onnx.",
+            help="Folder of wsi-embed cluster, whose clusters are added to SOURCE, an exported .onnx.",
             show_default=False,
         ),
     ] = None,

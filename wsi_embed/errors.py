@@ -43,6 +43,7 @@ class WsiEmbedError(Exception):
         remedy: What to do about it, as text.
 
     Example:
+        >>> import wsi_embed
         >>> try:
         ...     wsi_embed.open_slide("missing.svs")
         ... except wsi_embed.WsiEmbedError as error:

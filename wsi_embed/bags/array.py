@@ -24,6 +24,7 @@ class LazyArray:
         StoreError: If part of the array is missing or damaged, when it is read.
 
     Example:
+        >>> import wsi_embed
         >>> features = next(iter(wsi_embed.open_store("feats.zarr").values())).features
         >>> features[:2].shape == (2, features.shape[1])
         True

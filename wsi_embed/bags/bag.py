@@ -27,6 +27,7 @@ class Bag:
         head: Clusters that replace those of the model; None for the model's own.
 
     Example:
+        >>> import wsi_embed
         >>> bag = next(iter(wsi_embed.open_store("feats.zarr").values()))
         >>> bag.coords[:].shape == (len(bag), 2)
         True
@@ -116,6 +117,7 @@ class Bag:
             UsageError: If the model has no cluster head.
 
         Example:
+            >>> import wsi_embed
             >>> bag = next(iter(wsi_embed.open_store("feats.zarr").values()))
             >>> float(bag.cluster_histogram(normalise=False).sum()) == len(bag)
             True

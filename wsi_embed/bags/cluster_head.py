@@ -16,7 +16,7 @@ from wsi_embed.util.digest import canonical_digest
 
 DOCUMENT, ARRAYS = "clusters.json", "centroids.npz"
 SCHEMA = 1
-# Rows of features that are assigned at a time.
+# Rows of features assigned at a time.
 BLOCK = 65_536
 Float32Array = npt.NDArray[np.float32]
 
@@ -29,11 +29,11 @@ class ClusterHead:
     largest cosine s_k = <(f - m) / |f - m|, c_k>; its confidence is the softmax of s / T at that cluster.
 
     Attributes:
-        model_id: Digest of the model that the features are of.
+        model_id: Digest of the model that computed the features.
         mean: Mean of the features, float32 [D].
         centroids: Centroids of length 1, float32 [K, D].
         temperature: T.
-        about: Record of their making: store, sample, seed, shares of the tiles.
+        about: Record of their origin: store, sample, seed, shares of the tiles.
         names: Name and colour (`#rrggbb`, or None) of some clusters, by number.
     """
 
@@ -49,7 +49,7 @@ class ClusterHead:
 
     @property
     def digest(self) -> str:
-        """Digest of everything that decides the assignments."""
+        """Digest of everything that determines the assignments."""
         parts = [self.mean.tobytes().hex(), self.centroids.tobytes().hex(), self.temperature]
         return canonical_digest([self.model_id, *parts])
 
@@ -81,6 +81,9 @@ class ClusterHead:
 
     def save(self, folder: Path) -> None:
         """Write `clusters.json` and `centroids.npz`.
+
+        Args:
+            folder: Output folder; created if missing.
 
         Raises:
             UsageError: If the folder cannot be written.
@@ -141,7 +144,7 @@ class AssignedArray(LazyArray):
     Args:
         features: Features of the bag.
         head: The clusters.
-        part: Which of the two.
+        part: Array to return, `cluster` or `cluster_confidence`.
     """
 
     def __init__(
@@ -167,6 +170,6 @@ class AssignedArray(LazyArray):
 
 
 def unit_rows(rows: Float32Array) -> Float32Array:
-    """Scale rows to length 1; rows of zeros stay."""
+    """Scale rows to length 1; rows of zeros are unchanged."""
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.asarray(rows / np.maximum(length, np.finfo(np.float32).tiny), np.float32)

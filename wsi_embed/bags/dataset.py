@@ -52,6 +52,7 @@ class BagDataset:
         MissingExtraError: If the extra `mil` is not installed.
 
     Example:
+        >>> import wsi_embed
         >>> bags = wsi_embed.open_store("feats.zarr").torch_dataset()
         >>> bags[0]["features"].shape[1] == bags.feature_dim
         True

@@ -68,6 +68,7 @@ class PatientBag:
         bags: Bags of the slides.
 
     Example:
+        >>> import wsi_embed
         >>> store = wsi_embed.open_store("feats.zarr")
         >>> patient = wsi_embed.PatientBag("P1", list(store.values()))
         >>> patient.features.shape[0] == len(patient) == sum(len(bag) for bag in store.values())

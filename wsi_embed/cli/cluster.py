@@ -15,22 +15,25 @@ def command(
     store: StorePlace,
     out: Annotated[
         Path,
-        typer.Option("--out", help="Folder of the clusters; made, or written anew.", show_default=False),
+        typer.Option("--out", help="Output folder; created, or overwritten.", show_default=False),
     ],
     k: Annotated[
-        str, typer.Option("--k", help="Number of clusters; auto takes the most stable of 4 to 30.")
+        str, typer.Option("--k", help="Number of clusters; auto: the most stable number from 4 to 30.")
     ] = "20",
     sample: Annotated[
-        int, typer.Option("--sample", help="Tiles to make the clusters from, drawn evenly over the slides.")
+        int,
+        typer.Option(
+            "--sample", help="Number of tiles to fit the clusters to, drawn evenly over the slides."
+        ),
     ] = 100_000,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the sample and of k-means.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Make clusters of a store's features, of any model, by spherical k-means (extra `cluster`).
+    """Cluster the features of a store, of any model, by spherical k-means (extra `cluster`).
 
-    The store is not changed: plot, eval clusters and convert take the folder with --clusters, and
-    `wsi-embed export MODEL.onnx --cluster-head DIR` puts the clusters into a model. Clusters are numbered by
-    size. Names and colours for them can be written into DIR/clusters.json.
+    The store is not changed: plot, eval clusters and convert take the folder with --clusters, and `wsi-embed
+    export MODEL.onnx --cluster-head DIR` adds the clusters to a model. Clusters are numbered by size. Names
+    and colours can be written into DIR/clusters.json.
     """
     from wsi_embed.cli.tables import show_facts
     from wsi_embed.clustering import fit_clusters

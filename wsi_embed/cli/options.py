@@ -17,7 +17,7 @@ ClustersFolder = Annotated[
     Path | None,
     typer.Option(
         "--clusters",
-        help="Folder of wsi-embed cluster: its clusters replace those of the model.",
+        help="Folder of wsi-embed cluster, whose clusters replace those of the model.",
         show_default=False,
     ),
 ]

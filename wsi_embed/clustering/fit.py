@@ -16,28 +16,28 @@ from wsi_embed.store import Bag, Store
 from wsi_embed.util.extras import needs_extra
 from wsi_embed.util.text import argument
 
-# Tiles of a store that the clusters are made from: half a gigabyte of 1,280 features.
+# Tiles of a store to fit the clusters to: half a gigabyte with 1,280 features.
 SAMPLE = 100_000
-# Clusters are numbered by int16.
+# Cluster numbers are stored as int16.
 MOST_CLUSTERS = 1000
 STARTS = 10
 
 
 def fit_clusters(store: Store, k: int | str, *, sample: int = SAMPLE, seed: int = 0) -> ClusterHead:
-    """Make clusters of a store's features by spherical k-means (Dhillon and Modha, 2001).
+    """Cluster a store's features by spherical k-means (Dhillon and Modha, 2001).
 
-    The sample is drawn evenly over slides: each gives the same number of tiles, as far as it has them. The
-    features are centred and scaled to length 1, then clustered by scikit-learn's k-means. Clusters are
-    numbered by size, the largest first. The same store, arguments and libraries give the same clusters.
+    The sample is drawn evenly over slides: each contributes the same number of tiles, if it has that many.
+    The features are centred and scaled to length 1, then clustered by scikit-learn's k-means. Clusters are
+    numbered by size, largest first. The same store, arguments and libraries give the same clusters.
 
     Args:
-        store: Store with the features; its arrays are not changed.
+        store: Store with the features; it is not changed.
         k: Number of clusters, or `auto` for the most stable number; see `stable_count`.
-        sample: Number of tiles to make the clusters from, at most.
+        sample: Largest number of tiles to fit the clusters to.
         seed: Seed of the sample and of the starts of k-means.
 
     Returns:
-        The clusters. `ClusterHead.save` writes them into a folder that `open_store(..., clusters=...)` takes.
+        The clusters. `ClusterHead.save` writes them into a folder for `open_store(..., clusters=...)`.
 
     Raises:
         UsageError: If an argument is out of range, or the store has too few tiles or features that are not
@@ -82,7 +82,7 @@ def kmeans(rows: Float32Array, k: int, seed: int) -> Float32Array:
 
 
 def temperature(cosine: Float32Array) -> float:
-    """Return the mean gap between the best two cosines of a tile: its softmax is 1 apart on average.
+    """Return the mean gap between the two largest cosines of a tile, so that the scaled gap is 1 on average.
 
     Args:
         cosine: Cosines of tiles and centroids, float32 [N, K].
@@ -127,7 +127,7 @@ def _sample(store: Store, most: int, seed: int) -> Float32Array:
 
 
 def _even_share(tiles: list[int], most: int) -> int:
-    """Return how many tiles each slide gives at most, so that all together give `most` if they have them."""
+    """Return the largest number of tiles per slide so that all slides together give `most`, if possible."""
     left = most
     for rank, count in enumerate(ordered := sorted(tiles)):
         others = len(ordered) - rank
@@ -138,7 +138,7 @@ def _even_share(tiles: list[int], most: int) -> int:
 
 
 def _features(bag: Bag, count: int, seed: int) -> npt.NDArray[np.float32]:
-    """Return features of tiles of a slide, drawn by its id and the seed."""
+    """Return the features of tiles of a slide, drawn with its id and the seed."""
     number = int.from_bytes(
         hashlib.blake2b(f"{seed}:{bag.slide_id}".encode(), digest_size=8).digest(), "little"
     )

@@ -1,4 +1,4 @@
-"""The number of clusters that two samples agree on best."""
+"""Choice of the number of clusters by their stability between samples."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from wsi_embed.util.extras import needs_extra
 
 CANDIDATES = (4, 5, 6, 8, 10, 12, 15, 20, 25, 30)
 SAMPLES = 4
-# Tiles of a sample: k-means runs once for each candidate and sample.
+# Tiles in a sample: k-means runs once per candidate and sample.
 MOST = 5_000
-# A smaller share of tiles a cluster is noise.
+# With fewer tiles per cluster, the stability is noise.
 LEAST_TILES = 20
 
 

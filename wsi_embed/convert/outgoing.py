@@ -79,6 +79,7 @@ def convert(
         SlideError: If another process is writing this format into the folder.
 
     Example:
+        >>> import wsi_embed
         >>> from wsi_embed.convert import convert
         >>> store = wsi_embed.open_store("feats.zarr")
         >>> converted = convert(store, "torchmil", "torchmil")

@@ -81,6 +81,7 @@ class Encoder(abc.ABC):
 
         Example:
             >>> import numpy as np
+            >>> import wsi_embed
             >>> encoder = wsi_embed.load_encoder("model.onnx", device="cpu")
             >>> px = encoder.metadata.tile_px
             >>> encoded = encoder.encode(np.zeros((2, px, px, 3), np.uint8))

@@ -29,6 +29,7 @@ def encode_images(model: Encoder, paths: Sequence[Path], batch_size: int = 32) -
 
     Example:
         >>> from pathlib import Path
+        >>> import wsi_embed
         >>> from wsi_embed.encoder.encode_images import encode_images
         >>> report = wsi_embed.tile("slides/", "patches/", mpp=0.5, tile_px=224)
         >>> paths = sorted(Path("patches").glob("*/*.png"))

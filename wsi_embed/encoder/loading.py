@@ -80,6 +80,7 @@ def load_encoder(
         MissingExtraError: If PyTorch or OpenVINO is needed and not installed.
 
     Example:
+        >>> import wsi_embed
         >>> encoder = wsi_embed.load_encoder("model.onnx", device="cpu")
         >>> encoder.device
         'cpu'

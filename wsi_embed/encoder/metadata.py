@@ -55,6 +55,7 @@ class ModelMetadata:
         schema: Version of this document's schema.
 
     Example:
+        >>> import wsi_embed
         >>> metadata = wsi_embed.load_encoder("model.onnx").metadata
         >>> metadata.mpp
         0.5

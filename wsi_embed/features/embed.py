@@ -131,9 +131,10 @@ def embed(
         RemoteError: If object storage cannot be reached, or refuses.
 
     Example:
+        >>> import wsi_embed
         >>> report = wsi_embed.embed("slides/", "features.zarr", model="model.onnx", device="cpu")
-        >>> [slide.status for slide in report.slides]
-        ['done', 'done']
+        >>> report.exit_code
+        0
     """
     began = time.perf_counter()
     if on_bad_tile not in get_args(BadTile):

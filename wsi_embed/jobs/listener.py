@@ -11,13 +11,13 @@ class Listener(Protocol):
     """Interface for the progress of a job. Calls come one at a time; several slides may be in progress.
 
     Example:
+        >>> import wsi_embed
         >>> from wsi_embed.jobs.listener import Silent
         >>> class PrintSlides(Silent):
         ...     def slide_finished(self, result: wsi_embed.SlideResult) -> None:
         ...         print(result.slide, result.status)
-        >>> report = wsi_embed.embed("slides/", "feats.zarr", model="model.onnx", listener=PrintSlides())
-        a.tiff skipped
-        b.tiff skipped
+        >>> report = wsi_embed.tile("slides/a.svs", "patches/", listener=PrintSlides())
+        a.svs done
     """
 
     def job_started(self, slides: int, how: str) -> None:

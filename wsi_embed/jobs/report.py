@@ -72,6 +72,7 @@ class JobReport:
         error: Error that ended the job early, or that occurred after the last slide.
 
     Example:
+        >>> import wsi_embed
         >>> report = wsi_embed.embed("slides/", "feats.zarr", model="model.onnx")
         >>> report.count("failed"), report.exit_code
         (0, 0)

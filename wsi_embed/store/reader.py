@@ -38,6 +38,7 @@ class Store(Mapping[str, Bag]):
         StoreError: If there is no store, or this version cannot read its format.
 
     Example:
+        >>> import wsi_embed
         >>> store = wsi_embed.open_store("feats.zarr")
         >>> for slide_id, bag in store.items():
         ...     assert bag.features[:].shape == (len(bag), store.attrs["settings"]["feature_dim"])
@@ -132,6 +133,7 @@ class Store(Mapping[str, Bag]):
             Joined bags by patient, sorted.
 
         Example:
+            >>> import wsi_embed
             >>> store = wsi_embed.open_store("feats.zarr")
             >>> sorted(store.patients())
             []
@@ -183,6 +185,7 @@ class Store(Mapping[str, Bag]):
             MissingExtraError: If the extra `mil` is not installed.
 
         Example:
+            >>> import wsi_embed
             >>> store = wsi_embed.open_store("feats.zarr")
             >>> bags = store.torch_dataset(max_tiles=100)
             >>> bags[0]["features"].dtype
@@ -244,6 +247,7 @@ def open_store(path: str | Location, *, clusters: str | Path | None = None) -> S
         RemoteError: If object storage cannot be reached, or refuses.
 
     Example:
+        >>> import wsi_embed
         >>> store = wsi_embed.open_store("feats.zarr")
         >>> len(store) == len(store.slide_ids)
         True
@@ -267,6 +271,7 @@ def finalize(path: str | Location) -> tuple[list[Row], list[str]]:
         StoreError: If there is no store, or the index cannot be written.
 
     Example:
+        >>> import wsi_embed
         >>> rows, incomplete = wsi_embed.finalize("feats.zarr")
         >>> incomplete
         []

@@ -52,6 +52,7 @@ def verify(path: str | Location) -> list[Problem]:
         RemoteError: If object storage cannot be reached, so that the state of the store is unknown.
 
     Example:
+        >>> import wsi_embed
         >>> wsi_embed.verify("feats.zarr")
         []
     """

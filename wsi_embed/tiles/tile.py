@@ -93,9 +93,10 @@ def tile(  # noqa: D417 - the other arguments are those of `embed`
         RemoteError: If object storage cannot be reached, or refuses.
 
     Example:
-        >>> report = wsi_embed.tile("slides/", "tiles/", mpp=0.5, tile_px=224)
-        >>> [slide.status for slide in report.slides]
-        ['done', 'done']
+        >>> import wsi_embed
+        >>> report = wsi_embed.tile("slides/", "patches/", mpp=0.5, tile_px=224)
+        >>> report.exit_code
+        0
     """
     began = time.perf_counter()
     check_counts(max_tiles=max_tiles)

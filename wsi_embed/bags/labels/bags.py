@@ -51,11 +51,12 @@ class LabelledBags(Sequence[LabelledBag]):
         notes: Messages about slides and labels that were left out.
 
     Example:
+        >>> import wsi_embed
         >>> store = wsi_embed.open_store("feats.zarr")
         >>> labels = dict.fromkeys(store.slide_ids, "tumour")
         >>> bags = wsi_embed.join_labels(store, labels, classes=["normal", "tumour"])
-        >>> bags[0].label, bags.targets.tolist()
-        ('tumour', [1, 1])
+        >>> bags[0].label, int(bags.targets[0])
+        ('tumour', 1)
     """
 
     bags: tuple[LabelledBag, ...]

@@ -44,6 +44,7 @@ def join_labels(
         MissingExtraError: If the table is Parquet, and pyarrow is not installed.
 
     Example:
+        >>> import wsi_embed
         >>> store = wsi_embed.open_store("feats.zarr")
         >>> labels = {slide_id: "benign" for slide_id in store}
         >>> bags = wsi_embed.join_labels(store, labels, classes=["benign", "malignant"])

@@ -1,4 +1,4 @@
-"""Regions of a slide: annotations in (GeoJSON, ASAP XML), tissue, tiles and clusters out (GeoJSON)."""
+"""Regions of a slide: annotations from GeoJSON and ASAP XML; tissue, tiles and clusters to GeoJSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which annotation file belongs to which slide, and what it holds."""
+"""Annotation files: assignment to slides, and their content."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from wsi_embed.regions.geojson import read_geojson
 from wsi_embed.regions.polygons import OTHER_UNITS, Areas, Origin, Polygon
 from wsi_embed.util.text import argument
 
-# Where a slide has several: the first of these counts.
+# In order of preference, if a slide has several.
 ANNOTATION_SUFFIXES = (".geojson", ".json", ".xml")
 
 
 @dataclass(frozen=True)
 class Annotations:
-    """What an annotation file holds.
+    """Content of an annotation file.
 
     Attributes:
-        name: The file's name.
+        name: Name of the file.
         polygons: All areas.
-        origin: Where their coordinates start.
+        origin: Origin of their coordinates.
         digest: SHA-256 of the file, hexadecimal.
-        warnings: What in the file was left out.
+        warnings: Warnings about parts of the file that were left out.
     """
 
     name: str
@@ -40,10 +40,10 @@ class Annotations:
 
 
 def read_annotations(path: Path) -> Annotations:
-    """Read the polygons of an annotation file, GeoJSON or ASAP XML by its content.
+    """Read the polygons of an annotation file, GeoJSON or ASAP XML according to its content.
 
     Raises:
-        SlideError: It cannot be read.
+        SlideError: If the file cannot be read.
     """
     try:
         content = path.read_bytes()
@@ -76,15 +76,15 @@ def _annotations(path: Path, areas: Areas, origin: Origin, digest: str) -> Annot
 
 
 def slide_annotations(path: Path, size: Sequence[int], bounds: Sequence[int]) -> Annotations:
-    """Read the annotations of a slide, in its level-0 pixels.
+    """Read the annotations of a slide in its level-0 pixels.
 
     Args:
-        path: The file.
+        path: Annotation file.
         size: (width, height) of level 0.
         bounds: (x, y, width, height) of the scanned area, level-0 pixels.
 
     Raises:
-        SlideError: The file cannot be read, or nothing in it lies on the slide.
+        SlideError: If the file cannot be read, or none of its areas is on the slide.
     """
     annotations = read_annotations(path)
     x, y = bounds[:2] if annotations.origin == "bounds" else (0, 0)
@@ -100,16 +100,16 @@ def slide_annotations(path: Path, size: Sequence[int], bounds: Sequence[int]) ->
 
 
 def is_xml(path: Path, content: bytes) -> bool:
-    """Whether a file looks like XML; its suffix decides where its first character does not."""
+    """Return whether a file looks like XML, by its first character or else its suffix."""
     first = content[:512].replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n")[:1]
     return first == b"<" or (first not in (b"{", b"[") and path.suffix.lower() == ".xml")
 
 
 def annotation_names(slide_id: str, slide_name: str) -> list[str]:
-    """What a slide's annotation file may be called, without its suffix; the first found counts.
+    """Return the possible names of a slide's annotation file, without suffix, in order of preference.
 
-    The slide's id; its path relative to the slides' folder, without and with its suffix; its file name,
-    without and with its suffix.
+    These are the slide id; the path relative to the input folder, without and with its suffix; and the file
+    name, without and with its suffix.
     """
     name = PurePosixPath(slide_name)
     names = [slide_id, name.with_suffix("").as_posix(), name.as_posix(), name.stem, name.name]
@@ -117,16 +117,16 @@ def annotation_names(slide_id: str, slide_name: str) -> list[str]:
 
 
 def annotation_file(folder: Path, slide_id: str, slide_name: str) -> Path | None:
-    """The annotation file of one slide in a folder, or None."""
+    """Return the annotation file of a slide in a folder, or None."""
     return _choose(_listing(folder), annotation_names(slide_id, slide_name))
 
 
 def with_annotations(
     items: Sequence[SlideInput], source: Path | None, option: str = "roi"
 ) -> list[SlideInput]:
-    """Give each slide its annotation file; those from a manifest stay.
+    """Assign annotation files to slides; those from a manifest are kept.
 
-    In a folder, a name that would fit two slides (`a/s1.svs` and `b/s1.svs` for `s1.xml`) fits none,
+    In a folder, a name that matches two slides (`s1.xml` for `a/s1.svs` and `b/s1.svs`) is used for neither,
     unless it is a slide's id.
 
     Args:
@@ -135,7 +135,7 @@ def with_annotations(
         option: Name of the argument, for messages.
 
     Raises:
-        UsageError: There is no such file or folder, or one file is given, or fits, for several slides.
+        UsageError: If there is no such file or folder, or one file is given for, or matches, several slides.
     """
     open_items = [item for item in items if item.roi is None]
     if source is None or not open_items:
@@ -177,7 +177,7 @@ def _choose(listing: dict[tuple[str, str], Path], names: Sequence[str]) -> Path 
 
 
 def _listing(folder: Path) -> dict[tuple[str, str], Path]:
-    """Annotation files at any depth, by relative path without suffix, and suffix. One walk for all slides."""
+    """Return all annotation files at any depth, by relative path without suffix, and suffix."""
     found = {}
     for root, folders, files in os.walk(folder):
         folders.sort()

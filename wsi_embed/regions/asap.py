@@ -1,4 +1,4 @@
-"""Annotations as ASAP writes them (XML): Camelyon16, Camelyon17, TIGER and others.
+"""Annotations in ASAP's XML format: Camelyon16, Camelyon17, TIGER and others.
 
 ASAP (https://github.com/computationalpathologygroup/ASAP) counts pixels from the corner of level 0.
 """
@@ -16,10 +16,10 @@ import numpy as np
 
 from wsi_embed.regions.polygons import Areas, Colour, Polygon, class_key
 
-# Types of annotations, in any case. A spline's points lie on its outline.
+# Types of annotations, case-insensitive. A spline's points are on its outline.
 AREAS = frozenset({"polygon", "spline", "rectangle", ""})
 WITHOUT_AREA = frozenset({"dot", "pointset", "measurement", "none"})
-# What is found in the XML of other programs, in lower case.
+# Elements that identify the XML of other programs, in lower case.
 OTHER_PROGRAMS = {
     "Aperio ImageScope": "./annotation/regions",
     "Hamamatsu NDP.view": ".//ndpviewstate",
@@ -27,22 +27,22 @@ OTHER_PROGRAMS = {
     "labelImg (Pascal VOC)": ".//object/bndbox",
 }
 AS_GEOJSON = "write them as GeoJSON polygons in level-0 pixels, with the class as the property classification"
-# By the key of a group's name, the name of the group that it is part of.
+# Name of the parent group by key of the group's name.
 Groups = Mapping[str, str]
 
 
 class OtherProgramError(ValueError):
-    """An XML file holds annotations of another program; the text says what to do."""
+    """Error for XML annotations of another program, with a remedy."""
 
 
 def read_asap(content: bytes) -> Areas:
     """Read the areas of an ASAP annotation file.
 
-    An annotation's class is its group (`PartOfGroup`); without one, its name. Groups may be part of others.
+    The class of an annotation is its group (`PartOfGroup`), or else its name. Groups may be nested.
     Annotations of other types, and those with fewer than three points, which are clicks, are left out.
 
     Raises:
-        ValueError: It is not such a file, or it declares entities, which could blow it up.
+        ValueError: If the content is not ASAP XML, or declares entities, which could expand without limit.
     """
     root = _root(content)
     _join_groups(root)
@@ -70,15 +70,15 @@ def read_asap(content: bytes) -> Areas:
 
 
 def _root(content: bytes) -> ET.Element:
-    """The document, names of elements and attributes in lower case."""
-    encoding = None  # what the file declares
+    """Parse the document, with names of elements and attributes in lower case."""
+    encoding = None  # the one that the file declares
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         content, encoding = content.decode("utf-16").encode(), "utf-8"
     if re.search(rb"<!(DOCTYPE|ENTITY)", content):
         raise ValueError("it declares a document type, which ASAP never does")
     try:
         root = ET.fromstring(content, ET.XMLParser(encoding=encoding))
-    except (ET.ParseError, LookupError) as error:  # an encoding that nobody knows
+    except (ET.ParseError, LookupError) as error:  # LookupError: unknown encoding
         raise ValueError(f"broken XML, {error}") from error
     name = root.tag
     for node in root.iter():
@@ -93,7 +93,7 @@ def _root(content: bytes) -> ET.Element:
 
 
 def _join_groups(root: ET.Element) -> None:
-    """Write into each group and annotation the group that it lies in, where it does not say one itself."""
+    """Set the enclosing group of each group and annotation that does not name one itself."""
     left = [(root, "")]
     while left:
         node, group = left.pop()
@@ -112,13 +112,13 @@ def _polygon(node: ET.Element, points: list[ET.Element], groups: Groups, unsure:
 
 
 def _group(node: ET.Element) -> str:
-    """The group that an annotation or group is part of; empty without one."""
+    """Return the group of an annotation or group; empty without one."""
     group = node.get("partofgroup", "").strip()
     return "" if group.lower() == "none" else group
 
 
 def _above(label: str | None, groups: Groups) -> tuple[str, ...]:
-    """Groups that a group is in, the nearest first; one that is in itself ends the list."""
+    """Return the groups that contain a group, nearest first; stops at a cycle."""
     found, seen = list[str](), {class_key(label)}
     while (group := groups.get(class_key(found[-1] if found else label))) and class_key(group) not in seen:
         seen.add(class_key(group))
@@ -127,10 +127,10 @@ def _above(label: str | None, groups: Groups) -> tuple[str, ...]:
 
 
 def _order(node: ET.Element, points: list[ET.Element], unsure: list[str]) -> list[int]:
-    """Return the positions of the points in the order that they say.
+    """Return the order of the points.
 
-    Where two say the same and the others do not lie in order, all stay as in the file, and the annotation is
-    added to those that are unsure.
+    If two points have the same order and the points are not sorted, the order of the file is kept, and the
+    name of the annotation is appended to `unsure`.
     """
     orders = [_number(point, "Order") if point.get("order") else None for point in points]
     known = [order for order in orders if order is not None]
@@ -150,7 +150,7 @@ def _number(point: ET.Element, name: str) -> float:
     text = point.get(name.lower())
     if text is None:
         raise ValueError(f"a <Coordinate> has no {name}")
-    return float(text.replace(",", "."))  # some locales' decimal comma
+    return float(text.replace(",", "."))  # decimal comma of some locales
 
 
 def _colour(node: ET.Element) -> Colour | None:

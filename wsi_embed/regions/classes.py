@@ -1,4 +1,4 @@
-"""Which annotated class a tile is of."""
+"""Annotated class of each tile."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from wsi_embed.regions.raster import rasterise
 
 
 def tile_classes(grid: TileGrid, layers: Sequence[Sequence[Polygon]]) -> npt.NDArray[np.int16]:
-    """Of each tile the first layer with a polygon around the tile's centre, int16 [N]; -1 without any.
+    """Return the first layer with a polygon around each tile's centre, int16 [N]; -1 without any.
 
-    The centre alone decides, whatever of the tile lies in the polygon: exact, and no share to choose.
+    Only the centre decides, which is exact and needs no threshold.
 
     Args:
-        grid: The tiles.
-        layers: For each class its polygons, level-0 pixels; a tile in several is of the first.
+        grid: Tiles.
+        layers: Polygons of each class, level-0 pixels; a tile in several classes belongs to the first.
     """
     found = np.full(len(grid), -1, np.int16)
     if not len(grid):
@@ -28,7 +28,7 @@ def tile_classes(grid: TileGrid, layers: Sequence[Sequence[Polygon]]) -> npt.NDA
     scale = np.array(grid.scale)
     step = grid.stride * scale
     origin = (grid.level_xy[0] - grid.grid[0, ::-1] * grid.stride) * scale
-    # one pixel a place of the lattice, whose centre is that of the tile there
+    # one pixel per lattice position, with the centre of its tile
     corner = origin + (grid.read_px - grid.stride) * scale / 2
     shape = (int(rows.max()) + 1, int(columns.max()) + 1)
     for number in reversed(range(len(layers))):

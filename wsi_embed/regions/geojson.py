@@ -1,11 +1,11 @@
-"""GeoJSON in QuPath's dialect, in and out.
+"""GeoJSON in QuPath's dialect, reading and writing.
 
-A feature's `properties` hold QuPath's `objectType` (annotation, detection, tile), `classification`
+A feature's `properties` contain QuPath's `objectType` (annotation, detection, tile), `classification`
 (`{"name": ..., "color": [r, g, b]}`), `isLocked` and `measurements`. QuPath 0.4 and later read a
-classification only with its colour, and keep ids only where they are UUIDs. Pixels count from the corner
-of the slide's bounds, to which QuPath crops a slide.
+classification only with its colour, and keep ids only if they are UUIDs. Coordinates are relative to the
+corner of the slide's bounds, to which QuPath crops a slide.
 
-Other programs write the class elsewhere, or in another form: those of `CLASS_NAMES` are read.
+Other programs write the class in other properties, or in another form: those in `CLASS_NAMES` are read.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from wsi_embed.util.atomic_files import replacing
 
 Feature = dict[str, Any]
 WITHOUT_AREA = frozenset({"point", "multipoint", "linestring", "multilinestring"})
-# Properties that may hold a class, without capitals and separators; the first that says something counts.
+# Properties that may contain a class, in lower case without separators; the first that is not empty counts.
 COLOURS = {"color", "colorRGB"}
 CLASS_NAMES = ("classification", "class", "classname", "name", "label", "category", "type", "pathclass")
 
-# Of these, what a feature has may say what it is, but not of which class: another property may.
+# Properties that may describe a feature without naming its class, which another property may contain.
 NO_CLASS = ("", "name", "type")
 
 
@@ -42,7 +42,7 @@ def read_geojson(content: bytes) -> Areas:
     Points and lines have no area and are left out.
 
     Raises:
-        ValueError: It is not GeoJSON.
+        ValueError: If the content is not GeoJSON.
     """
     polygons, left_out = list[Polygon](), Counter[str]()
     try:
@@ -59,7 +59,7 @@ def read_geojson(content: bytes) -> Areas:
 
 
 def _parts(node: Any, like: Polygon) -> Iterator[Polygon | str]:
-    """Areas of a node, with class and colour of `like`, and the kinds of what is none."""
+    """Yield the areas of a node, with class and colour of `like`, and the kinds of other geometries."""
     if isinstance(node, list):
         for item in node:
             yield from _parts(item, like)
@@ -72,7 +72,7 @@ def _parts(node: Any, like: Polygon) -> Iterator[Polygon | str]:
             yield from _parts(node["features"], like)
         case "feature":
             properties = node.get("properties") or {}
-            children = properties.get("childObjects")  # where QuPath wrote the hierarchy
+            children = properties.get("childObjects")  # QuPath's hierarchy of objects
             if node["geometry"] is None and not children:
                 yield "Feature without geometry"
             yield from _parts(node["geometry"], _classified(properties))
@@ -97,12 +97,12 @@ def _ring(points: Any) -> Ring:
 
 
 def _classified(properties: dict[str, Any]) -> Polygon:
-    """A polygon without rings that has the class, or else the name, and the colour of a feature."""
+    """Return a polygon without rings that has the class, or else the name, and the colour of a feature."""
     plain = {"".join(filter(str.isalnum, name)).lower(): value for name, value in properties.items()}
     named = ((name, _class_parts(_decoded(plain.get(name)))) for name in CLASS_NAMES)
     name, parts = next(((name, parts) for name, parts in named if parts), ("", []))
     label = ": ".join(parts)
-    # the name of an object is no class, whatever it says
+    # the name of an object is never a class
     steps = [step for step in map(str.strip, label.split(":")) if step] if name != "name" else []
     above = tuple(": ".join(steps[:count]) for count in range(len(steps) - 1, 0, -1))
     found = _decoded(plain.get("classification"))
@@ -126,14 +126,14 @@ def _texts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _class_parts(found: Any) -> list[str]:
-    """The names that a class is made of, the one it is derived from first.
+    """Return the names that form a class, base class first.
 
-    QuPath writes `{"name": "Tumor"}`, `{"names": ["Tumor", "Positive"]}` for derived classes, and before
-    0.4 the latter as `{"name": "Positive", "parentClass": {"name": "Tumor"}}`; others write the name or the
-    list alone, or (GeoPandas) the whole as a string.
+    QuPath writes `{"name": "Tumor"}`, `{"names": ["Tumor", "Positive"]}` for derived classes, and before 0.4
+    the latter as `{"name": "Positive", "parentClass": {"name": "Tumor"}}`; others write only the name or the
+    list, or (GeoPandas) the whole object as a string.
 
     Raises:
-        ValueError: It is none of these.
+        ValueError: If the value has none of these forms.
     """
     if found is None or isinstance(found, str | int | float):
         return [text] if found is not None and (text := str(found).strip()) else []
@@ -148,7 +148,7 @@ def _class_parts(found: Any) -> list[str]:
 
 
 def _decoded(found: Any) -> Any:
-    """What a string holds that is JSON, or was written by Python."""
+    """Decode a string that contains JSON or a Python literal; return other values unchanged."""
     if isinstance(found, str) and found.lstrip()[:1] in ("{", "["):
         for decode in (json.loads, ast.literal_eval):
             with contextlib.suppress(ValueError, SyntaxError):
@@ -170,14 +170,14 @@ def feature(
     locked: bool = False,
     measurements: Mapping[str, float] | None = None,
 ) -> Feature:
-    """A QuPath object.
+    """Return a QuPath object as a GeoJSON feature.
 
     Args:
-        polygon: Its outline, class and colour.
-        key: What makes it unique; the same key gives the same id.
+        polygon: Outline, class and colour.
+        key: Unique key of the object; the same key gives the same id.
         kind: QuPath's type of object.
-        locked: Whether QuPath should keep it from being moved by accident.
-        measurements: Numbers that QuPath can colour by.
+        locked: Whether QuPath protects it from being moved by accident.
+        measurements: Numbers that QuPath can use for colouring.
     """
     properties: Feature = {"objectType": kind}
     if polygon.label is not None:
@@ -195,7 +195,7 @@ def feature(
 
 
 def _closed(ring: Ring) -> list[list[float]]:
-    """A ring as GeoJSON wants it: the first point is also the last. To 1/100 pixel, as QuPath writes."""
+    """Return a ring for GeoJSON, closed and rounded to 1/100 pixel, as in QuPath."""
     values = np.round(ring, 2)
     whole = values.astype(np.int64)
     points: list[list[float]] = (whole if np.array_equal(whole, values) else values).tolist()
@@ -203,13 +203,13 @@ def _closed(ring: Ring) -> list[list[float]]:
 
 
 def write_geojson(path: Path, features: Iterable[Feature]) -> int:
-    """Write a feature collection, one feature a line; whole or not at all.
+    """Write a feature collection atomically, one feature per line.
 
     Returns:
         Number of features.
 
     Raises:
-        WsiEmbedError: It cannot be written.
+        WsiEmbedError: If the file cannot be written.
     """
     count = 0
     try:

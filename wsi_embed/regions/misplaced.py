@@ -1,4 +1,4 @@
-"""Classes that a file of annotations has where they are not looked for."""
+"""Detection of annotation classes in properties that are not read as classes."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from wsi_embed.regions.polygons import Polygon, class_key
 
 
 def check_class_names(name: str, polygons: Sequence[Polygon], wanted: Collection[str]) -> None:
-    """Refuse a file in which a class that is asked for stands in a property that is not read as a class.
+    """Check that no requested class is in a property that is not read as a class.
 
-    Its polygons would count as being without a class, and be left out, or not be left out.
+    Such polygons would count as having no class, and be left out, or not be left out, by mistake.
 
     Args:
         name: Name of the file.
-        polygons: Its polygons.
-        wanted: The classes, as `class_key` writes them.
+        polygons: Polygons of the file.
+        wanted: Requested classes, as returned by `class_key`.
 
     Raises:
-        SlideError: If it is one.
+        SlideError: If a requested class is in such a property.
     """
     for polygon in polygons:
         if polygon.nearest(wanted):

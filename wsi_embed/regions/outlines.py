@@ -12,21 +12,21 @@ from wsi_embed.regions.trace import trace
 
 
 def mask_outlines(mask: npt.NDArray[np.bool_], scale: Sequence[float]) -> list[list[Ring]]:
-    """Outline every piece of a mask, exactly, along the edges of its pixels.
+    """Return the exact outlines of every piece of a mask, along the edges of its pixels.
 
     Args:
-        mask: bool [h, w].
+        mask: Mask, bool [h, w].
         scale: Level-0 pixels per mask pixel, (x, y).
 
     Returns:
-        For each piece its outer ring and its holes, float64 [P, 2] of (x, y), not closed.
+        Outer ring and holes of each piece, float64 [P, 2] of (x, y), not closed.
     """
     size = np.asarray(scale, np.float64)
     return [[ring.astype(np.float64) * size for ring in rings] for rings in trace(mask)]
 
 
 def tile_outlines(coords: npt.NDArray[np.float64], extent: float) -> list[list[Ring]]:
-    """Outline what neighbouring tiles cover together, overlapping tiles too.
+    """Return the outlines of the area covered by tiles, which may overlap.
 
     Tiles that touch only at a corner are separate pieces.
 
@@ -35,12 +35,12 @@ def tile_outlines(coords: npt.NDArray[np.float64], extent: float) -> list[list[R
         extent: Side of a tile.
 
     Returns:
-        For each piece its outer ring and its holes, float64 [P, 2] of (x, y), not closed; exact to the
-        rounding of the coordinates.
+        Outer ring and holes of each piece, float64 [P, 2] of (x, y), not closed; exact up to the rounding of
+        the coordinates.
     """
     xs, left, right = _lines(coords[:, 0], extent)
     ys, top, bottom = _lines(coords[:, 1], extent)
-    # every tile adds one to its cells: four corners of a two-dimensional running sum
+    # every tile adds one to its cells: four corners of a two-dimensional cumulative sum
     steps = np.zeros((len(ys), len(xs)), np.int32)
     for row, column, step in ((top, left, 1), (top, right, -1), (bottom, left, -1), (bottom, right, 1)):
         np.add.at(steps, (row, column), step)
@@ -53,10 +53,9 @@ def tile_outlines(coords: npt.NDArray[np.float64], extent: float) -> list[list[R
 def _lines(
     starts: npt.NDArray[np.float64], extent: float
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The lines at which tiles start or end along one axis, and each tile's two of them.
+    """Return the lines at which tiles start or end along one axis, and the two lines of each tile.
 
-    Coordinates are rounded to whole pixels: where a tile ends less than a pixel from where others start,
-    that is one line.
+    Coordinates are rounded to whole pixels, so an end less than a pixel from a start counts as the same line.
     """
     known = np.unique(starts)
     ends = starts + extent

@@ -15,7 +15,7 @@ from wsi_embed.regions.raster import rasterise
 
 Ring = npt.NDArray[np.float64]
 Colour = tuple[int, int, int]
-# Where (0, 0) is: the corner of level 0, or of the slide's bounds, to which QuPath crops a slide.
+# Origin of coordinates: corner of level 0, or of the slide's bounds, to which QuPath crops a slide.
 Origin = Literal["level0", "bounds"]
 
 SMALLER = "every region is smaller than one tile"
@@ -26,16 +26,15 @@ AREA_PX = 1024
 
 @dataclass(frozen=True)
 class Polygon:
-    """One area with its class.
+    """Area with its class.
 
     Attributes:
-        rings: The outline, then the holes, float64 [P, 2] of (x, y). What lies in an odd number of
-            rings is inside.
-        label: Its class, or its name where it has no class.
-        colour: RGB.
-        above: Classes that its class is a part of, the nearest first: ASAP's groups of groups, and `Tumor`
-            of QuPath's `Tumor: Positive`.
-        unread: Properties of an area without a class, (name, text): one of them may be meant for it.
+        rings: Outline, then holes, float64 [P, 2] of (x, y). A point in an odd number of rings is inside.
+        label: Class, or name if it has no class.
+        colour: RGB colour.
+        above: Classes that contain its class, nearest first: parents of ASAP groups, and `Tumor` for QuPath's
+            `Tumor: Positive`.
+        unread: Properties of an area without a class, (name, text), one of which may be meant as the class.
     """
 
     rings: list[Ring]
@@ -46,36 +45,36 @@ class Polygon:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Its class and those above it, the nearest first; empty where it has none."""
+        """Class and those that contain it, nearest first; empty without a class."""
         return (self.label, *self.above) if self.label else ()
 
     def nearest(self, keys: Collection[str]) -> str | None:
-        """The first of its classes that is among some, as `class_key` writes them; None without any."""
+        """Return the first of its classes among `keys`, as returned by `class_key`, or None."""
         return next((key for key in map(class_key, self.classes) if key in keys), None)
 
     def moved(self, x: float, y: float) -> Polygon:
-        """The same polygon elsewhere."""
+        """Return the polygon translated by (x, y)."""
         return replace(self, rings=[ring + np.array((x, y)) for ring in self.rings])
 
 
 def too_small(polygons: Sequence[Polygon], tile: tuple[float, float]) -> bool:
-    """Whether there are polygons, each of them smaller than a tile of (width, height)."""
+    """Return whether there are polygons, and all are smaller than a tile of (width, height)."""
     return bool(polygons) and all((np.ptp(p.rings[0], axis=0) < tile).all() for p in polygons)
 
 
 def class_key(label: str | None) -> str:
-    """What classes are compared by: their names without regard to case, and to spaces around a part."""
+    """Return a class name for comparisons, without regard to case and to spaces around its parts."""
     return ": ".join(part.strip() for part in (label or "").split(":")).casefold()
 
 
 @dataclass(frozen=True)
 class Areas:
-    """What a file of annotations holds.
+    """Areas of an annotation file.
 
     Attributes:
         polygons: All areas.
-        left_out: What has no area or is not known, in words, and how often.
-        warnings: What else to look at, each a sentence without the name of the file.
+        left_out: Number of left-out objects by kind: those without an area, or unknown.
+        warnings: Further warnings, each a sentence without the name of the file.
     """
 
     polygons: list[Polygon]
@@ -85,15 +84,15 @@ class Areas:
 
 @dataclass(frozen=True)
 class Regions:
-    """Which part of one slide is taken.
+    """Regions of a slide to take and to leave out.
 
     Attributes:
-        include: Their union is taken; None takes everything.
-        exclude: Their union is left out of that.
-        digest: Of the file and the choice of classes, for the settings fingerprint; None without a file.
-        name: The annotation file, for messages.
-        origin: Where its coordinates start.
-        warnings: What to look at although the file can be used.
+        include: Polygons whose union is taken; None takes everything.
+        exclude: Polygons whose union is left out.
+        digest: Digest of the file and the chosen classes, for the settings fingerprint; None without a file.
+        name: Name of the annotation file, for messages.
+        origin: Origin of the coordinates.
+        warnings: Warnings about the file.
     """
 
     include: list[Polygon] | None
@@ -105,7 +104,7 @@ class Regions:
 
     @property
     def polygons(self) -> list[Polygon]:
-        """All that count, for or against."""
+        """All included and excluded polygons."""
         return [*(self.include or []), *self.exclude]
 
     def mask(self, shape: tuple[int, int], scale: tuple[float, float]) -> npt.NDArray[np.bool_]:
@@ -116,7 +115,7 @@ class Regions:
             scale: Level-0 pixels per mask pixel, (x, y).
 
         Raises:
-            SlideError: Nothing is left.
+            SlideError: If no pixel is left.
         """
         inside = np.ones(shape, np.bool_) if self.include is None else _fill(self.include, shape, scale)
         if self.exclude:
@@ -136,7 +135,7 @@ class Regions:
         bounds: tuple[int, int, int, int],
         tile: tuple[float, float] = (0.0, 0.0),
     ) -> Regions:
-        """In level-0 pixels of a slide, checked against its size and that of its tiles.
+        """Return the regions in level-0 pixels of a slide, checked against its size and that of its tiles.
 
         Args:
             size: (width, height) of level 0.
@@ -144,7 +143,7 @@ class Regions:
             tile: (width, height) of a tile, level-0 pixels.
 
         Raises:
-            SlideError: All regions lie outside the slide.
+            SlideError: If all regions are outside the slide.
         """
         x, y = bounds[:2] if self.origin == "bounds" else (0, 0)
         include = None if self.include is None else [p.moved(x, y) for p in self.include]
@@ -171,9 +170,9 @@ class Regions:
         return replace(moved, warnings=tuple(map(printable, warnings)))
 
     def outside(self, size: tuple[int, int]) -> float:
-        """Share of the polygons' area outside a slide of (width, height), to about 1 %.
+        """Return the share of the polygons' area outside a slide of (width, height), to about 1 %.
 
-        1.0 means that no polygon comes near the slide.
+        1.0 means that no polygon is near the slide.
         """
         boxes = [np.concatenate([p.rings[0].min(0), p.rings[0].max(0)]) for p in self.polygons]
         if not boxes:

@@ -1,4 +1,4 @@
-"""Polygons to pixels: which pixel centres lie inside."""
+"""Rasterisation of polygons: pixels whose centres are inside."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-# Rows filled at a time, and crossings of edges with them: both bound the memory, whatever the polygons.
+# Rows filled at a time, and edges that cross them: both bound the memory for any polygons.
 BAND, MOST_CROSSINGS = 128, 2_000_000
 # No slide is larger; keeps absurd coordinates from overflowing.
 FARTHEST = 1e9
@@ -19,18 +19,18 @@ def rasterise(
     scale: tuple[float, float],
     corner: tuple[float, float] = (0.0, 0.0),
 ) -> npt.NDArray[np.bool_]:
-    """The union of polygons, each filled by the even-odd rule.
+    """Rasterise the union of polygons, each filled by the even-odd rule.
 
-    Scanlines through the pixel centres, all polygons at once: no array of the whole size per polygon.
+    Uses scanlines through the pixel centres, for all polygons at once, without an array per polygon.
 
     Args:
-        polygons: Each a list of rings, float [P, 2] of (x, y); closed or not.
+        polygons: Polygons, each a list of rings, float [P, 2] of (x, y); closed or not.
         shape: (h, w) of the result.
         scale: Units of the polygons per pixel, (x, y).
         corner: (x, y) of the result's top-left corner.
 
     Returns:
-        True where the pixel's centre is inside of a polygon, bool [h, w].
+        True where the pixel's centre is inside a polygon, bool [h, w].
     """
     height, width = shape
     filled = np.zeros(shape, np.bool_)
@@ -72,7 +72,7 @@ def rasterise(
 def _bands(
     first: npt.NDArray[np.int64], last: npt.NDArray[np.int64], height: int
 ) -> Iterator[tuple[int, int]]:
-    """Yield bands of rows that few enough edges cross, top and bottom of each; at least one row high."""
+    """Yield top and bottom of bands of rows that a limited number of edges cross; at least one row high."""
     begun = np.bincount(first, minlength=height + 1) - np.bincount(last, minlength=height + 1)
     crossed = np.concatenate([[0], np.cumsum(np.cumsum(begun[:-1]))])
     top = 0

@@ -1,4 +1,4 @@
-"""Which polygons of an annotation file count: classes to include and to exclude."""
+"""Rules for annotated regions: classes to include and to exclude."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ Missing = Literal["fail", "skip", "whole"]
 
 @dataclass(frozen=True)
 class RegionRules:
-    """What the user says of regions.
+    """User's settings for annotated regions.
 
-    Class names match without regard to case. A polygon is of its class and of those above it; where several
-    of them are named, the nearest decides.
+    Class names match without regard to case. A polygon belongs to its class and to those that contain it; if
+    several of them are named, the nearest decides.
 
     Attributes:
-        source: Annotation file, or folder of them; a manifest's column `roi` comes first.
-        include: Classes to take; none: every polygon that is not excluded.
+        source: Annotation file, or folder of them; a manifest's column `roi` takes precedence.
+        include: Classes to take; if empty, every polygon that is not excluded.
         exclude: Classes to leave out.
-        missing: What becomes of a slide without annotation file: `fail`, `skip` (left out of the job) or
-            `whole`. `skip` also leaves out slides whose file has nothing to take.
+        missing: Handling of a slide without annotation file: `fail`, `skip` (leave it out) or `whole`. `skip`
+            also leaves out slides whose file has nothing to take.
     """
 
     source: Path | None = None
@@ -47,20 +47,20 @@ class RegionRules:
         _check_apart(_keys(self.include), _keys(self.exclude))
 
     def classes(self) -> dict[str, list[str]]:
-        """The choice of classes as it matters: sorted, without regard to case."""
+        """Return the chosen classes in a canonical form: sorted, without regard to case."""
         return {"include": sorted(_keys(self.include)), "exclude": sorted(_keys(self.exclude))}
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for the report."""
+        """Return JSON values for the report."""
         source = self.source.name if self.source else None
         return {"source": source, **self.classes(), "missing": self.missing}
 
 
 def check_rules(rules: RegionRules, items: list[SlideInput]) -> None:
-    """Refuse classes without any annotation they could be of.
+    """Check that classes are named only if there are annotations.
 
     Raises:
-        UsageError: Classes are named, but neither `--roi` nor a manifest names a file.
+        UsageError: If classes are named, but neither `--roi` nor a manifest names a file.
     """
     if (rules.include or rules.exclude) and rules.source is None and all(item.roi is None for item in items):
         raise UsageError(
@@ -69,11 +69,11 @@ def check_rules(rules: RegionRules, items: list[SlideInput]) -> None:
 
 
 def slide_regions(item: SlideInput, rules: RegionRules) -> Regions | None:
-    """The regions of one slide; None takes the whole slide.
+    """Return the regions of a slide; None for the whole slide.
 
     Raises:
-        NoRegionsError: It has no annotation file, or that has nothing to take.
-        SlideError: The file cannot be read.
+        NoRegionsError: If the slide has no annotation file, or the file has nothing to take.
+        SlideError: If the file cannot be read.
     """
     if item.roi is not None:
         return read_regions(item.roi, rules)
@@ -92,11 +92,11 @@ def slide_regions(item: SlideInput, rules: RegionRules) -> Regions | None:
 
 
 def read_regions(path: Path, rules: RegionRules | None = None) -> Regions:
-    """Read an annotation file and choose its polygons.
+    """Read an annotation file and select its polygons.
 
     Raises:
-        NoRegionsError: It has no polygon that could be taken.
-        SlideError: It cannot be read.
+        NoRegionsError: If the file has no polygon to take.
+        SlideError: If the file cannot be read.
     """
     rules, file = rules or RegionRules(), read_annotations(path)
     polygons = file.polygons
@@ -134,7 +134,7 @@ def _keys(labels: Iterable[str]) -> set[str]:
 
 
 def _names(given: Sequence[str], there: Collection[str]) -> list[str]:
-    """Names of classes; one with commas that is no class of the file is a list of names."""
+    """Return class names; a name with commas that is not a class of the file is split."""
     listed = ([name] if class_key(name) in there else name.split(",") for name in given)
     return [name for parts in listed for part in parts if (name := part.strip())]
 
@@ -145,7 +145,7 @@ def _check_apart(include: set[str], exclude: set[str]) -> None:
 
 
 def _classes(polygons: list[Polygon]) -> str:
-    """Which classes a file has, for people."""
+    """Describe the classes of a file, for messages."""
     names = sorted({name.strip() for p in polygons for name in p.classes})
     if not names:
         return "its polygons have no class" if polygons else "it holds no polygon"

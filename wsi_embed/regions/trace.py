@@ -1,4 +1,4 @@
-"""Masks to polygons: the exact outline of a mask's pixels, along their edges."""
+"""Conversion of masks to polygons: the exact outline of a mask's pixels, along their edges."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _Index = npt.NDArray[np.int64]
 
 
 def trace(mask: npt.NDArray[np.bool_]) -> list[list[IntRing]]:
-    """Outline every 4-connected piece of a mask.
+    """Return the outline of every 4-connected piece of a mask.
 
-    Outlines run through pixel corners: rasterising them gives the mask again, bit by bit. Each ring is
-    simple (rings may touch at a corner, none crosses or touches itself), so the polygons are valid in
-    the sense of GeoJSON and QuPath's geometry library.
+    Outlines run through pixel corners: rasterising them gives the mask again, bit by bit. Each ring is simple
+    (rings may touch at a corner, none crosses or touches itself), so the polygons are valid for GeoJSON and
+    QuPath's geometry library.
 
     Args:
-        mask: bool [h, w].
+        mask: Mask, bool [h, w].
 
     Returns:
-        Polygons: each the outer ring and its holes, int64 [P, 2] of (x, y), not closed, corners only.
+        Polygons, each an outer ring and its holes, int64 [P, 2] of (x, y), not closed, corners only.
     """
     pieces, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
     polygons: list[list[IntRing]] = [[] for _ in range(pieces - 1)]
@@ -34,7 +34,7 @@ def trace(mask: npt.NDArray[np.bool_]) -> list[list[IntRing]]:
 
 
 def _rings(padded: npt.NDArray[np.bool_]) -> Iterator[tuple[IntRing, tuple[int, int]]]:
-    """Rings with a pixel (x, y) on their inner side; clockwise around pieces, the other way around holes."""
+    """Yield rings with a pixel (x, y) on their inner side; clockwise around pieces, else anticlockwise."""
     # the four pixels around each corner of a pixel
     a, b, c, d = padded[:-1, :-1], padded[:-1, 1:], padded[1:, :-1], padded[1:, 1:]
     ys, xs = np.nonzero((a ^ b ^ c ^ d) | ((a == d) & (b == c) & (a != b)))
@@ -43,10 +43,10 @@ def _rings(padded: npt.NDArray[np.bool_]) -> Iterator[tuple[IntRing, tuple[int, 
     # straight runs between neighbouring corners of a line, by their two ends
     left, right = np.flatnonzero(b != d), np.flatnonzero(a != c)
     top, bottom = by_column[(c != d)[by_column]], by_column[(a != b)[by_column]]
-    rightward, downward = d[left], c[top]  # with the inside to the right of the way
+    rightward, downward = d[left], c[top]  # with the inside on the right
     at = [_by_corner(len(xs), ends) for ends in (left, right, top, bottom)]
     right_of, left_of, below, above = at
-    # where two pieces touch at a corner, the way stays with its own piece
+    # where two pieces touch at a corner, the ring stays with its own piece
     corner = np.where(rightward, right, left)
     then = np.where(rightward, _first(below, above, corner), _first(above, below, corner))
     corner = np.where(downward, bottom, top)
@@ -54,7 +54,7 @@ def _rings(padded: npt.NDArray[np.bool_]) -> Iterator[tuple[IntRing, tuple[int, 
     following = turn[then].tolist()
     start = np.where(rightward, left, right)
     ends = np.stack([start, np.where(rightward, right, left)], axis=1)
-    # the pixel below the run, or above it; `padded` begins one pixel earlier
+    # the pixel below or above the run; `padded` starts one pixel earlier
     inner_y = np.where(rightward, ys[left], ys[left] - 1)
     seen = [False] * len(following)
     for first in range(len(following)):
@@ -71,7 +71,7 @@ def _rings(padded: npt.NDArray[np.bool_]) -> Iterator[tuple[IntRing, tuple[int, 
 
 
 def _by_corner(corners: int, ends: _Index) -> _Index:
-    """Which run ends at each corner, or -1."""
+    """Return the run that ends at each corner, or -1."""
     runs = np.full(corners, -1, np.int64)
     runs[ends] = np.arange(len(ends))
     return runs
@@ -82,7 +82,7 @@ def _first(runs: _Index, others: _Index, corner: _Index) -> _Index:
 
 
 def _simple(ring: _Index) -> Iterator[_Index]:
-    """Cut a ring that comes to a corner twice into rings that do not."""
+    """Split a ring that visits a corner twice into rings that do not."""
     if len(np.unique(ring)) == len(ring):
         yield ring
         return
@@ -102,6 +102,6 @@ def _simple(ring: _Index) -> Iterator[_Index]:
 
 
 def _area(ring: IntRing) -> float:
-    """Positive where the ring runs clockwise, with y downwards."""
+    """Return the signed area, positive for a clockwise ring with y downwards."""
     x, y = ring.T
     return float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y)) / 2

@@ -1,4 +1,4 @@
-"""Pixels: whole-slide images behind one small interface."""
+"""Reading of whole-slide images behind one small interface."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the description of an Aperio slide says of its size: who resizes a slide may copy the rest of it."""
+"""Image size stated in an Aperio description, which programs that resize a slide may copy unchanged."""
 
 from __future__ import annotations
 
@@ -14,27 +14,29 @@ _ORIGINAL = re.compile(r"\|\s*Original(?:width|height)\s*=\s*(\d{1,9})", re.I)
 
 
 def described_size(description: str, size: Size) -> Size | None:
-    """Find the size of the picture that a description is of, if level 0 is that picture resized.
+    """Return the image size in a description, if level 0 is that image resized.
 
     Args:
         description: ImageDescription of level 0.
         size: (width, height) of level 0, pixels.
 
     Returns:
-        (width, height), pixels; None if level 0 has that size, is a crop of it, or nothing says its size.
+        (width, height), pixels; None if level 0 has that size or is a crop of it, or no size is stated.
     """
-    latest = re.split(r"[|;]", description, maxsplit=1)[0]  # earlier steps follow
+    latest = re.split(r"[|;]", description, maxsplit=1)[0]  # descriptions of earlier steps follow
     scanned = _SCANNED.search(latest)
     numbers = scanned.groups() if scanned else tuple(_ORIGINAL.findall(description)[:2])
     sides = [int(number) for number in numbers if number]
-    sizes = list(zip(sides[::2], sides[1::2], strict=False))  # of the scan, and of the part of it
+    sizes = list(
+        zip(sides[::2], sides[1::2], strict=False)
+    )  # of the scan, and of its cropped part
     if not sizes or size in sizes or not min(sides) or not _resized(sizes[-1], size):
         return None
     return sizes[-1]
 
 
 def _resized(whole: Size, size: Size) -> bool:
-    """Tell whether one size is another at a smaller or larger scale, and not a crop."""
+    """Return whether one size is the other at another scale, and not a crop."""
     if alike(whole[0], size[0]):
         return False
     large, small = (whole, size) if whole[0] > size[0] else (size, whole)

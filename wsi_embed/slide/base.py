@@ -1,4 +1,4 @@
-"""What every slide reader offers."""
+"""Interface of all slide readers."""
 
 from __future__ import annotations
 
@@ -22,34 +22,39 @@ if TYPE_CHECKING:
     from wsi_embed.grid import TileGrid
 
 UInt8Array = npt.NDArray[np.uint8]
-# OpenSlide's one downsample for both axes counts as right where it is off by less than half of this.
+# OpenSlide's common downsample for both axes is accepted if it is off by less than half of this.
 ROUNDED_PX = 4
 LevelsState = Literal["alike", "shifts", "picture"]
-# Slides (fingerprint, reader) whose levels were found to show one picture: many are opened again and again.
+# (fingerprint, reader) of slides whose levels were found to agree: many slides are opened repeatedly.
 MOST_COMPARED = 65536
 _COMPARED: set[tuple[str, str]] = set()
 
 
 class Slide(abc.ABC):
-    """An open whole-slide image. Safe to use from several threads.
+    """Open whole-slide image. Safe to use from several threads. See `open_slide`.
 
     Attributes:
-        path: The file.
+        path: Slide file.
         reader: Name of the reader.
-        vendor: Scanner vendor as the format names it.
+        vendor: Scanner vendor, as named by the format.
         level_sizes: (width, height) of each level, pixels.
-        level_scales: Level-0 pixels per pixel of each level, (x, y); the first is (1.0, 1.0).
-        stated: Every resolution that the metadata state, the field that is believed first at the front.
-        objective_power: Magnification as the metadata say, or None.
+        level_scales: Level-0 pixels per pixel of each level, (x, y); (1.0, 1.0) for level 0.
+        stated: Resolutions stated in the metadata, the preferred field first.
+        objective_power: Magnification in the metadata, or None.
         bounds: (x, y, width, height) of the scanned area, level-0 pixels.
-        fingerprint: Digest of the content (size, head and tail of every file); path and time of
-            the file do not matter.
-        warnings: What to look at although the slide can be read, each a sentence that names the file.
-        left_out: Images of the file that are no level of the slide, each with the reason; for `info`.
-        levels_state: `alike` where the levels are known to show one picture. Else they are compared before
-            one of them is read: also for `shifts` of two pixels and more, or only for another `picture`.
-        levels_decide: Whether levels were left out, or lie otherwise than OpenSlide has them.
-        reader_decides: Whether OpenSlide would give other pixels or levels than this reader.
+        fingerprint: Digest of the content (size, head and tail of every file), independent of path and time.
+        warnings: Problems that do not prevent reading, each a sentence that names the file.
+        left_out: Images in the file that are not levels of the slide, each with the reason; shown by `info`.
+        levels_state: `alike` if all levels are known to show the same picture. Otherwise they are compared
+            before one of them is read: `shifts` also rejects shifts of two pixels or more, `picture` only
+            different pictures.
+        levels_decide: Whether levels were left out, or are placed differently than by OpenSlide.
+        reader_decides: Whether OpenSlide would return other pixels or levels than this reader.
+
+    Example:
+        >>> with wsi_embed.open_slide("slides/a.svs") as slide:
+        ...     slide.read(level=0, x=0, y=0, w=256, h=256).shape
+        (256, 256, 3)
     """
 
     path: Path
@@ -69,19 +74,19 @@ class Slide(abc.ABC):
 
     @property
     def mpp(self) -> tuple[float, float] | None:
-        """Micrometres per pixel of level 0, (x, y), as the metadata say; None if they do not plausibly."""
+        """Micrometres per pixel of level 0, (x, y), from the first plausible metadata field, or None."""
         return next((stated.mpp for stated in self.stated if stated.plausible), None)
 
     @property
     def mpp_source(self) -> str | None:
-        """Which metadata field `mpp` comes from; None without one."""
+        """Metadata field of `mpp`, or None."""
         return next((stated.source for stated in self.stated if stated.plausible), None)
 
     @property
     def level_downsamples(self) -> list[float]:
-        """Level-0 pixels per pixel of each level, as one number: the mean of both axes.
+        """Level-0 pixels per pixel of each level as a single number, the mean of both axes.
 
-        Of narrow slides, whose short side was rounded by more than 1 %, it is that of the long side.
+        For narrow slides, whose short side was rounded by more than 1 %, it is the number of the long side.
         """
         width, height = self.level_sizes[0]
         return [
@@ -91,9 +96,9 @@ class Slide(abc.ABC):
 
     @property
     def decisive_levels(self) -> list[list[float]] | None:
-        """Width, height and scale (x, y) of each level, for the settings that decide a slide's arrays.
+        """Width, height and scale (x, y) of each level, for the settings that determine a slide's arrays.
 
-        None where they are as OpenSlide has them, but for the rounding of their sides.
+        None if they equal OpenSlide's, except for rounding.
         """
         plain = all(abs(sx / sy - 1) * max(size) <= ROUNDED_PX for size, (sx, sy) in self._geometry())
         if plain and not self.levels_decide:
@@ -105,19 +110,19 @@ class Slide(abc.ABC):
 
     @abc.abstractmethod
     def _read(self, level: int, x: int, y: int, w: int, h: int) -> UInt8Array:
-        """Read a region that lies wholly inside the level: uint8 [h, w, 3]."""
+        """Read a region that lies entirely inside the level: uint8 [h, w, 3]."""
 
     def icc_profile(self) -> bytes | None:
-        """The embedded ICC profile of the pixels, as it lies in the file; None without one.
+        """Return the embedded ICC profile of the pixels, unchanged; None without one.
 
         Raises:
-            SlideError: It cannot be read.
+            SlideError: If the profile cannot be read.
         """
         return None
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Release the file. Closing twice is fine."""
+        """Close the file. May be called several times."""
 
     def __enter__(self) -> Self:
         return self
@@ -129,18 +134,18 @@ class Slide(abc.ABC):
         """Read a region.
 
         Args:
-            level: 0 is the finest.
+            level: Index of the level; 0 is the finest.
             x: Left edge, whole pixels of that level; may be negative.
-            y: Top edge.
+            y: Top edge, whole pixels of that level; may be negative.
             w: Width, pixels of that level.
-            h: Height.
+            h: Height, pixels of that level.
 
         Returns:
-            RGB, uint8 [h, w, 3]. What lies outside the slide, or is transparent, is white.
+            RGB, uint8 [h, w, 3]. Pixels outside the slide, and transparent ones, are white.
 
         Raises:
-            SlideError: The file cannot be decoded there, or its levels show different pictures.
-            ValueError: There is no such level, or the size is not positive.
+            SlideError: If the region cannot be decoded, or the levels show different pictures.
+            ValueError: If there is no such level, or the size is not positive.
         """
         if not 0 <= level < len(self.level_sizes):
             raise ValueError(f"{self.path.name}: no level {level}, there are {len(self.level_sizes)}")
@@ -160,24 +165,30 @@ class Slide(abc.ABC):
         return out
 
     def thumbnail(self, max_px: int, unreadable: list[Box] | None = None) -> UInt8Array:
-        """Read the whole slide, area-averaged, with its longer side at most `max_px` pixels.
+        """Read the whole slide, area-averaged, with at most `max_px` pixels on its longer side.
 
-        Never enlarges, and needs bounded memory even where level 0 is the only level.
+        The slide is never enlarged. Memory is bounded even if level 0 is the only level.
 
         Args:
             max_px: Upper bound of the longer side, pixels.
-            unreadable: Where given, what cannot be decoded is white and its boxes are added here.
+            unreadable: If given, areas that cannot be decoded are white, and their boxes are appended to this
+                list.
 
         Returns:
             RGB, uint8 [h, w, 3]. Label and macro images are never read.
 
         Raises:
-            SlideError: The file cannot be decoded, and `unreadable` is not given.
+            SlideError: If the slide cannot be decoded, and `unreadable` is None.
+
+        Example:
+            >>> with wsi_embed.open_slide("slides/a.svs") as slide:
+            ...     max(slide.thumbnail(100).shape)
+            100
         """
         return read_overview(self, max_px, unreadable)
 
     def read_tiles(self, grid: TileGrid) -> Iterator[tuple[int, UInt8Array]]:
-        """Yield (row of the grid table, uint8 [tile_px, tile_px, 3]) for every tile, in order."""
+        """Yield (row of the grid, uint8 [tile_px, tile_px, 3]) for every tile, in order."""
         with self.stream(grid) as tiles:
             for row in range(len(grid)):
                 tile = np.empty((grid.tile_px, grid.tile_px, 3), np.uint8)
@@ -185,11 +196,13 @@ class Slide(abc.ABC):
                 yield row, tile
 
     def stream(self, grid: TileGrid) -> TileStream:
-        """The tiles of a grid for several threads, each compressed tile decoded once where the reader can.
+        """Return a reader of a grid's tiles for several threads.
+
+        If the reader supports it, each compressed tile is decoded only once.
 
         Raises:
-            SlideError: The grid is laid for a reader that decodes at a part of the size, or the levels show
-                different pictures.
+            SlideError: If the grid requires decoding at a reduced size that the reader does not support, or
+                the levels show different pictures.
         """
         if grid.level:
             self.check_levels()
@@ -204,10 +217,10 @@ class Slide(abc.ABC):
         return self._stream(grid)
 
     def check_levels(self) -> None:
-        """Compare each level with the next finer one, once for a file and process.
+        """Compare each level with the next finer one, once per file and process.
 
         Raises:
-            SlideError: If one shows something else than level 0.
+            SlideError: If a level shows something else than level 0.
         """
         if self.levels_state == "alike":
             return
@@ -236,12 +249,12 @@ class Slide(abc.ABC):
         return TileStream(self, grid)
 
     def dct_scales(self, level: int) -> list[int]:
-        """Parts of the size (8 for 1/8) at which the level can be decoded at once, the smallest first."""
+        """Return the reduced sizes (8 for 1/8) at which the level can be decoded directly, smallest first."""
         return []
 
 
 def unreadable(path: Path, error: object) -> SlideError:
-    """The error for a file or pixels that cannot be decoded."""
+    """Return the error for a file or region that cannot be decoded."""
     error = "".join(letter if letter.isprintable() else "?" for letter in str(error))
     advice = "the file may be damaged or truncated: copy it again"
     if re.search(

@@ -1,4 +1,4 @@
-"""Slides of which OpenSlide would read wrong colours: it believes the file's word, not the codestream."""
+"""Detection of slides whose colours OpenSlide would misread: it trusts metadata, not the codestream."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from wsi_embed.slide.tiff.jpeg import RGB, YCBCR
 from wsi_embed.slide.tiff.level import JPEG, MOST_TILES, JpegLevel
 from wsi_embed.slide.tiff.tile_colours import Tiles
 
-APERIO_JPEG2000 = {33003: YCBCR, 33005: RGB}  # Aperio's numbers of the compression
+APERIO_JPEG2000 = {33003: YCBCR, 33005: RGB}  # Aperio's compression numbers
 DICOM_JPEG = "1.2.840.10008.1.2.4.50"
 DICOM_JPEG2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
-# OpenSlide refuses other words.
+# OpenSlide rejects other values.
 DICOM_WORDS = {"RGB": RGB, "YBR_FULL_422": YCBCR}
-# Of JPEG 2000, OpenSlide takes for RGB what comes of the frames, whether or not a transform was undone.
+# OpenSlide treats decoded JPEG 2000 frames as RGB, whether or not a colour transform was undone.
 DICOM_JPEG2000_WORDS = ("RGB", "YBR_ICT", "YBR_RCT")
 
 
 def check_colours(slide: OpenSlideSlide) -> None:
-    """Refuse a slide of whose colours the file says something wrong, which OpenSlide would follow.
+    """Check that OpenSlide reads a slide's colours correctly.
 
     Args:
         slide: The slide as OpenSlide opened it.
 
     Raises:
-        SlideError: It is one.
-        OSError: A file cannot be read.
+        SlideError: If OpenSlide would follow wrong metadata.
+        OSError: If a file cannot be read.
     """
     if slide.vendor == "dicom":
         for instance in dicom_instances(slide.path):
@@ -41,7 +41,7 @@ def check_colours(slide: OpenSlideSlide) -> None:
             if wrong := _wrong_instance(instance, state.st_size, state.st_mtime_ns):
                 raise wrong.at(instance.path)
         return
-    settled = slide.vendor in TIFF_VENDORS  # of the others every tiled image may be a level
+    settled = slide.vendor in TIFF_VENDORS  # for other vendors any tiled image may be a level
     for image in slide.tiff_images:
         if not image.tiled or (settled and image.facts.size not in slide.stored_sizes):
             continue
@@ -53,14 +53,14 @@ def wrong_colours(directory: Directory) -> SlideError | None:
     """Return the error for a directory of which OpenSlide would read wrong colours; None if it would not.
 
     Raises:
-        OSError: The file cannot be read.
+        OSError: If the file cannot be read.
     """
     try:
         if directory.number(tiff.COMPRESSION) == JPEG:
             return _wrong_jpeg(JpegLevel(directory))
         if directory.number(tiff.COMPRESSION) in APERIO_JPEG2000:
             return _wrong_jpeg2000(directory)
-    except TiffError:  # of a kind that is not read here
+    except TiffError:  # a kind of TIFF that we do not read
         pass
     return None
 
@@ -108,7 +108,7 @@ def _wrong_instance(instance: DicomInstance, size: int, changed: int) -> SlideEr
 def _wrong_dicom_jpeg(instance: DicomInstance, said: int) -> SlideError | None:
     try:
         held = jpeg_colours(sample_frames(instance), b"", said, *instance.tile)
-    except ValueError:  # damaged, as whoever reads it will find out
+    except ValueError:  # damaged: reported when it is read
         return None
     if held <= {said}:
         return None

@@ -1,4 +1,4 @@
-"""Tests that every slide reader has to pass, whatever the format; for pytest.
+"""Tests that every slide reader has to pass, for pytest, whatever the format.
 
 Readers of other packages can run them too: docs/extending.md.
 """
@@ -22,12 +22,12 @@ from wsi_embed.slide.fingerprint import fingerprint, slide_files
 
 
 class SlideConformance:
-    """Tests of a reader on one slide: subclass it with the fixture `path`, and `level0` where it is known.
+    """Tests of a reader on one slide: subclass it with the fixture `path`, and `level0` if it is known.
 
     Attributes:
-        tolerance: Largest difference of a value from `level0`: 0 where nothing is lossy.
+        tolerance: Largest difference of a value from `level0`; 0 for lossless formats.
         pyramid_tolerance: Mean difference of the file's own levels from area averages, grey values.
-        alone: Whether the slide is one file; else it has a folder to itself.
+        alone: Whether the slide is a single file; otherwise it has a folder to itself.
         reader: Name of the reader.
     """
 
@@ -38,12 +38,12 @@ class SlideConformance:
 
     @pytest.fixture
     def path(self) -> Path:
-        """Path of a slide of at least 200 x 200 pixels."""
+        """Return the path of a slide of at least 200 x 200 pixels."""
         raise NotImplementedError
 
     @pytest.fixture
     def level0(self) -> UInt8Array | None:
-        """Pixels of its level 0, uint8 [h, w, 3]; None where they are not known."""
+        """Return the pixels of level 0, uint8 [h, w, 3]; None if unknown."""
         return None
 
     @pytest.fixture
@@ -52,7 +52,7 @@ class SlideConformance:
         return open_slide(path, self.reader)
 
     def copied(self, path: Path, name: str, folder: Path) -> Path:
-        """Copy the slide: under another name, or into a folder of another name."""
+        """Copy the slide to another name, or into a folder of another name."""
         if self.alone:
             return Path(shutil.copyfile(path, folder / f"{name}{path.suffix}"))
         return shutil.copytree(path.parent, folder / name) / path.name
@@ -66,7 +66,7 @@ class SlideConformance:
         assert slide.level_downsamples == sorted(set(slide.level_downsamples))
         width, height = slide.level_sizes[0]
         for (w, h), downsample in zip(slide.level_sizes, slide.level_downsamples, strict=True):
-            # less than a pixel of the level is lost where sizes do not divide; scanners round either way
+            # less than a pixel of the level is lost if sizes do not divide; scanners round either way
             assert w * downsample == pytest.approx(width, abs=1.5 * downsample)
             assert h * downsample == pytest.approx(height, abs=1.5 * downsample)
 
@@ -185,7 +185,7 @@ class SlideConformance:
         for file in slide_files(changed):
             before = file.read_bytes()
             content = bytearray(before)
-            content[-1] ^= 1  # in the tail: readers do not look at it before they decode
+            content[-1] ^= 1  # in the tail, which readers do not check before decoding
             file.write_bytes(content)
             assert fingerprint(changed) != slide.fingerprint
             file.write_bytes(before)
@@ -233,7 +233,7 @@ class SlideConformance:
 
 
 def _grid(slide: Slide, level: int, read_px: int, tile_px: int) -> TileGrid:
-    """A padded lattice over at most 12 tiles a side, so that tiles beyond the edge are in it."""
+    """Return a padded lattice of at most 12 tiles a side, so that it includes tiles beyond the edge."""
     width, height = slide.level_sizes[level]
     scale = slide.level_scales[level]
     w, h = min(width, 6 * read_px), min(height, 6 * read_px)

@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, where it is no slide although it is named like one."""
+"""Detection of a file's real kind by its first bytes, if it is named like a slide but is none."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ _WEB_ERROR = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?<error>|\s*\{\s*\"(?:error|mes
 
 
 def content_of(path: Path) -> str | None:
-    """Say what a file is by its first bytes, and what to do.
+    """Describe what a file is by its first bytes, with a remedy.
 
     Returns:
-        A text that goes on after "it is"; None if they are of no kind that is known here.
+        Text that continues "it is"; None if the kind is unknown.
 
     Raises:
         OSError: If the file cannot be read.

@@ -1,4 +1,4 @@
-"""Which pixels a CZI file has, as far as OpenSlide does not say it (ZEN file format, version 1.2)."""
+"""Pixel types of a CZI file, which OpenSlide does not report completely (ZEN file format, version 1.2)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,10 @@ def czi_fault(path: Path) -> SlideError | None:
 
 
 def _pixel_types(data: BinaryIO, directory: int) -> set[int]:
-    """Return the types of pixels of all tiles by the file's directory, as long as its entries are alike."""
+    """Return the pixel types of all tiles from the file's directory.
+
+    Only entries of the same length as the first are read.
+    """
     data.seek(directory + ENTRIES)
     first = data.read(ENTRY)
     if not first.startswith(b"DV") or len(first) < ENTRY:

@@ -1,4 +1,4 @@
-"""Which files of a folder are one DICOM slide."""
+"""Assignment of a folder's files to DICOM slides."""
 
 from __future__ import annotations
 
@@ -10,35 +10,38 @@ from typing import BinaryIO
 from wsi_embed.slide.dicom_elements import SERIES_INSTANCE_UID, DicomError, DicomReader
 
 MEDIA_STORAGE_SOP_CLASS_UID = 0x00020002
-HEAD = 1024 * 1024  # of a file, where its series is looked for
+HEAD = 1024 * 1024  # bytes of a file in which its series is searched for
 
 
 def named_as_dicom(path: Path) -> bool:
-    """Whether a file may be DICOM by its name: `.dcm`, or, out of an archive, no extension or a bare UID."""
+    """Return whether a file may be DICOM by its name: `.dcm`, no extension, or a bare UID.
+
+    Files from archives often have no extension, or a UID as name.
+    """
     suffix = path.suffix.lower()
     return suffix == ".dcm" or ((suffix == "" or suffix[1:].isdigit()) and not path.name.startswith("."))
 
 
 def dicom_series(path: Path) -> bytes | None:
-    """SeriesInstanceUID of an explicit little-endian DICOM file, or None.
+    """Return the SeriesInstanceUID of an explicit little-endian DICOM file, or None.
 
-    Sequences are skipped: the series that they refer to are other slides.
+    Sequences are skipped, because the series in them refer to other slides.
 
     Raises:
-        OSError: The file cannot be read.
+        OSError: If the file cannot be read.
     """
     stat = path.stat()
     return _series(path, stat.st_size, stat.st_mtime_ns)
 
 
-@functools.lru_cache(maxsize=65536)  # every slide of a folder asks for every file beside it
+@functools.lru_cache(maxsize=65536)  # every slide of a folder checks all files in it
 def _series(path: Path, size: int, changed: int) -> bytes | None:
     with path.open("rb") as data:
         return _value_in(data, SERIES_INSTANCE_UID)
 
 
 def media_class(path: Path) -> str | None:
-    """Return the SOP class of a DICOM file (MediaStorageSOPClassUID); None if the file does not say it.
+    """Return the SOP class of a DICOM file (MediaStorageSOPClassUID), or None.
 
     Raises:
         OSError: If the file cannot be read.
@@ -49,12 +52,12 @@ def media_class(path: Path) -> str | None:
 
 
 def series_in(head: bytes) -> bytes | None:
-    """SeriesInstanceUID by the first bytes of a file; None where they do not say it."""
+    """Return the SeriesInstanceUID from the first bytes of a file, or None."""
     return _value_in(io.BytesIO(head), SERIES_INSTANCE_UID)
 
 
 def _value_in(data: BinaryIO, wanted: int) -> bytes | None:
-    """Return the value of an element outside of any sequence; None if the file does not have it."""
+    """Return the value of an element outside of any sequence, or None."""
     try:
         reader = DicomReader(data)
         for element in reader.elements():

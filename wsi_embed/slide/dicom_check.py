@@ -1,4 +1,4 @@
-"""DICOM files that OpenSlide would crash on or read wrongly: it takes their numbers as they are."""
+"""Detection of DICOM files that OpenSlide would crash on or misread, because it trusts their numbers."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from wsi_embed.slide.tiff.jpeg import BASELINE, OTHER_FRAMES, segments
 from wsi_embed.slide.tiff.level import MOST_TILES
 from wsi_embed.slide.tiff.precheck import MOST_PIXELS_A_BYTE
 
-MOST_NESTED = 64  # libdicom calls itself for each, and the stack is not large
-MOST_FRAGMENTS = 20_000  # of one file, whose heads are looked at
+MOST_NESTED = 64  # libdicom recurses for each level, and the stack is limited
+MOST_FRAGMENTS = 20_000  # fragments of a file whose heads are checked
 BLOCK = 1 << 16
-SPARSE = ("TILED_SPARSE", "3D")  # libdicom asks each frame of these for its position
+SPARSE = ("TILED_SPARSE", "3D")  # libdicom reads the position of each frame of these
 PIXELS = re.compile(rb"\xe0\x7f\x10\x00O[BW]\0\0")
 ITEM_MARK = re.compile(rb"\xfe\xff(\x00\xe0....|\x0d\xe0\0\0\0\0)", re.DOTALL)
 # Column and row of the first pixel of a frame, counted from 1 (PS3.3, C.8.12.6.1).
@@ -32,13 +32,13 @@ ADVICE = "the file may be damaged or edited: copy it again, or export it anew"
 
 
 def check_dicom(path: Path) -> None:
-    """Refuse a DICOM slide whose files contradict themselves in what OpenSlide does not check.
+    """Check that the files of a DICOM slide are consistent where OpenSlide does not check them.
 
     Args:
-        path: One of its files; files of other formats are not looked at.
+        path: One of the slide's files; files of other formats are accepted.
 
     Raises:
-        SlideError: If a file of the slide is refused, or one beside it, which OpenSlide opens too.
+        SlideError: If a file of the slide, or one beside it that OpenSlide opens too, is inconsistent.
         OSError: If a file cannot be read.
     """
     if not _is_dicom(path):
@@ -48,7 +48,7 @@ def check_dicom(path: Path) -> None:
             raise SlideError(f"its sequences are nested over {MOST_NESTED} deep", where=file, remedy=ADVICE)
     images: dict[str, list[DicomInstance]] = {}
     for instance in dicom_instances(path):
-        if "VOLUME" not in instance.image_type:  # nobody reads pixels of the others
+        if "VOLUME" not in instance.image_type:  # the pixels of others are never read
             continue
         if fault := _instance_fault(instance, *_state(instance.path)):
             raise SlideError(fault, where=instance.path, remedy=ADVICE)
@@ -68,9 +68,9 @@ def _state(path: Path) -> tuple[int, int]:
     return state.st_size, state.st_mtime_ns
 
 
-@functools.lru_cache(maxsize=65536)  # every slide of a folder asks for every file beside it
+@functools.lru_cache(maxsize=65536)  # every slide of a folder checks all files in it
 def _depth(path: Path, size: int, changed: int) -> int:
-    """Return how deep the items of a DICOM file are nested before its pixels; 0 of other files."""
+    """Return the nesting depth of the items of a DICOM file before its pixels; 0 for other files."""
     try:
         with path.open("rb") as data:
             head = data.read(BLOCK)
@@ -78,7 +78,7 @@ def _depth(path: Path, size: int, changed: int) -> int:
                 return 0
             while not PIXELS.search(head) and len(head) < PER_FRAME_MOST and (more := data.read(len(head))):
                 head += more
-    except PermissionError:  # OpenSlide says it, if the file belongs to the slide
+    except PermissionError:  # reported by OpenSlide if the file belongs to the slide
         return 0
     pixels = PIXELS.search(head)
     ends, deepest = list[float](), 0
@@ -96,9 +96,9 @@ def _depth(path: Path, size: int, changed: int) -> int:
     return deepest
 
 
-@functools.lru_cache(maxsize=128)  # who tiles a slide opens it several times
+@functools.lru_cache(maxsize=128)  # a job opens a slide several times
 def _instance_fault(instance: DicomInstance, size: int, changed: int) -> str | None:
-    """Say what of a file contradicts its pixel data."""
+    """Describe how a file contradicts its pixel data, or return None."""
     with instance.path.open("rb") as data:
         if fault := _pixels_fault(instance, data):
             return fault
@@ -133,12 +133,12 @@ def _pixels_fault(instance: DicomInstance, data: BinaryIO) -> str | None:
 
 
 def _fragments_fault(data: BinaryIO, first: int, offsets: Sequence[int], frames: int) -> str | None:
-    """Say what of the items that hold the frames contradicts the table of offsets, or their number."""
+    """Describe how the frames' items contradict the table of offsets or their number, or return None."""
     starts, at = list[int](), first
     while len(starts) < MOST_FRAGMENTS and (length := item_length(data, at)) is not None:
         starts.append(at - first)
         at += 8 + length
-    if len(starts) == MOST_FRAGMENTS:  # frames may have several
+    if len(starts) == MOST_FRAGMENTS:  # a frame may have several
         return None
     if not offsets and len(starts) != frames:
         return f"it says {frames} frames, but its pixel data have {len(starts)}"
@@ -148,7 +148,7 @@ def _fragments_fault(data: BinaryIO, first: int, offsets: Sequence[int], frames:
 
 
 def _frame_size(head: bytes) -> tuple[int, int] | None:
-    """Return (columns, rows) of a JPEG or a JPEG 2000 codestream by its first bytes; None of others."""
+    """Return (columns, rows) of a JPEG or JPEG 2000 codestream from its first bytes; None for others."""
     if head.startswith(b"\xff\x4f\xff\x51") and len(head) >= 24:
         right, lower, left, upper = struct.unpack_from(">4I", head, 8)
         return right - left, lower - upper
@@ -157,13 +157,13 @@ def _frame_size(head: bytes) -> tuple[int, int] | None:
             if (marker in BASELINE or marker in OTHER_FRAMES) and len(head) >= at + 9:
                 rows, columns = struct.unpack_from(">HH", head, at + 5)
                 return columns, rows
-    except ValueError:  # no JPEG, or damaged: whoever decodes it will say so
+    except ValueError:  # no JPEG, or damaged: reported when it is decoded
         pass
     return None
 
 
 def _positions_fault(instance: DicomInstance, data: BinaryIO) -> str | None:
-    """Say why not every frame of a sparsely tiled file has a place of its own in the image."""
+    """Describe why not every frame of a sparsely tiled file has its own position, or return None."""
     if instance.organization == "TILED_FULL" or instance.pixels is None:
         return None
     sparse = instance.organization in SPARSE
@@ -185,7 +185,7 @@ def _positions_fault(instance: DicomInstance, data: BinaryIO) -> str | None:
 
 
 def _image_fault(parts: Sequence[DicomInstance]) -> str | None:
-    """Say why the frames of all files of an image do not make it up."""
+    """Describe why the frames of all files of an image do not cover it, or return None."""
     first = parts[0]
     sizes = list(zip(first.matrix, first.tile, strict=True))
     tiles = -(-sizes[0][0] // sizes[0][1]) * -(-sizes[1][0] // sizes[1][1])
@@ -194,7 +194,7 @@ def _image_fault(parts: Sequence[DicomInstance]) -> str | None:
     said = f"{frames} frames of {_times(first.tile)} for {_times(first.matrix)} pixels, which are {places}"
     full = first.organization == "TILED_FULL" or first.per_frame is None
     if places and frames > places and frames % places == 0:
-        return None  # several focal planes that it does not count: refused by that name once it is open
+        return None  # several focal planes that are not counted: rejected as such once the slide is open
     if frames > places or (frames < places and full):
         return f"it has {said}"
     pixels, size = first.matrix[0] * first.matrix[1], sum(part.path.stat().st_size for part in parts)

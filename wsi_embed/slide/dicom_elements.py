@@ -1,4 +1,4 @@
-"""The elements of a DICOM file in explicit little endian (PS3.5, section 7), read without trusting them."""
+"""Reader of DICOM elements in explicit little endian (PS3.5, section 7), robust to wrong numbers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 UNDEFINED = 0xFFFFFFFF
 PREAMBLE = 128
 MOST_ELEMENTS = 1 << 16
-MOST_BYTES = 4096  # of a value that is read
+MOST_BYTES = 4096  # largest value that is read
 # A slide of many frames has more elements in this sequence than in all others, and pixel data after it.
 PER_FRAME_END = struct.pack("<HHIH", 0xFFFE, 0xE0DD, 0, 0x7FE0)
 PER_FRAME_MOST = 256 << 20
@@ -24,18 +24,18 @@ BINARY = {b"US": "H", b"SS": "h", b"UL": "I", b"SL": "i", b"FL": "f", b"FD": "d"
 
 
 class DicomError(ValueError):
-    """A file is no DICOM in explicit little endian, or not what its lengths say."""
+    """Error for a file that is not DICOM in explicit little endian, or whose lengths are wrong."""
 
 
 @dataclass(frozen=True)
 class Element:
-    """Where an element lies.
+    """Element of a DICOM file, and the position of its value.
 
     Attributes:
-        tag: Group and number as one.
-        kind: Value representation; empty of item marks.
+        tag: Group and number as one integer.
+        kind: Value representation; empty for item marks.
         start: Offset of the value.
-        length: Bytes of the value, or UNDEFINED.
+        length: Size of the value in bytes, or UNDEFINED.
     """
 
     tag: int
@@ -46,19 +46,24 @@ class Element:
 
 @dataclass(frozen=True)
 class Value:
-    """The value of an element: its representation and its bytes."""
+    """Value of an element.
+
+    Attributes:
+        kind: Value representation.
+        data: Bytes of the value.
+    """
 
     kind: bytes
     data: bytes
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The texts that it holds, without the padding."""
+        """Texts in the value, without padding."""
         return tuple(text.strip(" \0") for text in self.data.decode("latin-1").split("\\"))
 
     @property
     def numbers(self) -> tuple[float, ...]:
-        """The numbers that it holds; none where one of them is no finite number."""
+        """Numbers in the value; empty if one of them is not a finite number."""
         try:
             if self.kind in BINARY:
                 form = struct.Struct("<" + BINARY[self.kind])
@@ -71,13 +76,13 @@ class Value:
 
 
 class DicomReader:
-    """Reads the elements of an open file.
+    """Reader of the elements of an open file.
 
     Args:
-        data: The file.
+        data: Open file.
 
     Raises:
-        DicomError: It is no DICOM.
+        DicomError: If the file is not DICOM.
     """
 
     def __init__(self, data: BinaryIO) -> None:
@@ -87,15 +92,15 @@ class DicomReader:
             raise DicomError("no DICOM")
 
     def elements(self) -> Iterator[Element]:
-        """The elements outside of any sequence, in order.
+        """Yield the elements outside of any sequence, in order.
 
         Raises:
-            DicomError: The file ends, or is not as it says.
+            DicomError: If the file ends early, or its lengths are wrong.
         """
         return self._elements(PREAMBLE + 4, math.inf)
 
     def first_item(self, sequence: Element) -> Iterator[Element]:
-        """The elements of the first item of a sequence, none where it is empty. Errors as of `elements`."""
+        """Yield the elements of the first item of a sequence. Errors are those of `elements`."""
         if sequence.length < 8:
             return iter(())
         item = self._element(sequence.start)
@@ -103,20 +108,20 @@ class DicomReader:
         return self._elements(item.start, end) if item.tag == ITEM else iter(())
 
     def value(self, element: Element) -> Value:
-        """The value of an element, of which no more than 4096 bytes are believed. Errors as of `elements`."""
+        """Return the value of an element, of at most 4096 bytes. Errors are those of `elements`."""
         if element.length > MOST_BYTES:
             raise DicomError(f"a value of {element.length} bytes")
         return Value(element.kind, self._bytes(element.start, element.length))
 
     def first_fragment(self, pixels: Element, most: int) -> bytes:
-        """The first bytes of compressed pixel data, after the table of offsets; empty where not compressed.
+        """Return the first bytes of compressed pixel data, after the table of offsets; else empty.
 
         Args:
-            pixels: The element of the pixel data.
+            pixels: Element of the pixel data.
             most: Number of bytes.
 
         Raises:
-            DicomError: As by `elements`.
+            DicomError: As for `elements`.
         """
         if pixels.length != UNDEFINED:
             return b""
@@ -135,7 +140,7 @@ class DicomReader:
             at = self._after(element)
 
     def _element(self, at: int, *, implicit: bool = False) -> Element:
-        """The element at an offset; `implicit` says that it may lack a value representation."""
+        """Return the element at an offset; with `implicit`, it may lack a value representation."""
         self._left -= 1
         if self._left < 0:
             raise DicomError(f"more than {MOST_ELEMENTS} elements")
@@ -156,7 +161,7 @@ class DicomReader:
         return Element(tag, kind, at + 12, long)
 
     def _after(self, element: Element) -> int:
-        """Where the next element begins; one of undefined length ends with a mark."""
+        """Return the offset of the next element; one of undefined length ends with a mark."""
         at = element.start
         if element.length != UNDEFINED:
             return at + element.length
@@ -164,7 +169,7 @@ class DicomReader:
             return self._find(PER_FRAME_END, at, PER_FRAME_MOST) + 8
         depth = 1
         while depth:
-            # what has an unknown representation may hold implicit ones (6.2.2)
+            # elements of unknown representation may contain implicit ones (6.2.2)
             inner = self._element(at, implicit=True)
             at = inner.start
             if inner.tag in (ITEM_END, SEQUENCE_END):
@@ -176,7 +181,7 @@ class DicomReader:
         return at
 
     def _find(self, wanted: bytes, at: int, most: int) -> int:
-        """Where some bytes lie, from an offset on."""
+        """Return the offset of some bytes, searched from an offset on."""
         step, end = 1 << 20, at + most
         while at < end:
             self._data.seek(at)

@@ -1,4 +1,4 @@
-"""Some compressed frames of a DICOM file, to look at their colours."""
+"""Compressed sample frames of a DICOM file, for checking their colours."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from wsi_embed.slide.dicom_instance import DicomInstance
 from wsi_embed.slide.photometric import sample_tiles
 
 LARGEST_FRAME = 1 << 24  # bytes
-MOST_WALKED = 2048  # frames that are looked for one after the other, without a table of offsets
+MOST_WALKED = 2048  # frames that are searched for one by one without a table of offsets
 
 
 def sample_frames(instance: DicomInstance) -> list[bytes]:
-    """Read some frames that lie spread over a file, by rising size; none where they are not compressed.
+    """Read some frames spread over a file, smallest first; empty if they are not compressed.
 
     Raises:
         OSError: If the file cannot be read.
@@ -42,7 +42,7 @@ def sample_frames(instance: DicomInstance) -> list[bytes]:
 
 
 def item_length(data: BinaryIO, at: int) -> int | None:
-    """Return the length of the item at an offset; None where there is none."""
+    """Return the length of the item at an offset, or None."""
     head = os.pread(data.fileno(), 8, at)
     if len(head) < 8:
         return None
@@ -51,7 +51,7 @@ def item_length(data: BinaryIO, at: int) -> int | None:
 
 
 def _walked(data: BinaryIO, first: int, frames: int) -> npt.NDArray[np.int64]:
-    """Find where items begin one after the other; only the first, if there is not one for each frame."""
+    """Return the offsets of the items, found one by one; only the first if there is not one per frame."""
     starts, at = list[int](), first
     while len(starts) < min(frames, MOST_WALKED) and (length := item_length(data, at)) is not None:
         starts.append(at)

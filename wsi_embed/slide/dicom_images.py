@@ -1,4 +1,4 @@
-"""The images of a DICOM slide: what each of OpenSlide's levels is by the words of its files."""
+"""Descriptions of a DICOM slide's levels from the metadata of its files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from wsi_embed.slide.dicom_instance import DicomInstance, dicom_instances
 from wsi_embed.slide.levels import SAME_MPP, LevelImage, Pair
 from wsi_embed.slide.resolution import SAY_MPP
 
-# Spacings are written with few digits, and levels padded.
+# Spacings are written with few digits, and levels are padded.
 OTHER_SPACING = 0.02
 
 
@@ -17,7 +17,7 @@ def dicom_levels(path: Path, sizes: Sequence[tuple[int, int]]) -> list[LevelImag
     """Describe OpenSlide's levels of a DICOM slide.
 
     Args:
-        path: One of its files.
+        path: One of the slide's files.
         sizes: (width, height) of OpenSlide's levels, pixels.
 
     Raises:
@@ -46,11 +46,11 @@ def _level(number: int, size: tuple[int, int], volumes: Sequence[DicomInstance])
 
 
 def further_scans(images: Sequence[LevelImage], levels: Sequence[int]) -> list[str]:
-    """Name the images at level 0's resolution that are no level: further areas of the glass.
+    """Return the names of images at level 0's resolution that are not levels: further areas of the glass.
 
     Args:
         images: All images, level 0 first.
-        levels: Numbers of those that are levels.
+        levels: Indices of the levels among them.
     """
     first = images[0].mpp
     return [
@@ -63,12 +63,12 @@ def further_scans(images: Sequence[LevelImage], levels: Sequence[int]) -> list[s
 def spacing_warnings(
     path: Path, images: Sequence[LevelImage], levels: Sequence[int], scales: Sequence[Pair]
 ) -> list[str]:
-    """Warn of levels whose PixelSpacing contradicts that of level 0: either may be wrong.
+    """Return warnings about levels whose PixelSpacing contradicts that of level 0; either may be wrong.
 
     Args:
-        path: The slide.
+        path: Slide file.
         images: All images, level 0 first.
-        levels: Numbers of those that are levels.
+        levels: Indices of the levels among them.
         scales: Level-0 pixels per pixel of each level, (x, y).
     """
     first, warnings = images[0].mpp, list[str]()

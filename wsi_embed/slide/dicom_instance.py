@@ -1,4 +1,4 @@
-"""What one file of a DICOM whole-slide image says of itself (PS3.3, A.32.8)."""
+"""Metadata of one file of a DICOM whole-slide image (PS3.3, A.32.8)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from wsi_embed.slide.dicom_elements import (
 )
 from wsi_embed.slide.fingerprint import slide_files
 
-HEAD = 1 << 16  # of the first frame; before its colours are known there may be a profile
+HEAD = 1 << 16  # bytes of the first frame; a profile may precede the colour information
 TRANSFER_SYNTAX, IMAGE_TYPE, SOP_CLASS, FRAME_OF_REFERENCE = 0x00020010, 0x00080008, 0x00080016, 0x00200052
 CONCATENATION, FRAME_OFFSET, ORGANIZATION = 0x00209161, 0x00209228, 0x00209311
 SAMPLES, PHOTOMETRIC, FRAMES, ROWS, COLUMNS = 0x00280002, 0x00280004, 0x00280008, 0x00280010, 0x00280011
@@ -29,7 +29,7 @@ VOLUME_WIDTH, VOLUME_HEIGHT, MATRIX_COLUMNS, MATRIX_ROWS = 0x00480001, 0x0048000
 ORIGIN, ORIENTATION, OPTICAL_PATHS, OBJECTIVE_POWER = 0x00480008, 0x00480102, 0x00480105, 0x00480112
 OPTICAL_PATH_COUNT, FOCAL_PLANES, SHARED_GROUPS = 0x00480302, 0x00480303, 0x52009229
 
-# Of sequences, what is read of their first item. Where a tag is met twice, the first one counts.
+# Tags that are read, for sequences from their first item. If a tag occurs twice, the first one counts.
 _GROUPS: Mapping[int, Any] = {PIXEL_MEASURES: {PIXEL_SPACING: None}}
 WANTED: Mapping[int, Any] = {
     **dict.fromkeys((TRANSFER_SYNTAX, IMAGE_TYPE, SOP_CLASS, SERIES_INSTANCE_UID, FRAME_OF_REFERENCE)),
@@ -47,36 +47,36 @@ OTHER_ENCODINGS = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99", "1.2
 
 @dataclass(frozen=True)
 class DicomInstance:
-    """One file of a slide: an image, or a part of one.
+    """File of a slide: an image, or part of one.
 
     Attributes:
         path: The file.
-        transfer_syntax: UID of how the pixels are stored.
+        transfer_syntax: UID of the encoding of the pixels.
         sop_class: UID of the kind of object.
         series: SeriesInstanceUID.
         image_type: ORIGINAL or DERIVED, PRIMARY, then VOLUME, LABEL, OVERVIEW or THUMBNAIL, and so on.
         matrix: (columns, rows) of the whole image, pixels.
         tile: (columns, rows) of a frame, pixels.
-        mpp: Micrometres per pixel, (x, y), by PixelSpacing; None where it does not say.
-        origin: (x, y) of the first pixel in the coordinates of the glass, mm; None where it does not say.
-        orientation: Directions of rows and columns on the glass, six cosines; None where it does not say.
-        volume: (width, height) of the imaged volume, mm; None where it does not say.
+        mpp: Micrometres per pixel, (x, y), from PixelSpacing; None if missing.
+        origin: (x, y) of the first pixel in slide coordinates, mm; None if missing.
+        orientation: Directions of rows and columns on the glass, six cosines; None if missing.
+        volume: (width, height) of the imaged volume, mm; None if missing.
         objective_power: Magnification of the first optical path, or None.
         frames: Number of frames.
         focal_planes: Number of focal planes.
         optical_paths: Number of optical paths.
-        samples: Samples per pixel.
-        bits_allocated: Of a sample.
-        bits_stored: Of a sample.
+        samples: Number of samples per pixel.
+        bits_allocated: Bits allocated per sample.
+        bits_stored: Bits stored per sample.
         photometric: PhotometricInterpretation.
         organization: TILED_FULL, TILED_SPARSE, or empty.
-        container: Identifier of the glass, or None.
-        frame_of_reference: UID of its coordinates, or None.
-        concatenation: UID that the parts of one image share, or None.
-        frame_offset: Frames of the image in the parts before this one, or None.
-        frame_head: First bytes of the first frame, at most 64 KB; empty where frames are not compressed.
-        pixels: Where its pixel data lie; None without any.
-        per_frame: Where the sequence lies that describes each frame; None without one.
+        container: Identifier of the glass slide, or None.
+        frame_of_reference: UID of the coordinate system, or None.
+        concatenation: UID shared by the parts of one image, or None.
+        frame_offset: Number of frames in preceding parts of the image, or None.
+        frame_head: First bytes of the first frame, at most 64 KB; empty if frames are not compressed.
+        pixels: Element of the pixel data, or None.
+        per_frame: Element of the sequence that describes each frame, or None.
     """
 
     path: Path
@@ -109,22 +109,22 @@ class DicomInstance:
 
 
 def dicom_instances(path: Path) -> list[DicomInstance]:
-    """The instances of a slide, of all its files; none where it is no DICOM.
+    """Return the instances of all files of a slide; empty if it is not DICOM.
 
     Args:
-        path: One of its files.
+        path: One of the slide's files.
 
     Raises:
-        OSError: A file cannot be read.
+        OSError: If a file cannot be read.
     """
     return [found for file in slide_files(path) if (found := dicom_instance(file)) is not None]
 
 
 def dicom_instance(path: Path) -> DicomInstance | None:
-    """What a file says of itself; None where it is no whole-slide image in explicit little endian.
+    """Read the metadata of a file; None if it is not a whole-slide image in explicit little endian.
 
     Raises:
-        OSError: The file cannot be read.
+        OSError: If the file cannot be read.
     """
     stat = path.stat()
     return _instance(path, stat.st_size, stat.st_mtime_ns)
@@ -139,7 +139,7 @@ def _instance(path: Path, size: int, changed: int) -> DicomInstance | None:
 
 
 class _Values(dict[int, Value]):
-    """Values by their tags; a default where one is missing, or has another number of parts."""
+    """Values by tag, with a default if one is missing or has another number of parts."""
 
     def text(self, tag: int) -> str:
         return self[tag].texts[0] if tag in self else ""
@@ -161,7 +161,7 @@ class _Values(dict[int, Value]):
 
 @dataclass
 class _Scan:
-    """What was read of a file: the values that are wanted, where longer ones lie, the first frame's head."""
+    """Elements of a file: the wanted values, positions of larger ones, and the head of the first frame."""
 
     values: _Values = field(default_factory=_Values)
     pixels: Element | None = None
@@ -183,7 +183,7 @@ def _scan(path: Path) -> _Scan:
 def _collect(
     reader: DicomReader, elements: Iterator[Element], wanted: Mapping[int, Any], scan: _Scan
 ) -> None:
-    """Add the values that are wanted until the pixel data."""
+    """Add the values of the wanted tags, up to the pixel data."""
     for element in elements:
         if element.tag == PIXEL_DATA:
             scan.pixels = element

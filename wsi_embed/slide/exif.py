@@ -1,4 +1,4 @@
-"""How a flat image is to be turned, by its EXIF data (EXIF 2.32, 4.6.4; PNG 3, 11.3.3.5)."""
+"""Orientation of a plain image from its EXIF data (EXIF 2.32, 4.6.4; PNG 3, 11.3.3.5)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from PIL import Image
 
 ORIENTATION, SHORT, LONG = 274, 3, 4
 PNG = b"\x89PNG\r\n\x1a\n"
-# How viewers turn an image of each orientation: as Pillow's ImageOps.exif_transpose does.
+# Transposition for each orientation, as in viewers and Pillow's ImageOps.exif_transpose.
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -24,17 +24,17 @@ MOST_CHUNKS = 1 << 20
 
 
 def exif_turn(image: Image.Image, path: Path) -> int:
-    """Return how an open PNG or JPEG image is to be turned: a key of `TURNS`, or 1 if not at all.
+    """Return the orientation of an open PNG or JPEG image: a key of `TURNS`, or 1 for none.
 
     Raises:
         OSError: If the file cannot be read.
     """
     data = image.info.get("exif") or (_png_exif(path) if image.format == "PNG" else b"")
     try:
-        # Pillow also knows the orientation by XMP, and EXIF data in a text of a PNG
+        # Pillow also reads the orientation from XMP, and from EXIF data in a text chunk of a PNG
         orientation = _orientation(data.removeprefix(b"Exif\0\0")) if data else _by_pillow(image)
     except struct.error:
-        return 1  # broken EXIF data turn nothing, as in viewers
+        return 1  # broken EXIF data are ignored, as in viewers
     return orientation if orientation in TURNS else 1
 
 
@@ -61,7 +61,10 @@ def _orientation(exif: bytes) -> int:
 
 
 def _png_exif(path: Path) -> bytes:
-    """Find the EXIF data of a PNG that lie behind its pixels: Pillow sees those only when it decodes."""
+    """Return the EXIF data of a PNG that follow its pixels.
+
+    Pillow finds those only when it decodes the image.
+    """
     with path.open("rb", buffering=0) as data:
         at = len(PNG)
         for _ in range(MOST_CHUNKS):

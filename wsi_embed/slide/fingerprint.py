@@ -1,4 +1,4 @@
-"""Identity of a slide's content: independent of path, name of folder and time."""
+"""Identity of a slide's content, independent of path, folder name and time."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ HEAD_TAIL = 256 * 1024
 
 
 def fingerprint(path: Path) -> str:
-    """Digest of byte size, head and tail of a slide's files.
+    """Return a digest of the size, head and tail of a slide's files.
 
     Args:
-        path: The slide; the other files of a multi-file slide are found from it.
+        path: Slide file; the other files of a multi-file slide are found from it.
 
     Returns:
         32 hexadecimal digits.
 
     Raises:
-        OSError: A file cannot be read.
+        OSError: If a file cannot be read.
     """
     digest = hashlib.sha256()
     for file in slide_files(path):
@@ -35,17 +35,17 @@ def fingerprint(path: Path) -> str:
 
 
 def file_states(path: Path) -> list[tuple[str, int, int]]:
-    """Name, size and time of change of a slide's files: alike means that nobody wrote to them since.
+    """Return name, size and modification time of a slide's files, to detect changes.
 
     Raises:
-        OSError: A file is gone.
+        OSError: If a file does not exist.
     """
     states = [(file.name, file.stat()) for file in slide_files(path)]
     return [(name, state.st_size, state.st_mtime_ns) for name, state in states]
 
 
 def slide_files(path: Path) -> list[Path]:
-    """All files that make up a slide, in an order that does not depend on where it lies."""
+    """Return all files of a slide, in an order that does not depend on its location."""
     suffix = path.suffix.lower()
     if suffix == ".mrxs" and path.with_suffix("").is_dir():
         return [path, *sorted(p for p in path.with_suffix("").rglob("*") if p.is_file())]

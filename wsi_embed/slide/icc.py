@@ -1,4 +1,4 @@
-"""Colours as the scanner's ICC profile defines them: any slide, read as sRGB."""
+"""Conversion of slides to sRGB with the scanner's ICC profile."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from wsi_embed.slide.wrapped import WrappedSlide
 if TYPE_CHECKING:
     from wsi_embed.grid import TileGrid
 
-# Keeps what was measured and maps the scanner's white to white. The perceptual intent would leave it to
-# each vendor how to reinterpret colours, which is the difference that the conversion is to remove.
+# Preserves measured colours and maps the scanner's white to white. The perceptual intent would let each
+# vendor reinterpret colours, which is the difference that the conversion is meant to remove.
 INTENT = ImageCms.Intent.RELATIVE_COLORIMETRIC
 INTENT_NAME = "relative colorimetric"
 
 
 class SrgbSlide(WrappedSlide[Slide]):
-    """A slide whose pixels are converted to sRGB before anyone sees them.
+    """Slide whose pixels are converted to sRGB as they are read.
 
-    Levels, resolution, bounds and fingerprint are those of the slide within. Pixels are converted as
-    they are read: before resampling, before the tissue mask, and before white is added beyond the
-    edges. White (255, 255, 255) stays white: it is glass, or was transparent.
+    Levels, resolution, bounds and fingerprint are those of the wrapped slide. Pixels are converted before
+    resampling, before tissue detection, and before white is added beyond the edges. White (255, 255, 255)
+    stays white: it is glass, or was transparent.
 
     Args:
-        slide: An open slide with a profile; closed together with this one.
-        profile: Its ICC profile.
+        slide: Open slide with a profile; closed together with this one.
+        profile: ICC profile of the slide.
 
     Raises:
-        SlideError: The profile is broken, or not of RGB pixels.
+        SlideError: If the profile is broken, or not for RGB pixels.
     """
 
     def __init__(self, slide: Slide, profile: bytes) -> None:
@@ -46,7 +46,7 @@ class SrgbSlide(WrappedSlide[Slide]):
         self._white_moves = bool((white != 255).any())
 
     def icc_profile(self) -> bytes | None:
-        """None: what is read is sRGB already."""
+        """Return None: the pixels are already sRGB."""
         return None
 
     def _read(self, level: int, x: int, y: int, w: int, h: int) -> UInt8Array:
@@ -56,7 +56,7 @@ class SrgbSlide(WrappedSlide[Slide]):
         return _SrgbStream(self, self._slide, grid)
 
     def converted(self, pixels: UInt8Array) -> UInt8Array:
-        """Pixels of the slide within as sRGB, uint8 [h, w, 3]."""
+        """Convert pixels of the wrapped slide to sRGB, uint8 [h, w, 3]."""
         converted = self._convert(pixels)
         if self._white_moves:
             converted[(pixels == 255).all(-1)] = 255
@@ -68,7 +68,7 @@ class SrgbSlide(WrappedSlide[Slide]):
 
 
 class _SrgbStream(TileStream):
-    """Tiles as the slide within has them, converted, then resampled."""
+    """Tile reader that converts the wrapped slide's tiles, then resamples them."""
 
     def __init__(self, slide: SrgbSlide, within: Slide, grid: TileGrid) -> None:
         super().__init__(slide, grid)
@@ -83,20 +83,20 @@ class _SrgbStream(TileStream):
         resample(self._convert(pixels), out)
 
     def close(self) -> None:
-        """Let go of what is kept; the slide stays open."""
+        """Release cached data; the slide stays open."""
         self._within.close()
 
 
 def to_srgb(slide: Slide) -> tuple[Slide, dict[str, Any]]:
-    """Have a slide read as sRGB, where it has a profile.
+    """Wrap a slide so that it is read as sRGB, if it has a profile.
 
     Returns:
-        The slide to read, and what to record: `to`, `intent`, and `profile`, the first 32 hexadecimal
-        digits of the profile's sha256. `profile` is None where the slide has none, and then
-        the slide is the one given. Nothing of the profile's own texts is recorded.
+        The slide to read, and a record with `to`, `intent` and `profile` (the first 32 hexadecimal digits of
+        the profile's SHA-256). If the slide has no profile, it is returned unchanged and `profile` is None.
+        No text of the profile itself is recorded.
 
     Raises:
-        SlideError: The profile is broken, or not of RGB pixels.
+        SlideError: If the profile is broken, or not for RGB pixels.
     """
     profile = slide.icc_profile()
     record = {"to": "sRGB", "intent": INTENT_NAME, "profile": profile_digest(profile)}
@@ -104,7 +104,7 @@ def to_srgb(slide: Slide) -> tuple[Slide, dict[str, Any]]:
 
 
 def profile_digest(profile: bytes | None) -> str | None:
-    """32 hexadecimal digits that identify a profile; None without one."""
+    """Return 32 hexadecimal digits that identify a profile; None without one."""
     return None if profile is None else hashlib.sha256(profile).hexdigest()[:32]
 
 
@@ -118,7 +118,7 @@ def _transform(slide: Slide, profile: bytes) -> ImageCms.ImageCmsTransform:
                 where=slide.path.name,
                 remedy="leave out `icc=True`",
             )
-        # without the cache of the last pixel, a transform has no state that threads could share
+        # without the cache of the last pixel, a transform is stateless and can be shared by threads
         flags = ImageCms.Flags.NOCACHE
         srgb = ImageCms.createProfile("sRGB")
         return ImageCms.buildTransform(embedded, srgb, "RGB", "RGB", renderingIntent=INTENT, flags=flags)

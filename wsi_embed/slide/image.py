@@ -1,4 +1,4 @@
-"""Plain PNG and JPEG images as one-level slides, through Pillow."""
+"""Plain PNG and JPEG images as single-level slides, read by Pillow."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ EIGHT_BITS = SlideError("more than 8 bits a channel", remedy="convert it to 8-bi
 
 
 class ImageSlide(Slide):
-    """A PNG or JPEG image. Decoded whole, at the first read; its resolution is never known.
+    """PNG or JPEG image. It is decoded as a whole at the first read; its resolution is never known.
 
-    It is turned as its EXIF data say, as every viewer shows it.
+    The image is turned according to its EXIF data, as in viewers.
 
     Args:
-        path: The image.
+        path: Image file.
 
     Raises:
-        SlideError: The file is not an image, or its pixels are not RGB or grey of 8 bits.
+        SlideError: If the file is not an image, or its pixels are not RGB or grey with 8 bits.
     """
 
     reader = "pillow"
@@ -75,20 +75,20 @@ class ImageSlide(Slide):
                     )
                 rgb = over_white(image)
                 return np.asarray(rgb.transpose(TURNS[self._turn]) if self._turn in TURNS else rgb)
-        except (OSError, SyntaxError, ValueError) as error:  # Pillow's words for a broken chunk
+        except (OSError, SyntaxError, ValueError) as error:  # raised by Pillow for a broken chunk
             raise unreadable(self.path, error) from error
 
     def icc_profile(self) -> bytes | None:
-        """The embedded ICC profile of the pixels, as it lies in the file; None without one."""
+        """Return the embedded ICC profile of the pixels, unchanged; None without one."""
         return self._profile
 
     def close(self) -> None:
-        """Release the file. Closing twice is fine."""
+        """Release the pixels. May be called several times."""
         self._pixels = None
 
 
 def _check_kind(path: Path, image: Image.Image) -> None:
-    """Refuse what Pillow converts to RGB of 8 bits in a way that may not be meant."""
+    """Check that Pillow converts the pixels to 8-bit RGB without changing their meaning."""
     with path.open("rb") as data:
         head = data.read(PNG_BITS + 1)
     if image.mode.startswith(("I", "F")) or (head.startswith(PNG) and head[PNG_BITS] > 8):
@@ -102,7 +102,7 @@ def _check_kind(path: Path, image: Image.Image) -> None:
 
 
 def _unidentified(path: Path) -> SlideError:
-    """Return the error for a file that Pillow does not know, with the real reason."""
+    """Return the error for a file that Pillow does not recognise, with the real reason."""
     with path.open("rb") as data:
         head = data.read(len(PNG))
     if head.startswith(PNG):

@@ -1,4 +1,4 @@
-"""What the XML of a Leica SCN says of its images, where OpenSlide believes it without a look at the TIFF."""
+"""Checks of a Leica SCN's XML, which OpenSlide trusts without checking the TIFF."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def leica_fault(description: str, directories: Sequence[Directory]) -> SlideErro
         The error, which names no file; None if nothing is wrong.
 
     Raises:
-        TiffError: If a size makes no sense.
+        TiffError: If a size is invalid.
         OSError: If the file cannot be read.
     """
     macros, scans = _images(description)
@@ -54,7 +54,7 @@ def leica_fault(description: str, directories: Sequence[Directory]) -> SlideErro
 
 
 def leica_resolutions(description: str) -> Iterator[Stated]:
-    """What the XML says of the resolution of each scan: the size of its area on the glass over its pixels."""
+    """Yield the resolution of each scan from the XML: its size on the glass divided by its pixels."""
     for image in _images(description)[1]:
         view, pixels = image.find("{*}view"), image.find("{*}pixels")
         area = None if view is None else _pair(view, "size")

@@ -1,8 +1,8 @@
-"""Lengths as the metadata of images write them."""
+"""Lengths in the metadata of images."""
 
 from __future__ import annotations
 
-# Units of OME (UnitsLength) that a pixel may be given in, and the names that ImageJ writes. `pixel` is none.
+# Units of OME (UnitsLength) for the size of a pixel, and ImageJ's names. `pixel` is no unit of length.
 MICROMETERS = {
     "m": 1e6, "dm": 1e5, "cm": 1e4, "mm": 1e3, "nm": 1e-3, "pm": 1e-6, "Å": 1e-4, "\u212b": 1e-4,
     "\u00b5m": 1.0, "\u03bcm": 1.0, "um": 1.0, "\\u00B5m": 1.0, "micron": 1.0, "microns": 1.0,
@@ -13,11 +13,11 @@ MICROMETERS = {
 
 
 def micrometers(number: str, unit: str) -> float | None:
-    """Read a length; None where it has no number, or no unit that is known.
+    """Return a length in micrometres; None if the number or the unit is invalid.
 
     Args:
-        number: A decimal number.
-        unit: A key of MICROMETERS.
+        number: Decimal number.
+        unit: Unit, a key of MICROMETERS.
     """
     factor = MICROMETERS.get(unit.strip())
     try:

@@ -1,8 +1,8 @@
-"""Which images of a file are levels of its slide, by what the file says of them: no pixel is decoded here.
+"""Selection of the images of a file that are levels of its slide, from metadata only.
 
-A level shows what level 0 shows, all of it and nothing else, at a part of the size. Files hold other images
-beside the levels: labels, macro images, thumbnails, masks, further scans, and in DICOM further areas of the
-same slide. An image that is taken for a level wrongly gives wrong tiles and a wrong tissue mask.
+A level shows what level 0 shows, completely and exclusively, at a reduced size. Files contain other images
+too: labels, macro images, thumbnails, masks, further scans, and in DICOM further areas of the same slide. An
+image that is wrongly taken for a level gives wrong tiles and a wrong tissue mask.
 """
 
 from __future__ import annotations
@@ -14,31 +14,31 @@ from dataclasses import dataclass, field
 Pair = tuple[float, float]
 Size = tuple[int, int]
 
-# Sides of levels were rounded down, up or to the nearest at each step of the pyramid: in sum less than this.
+# Sides of levels are rounded down, up or to nearest at each step of the pyramid: in sum by less than this.
 ROUNDING_PX = 1.0
-# Pixel sizes that differ by less are the same: they are written with few digits.
+# Pixel sizes that differ by less are equal: they are written with few digits.
 SAME_MPP = 0.01
-# Cosines of directions that differ by less are the same.
+# Direction cosines that differ by less are equal.
 SAME_DIRECTION = 0.01
-# Scanners write every second or every fourth level.
+# Scanners write levels at steps of two or four.
 LARGEST_STEP = 4.5
 MOST_POWER = 12
 
 
 @dataclass(frozen=True)
 class LevelImage:
-    """An image that may be a level, as the file describes it.
+    """Image that may be a level, as described by the file.
 
     Attributes:
-        name: What messages call it: `image 3`, or the name of its file.
+        name: Name in messages: `image 3`, or a file name.
         size: (width, height), pixels.
-        tile: (width, height) of the tiles it is stored in, pixels; None if unknown.
-        mpp: Micrometres per pixel, (x, y); None if the file does not say.
-        origin: (x, y) of its corner on the glass, micrometres; None if the file does not say.
+        tile: (width, height) of its stored tiles, pixels; None if unknown.
+        mpp: Micrometres per pixel, (x, y); None if unknown.
+        origin: (x, y) of its corner on the glass, micrometres; None if unknown.
         orientation: Directions of its rows and columns on the glass, six cosines; None if unknown.
-        container: Identifier of the glass; None if the file does not say.
-        role: What it is by the file's own words, if that is no level: `label`, `mask`.
-        kind: How its pixels are stored; alike for the levels of most files.
+        container: Identifier of the glass slide; None if unknown.
+        role: Role stated by the file, if it is not a level: `label`, `mask`.
+        kind: Numbers that describe how its pixels are stored; equal for the levels of most files.
         scan: Whether the file lists it as an image of its own, with a pixel size.
     """
 
@@ -56,13 +56,13 @@ class LevelImage:
 
 @dataclass(frozen=True)
 class Level:
-    """A level.
+    """Level of a slide.
 
     Attributes:
         image: Index of its image.
         size: (width, height) without padding, pixels.
         scale: Level-0 pixels per pixel, (x, y).
-        doubt: Why its pixels have to be compared with level 0's before it is used; None if they need not be.
+        doubt: Reason why its pixels have to be compared with level 0's before use, or None.
     """
 
     image: int
@@ -73,12 +73,12 @@ class Level:
 
 @dataclass
 class Choice:
-    """What became of the images.
+    """Result of choosing levels.
 
     Attributes:
-        levels: Level 0, and for each image that may be a further level the ways in which it may be one, the
-            likeliest first.
-        left_out: Images that are no level, each with the reason.
+        levels: Level 0, and for each image that may be a further level its possible scales, most likely
+            first.
+        left_out: Images that are not levels, each with the reason.
     """
 
     levels: list[list[Level]]
@@ -86,10 +86,10 @@ class Choice:
 
 
 def choose_levels(images: Sequence[LevelImage]) -> Choice:
-    """Find the images that may be levels.
+    """Choose the images that may be levels.
 
     Args:
-        images: Level 0 and the images that may be further levels, by falling width.
+        images: Level 0 and the images that may be further levels, by decreasing width.
     """
     first = images[0]
     choice = Choice([[Level(0, first.size, (1.0, 1.0))]])
@@ -109,7 +109,7 @@ def choose_levels(images: Sequence[LevelImage]) -> Choice:
 
 
 def _other_picture(first: LevelImage, image: LevelImage) -> str | None:
-    """Say why an image shows something else than level 0, by the file's own words."""
+    """Describe why an image shows something else than level 0, according to the file, or return None."""
     if image.role:
         return f"the file calls it {image.role}"
     if first.container and image.container and first.container != image.container:
@@ -131,7 +131,7 @@ def _odd_sides(first: LevelImage, image: LevelImage) -> str:
 
 
 def _ways(number: int, first: LevelImage, image: LevelImage) -> list[Level]:
-    """Find the scales at which an image may be a level, likeliest first; none if it cannot be one."""
+    """Return the scales at which an image may be a level, most likely first; empty if it cannot be one."""
     low, high = factor_range(first.size, image.size)
     by_size: list[Level] = []
     smaller = image.size != first.size and all(a <= b for a, b in zip(image.size, first.size, strict=True))
@@ -154,10 +154,10 @@ def _ways(number: int, first: LevelImage, image: LevelImage) -> list[Level]:
 
 
 def factor_range(whole: Size, part: Size) -> tuple[float, float]:
-    """Find the factors by which both sides of an image may have been divided, and rounded, to give another's.
+    """Return the range of factors by which both sides may have been divided, with rounding, to another size.
 
     Returns:
-        The smallest and the largest; the first is above the second if there is none.
+        The smallest and the largest factor; the first exceeds the second if there is none.
     """
     pairs = list(zip(whole, part, strict=True))
     low = max(a / (b + ROUNDING_PX) for a, b in pairs)
@@ -165,9 +165,9 @@ def factor_range(whole: Size, part: Size) -> tuple[float, float]:
 
 
 def _stated_factor(first: LevelImage, image: LevelImage) -> float | None:
-    """How many times as large as level 0's its pixels are by the file's word; None without a word.
+    """Return the factor between the stated pixel sizes of an image and of level 0, or None.
 
-    TIFF writers copy the resolution of level 0 to all levels: the same number says nothing.
+    TIFF writers copy the resolution of level 0 to all levels, so equal numbers mean nothing.
     """
     if first.mpp is None or image.mpp is None:
         return None
@@ -177,7 +177,7 @@ def _stated_factor(first: LevelImage, image: LevelImage) -> float | None:
 
 
 def _padded(number: int, first: LevelImage, image: LevelImage, factor: float) -> Level | None:
-    """Take an image for a level that was padded to whole tiles, at right and below, if it may be one."""
+    """Return an image as a level that was padded to whole tiles at the right and bottom, or None."""
     if image.tile is None or factor <= 1 or any(a % b for a, b in zip(image.size, image.tile, strict=True)):
         return None
     true = [side / factor for side in first.size]
@@ -191,14 +191,14 @@ def _padded(number: int, first: LevelImage, image: LevelImage, factor: float) ->
 
 
 def _power_in(low: float, high: float) -> bool:
-    """Tell whether a power of two lies in a range of factors."""
+    """Return whether a power of two lies in a range of factors."""
     return any(low <= 2.0**power <= high for power in range(1, MOST_POWER))
 
 
 def _doubt(
     first: LevelImage, image: LevelImage, ways: Sequence[Level], before: Level, sizes: Sequence[Size]
 ) -> str | None:
-    """Say why an image has to be compared with level 0 before it is taken for a level."""
+    """Describe why an image has to be compared with level 0 before it counts as a level, or return None."""
     if len(ways) > 1:
         return "its scale is not certain"
     if sizes.count(image.size) > 1:

@@ -1,4 +1,4 @@
-"""What an OME-TIFF's description says and its TIFF tags may not (OME model 2016-06, element Pixels)."""
+"""Description of an OME-TIFF, which may state more than its TIFF tags (OME model 2016-06, element Pixels)."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from xml.etree import ElementTree
 
 from wsi_embed.slide.lengths import micrometers
 
-MOST_XML = 1 << 26  # bytes; a plate of 100,000 planes takes some
+MOST_XML = 1 << 26  # bytes; enough for a plate of 100,000 planes
 
 
 @dataclass(frozen=True)
 class OmePixels:
-    """The first image of an OME-TIFF.
+    """First image of an OME-TIFF.
 
     Attributes:
-        size: (width, height) as it says, pixels; None where it does not.
-        mpp: Micrometres per pixel, (x, y); None where it does not say, or in no unit of length.
-        samples: Samples that a pixel has in all channels together (SizeC).
+        size: (width, height), pixels; None if missing.
+        mpp: Micrometres per pixel, (x, y); None if missing or not in a unit of length.
+        samples: Number of samples per pixel in all channels together (SizeC).
         focal_planes: Number of focal planes (SizeZ).
-        times: Number of times (SizeT).
+        times: Number of time points (SizeT).
     """
 
     size: tuple[int, int] | None
@@ -30,9 +30,9 @@ class OmePixels:
     times: int
 
 
-@functools.lru_cache(maxsize=4)  # a slide is asked more than once while it is opened
+@functools.lru_cache(maxsize=4)  # used several times while a slide is opened
 def ome_pixels(description: str | None) -> OmePixels | None:
-    """Read the description of a TIFF; None if it is not OME-XML."""
+    """Parse the description of a TIFF; None if it is not OME-XML."""
     if description is None or "<OME" not in description[:4096]:
         return None
     try:
@@ -51,20 +51,20 @@ def ome_pixels(description: str | None) -> OmePixels | None:
 
 
 def _first_pixels(root: ElementTree.Element) -> ElementTree.Element | None:
-    """Find the image whose planes begin with the first directory of the file; else the first image."""
+    """Return the image whose planes start at the first directory of the file; else the first image."""
     found = root.findall("{*}Image/{*}Pixels")
     begins = (p for p in found if any(d.get("IFD") == "0" for d in p.findall("{*}TiffData")))
     return next(begins, found[0] if found else None)
 
 
 def _count(element: ElementTree.Element, name: str) -> int:
-    """Return an attribute that counts something; 1 without it, or where it is no number."""
+    """Return a count attribute; 1 if it is missing or invalid."""
     text = element.get(name, "")
     return max(1, int(text)) if text.isdecimal() else 1
 
 
 def physical_size(pixels: ElementTree.Element) -> tuple[float, float] | None:
-    """Return the micrometres per pixel, (x, y), that an element Pixels states; None if it states none."""
+    """Return the micrometres per pixel, (x, y), of an element Pixels, or None."""
     x, y = (_micrometers(pixels, f"PhysicalSize{axis}") for axis in "XY")
     return (x, y) if x is not None and y is not None else None
 

@@ -1,6 +1,6 @@
-"""Just enough OME-Zarr (NGFF 0.1 to 0.5) to tell a folder that is a slide from other folders.
+"""Detection of OME-Zarr folders (NGFF 0.1 to 0.5).
 
-Its pixels are not read: it is found so that it fails by its name, and what is in it is not searched.
+Their pixels are not read. They are detected so that they fail by name, and their content is not searched.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from pathlib import Path
 
 from wsi_embed.slide.suffixes import FOREIGN_SUFFIXES
 
-# What holds the attributes of a group: of Zarr 2, and of Zarr 3.
+# Files with the attributes of a group, in Zarr 2 and Zarr 3.
 METADATA = (".zattrs", "zarr.json")
-# Attributes of an image, of a plate and its wells, of what bioformats2raw writes, and of all in version 0.5.
+# Attributes of images, of plates and their wells, and of the output of bioformats2raw.
 IMAGE = frozenset({"multiscales", "omero", "plate", "well", "bioformats2raw.layout"})
 MASK = "image-label"
 KIND = FOREIGN_SUFFIXES[".ozx"]
@@ -22,11 +22,11 @@ REMEDY = "convert it to DICOM or a pyramidal TIFF"
 
 
 def is_ome_zarr(folder: Path, files: Collection[str] | None = None) -> bool:
-    """Whether a folder is an OME-Zarr image or plate, by its metadata or by its name.
+    """Return whether a folder is an OME-Zarr image or plate, by its metadata or its name.
 
     Args:
         folder: The folder.
-        files: Names of the files in it, where they are known.
+        files: Names of its files, if known.
     """
     if folder.name.lower().endswith(".ome.zarr"):
         return True
@@ -35,7 +35,7 @@ def is_ome_zarr(folder: Path, files: Collection[str] | None = None) -> bool:
 
 
 def describes_ome(document: bytes) -> bool:
-    """Whether the attributes of a Zarr group are those of an image or plate of OME."""
+    """Return whether the attributes of a Zarr group are those of an OME image or plate."""
     try:
         found = json.loads(document)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""The readers of this package: OpenSlide, TIFF slides of JPEG tiles, and Pillow for PNG and JPEG images."""
+"""Readers of this package: OpenSlide, TIFF slides with JPEG tiles, and Pillow for PNG and JPEG images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def open_auto(path: Path) -> Slide:
-    """Open a slide with the TIFF reader where it can read it, else with OpenSlide; see `open_slide`."""
+    """Open a slide with the TIFF reader if possible, else with OpenSlide; see `open_slide`."""
     return _open(path, "auto")
 
 
@@ -24,7 +24,7 @@ def open_with_openslide(path: Path) -> Slide:
 
 
 def open_as_tiff(path: Path) -> Slide:
-    """Open a TIFF slide of JPEG tiles; see `open_slide`."""
+    """Open a TIFF slide with JPEG tiles; see `open_slide`."""
     return _open(path, "tiff")
 
 
@@ -50,7 +50,7 @@ def _open(path: Path, reader: str) -> Slide:
 
 
 def _by_reader(slide: OpenSlideSlide, reader: str) -> Slide:
-    """Give a slide that OpenSlide opened to the reader that is asked for."""
+    """Return a slide that OpenSlide opened, wrapped by the requested reader."""
     from wsi_embed.slide.colour_check import check_colours
     from wsi_embed.slide.tiff.directory import TiffError
     from wsi_embed.slide.tiff.tiff import TiffSlide

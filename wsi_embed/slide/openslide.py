@@ -1,4 +1,4 @@
-"""Slides through OpenSlide, pixels straight into numpy."""
+"""Slides read by OpenSlide, with pixels directly in NumPy arrays."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ UInt32Array = npt.NDArray[np.uint32]
 
 
 class OpenSlideSlide(Slide):
-    """A slide read by OpenSlide (https://openslide.org).
+    """Slide read by OpenSlide (https://openslide.org).
 
-    OpenSlide takes level-0 positions and interpolates where they are not whole pixels of the level.
-    `read` asks for the nearest level-0 position, so at a downsample that is not an integer a pixel
-    can be off by at most half a level-0 pixel.
+    OpenSlide takes level-0 positions, and interpolates if they are not whole pixels of the level. `read` uses
+    the nearest level-0 position, so at a downsample that is not an integer a pixel can be off by at most half
+    a level-0 pixel.
 
     Args:
-        path: The slide.
+        path: Slide file.
 
     Attributes:
-        tiff: The file as an open TIFF; None if it is none.
-        tiff_images: Its images.
+        tiff: The file as an open TIFF; None for other formats.
+        tiff_images: Images of the TIFF.
         stored_sizes: (width, height) of each level with its padding, pixels.
 
     Raises:
-        SlideError: OpenSlide does not know the format, or the file is damaged.
+        SlideError: If OpenSlide does not know the format, or the file is damaged.
     """
 
     reader = "openslide"
@@ -73,12 +73,14 @@ class OpenSlideSlide(Slide):
         try:
             with self._handles.use() as osr:
                 sizes = self._read_metadata(osr)
-            self._settle_levels(sizes)  # reads pixels; an error would stay with the handle
+            self._settle_levels(
+                sizes
+            )  # outside of the handle: this reads pixels, and an error would stick to it
         except (openslide.OpenSlideError, TiffError, OSError) as error:
             raise unreadable(path, error) from error
 
     def _read_metadata(self, osr: openslide.OpenSlide) -> list[tuple[int, int]]:
-        """Read what OpenSlide says of the slide, and return the sizes of its levels."""
+        """Read OpenSlide's properties, and return the sizes of its levels."""
         p = osr.properties
         self.vendor = p.get(openslide.PROPERTY_NAME_VENDOR, "unknown")
         self._downsamples = [float(d) for d in osr.level_downsamples]
@@ -112,7 +114,7 @@ class OpenSlideSlide(Slide):
         return self._read_openslide(self._numbers[level], x, y, w, h)
 
     def _read_openslide(self, level: int, x: int, y: int, w: int, h: int) -> UInt8Array:
-        """Read a region of a level that OpenSlide numbers so."""
+        """Read a region of a level, by OpenSlide's number of the level."""
         downsample = self._downsamples[level]
         return _argb_to_rgb(self._argb(level, (round(x * downsample), round(y * downsample)), (w, h)))
 
@@ -121,7 +123,7 @@ class OpenSlideSlide(Slide):
             with self._handles.use() as osr:
                 return _region(osr, corner, level, size)
         except openslide.OpenSlideError:
-            pass  # it may have been another thread's error: once more, alone
+            pass  # it may be another thread's error: retry with a handle of our own
         try:
             with self._handles.fresh() as osr:
                 return _region(osr, corner, level, size)
@@ -132,34 +134,34 @@ class OpenSlideSlide(Slide):
         """Return the highest alpha in a region of level 0: 0 if it is transparent, 255 if it is opaque.
 
         Raises:
-            SlideError: If it cannot be decoded.
+            SlideError: If the region cannot be decoded.
         """
         return int((self._argb(0, (x, y), (w, h)) >> 24).max())
 
     def description(self) -> str:
-        """Return the ImageDescription of the first image of a Leica slide; empty of others.
+        """Return the ImageDescription of the first image of a Leica slide; empty for other slides.
 
         Raises:
-            TiffError: If it does not lie in the file.
+            TiffError: If it is not inside the file.
             OSError: If the file cannot be read.
         """
-        if self.tiff is None or self.vendor != "leica":  # of others it is among OpenSlide's properties
+        if self.tiff is None or self.vendor != "leica":  # for others it is among OpenSlide's properties
             return ""
         return self.tiff.directories()[0].text(tiff.IMAGE_DESCRIPTION, MOST_XML)
 
     def interpolates(self, level: int) -> bool:
-        """Tell whether OpenSlide interpolates between the pixels of a level: its downsample is not whole."""
+        """Return whether OpenSlide interpolates the pixels of a level: its downsample is not an integer."""
         return bool(self._downsamples[self._numbers[level]] % 1)
 
     def padded(self, level: int) -> bool:
-        """Tell whether a level is stored with padding at its right and lower edge."""
+        """Return whether a level is stored with padding at its right and bottom edge."""
         return self.stored_sizes[level] != self.level_sizes[level]
 
     def icc_profile(self) -> bytes | None:
-        """The embedded ICC profile of the pixels, as it lies in the file; None without one.
+        """Return the embedded ICC profile of the pixels, unchanged; None without one.
 
         Raises:
-            SlideError: It cannot be read.
+            SlideError: If the profile cannot be read.
         """
         try:
             with self._handles.use() as osr:
@@ -169,16 +171,16 @@ class OpenSlideSlide(Slide):
         return profile
 
     def share_cache(self, cache: openslide.OpenSlideCache) -> None:
-        """Keep decoded tiles in a cache shared with other slides: who has many open saves memory."""
+        """Use a tile cache that is shared with other slides, to save memory if many slides are open."""
         self._handles.share_cache(cache)
 
     def close_tiff(self) -> None:
-        """Release what was opened to look at a TIFF's directories."""
+        """Close the file that was opened for reading the TIFF's directories."""
         if self.tiff is not None:
             self.tiff.close()
 
     def close(self) -> None:
-        """Release the file. Closing twice is fine."""
+        """Close the file. May be called several times."""
         self.close_tiff()
         self._handles.close()
 
@@ -186,7 +188,7 @@ class OpenSlideSlide(Slide):
 def _region(
     osr: openslide.OpenSlide, corner: tuple[int, int], level: int, size: tuple[int, int]
 ) -> UInt32Array:
-    """Premultiplied ARGB; the public read_region goes through a Pillow image, at a third of the speed."""
+    """Read premultiplied ARGB. The public read_region uses a Pillow image, at a third of the speed."""
     argb = np.empty(size[::-1], np.uint32)
     pointer = argb.ctypes.data_as(ctypes.POINTER(ctypes.c_uint32))
     lowlevel._read_region(osr._osr, pointer, *corner, level, *size)
@@ -194,14 +196,14 @@ def _region(
 
 
 def _argb_to_rgb(argb: UInt32Array) -> UInt8Array:
-    """Premultiplied native-endian ARGB, uint32 [h, w], over white."""
+    """Blend premultiplied native-endian ARGB, uint32 [h, w], over white."""
     bgra = argb.astype("<u4", copy=False).view(np.uint8).reshape(*argb.shape, 4)
     rgb = np.asarray(cv2.cvtColor(bgra, cv2.COLOR_BGRA2RGB), np.uint8)
     alpha = bgra[..., 3]
     if alpha.min() == 255:
         return rgb
     white = cv2.cvtColor(255 - alpha, cv2.COLOR_GRAY2RGB)
-    # files may have more colour than alpha: the sum stays at 255
+    # colours may exceed alpha in some files: saturate at 255
     return np.asarray(cv2.add(rgb, white), np.uint8)
 
 

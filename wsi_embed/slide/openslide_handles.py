@@ -18,16 +18,16 @@ class _Handle:
 
 
 class Handles:
-    """One handle shared by all threads, replaced after an error.
+    """Handle that is shared by all threads, and replaced after an error.
 
-    An error sticks to OpenSlide's handle: whatever is read from it afterwards fails as well, in every
-    thread. One corrupt tile would take the whole slide with it.
+    An error sticks to an OpenSlide handle: all later reads from it fail, in every thread. Without
+    replacement, one corrupt tile would make the whole slide unreadable.
 
     Args:
-        path: The slide.
+        path: Slide file.
 
     Raises:
-        openslide.OpenSlideError: It cannot be opened.
+        openslide.OpenSlideError: If the slide cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,17 +38,17 @@ class Handles:
         self._closed = False
 
     def share_cache(self, cache: openslide.OpenSlideCache) -> None:
-        """Keep decoded tiles in a cache that is shared with other slides, not in one of 32 MB of its own."""
+        """Use a tile cache that is shared with other slides, instead of one of 32 MB for this slide."""
         with self._lock:
             self._cache = cache
             self._current.osr.set_cache(cache)
 
     @contextmanager
     def use(self) -> Iterator[openslide.OpenSlide]:
-        """The shared handle; an OpenSlideError inside retires it, and the last user closes it.
+        """Yield the shared handle. An OpenSlideError in the block retires it, and its last user closes it.
 
         Raises:
-            openslide.OpenSlideError: As raised inside, or the slide cannot be opened again.
+            openslide.OpenSlideError: If raised in the block, or the slide cannot be opened again.
         """
         with self._lock:
             handle = self._current
@@ -70,10 +70,10 @@ class Handles:
 
     @contextmanager
     def fresh(self) -> Iterator[openslide.OpenSlide]:
-        """A handle of one's own, which no other thread's error has touched.
+        """Yield a new handle, which no other thread uses.
 
         Raises:
-            openslide.OpenSlideError: It cannot be opened.
+            openslide.OpenSlideError: If the slide cannot be opened.
         """
         osr = openslide.OpenSlide(self._path)
         try:
@@ -82,8 +82,8 @@ class Handles:
             osr.close()
 
     def close(self) -> None:
-        """Close the shared handle. Closing twice is fine."""
+        """Close the shared handle. May be called several times."""
         with self._lock:
-            if not self._closed:  # OpenSlide itself refuses the second time
+            if not self._closed:  # OpenSlide itself must be closed only once
                 self._closed = True
                 self._current.osr.close()

@@ -1,4 +1,4 @@
-"""A small picture of a whole slide, in bounded memory even where level 0 is the only level."""
+"""Overview image of a whole slide, in bounded memory even if level 0 is the only level."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Box = tuple[int, int, int, int]  # x, y, width, height
 
 # Slides without a small level are read in bands of at most this many pixels.
 BAND_PIXELS = 32_000_000
-# The unreadable part of a slide is found to this many pixels: about one compressed tile.
+# Resolution at which the unreadable part of a slide is located, pixels: about one compressed tile.
 SMALLEST_BOX = 256
 
 
 class Pyramid(Protocol):
-    """Levels of a slide."""
+    """Interface of a slide's levels."""
 
     @property
     def level_sizes(self) -> Sequence[tuple[int, int]]:
@@ -37,13 +37,13 @@ class Pyramid(Protocol):
 
 
 def read_overview(slide: Pyramid, max_px: int, unreadable: list[Box] | None = None) -> UInt8Array:
-    """Read a whole slide; for arguments, result and errors see `Slide.thumbnail`."""
+    """Read a whole slide at reduced size; for arguments, result and errors see `Slide.thumbnail`."""
     width, height = slide.level_sizes[0]
     scale = min(1.0, max_px / max(width, height))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     level = _coarsest_level_of(slide, size)
     level_w, level_h = slide.level_sizes[level]
-    # in one step where memory allows it: two steps blur
+    # in one step if memory allows, because two steps blur
     fits = level_w * level_h <= BAND_PIXELS
     factor = 1 if fits else max(1, min(level_w // size[0], level_h // size[1], BAND_PIXELS // level_w))
     rows = max(factor, BAND_PIXELS // level_w // factor * factor)
@@ -56,7 +56,7 @@ def read_overview(slide: Pyramid, max_px: int, unreadable: list[Box] | None = No
 
 
 def _read_band(slide: Pyramid, level: int, box: Box, unreadable: list[Box] | None) -> UInt8Array:
-    """Read a box of a level; around what is unreadable, by halves, where the caller wants that."""
+    """Read a box of a level; if `unreadable` is given, what cannot be decoded is found by bisection."""
     x, y, w, h = box
     try:
         return slide.read(level, x, y, w, h)

@@ -1,7 +1,8 @@
-"""Whether compressed pixels are RGB or YCbCr: the word of the file against its codestreams.
+"""Detection of RGB or YCbCr in compressed pixels: the file's metadata against its codestreams.
 
-Where the word and the mark of a codestream agree they are believed. Else the pixels of a few tiles decide:
-many an Aperio slide holds RGB in a JPEG without any mark, and programs that copy tiles forget what they hold.
+If the metadata and the mark of a codestream agree, they are trusted. Otherwise the pixels of a few tiles
+decide: many Aperio slides contain RGB in unmarked JPEGs, and programs that copy tiles may lose the colour
+information.
 """
 
 from __future__ import annotations
@@ -25,24 +26,24 @@ NAMES = {RGB: "RGB", YCBCR: "YCbCr"}
 ADOBE_YCBCR = 1  # the transform of an Adobe segment
 COD, SOT = 0x52, 0x90  # markers of JPEG 2000: coding style, first part of a tile
 SIZ_COMPONENTS = 36  # bytes from the length of the segment SIZ to the number of components
-# YCbCr of real pixels is hardly ever beyond RGB, but for the noise of the compression; of RGB taken for
-# YCbCr white is, and black, and most colours of a stained slide.
+# YCbCr of real pixels hardly ever exceeds the range of RGB, except for compression noise. If RGB is taken for
+# YCbCr, white, black and most colours of a stained slide do.
 NOISE = 24
 MOST_BEYOND = 0.05
-FLAT = 4.0  # deviation of the first component, grey values, below which pixels show nothing else
-SPREAD = 5  # tiles of an image that are looked at, besides the smallest and the largest
-SHRUNK = 4  # pixels are looked at in 1/4 of the size, which is decoded at once
-MOST_PIXELS = 1 << 24  # of a JPEG 2000 that is decoded to look at it
+FLAT = 4.0  # deviation of the first component, grey values, below which pixels are uniform
+SPREAD = 5  # tiles of an image to check, besides the smallest and the largest
+SHRUNK = 4  # pixels are checked at 1/4 of the size, at which they are decoded directly
+MOST_PIXELS = 1 << 24  # largest JPEG 2000 that is decoded for the check
 
 
 def sample_tiles(sizes: npt.NDArray[np.int64]) -> list[int]:
-    """Choose some tiles of an image: the smallest, the largest and others that lie spread over it.
+    """Choose some tiles of an image: the smallest, the largest, and others spread over it.
 
     Args:
-        sizes: Compressed size of each tile, bytes, int64 [tiles]; 0 if the file leaves it out.
+        sizes: Compressed size of each tile, bytes, int64 [tiles]; 0 for tiles missing in the file.
 
     Returns:
-        Their numbers, by rising size: the first are decoded fastest, and mostly show white glass.
+        Tile numbers, smallest first: these are fast to decode, and mostly show white glass.
     """
     there = np.flatnonzero(sizes)
     if not len(there):
@@ -53,17 +54,17 @@ def sample_tiles(sizes: npt.NDArray[np.int64]) -> list[int]:
 
 
 def jpeg_colours(tiles: Iterable[bytes], tables: bytes, said: int, width: int, height: int) -> set[int]:
-    """Tell what the JPEG tiles of an image hold.
+    """Detect the colours of the JPEG tiles of an image.
 
     Args:
-        tiles: Some of them.
-        tables: Tables that they share; may be empty.
-        said: RGB or YCBCR, the word of the file.
-        width: Of a tile, pixels.
-        height: Of a tile, pixels.
+        tiles: Some of the tiles.
+        tables: Shared JPEG tables; may be empty.
+        said: RGB or YCBCR according to the metadata.
+        width: Width of a tile, pixels.
+        height: Height of a tile, pixels.
 
     Returns:
-        RGB, YCBCR, or both where tiles differ.
+        RGB, YCBCR, or both if tiles differ.
 
     Raises:
         ValueError: If the head of a tile is broken.
@@ -74,7 +75,7 @@ def jpeg_colours(tiles: Iterable[bytes], tables: bytes, said: int, width: int, h
         pixels = np.empty((-(-height // SHRUNK), -(-width // SHRUNK), 3), np.uint8)
         try:
             decoder.decode(tile, pixels)
-        except ValueError:  # damaged, as whoever reads it will find out
+        except ValueError:  # damaged: reported when it is read
             return None
         return pixels
 
@@ -85,10 +86,10 @@ def jpeg_colours(tiles: Iterable[bytes], tables: bytes, said: int, width: int, h
 
 
 def marked_colours(data: bytes) -> int | None:
-    """Return what the marks of a JPEG say, RGB or YCBCR; None without any, or if they contradict each other.
+    """Return the colours according to the marks of a JPEG, RGB or YCBCR; None without clear marks.
 
     Raises:
-        ValueError: Its head is broken.
+        ValueError: If the head of the JPEG is broken.
     """
     marks = set()
     for marker, at, end in segments(data):
@@ -101,20 +102,20 @@ def marked_colours(data: bytes) -> int | None:
             names, samplings = body[6:15:3], body[7:15:3]
             if names in (b"RGB", b"rgb"):
                 marks.add(RGB)
-            if samplings[:1] != samplings[1:2]:  # nobody halves green and blue
+            if samplings[:1] != samplings[1:2]:  # subsampling is used only for chroma
                 marks.add(YCBCR)
     return marks.pop() if len(marks) == 1 else None
 
 
 def jpeg2000_colours(tiles: Iterable[bytes], said: int) -> set[int]:
-    """Tell what the JPEG 2000 tiles of an image hold, once their colour transform is undone.
+    """Detect the colours of the JPEG 2000 tiles of an image, after undoing their colour transform.
 
     Args:
-        tiles: Some of them.
-        said: RGB or YCBCR, the word of the file, which is believed if none of them can be decoded.
+        tiles: Some of the tiles.
+        said: RGB or YCBCR according to the metadata, used if no tile can be decoded.
 
     Returns:
-        RGB, YCBCR, or both where tiles differ.
+        RGB, YCBCR, or both if tiles differ.
     """
     return {
         YCBCR if subsampled else _held(map(_decoded, alike)) or said
@@ -125,8 +126,8 @@ def jpeg2000_colours(tiles: Iterable[bytes], said: int) -> set[int]:
 
 
 def transforms_colours(data: bytes) -> bool | None:
-    """Tell whether a JPEG 2000 codestream has a colour transform, which decoders undo; None if it is none."""
-    at = data.find(b"\xff\x4f\xff\x51") + 2  # within a JP2 file it does not begin at once
+    """Return whether a JPEG 2000 codestream has a colour transform, which decoders undo; else None."""
+    at = data.find(b"\xff\x4f\xff\x51") + 2  # in a JP2 file the codestream does not come first
     while 2 <= at < len(data) - 9 and data[at] == 0xFF and data[at + 1] != SOT:
         if data[at + 1] == COD:
             return bool(data[at + 8])
@@ -135,7 +136,7 @@ def transforms_colours(data: bytes) -> bool | None:
 
 
 def has_small_colours(data: bytes) -> bool:
-    """Tell whether components of a JPEG 2000 codestream have less pixels than the first, as chroma may."""
+    """Return whether further components of a JPEG 2000 codestream have fewer pixels, like chroma."""
     at = data.find(b"\xff\x4f\xff\x51") + 4 + SIZ_COMPONENTS
     if at < 4 + SIZ_COMPONENTS:
         return False
@@ -145,13 +146,13 @@ def has_small_colours(data: bytes) -> bool:
 
 
 def _decoded(data: bytes) -> UInt8Array | None:
-    """Return the components of a JPEG 2000, in a part of the size where it has levels; None if damaged."""
+    """Return the components of a JPEG 2000, at reduced size if it has levels; None if damaged."""
     for reduce in (2, 0):
         try:
             with Image.open(io.BytesIO(data), formats=("JPEG2000",)) as image:
                 if image.mode != "RGB" or image.width * image.height > MOST_PIXELS:
                     return None
-                image.reduce = reduce  # type: ignore[method-assign, assignment]  # of this format a number
+                image.reduce = reduce  # type: ignore[method-assign, assignment]  # a number for this format
                 return np.asarray(image)
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
             continue
@@ -166,7 +167,7 @@ def _grouped(tiles: Iterable[bytes], kind: Callable[[bytes], Kind]) -> Iterable[
 
 
 def _held(pictures: Iterable[UInt8Array | None]) -> int | None:
-    """Tell what pictures hold that are of one kind: RGB if one shows it, as YCbCr seldom looks like RGB."""
+    """Detect the colours of pictures of one kind: RGB if any looks like RGB, as YCbCr seldom does."""
     found = None
     for components in pictures:
         if components is not None and (held := held_colours(components)) is not None:
@@ -177,13 +178,13 @@ def _held(pictures: Iterable[UInt8Array | None]) -> int | None:
 
 
 def held_colours(components: UInt8Array) -> int | None:
-    """Tell what three components are, RGB or YCBCR; None if they show too little.
+    """Detect whether three components are RGB or YCBCR; None if they show too little.
 
-    They are RGB if many of them would be no colours as YCbCr. Else they are what makes red, green and blue
-    vary together, as they do in pictures: of one taken for the other they do not.
+    They are RGB if many of them would be invalid colours as YCbCr. Otherwise the interpretation counts under
+    which red, green and blue are more correlated, as they are in pictures.
 
     Args:
-        components: As they are stored, uint8 [h, w, 3].
+        components: Stored components, uint8 [h, w, 3].
     """
     stored = components.reshape(-1, 3).astype(np.float32)
     luma, blue, red = stored[:, 0], stored[:, 1] - 128, stored[:, 2] - 128
@@ -197,7 +198,7 @@ def held_colours(components: UInt8Array) -> int | None:
 
 
 def _togetherness(values: Float32Array) -> float:
-    """Return the least correlation of two components; 0 if one does not vary."""
+    """Return the smallest correlation of two components; 0 if one does not vary."""
     if values.std(0).min() < 1:
         return 0.0
     return float(np.asarray(np.corrcoef(values.T))[np.triu_indices(3, 1)].min())

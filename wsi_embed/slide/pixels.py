@@ -1,4 +1,4 @@
-"""Whether OpenSlide gives the pixels of a slide as its file means them."""
+"""Checks that OpenSlide returns the pixels of a slide as the file means them."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from wsi_embed.slide.tiff_images import MASKED
 from wsi_embed.slide.tiff_pixels import pixel_fault
 from wsi_embed.slide.transparency import transparency_fault
 
-# Hamamatsu's NDPI is TIFF too, but OpenSlide reads nothing but its JPEGs.
+# Hamamatsu's NDPI is TIFF too, but OpenSlide reads only its JPEGs.
 TIFF_VENDORS = ("aperio", "argos", "generic-tiff", "huron", "leica", "philips", "trestle", "ventana")
 
 
 def check_pixels(slide: OpenSlideSlide) -> tuple[str, ...]:
-    """Refuse a slide of which OpenSlide would give other pixels than its file holds.
+    """Check that OpenSlide returns a slide's pixels unchanged.
 
     Args:
         slide: The slide as OpenSlide opened it.
 
     Returns:
-        What users should look at, each a sentence that names the file.
+        Warnings, each a sentence that names the file.
 
     Raises:
-        SlideError: If its pixels would be changed, or are one plane of several; with what to do.
+        SlideError: If OpenSlide would change the pixels, or read one plane of several; with a remedy.
     """
     path = slide.path
     try:
@@ -49,7 +49,7 @@ def _check_tiff(slide: OpenSlideSlide, directories: Sequence[Directory]) -> tupl
     path, vendor = slide.path, slide.vendor
     aperio, images = vendor == "aperio", slide.tiff_images
     masks = {n for n, image in enumerate(images) if image.facts.role == MASKED}
-    marked = vendor in ("generic-tiff", "huron")  # further levels are those that are marked as reduced
+    marked = vendor in ("generic-tiff", "huron")  # their further levels are marked as reduced
     numbers = [
         n
         for n, image in enumerate(images)
@@ -72,7 +72,7 @@ def _check_tiff(slide: OpenSlideSlide, directories: Sequence[Directory]) -> tupl
 
 
 def _turned(path: Path, levels: Iterable[Storage]) -> list[str]:
-    """Warn of an orientation tag where pixels are read as they are stored, as other tools for slides do."""
+    """Return a warning about an orientation tag that is ignored, as in other tools for slides."""
     turned = next((stored.orientation for stored in levels if stored.orientation != 1), None)
     if turned is None:
         return []
@@ -83,7 +83,7 @@ def _turned(path: Path, levels: Iterable[Storage]) -> list[str]:
 
 
 def _masked(path: Path, masks: set[int]) -> list[str]:
-    """Warn of masks, as GDAL writes them into the file or beside it."""
+    """Return a warning about masks, as GDAL writes them into or beside the file."""
     names = [f"image {number + 1}" for number in sorted(masks)]
     beside = path.with_name(f"{path.name}.msk")
     if beside.exists():

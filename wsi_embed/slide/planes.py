@@ -1,4 +1,4 @@
-"""Pictures that lie in several planes: channels, focal planes, times. OpenSlide reads one of them."""
+"""Detection of pictures in several planes (channels, focal planes, times): OpenSlide reads only one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def repeated_level(directories: Sequence[Directory]) -> SlideError | None:
     """Find focal planes in an Aperio slide, which has every level once for each of them.
 
     Args:
-        directories: The tiled directories, in the file's order.
+        directories: The tiled directories, in file order.
 
     Returns:
         The error, which names no file; None if level 0 is there once.
@@ -31,8 +31,8 @@ def plane_fault(directories: Sequence[Directory], first: Storage) -> SlideError 
     """Find out whether the first image of a TIFF is one plane of several.
 
     Args:
-        directories: All main directories of a TIFF of no vendor.
-        first: How the pixels of the first are stored.
+        directories: All main directories of a TIFF without a vendor.
+        first: Storage of the first image's pixels.
 
     Returns:
         The error, which names no file; None if it is a whole picture.
@@ -41,7 +41,7 @@ def plane_fault(directories: Sequence[Directory], first: Storage) -> SlideError 
 
 
 def is_mask(directory: Directory) -> bool:
-    """Tell whether an image says which pixels of another are valid, as GDAL writes it."""
+    """Return whether an image marks valid pixels of another, as written by GDAL."""
     masking = tag_value(directory, tiff.NEW_SUBFILE_TYPE, 0) & tiff.MASK
     return bool(masking) or tag_value(directory, tiff.PHOTOMETRIC, -1) == MASK
 

@@ -1,4 +1,4 @@
-"""Which reader opens a slide."""
+"""Choice of the reader that opens a slide."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from wsi_embed.slide.ome_zarr import REASON, REMEDY, is_ome_zarr
 from wsi_embed.slide.suffixes import SUFFIXES, added_suffix
 from wsi_embed.util.registry import Registry
 
-# Name of a reader: one of `READERS`.
+# Name of a reader, a key of `READERS`.
 Reader = str
-# What opens a slide, for each reader. Other packages can add theirs: docs/extending.md.
+# Functions that open a slide, by reader. Other packages can add their own: docs/extending.md.
 READERS: Registry[Callable[[Path], Slide]] = Registry(
     "reader",
     {
@@ -28,21 +28,26 @@ READERS: Registry[Callable[[Path], Slide]] = Registry(
 
 
 def open_slide(path: str | Path, reader: Reader = "auto") -> Slide:
-    """Open a slide with the reader that fits it.
+    """Open a slide with a suitable reader.
 
     Args:
-        path: A file OpenSlide knows (SVS, TIFF, NDPI, MRXS, DICOM, ...), a PNG or JPEG image, or a file of
-            another package's reader.
-        reader: `openslide` or `tiff` (TIFF slides of JPEG tiles, docs/formats.md), which leave PNG and JPEG
-            images to Pillow; the name of another package's reader (docs/extending.md); or `auto`, which
-            takes `tiff` where it can, and other packages' readers for files with their suffixes.
+        path: A file OpenSlide knows (SVS, TIFF, NDPI, MRXS, DICOM, ...), a PNG or JPEG image, or a file for
+            the reader of another package.
+        reader: `openslide` or `tiff` (TIFF slides with JPEG tiles, docs/formats.md), which leave PNG and JPEG
+            images to Pillow; the name of another package's reader (docs/extending.md); or `auto`, which is
+            `tiff` if possible, and other packages' readers for files with their suffixes.
 
     Returns:
-        An open slide; use it as a context manager, from as many threads as you like.
+        An open slide, to be used as a context manager, from any number of threads.
 
     Raises:
-        SlideError: The file is missing, empty, not a slide, or of no kind that the reader reads.
-        UsageError: There is no such reader, or the package that has it cannot be used.
+        SlideError: If the file is missing, empty, not a slide, or not supported by the reader.
+        UsageError: If there is no such reader, or its package cannot be used.
+
+    Example:
+        >>> with wsi_embed.open_slide("slides/a.svs") as slide:
+        ...     slide.mpp
+        (0.5, 0.5)
     """
     read = READERS.get(reader)
     path = Path(path)
@@ -59,12 +64,12 @@ def _open_added(path: Path, read: Callable[[Path], Slide]) -> Slide:
         slide = read(path)
     except OSError as error:
         raise unreadable(path, error) from error
-    slide.reader_decides = True  # nobody knows whether another reader gives the same pixels
+    slide.reader_decides = True  # other readers may return other pixels
     return slide
 
 
 def reader_version(reader: str) -> dict[str, str]:
-    """Return name and version of the package that a reader is from; nothing for a reader of this package."""
+    """Return name and version of the package that a reader is from; empty for readers of this package."""
     return READERS.version_of(reader)
 
 
@@ -83,10 +88,10 @@ def _folder_fault(path: Path) -> SlideError:
 
 
 def check_reader(reader: str) -> None:
-    """Refuse a reader that is none, or that cannot be used.
+    """Check that a reader exists and can be used.
 
     Raises:
-        UsageError: There is no such reader, or the package that has it cannot be used.
+        UsageError: If there is no such reader, or its package cannot be used.
     """
     READERS.check(reader)
 

@@ -1,4 +1,4 @@
-"""Why OpenSlide does not open a file, and what to do: its own words seldom say it."""
+"""Clear errors for files that OpenSlide does not open: its own messages seldom name the reason."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ KINDS = (
     ),
     (r"required TIFF tag: (\d+)", "it lacks the TIFF tag {}", "write it again with a program that sets it"),
 )
-# Compressions by DICOM's transfer syntax and TIFF's number.
+# Compressions by DICOM transfer syntax or TIFF number.
 COMPRESSIONS = {
     "1.2.840.10008.1.2": "nothing, with implicit value representations",
     "1.2.840.10008.1.2.1.99": "deflate",
@@ -112,7 +112,7 @@ COMPRESSIONS = {
 
 
 def refused(path: Path, error: openslide.OpenSlideError) -> SlideError:
-    """Return the error for a slide that OpenSlide knows and does not open, with the real reason."""
+    """Return the error for a slide whose format OpenSlide knows but does not open, with the real reason."""
     text = str(error)
     for pattern, what, remedy in KINDS:
         if match := re.search(pattern, text):
@@ -122,7 +122,7 @@ def refused(path: Path, error: openslide.OpenSlideError) -> SlideError:
 
 
 def unknown(path: Path) -> SlideError:
-    """Return the error for a file of which OpenSlide does not know the format, with the real reason."""
+    """Return the error for a file whose format OpenSlide does not know, with the real reason."""
     if inner := packed_slide(path.name):
         return SlideError(
             "compressed as a whole, and read only unpacked", where=path, remedy=f"unpack {inner} from it"

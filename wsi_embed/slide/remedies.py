@@ -1,6 +1,6 @@
-"""Commands that convert a slide into one that is read right, for messages. Each was tried with libvips 8.14.
+"""Commands for messages that convert a slide into a readable one. Each was tested with libvips 8.14.
 
-IN and OUT stand for the user's files. libvips keeps the resolution tags, and so the mpp.
+IN and OUT stand for the user's files. libvips keeps the resolution tags, and therefore the mpp.
 """
 
 from __future__ import annotations
@@ -17,5 +17,5 @@ JOIN_PLANES = (
 
 
 def vips(operation: str, options: str = "") -> str:
-    """Return the command line of an operation of libvips that reads IN and writes a tiled pyramid."""
+    """Return the command line of a libvips operation that reads IN and writes a tiled pyramid."""
     return f"`{f'vips {operation} IN {OUT} {options}'.rstrip()}`"

@@ -1,4 +1,4 @@
-"""How many micrometres a pixel is: from where, and whether to believe it."""
+"""Resolution of a slide in micrometres per pixel: its source and plausibility."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from wsi_embed.errors import ResolutionError, UsageError
 from wsi_embed.slide.base import Slide
 from wsi_embed.slide.stated import MPP_MAX, MPP_MIN, MPP_TIMES_POWER, Stated, alike
 
-# Adapters make it 2.2 times as much as is usual, at most.
+# Camera adapters change the ratio by a factor of at most 2.2.
 MOST_TIMES_POWER = 2.5
 # How a user says a resolution, for messages.
 SAY_MPP = "`mpp_override=` or a manifest column mpp"
@@ -17,7 +17,13 @@ SAY_MPP_UM = SAY_MPP.replace(" or", " (um per pixel of level 0) or")
 
 @dataclass(frozen=True)
 class Resolution:
-    """Micrometres per level-0 pixel, where the number comes from, and what to warn about."""
+    """Resolution of a slide.
+
+    Attributes:
+        mpp: Micrometres per level-0 pixel.
+        source: Origin of the number.
+        warning: Warning about it, or None.
+    """
 
     mpp: float
     source: str
@@ -25,19 +31,19 @@ class Resolution:
 
 
 def resolve_mpp(slide: Slide, override: float | None = None, override_source: str = "override") -> Resolution:
-    """Decide a slide's resolution.
+    """Determine a slide's resolution.
 
-    A value given by the user (manifest column or flag) wins and is compared with the metadata; then
-    the metadata, whose plausible fields have to agree; then the objective power, with a warning.
+    A value given by the user (manifest column or option) takes precedence and is compared with the metadata;
+    then the metadata, whose plausible fields have to agree; then the objective power, with a warning.
 
     Args:
-        slide: An open slide.
-        override: Micrometres per level-0 pixel as the user states it.
-        override_source: What to record as the source of `override`.
+        slide: Open slide.
+        override: Micrometres per level-0 pixel given by the user.
+        override_source: Recorded source of `override`.
 
     Raises:
-        ResolutionError: No source, a value outside 0.05 to 20, or two values, of x and y or of two fields
-            of the metadata, that differ by over 2 %.
+        ResolutionError: If there is no source, a value is outside 0.05 to 20, or two values (of x and y, or
+            of two metadata fields) differ by more than 2 %.
     """
     name = slide.path.name
     if override is not None:
@@ -64,10 +70,10 @@ def resolve_mpp(slide: Slide, override: float | None = None, override_source: st
 
 
 def check_mpp(option: str, mpp: float | None) -> None:
-    """Refuse a resolution that no slide has, before any work.
+    """Check, before any work, that a resolution is plausible for slides.
 
     Raises:
-        UsageError: It is outside 0.05 to 20.
+        UsageError: If it is outside 0.05 to 20.
     """
     if mpp is not None and not MPP_MIN <= mpp <= MPP_MAX:
         raise UsageError(
@@ -84,7 +90,7 @@ def _outside(name: str, mpp: float, source: str, before: str = "") -> Resolution
 
 
 def _agreed(slide: Slide) -> float:
-    """Return the resolution on which all plausible fields of the metadata agree."""
+    """Return the resolution on which all plausible metadata fields agree."""
     name = slide.path.name
     first, *others = (stated for stated in slide.stated if stated.plausible)
     for other in others:
@@ -106,7 +112,7 @@ def _agreed(slide: Slide) -> float:
 
 
 def _disagreement(slide: Slide, override: float, source: str) -> str | None:
-    """Return what to warn about where the metadata say something else than the user."""
+    """Return a warning if the metadata contradict the user, or None."""
     said = [stated for stated in slide.stated if stated.plausible] or slide.stated
     others = [str(stated) for stated in said if not stated.agrees((override, override))]
     if not others:
@@ -116,7 +122,7 @@ def _disagreement(slide: Slide, override: float, source: str) -> str | None:
 
 
 def _power_disagreement(slide: Slide) -> str | None:
-    """Return what to warn about where the objective power is of another order; it is nominal."""
+    """Return a warning if the nominal objective power is of another order of magnitude, or None."""
     power = slide.objective_power
     if slide.mpp is None or power is None or not power > 0:
         return None

@@ -1,4 +1,4 @@
-"""The fields of the metadata that state a resolution."""
+"""Metadata fields that state a resolution."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from wsi_embed.slide.lengths import micrometers
 from wsi_embed.slide.ome import ome_pixels
 from wsi_embed.slide.stated import MPP_TIMES_POWER, Stated, alike
 
-# OpenSlide takes a field of their own for these, and the resolution tags for all other kinds of TIFF.
+# OpenSlide reads vendor fields for these, and the resolution tags for all other kinds of TIFF.
 VENDORS_WITH_TAGS_BESIDE = ("aperio", "philips")
 TAG_UNITS = {"inch": "inch", "centimeter": "cm"}
 
@@ -20,17 +20,17 @@ TAG_UNITS = {"inch": "inch", "centimeter": "cm"}
 def stated_resolutions(
     path: Path, vendor: str, size: tuple[int, int], properties: Mapping[str, str], description: str = ""
 ) -> tuple[Stated, ...]:
-    """Every resolution that the metadata of a slide state, OpenSlide's word at the front.
+    """Return all resolutions stated in the metadata of a slide, OpenSlide's first.
 
     Args:
-        path: The slide.
-        vendor: As OpenSlide names it.
+        path: Slide file.
+        vendor: OpenSlide's name of the vendor.
         size: (width, height) of level 0, pixels.
-        properties: What OpenSlide says of the slide.
-        description: ImageDescription of the first image of a TIFF, where `properties` do not have it.
+        properties: OpenSlide's properties of the slide.
+        description: ImageDescription of the first image of a TIFF, if `properties` lack it.
 
     Raises:
-        OSError: A file cannot be read.
+        OSError: If a file cannot be read.
     """
     x, y = (_number(properties.get(name)) for name in ("openslide.mpp-x", "openslide.mpp-y"))
     stated = [Stated((x, y), "openslide.mpp-x")] if x is not None and y is not None else []
@@ -38,7 +38,7 @@ def stated_resolutions(
         stated += _resized_aperio(properties, size, stated)
     if vendor in VENDORS_WITH_TAGS_BESIDE:
         unit = TAG_UNITS.get(properties.get("tiff.ResolutionUnit", ""), "")
-        # what programs write who do not know is not worth a word beside the vendor's
+        # implausible tags are defaults of programs, and ignored beside the vendor's field
         stated += (tags for tags in _tags(properties, unit, "resolution tags") if tags.plausible)
     elif vendor == "generic-tiff":
         description = properties.get("openslide.comment", "")
@@ -50,13 +50,13 @@ def stated_resolutions(
         stated += leica_resolutions(description)
     elif vendor == "dicom":
         stated += (found for i in dicom_instances(path) if i.matrix == size for found in _volume(i))
-    return tuple(dict.fromkeys(stated))  # the parts of one DICOM image say the same
+    return tuple(dict.fromkeys(stated))  # the parts of one DICOM image state the same
 
 
 def _resized_aperio(
     properties: Mapping[str, str], size: tuple[int, int], stated: Sequence[Stated]
 ) -> Iterator[Stated]:
-    """What the resolution of an Aperio slide means if it is that of the picture before it was resized."""
+    """Yield the resolution of a resized Aperio slide whose metadata are those of the original image."""
     before = described_size(properties.get("openslide.comment", ""), size)
     if before is None:
         return
@@ -72,7 +72,7 @@ def _resized_aperio(
 
 
 def _tags(properties: Mapping[str, str], unit: str, source: str) -> Iterator[Stated]:
-    """The resolution tags of a TIFF, which count pixels per unit."""
+    """Yield the resolution from the resolution tags of a TIFF, which count pixels per unit."""
     across, down = (_number(properties.get(f"tiff.{axis}Resolution")) for axis in "XY")
     length = micrometers("1", unit)
     if across and down and length is not None:
@@ -80,7 +80,7 @@ def _tags(properties: Mapping[str, str], unit: str, source: str) -> Iterator[Sta
 
 
 def _imagej_unit(description: str) -> str:
-    """The unit that ImageJ means by the resolution tags; empty where it does not say."""
+    """Return ImageJ's unit of the resolution tags; empty if unknown."""
     if not description.startswith("ImageJ="):
         return ""
     fields = (line.partition("=") for line in description.splitlines())
@@ -88,10 +88,10 @@ def _imagej_unit(description: str) -> str:
 
 
 def _volume(instance: DicomInstance) -> Iterator[Stated]:
-    """The imaged volume of a DICOM image over its pixels, where that is a resolution and not PixelSpacing's.
+    """Yield the imaged volume of a DICOM image divided by its pixels, if that differs from PixelSpacing.
 
-    Some programs write the size of the glass, exchange width and height, or do not count that the last
-    tiles are filled up; so it counts only where it makes pixels square, and is off by more than a tile.
+    Some programs write the size of the glass, swap width and height, or ignore the padding of the last tiles.
+    The value therefore counts only if it makes pixels square and is off by more than a tile.
     """
     if instance.volume is None:
         return

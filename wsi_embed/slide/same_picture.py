@@ -1,4 +1,4 @@
-"""Whether two levels show the same picture: compared at a few places, at low resolution."""
+"""Comparison of two levels at a few places, at low resolution, to check that they show the same picture."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ Float32Array = npt.NDArray[np.float32]
 Verdict = Literal["same", "other", "unknown"]
 
 PLACES = 6
-# Side of a place, pixels of the coarser level; of the finer level no more are read.
+# Side of a place in pixels of the coarser level, and limit in pixels of the finer level.
 SIDE, MOST_FINE = 64, 512
 SMALLEST_SIDE = 12
-# A level of at most this many pixels is read whole to find where there is something to see.
+# A level of at most this many pixels is read completely to find places with content.
 MOST_WHOLE = 1 << 20
-SAMPLED = 6  # places a side otherwise
-# Pixels are blurred by this before they are compared: levels are sharpened, and compressed apart.
+SAMPLED = 6  # otherwise, places per side
+# Pixels are blurred before comparison, because levels are sharpened and compressed separately.
 BLUR = 1.0
-# Grey values: below this deviation there is nothing to compare; mean colours further apart are others. Levels
-# of one scan were seen 5.5 apart (JPEG with coarse chroma), those in grey or another hue 20 to 40.
+# Grey values: below the deviation FLAT there is nothing to compare; mean colours further apart than the other
+# two differ. Levels of one scan differed by up to 5.5 (JPEG with coarse chroma), grey or tinted by 20 to 40.
 FLAT, OTHER_COLOUR, OTHER_STITCHED = 4.0, 14.0, 40.0
-# Correlation of what is the same: 0.9 and more between levels of one scan. Levels that are put together of
-# overlapping photographs may lie apart.
+# Correlation of equal pictures: 0.9 and more between levels of one scan. Levels that are stitched from
+# overlapping photographs may be shifted.
 ALIKE, STITCHED = 0.85, 0.6
-# A shift counts where it makes the correlation better by this.
+# A shift counts if it improves the correlation by this.
 BETTER = 0.005
-# Places are compared at shifts of up to this many pixels; up to so much comes from rounding and decimation.
+# Places are compared at shifts of up to REACH pixels; shifts up to ROUNDED come from rounding and decimation.
 REACH, ROUNDED = 6, 1.4
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One level as a picture.
+    """Level as a picture.
 
     Attributes:
         size: (width, height), pixels.
         scale: Level-0 pixels per pixel, (x, y).
-        read: Reads a region (x, y, width, height) that lies inside, RGB uint8 [h, w, 3].
+        read: Function that reads a region (x, y, width, height) inside the level, RGB uint8 [h, w, 3].
     """
 
     size: tuple[int, int]
@@ -54,7 +54,7 @@ class Picture:
 
 
 def places_of(picture: Picture, most: int = PLACES) -> list[tuple[float, float]]:
-    """Find where a picture has most to see, by the deviation of its grey values.
+    """Return the places of a picture with the most content, by the deviation of grey values.
 
     Args:
         picture: The coarsest level.
@@ -104,10 +104,10 @@ def compare(fine: Picture, coarse: Picture, places: Sequence[tuple[float, float]
         fine: The finer level.
         coarse: The coarser level.
         places: Centres, (x, y), level-0 pixels.
-        shifts: Whether a level that lies two pixels or more beside the other is another picture.
+        shifts: Whether a level that is shifted by two pixels or more counts as another picture.
 
     Returns:
-        `same` or `other` by the majority of the places; `unknown` if nowhere is anything to compare.
+        `same` or `other` by the majority of the places; `unknown` if there is nothing to compare.
     """
     alike = ALIKE if shifts else STITCHED
     found = [_compare_at(fine, coarse, place, alike) for place in places]
@@ -121,14 +121,14 @@ def compare(fine: Picture, coarse: Picture, places: Sequence[tuple[float, float]
 
 
 def first_other(levels: Sequence[Picture], shifts: bool) -> int | None:
-    """Find the first level that does not show what the next finer one shows.
+    """Return the number of the first level that does not show what the next finer one shows.
 
     Args:
-        levels: Level 0 first.
-        shifts: As for `compare`.
+        levels: Levels, level 0 first.
+        shifts: Whether shifts count, as for `compare`.
 
     Returns:
-        Its number, or None if all show the same or there is nothing to compare.
+        Number of the level; None if all agree or there is nothing to compare.
     """
     if len(levels) < 2:
         return None
@@ -142,7 +142,7 @@ def first_other(levels: Sequence[Picture], shifts: bool) -> int | None:
 def _compare_at(
     fine: Picture, coarse: Picture, place: tuple[float, float], alike: float
 ) -> tuple[float, float] | Literal["other", "unknown"]:
-    """Compare two levels at one place; if they are the same, return by how much one lies beside the other."""
+    """Compare two levels at one place; if they agree, return the shift between them."""
     step = [a / b for a, b in zip(coarse.scale, fine.scale, strict=True)]
     side = max(SMALLEST_SIDE, min(SIDE, int(MOST_FINE / max(step))))
     w, h = (min(side, whole) for whole in coarse.size)
@@ -158,7 +158,7 @@ def _compare_at(
     try:
         pixels, found = fine.read(left, top, right - left, bottom - top), coarse.read(x, y, w, h)
     except SlideError:
-        return "unknown"  # whoever needs these pixels will say what is wrong with them
+        return "unknown"  # reported when these pixels are read
     shrunk = np.asarray(cv2.resize(pixels, (w, h), interpolation=cv2.INTER_AREA), np.uint8)
     return _compare_pixels(_blurred(shrunk), _blurred(found), alike)
 
@@ -170,7 +170,10 @@ def _blurred(pixels: UInt8Array) -> Float32Array:
 def _compare_pixels(
     fine: Float32Array, coarse: Float32Array, alike: float
 ) -> tuple[float, float] | Literal["other", "unknown"]:
-    """Compare two views of one place at one size, blurred, float32 [h, w, 3]; returns as `_compare_at`."""
+    """Compare two views of one place at one size, blurred, float32 [h, w, 3].
+
+    The result is that of `_compare_at`.
+    """
     limit = OTHER_COLOUR if alike == ALIKE else OTHER_STITCHED
     if np.abs(fine.mean((0, 1)) - coarse.mean((0, 1))).max() > limit or _exchanged(fine, coarse):
         return "other"
@@ -186,12 +189,12 @@ def _compare_pixels(
     if fit[row, column] < alike:
         return "other"
     if fit[row, column] - fit[margin, margin] < BETTER:
-        return 0.0, 0.0  # a smooth picture fits at any shift
+        return 0.0, 0.0  # a smooth picture matches at any shift
     return _peak(fit[row].tolist(), column) - margin, _peak(fit[:, column].tolist(), row) - margin
 
 
 def _exchanged(fine: Float32Array, coarse: Float32Array) -> bool:
-    """Tell whether red and blue of one view are those of the other the other way round."""
+    """Return whether red and blue are swapped between two views."""
     a, b = (view[..., 0] - view[..., 2] for view in (fine, coarse))
     if min(a.std(), b.std()) < FLAT / 2:
         return False
@@ -199,7 +202,7 @@ def _exchanged(fine: Float32Array, coarse: Float32Array) -> bool:
 
 
 def _peak(values: Sequence[float], at: int) -> float:
-    """Return where the parabola through the largest of some values and its neighbours has its top."""
+    """Return the position of the maximum of the parabola through the largest value and its neighbours."""
     if not 0 < at < len(values) - 1:
         return float(at)
     before, top, after = values[at - 1 : at + 2]

@@ -1,4 +1,4 @@
-"""Slides of any size from pictures of real tissue: what a benchmark reads where no slide is at hand."""
+"""Synthetic slides of any size from pictures of real tissue, for benchmarks without a slide at hand."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ YCBCR_SUBSAMPLING = 530
 
 @cache
 def tissue_picture() -> UInt8Array:
-    """A piece of H&E at 0.5 um per pixel, RGB, uint8 [640, 640, 3]; not to be written to."""
+    """Return a piece of H&E at 0.5 um per pixel, RGB, uint8 [640, 640, 3]; must not be written to."""
     picture = cv2.imread(str(_TISSUE), cv2.IMREAD_COLOR_RGB)
     if picture is None:
         raise FileNotFoundError(_TISSUE)
@@ -38,15 +38,15 @@ def write_sample_slide(
 ) -> Path:
     """Write a slide in Aperio's layout: BigTIFF, JPEG tiles of 256 pixels, quality 80, 4:2:0.
 
-    Square cells of tissue, turned at random, in a disc on glass: about half of the slide. Needs little
-    memory, whatever its size.
+    Square cells of tissue, turned at random, fill a disc on glass: about half of the slide. Needs little
+    memory, whatever the size.
 
     Args:
-        path: Where to.
-        side: Of level 0, pixels.
-        mpp: Micrometres per pixel that it says.
+        path: File to write.
+        side: Side of level 0, pixels.
+        mpp: Stated micrometres per pixel.
         levels: Downsample of each level.
-        pictures: RGB, uint8 [s, s, 3] of one size; by default the one of the package.
+        pictures: RGB pictures of equal size, uint8 [s, s, 3]; by default the one in the package.
 
     Returns:
         The path.
@@ -64,7 +64,7 @@ def write_sample_slide(
                 dtype=np.uint8,
                 tile=(TILE, TILE),
                 photometric="rgb",
-                compression="zlib",  # set right below: without imagecodecs tifffile writes no JPEG
+                compression="zlib",  # corrected below, because tifffile cannot write JPEG without imagecodecs
                 description=f"{about}|AppMag = {10 / mpp:.0f}|MPP = {mpp:.4f}"
                 if downsample == levels[0]
                 else about,
@@ -85,13 +85,13 @@ class Mosaic:
     """Cells of tissue in a disc on glass, as pixels of level 0.
 
     Args:
-        side: Of the whole, pixels.
-        pictures: Of tissue, of one size.
+        side: Side of the whole picture, pixels.
+        pictures: Pictures of tissue, of equal size.
     """
 
     def __init__(self, side: int, pictures: Sequence[UInt8Array]) -> None:
         self._cell = len(pictures[0])
-        # turned and mirrored, once: eight of each
+        # turned and mirrored: eight of each
         self._kinds = [
             np.rot90(p[:, ::step], turns) for p in pictures for turns in range(4) for step in (1, -1)
         ]
@@ -102,7 +102,7 @@ class Mosaic:
         self._which[~disc] = -1
 
     def region(self, x: int, y: int, w: int, h: int) -> UInt8Array:
-        """Pixels, uint8 [h, w, 3]; glass beyond the edge."""
+        """Return the pixels of a region, uint8 [h, w, 3]; glass beyond the edge."""
         out = np.full((h, w, 3), GLASS, np.uint8)
         cell, count = self._cell, len(self._which)
         for row in range(y // cell, min(-(-(y + h) // cell), count)):
@@ -120,7 +120,7 @@ class Mosaic:
 
 
 def _jpeg_tiles(mosaic: Mosaic, size: int, downsample: int) -> Iterator[bytes]:
-    """Compressed tiles of a level, row by row."""
+    """Yield the compressed tiles of a level, row by row."""
     import simplejpeg
 
     for y in range(0, size, TILE):

@@ -1,4 +1,4 @@
-"""Which of the levels that OpenSlide finds belong to the slide, and how they lie on level 0."""
+"""Selection of the OpenSlide levels that belong to a slide, and their position on level 0."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from wsi_embed.slide.levels import Level, LevelImage, choose_levels
 from wsi_embed.slide.same_picture import Picture, UInt8Array, compare, places_of
 from wsi_embed.slide.tiff_images import TiffImage, check_first, further_images, level_images
 
-# Of these, OpenSlide takes every tiled directory, or every one that is marked as reduced, for a level. Of
-# others it knows the levels by the vendor's own words.
+# For these, OpenSlide takes every tiled directory, or every one marked as reduced, for a level. For others it
+# knows the levels from the vendor's metadata.
 TIFF_VENDORS = ("aperio", "generic-tiff", "huron")
 # (level of OpenSlide, x, y, width, height), pixels of that level
 ReadLevel = Callable[[int, int, int, int, int], UInt8Array]
@@ -21,15 +21,15 @@ ReadLevel = Callable[[int, int, int, int, int], UInt8Array]
 
 @dataclass
 class Settled:
-    """The levels of a slide.
+    """Levels of a slide.
 
     Attributes:
-        numbers: OpenSlide's number of each.
-        sizes: (width, height) of each without padding, pixels.
-        scales: Level-0 pixels per pixel of each, (x, y).
-        left_out: Images of the file that are no level, each with the reason.
-        warnings: What users should look at.
-        state: See `Slide.levels_state`.
+        numbers: OpenSlide's number of each level.
+        sizes: (width, height) of each level without padding, pixels.
+        scales: Level-0 pixels per pixel of each level, (x, y).
+        left_out: Images in the file that are not levels, each with the reason.
+        warnings: Warnings for the user.
+        state: State of the levels; see `Slide.levels_state`.
     """
 
     numbers: list[int] = field(default_factory=list)
@@ -48,18 +48,18 @@ def settle_levels(
     images: Sequence[TiffImage],
     read: ReadLevel,
 ) -> Settled:
-    """Decide which of OpenSlide's levels belong to a slide.
+    """Determine which of OpenSlide's levels belong to a slide.
 
     Args:
-        path: The slide.
-        vendor: OpenSlide's name of its format.
+        path: Slide file.
+        vendor: OpenSlide's name of the format.
         sizes: (width, height) of OpenSlide's levels, pixels.
         downsamples: OpenSlide's downsamples.
         images: Images of the file, if it is a TIFF.
-        read: Reads a region of one of them.
+        read: Function that reads a region of an OpenSlide level.
 
     Raises:
-        SlideError: If it is in doubt which image is level 0.
+        SlideError: If it is unclear which image is level 0.
         OSError: If the file cannot be read.
     """
     settled = Settled()
@@ -85,11 +85,11 @@ def settle_levels(
 
 
 def believed_levels(images: Sequence[LevelImage], read: ReadLevel) -> Settled:
-    """Choose the levels among images; those in doubt are compared with level 0 at a few places.
+    """Choose the levels among images; doubtful ones are compared with level 0 at a few places.
 
     Args:
-        images: Level 0 and the images that may be further levels, by falling width.
-        read: Reads a region of an image, by its number.
+        images: Level 0 and the images that may be further levels, by decreasing width.
+        read: Function that reads a region of an image, by its number.
     """
     settled, pictures, sizes = Settled(), list[Picture](), list[tuple[int, int]]()
     choice = choose_levels(images)
@@ -115,7 +115,7 @@ def believed_levels(images: Sequence[LevelImage], read: ReadLevel) -> Settled:
 def _scale(whole: tuple[int, int], size: tuple[int, int], downsample: float) -> tuple[float, float]:
     """Return level-0 pixels per pixel of a level, (x, y).
 
-    OpenSlide takes the mean of both axes, except where the format itself states the number.
+    OpenSlide uses the mean of both axes, unless the format itself states the number.
     """
     if min(size) < 1:
         return downsample, downsample
@@ -151,13 +151,13 @@ def _further(path: Path, scans: Sequence[str]) -> str:
 
 
 def _tiff_level(number: int, size: tuple[int, int], images: Sequence[TiffImage]) -> LevelImage:
-    """Find the directory of one of OpenSlide's levels, by its size."""
+    """Return the directory of one of OpenSlide's levels, found by its size."""
     found = [image.facts for image in images if image.facts.size == size]
     return found[0] if len(found) == 1 else LevelImage(f"level {number}", size)
 
 
 def _believed(ways: Sequence[Level], finer: Sequence[Picture], read: ReadLevel) -> Level | None:
-    """Choose the way in which an image is a level; None if it is none."""
+    """Choose the scale at which an image is a level; None if it is not a level."""
     for way in ways:
         if way.doubt is None:
             return way

@@ -1,4 +1,4 @@
-"""A resolution as one field of the metadata states it."""
+"""Resolution stated by one metadata field."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MPP_TIMES_POWER = 10.0  # a 10x objective gives about 1 um per pixel on the came
 
 @dataclass(frozen=True)
 class Stated:
-    """The resolution of level 0 by one field of the metadata.
+    """Resolution of level 0 stated by one metadata field.
 
     Attributes:
         mpp: Micrometres per pixel, (x, y).
@@ -23,18 +23,18 @@ class Stated:
 
     @property
     def plausible(self) -> bool:
-        """Whether it may be the resolution of a slide: defaults such as 72 dpi or 1 pixel per mm are not."""
+        """Whether a slide may have this resolution, unlike defaults such as 72 dpi or 1 pixel per mm."""
         return all(MPP_MIN <= mpp <= MPP_MAX for mpp in self.mpp)
 
     def agrees(self, mpp: tuple[float, float]) -> bool:
-        """Tell whether both axes are within 2 % of another resolution."""
+        """Return whether both axes are within 2 % of another resolution."""
         return all(alike(a, b) for a, b in zip(self.mpp, mpp, strict=True))
 
     def __str__(self) -> str:
-        """The number, both where they differ, as texts for users have it."""
+        """Return the number for messages, both if they differ."""
         return " x ".join(dict.fromkeys(f"{value:g}" for value in self.mpp))
 
 
 def alike(a: float, b: float) -> bool:
-    """Tell whether two resolutions differ by no more than 2 % of their mean."""
+    """Return whether two resolutions differ by at most 2 % of their mean."""
     return abs(a - b) <= TOLERANCE * (a + b) / 2

@@ -1,4 +1,4 @@
-"""How a TIFF stores the pixels of an image: the tags that decide what a decoder makes of them."""
+"""Storage of the pixels of a TIFF image: the tags that determine how they are decoded."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ MOST_SAMPLES = 1024
 
 @dataclass(frozen=True)
 class Storage:
-    """How the pixels of an image are stored, in TIFF's numbers.
+    """Storage of the pixels of an image, in TIFF's numbers.
 
     Attributes:
         compression: Compression scheme.
-        photometric: What the samples mean: `RGB`, `YCBCR`, ...; -1 if the file does not say.
-        samples: Samples of a pixel.
-        bits: Bits of the largest sample.
+        photometric: Meaning of the samples: `RGB`, `YCBCR`, ...; -1 if missing.
+        samples: Number of samples per pixel.
+        bits: Number of bits of the largest sample.
         number: `UNSIGNED`, `SIGNED`, `FLOAT` or `UNDEFINED`; the first that is not unsigned.
-        extra: Meaning of the first extra sample: 1 or 2 if it is transparency.
-        chunky: Whether the samples of a pixel lie together.
-        orientation: How the image is to be turned for display, 1 to 8; 1 if not at all.
-        depth: Focal planes in the image.
-        subsampling: Subsampling of the colours of YCbCr, (across, down).
+        extra: Meaning of the first extra sample: 1 or 2 for transparency.
+        chunky: Whether the samples of a pixel are interleaved.
+        orientation: Orientation for display, 1 to 8; 1 for none.
+        depth: Number of focal planes in the image.
+        subsampling: Subsampling of the chroma of YCbCr, (across, down).
     """
 
     compression: int
@@ -45,7 +45,7 @@ class Storage:
 
     @property
     def jpeg_of_openslide(self) -> bool:
-        """Whether OpenSlide decodes it as JPEG by itself, without libtiff's conversion to RGBA."""
+        """Whether OpenSlide decodes the image as JPEG itself, without libtiff's conversion to RGBA."""
         return (
             self.compression == JPEG
             and self.chunky
@@ -55,9 +55,9 @@ class Storage:
 
 
 def storage(directory: Directory) -> Storage:
-    """Return how the pixels of a directory are stored, with TIFF's defaults for tags that are missing.
+    """Return the storage of a directory's pixels, with TIFF's defaults for missing tags.
 
-    Tags that make no sense count as missing, as for libtiff.
+    Invalid tags count as missing, as in libtiff.
 
     Raises:
         OSError: If the file cannot be read.
@@ -79,7 +79,7 @@ def storage(directory: Directory) -> Storage:
 
 
 def tag_value(directory: Directory, code: int, default: int) -> int:
-    """Return the one number of a tag; the default without the tag, or where it makes no sense."""
+    """Return the number in a tag; the default if the tag is missing or invalid."""
     try:
         return directory.number(code, default)
     except TiffError:
@@ -87,7 +87,7 @@ def tag_value(directory: Directory, code: int, default: int) -> int:
 
 
 def _values(directory: Directory, code: int, default: int) -> list[int]:
-    """Return the numbers of a tag, one at least; the default as of `tag_value`."""
+    """Return the numbers in a tag, at least one; the default as in `tag_value`."""
     if code not in directory.tags:
         return [default]
     try:

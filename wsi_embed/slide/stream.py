@@ -1,4 +1,4 @@
-"""The tiles of a grid, read by several threads at once."""
+"""Tiles of a grid, read by several threads at once."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ UInt8Array = npt.NDArray[np.uint8]
 
 
 class Levels(Protocol):
-    """Levels of which regions can be read: a slide."""
+    """Object with levels of which regions can be read, such as a slide."""
 
     def read(self, level: int, x: int, y: int, w: int, h: int) -> UInt8Array:
         """Read a region of a level; see `Slide.read`."""
 
 
 class TileStream:
-    """The tiles of a grid, for any number of threads. Ask for each row once, and roughly in order.
+    """Reader of the tiles of a grid, for any number of threads. Read each row once, roughly in order.
 
-    Readers that can decode each compressed tile once for all rows have a stream of their own.
+    Readers that decode each compressed tile only once return a subclass.
 
     Args:
-        slide: The open slide.
-        grid: Its tiles.
+        slide: Open slide.
+        grid: Tiles to read.
     """
 
     def __init__(self, slide: Levels, grid: TileGrid) -> None:
@@ -38,18 +38,18 @@ class TileStream:
         """Read one tile.
 
         Args:
-            row: Of the grid's table.
-            out: Takes the tile, uint8 [tile_px, tile_px, 3].
+            row: Row of the grid.
+            out: Array for the tile, uint8 [tile_px, tile_px, 3].
 
         Raises:
-            SlideError: It cannot be decoded.
+            SlideError: If the tile cannot be decoded.
         """
         n = self._grid.read_px
         x, y = self._corners[row]
         resample(self._slide.read(self._grid.level, x, y, n, n), out)
 
     def close(self) -> None:
-        """Let go of what is kept; the slide stays open."""
+        """Release cached data; the slide stays open."""
 
     def __enter__(self) -> Self:
         return self
@@ -59,7 +59,7 @@ class TileStream:
 
 
 def resample(pixels: UInt8Array, out: UInt8Array) -> None:
-    """Bring a square of pixels to the size of `out`: by area averages, or as it is where it has that size."""
+    """Resample a square of pixels to the size of `out` by area averages; copy it if the sizes are equal."""
     if pixels.shape == out.shape:
         out[:] = pixels
     else:

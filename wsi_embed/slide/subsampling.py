@@ -1,4 +1,4 @@
-"""Whether YCbCr that is no JPEG is subsampled as its TIFF says: libtiff does not count its bytes."""
+"""Check of the chroma subsampling of YCbCr that is not JPEG: libtiff does not check the number of bytes."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def subsampling_fault(directory: Directory, stored: Storage) -> SlideError | Non
     """Find out whether a tile has the bytes of the subsampling that a TIFF states, or leaves at 2 x 2.
 
     Args:
-        directory: Of the image.
-        stored: How its pixels are stored.
+        directory: Directory of the image.
+        stored: Storage of its pixels.
 
     Returns:
         The error, which names no file; None if nothing is.
 
     Raises:
-        TiffError: If a tag makes no sense.
+        TiffError: If a tag is invalid.
         OSError: If the file cannot be read.
     """
     jpegs = stored.compression in (JPEG, *APERIO_JPEG_2000)
@@ -49,7 +49,7 @@ def subsampling_fault(directory: Directory, stored: Storage) -> SlideError | Non
 
 
 def _held(directory: Directory, compression: int) -> tuple[int, int] | None:
-    """Return the subsampling of which a tile has the bytes, (across, down): the stated one if it is."""
+    """Return the subsampling that matches the size of a tile, (across, down); preferably the stated one."""
     sides = directory.number(tiff.TILE_WIDTH), directory.number(tiff.TILE_LENGTH)
     sizes = directory.numbers(tiff.TILE_BYTE_COUNTS, MOST_TILES)
     offsets = directory.numbers(tiff.TILE_OFFSETS, MOST_TILES)
@@ -63,13 +63,13 @@ def _held(directory: Directory, compression: int) -> tuple[int, int] | None:
 
 
 def _tile_bytes(sides: tuple[int, int], subsampling: tuple[int, int]) -> int:
-    """Return the bytes of a tile: for each block of pixels its lumas and two chromas."""
+    """Return the size of a tile: for each block of pixels its lumas and two chromas."""
     across, down = subsampling
     return math.ceil(sides[0] / across) * math.ceil(sides[1] / down) * (across * down + 2)
 
 
 def _bytes_of(data: bytes, compression: int) -> int | None:
-    """Return how many bytes compressed data hold; None if that is not known."""
+    """Return the uncompressed size of data; None if unknown."""
     if compression == NONE:
         return len(data)
     if compression in (ADOBE_DEFLATE, DEFLATE):
@@ -83,7 +83,7 @@ def _bytes_of(data: bytes, compression: int) -> int | None:
 
 
 def _lzw_bytes(data: bytes) -> int:
-    """Count what TIFF's LZW holds: of each code only the length of its text matters."""
+    """Return the uncompressed size of TIFF's LZW; for each code only the length of its text matters."""
     lengths, bits, value, total, before, width = [0] * FIRST, 0, 0, 0, 0, 9
     for byte in data:
         value, bits = (value << 8 | byte) & 0xFFFFFFFF, bits + 8
@@ -106,7 +106,7 @@ def _lzw_bytes(data: bytes) -> int:
 
 
 def _packbits_bytes(data: bytes) -> int:
-    """Count what PackBits holds: runs of one byte, and bytes as they are."""
+    """Return the uncompressed size of PackBits: runs of one byte, and literal bytes."""
     at = total = 0
     while at < len(data):
         count = data[at]

@@ -1,4 +1,4 @@
-"""Which files of a folder are slides, by their names. docs/formats.md says what each is."""
+"""Detection of slides by file name. docs/formats.md describes the formats."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ SLIDE_SUFFIXES = IMAGE_SUFFIXES | {
     ".bif", ".czi", ".avs", ".dcm",
 }  # fmt: skip
 
-# Slides that nothing here reads. They are found all the same, and fail with a reason: a folder is never
-# half done in silence.
+# Slides that cannot be read. They are found nevertheless, and fail with a reason, so that no slide of a
+# folder is missing silently.
 FOREIGN_SUFFIXES = {
     ".isyntax": "Philips iSyntax",
     ".i2syntax": "Philips iSyntax",
@@ -32,7 +32,7 @@ FOREIGN_SUFFIXES = {
     ".ozx": "OME-Zarr",
     ".zarr.zip": "OME-Zarr",
 }
-# Readers of other packages by the suffixes of the files that they read: docs/extending.md.
+# Readers of other packages, by file suffix: docs/extending.md.
 SUFFIXES: Registry[type[Slide]] = Registry(
     "reader of", {}, group="wsi_embed.suffixes", base="wsi_embed.slide.base:Slide"
 )
@@ -40,16 +40,16 @@ PACKED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
 
 def named_as_slide(name: str) -> bool:
-    """Whether a file is a slide by its name, of a format that is read or not."""
+    """Return whether a file is named like a slide, of a readable format or not."""
     suffix = PurePosixPath(name).suffix.lower()
     named = (foreign_format, packed_slide, added_suffix)
     return suffix in SLIDE_SUFFIXES or any(kind(name) is not None for kind in named)
 
 
 def added_suffix(name: str) -> str | None:
-    """Return the suffix by which a file is for the reader of another package; None for other files.
+    """Return the suffix of a file for the reader of another package; None for other files.
 
-    Files with a suffix of `SLIDE_SUFFIXES` are read by this package.
+    Files with a suffix in `SLIDE_SUFFIXES` are read by this package.
     """
     lower = name.lower()
     if PurePosixPath(lower).suffix in SLIDE_SUFFIXES:
@@ -58,13 +58,13 @@ def added_suffix(name: str) -> str | None:
 
 
 def foreign_format(name: str) -> str | None:
-    """The format of a slide that nothing here reads, by its file's name; None for other files."""
+    """Return the name of a slide format that cannot be read, by file name; None for other files."""
     lower = name.lower()
     return next((kind for suffix, kind in FOREIGN_SUFFIXES.items() if lower.endswith(suffix)), None)
 
 
 def packed_slide(name: str) -> str | None:
-    """The name of the slide in a compressed file (`a.svs` of `a.svs.gz`); None for other files."""
+    """Return the name of the slide in a compressed file (`a.svs` for `a.svs.gz`); None for other files."""
     path = PurePosixPath(name)
     inner = PurePosixPath(path.stem).suffix.lower()
     packed = path.suffix.lower() in PACKED_SUFFIXES and inner in SLIDE_SUFFIXES - IMAGE_SUFFIXES

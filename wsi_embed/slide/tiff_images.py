@@ -1,4 +1,4 @@
-"""The images of a TIFF: what each is by the file's own words, and whether its first is its level 0."""
+"""Images of a TIFF: their roles according to the file, and whether the first is level 0."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CENTIMETER, INCH = 3, 2
 MICROMETERS = {CENTIMETER: 1e4, INCH: 25.4e3}
 MOST_TEXT = 1 << 24
 MASKED = "a mask"
-# Words of Aperio, OME and others for what is no level: a name, or the start of a line of the description.
+# Names by Aperio, OME and others for images that are not levels, also at the start of a description line.
 ROLES = re.compile(
     r"^\W*(label|macro|thumbnail|overview|mask|barcode|slide ?preview)(?: ?image)?\b", re.I | re.M
 )
@@ -27,12 +27,12 @@ ROLES = re.compile(
 
 @dataclass(frozen=True)
 class TiffImage:
-    """A directory of a TIFF.
+    """Directory of a TIFF.
 
     Attributes:
         directory: The directory.
-        facts: What decides whether it is a level.
-        reduced: Whether the file calls it a part of the size of another.
+        facts: Facts that decide whether it is a level.
+        reduced: Whether the file marks it as a reduced version of another.
         tiled: Whether it is stored in tiles.
     """
 
@@ -43,10 +43,10 @@ class TiffImage:
 
 
 def tiff_images(directories: Sequence[Directory]) -> list[TiffImage]:
-    """Describe the main directories of a TIFF, in the file's order.
+    """Describe the main directories of a TIFF, in file order.
 
     Raises:
-        TiffError: If a tag makes no sense.
+        TiffError: If a tag is invalid.
         OSError: If the file cannot be read.
     """
     words = _ome_words(directories[0]) if len(directories) > 1 else {}
@@ -54,7 +54,7 @@ def tiff_images(directories: Sequence[Directory]) -> list[TiffImage]:
 
 
 def level_images(images: Sequence[TiffImage], vendor: str) -> list[TiffImage]:
-    """Return the images that OpenSlide takes for levels, in the file's order."""
+    """Return the images that OpenSlide takes for levels, in file order."""
     return [
         image
         for number, image in enumerate(images)
@@ -105,7 +105,7 @@ def _mpp(directory: Directory) -> tuple[float, float] | None:
 
 
 def _ome_words(first: Directory) -> dict[int, tuple[str, tuple[float, float] | None]]:
-    """Find the names and pixel sizes that OME-XML gives to images, by the number of their first directory."""
+    """Return the names and pixel sizes of images in OME-XML, by the number of their first directory."""
     text = first.bytes(tiff.IMAGE_DESCRIPTION, MOST_TEXT).partition(b"\0")[0]
     if b"<OME" not in text[:4096]:
         return {}
@@ -124,17 +124,17 @@ def _ome_words(first: Directory) -> dict[int, tuple[str, tuple[float, float] | N
 
 
 def check_first(path: Path, images: Sequence[TiffImage], level0: tuple[int, int]) -> None:
-    """Refuse a TIFF whose level 0 is not the first and largest of its pictures.
+    """Check that level 0 of a TIFF is the first and largest of its pictures.
+
+    A larger image with the same pixel size is a further scan, which does not make level 0 doubtful.
 
     Args:
-        path: The file.
-        images: Its images.
-        level0: (width, height) of what was taken for level 0, pixels.
-
-    A larger image of the same pixel size is a further scan: level 0 is not in doubt.
+        path: TIFF file.
+        images: Images of the file.
+        level0: (width, height) of the presumed level 0, pixels.
 
     Raises:
-        SlideError: If the first image is something else by the file's own words, or another is larger.
+        SlideError: If the first image is something else according to the file, or another is larger.
     """
     first = images[0].facts
     remedy = "write it again with its full-resolution image first and the coarser levels marked as reduced"
@@ -161,12 +161,12 @@ def check_first(path: Path, images: Sequence[TiffImage], level0: tuple[int, int]
 
 
 def _states_mpp_of(first: LevelImage, image: LevelImage) -> bool:
-    """Tell whether an image of a level's shape is a scan of its own by OME's word, with level 0's pixels."""
+    """Return whether OME lists an image with a level's shape as a scan of its own, with level 0's pixels."""
     return image.scan and None not in (first.mpp, image.mpp) and first.mpp == image.mpp
 
 
 def _same_mpp(a: LevelImage, b: LevelImage) -> bool:
-    """Tell whether two images of other shapes have pixels of one size, as two scans of a slide have."""
+    """Return whether two images of different shapes have the same pixel size, like two scans of a slide."""
     low, high = factor_range(b.size, a.size)
     if low <= high or a.mpp is None or b.mpp is None:
         return False
@@ -174,14 +174,14 @@ def _same_mpp(a: LevelImage, b: LevelImage) -> bool:
 
 
 def further_images(images: Sequence[TiffImage], levels: Sequence[Directory]) -> tuple[list[str], list[str]]:
-    """Name the images of a TIFF that nobody reads.
+    """Describe the images of a TIFF that are not read.
 
     Args:
-        images: All of them.
+        images: All images.
         levels: Directories of the levels.
 
     Returns:
-        What `info` says of them, and what users should look at: a further picture that may be a scan.
+        Descriptions for `info`, and those images that may be further scans, for a warning.
     """
     left_out, scans = [], []
     first = images[0].facts

@@ -1,8 +1,8 @@
-"""Which pixels of a TIFF come out of OpenSlide as the file means them.
+"""Detection of TIFF pixels that OpenSlide would change.
 
-OpenSlide decodes JPEG tiles, and Aperio's JPEG 2000, by itself. Everything else goes through libtiff's
-conversion to RGBA, which turns each tile by the orientation tag, takes any extra sample for transparency,
-scales 16 bits as if all were used, ignores signs, and loses its place at the right edge of some images.
+OpenSlide decodes JPEG tiles and Aperio's JPEG 2000 itself. Everything else goes through libtiff's conversion
+to RGBA, which turns each tile by the orientation tag, takes any extra sample for transparency, scales 16 bits
+as if all were used, ignores signs, and misplaces pixels at the right edge of some images.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from wsi_embed.slide.storage import (
 
 COLOURS = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3, PALETTE: 1, YCBCR: 3}
 OTHER_COLOURS = {4: "a mask", 5: "inks (CMYK)", 8: "CIE L*a*b*", 9: "ICC L*a*b*", 10: "ITU L*a*b*"}
-ALPHAS = (1, 2)  # premultiplied or not: libtiff knows both
+ALPHAS = (1, 2)  # premultiplied or not: libtiff supports both
 
 
 def pixel_fault(stored: Storage, *, aperio: bool = False) -> SlideError | None:
     """Find out whether OpenSlide would change the pixels of a level.
 
     Args:
-        stored: How they are stored.
-        aperio: Whether the file is Aperio's, of which OpenSlide decodes JPEG 2000.
+        stored: Storage of the pixels.
+        aperio: Whether the file is from Aperio, whose JPEG 2000 OpenSlide decodes.
 
     Returns:
         The error, which names no file; None if they are read right.
@@ -64,7 +64,7 @@ def pixel_fault(stored: Storage, *, aperio: bool = False) -> SlideError | None:
 
 
 def as_stored(stored: Storage, *, aperio: bool = False) -> bool:
-    """Tell whether OpenSlide gives the pixels as they are stored, whatever the orientation tag says."""
+    """Return whether OpenSlide returns the pixels as stored, whatever the orientation tag."""
     return stored.jpeg_of_openslide or (aperio and stored.compression in APERIO_JPEG_2000)
 
 

@@ -1,4 +1,4 @@
-"""Tile images: which files they are, and their pixels."""
+"""Tile images: detection of the files, and reading of their pixels."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ PLAIN_SUFFIXES = frozenset({".bmp", ".webp"})
 TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 LONGEST_SIDE = 4096
-# A PNG or JPEG with anything on it and sides beyond LONGEST_SIDE is no smaller than this.
+# A PNG or JPEG with content and sides beyond LONGEST_SIDE is not smaller than this.
 SMALLEST_SLIDE = 256 * 1024
 SUB_IFDS = 330
-# What Pillow raises at a file that is damaged, besides its own UnidentifiedImageError (an OSError).
+# Exceptions of Pillow for damaged files, besides its own UnidentifiedImageError (an OSError).
 DAMAGED = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, struct.error)
 
 
 def is_tile_image(path: Path) -> bool:
-    """Whether a file is a tile image, and not a slide.
+    """Return whether a file is a tile image, and not a slide.
 
-    By the suffix where that decides: `.bmp` and `.webp` are tile images, those that only slides have
-    (`.svs`, `.ndpi`, ...) are slides. PNG, JPEG and TIFF files are looked at: a tile image has sides of
-    4096 pixels at most, and a TIFF is a slide at any size where it has levels (further pages or SubIFDs)
-    or is a BigTIFF. A file that cannot be understood is a slide where OpenSlide knows its format, and
-    else a tile image, which fails when it is read.
+    The suffix decides where possible: `.bmp` and `.webp` are tile images, suffixes used only for slides
+    (`.svs`, `.ndpi`, ...) are slides. PNG, JPEG and TIFF files are inspected: a tile image has sides of at
+    most 4096 pixels, and a TIFF with levels (further pages or SubIFDs), or a BigTIFF, is a slide at any size.
+    A file that cannot be parsed is a slide if OpenSlide knows its format, and otherwise a tile image, which
+    fails when it is read.
     """
     suffix = path.suffix.lower()
     if suffix not in TIFF_SUFFIXES | PICTURE_SUFFIXES:
@@ -46,7 +46,7 @@ def is_tile_image(path: Path) -> bool:
     try:
         if suffix in TIFF_SUFFIXES:
             return _is_flat(path)
-        # most are decided by a look at the folder: opening a million files takes minutes
+        # the file size decides for most: opening a million files takes minutes
         return path.stat().st_size < SMALLEST_SLIDE or _is_small(path)
     except DAMAGED:
         return openslide.OpenSlide.detect_format(path) is None
@@ -54,7 +54,7 @@ def is_tile_image(path: Path) -> bool:
 
 def _is_small(path: Path) -> bool:
     kind = PngImageFile if path.suffix.lower() == ".png" else JpegImageFile
-    with kind(path) as image:  # Image.open would warn of large ones
+    with kind(path) as image:  # Image.open would warn about large ones
         return max(image.size) <= LONGEST_SIDE
 
 
@@ -67,7 +67,7 @@ def _is_flat(path: Path) -> bool:
 
 
 def image_size(path: Path) -> tuple[int, int] | None:
-    """(width, height) as the file's head says; None where it cannot be read."""
+    """Return (width, height) from the file's header; None if it cannot be read."""
     try:
         with Image.open(path) as image:
             return image.size
@@ -76,16 +76,16 @@ def image_size(path: Path) -> tuple[int, int] | None:
 
 
 def common_size(sizes: Iterable[tuple[int, int] | None]) -> tuple[int, int] | None:
-    """The most common (width, height), the smaller one of two as common; None without any."""
+    """Return the most common (width, height), the smaller one in case of a tie; None if there is none."""
     counts = Counter(size for size in sizes if size is not None)
     return min(counts, key=lambda size: (-counts[size], size)) if counts else None
 
 
 def image_digest(path: Path) -> str:
-    """The first 12 digits of a file's sha256: knows a tile again wherever it lies.
+    """Return the first 12 digits of a file's SHA-256, which identify a tile independently of its path.
 
     Raises:
-        TileError: The file cannot be read.
+        TileError: If the file cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -95,11 +95,11 @@ def image_digest(path: Path) -> str:
 
 
 def read_image(path: Path) -> UInt8Array:
-    """Read a tile image as RGB, uint8 [h, w, 3]; what is transparent is white.
+    """Read a tile image as RGB, uint8 [h, w, 3]; transparent pixels are white.
 
     Raises:
-        TileError: The file is missing, damaged, truncated, wholly transparent although it has colours, or
-            has more than 8 bits a channel.
+        TileError: If the file is missing, damaged, truncated, entirely transparent although it has colours,
+            or has more than 8 bits per channel.
     """
     try:
         with Image.open(path) as image:
@@ -116,21 +116,22 @@ def read_image(path: Path) -> UInt8Array:
 
 
 def fit_image(pixels: UInt8Array, side: int, tile_px: int, path: Path) -> UInt8Array:
-    """The central square of an image, brought to a side.
+    """Return the central square of an image, resampled to a given side.
 
-    Larger ones are resampled by area. One between `tile_px` and `side` is enlarged, by cubic interpolation.
+    Larger squares are resampled by area. A square between `tile_px` and `side` is enlarged by cubic
+    interpolation.
 
     Args:
-        pixels: uint8 [h, w, 3].
-        side: Of the result.
-        tile_px: Least side of what is taken.
-        path: Of the image, for the message.
+        pixels: Pixels, uint8 [h, w, 3].
+        side: Side of the result, pixels.
+        tile_px: Smallest side to accept, pixels.
+        path: Image file, for the message.
 
     Returns:
-        uint8 [side, side, 3].
+        Pixels, uint8 [side, side, 3].
 
     Raises:
-        TileError: The image is smaller than `tile_px`.
+        TileError: If the image is smaller than `tile_px`.
     """
     height, width = pixels.shape[:2]
     square = min(height, width)

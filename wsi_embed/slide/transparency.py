@@ -1,4 +1,4 @@
-"""Pictures that would come out white because their alpha is 0 everywhere, as programs write by mistake."""
+"""Detection of pictures that would be read as white because of an alpha of 0, written by mistake."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from wsi_embed.slide.tiff_pixels import ALPHAS
 if TYPE_CHECKING:
     from wsi_embed.slide.openslide import OpenSlideSlide
 
-HIDING = 1  # of 255: a mask of 0 and 1 hides the picture, too
-PLACES, SIDE = 16, 256  # a side of the slide, and of a place in pixels
+HIDING = 1  # of 255: a mask of 0 and 1 also hides the picture
+PLACES, SIDE = 16, 256  # places per side of the slide, and side of a place in pixels
 HIDDEN = "its alpha is 0 everywhere, so that nothing of its picture can be seen"
 REMEDY = f"if the colours are right, drop the alpha with {vips('extract_band', '0 --n 3')}"
 
@@ -27,7 +27,7 @@ def transparency_fault(slide: OpenSlideSlide, stored: Storage) -> SlideError | N
 
     Args:
         slide: The slide as OpenSlide opened it.
-        stored: How the pixels of level 0 are stored.
+        stored: Storage of the pixels of level 0.
 
     Returns:
         The error, which names no file; None if anything can be seen.
@@ -45,13 +45,13 @@ def transparency_fault(slide: OpenSlideSlide, stored: Storage) -> SlideError | N
     corners.sort(key=lambda corner: math.hypot(corner[0] - (width - w) / 2, corner[1] - (height - h) / 2))
     try:
         hidden = all(slide.highest_alpha(x, y, w, h) <= HIDING for x, y in corners)
-    except SlideError:  # damaged, as whoever reads it will find out
+    except SlideError:  # damaged: reported when it is read
         return None
     return SlideError(HIDDEN, remedy=REMEDY) if hidden else None
 
 
 def over_white(image: Image.Image) -> Image.Image:
-    """Return an image as RGB, what is transparent over white."""
+    """Return an image as RGB, blended over white."""
     if not image.has_transparency_data:
         return image.convert("RGB")
     rgba = image.convert("RGBA")
@@ -60,7 +60,7 @@ def over_white(image: Image.Image) -> Image.Image:
 
 
 def hides_picture(image: Image.Image) -> bool:
-    """Tell whether an image has more than one colour, but is transparent everywhere."""
+    """Return whether an image has more than one colour, but is transparent everywhere."""
     if not image.has_transparency_data:
         return False
     rgba = np.asarray(image.convert("RGBA")).reshape(-1, 4)

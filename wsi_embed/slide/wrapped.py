@@ -1,4 +1,4 @@
-"""Slides around other slides."""
+"""Slides that wrap other slides."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ Within = TypeVar("Within", bound=Slide)
 
 
 class WrappedSlide(Slide, Generic[Within]):
-    """A slide that has everything but its pixels from the slide within.
+    """Slide with the metadata of another slide.
 
-    All attributes that `Slide` declares are taken over; a subclass replaces those in which it differs.
+    All attributes that `Slide` declares are copied; a subclass replaces those in which it differs.
 
     Args:
-        slide: The open slide within; closed together with this one.
+        slide: Open slide to wrap; closed together with this one.
     """
 
     def __init__(self, slide: Within) -> None:
@@ -25,13 +25,13 @@ class WrappedSlide(Slide, Generic[Within]):
             setattr(self, name, list(value) if isinstance(value, list) else value)
 
     def icc_profile(self) -> bytes | None:
-        """Return the ICC profile of the slide within."""
+        """Return the ICC profile of the wrapped slide."""
         return self._slide.icc_profile()
 
     def dct_scales(self, level: int) -> list[int]:
-        """Return those of the slide within."""
+        """Return the scales of the wrapped slide."""
         return self._slide.dct_scales(level)
 
     def close(self) -> None:
-        """Release the file. Closing twice is fine."""
+        """Close the wrapped slide. May be called several times."""
         self._slide.close()

@@ -1,1 +1,1 @@
-"""The TIFF reader, which decodes each compressed tile once."""
+"""TIFF reader that decodes each compressed tile once."""

@@ -1,4 +1,4 @@
-"""Tiles of a grid from a level of JPEG tiles, each decoded once, however the grid lies across them."""
+"""Tiles of a grid from a level of JPEG tiles, each decoded once, however the grid is aligned with them."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     from wsi_embed.grid import TileGrid
     from wsi_embed.slide.base import Slide, UInt8Array
 
-# Of decoded tiles: one row of them, on a slide of 100,000 pixels and with tiles of 512, has 150 MB. What does
-# not fit is decoded again when it is needed again.
+# Limit for decoded tiles: a row of tiles of 512 pixels on a slide of 100,000 pixels takes 150 MB. Tiles that
+# do not fit are decoded again when they are needed again.
 MOST_BYTES = 256 * 1024 * 1024
 
 
 class DecodeOnce(TileStream):
-    """Keeps each decoded tile until the last row of the grid that needs it was read.
+    """Tile reader that keeps each decoded tile until the last row of the grid that needs it was read.
 
-    With rows in order that is about one row of tiles, which threads share. Where tiles are resampled by a
-    whole number, and lie such that no pixel is made of two of the file's tiles, those are shrunk before they
-    are kept: the same pixels in less memory.
+    With rows in order that is about one row of tiles, which threads share. If tiles are resampled by an
+    integer, and are aligned such that no pixel spans two of the file's tiles, the file's tiles are resampled
+    before they are kept: the same pixels in less memory.
 
     Args:
-        slide: The open slide.
-        grid: Its tiles.
-        level: Their level.
+        slide: Open slide.
+        grid: Tiles to read.
+        level: Level of the grid.
     """
 
     def __init__(self, slide: Slide, grid: TileGrid, level: JpegLevel) -> None:
@@ -54,8 +54,8 @@ class DecodeOnce(TileStream):
         """Read one tile; see `TileStream`.
 
         Raises:
-            SlideError: It cannot be decoded.
-            ValueError: It was read before.
+            SlideError: If the tile cannot be decoded.
+            ValueError: If the row was read before.
         """
         with self._lock:
             if self._asked[row]:
@@ -76,7 +76,7 @@ class DecodeOnce(TileStream):
             resample(square, out)
 
     def _pixels(self, tile: int) -> UInt8Array:
-        """A decoded tile. Who comes first decodes it, and the others wait for it."""
+        """Return a decoded tile. The first thread decodes it, others wait for it."""
         with self._lock:
             kept = self._kept.get(tile)
             if kept is None:
@@ -108,7 +108,7 @@ class DecodeOnce(TileStream):
         return pixels
 
     def _done_with(self, tiles: list[int]) -> None:
-        """Let go of tiles that nobody needs any more; all who needed them have copied their part."""
+        """Release tiles that no further row needs; all users have copied their part."""
         with self._lock:
             for tile in tiles:
                 self._left[tile] -= 1
@@ -118,7 +118,7 @@ class DecodeOnce(TileStream):
                         self._free.append(kept.pixels)
 
     def _buffer(self, name: str, shape: tuple[int, int, int]) -> UInt8Array:
-        """Each thread's memory for a purpose: to get fresh memory takes as long as to decode a tile."""
+        """Return a per-thread buffer for a purpose: allocating memory takes as long as decoding a tile."""
         buffer: UInt8Array | None = getattr(self._own, name, None)
         if buffer is None:
             buffer = np.empty(shape, np.uint8)
@@ -126,14 +126,14 @@ class DecodeOnce(TileStream):
         return buffer
 
     def close(self) -> None:
-        """Let go of what is kept; the slide stays open."""
+        """Release cached data; the slide stays open."""
         with self._lock:
             self._kept.clear()
             self._free.clear()
 
 
 class _Kept:
-    """A decoded tile, or why it cannot be decoded."""
+    """Decoded tile, or the error from decoding it."""
 
     __slots__ = ("error", "lock", "pixels")
 
@@ -144,27 +144,30 @@ class _Kept:
 
 
 def _whole_factor(grid: TileGrid, layout: Layout) -> int:
-    """By what the file's tiles can be shrunk, after decoding, so that nothing is left to resample; else 1."""
+    """Return the integer by which the file's tiles can be resampled so that nothing is left to resample.
+
+    1 if there is none.
+    """
     size, scale = grid.plan.decoded_px, grid.plan.dct_scale
     factor = max(1, size // grid.tile_px)
     total = factor * scale
     corners = grid.level_xy
     whole = size % grid.tile_px == 0 and not (corners % total).any()
     whole = whole and layout.tile_width % total == 0 and layout.tile_height % total == 0
-    # beyond the edge is white, and a pixel may be half white
+    # beyond the edge is white, so a pixel may be half white
     ends = corners + grid.read_px
     inside = (corners >= 0).all() and (ends <= (layout.width, layout.height)).all()
     return factor if whole and inside else 1
 
 
 def _needs(grid: TileGrid, layout: Layout) -> npt.NDArray[np.int32]:
-    """How many rows of the grid need each of the file's tiles, int32 [tiles]."""
+    """Return the number of grid rows that need each of the file's tiles, int32 [tiles]."""
     size = np.array((layout.width, layout.height))
     tile = np.array((layout.tile_width, layout.tile_height))
     start, end = np.clip(grid.level_xy, 0, size), np.clip(grid.level_xy + grid.read_px, 0, size)
     some = (start < end).all(1)
     (x0, y0), (x1, y1) = (start[some] // tile).T, ((end[some] - 1) // tile + 1).T
-    # the sum over all that is left and above: 1 from each first corner on, until the others
+    # two-dimensional cumulative sum: +1 and -1 at the corners of each rectangle
     steps = np.zeros((layout.down + 1, layout.across + 1), np.int32)
     for y, x, step in ((y0, x0, 1), (y0, x1, -1), (y1, x0, -1), (y1, x1, 1)):
         np.add.at(steps, (y, x), step)

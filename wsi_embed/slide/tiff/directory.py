@@ -1,8 +1,7 @@
-"""The directories of a TIFF file (TIFF 6.0, BigTIFF), read without believing their numbers.
+"""Reader of the directories of a TIFF file (TIFF 6.0, BigTIFF), robust to wrong numbers.
 
-Libraries that read TIFF for science take every value that a directory names, and follow it wherever it
-points: of a file that lies, neither time nor memory has a bound. Here only the values that are asked for
-are read, and none that the file has no room for.
+General TIFF libraries read every value that a directory names, wherever it points: a malicious file can take
+unbounded time and memory. This module reads only requested values, and none that the file has no room for.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ import numpy.typing as npt
 
 Int64Array = npt.NDArray[np.int64]
 
-# What a TIFF begins with: byte order, then 42, or 43 of a BigTIFF.
+# First bytes of a TIFF: byte order, then 42, or 43 for BigTIFF.
 STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-# Slides have about ten; those of many focal planes some hundred.
+# Slides have about ten; those with many focal planes some hundred.
 MOST_DIRECTORIES = 4096
 MOST_TAGS = 4096
 
@@ -37,7 +36,7 @@ READ = frozenset({
     322, 323, 324, 325, 330, 338, 339, 347,
 })  # fmt: skip
 
-# TIFF's numbers for types: text, fractions of two whole numbers, bytes of any meaning, and whole numbers.
+# TIFF's numbers for types: text, fractions of two integers, bytes of any meaning, and integers.
 TEXT, FRACTION, ANY = 2, 5, 7
 _TYPES = {
     TEXT: "u1", ANY: "u1", FRACTION: "u8", 1: "u1", 3: "u2", 4: "u4", 6: "i1", 8: "i2", 9: "i4", 13: "u4",
@@ -47,14 +46,20 @@ _WIDTHS = {kind: int(name[1:]) for kind, name in _TYPES.items()}
 
 
 class TiffError(ValueError):
-    """A TIFF is not what its numbers say, or of no kind that is read here; its text says no more than why."""
+    """Error for a TIFF that is inconsistent or of an unsupported kind; its text is only the reason."""
 
 
 @dataclass(slots=True)
 class Tag:
-    """Where a directory has the values of a tag: their type, number and offset in the file.
+    """Type, number and position of the values of a tag.
 
-    Values that lie in the directory itself come with it.
+    Values stored in the directory itself are included.
+
+    Attributes:
+        kind: TIFF's number of the type.
+        count: Number of values.
+        offset: Offset of the values in the file.
+        inline: The values, if stored in the directory itself.
     """
 
     kind: int
@@ -64,21 +69,21 @@ class Tag:
 
 
 class TiffFile:
-    """An open TIFF. Several threads may read it.
+    """Open TIFF. Several threads may read it.
 
     Args:
-        path: The file.
+        path: TIFF file.
 
     Attributes:
-        size: Of the file, bytes.
-        state: Path, size and time of change, by which the file is known again.
+        size: Size of the file in bytes.
+        state: Path, size and modification time, which identify the file.
         first: Offset of the first directory; 0 without any.
         order: Byte order of its numbers, `<` or `>`.
         big: Whether it is a BigTIFF.
 
     Raises:
-        TiffError: It is no TIFF.
-        OSError: It cannot be read.
+        TiffError: If the file is not a TIFF.
+        OSError: If the file cannot be read.
     """
 
     _LAYOUTS: ClassVar = {  # number of entries, entry (tag, type, count, value), offset of the next directory
@@ -111,13 +116,13 @@ class TiffFile:
         (self.first,) = following.unpack(self.read(8, 8) if self.big else head[4:])
 
     def read(self, offset: int, size: int) -> bytes:
-        """Read a part of the file.
+        """Read part of the file.
 
         Raises:
-            TiffError: The file has no such part.
-            OSError: It cannot be read.
+            TiffError: If the file has no such part.
+            OSError: If the file cannot be read.
         """
-        if offset + size > self.size:  # also keeps what is asked for within memory
+        if offset + size > self.size:  # also bounds the memory
             raise TiffError(f"it ends before byte {offset + size}")
         data = os.pread(self._handle, size, offset)
         if len(data) != size:
@@ -125,11 +130,11 @@ class TiffFile:
         return data
 
     def directories(self) -> list[Directory]:
-        """The main directories, in order: not those that are only named by others.
+        """Return the main directories, in order, without those that only others refer to.
 
         Raises:
-            TiffError: They make no sense.
-            OSError: The file cannot be read.
+            TiffError: If the directories are invalid.
+            OSError: If the file cannot be read.
         """
         if self._directories is not None:
             return self._directories
@@ -144,11 +149,11 @@ class TiffFile:
         return found
 
     def directory(self, offset: int) -> Directory:
-        """The directory at an offset; raises what `directories` raises."""
+        """Return the directory at an offset; errors are those of `directories`."""
         return self._directory(offset)[0]
 
     def _directory(self, offset: int) -> tuple[Directory, int]:
-        """A directory, and the offset of the next one."""
+        """Return a directory, and the offset of the next one."""
         (count,) = self._count.unpack(self.read(offset, self._count.size))
         if count > MOST_TAGS:
             raise TiffError(f"a directory of {count} tags")
@@ -173,7 +178,7 @@ class TiffFile:
         self.close()
 
     def close(self) -> None:
-        """Close the file. Closing twice is fine; reading afterwards is an OSError."""
+        """Close the file. May be called several times; reading afterwards raises OSError."""
         handle, self._handle = self._handle, -1
         if handle >= 0:
             os.close(handle)
@@ -181,7 +186,12 @@ class TiffFile:
 
 @dataclass(frozen=True)
 class Directory:
-    """The tags of one image of a TIFF."""
+    """Tags of one image of a TIFF.
+
+    Attributes:
+        file: The TIFF.
+        tags: Tags by code.
+    """
 
     file: TiffFile
     tags: dict[int, Tag]
@@ -192,15 +202,15 @@ class Directory:
         return TILE_WIDTH in self.tags
 
     def bytes(self, code: int, most: int) -> bytes:
-        """The values of a tag as they lie in the file; empty without the tag.
+        """Return the values of a tag as stored in the file; empty without the tag.
 
         Args:
-            code: Of the tag.
-            most: Values that are believed; more are read by nobody.
+            code: Code of the tag.
+            most: Largest number of values to accept.
 
         Raises:
-            TiffError: They are more, or do not lie in the file.
-            OSError: The file cannot be read.
+            TiffError: If there are more values, or they are not inside the file.
+            OSError: If the file cannot be read.
         """
         tag = self.tags.get(code)
         if tag is None:
@@ -211,7 +221,10 @@ class Directory:
         return self.file.read(tag.offset, size) if tag.inline is None else tag.inline[:size]
 
     def numbers(self, code: int, most: int) -> Int64Array:
-        """The whole numbers of a tag, int64 [N], none without the tag; arguments and errors as of `bytes`."""
+        """Return the integers in a tag, int64 [N]; empty without the tag.
+
+        Arguments and errors are those of `bytes`.
+        """
         tag = self.tags.get(code)
         if tag is None:
             return np.empty(0, np.int64)
@@ -221,7 +234,7 @@ class Directory:
         return values.astype(np.int64)
 
     def number(self, code: int, default: int = 0) -> int:
-        """The one number of a tag, or `default` without the tag; errors as of `bytes`."""
+        """Return the integer in a tag, or `default` without the tag. Errors as for `bytes`."""
         tag = self.tags.get(code)
         if tag is None or not tag.count:
             return default
@@ -233,15 +246,18 @@ class Directory:
         return value
 
     def text(self, code: int, most: int) -> str:
-        """The text of a tag up to its first NUL, as Latin-1; empty without the tag; errors as of `bytes`."""
+        """Return the text in a tag up to its first NUL, as Latin-1; empty without the tag.
+
+        Arguments and errors are those of `bytes`.
+        """
         return self.bytes(code, most).partition(b"\0")[0].decode("latin-1")
 
     def fraction(self, code: int) -> float | None:
-        """The one fraction of a tag (numerator, denominator); None without the tag, or where it is 0 or n/0.
+        """Return the fraction (numerator, denominator) in a tag; None without the tag, or if it is 0 or n/0.
 
         Raises:
-            TiffError: It is of another type, or does not lie in the file.
-            OSError: The file cannot be read.
+            TiffError: If the tag has another type, or is not inside the file.
+            OSError: If the file cannot be read.
         """
         tag = self.tags.get(code)
         if tag is None:
@@ -257,7 +273,7 @@ class Directory:
         return tag.kind
 
     def _type(self, code: int, tag: Tag) -> str:
-        """The type of a tag of numbers, as NumPy calls it."""
+        """Return the NumPy type of a tag of integers."""
         if tag.kind in (TEXT, FRACTION, ANY):
             raise TiffError(f"tag {code} is no number")
         return _TYPES[self._known(code, tag)]

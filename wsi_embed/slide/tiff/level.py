@@ -1,4 +1,4 @@
-"""One level of a TIFF slide: where its JPEG tiles lie, on the level and in the file."""
+"""Level of a TIFF slide: the layout of its JPEG tiles on the level and in the file."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from wsi_embed.slide.tiff.tile_colours import Tiles
 
 JPEG, CHUNKY = 7, 1
 LONGEST_TILE = 4096
-MOST_TILES = 1 << 24  # of a million by a million pixels, in tiles of 256
+MOST_TILES = 1 << 24  # a million by a million pixels, in tiles of 256
 MOST_TABLES = 64 * 1024
-# A JPEG is never much larger than its pixels: a tile that says so is not read.
+# A JPEG is never much larger than its pixels: larger tiles are not read.
 MOST_OVERHEAD = 64 * 1024
 
 Window = tuple[slice, slice]
@@ -28,13 +28,13 @@ Window = tuple[slice, slice]
 
 @dataclass(frozen=True)
 class Layout:
-    """How a level is cut into the tiles of the file; all in pixels.
+    """Division of a level into the tiles of the file.
 
     Attributes:
-        width: Of the level.
-        height: Of the level.
-        tile_width: Of the file's tiles, which are whole at the edges too.
-        tile_height: Likewise.
+        width: Width of the level, pixels.
+        height: Height of the level, pixels.
+        tile_width: Width of the file's tiles, which are whole at the edges too, pixels.
+        tile_height: Height of the file's tiles, pixels.
     """
 
     width: int
@@ -44,17 +44,17 @@ class Layout:
 
     @property
     def across(self) -> int:
-        """Tiles in a row."""
+        """Number of tiles in a row."""
         return -(-self.width // self.tile_width)
 
     @property
     def down(self) -> int:
-        """Rows of tiles."""
+        """Number of rows of tiles."""
         return -(-self.height // self.tile_height)
 
     @property
     def tiles(self) -> int:
-        """All of them."""
+        """Number of tiles."""
         return self.across * self.down
 
     @property
@@ -64,19 +64,19 @@ class Layout:
 
     @property
     def tile_bytes(self) -> int:
-        """Of a decoded tile."""
+        """Size of a decoded tile in bytes."""
         return self.tile_height * self.tile_width * 3
 
     def shrunk(self, factor: int) -> Layout:
-        """The level at a part of its size, which divides the tiles."""
+        """Return the layout at a reduced size; the factor must divide the tiles."""
         sizes = -(-self.width // factor), -(-self.height // factor)
         return Layout(*sizes, self.tile_width // factor, self.tile_height // factor)
 
     def parts(self, x: int, y: int, w: int, h: int) -> Iterator[tuple[int, Window, Window]]:
-        """The parts of a region that lie on the level, tile by tile.
+        """Yield the parts of a region that are on the level, tile by tile.
 
         Yields:
-            Number of the tile in row-major order, the part's window of the region, and of the tile.
+            Number of the tile in row-major order, window of the part in the region, and window in the tile.
         """
         tw, th, across = self.tile_width, self.tile_height, self.across
         left, top, right, bottom = max(x, 0), max(y, 0), min(x + w, self.width), min(y + h, self.height)
@@ -93,21 +93,21 @@ class Layout:
 
 
 class JpegLevel:
-    """A directory whose pixels are JPEG tiles of RGB. Several threads may read it.
+    """Directory whose pixels are JPEG tiles of RGB. Several threads may read it.
 
     Args:
-        directory: Of the level.
+        directory: Directory of the level.
 
     Attributes:
-        layout: Its tiles.
-        missing: Which tiles the file leaves out, bool [tiles].
-        said: What the directory says that tiles hold, RGB or YCBCR.
-        colours: What they hold.
+        layout: Layout of the tiles.
+        missing: Whether each tile is missing in the file, bool [tiles].
+        said: Colours of the tiles according to the directory, RGB or YCBCR.
+        colours: Actual colours of the tiles, RGB or YCBCR.
 
     Raises:
-        TiffError: Its pixels are of another kind, or its numbers make no sense.
-        SlideError: Some of its tiles hold RGB and others YCbCr.
-        OSError: The file cannot be read.
+        TiffError: If its pixels are of another kind, or its numbers are invalid.
+        SlideError: If some of its tiles are RGB and others YCbCr.
+        OSError: If the file cannot be read.
     """
 
     def __init__(self, directory: Directory) -> None:
@@ -180,11 +180,11 @@ class JpegLevel:
         """Decode one tile that is not missing.
 
         Args:
-            tile: Its number in row-major order.
-            out: Takes the pixels; see `JpegDecoder.decode`.
+            tile: Number of the tile in row-major order.
+            out: Array for the pixels; see `JpegDecoder.decode`.
 
         Raises:
-            SlideError: It is damaged, or holds other colours than the first tiles.
+            SlideError: If the tile is damaged, or has other colours than the first tiles.
         """
         try:
             data = self._stored(tile)
@@ -197,7 +197,7 @@ class JpegLevel:
             raise self._mixed(f"its JPEG tile {tile} does not hold {held} as those do that were looked at")
 
     def _is_other(self, data: bytes) -> bool:
-        """Tell whether a tile is marked, and then also looks, as if it held other colours than the level."""
+        """Return whether a tile is marked, and also looks, as if it had other colours than the level."""
         mark = marked_colours(data)
         if mark in {None, self.colours, *self._marks}:
             return False
@@ -205,10 +205,10 @@ class JpegLevel:
         return jpeg_colours([data], self._tables, self.said, *sides) != {self.colours}
 
     def read(self, x: int, y: int, w: int, h: int) -> UInt8Array:
-        """Read a region that lies wholly inside the level: uint8 [h, w, 3]; missing tiles are white.
+        """Read a region that lies entirely inside the level: uint8 [h, w, 3]; missing tiles are white.
 
         Raises:
-            SlideError: It cannot be decoded.
+            SlideError: If a tile cannot be decoded.
         """
         out, decoded = np.empty((h, w, 3), np.uint8), self._own_buffer()
         for tile, region, part in self.layout.parts(x, y, w, h):
@@ -220,14 +220,14 @@ class JpegLevel:
         return out
 
     def _own_buffer(self) -> UInt8Array:
-        """Each thread's memory for a decoded tile: to get fresh memory takes as long as to decode it."""
+        """Return a per-thread buffer for a decoded tile: allocating memory takes as long as decoding."""
         if not hasattr(self._scratch, "buffer"):
             self._scratch.buffer = np.empty(self.layout.tile_shape, np.uint8)
         buffer: UInt8Array = self._scratch.buffer
         return buffer
 
     def _stored(self, tile: int) -> bytes:
-        """A tile as it lies in the file."""
+        """Return a tile as stored in the file."""
         size = int(self._sizes[tile])
         most = 2 * self.layout.tile_bytes + MOST_OVERHEAD
         if size > most:

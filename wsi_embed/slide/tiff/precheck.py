@@ -1,4 +1,4 @@
-"""What would end the process within OpenSlide, which takes the numbers of a file as they are."""
+"""Detection of TIFF files that would crash the process inside OpenSlide, which trusts their numbers."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from wsi_embed.slide.tiff import directory as tiff
 from wsi_embed.slide.tiff.directory import STARTS, Directory, TiffError, TiffFile
 from wsi_embed.slide.tiff.level import MOST_TILES, Layout
 
-# OpenSlide takes 4 bytes for each, and aborts where it gets no memory.
+# OpenSlide allocates 4 bytes per pixel, and aborts if there is no memory.
 MOST_TILE_PIXELS = 1 << 26
-# White pixels as a JPEG take about 100 to a byte, compressed better than any slide is 10,000.
+# About 100 white pixels fit into a byte of JPEG; 10,000 is more than any compression of a slide achieves.
 MOST_PIXELS_A_BYTE = 1 << 14
-SEPARATE = 2  # a planar configuration: colours lie apart, each in tiles of its own
-NDPI = 65420  # a tag of Hamamatsu's, who write offsets of 64 bits in their own way, and no tiles
+SEPARATE = 2  # planar configuration with each colour in tiles of its own
+NDPI = 65420  # a tag of Hamamatsu, whose files have non-standard 64-bit offsets and no tiles
 
 
 def open_tiff(path: Path) -> TiffFile | None:
-    """Open a TIFF and refuse it if its tiles are larger than any, or than their file.
+    """Open a TIFF, and check that the sizes of its tiles are plausible.
 
     Returns:
         The open file; None for other files, and for Hamamatsu's NDPI.
 
     Raises:
-        SlideError: If it is refused, or cannot be read.
+        SlideError: If the check fails, or the file cannot be read.
     """
     try:
         with path.open("rb") as data:
@@ -53,7 +53,7 @@ def _check_directories(directories: Sequence[Directory]) -> None:
 
 
 def _check_tiles(directory: Directory) -> tuple[Layout, bool]:
-    """The tiles of a directory, and whether some are left out."""
+    """Return the tile layout of a directory, and whether tiles are missing."""
     codes = (tiff.IMAGE_WIDTH, tiff.IMAGE_LENGTH, tiff.TILE_WIDTH, tiff.TILE_LENGTH)
     width, height, tile_width, tile_height = sizes = [directory.number(code) for code in codes]
     if not all(sizes) or tile_width * tile_height > MOST_TILE_PIXELS:
@@ -74,10 +74,10 @@ def _check_tiles(directory: Directory) -> tuple[Layout, bool]:
 
 
 def is_aperio(directory: Directory) -> bool:
-    """Tell whether a directory is the first of an Aperio slide.
+    """Return whether a directory is the first of an Aperio slide.
 
     Raises:
-        TiffError: If its description does not lie in the file.
+        TiffError: If its description is not inside the file.
         OSError: If the file cannot be read.
     """
     text = directory.tags.get(tiff.IMAGE_DESCRIPTION)
@@ -86,7 +86,10 @@ def is_aperio(directory: Directory) -> bool:
 
 
 def _check_order(levels: list[tuple[Layout, bool]]) -> None:
-    """Of an Aperio level that leaves tiles out, OpenSlide divides their number by that of the next level."""
+    """Check the order of levels with missing tiles.
+
+    OpenSlide divides the tile counts of such a level by those of the next one.
+    """
     left_out = False
     for (level, missing), (following, _) in pairwise(levels):
         left_out |= missing

@@ -1,4 +1,4 @@
-"""TIFF slides of JPEG tiles, decoded here: OpenSlide's pixels in a fraction of its time."""
+"""Reader of TIFF slides with JPEG tiles: OpenSlide's pixels in a fraction of its time."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ DCT_SCALES = (8, 4, 2)
 
 
 class TiffSlide(WrappedSlide[OpenSlideSlide]):
-    """A slide whose JPEG tiles are decoded here; what it says of itself is read by OpenSlide.
+    """Slide whose JPEG tiles are decoded by this package; its metadata are read by OpenSlide.
 
-    Pixels are those of OpenSlide, bit for bit, on level 0 and on every level whose downsample is a whole
-    number. On others OpenSlide interpolates between the pixels of the level, and this gives them as they are.
-    Levels that cannot be decoded here are left to OpenSlide; levels that only this sees (SubIFDs, as in
-    OME-TIFF) are added.
+    Pixels are bit-identical to OpenSlide's on level 0 and on every level with an integer downsample. On other
+    levels OpenSlide interpolates between the pixels of the level, and this class returns them unchanged.
+    Levels that cannot be decoded directly are read by OpenSlide; levels in SubIFDs (as in OME-TIFF), which
+    OpenSlide does not see, are added.
 
     Args:
         slide: The slide as OpenSlide opened it; closed together with this one.
 
     Raises:
-        TiffError: Level 0 is of another kind; `slide` stays open.
-        OSError: The file cannot be read.
+        TiffError: If level 0 is of another kind; `slide` stays open.
+        OSError: If the file cannot be read.
     """
 
     reader = "tiff"
@@ -96,7 +96,7 @@ class TiffSlide(WrappedSlide[OpenSlideSlide]):
             images.sort(key=lambda image: -image.facts.size[0])
             opened = [JpegLevel(image.directory) for image in images]
         except TiffError:
-            return []  # as OpenSlide sees it
+            return []  # use only OpenSlide's levels
         hidden = [replace(image.facts, name=f"level {n}") for n, image in enumerate(images, start=1)]
 
         def read(level: int, x: int, y: int, w: int, h: int) -> UInt8Array:
@@ -120,7 +120,7 @@ class TiffSlide(WrappedSlide[OpenSlideSlide]):
         return TileStream(self, grid) if own is None else DecodeOnce(self, grid, own)
 
     def dct_scales(self, level: int) -> list[int]:
-        """Parts of the size (8 for 1/8) at which the level can be decoded at once, the smallest first."""
+        """Return the reduced sizes (8 for 1/8) at which the level can be decoded directly, smallest first."""
         own = self._levels[level]
         if own is None:
             return []
@@ -134,7 +134,10 @@ def _other_colours(name: str, level: JpegLevel) -> str:
 
 
 def _leave_rendered(levels: list[JpegLevel | None]) -> None:
-    """Leave to OpenSlide what it renders from finer levels: of an Aperio slide, below any missing tile."""
+    """Leave to OpenSlide the levels that it renders from finer ones.
+
+    In Aperio slides these are the levels below one with missing tiles.
+    """
     first = next((i for i, level in enumerate(levels) if level is None or level.missing.any()), len(levels))
     for i in range(max(1, first), len(levels)):
         levels[i] = None

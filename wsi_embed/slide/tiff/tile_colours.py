@@ -1,4 +1,4 @@
-"""What colours the tiles of a TIFF's image hold, by some of them; found once for a file and process."""
+"""Colours of the tiles of a TIFF image, detected from a sample once per file and process."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from wsi_embed.slide.tiff.jpeg import RGB, YCBCR
 Int64Array = npt.NDArray[np.int64]
 LARGEST_TILE = 1 << 24  # bytes
 MOST_KNOWN = 65536
-# By file (path, bytes, time), place of the first tile, and the word of the file.
+# By file (path, size, time), offset of the first tile, and the metadata.
 _KNOWN: dict[tuple[object, ...], TileColours] = {}
 
 
 @dataclass(frozen=True)
 class TileColours:
-    """What tiles hold.
+    """Colours of tiles.
 
     Attributes:
-        held: RGB, YCBCR, or both where tiles differ.
-        marks: What their codestreams say: RGB, YCBCR or, without a mark, None.
+        held: RGB, YCBCR, or both if tiles differ.
+        marks: Colours according to their codestreams: RGB, YCBCR, or None without a mark.
     """
 
     held: frozenset[int]
@@ -33,18 +33,18 @@ class TileColours:
 
     @property
     def mixed(self) -> bool:
-        """Whether some tiles hold RGB and others YCbCr."""
+        """Whether some tiles are RGB and others YCbCr."""
         return self.held == {RGB, YCBCR}
 
 
 @dataclass(frozen=True)
 class Tiles:
-    """The tiles of an image.
+    """Tiles of an image.
 
     Attributes:
         file: The TIFF.
-        offsets: Where each lies in the file, int64 [tiles].
-        sizes: Bytes of each, int64 [tiles]; 0 if the file leaves it out.
+        offsets: Offset of each tile in the file, int64 [tiles].
+        sizes: Size of each tile in bytes, int64 [tiles]; 0 for missing tiles.
     """
 
     file: TiffFile
@@ -52,7 +52,7 @@ class Tiles:
     sizes: Int64Array
 
     def jpeg_colours(self, tables: bytes, said: int, width: int, height: int) -> TileColours:
-        """Tell what JPEG tiles hold; for arguments see `photometric.jpeg_colours`.
+        """Detect the colours of JPEG tiles; for arguments see `photometric.jpeg_colours`.
 
         Raises:
             OSError: If the file cannot be read.
@@ -63,7 +63,7 @@ class Tiles:
             for tile in self._some():
                 try:
                     marks[tile] = marked_colours(tile)
-                except ValueError:  # damaged, as whoever reads it will find out
+                except ValueError:  # damaged: reported when it is read
                     continue
             held = jpeg_colours(marks, tables, said, width, height)
             return TileColours(frozenset(held or {said}), frozenset(marks.values()))
@@ -71,10 +71,10 @@ class Tiles:
         return self._known(find, said, width, height)
 
     def jpeg2000_colours(self, said: int) -> TileColours:
-        """Tell what JPEG 2000 tiles hold, once their colour transform is undone.
+        """Detect the colours of JPEG 2000 tiles, after undoing their colour transform.
 
         Args:
-            said: RGB or YCBCR, the word of the file.
+            said: RGB or YCBCR according to the metadata.
 
         Raises:
             OSError: If the file cannot be read.
@@ -89,7 +89,7 @@ class Tiles:
             try:
                 if self.sizes[tile] <= LARGEST_TILE:
                     found.append(self.file.read(int(self.offsets[tile]), int(self.sizes[tile])))
-            except TiffError:  # beyond the end
+            except TiffError:  # beyond the end of the file
                 continue
         return found
 

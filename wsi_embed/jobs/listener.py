@@ -16,8 +16,8 @@ class Listener(Protocol):
         >>> class PrintSlides(Silent):
         ...     def slide_finished(self, result: wsi_embed.SlideResult) -> None:
         ...         print(result.slide, result.status)
-        >>> report = wsi_embed.tile("slides/a.svs", "patches/", listener=PrintSlides())
-        a.svs done
+        >>> report = wsi_embed.tile("slides/a.tiff", "patches/", listener=PrintSlides())
+        a.tiff done
     """
 
     def job_started(self, slides: int, how: str) -> None:

@@ -27,9 +27,7 @@ def described_size(description: str, size: Size) -> Size | None:
     scanned = _SCANNED.search(latest)
     numbers = scanned.groups() if scanned else tuple(_ORIGINAL.findall(description)[:2])
     sides = [int(number) for number in numbers if number]
-    sizes = list(
-        zip(sides[::2], sides[1::2], strict=False)
-    )  # of the scan, and of its cropped part
+    sizes = list(zip(sides[::2], sides[1::2], strict=False))  # of the scan, and of its cropped part
     if not sizes or size in sizes or not min(sides) or not _resized(sizes[-1], size):
         return None
     return sizes[-1]

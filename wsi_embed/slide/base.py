@@ -52,6 +52,7 @@ class Slide(abc.ABC):
         reader_decides: Whether OpenSlide would return other pixels or levels than this reader.
 
     Example:
+        >>> import wsi_embed
         >>> with wsi_embed.open_slide("slides/a.tiff") as slide:
         ...     slide.read(level=0, x=0, y=0, w=256, h=256).shape
         (256, 256, 3)
@@ -181,6 +182,7 @@ class Slide(abc.ABC):
             SlideError: If the slide cannot be decoded, and `unreadable` is None.
 
         Example:
+            >>> import wsi_embed
             >>> with wsi_embed.open_slide("slides/a.tiff") as slide:
             ...     max(slide.thumbnail(100).shape)
             100

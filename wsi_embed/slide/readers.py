@@ -45,6 +45,7 @@ def open_slide(path: str | Path, reader: Reader = "auto") -> Slide:
         UsageError: If there is no such reader, or its package cannot be used.
 
     Example:
+        >>> import wsi_embed
         >>> with wsi_embed.open_slide("slides/a.tiff") as slide:
         ...     slide.mpp
         (0.5, 0.5)

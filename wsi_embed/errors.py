@@ -33,14 +33,14 @@ class WsiEmbedError(Exception):
     Its text is `where: what; remedy`, without the parts that are missing.
 
     Args:
-        what: What is wrong.
-        where: File, row, slide or option that is wrong.
-        remedy: What to do about it.
+        what: The problem.
+        where: File, row, slide or option concerned.
+        remedy: Advice on how to solve the problem.
 
     Attributes:
-        what: What is wrong, as text.
-        where: File, row, slide or option that is wrong, as text.
-        remedy: What to do about it, as text.
+        what: The problem, as text.
+        where: File, row, slide or option concerned, as text; None if unknown.
+        remedy: Advice on how to solve the problem, as text; None without one.
 
     Example:
         >>> import wsi_embed
@@ -67,12 +67,12 @@ class WsiEmbedError(Exception):
         return type(self), (self.what,), self.__dict__
 
     def at(self, where: object) -> Self:
-        """Return this error as one of a place, which comes before the place that it may have already."""
+        """Return a copy of the error with a place put in front of its own."""
         place = str(where) if self.where is None else f"{where}: {self.where}"
         return self.replace(where=place)
 
     def replace(self, **fields: object) -> Self:
-        """Return this error with other fields: `what`, `where`, `remedy`."""
+        """Return a copy of the error with other values of `what`, `where` or `remedy`."""
         changed = copy.copy(self)
         now = {"what": self.what, "where": self.where, "remedy": self.remedy}
         WsiEmbedError.__init__(changed, **(now | fields))

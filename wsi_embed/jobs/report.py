@@ -30,8 +30,8 @@ class SlideResult:
         seconds: Time per stage: `tissue`, `read`, `encode`, `write` (which overlap), and `total`
             (wall-clock).
         reason: Reason why the slide failed, was skipped or was stopped, in one line; None otherwise.
-        problem: What is wrong with a slide that failed, without its name.
-        remedy: What to do about it; None if that is not known.
+        problem: Problem of a slide that failed, without its name.
+        remedy: Advice on how to solve the problem; None if unknown.
         warnings: Warnings about a slide that was processed nevertheless.
         left_out: Images in the file that are not levels of the slide, each with the reason.
         traceback: Traceback of an unexpected error, which is a bug.

@@ -130,9 +130,9 @@ def with_annotations(
     unless it is a slide's id.
 
     Args:
-        items: All slides of the job, before shards are taken.
-        source: What the option names: a file for the one slide, or a folder.
-        option: Name of the argument, for messages.
+        items: All slides of the job, before sharding.
+        source: Value of the option: a file for a single slide, or a folder.
+        option: Name of the option, for messages.
 
     Raises:
         UsageError: If there is no such file or folder, or one file is given for, or matches, several slides.

@@ -18,14 +18,14 @@ NANOMETERS = 1000  # of a micrometre
 
 
 def leica_fault(description: str, directories: Sequence[Directory]) -> SlideError | None:
-    """Find out whether OpenSlide would take other pixels for a level than the XML means.
+    """Check whether OpenSlide would take other pixels for a level than the XML means.
 
     Args:
         description: ImageDescription of the first directory.
         directories: All main directories of the file.
 
     Returns:
-        The error, which names no file; None if nothing is wrong.
+        The error, without the name of the file; None if there is none.
 
     Raises:
         TiffError: If a size is invalid.

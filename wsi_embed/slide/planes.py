@@ -14,13 +14,13 @@ from wsi_embed.slide.tiff.directory import Directory, TiffError
 
 
 def repeated_level(directories: Sequence[Directory]) -> SlideError | None:
-    """Find focal planes in an Aperio slide, which has every level once for each of them.
+    """Detect focal planes in an Aperio slide, which contains each level once per plane.
 
     Args:
         directories: The tiled directories, in file order.
 
     Returns:
-        The error, which names no file; None if level 0 is there once.
+        The error, without the name of the file; None if level 0 occurs once.
     """
     sizes = [_size(directory) for directory in directories]
     count = sizes.count(sizes[0]) if sizes else 0
@@ -28,14 +28,14 @@ def repeated_level(directories: Sequence[Directory]) -> SlideError | None:
 
 
 def plane_fault(directories: Sequence[Directory], first: Storage) -> SlideError | None:
-    """Find out whether the first image of a TIFF is one plane of several.
+    """Check whether the first image of a TIFF is one plane of several.
 
     Args:
         directories: All main directories of a TIFF without a vendor.
         first: Storage of the first image's pixels.
 
     Returns:
-        The error, which names no file; None if it is a whole picture.
+        The error, without the name of the file; None if the image is a complete picture.
     """
     return _ome_fault(directories[0], first.samples) or _page_fault(directories, first)
 
@@ -47,10 +47,10 @@ def is_mask(directory: Directory) -> bool:
 
 
 def dicom_plane_fault(properties: Mapping[str, str]) -> SlideError | None:
-    """Find out whether a DICOM slide has several optical paths or focal planes, by OpenSlide's properties.
+    """Check OpenSlide's properties of a DICOM slide for several optical paths or focal planes.
 
     Returns:
-        The error, which names no file; None if it has one of each.
+        The error, without the name of the file; None if the slide has one of each.
     """
 
     def number(name: str, default: int) -> int:
@@ -96,7 +96,7 @@ def _ome_fault(first: Directory, samples: int) -> SlideError | None:
 
 
 def _page_fault(directories: Sequence[Directory], first: Storage) -> SlideError | None:
-    """Find grey images of one size, which are the channels of a picture."""
+    """Detect grey images of equal size, which are the channels of one picture."""
     if first.samples > 1 or first.photometric not in (WHITE_IS_ZERO, BLACK_IS_ZERO):
         return None
     size = _size(directories[0])

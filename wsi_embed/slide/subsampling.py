@@ -20,14 +20,14 @@ CLEAR, END, FIRST = 256, 257, 258  # codes of LZW
 
 
 def subsampling_fault(directory: Directory, stored: Storage) -> SlideError | None:
-    """Find out whether a tile has the bytes of the subsampling that a TIFF states, or leaves at 2 x 2.
+    """Check whether a tile has the size of the subsampling that the TIFF states, or of 2 x 2 by default.
 
     Args:
         directory: Directory of the image.
         stored: Storage of its pixels.
 
     Returns:
-        The error, which names no file; None if nothing is.
+        The error, without the name of the file; None if there is none.
 
     Raises:
         TiffError: If a tag is invalid.

@@ -28,14 +28,14 @@ ALPHAS = (1, 2)  # premultiplied or not: libtiff supports both
 
 
 def pixel_fault(stored: Storage, *, aperio: bool = False) -> SlideError | None:
-    """Find out whether OpenSlide would change the pixels of a level.
+    """Check whether OpenSlide would change the pixels of a level.
 
     Args:
         stored: Storage of the pixels.
         aperio: Whether the file is from Aperio, whose JPEG 2000 OpenSlide decodes.
 
     Returns:
-        The error, which names no file; None if they are read right.
+        The error, without the name of the file; None if the pixels are read correctly.
     """
     if stored.depth > 1:
         return SlideError(

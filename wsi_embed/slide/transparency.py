@@ -23,14 +23,14 @@ REMEDY = f"if the colours are right, drop the alpha with {vips('extract_band', '
 
 
 def transparency_fault(slide: OpenSlideSlide, stored: Storage) -> SlideError | None:
-    """Find out whether level 0 of a TIFF is transparent at all of up to 256 places, the middle first.
+    """Check whether level 0 of a TIFF is transparent at up to 256 places, starting in the middle.
 
     Args:
         slide: The slide as OpenSlide opened it.
         stored: Storage of the pixels of level 0.
 
     Returns:
-        The error, which names no file; None if anything can be seen.
+        The error, without the name of the file; None if anything is visible.
     """
     if stored.photometric != RGB or stored.samples < 4 or stored.extra not in ALPHAS:
         return None

@@ -50,7 +50,7 @@ def check_colours(slide: OpenSlideSlide) -> None:
 
 
 def wrong_colours(directory: Directory) -> SlideError | None:
-    """Describe why OpenSlide would misread the colours of a directory, with its remedy; None if it would not.
+    """Return the error for a directory whose colours OpenSlide would misread; None if it would not.
 
     Raises:
         OSError: If the file cannot be read.
@@ -94,9 +94,9 @@ def _wrong_jpeg2000(directory: Directory) -> SlideError | None:
     )
 
 
-@functools.lru_cache(maxsize=128)  # who tiles a slide opens it several times
+@functools.lru_cache(maxsize=128)  # a job opens a slide several times
 def _wrong_instance(instance: DicomInstance, size: int, changed: int) -> SlideError | None:
-    if "VOLUME" not in instance.image_type or instance.samples != 3:  # OpenSlide makes levels of no others
+    if "VOLUME" not in instance.image_type or instance.samples != 3:  # OpenSlide makes levels only of these
         return None
     if instance.transfer_syntax == DICOM_JPEG and instance.photometric in DICOM_WORDS:
         return _wrong_dicom_jpeg(instance, DICOM_WORDS[instance.photometric])

@@ -10,8 +10,8 @@ import numpy as np
 
 from wsi_embed.errors import SlideError
 
-DIRECTORY_POSITION = 32 + 16 + 16 + 16 + 4  # of the first segment: header, versions, two identifiers, part
-ENTRIES = 32 + 128  # header, number of entries and what is reserved
+DIRECTORY_POSITION = 32 + 16 + 16 + 16 + 4  # in the first segment: header, versions, two identifiers, part
+ENTRIES = 32 + 128  # header, number of entries, reserved bytes
 ENTRY, DIMENSION = 32, 20  # bytes of an entry before its dimensions, and of each
 MOST_DIMENSIONS, MOST_ENTRIES = 40, 1 << 17
 BGR48 = 4
@@ -21,7 +21,7 @@ def czi_fault(path: Path) -> SlideError | None:
     """Check whether the pixels of a CZI file have more than 8 bits anywhere.
 
     Returns:
-        The error, which names no file; None if there is none, or the file is not CZI.
+        The error, without the name of the file; None if there is none, or the file is not CZI.
 
     Raises:
         OSError: If the file cannot be read.

@@ -17,7 +17,7 @@ from wsi_embed.slide.fingerprint import fingerprint
 from wsi_embed.slide.transparency import HIDDEN, hides_picture, over_white
 
 JPEG = b"\xff\xd8\xff"
-PNG_BITS = 24  # where a PNG has the number of bits of a sample
+PNG_BITS = 24  # offset of the bits per sample in a PNG
 EIGHT_BITS = SlideError("more than 8 bits a channel", remedy="convert it to 8-bit RGB")
 
 

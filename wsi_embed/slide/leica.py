@@ -25,7 +25,7 @@ def leica_fault(description: str, directories: Sequence[Directory]) -> SlideErro
         directories: All main directories of the file.
 
     Returns:
-        The error, which names no file; None if there is none.
+        The error, without the name of the file; None if there is none.
 
     Raises:
         TiffError: If a size is invalid.

@@ -20,7 +20,7 @@ def repeated_level(directories: Sequence[Directory]) -> SlideError | None:
         directories: The tiled directories, in file order.
 
     Returns:
-        The error, which names no file; None if level 0 occurs once.
+        The error, without the name of the file; None if level 0 occurs once.
     """
     sizes = [_size(directory) for directory in directories]
     count = sizes.count(sizes[0]) if sizes else 0
@@ -35,7 +35,7 @@ def plane_fault(directories: Sequence[Directory], first: Storage) -> SlideError 
         first: Storage of the first image's pixels.
 
     Returns:
-        The error, which names no file; None if the image is a complete picture.
+        The error, without the name of the file; None if the image is a complete picture.
     """
     return _ome_fault(directories[0], first.samples) or _page_fault(directories, first)
 
@@ -50,7 +50,7 @@ def dicom_plane_fault(properties: Mapping[str, str]) -> SlideError | None:
     """Check OpenSlide's properties of a DICOM slide for several optical paths or focal planes.
 
     Returns:
-        The error, which names no file; None if the slide has one of each.
+        The error, without the name of the file; None if the slide has one of each.
     """
 
     def number(name: str, default: int) -> int:

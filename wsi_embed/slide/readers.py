@@ -75,7 +75,7 @@ def reader_version(reader: str) -> dict[str, str]:
 
 
 def _folder_fault(path: Path) -> SlideError:
-    """Describe why a folder is not a slide, with its remedy."""
+    """Return the error for a folder that is not a slide, with the file to use instead."""
     if is_ome_zarr(path):
         return SlideError(REASON, remedy=REMEDY)
     files = sorted(file for file in path.iterdir() if named_as_dicom(file) and file.is_file())
@@ -100,7 +100,7 @@ def check_reader(reader: str) -> None:
 def _check_file(path: Path) -> None:
     try:
         if path.is_dir():
-            next(path.iterdir(), None)  # a folder that cannot be listed says so
+            next(path.iterdir(), None)  # raises if the folder cannot be listed
             raise _folder_fault(path).at(path)
         if not path.is_file():
             raise SlideError("no such file", where=path, remedy="check the path")

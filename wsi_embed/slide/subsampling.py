@@ -27,7 +27,7 @@ def subsampling_fault(directory: Directory, stored: Storage) -> SlideError | Non
         stored: Storage of its pixels.
 
     Returns:
-        The error, which names no file; None if there is none.
+        The error, without the name of the file; None if there is none.
 
     Raises:
         TiffError: If a tag is invalid.

@@ -138,7 +138,7 @@ def check_first(path: Path, images: Sequence[TiffImage], level0: tuple[int, int]
     """
     first = images[0].facts
     remedy = "write it again with its full-resolution image first and the coarser levels marked as reduced"
-    if first.role and first.role != MASKED:  # a mask is refused for its pixels
+    if first.role and first.role != MASKED:  # masks are rejected elsewhere, for their pixels
         raise SlideError(
             f"the first image is {first.role} by the file's own words", where=path, remedy=remedy
         )

@@ -35,7 +35,7 @@ def pixel_fault(stored: Storage, *, aperio: bool = False) -> SlideError | None:
         aperio: Whether the file is from Aperio, whose JPEG 2000 OpenSlide decodes.
 
     Returns:
-        Problem and remedy, for a message; None if the pixels are read correctly.
+        The error, without the name of the file; None if the pixels are read correctly.
     """
     if stored.depth > 1:
         return SlideError(

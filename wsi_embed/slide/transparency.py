@@ -30,7 +30,7 @@ def transparency_fault(slide: OpenSlideSlide, stored: Storage) -> SlideError | N
         stored: Storage of the pixels of level 0.
 
     Returns:
-        The error, which names no file; None if anything is visible.
+        The error, without the name of the file; None if anything is visible.
     """
     if stored.photometric != RGB or stored.samples < 4 or stored.extra not in ALPHAS:
         return None

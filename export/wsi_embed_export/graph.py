@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Sequence
@@ -106,5 +107,5 @@ def _folded(backbone: nn.Module) -> nn.Module:
     try:
         folded: nn.Module = fuse(backbone)
     except (TraceError, TypeError, NotImplementedError):
-        return backbone
+        return copy.deepcopy(backbone)  # its precision is changed, and the caller keeps the original
     return folded

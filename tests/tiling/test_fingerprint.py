@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, make_dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -72,8 +73,9 @@ def committed(item: SlideInput, tiling: Tiling) -> dict[str, Any]:
 
 def test_every_option_has_another_value_here() -> None:
     assert OTHER.keys() == {f.name for f in fields(Tiling)}
-    assert not RESOLVED & ALWAYS
-    assert OTHER.keys() == RESOLVED | ALWAYS
+    assert not RESOLVED.keys() & ALWAYS
+    assert OTHER.keys() == RESOLVED.keys() | ALWAYS
+    assert set(RESOLVED.values()) <= {f.name for f in fields(SlideFacts)}
 
 
 @pytest.mark.parametrize("name", sorted(OTHER))
@@ -114,6 +116,54 @@ def test_an_option_that_is_added_counts_in_every_use(slide: SlideInput, remote: 
 def test_an_option_that_is_added_leaves_earlier_fingerprints_valid(slide: SlideInput) -> None:
     assert decisive_settings(LaterTiling(), STORE, FACTS) == decisive_settings(Tiling(), STORE, FACTS)
     assert matches_unopened(slide, LaterTiling(), STORE, committed(slide, Tiling()), VERSIONS)
+
+
+@pytest.mark.parametrize("name", [*(f.name for f in fields(SlideFacts)), *STORE.decisive()])
+def test_an_option_cannot_hide_a_fact_or_a_setting_of_the_target(name: str) -> None:
+    clash = make_dataclass("Clash", [(name, str, field(default=""))], bases=(Tiling,), frozen=True)
+    if name in OTHER:
+        return  # an option already: its value is replaced by the fact that records its effect
+    with pytest.raises(ValueError, match=f"'{name}'"):
+        decisive_settings(clash(**{name: "other"}), STORE, replace(FACTS, reader="tiff", levels=[]))
+
+
+def test_an_option_named_roi_would_be_lost_in_reports() -> None:
+    clash = make_dataclass("Clash", [("roi", str, field(default=""))], bases=(Tiling,), frozen=True)
+    with pytest.raises(ValueError, match="'roi'"):
+        clash().to_dict()
+
+
+@pytest.mark.parametrize(("name", "value"), [("mpp", 0.4), ("roi", "a.geojson"), ("magnification", 20)])
+def test_what_a_manifest_states_counts(
+    slide: SlideInput, remote: SlideInput, name: str, value: Any, tmp_path: Path
+) -> None:
+    if name == "roi":
+        value = tmp_path / value
+        value.write_text('{"type": "Polygon", "coordinates": [[[0, 0], [9, 0], [9, 9], [0, 0]]]}')
+    if name not in {f.name for f in fields(SlideInput)}:  # a column that is added later
+        later = make_dataclass(
+            "Later", [(name, int | None, field(default=None))], bases=(SlideInput,), frozen=True
+        )
+        slide, remote = (later(**vars(item)) for item in (slide, remote))
+    done = committed(slide, Tiling())
+    assert matches_unopened(slide, Tiling(), STORE, done, VERSIONS)
+    assert not matches_unopened(replace(slide, **{name: value}), Tiling(), STORE, done, VERSIONS)
+    assert remote_origin(replace(remote, **{name: value}), Tiling(), STORE) != remote_origin(
+        remote, Tiling(), STORE
+    )
+
+
+@pytest.mark.parametrize("name", ["mpp_override", "icc", "regions"])
+def test_resolved_options_change_the_settings_of_a_plan(slide: SlideInput, name: str, tmp_path: Path) -> None:
+    value = OTHER[name]
+    if name == "regions":
+        path = tmp_path / "a.geojson"
+        path.write_text('{"type": "Polygon", "coordinates": [[[0, 0], [90, 0], [90, 90], [0, 0]]]}')
+        slide = replace(slide, roi=path)
+        value = RegionRules()
+    before = committed(replace(slide, roi=None), Tiling())["settings"]
+    now = committed(slide, replace(Tiling(), **{name: value}))["settings"]
+    assert {k for k in now if now[k] != before.get(k)} == {RESOLVED[name]}
 
 
 def test_the_tiling_of_a_report_has_every_option() -> None:

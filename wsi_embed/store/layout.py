@@ -34,6 +34,10 @@ CHUNK_BYTES = 2 * 2**20
 SHARD_BYTES = 16 * 2**20
 
 
+# Settings of a store that follow from its model.
+FROM_MODEL = frozenset({"feature_dim", "clusters"})
+
+
 @dataclass(frozen=True)
 class StoreSettings:
     """Settings shared by all slides of a store. A store holds a single feature space.
@@ -60,13 +64,8 @@ class StoreSettings:
 
     def decisive(self) -> dict[str, Any]:
         """Return the settings that determine a slide's arrays; the others follow from the model."""
-        return {
-            "format_version": FORMAT_VERSION,
-            "model_id": self.model_id,
-            "tile_px": self.tile_px,
-            "mpp": self.mpp,
-            "dtype": self.dtype,
-        }
+        settings = {name: value for name, value in asdict(self).items() if name not in FROM_MODEL}
+        return {"format_version": FORMAT_VERSION, **settings}
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,19 @@ from wsi_embed.slide.fingerprint import fingerprint
 from wsi_embed.tiling.settings import Tiling, TilingTarget, plain
 from wsi_embed.util.digest import canonical_digest
 
-# Options whose effect depends on the slide and is recorded in its `SlideFacts`.
-RESOLVED = frozenset({"mpp_override", "regions", "icc", "reader", "fast_downsample"})
+# Options whose effect depends on the slide, and the field of `SlideFacts` that records it.
+RESOLVED = {
+    "mpp_override": "slide_mpp",
+    "regions": "roi",
+    "icc": "icc",
+    "reader": "reader",
+    "fast_downsample": "resampling",
+}
 # Options that every store records. Options added later are recorded only if they differ from the default, so
 # that the fingerprints of older stores stay valid.
 ALWAYS = frozenset({"overlap", "edge", "tissue", "min_tissue"})
+# Fields of a slide input that identify the slide; all others can change its arrays.
+IDENTITY = frozenset({"slide_id", "path", "name", "patient", "remote"})
 # Sources of a resolution that may cause an error or a warning when the slide is opened.
 BY_OVERRIDE = "--mpp-override"  # as stores record it
 UNSURE_MPP = ("objective power", "manifest", BY_OVERRIDE, None)
@@ -55,13 +63,17 @@ class SlideFacts:
 
 
 def decisive_settings(tiling: Tiling, target: TilingTarget, facts: SlideFacts) -> dict[str, Any]:
-    """Return all settings that determine a slide's arrays, as JSON values."""
+    """Return all settings that determine a slide's arrays, as JSON values.
+
+    Raises:
+        ValueError: If an option has the name of a fact or of a setting of the target, which it would hide.
+    """
     stated = {
         f.name: plain(getattr(tiling, f.name))
         for f in fields(tiling)
         if f.name in ALWAYS or not (f.name in RESOLVED or _is_default(tiling, f.name))
     }
-    return {**target.decisive(), **stated, **facts.to_dict()}
+    return _joined(target.decisive(), stated, facts.to_dict())
 
 
 def settings_fingerprint(settings: dict[str, Any]) -> str:
@@ -94,11 +106,13 @@ def matches_unopened(
     settings = committed.get("settings")
     if not isinstance(settings, dict) or committed.get("versions") != versions:
         return False
-    if item.mpp is not None or item.roi is not None or committed.get("mpp_source") in UNSURE_MPP:
+    if any(value is not None for value in _given(item).values()):
+        return False
+    if committed.get("mpp_source") in UNSURE_MPP:
         return False
     if committed.get("reader_asked") != tiling.reader:
         return False
-    if not all(_is_default(tiling, name) for name in RESOLVED - {"icc", "reader"}):
+    if not all(_is_default(tiling, name) for name in RESOLVED.keys() - {"icc", "reader"}):
         return False
     icc: Any = settings.get("icc") if tiling.icc else False
     if tiling.icc and not (isinstance(icc, dict) and icc["profile"]):
@@ -132,8 +146,7 @@ def remote_origin(item: SlideInput, tiling: Tiling, target: TilingTarget) -> str
         "objects": [[found.address.name, *found.state] for found in item.remote.objects],
         "target": target.decisive(),
         "tiling": tiling.to_dict(),
-        "mpp": item.mpp,
-        "roi": _local_roi(item),
+        "item": {**_given(item), "roi": _local_roi(item)},
         "version": __version__,
     }
     return canonical_digest(parts)
@@ -144,6 +157,19 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
     a, b = _flat(before), _flat(now)
     names = sorted(k for k in a.keys() | b.keys() if a.get(k) != b.get(k))
     return ", ".join(f"{k} {a.get(k)} -> {b.get(k)}" for k in names)
+
+
+def _given(item: SlideInput) -> dict[str, Any]:
+    """Return what the user states about a slide, such as its resolution in a manifest."""
+    return {f.name: getattr(item, f.name) for f in fields(item) if f.name not in IDENTITY}
+
+
+def _joined(*parts: dict[str, Any]) -> dict[str, Any]:
+    """Merge dictionaries whose keys must all differ."""
+    names = [name for part in parts for name in part]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"two settings have the name {min(twice)!r}; rename the newer one")
+    return {name: value for part in parts for name, value in part.items()}
 
 
 def _is_default(tiling: Tiling, name: str) -> bool:

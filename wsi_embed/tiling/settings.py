@@ -68,6 +68,8 @@ class Tiling:
     def to_dict(self) -> dict[str, Any]:
         """Return all options as JSON values; regions are named `roi`."""
         values = {f.name: plain(getattr(self, f.name)) for f in fields(self)}
+        if "roi" in values:
+            raise ValueError("an option cannot be named 'roi': that is what reports call `regions`")
         return {("roi" if name == "regions" else name): value for name, value in values.items()}
 
 

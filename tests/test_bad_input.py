@@ -19,7 +19,7 @@ import wsi_embed
 from tests.job_tools import invoke, make_model, no_room, run, tree
 from tests.made_formats.mirax import write_mirax
 from tests.made_slides import he_pixels, write_svs, write_tiff
-from wsi_embed.jobs.listener import Silent
+from wsi_embed.jobs.listener import Listener
 from wsi_embed.jobs.report import JobReport
 
 REPO = Path(__file__).parents[1]
@@ -183,7 +183,7 @@ def test_a_file_that_changes_while_it_is_read_fails(change: str, model: Path, tm
     for name in "ab":
         write_tiff(slides / f"{name}.tif", he_pixels(300, 300))
 
-    class Meddler(Silent):
+    class Meddler(Listener):
         def tiles_done(self, slide_id: str, count: int) -> None:
             path = slides / "a.tif"
             if change == "grows":

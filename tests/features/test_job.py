@@ -20,7 +20,7 @@ from tests.made_models import tiny_clusters, tiny_features, tiny_onnx
 from tests.made_slides import he_pixels, write_tiff
 from wsi_embed.encoder import default_model
 from wsi_embed.grid import TileGrid
-from wsi_embed.jobs.listener import Silent
+from wsi_embed.jobs.listener import Listener
 from wsi_embed.jobs.report import SlideResult
 from wsi_embed.slide.base import Slide, UInt8Array
 from wsi_embed.slide.stream import TileStream
@@ -392,7 +392,7 @@ def test_dry_run_writes_nothing(slides: Path, model: Path, tmp_path: Path) -> No
 def test_stop_drops_the_slide_in_hand_and_resume_goes_on(slides: Path, model: Path, tmp_path: Path) -> None:
     stop = threading.Event()
 
-    class StopAfterOneSlide(Silent):
+    class StopAfterOneSlide(Listener):
         def slide_finished(self, result: SlideResult) -> None:
             stop.set()  # one or two others are in hand
 
@@ -410,7 +410,7 @@ def test_stop_drops_the_slide_in_hand_and_resume_goes_on(slides: Path, model: Pa
 
 
 def test_the_listener_hears_of_every_tile_and_slide(slides: Path, model: Path, tmp_path: Path) -> None:
-    class Counter(Silent):
+    class Counter(Listener):
         tiles = 0
         results: list[SlideResult] = []  # noqa: RUF012
 

@@ -18,7 +18,7 @@ from tests.made_slides import he_pixels
 from tests.storage.conftest import put
 from tests.storage.server import Server
 from wsi_embed.errors import StoreMismatchError, UsageError
-from wsi_embed.jobs.listener import Silent
+from wsi_embed.jobs.listener import Listener
 from wsi_embed.jobs.report import JobReport
 from wsi_embed.storage import Address, objects
 
@@ -115,7 +115,7 @@ def test_slides_with_many_files_and_annotations(bucket: Address, model: Path, tm
 def test_the_next_is_fetched_while_one_is_encoded(
     uploaded: Address, out: Address, model: Path, server: Server
 ) -> None:
-    class Slow(Silent):
+    class Slow(Listener):
         """Encoding of the first slide lasts until the second has been asked for."""
 
         waited = False
@@ -136,7 +136,7 @@ def test_a_run_that_was_stopped_does_only_what_is_missing(
 ) -> None:
     stop = threading.Event()
 
-    class StopAfterOne(Silent):
+    class StopAfterOne(Listener):
         def slide_finished(self, result: object) -> None:
             stop.set()
 
@@ -274,7 +274,7 @@ def test_other_settings_are_seen_without_option_as_with_files_here(
 
 
 def test_two_jobs_are_not_kept_apart_and_it_says_so(uploaded: Address, out: Address, model: Path) -> None:
-    class Headline(Silent):
+    class Headline(Listener):
         said = ""
 
         def job_started(self, slides: int, how: str) -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 import wsi_embed
 from tests.job_tools import make_model, make_slides, tree
 from tests.made_slides import he_pixels, write_tiff
-from wsi_embed.jobs.listener import Silent
+from wsi_embed.jobs.listener import Listener
 from wsi_embed.jobs.report import SlideResult
 from wsi_embed.slide import UInt8Array
 
@@ -162,7 +162,7 @@ def test_a_failed_overwrite_keeps_what_was_there(one: Path, tmp_path: Path) -> N
     wsi_embed.tile(one, tmp_path / "tiles", **SMALL)
     before = tree(tmp_path / "tiles")
 
-    class Touch(Silent):
+    class Touch(Listener):
         def tiles_done(self, slide_id: str, count: int) -> None:
             one.touch()
 
@@ -247,7 +247,7 @@ def test_regions_limit_the_tiles(slides: Path, tmp_path: Path) -> None:
 def test_stop_drops_the_slide_in_hand_and_resume_goes_on(slides: Path, tmp_path: Path) -> None:
     stop = threading.Event()
 
-    class StopAfterOneSlide(Silent):
+    class StopAfterOneSlide(Listener):
         def slide_finished(self, result: SlideResult) -> None:
             stop.set()  # one or two others are in hand
 

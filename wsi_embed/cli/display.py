@@ -16,6 +16,7 @@ from rich.table import Table
 
 from wsi_embed.cli.log import JsonDisplay
 from wsi_embed.cli.wording import in_flags
+from wsi_embed.jobs.listener import Listener
 from wsi_embed.jobs.report import JobReport, SlideResult
 
 # Largest number of slides that are listed one by one at the end.
@@ -37,7 +38,7 @@ class JobConsole(Console):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-class PlainDisplay:
+class PlainDisplay(Listener):
     """Listener that prints one line per slide, for logs and pipes.
 
     Args:

@@ -15,13 +15,14 @@ from typing import Any, Self
 import typer
 
 from wsi_embed.cli.wording import reworded
+from wsi_embed.jobs.listener import Listener
 from wsi_embed.jobs.report import JobReport, SlideResult
 
 # A slide can take an hour: log in between that the job is alive.
 PROGRESS_SECONDS = 30.0
 
 
-class JsonDisplay:
+class JsonDisplay(Listener):
     """Listener that logs every event of a job as a line: `time` (UTC), `level`, `event`, and its data.
 
     Args:

@@ -141,7 +141,7 @@ def _measure(
     before = peak_memory()
     decode = decode_rate(plan.slide, grid, workers, seconds)
     encode = encode_rate(encoders, pixels, seconds)
-    gpu = encoders.first.device.startswith(("cuda", "tensorrt"))
+    gpu = encoders.first.on_gpu
     ideal = min(decode, encode) if gpu else 1 / (1 / decode + 1 / encode)
     some = grid.rows(0, max(4 * batch_size, round(ideal * seconds)))
     store = StoreWriter(folder / "f.zarr", store_settings(encoders.first, "float16"), encoders.first.metadata)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from wsi_embed.encoder.device import parse_device
 from wsi_embed.encoder.metadata import ModelMetadata
 from wsi_embed.errors import DeviceMemoryError, ModelError, UsageError
 from wsi_embed.slide.base import UInt8Array
@@ -53,6 +54,11 @@ class Encoder(abc.ABC):
     def model_id(self) -> str:
         """Digest that identifies weights, preprocessing, outputs and precision."""
         return self.metadata.model_id
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the model runs on an NVIDIA GPU."""
+        return parse_device(self.device).on_gpu
 
     @property
     def feature_dim(self) -> int:

@@ -20,7 +20,7 @@ TRIAL_SECONDS = 0.2
 
 def default_batch(encoder: Encoder) -> int:
     """Return a batch size for an encoder: a constant on CPUs, measured on GPUs."""
-    gpu = encoder.device.startswith(("cuda", "tensorrt"))
+    gpu = encoder.on_gpu
     return find_batch(encoder, GPU_BATCHES) if gpu else CPU_BATCH
 
 

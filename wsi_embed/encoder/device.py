@@ -26,8 +26,13 @@ class Device:
     index: int = 0
     bf16: bool = False
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether this is an NVIDIA GPU."""
+        return self.kind in ("cuda", "tensorrt")
+
     def __str__(self) -> str:
-        if self.kind in ("cuda", "tensorrt"):
+        if self.on_gpu:
             return f"{self.kind}:{self.index}"
         return f"{self.kind}:bf16" if self.bf16 else self.kind
 

@@ -120,7 +120,7 @@ def load_pool(
         sessions, threads = 1, cores or cpu_count()
     encoders = [_load(path, each, tile_px, mpp, threads) for each in devices]
     first, names = encoders[0], ", ".join(each.device for each in encoders)
-    if first.device.startswith(("cuda", "tensorrt")):
+    if first.on_gpu:
         return EncoderPool(first, [partial(_same, e) for e in encoders * THREADS_A_GPU][1:], names)
     more = partial(_load, path, parse_device(first.device), tile_px, mpp, threads)
     many = f"{sessions} sessions of {threads} thread{'s' * (threads != 1)}"

@@ -49,7 +49,7 @@ class EncoderPool:
 
     def buffer(self, shape: tuple[int, ...]) -> UInt8Array:
         """Allocate memory for a batch, pinned for GPUs."""
-        if not self.first.device.startswith(("cuda", "tensorrt")):
+        if not self.first.on_gpu:
             return np.empty(shape, np.uint8)
         from wsi_embed.encoder.onnx_buffers import pinned
 

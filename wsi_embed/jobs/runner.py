@@ -9,7 +9,7 @@ from typing import Any
 
 from wsi_embed.jobs.engines import Engine
 from wsi_embed.jobs.job import Job
-from wsi_embed.jobs.listener import Listener, Silent
+from wsi_embed.jobs.listener import Listener
 from wsi_embed.jobs.outliers import find_outliers
 from wsi_embed.jobs.report import JobReport
 from wsi_embed.util.text import argument
@@ -41,7 +41,7 @@ def run_job(
     stop = stop or threading.Event()
     report = JobReport(job.out.name, model, job.to_dict(), job.versions)
     report.started = started.isoformat(timespec="seconds")
-    report.slides = engine.run(job, listener or Silent(), stop)
+    report.slides = engine.run(job, listener or Listener(), stop)
     report.outliers = find_outliers(report.slides)
     report.stopped = stop.is_set() and report.count("stopped") > 0
     if job.options.too_many(report.count("failed")) and report.count("stopped") and not report.stopped:

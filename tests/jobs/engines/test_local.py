@@ -15,7 +15,7 @@ import pytest
 import wsi_embed
 from tests.job_tools import COMMAND, hold, make_model, make_slides, run, tree
 from wsi_embed.jobs.engines import local
-from wsi_embed.jobs.listener import Silent
+from wsi_embed.jobs.listener import Listener
 from wsi_embed.jobs.report import JobReport, SlideResult
 from wsi_embed.storage import lock
 
@@ -39,7 +39,7 @@ def model(tmp_path: Path) -> Path:
     return make_model(tmp_path / "model")
 
 
-class Watcher(Silent):
+class Watcher(Listener):
     """Notes what becomes of which slide, and calls a function when the job waits."""
 
     def __init__(self, on_waiting: Any = None) -> None:

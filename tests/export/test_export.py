@@ -262,7 +262,7 @@ def test_onnx_without_clusters_has_features_alone(tmp_path: Path) -> None:
 
 def test_other_backbones_export(tmp_path: Path) -> None:
     """All other tests here have one of timm's."""
-    name = "mobilenet_v3_small"
+    name = "squeezenet1_1"
     about = export(untrained(tmp_path, "clubyol", backbone=name), tmp_path / "model.onnx")
     assert about.backbone == name
     features = load_encoder(tmp_path / "model.onnx", device="cpu").encode(tiles(2)).features

@@ -1,5 +1,5 @@
 # make demo: the runtime alone, on one real slide.   make test: everything.   make check: style and types.
-# make fuzz: files that lie about themselves, CASES of each KIND (tiff ome dicom annotations).
+# make fuzz: inconsistent files, CASES of each KIND (tiff ome dicom annotations).
 # make bench: the tables of benchmarks/RESULTS.md, `Throughput`: an hour, and 7 GB for each of PEERS in turn.
 PYTHON ?= python3
 VENV ?= .venv

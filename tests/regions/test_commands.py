@@ -157,10 +157,10 @@ def test_bad_annotations_are_one_clear_line_each_and_the_others_go_on(model: Pat
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--roi", "gone"], "--roi gone: no such file or folder"),
+        (["--roi", "gone"], "`roi='gone'`: no such file or folder"),
         (["--roi", "one.xml"], "one file, but there are 4 slides"),
         (["--roi", "none"], "holds no .geojson, .json, .xml file"),
-        (["--roi-include", "Tumor"], "need --roi FILE|DIR, or a manifest"),
+        (["--roi-include", "Tumor"], "need `roi=FILE|DIR`, or a manifest"),
         (["--roi", "good", "--roi-missing", "ignore"], "choose fail, skip or whole"),
         (["--roi", "good", "--roi-include", "x", "--roi-exclude", "X"], "class x is both"),
     ],

@@ -121,7 +121,10 @@ def test_errors_are_reworded_in_all_fields_and_keep_their_kind() -> None:
         (["convert", "gone", "--from", "what", "--out", "s"], "--from what: choose"),
     ],
 )
-def test_errors_of_commands_speak_of_flags(arguments: list[str], words: str, tmp_path: Path) -> None:
+def test_errors_of_commands_speak_of_flags(
+    arguments: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     slide = write_tiff(tmp_path / "a.tif", he_pixels(64, 64), levels=(1,))
     given = [str(slide) if each == "SLIDE" else each for each in arguments]
     done = CliRunner().invoke(app, with_default_command(given))

@@ -46,11 +46,17 @@ def test_a_method_without_clusters_says_its_loss_alone(tiles: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--set", "alpah=0.5"], "unknown training setting 'alpah': did you mean alpha"),
+        (["--set", "alpah=0.5"], "unknown training setting 'alpah'; did you mean alpha"),
         (["--epochs", "2", "--set", "epochs=3"], "epochs is given twice"),
         (["--set", "alpha"], "--set alpha: give KEY=VALUE"),
-        (["--set", "alpha=much"], "alpha = 'much' makes no sense: expected a number"),
-        (["--recipe", "clubyl"], "no recipe 'clubyl', and no YAML file of that name: did you mean clubyol"),
+        (["--set", "alpha=much"], "--alpha much: a number is expected"),
+        (["--lr", "-1"], "--lr -1.0: above 0 is expected"),
+        (["--set", "min_tissue=2"], "--set min_tissue=2.0: 0 to 1 is expected"),
+        (["--set", "crop_scale=[0.9, 0.2]"], "--set crop_scale=[0.9,0.2]: the minimum must come first"),
+        (
+            ["--recipe", "clubyl"],
+            "--recipe clubyl: no such recipe, and no such YAML file; did you mean clubyol",
+        ),
         (["--recipe", "simclr", "--alpha", "0.5"], "simclr has no setting 'alpha'"),
     ],
 )

@@ -52,5 +52,5 @@ def test_a_batch_is_divided_evenly() -> None:
     assert per_process(512, 4, 2) == 64
     with pytest.raises(UsageError, match=r"`batch_size=510` .* multiple of 8; try 512"):
         per_process(510, 4, 2)
-    with pytest.raises(UsageError, match="leaves one tile to a process; give 16 or more"):
+    with pytest.raises(UsageError, match="leaves one tile per process; give 16 or more"):
         per_process(8, 4, 2)

@@ -131,7 +131,7 @@ def test_another_seed_gives_other_weights(finished_run: Path, tiles: Path, tmp_p
 
 def test_a_run_is_not_overwritten(finished_run: Path, tiles: Path) -> None:
     before = (finished_run / "checkpoints" / "last.ckpt").read_bytes()
-    with pytest.raises(UsageError, match="holds a run already: choose another `out=`, or add `resume=True`"):
+    with pytest.raises(UsageError, match="already holds a run; choose another `out=`, or add `resume=True`"):
         train(tiles, finished_run, tiny_config(epochs=3))
     assert (finished_run / "checkpoints" / "last.ckpt").read_bytes() == before
 
@@ -143,7 +143,9 @@ def test_backbone_that_is_unknown_leaves_nothing_behind(tiles: Path, tmp_path: P
 
 
 def test_fewer_tiles_than_a_batch_are_refused(tiles: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="has 16 tiles, fewer than one batch: use `batch_size=16` or less"):
+    with pytest.raises(
+        UsageError, match=r"16 tiles, fewer than one batch \(17\); use `batch_size=16` or less"
+    ):
         train(tiles, tmp_path / "run", tiny_config(batch_size=17))
     assert not (tmp_path / "run").exists()
 

@@ -128,6 +128,7 @@ def _unknown(name: str, timm: Any) -> UsageError:
     hint = f"; near: {', '.join(near)}" if near else ""
     if timm is None:
         return MissingExtraError(
-            f"backbone {name!r} is none of torchvision's{hint}. For timm's: pip install 'wsi-embed[timm]'"
+            f"backbone {name!r} is none of torchvision's{hint}",
+            remedy="for timm's: pip install 'wsi-embed[timm]'",
         )
     return UsageError(f"backbone {name!r} is none of torchvision's or timm's{hint}")

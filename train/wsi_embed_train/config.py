@@ -13,7 +13,8 @@ from typing import Any
 import yaml
 
 from wsi_embed.errors import UsageError
-from wsi_embed.util.text import argument
+from wsi_embed.util.registry import unknown_name
+from wsi_embed.util.text import argument, counted
 from wsi_embed_train.devices import check_devices
 from wsi_embed_train.methods import method_settings
 from wsi_embed_train.ranges import CHOICES, RANGES
@@ -144,28 +145,25 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
-                wrong = str(getattr(self, name))
-                raise UsageError(f"{name} {wrong!r}: {nearest(wrong, allowed)}")
+                raise unknown_name(name, str(getattr(self, name)), allowed)
+        if self.lr <= 0:
+            raise self._wrong("lr", "above 0 is expected")
         for name, (low, high) in RANGES.items():
             if not all(low <= number <= high for number in numbers(getattr(self, name))):
-                raise UsageError(
-                    f"training setting {name} = {getattr(self, name)!r} makes no sense: "
-                    f"give {low:g} to {high:g}" + ("" if high < math.inf else " or as much as you like")
-                )
+                limits = f"{low:g} to {high:.10g}" if high < math.inf else f"{low:g} or more"
+                raise self._wrong(name, f"{limits} is expected")
         for name in ("crop_scale", "blur_sigma"):
             if getattr(self, name)[0] > getattr(self, name)[1]:
-                raise UsageError(
-                    f"training setting {name} = {getattr(self, name)!r} makes no sense: least first"
-                )
+                raise self._wrong(name, "the minimum must come first")
         if self.jitter[3] > 0.5:
-            raise UsageError(
-                f"training setting jitter = {self.jitter!r} makes no sense: give a hue of 0 to 0.5"
-            )
-        if self.lr <= 0 or self.warmup_epochs >= self.epochs:
-            name, why = ("lr", "above 0") if self.lr <= 0 else ("warmup_epochs", f"fewer than {self.epochs}")
-            raise UsageError(f"training setting {name} = {getattr(self, name)!r} makes no sense: give {why}")
+            raise self._wrong("jitter", "a hue of 0 to 0.5 is expected")
+        if self.warmup_epochs >= self.epochs:
+            raise self._wrong("warmup_epochs", f"fewer than {counted(self.epochs, 'epoch')} are expected")
         check_devices(self.devices)
         self._check_method_settings()
+
+    def _wrong(self, name: str, what: str) -> UsageError:
+        return UsageError(what, where=argument(name, getattr(self, name)))
 
     def _check_method_settings(self) -> None:
         used = method_settings(self.method)
@@ -190,7 +188,7 @@ class TrainConfig:
         """
         known = {f.name: f for f in fields(cls)}
         if wrong := sorted(values.keys() - known):
-            raise UsageError(f"unknown training setting {wrong[0]!r}: {nearest(wrong[0], known)}")
+            raise UsageError(f"unknown training setting {wrong[0]!r}", remedy=nearest(wrong[0], known))
         required = {name for name, field in known.items() if field.default is MISSING}
         if missing := sorted(required - values.keys()):
             raise UsageError(f"training setting {missing[0]!r} is missing")
@@ -230,7 +228,11 @@ def load_recipe(name: str, /, **overrides: Any) -> TrainConfig:
     path = shipped if shipped.is_file() else Path(name)
     if not path.is_file():
         names = sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
-        raise UsageError(f"no recipe {name!r}, and no YAML file of that name: {nearest(name, names)}")
+        raise UsageError(
+            "no such recipe, and no such YAML file",
+            where=argument("recipe", name),
+            remedy=nearest(name, names),
+        )
     try:
         values = yaml.safe_load(path.read_text("utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -270,9 +272,7 @@ def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
         try:
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:
-            raise UsageError(
-                f"{text!r} is not a value as YAML has it", where=argument("settings", [pair])
-            ) from error
+            raise UsageError(f"{text!r} is not a YAML value", where=argument("settings", [pair])) from error
         if value is None:
             raise UsageError("give a value", where=argument("settings", [pair]))
         if found.setdefault(name.strip(), value) != value:

@@ -45,7 +45,8 @@ def check_devices(devices: str) -> None:
     """
     if not _GRAMMAR.fullmatch(devices):
         raise UsageError(
-            f"devices {devices!r}: choose auto, cpu, cuda (all GPUs), a number of GPUs, or cpu:N processes"
+            "choose auto, cpu, cuda (all GPUs), a number of GPUs, or cpu:N processes",
+            where=argument("devices", devices),
         )
 
 
@@ -123,7 +124,7 @@ def per_process(batch_size: int, processes: int, accumulate: int) -> int:
         )
     if batch_size // parts < 2:
         raise UsageError(
-            f"{argument('batch_size', batch_size)} leaves one tile to a process",
+            f"{argument('batch_size', batch_size)} leaves one tile per process",
             remedy=f"give {2 * parts} or more",
         )
     return batch_size // parts

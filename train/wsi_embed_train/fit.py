@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from wsi_embed.errors import UsageError
 from wsi_embed.util.cpu import cpu_count
-from wsi_embed.util.text import argument
+from wsi_embed.util.text import argument, counted
 from wsi_embed_train import callbacks as cb
 from wsi_embed_train.config import TrainConfig
 from wsi_embed_train.curves import draw_curves
@@ -92,9 +92,11 @@ def train(
     if before is not None:
         check_data(folder, before, data)
     if len(tiles) < config.batch_size:
+        few = len(tiles) < 2  # a batch has at least two
         raise UsageError(
-            f"{source} has {len(tiles)} tiles, fewer than one batch: use "
-            f"{argument('batch_size', len(tiles))} or less"
+            f"{counted(len(tiles), 'tile')}, fewer than one batch ({config.batch_size})",
+            where=source,
+            remedy="add slides or tiles" if few else f"use {argument('batch_size', len(tiles))} or less",
         )
     for text in tiles.warnings:
         listener.warned(text)

@@ -54,20 +54,23 @@ class RunFolder:
         if not resume:
             if self.last.exists():
                 raise UsageError(
-                    f"{self.path} holds a run already: choose another `out=`, or add `resume=True`"
+                    "already holds a run",
+                    where=self.path,
+                    remedy="choose another `out=`, or add `resume=True`",
                 )
             return None
         if not self.last.is_file():
             raise UsageError(
-                f"nothing to resume, there is no {self.last.name} in checkpoints/", where=self.path
+                f"nothing to resume: there is no {self.last.name} in checkpoints/", where=self.path
             )
         about, _ = load_checkpoint(self.last)
         before, now = about["config"], config.to_dict()
         for name in ["method", *sorted((now.keys() | before.keys()) - FREE)]:  # method first
             if before.get(name) != now.get(name):
                 raise UsageError(
-                    f"{self.path} was trained with {name} = {before.get(name)}, not {now.get(name)}: "
-                    "resume with the same settings or start another run"
+                    f"was trained with {name} = {before.get(name)}, not {now.get(name)}",
+                    where=self.path,
+                    remedy="resume with the same settings, or start another run",
                 )
         data: dict[str, Any] = about["data"]
         return data

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from wsi_embed.errors import UsageError
+from wsi_embed.util.text import argument
 
 
 def parse(name: str, kind: Any, value: Any) -> Any:
@@ -35,9 +36,7 @@ def parse(name: str, kind: Any, value: Any) -> Any:
             raise ValueError
         return tuple(_scalar(parts[0], part) for part in value)
     except ValueError:
-        raise UsageError(
-            f"training setting {name} = {value!r} makes no sense: expected {_words(wanted)}"
-        ) from None
+        raise UsageError(f"{_words(wanted)} is expected", where=argument(name, value)) from None
 
 
 def _scalar(kind: type, value: Any) -> Any:

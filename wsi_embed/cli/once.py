@@ -30,7 +30,7 @@ class Command(TyperCommand):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; its errors speak of flags."""
+        """Run the command, and word its errors with flags."""
         with errors_in_flags():
             return super().invoke(ctx)
 

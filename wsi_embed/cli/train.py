@@ -117,7 +117,8 @@ def command(
     given = parse_settings(settings or ())
     if twice := [name for name in given if flags.get(name) is not None]:
         raise UsageError(f"{twice[0]} is given twice, by its own option and by --set", remedy="keep one")
-    config = load_recipe(recipe, **(flags | given))
+    with errors_in_flags(settings_without_flag()):
+        config = load_recipe(recipe, **(flags | given))
 
     stop = threading.Event()
     slurm = (signal.SIGUSR1,) if "SLURM_JOB_ID" in os.environ else ()  # sbatch --signal=USR1@120

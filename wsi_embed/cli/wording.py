@@ -1,4 +1,4 @@
-"""Words of the command line: what the library says of Python's arguments is said of flags.
+"""Rewriting of Python arguments in messages as flags of the command line.
 
 The library writes an option as `mpp=`, with a value as `edge='pad'`, both in backquotes.
 """
@@ -37,7 +37,8 @@ def in_flags(text: str, settings: Collection[str] = ()) -> str:
     def flag(match: re.Match[str]) -> str:
         name, value = match[1], _shown(match[2])
         if name in settings:
-            return f"--set {name}={value}".removesuffix("=")
+            listed = f"[{value}]" if match[2].startswith(("(", "[")) else value  # as in YAML
+            return f"--set {name}={listed}".removesuffix("=")
         if name not in flags():
             return match[0]
         return flags()[name] if match[2] in ("", "True") else f"{flags()[name]} {value}"

@@ -83,7 +83,7 @@ def test_beside_slides_images_come_as_tile_px(tmp_path: Path) -> None:
 
 def test_tiles_smaller_than_the_crop(tmp_path: Path) -> None:
     tiny_tiles(tmp_path / "t", 4, tile_px=96)
-    message = r"t: tiles are 96 x 96 pixels, smaller than tile_px 224: use `tile_px=96`"
+    message = r"t: tiles are 96 x 96 pixels, smaller than `tile_px=224`; use `tile_px=96`"
     with pytest.raises(UsageError, match=message):
         open_tiles(tmp_path / "t", slide_config(tile_px=224))
 

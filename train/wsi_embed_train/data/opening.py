@@ -109,9 +109,9 @@ def _side(found: Source, config: TrainConfig) -> int:
         return config.tile_px
     if min(size) < config.tile_px:
         raise UsageError(
-            f"tiles are {size[0]} x {size[1]} pixels, smaller than tile_px {config.tile_px}: use "
-            f"{argument('tile_px', min(size))}",
+            f"tiles are {size[0]} x {size[1]} pixels, smaller than {argument('tile_px', config.tile_px)}",
             where=found.name,
+            remedy=f"use {argument('tile_px', min(size))}",
         )
     return config.tile_px if found.slides else min(size)
 

@@ -98,7 +98,8 @@ def lay_slides(
     """
     if items and config.mpp is None:
         raise UsageError(
-            "tiles are drawn from slides at a resolution, and the recipe has none: give `mpp=` (um per pixel)"
+            "tiles are drawn from slides at a resolution, and the recipe has none",
+            remedy="give `mpp=` (um per pixel)",
         )
     with ThreadPoolExecutor(min(MOST_THREADS, cpu_count()), "wsi-embed-tissue") as pool:
         futures = [pool.submit(_lay, item, config) for item in items]

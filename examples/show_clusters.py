@@ -54,4 +54,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except wsi_embed.WsiEmbedError as error:  # such as a wrong path: one line instead of a traceback
+        raise SystemExit(str(error)) from None

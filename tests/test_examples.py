@@ -89,6 +89,23 @@ def test_a_slide_that_the_store_lacks_is_named(embedded: tuple[str, Store], slid
         run_example("show_clusters.py", embedded[1].path, slides / "c.tif")
 
 
+@pytest.mark.parametrize(
+    ("script", "arguments"),
+    [
+        ("embed_slides.py", ["gone.svs"]),
+        ("show_clusters.py", ["gone.zarr", "gone.svs"]),
+        ("train_mil.py", ["gone.zarr", "gone.csv"]),
+    ],
+)
+def test_a_wrong_path_is_one_line(script: str, arguments: list[str], tmp_path: Path) -> None:
+    if script == "train_mil.py":
+        pytest.importorskip("torch")
+    with pytest.raises(AssertionError) as caught:
+        run_example(script, *(tmp_path / name for name in arguments))
+    assert "Traceback" not in str(caught.value)
+    assert arguments[0] in str(caught.value)
+
+
 def test_a_mil_model_learns_the_labels(embedded: tuple[str, Store], tmp_path: Path) -> None:
     pytest.importorskip("torch")
     _, store = embedded

@@ -1,4 +1,4 @@
-"""Docstrings are plain English, as far as a test can tell (CONTRIBUTING.md, "How we write")."""
+"""Docstrings are plain English, as far as a test can tell (CONTRIBUTING.md, "Rules")."""
 
 from __future__ import annotations
 

@@ -31,10 +31,14 @@ class NpySlide(Slide):
         try:
             pixels = np.lib.format.open_memmap(path, mode="r")
         except (ValueError, EOFError) as error:  # an OSError becomes a SlideError without our help
-            raise SlideError(f"{path}: not a NumPy array ({error}); save it with numpy.save") from error
+            raise SlideError(
+                f"not a NumPy array ({error})", where=path, remedy="save it with numpy.save"
+            ) from error
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
             found = f"{pixels.dtype} {list(pixels.shape)}"
-            raise SlideError(f"{path}: holds {found} instead of uint8 [h, w, 3]; convert it to 8-bit RGB")
+            raise SlideError(
+                f"holds {found} instead of uint8 [h, w, 3]", where=path, remedy="convert it to 8-bit RGB"
+            )
         self._pixels: UInt8Array = pixels
         height, width, _ = pixels.shape
         self.level_sizes, self.level_scales = [(width, height)], [(1.0, 1.0)]
@@ -57,5 +61,7 @@ def stated_mpp(path: Path) -> tuple[Stated, ...]:
     try:
         mpp = float(json.loads(path.read_text("utf-8"))["mpp"])
     except (ValueError, LookupError, TypeError) as error:
-        raise SlideError(f'{path}: has no resolution; write um per pixel, as in {{"mpp": 0.5}}') from error
+        raise SlideError(
+            "has no resolution", where=path, remedy='write um per pixel, as in {"mpp": 0.5}'
+        ) from error
     return (Stated((mpp, mpp), "mpp"),)

@@ -161,6 +161,7 @@ def test_the_manifests_mpp_wins_over_the_flag_and_the_metadata(made_slide: Path)
     assert (plan.resolution.mpp, plan.resolution.source) == (0.25, "manifest")
     plan = plan_of(made_slide, replace(ALL, mpp_override=0.3))
     assert (plan.resolution.mpp, plan.resolution.source) == (0.3, "--mpp-override")
+    assert str(plan.resolution.warning).endswith("um per pixel; using `mpp_override=0.3`")
     plan = plan_of(made_slide)
     assert (plan.resolution.mpp, plan.resolution.source) == (0.499, "openslide.mpp-x")
 

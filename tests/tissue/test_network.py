@@ -136,29 +136,35 @@ def test_the_record_knows_the_content_and_not_the_place(tmp_path: Path) -> None:
     assert str(tmp_path) not in json.dumps(a)
     back = TissueRecipe.from_dict(json.loads(json.dumps(a)))
     assert back.to_dict() == a
-    with pytest.raises(ModelError, match=r"the tissue network a\.onnx \(.{16}\) is not at hand"):
+    with pytest.raises(
+        ModelError, match=r"the file of the tissue network a\.onnx \(.{16}\) was not found; give it again"
+    ):
         segment(he_pixels(20, 20), back)
 
 
 @pytest.mark.parametrize(
     ("options", "given", "message"),
     [
-        ({}, [], r"a\.onnx gives -6 to -6, which are no probabilities; `tissue_set=.*activation.*sigmoid.*`"),
-        ({}, ["activation=relu"], "activation=relu: choose none, sigmoid, softmax"),
-        ({}, ["activation=softmax"], "one output a pixel, and softmax needs several"),
+        (
+            {},
+            [],
+            r"a\.onnx: returns -6 to -6, which are not probabilities; `tissue_set=.*activation.*sigmoid.*`",
+        ),
+        ({}, ["activation=relu"], "activation=relu'.`: choose none, sigmoid, softmax"),
+        ({}, ["activation=softmax"], "one output per pixel, and softmax needs several; use"),
         ({}, ["pen=off"], "`tissue_set=.'pen'.`: model has no such setting; model has .*channel=0"),
-        ({}, ["activation=sigmoid", "channel=1"], "has 1 outputs a pixel: there is no channel 1"),
-        ({}, ["std=0,1,1"], "std=0,1,1: 1e-06 to 255"),
-        ({"classes": 2}, ["activation=softmax"], "has 2 outputs a pixel; say which is tissue"),
+        ({}, ["activation=sigmoid", "channel=1"], "has 1 output per pixel, and no channel 1"),
+        ({}, ["std=0,1,1"], "std=0,1,1'.`: std must be 1e-06 to 255"),
+        ({"classes": 2}, ["activation=softmax"], "has 2 outputs per pixel; choose the one for tissue"),
         ({"kind": TensorProto.UINT8}, ["mean=0,0,0"], r"`tissue_set=.'mean'.`: a\.onnx takes raw pixels"),
         ({"kind": TensorProto.DOUBLE}, [], r"takes x tensor\(double\).*takes one tensor of RGB"),
         ({"sizes": ("h", 3)}, [], "takes one tensor of RGB"),
         ({"batch": 2}, [], "takes 2 images at once; export it with batch 1 or dynamic"),
-        ({"gain": float("nan")}, ["activation=sigmoid"], "gives nan to nan, which are no probabilities"),
+        ({"gain": float("nan")}, ["activation=sigmoid"], "returns nan to nan, which are not probabilities"),
         ({"about": "{"}, [], "its metadata 'wsi_embed_tissue' cannot be used"),
         ({"about": {"size": 3}}, [], "its metadata say 'size', which is not known"),
         ({"about": {"threshold": "high"}}, [], "its metadata 'wsi_embed_tissue' cannot be used"),
-        ({"about": {"threshold": 7}}, [], "threshold=7: 0 to 1 is expected"),
+        ({"about": {"threshold": 7}}, [], r"cannot be used \(threshold must be 0 to 1\)"),
         ({"about": [1]}, [], "its metadata 'wsi_embed_tissue' cannot be used"),
     ],
 )
@@ -177,7 +183,7 @@ def test_files_that_are_no_networks_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"text\.onnx: not a network that ONNX Runtime"):
         parse_recipe(f"model:{tmp_path / 'text.onnx'}")
     with pytest.raises(
-        ModelError, match=r"two\.onnx takes a tensor\(float\) .*; a tissue network takes one tensor"
+        ModelError, match=r"two\.onnx: takes a tensor\(float\) .*; a tissue network takes one tensor"
     ):
         parse_recipe(f"model:{_two_inputs(tmp_path / 'two.onnx')}")
     with pytest.raises(ModelError):
@@ -198,14 +204,16 @@ def test_an_output_that_is_no_map_is_refused(tmp_path: Path) -> None:
     graph = helper.make_graph([helper.make_node("Flatten", ["x"], ["y"])], "flat", [x], [y])
     opset = [helper.make_opsetid("", 18)]
     onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), str(tmp_path / "a.onnx"))
-    with pytest.raises(ModelError, match=r"makes \[1, 196608\] of 256 x 256 pixels; expected \[1, channels"):
+    with pytest.raises(
+        ModelError, match=r"^a\.onnx: returns \[1, 196608\] for 256 x 256 pixels; expected is \[1, channels"
+    ):
         parse_recipe(f"model:{tmp_path / 'a.onnx'}")
 
 
 def test_a_slide_whose_output_is_no_probability_fails_alone(tmp_path: Path) -> None:
     path = made_network(tmp_path / "a.onnx", gain=-4.0, offset=4.0)  # white: 0; dark: up to 4
     recipe = parse_recipe(f"model:{path}")
-    with pytest.raises(SlideError, match="which are no probabilities"):
+    with pytest.raises(SlideError, match="which are not probabilities"):
         segment(he_pixels(60, 60), recipe)
 
 
@@ -241,7 +249,7 @@ def test_one_session_serves_all_threads_with_the_same_result(tmp_path: Path) -> 
 def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
     recipe = parse_recipe(f"model:{made_network(tmp_path / 'a.onnx')}", ["activation=sigmoid"])
     made_network(tmp_path / "a.onnx", gain=-39.0, batch=1)
-    with pytest.raises(ModelError, match=r"a\.onnx has changed since it was loaded"):
+    with pytest.raises(ModelError, match=r"a\.onnx: has changed since it was loaded"):
         segment(he_pixels(20, 20), recipe)
 
 

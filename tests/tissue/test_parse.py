@@ -25,15 +25,15 @@ def test_settings_get_the_type_of_their_default() -> None:
     [
         ("otsu", "blurr=3", "`tissue_set=.'blurr'.`: otsu has no such setting; otsu has mask_mpp=8, "),
         ("hsv", "grey=0.1", "`tissue_set=.'grey'.`: hsv has no such setting; hsv has .*hue_from=190"),
-        ("none", "pen=off", "none has no settings"),
-        ("otsu", "pen=maybe", "`tissue_set=.*pen.*maybe.*`: expected something like on"),
-        ("otsu", "max_px=10.5", "`tissue_set=.*max_px.*10.5.*`: expected something like 8192"),
+        ("none", "pen=off", "`tissue_set=.'pen'.`: tissue recipe \"none\" has no settings$"),
+        ("otsu", "pen=maybe", "`tissue_set=.*pen.*maybe.*`: on or off is expected"),
+        ("otsu", "max_px=10.5", "`tissue_set=.*max_px.*10.5.*`: a whole number is expected"),
         ("otsu", "close_um=wide", "`tissue_set=.*close_um.*wide.*`"),
-        ("otsu", "close_um=-1", "close_um=-1: 0 to 10000 is expected; otsu has"),
+        ("otsu", "close_um=-1", "`tissue_set=.'close_um=-1'.`: close_um must be 0 to 10000; otsu has"),
         ("otsu", "close_um=nan", "`tissue_set=.*close_um.*nan.*`"),
-        ("otsu", "close_um=inf", "close_um=inf: 0 to 10000"),
+        ("otsu", "close_um=inf", "close_um must be 0 to 10000"),
         ("otsu", "max_px=inf", "`tissue_set=.*max_px.*inf.*`"),
-        ("otsu", "min_chroma=50", "min_chroma=50 is above max_chroma=6"),
+        ("otsu", "min_chroma=50", "'min_chroma=50', 'max_chroma=6'.`: min_chroma is above max_chroma"),
         ("otsu", "pen", "`tissue_set=.'pen'.`: expected key=value"),
         ("otsu", "name=hsv", "`tissue_set=.'name'.`: otsu has no such setting"),
         (
@@ -41,7 +41,7 @@ def test_settings_get_the_type_of_their_default() -> None:
             "pen=off",
             "`tissue='magic'`: choose otsu, otsu-local, hsv, none or model:FILE",
         ),
-        ("model", "pen=off", "`tissue='model'`: say which network, as model:FILE"),
+        ("model", "pen=off", "`tissue='model'`: give the network as model:FILE"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_what_there_is(name: str, setting: str, message: str) -> None:

@@ -30,7 +30,12 @@ class Resolution:
     warning: str | None = None
 
 
-def resolve_mpp(slide: Slide, override: float | None = None, override_source: str = "override") -> Resolution:
+def resolve_mpp(
+    slide: Slide,
+    override: float | None = None,
+    override_source: str = "override",
+    override_words: str | None = None,
+) -> Resolution:
     """Determine a slide's resolution.
 
     A value given by the user (manifest column or option) takes precedence and is compared with the metadata;
@@ -40,6 +45,7 @@ def resolve_mpp(slide: Slide, override: float | None = None, override_source: st
         slide: Open slide.
         override: Micrometres per level-0 pixel given by the user.
         override_source: Recorded source of `override`.
+        override_words: Description of `override` in the warning; None: its value and its source.
 
     Raises:
         ResolutionError: If there is no source, a value is outside 0.05 to 20, or two values (of x and y, or
@@ -49,7 +55,8 @@ def resolve_mpp(slide: Slide, override: float | None = None, override_source: st
     if override is not None:
         if not Stated((override, override), override_source).plausible:
             raise _outside(name, override, override_source)
-        return Resolution(override, override_source, _disagreement(slide, override, override_source))
+        words = override_words or f"{override:g} ({override_source})"
+        return Resolution(override, override_source, _disagreement(slide, override, words))
     if slide.mpp is not None and slide.mpp_source is not None:
         return Resolution(_agreed(slide), slide.mpp_source, _power_disagreement(slide))
     if slide.stated:
@@ -76,9 +83,7 @@ def check_mpp(option: str, mpp: float | None) -> None:
         UsageError: If it is outside 0.05 to 20.
     """
     if mpp is not None and not MPP_MIN <= mpp <= MPP_MAX:
-        raise UsageError(
-            f"um per pixel from {MPP_MIN:g} to {MPP_MAX:g} are expected", where=f"`{option}={mpp:g}`"
-        )
+        raise UsageError(f"must be {MPP_MIN:g} to {MPP_MAX:g} um per pixel", where=f"`{option}={mpp:g}`")
 
 
 def _outside(name: str, mpp: float, source: str, before: str = "") -> ResolutionError:
@@ -111,14 +116,14 @@ def _agreed(slide: Slide) -> float:
     return (x + y) / 2
 
 
-def _disagreement(slide: Slide, override: float, source: str) -> str | None:
+def _disagreement(slide: Slide, override: float, words: str) -> str | None:
     """Return a warning if the metadata contradict the user, or None."""
     said = [stated for stated in slide.stated if stated.plausible] or slide.stated
     others = [str(stated) for stated in said if not stated.agrees((override, override))]
     if not others:
         return None
     numbers = " or ".join(dict.fromkeys(others))
-    return f"{slide.path.name}: the metadata say {numbers} um per pixel; using {override:g} ({source})"
+    return f"{slide.path.name}: the metadata say {numbers} um per pixel; using {words}"
 
 
 def _power_disagreement(slide: Slide) -> str | None:

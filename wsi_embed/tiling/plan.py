@@ -23,6 +23,7 @@ from wsi_embed.tiling.fingerprint import (
 )
 from wsi_embed.tiling.settings import Tiling, TilingTarget
 from wsi_embed.tissue import TissueMask, tissue_mask
+from wsi_embed.util.text import argument
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,8 @@ def plan_slide(item: SlideInput, tiling: Tiling, target: TilingTarget) -> SlideP
         if item.mpp is not None:
             resolution = resolve_mpp(slide, item.mpp, "manifest")
         else:
-            resolution = resolve_mpp(slide, tiling.mpp_override, BY_OVERRIDE)
+            given = argument("mpp_override", tiling.mpp_override)
+            resolution = resolve_mpp(slide, tiling.mpp_override, BY_OVERRIDE, given)
         read = _plan_read(slide, resolution.mpp, tiling, target)
         if regions is not None:
             across, down = (read.read_px * scale for scale in slide.level_scales[read.level])

@@ -20,7 +20,7 @@ from wsi_embed.slide.base import UInt8Array
 from wsi_embed.tissue.glass import BoolArray
 from wsi_embed.tissue.recipe import TissueRecipe
 from wsi_embed.util.cpu import cpu_count
-from wsi_embed.util.text import argument
+from wsi_embed.util.text import argument, counted
 
 KEY = "wsi_embed_tissue"
 # Names in the metadata of the file, and the settings for which they are defaults.
@@ -82,13 +82,15 @@ class TissueNetwork:
         if len(shape) != 4 or channels_first == channels_last or kind not in (FLOAT32, UINT8):
             found = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)
             raise ModelError(
-                f"{self.path.name} takes {found}",
+                f"takes {found}",
+                where=self.path.name,
                 remedy="a tissue network takes one tensor of RGB, float32 or uint8, [1, 3, h, w] or "
                 "[1, h, w, 3]",
             )
         if isinstance(shape[0], int) and shape[0] != 1:
             raise ModelError(
-                f"{self.path.name} takes {shape[0]} images at once",
+                f"takes {shape[0]} images at once",
+                where=self.path.name,
                 remedy="export it with batch 1 or dynamic",
             )
         self._name, self._kind, self._channels_first = inputs[0].name, kind, channels_first
@@ -108,9 +110,8 @@ class TissueNetwork:
         except KeyError as error:
             raise ModelError(f"its metadata say {error}, which is not known", where=self.path.name) from error
         except (ValueError, TypeError, AttributeError, UsageError) as error:
-            raise ModelError(
-                f"its metadata {KEY!r} cannot be used ({error})", where=self.path.name
-            ) from error
+            why = error.what if isinstance(error, UsageError) else error
+            raise ModelError(f"its metadata {KEY!r} cannot be used ({why})", where=self.path.name) from error
         return found
 
     def check_settings(self, settings: dict[str, Any]) -> None:
@@ -141,14 +142,17 @@ class TissueNetwork:
             out = self._run(np.full((*side, 3), 255, np.uint8), recipe)
         except SlideError as error:
             raise ModelError(error.what, where=error.where, remedy=error.remedy) from error
+        except ModelError:
+            raise
         except Exception as error:
             raise ModelError(
                 f"cannot run on {side[1]} x {side[0]} pixels ({error})", where=self.path.name
             ) from error
         if out.shape[0] > 1 and not channel_given:
             raise ModelError(
-                f"{self.path.name} has {out.shape[0]} outputs a pixel",
-                remedy="say which is tissue, as `tissue_set=['channel=1']`",
+                f"has {out.shape[0]} outputs per pixel",
+                where=self.path.name,
+                remedy="choose the one for tissue, as in `tissue_set=['channel=1']`",
             )
 
     def _run(self, pixels: UInt8Array, recipe: TissueRecipe) -> Float32Array:
@@ -166,12 +170,15 @@ class TissueNetwork:
         fits = out.ndim == 4 and len(out) == 1 and 0 < out.shape[2] <= height and 0 < out.shape[3] <= width
         if not fits or height * out.shape[3] != width * out.shape[2]:
             raise ModelError(
-                f"{self.path.name} makes {list(out.shape)} of {width} x {height} pixels",
-                remedy="expected [1, channels, h, w] at that or a lower resolution",
+                f"returns {list(out.shape)} for {width} x {height} pixels",
+                where=self.path.name,
+                remedy="expected is [1, channels, h, w] at that or a lower resolution",
             )
         if recipe.channel >= out.shape[1]:
             raise ModelError(
-                f"{self.path.name} has {out.shape[1]} outputs a pixel: there is no channel {recipe.channel}"
+                f"has {counted(out.shape[1], 'output')} per pixel, and no channel {recipe.channel}",
+                where=self.path.name,
+                remedy=f"give {argument('tissue_set', ['channel=0'])} or another of them",
             )
         return self._activate(out[0], recipe)
 
@@ -181,14 +188,17 @@ class TissueNetwork:
         elif recipe.activation == "softmax":
             if len(out) < 2:
                 raise ModelError(
-                    f"{self.path.name} has one output a pixel, and softmax needs several: use sigmoid"
+                    "has one output per pixel, and softmax needs several",
+                    where=self.path.name,
+                    remedy=f"use {argument('tissue_set', ['activation=sigmoid'])}",
                 )
             powers = np.exp(out - out.max(0))
             out = np.asarray(powers / powers.sum(0), np.float32)
         low, high = float(out.min()), float(out.max())
         if not -1e-3 <= low <= high <= 1 + 1e-3:  # NaN too
             raise SlideError(
-                f"{self.path.name} gives {low:g} to {high:g}, which are no probabilities",
+                f"returns {low:g} to {high:g}, which are not probabilities",
+                where=self.path.name,
                 remedy="`tissue_set=['activation=sigmoid']` or softmax makes them",
             )
         return out
@@ -270,9 +280,10 @@ def segment(view: UInt8Array, recipe: TissueRecipe) -> BoolArray:
     """
     if recipe.path is None:
         raise ModelError(
-            f"the tissue network {recipe.model} ({recipe.sha256}) is not at hand: give its file again"
+            f"the file of the tissue network {recipe.model} ({recipe.sha256}) was not found",
+            remedy="give it again",
         )
     network = load_network(recipe.path)
     if network.sha256 != recipe.sha256:
-        raise ModelError(f"{recipe.model} has changed since it was loaded ({recipe.sha256} before)")
+        raise ModelError(f"has changed since it was loaded ({recipe.sha256} before)", where=recipe.model)
     return np.asarray(network.probability(view, recipe) > recipe.threshold, np.bool_)

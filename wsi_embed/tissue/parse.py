@@ -49,16 +49,15 @@ def _values(recipe: TissueRecipe, settings: Sequence[str] | Mapping[str, Any]) -
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key not in recipe.used:
+            what = f"{recipe.name} has no such setting" if recipe.used else _listing(recipe)
             raise UsageError(
-                f"{recipe.name} has no such setting",
-                where=argument("tissue_set", [key]),
-                remedy=_listing(recipe),
+                what, where=argument("tissue_set", [key]), remedy=_listing(recipe) if recipe.used else None
             )
         try:
             converted = _convert(value, getattr(recipe, key))
         except (ValueError, TypeError, OverflowError):
             raise UsageError(
-                f"expected something like {as_text(getattr(recipe, key))}",
+                _expected(getattr(recipe, key)),
                 where=argument("tissue_set", {key: as_text(value)}),
                 remedy=_listing(recipe),
             ) from None
@@ -101,7 +100,16 @@ def _convert(value: Any, like: Any) -> Any:
     return type(like)(number)
 
 
+def _expected(like: Any) -> str:
+    """Describe the values of a setting of the same type as `like`."""
+    if isinstance(like, bool):
+        return "on or off is expected"
+    if isinstance(like, tuple):
+        return f"{len(like)} numbers are expected, as in {as_text(like)}"
+    return f"{'a whole number' if isinstance(like, int) else 'a number'} is expected"
+
+
 def _listing(recipe: TissueRecipe) -> str:
     if not recipe.used:
-        return f"{recipe.name} has no settings"
+        return f'tissue recipe "{recipe.name}" has no settings'
     return f"{recipe.name} has " + ", ".join(f"{key}={as_text(getattr(recipe, key))}" for key in recipe.used)

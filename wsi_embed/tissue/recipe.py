@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from wsi_embed.errors import UsageError
 from wsi_embed.util.registry import Registry
+from wsi_embed.util.text import argument
 
 if TYPE_CHECKING:
     from wsi_embed.slide.base import UInt8Array
@@ -135,20 +136,25 @@ class TissueRecipe:
             if field.metadata:
                 self._check(field)
         if self.activation not in ACTIVATIONS:
-            raise UsageError(f"choose {', '.join(ACTIVATIONS)}", where=f"tissue activation={self.activation}")
+            raise UsageError(f"choose {', '.join(ACTIVATIONS)}", where=self._settings("activation"))
         if self.min_chroma > self.max_chroma:
             raise UsageError(
-                f"tissue min_chroma={self.min_chroma:g} is above max_chroma={self.max_chroma:g}: set both"
+                "min_chroma is above max_chroma",
+                where=self._settings("min_chroma", "max_chroma"),
+                remedy="set both",
             )
         if self.name == "model" and not self.sha256:
-            raise UsageError("say which network, as model:FILE", where="`tissue='model'`")
+            raise UsageError("give the network as model:FILE", where="`tissue='model'`")
 
     def _check(self, field: dataclasses.Field[Any]) -> None:
         low, high = field.metadata["low"], field.metadata["high"]
         value = getattr(self, field.name)
         numbers = value if isinstance(value, tuple) else (value,)
         if not all(low <= n <= high for n in numbers):  # also refuses NaN
-            raise UsageError(f"tissue {field.name}={as_text(value)}: {low:g} to {high:g} is expected")
+            raise UsageError(f"{field.name} must be {low:g} to {high:g}", where=self._settings(field.name))
+
+    def _settings(self, *names: str) -> str:
+        return argument("tissue_set", [f"{name}={as_text(getattr(self, name))}" for name in names])
 
     @property
     def used(self) -> tuple[str, ...]:
@@ -178,7 +184,7 @@ class TissueRecipe:
         unknown = sorted(values.keys() - known)
         if unknown:
             raise UsageError(
-                f"a tissue recipe of another version of wsi-embed: {', '.join(unknown)} unknown here"
+                f"tissue recipe of another version of wsi-embed: {', '.join(unknown)} is unknown here"
             )
         plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         return cls(**plain)

@@ -116,7 +116,7 @@ def test_a_level_one_percent_too_coarse_is_still_taken(mpp: float, level: int) -
 def test_a_slide_that_is_too_coarse_is_refused(
     target: float, factor: float, downsamples: list[float]
 ) -> None:
-    with pytest.raises(ResolutionError, match="pixels are never invented: use `mpp="):
+    with pytest.raises(ResolutionError, match="wsi-embed does not upsample: use `mpp="):
         plan_read(target * factor, downsamples, target, 224)
 
 

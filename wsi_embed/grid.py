@@ -76,8 +76,8 @@ def plan_read(mpp: float, level_downsamples: Sequence[float], target_mpp: float,
     fitting = [i for i, d in enumerate(level_downsamples) if mpp * d <= target_mpp * (1 + TOLERANCE)]
     if not fitting:
         raise ResolutionError(
-            f"the slide's finest level has {mpp:g} um per pixel, coarser than the {target_mpp:g} asked for",
-            remedy=f"pixels are never invented: use `mpp={mpp:.3g}` or more, or leave the slide out",
+            f"the slide's finest level has {mpp:g} um per pixel, coarser than the requested {target_mpp:g}",
+            remedy=f"wsi-embed does not upsample: use `mpp={mpp:.3g}` or more, or leave the slide out",
         )
     level = max(fitting, key=lambda i: level_downsamples[i])
     level_mpp = mpp * level_downsamples[level]

@@ -172,7 +172,7 @@ def damage(path: Path, how: str) -> None:
     [
         ("truncated", r"bad\.h5: cannot be read"),
         ("not finite", r"bad\.h5: features of row 2 are not finite"),
-        ("negative", r"bad\.h5: its coords are no positions"),
+        ("negative", r"bad\.h5: coords .* are not non-negative"),
         ("too few", r"bad\.h5: features \(5, 4\) do not go with coords \(6, 2\)"),
         ("other size", r"bad: its tiles are of another kind .*tile_px 256 -> 512"),
         ("no size", "bad: its coords lack patch_size_level0"),

@@ -47,7 +47,7 @@ def test_columns_and_splits_in_any_spelling(folder: Path) -> None:
     assert (found.tiles.labels.tolist(), found.tiles.test.tolist()) == (["a", "b"], [False, True])
     tiles = found.tiles
     assert [v[0] for v in (tiles.groups, tiles.slides, tiles.patients)] == ["g", "s", "p"]
-    with pytest.raises(UsageError, match="the column 'groups' is not known, did you mean `group`"):
+    with pytest.raises(UsageError, match="the column 'groups' is not known; rename it to `group`"):
         read_tile_table(table(folder / "s.csv", "path,label,split,groups", *rows("a,train,g")))
 
 

@@ -444,7 +444,10 @@ def test_nothing_of_this_machine_is_in_the_store(slides: Path, model: Path, tmp_
         ({"edge": "wrap"}, "`edge="),
         ({"tissue": "magic"}, "`tissue="),
         ({"tissue_set": ["glow=3"]}, "`tissue_set=.'glow'.`"),
-        ({"tissue": wsi_embed.TissueRecipe(), "tissue_set": ["pen=off"]}, "a tissue recipe has its numbers"),
+        (
+            {"tissue": wsi_embed.TissueRecipe(), "tissue_set": ["pen=off"]},
+            "a tissue recipe has settings of its own",
+        ),
         ({"tissue": "model:nowhere.onnx"}, "no such file"),
         ({"min_tissue": 1.5}, "`min_tissue="),
         ({"shard": "4/4"}, "`shard="),

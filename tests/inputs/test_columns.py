@@ -45,7 +45,7 @@ def test_capitals_spaces_and_separators_do_not_matter(column: str, name: str) ->
     ],
 )
 def test_what_is_called_almost_like_a_column_that_is_missing_is_refused(column: str, meant: str) -> None:
-    with pytest.raises(UsageError, match=f"^t.csv: the column .* is not known, did you mean `{meant}`"):
+    with pytest.raises(UsageError, match=f"^t.csv: the column .* is not known; rename it to `{meant}`"):
         names("path", column)
     assert names("path", meant, column) == ["path", meant, column], "where that is there, it may be anything"
 
@@ -61,7 +61,7 @@ def test_further_columns_are_left_alone(column: str) -> None:
 
 @pytest.mark.parametrize("column", ["slide_path", "Filename", "slide", "paths", "WSI"])
 def test_the_path_is_meant_by_many_names(column: str) -> None:
-    with pytest.raises(UsageError, match="did you mean `path`"):
+    with pytest.raises(UsageError, match="rename it to `path`"):
         names(column, "mpp")
 
 
@@ -82,7 +82,7 @@ def test_labels_know_other_columns() -> None:
         "mpp_x",
     ]
     for column, meant in (("folds", "fold"), ("fold_0", "fold"), ("splits", "split"), ("labels", "label")):
-        with pytest.raises(UsageError, match=f"did you mean `{meant}`"):
+        with pytest.raises(UsageError, match=f"rename it to `{meant}`"):
             names("slide_id", column, known=LABELS)
 
 

@@ -285,9 +285,9 @@ def test_other_classes_or_another_file_are_other_settings(slides: Path, model: P
     for options in ({"roi_include": ["Stroma"]}, {"roi_include": ["Tumor"], "roi_exclude": ["Stroma"]}, {}):
         found = status(**options)
         assert found[0] == "failed"
-        assert "other settings (roi " in found[1]
+        assert "different settings (roi " in found[1]
     roi.write_text(collection(square(0, 0, 64, 64, "Tumor")))
-    assert "other settings (roi " in status(roi_include=["Tumor"])[1]
+    assert "different settings (roi " in status(roi_include=["Tumor"])[1]
     assert status(roi_include=["Tumor"], overwrite=True)[0] == "done"
 
 

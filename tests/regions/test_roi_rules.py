@@ -163,7 +163,7 @@ def test_a_class_that_the_file_lacks_is_said(tmp_path: Path) -> None:
     path = annotated(tmp_path, "Tumor", "Stroma", None)
     with pytest.raises(
         NoRegionsError,
-        match=r"^s\.geojson: no region of class Tumour; it has Stroma, Tumor, and 1 without a class\. ",
+        match=r"^s\.geojson: no region of class Tumour; it has Stroma, Tumor, and 1 without a class; name",
     ):
         chosen(path, include=("Tumour",))
     warned = chosen(path, include=("Tumor", "Necrosis"), exclude=("Pen",)).warnings

@@ -260,7 +260,7 @@ def test_a_slide_that_was_replaced_is_fetched_and_compared(
     objects.write(uploaded / "a.tif", (slides / "c.tif").read_bytes())
     report = embed(uploaded, out, model)
     assert statuses(report)["a"] == "failed"
-    assert "with other settings (slide " in reason(report)
+    assert "with different settings (slide " in reason(report)
     assert statuses(embed(uploaded, out, model, overwrite=True))["a"] == "done"
 
 
@@ -286,7 +286,7 @@ def test_two_jobs_are_not_kept_apart_and_it_says_so(uploaded: Address, out: Addr
 
 
 def test_a_place_with_other_things_is_no_store(uploaded: Address, model: Path, bucket: Address) -> None:
-    with pytest.raises(StoreMismatchError, match="is there and is not a store"):
+    with pytest.raises(StoreMismatchError, match="exists and is not a wsi-embed store"):
         embed(uploaded, uploaded, model)
     embed(uploaded, bucket / "f.zarr", model)
     with pytest.raises(StoreMismatchError, match="was made with mpp"):
@@ -315,7 +315,7 @@ def test_commands_take_addresses(
     since = len(server.seen)
     store = wsi_embed.open_store(str(out))
     assert (store.name, store.slide_ids) == ("f.zarr", IDS)
-    with pytest.raises(UsageError, match="is no folder of this machine"):
+    with pytest.raises(UsageError, match="is not a folder on this machine"):
         _ = store.path
     assert server.count("GET .*/[abc]/zarr.json", since) == 0  # the index is enough
     assert "every byte as written" in invoke("verify", str(out)).stdout

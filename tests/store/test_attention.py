@@ -54,7 +54,7 @@ def test_it_replaces_attention_and_nothing_else(tmp_path: Path) -> None:
     assert list(Attention(path)) == ["b"]
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
-    with pytest.raises(StoreMismatchError, match="is there and holds something else"):
+    with pytest.raises(StoreMismatchError, match="exists and contains other files"):
         write_attention(tmp_path / "mine", ABOUT, [made("a")])
     assert (tmp_path / "mine" / "notes.txt").read_text() == "mine"
 

@@ -33,9 +33,9 @@ def test_a_folder_with_something_else_is_refused_and_left_alone(one: Path, tmp_p
     (tmp_path / "slides" / "one").mkdir(parents=True)
     (tmp_path / "slides" / "one" / "Data0000.dat").write_text("pixels")
     before = tree(tmp_path / "slides")
-    with pytest.raises(StoreMismatchError, match="holds something else"):
+    with pytest.raises(StoreMismatchError, match="exists and contains other files"):
         tile(one, tmp_path / "slides")
-    with pytest.raises(StoreMismatchError, match="holds something else"):
+    with pytest.raises(StoreMismatchError, match="exists and contains other files"):
         tile(one, write_text(tmp_path / "file"))
     assert tree(tmp_path / "slides") == before
 
@@ -50,7 +50,7 @@ def test_a_folder_of_the_users_within_is_left_alone(one: Path, tmp_path: Path) -
     (tmp_path / "tiles" / "one").mkdir()
     write_text(tmp_path / "tiles" / "one" / "notes.txt")
     report = tile(one, tmp_path / "tiles")
-    assert "tiles/one: is there and holds something else" in str(report.slides[0].reason)
+    assert "tiles/one: exists and contains other files" in str(report.slides[0].reason)
     assert (tmp_path / "tiles" / "one" / "notes.txt").read_text() == "mine"
 
 

@@ -167,7 +167,7 @@ def test_the_manifests_mpp_wins_over_the_flag_and_the_metadata(made_slide: Path)
 
 
 def test_a_slide_that_is_too_coarse_is_named(made_slide: Path) -> None:
-    with pytest.raises(ResolutionError, match=r"^made\.svs: .* coarser than the 0\.25 asked for"):
+    with pytest.raises(ResolutionError, match=r"^made\.svs: .* coarser than the requested 0\.25"):
         plan_of(made_slide, store=replace(STORE, mpp=0.25))
 
 

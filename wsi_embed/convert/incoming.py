@@ -129,7 +129,7 @@ def _bring(
         if before and not overwrite:
             what = differences(before.get("settings", {}), attributes["settings"])
             raise SlideError(
-                f"the store has it from elsewhere ({what})",
+                f"already in the store, imported from other files ({what})",
                 where=slide_id,
                 remedy="use `overwrite=True` to replace it",
             )

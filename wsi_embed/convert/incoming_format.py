@@ -122,7 +122,7 @@ def read_h5(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
         attributes = dict(file["coords"].attrs)
     coords = arrays["coords"]
     if coords.ndim != 2 or coords.shape[1] != 2 or (coords < 0).any():
-        raise SlideError(f"its coords are no positions (x, y) from 0 on, but {coords.shape}", where=path.name)
+        raise SlideError(f"coords {coords.shape} are not non-negative (x, y) positions", where=path.name)
     features = arrays.get("features")
     if features is not None and (features.ndim != 2 or len(features) != len(coords)):
         raise SlideError(f"features {features.shape} do not go with coords {coords.shape}", where=path.name)

@@ -107,11 +107,13 @@ class Format(ABC):
         """
         if by == "patient" and not cls.by_patient:
             raise UsageError(
-                f"{argument('to', cls.name)} has a file a slide", remedy="leave `by='patient'` out"
+                "writes one file per slide", where=argument("to", cls.name), remedy="leave `by='patient'` out"
             )
         if cls.needs_labels and not labelled:
             raise UsageError(
-                f"{argument('to', cls.name)} sorts bags by class", remedy="give `labels='slides.csv'`"
+                "needs labels, because files are sorted by class",
+                where=argument("to", cls.name),
+                remedy="give `labels='slides.csv'`",
             )
 
     @abstractmethod

@@ -72,7 +72,7 @@ class Stamp(Format):
             if labels.setdefault(item.patient, item.label) != item.label:
                 raise UsageError(
                     f"patient {item.patient} has slides labelled {labels[item.patient]} and {item.label}: "
-                    "STAMP has one label a patient",
+                    "STAMP has one label per patient",
                     remedy="correct the labels",
                 )
         tables = {}

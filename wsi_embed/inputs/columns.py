@@ -62,9 +62,9 @@ def match_columns(
     for column in (name for name in found if name not in names.values()):
         if meant := _meant(_plain(column), missing):
             raise UsageError(
-                f"the column {column!r} is not known, did you mean `{meant}`? Call it that",
+                f"the column {column!r} is not known",
                 where=source,
-                remedy="if it is something else, give it another name",
+                remedy=f"rename it to `{meant}`, or to anything else if it is something else",
             )
     renamed = dict(zip(columns, found, strict=True))
     return found, [(number, {renamed.get(k, k): v for k, v in row.items()}) for number, row in rows]

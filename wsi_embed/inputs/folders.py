@@ -35,7 +35,7 @@ def folder_files(folder: Path, also: Collection[str] = ()) -> list[Path]:
     if is_ome_zarr(folder):
         raise UsageError(REASON, where=folder, remedy=REMEDY)
     if (folder / "zarr.json").is_file():
-        raise UsageError(f"{folder} is a store, not a folder of slides")
+        raise UsageError("is a store, not a folder of slides", where=folder)
     images: list[Path] = []
     walk = _walk(folder, unlisted, images, tiles=bool(also))
     files = [*(p for p in walk if p.suffix.lower() in also or _is_slide(p)), *images]

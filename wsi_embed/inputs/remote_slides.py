@@ -75,7 +75,7 @@ def find_below(folder: Address) -> list[RemoteSlide]:
     found = {o.address.key: o for o in objects.below(folder)}
     images = _ome_zarr(folder, found)
     if (folder / "zarr.json").key in found and not images:
-        raise UsageError(f"{folder} is a store, not a folder of slides")
+        raise UsageError("is a store, not a folder of slides", where=folder)
     found = {key: o for key, o in found.items() if not any(_lies_in(key, image) for image in images)}
     named = [o for o in found.values() if _named_as_slide(o.address)]
     parts = {p.address.key for o in named if _suffix(o) in HAMAMATSU for p in slide_objects(o, found)[1:]}

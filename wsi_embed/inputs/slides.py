@@ -117,7 +117,7 @@ def _from_source(source: Location) -> list[SlideInput]:
         return _from_address(source)
     if source.is_dir():
         if (source / TILES_MARK).is_file():
-            raise UsageError(f"{source} is a folder of tiles, not of slides")
+            raise UsageError("is a folder of tiles, not of slides", where=source)
         if is_ome_zarr(source):
             return [slide_of_folder(source.resolve().parent, source.resolve())]
         return [slide_of_folder(source, path) for path in folder_files(source)]

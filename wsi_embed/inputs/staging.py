@@ -225,7 +225,7 @@ async def _fetch(found: RemoteObject, path: Path, at_once: asyncio.Semaphore) ->
             "there is no such object any more", where=found.address, remedy="check the address"
         ) from error
     if (size := path.stat().st_size) != found.size:
-        raise SlideError(f"{size} of {found.size} bytes came", where=found.address, remedy="run again")
+        raise SlideError(f"received {size} of {found.size} bytes", where=found.address, remedy="run again")
 
 
 async def _fetch_part(

@@ -108,7 +108,9 @@ def _read_parquet(source: Path, kind: str, name: object) -> tuple[list[str], Row
         import pyarrow.parquet as parquet
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            "reading Parquet needs pyarrow: pip install 'wsi-embed[parquet]', or give a CSV", where=name
+            "reading Parquet needs pyarrow, which is not installed",
+            where=name,
+            remedy="pip install 'wsi-embed[parquet]', or give a CSV",
         ) from error
     try:
         table = parquet.read_table(source)

@@ -41,7 +41,10 @@ def tiling_of(
     """
     check_mpp("mpp_override", mpp_override)
     if isinstance(tissue, TissueRecipe) and tissue_set:
-        raise UsageError("a tissue recipe has its numbers: give tissue_set with a recipe's name")
+        raise UsageError(
+            "a tissue recipe has settings of its own",
+            remedy="give `tissue_set=` with the name of a recipe only",
+        )
     recipe = parse_recipe(tissue, tissue_set) if isinstance(tissue, str) else tissue
     return Tiling(overlap, edge, recipe, min_tissue, mpp_override, regions, icc, reader, fast_downsample)
 

@@ -166,7 +166,7 @@ def _is_current(job: Job, plan: SlidePlan, committed: dict[str, Any]) -> bool:
         return False
     what = differences(committed.get("settings", {}), plan.settings)
     raise SlideError(
-        f"{job.output} has it with other settings ({what})",
+        f"already in {job.output} with different settings ({what})",
         where=plan.item.name,
         remedy="use `overwrite=True` to replace it, or another `out=`",
     )

@@ -143,8 +143,9 @@ def with_annotations(
     if source.is_file():
         if len(open_items) > 1:
             raise UsageError(
-                f"{argument(option, source)} is one file, but there are {len(open_items)} slides",
-                remedy=f"give a folder with one file a slide ({open_items[0].slide_id}.geojson, ...)",
+                f"is one file, but there are {len(open_items)} slides",
+                where=argument(option, source),
+                remedy=f"give a folder with one file per slide ({open_items[0].slide_id}.geojson, ...)",
             )
         return [item if item.roi is not None else replace(item, roi=source) for item in items]
     if not source.is_dir():

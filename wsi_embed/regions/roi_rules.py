@@ -87,7 +87,7 @@ def slide_regions(item: SlideInput, rules: RegionRules) -> Regions | None:
     raise NoRegionsError(
         f"{where} (looked for {looked})" if rules.source else where,
         where=item.name,
-        remedy="add it, or say `roi_missing='skip'` (leave out such slides) or whole (take them whole)",
+        remedy="add it, or set `roi_missing='skip'` (leave out such slides) or whole (take them whole)",
     )
 
 
@@ -113,9 +113,9 @@ def read_regions(path: Path, rules: RegionRules | None = None) -> Regions:
     left_out = [p for p, key in sorted_out if key in exclude]
     if include and not taken:
         raise NoRegionsError(
-            f"no region of class {' or '.join(names[0])}; {_classes(polygons)}. Name one of "
-            "those, or say `roi_missing='skip'` to leave out such slides",
+            f"no region of class {' or '.join(names[0])}; {_classes(polygons)}",
             where=path.name,
+            remedy="name one of those, or set `roi_missing='skip'` to leave out such slides",
         )
     warnings = file.warnings
     if absent := [name for name in (*names[0], *names[1]) if class_key(name) not in there]:

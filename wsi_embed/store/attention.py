@@ -144,7 +144,7 @@ def write_attention(path: Path, about: Mapping[str, Any], slides: Iterable[Slide
             Attention(path)
         except StoreError as error:
             raise StoreMismatchError(
-                f"{path} is there and holds something else", remedy="choose another `out=`"
+                "exists and contains other files", where=path, remedy="choose another `out=`"
             ) from error
     temporary = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
     try:

@@ -69,7 +69,9 @@ class Store(Mapping[str, Bag]):
             UsageError: If the store is in object storage.
         """
         if isinstance(self.where, Address):
-            raise UsageError(f"{self.where} is no folder of this machine: copy the store here for this")
+            raise UsageError(
+                "is not a folder on this machine", where=self.where, remedy="copy the store to this machine"
+            )
         return self.where
 
     @property

@@ -46,7 +46,7 @@ class StoreWriter:
             if self.place.state(METADATA_FILE) is None:
                 if foreign:
                     raise StoreMismatchError(
-                        f"{path} is there and is not a store", remedy="choose another `out=`"
+                        "exists and is not a wsi-embed store", where=path, remedy="choose another `out=`"
                     )
                 _create_root(self.place, settings, model)
         except OSError as error:
@@ -58,13 +58,17 @@ class StoreWriter:
         found = attributes.get("settings")
         if attributes.get("format_version") != FORMAT_VERSION or not isinstance(found, dict):
             raise StoreMismatchError(
-                f"{self.where} is not a store of format {FORMAT_VERSION}", remedy="choose another `out=`"
+                f"is not a store of format {FORMAT_VERSION}",
+                where=self.where,
+                remedy="choose another `out=`",
             )
         for name, ours in self.settings.to_dict().items():
             if found.get(name) != ours:
                 raise StoreMismatchError(
-                    f"{self.where} was made with {name} = {found.get(name)}, this run has {ours}. "
-                    "One store holds one model at one resolution: choose another `out=`, or delete it"
+                    f"was made with {name} = {found.get(name)}, this run has {ours} (a store holds one "
+                    "model at one resolution)",
+                    where=self.where,
+                    remedy="choose another `out=`, or delete it",
                 )
 
     def committed(self, slide_id: str) -> dict[str, Any] | None:

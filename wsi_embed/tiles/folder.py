@@ -28,6 +28,7 @@ from wsi_embed.storage.folder import cannot_write
 from wsi_embed.storage.lock import whole_lock
 from wsi_embed.tiles.settings import FORMAT_VERSION
 from wsi_embed.util.atomic_files import PARTIAL, create
+from wsi_embed.util.text import counted
 
 TABLE = "tiles.csv"
 RECORD, ROWS = "tiling.json", "tiling.csv"
@@ -59,7 +60,7 @@ class TileFolder:
             if not mark.exists():
                 if foreign:
                     raise StoreMismatchError(
-                        f"{path} is there and holds something else", remedy="choose another `out=`"
+                        "exists and contains other files", where=path, remedy="choose another `out=`"
                     )
                 path.mkdir(parents=True, exist_ok=True)
                 create(mark, json.dumps({"format_version": FORMAT_VERSION}) + "\n")
@@ -124,7 +125,7 @@ class TileFolder:
 
 def _about(records: Collection[dict[str, Any]]) -> list[str]:
     tiles = sum(record["n_tiles"] for record in records)
-    about = [f"{TABLE} lists {tiles} tiles of {len(records)} slide{'s' * (len(records) != 1)}"]
+    about = [f"{TABLE} lists {counted(tiles, 'tile')} of {counted(len(records), 'slide')}"]
     kinds = {(record["tile_px"], record["settings"]["mpp"]) for record in records}
     if len(kinds) > 1:
         listed = ", ".join(f"{px} px at {mpp:g} um per pixel" for px, mpp in sorted(kinds))
@@ -156,7 +157,7 @@ class SlideFolder:
         try:
             if self.folder.exists() and not (self.folder / RECORD).exists():
                 raise StoreError(
-                    "is there and holds something else",
+                    "exists and contains other files",
                     where=self.folder,
                     remedy="move it, or choose another `out=`",
                 )

@@ -98,7 +98,7 @@ def test_parquet_too(tmp_path: Path) -> None:
         ("", "it has none"),
         ("slide_id,label\n ,1\n", "row 2: names neither a slide nor a patient"),
         ("slide_id,label,fold\na,1,first\n", "row 2: fold 'first' is not a number"),
-        ("slide_id,label,folds\na,1,0\n", "the column 'folds' is not known, did you mean `fold`"),
+        ("slide_id,label,folds\na,1,0\n", "the column 'folds' is not known; rename it to `fold`"),
         ("slide_id,label, Label\na,1,0\n", "'label' and 'Label' are both `label`"),
     ],
 )

@@ -185,7 +185,7 @@ def test_a_worker_killed_in_mid_slide_costs_that_slide_only(
     assert report.exit_code == 0
     assert watcher.started == {FIRST: 1, SECOND: 2, THIRD: 1}
     (note,) = watcher.notes
-    assert "died with s0.tif in hand; it is begun anew" in note
+    assert "died while processing s0.tif; it is started again" in note
     assert tree(out) == calm
 
 
@@ -204,7 +204,7 @@ def test_a_slide_that_kills_its_workers_fails_and_the_others_are_done(
     assert statuses(report) == {FIRST: "done", SECOND: "failed", THIRD: "done"}
     assert watcher.started == {FIRST: 1, SECOND: dispatch.TRIES, THIRD: 1}
     assert report.exit_code == 1
-    assert f"s0.tif: {dispatch.TRIES} Ray actors died with it in hand" in str(report.slides[1].reason)
+    assert f"s0.tif: {dispatch.TRIES} Ray actors died while processing it" in str(report.slides[1].reason)
     assert wsi_embed.open_store(out).slide_ids == [FIRST, THIRD]
     assert embed(slides, out, model, engine="local").exit_code == 0
     assert tree(out) == calm

@@ -37,7 +37,7 @@ def import_ray() -> Any:
         import ray
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            "`engine='ray'` needs Ray, which is not installed: pip install 'wsi-embed[ray]'"
+            "`engine='ray'` needs Ray, which is not installed", remedy="pip install 'wsi-embed[ray]'"
         ) from error
     return ray
 

@@ -181,11 +181,13 @@ class Dispatcher:
         self._actors.replace(hand.actor)
         self._tries[item.slide_id] += 1
         if self._tries[item.slide_id] < TRIES:
-            self._listener.note(f"a Ray actor on {machine} died with {item.name} in hand; it is begun anew")
+            self._listener.note(
+                f"a Ray actor on {machine} died while processing {item.name}; it is started again"
+            )
             self._todo.append(item)
             return
         died = SlideError(
-            f"{TRIES} Ray actors died with it in hand, the last on {machine}",
+            f"{TRIES} Ray actors died while processing it, the last on {machine}",
             where=item.name,
             remedy="if memory ran out, fewer `workers=` or a smaller `batch_size=` may help",
         )

@@ -87,8 +87,10 @@ class ShippedJob:
         for path, expected in self.seen.items():
             if _size_and_time(path) != expected:
                 raise UsageError(
-                    f"{path} is not there, or is another file; slides and store must lie on a file system "
-                    "that all machines of the cluster see, at the same path"
+                    "is not there, or is another file",
+                    where=path,
+                    remedy="put slides and store on a file system that all machines of the cluster see, at "
+                    "the same path",
                 )
         job: Job = pickle.loads(self.job)
         check_reader(job.tiling.reader)  # its package must be installed on this machine, too

@@ -65,7 +65,9 @@ def add_cluster_head(model: Path, clusters: Path, out: Path, *, name: str | None
         )
     if extra := set(before.outputs) - {"features", *CLUSTERS}:
         raise UsageError(
-            f"{model.name} has the output {min(extra)} of another cluster head", remedy="export it without"
+            f"has the output {min(extra)} of another cluster head",
+            where=model.name,
+            remedy="export it without",
         )
     about = {"clusters": {**head.about, "digest": head.digest, "of": before.model_id}}
     metadata = replace(

@@ -217,5 +217,6 @@ def judge(checks: Iterable[Check]) -> None:
     if not worst.used <= 1:
         raise ParityError(
             f"the exported model differs from PyTorch in {worst.output} ({worst.figure}); no file was "
-            "written. Try another precision, other calibration tiles, or another version of torch or onnx"
+            "written",
+            remedy="try another precision, other calibration tiles, or another version of torch or onnx",
         )

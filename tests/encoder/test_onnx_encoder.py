@@ -103,7 +103,7 @@ def test_wrong_tiles_are_refused(tiny: Path, wrong: Any) -> None:
 def test_foreign_file_needs_tile_and_resolution(tmp_path: Path) -> None:
     path = tiny_onnx(tmp_path / "theirs.onnx", metadata=False)
     for flags in ({}, {"tile_px": 32}, {"mpp": 0.5}):
-        with pytest.raises(ModelError, match=r"not exported by wsi-embed: .* `tile_px=` and `mpp=`"):
+        with pytest.raises(ModelError, match=r"not exported by wsi-embed; .* `tile_px=` and `mpp=`"):
             load(path, **flags)
 
 

@@ -88,7 +88,7 @@ def test_broken_files_are_refused(tmp_path: Path) -> None:
 
 def test_torchscript_is_refused_with_a_way_out(tiny_ts: Path) -> None:
     for device in ("openvino", "tensorrt"):
-        with pytest.raises(DeviceError, match=r"runs ONNX only: export the model to \.onnx"):
+        with pytest.raises(DeviceError, match=r"runs ONNX models only; export the model to \.onnx"):
             load_encoder(tiny_ts, device=device)
 
 

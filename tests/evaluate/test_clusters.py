@@ -146,8 +146,8 @@ def test_labels_of_a_table(store: Store, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--slides", "x"], "--slides draws the contact sheet into --out"),
-        (["--annotations", "x", "--tiles", "t.csv"], "both say the labels"),
+        (["--slides", "x"], "--slides needs --out, where the contact sheet is written"),
+        (["--annotations", "x", "--tiles", "t.csv"], "both give the labels"),
         (["--rest", "x"], "--rest is about the regions of --annotations"),
         (["--tiles", "t.csv", "--rest", "x"], "--rest is about the regions of --annotations"),
     ],

@@ -107,7 +107,7 @@ def test_tiles_of_a_store(tmp_path: Path) -> None:
         (["--model", "m.onnx"], "give --model and --tiles, or --store"),
         (
             ["--store", "f.zarr", "--tiles", "t.csv"],
-            "--store has its features: leave --model and --tiles out",
+            "--store has features already; leave --model and --tiles out",
         ),
         (["--store", "f.zarr"], "--store needs --annotations, which say the classes, and --splits"),
         (["--model", "m.onnx", "--tiles", "t.csv", "--classes", "a,,b"], "--classes a,,b: expected LABEL"),

@@ -68,5 +68,5 @@ def test_the_same_seed_is_the_same_probe() -> None:
 def test_a_class_of_one_group_is_refused() -> None:
     features, labels = clouds(30, 1.0, 0)
     groups = ["only" if label == "tumour" else "" for label in labels]
-    with pytest.raises(UsageError, match=r"two groups \(patients, slides\) .* and of tumour there is one"):
+    with pytest.raises(UsageError, match=r"two groups \(patients, slides\) .* but tumour has only one"):
         fit_probe(features, labels, groups)

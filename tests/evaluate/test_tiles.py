@@ -95,7 +95,7 @@ def test_more_neighbours_than_tiles(k: int) -> None:
 def test_features_that_are_no_numbers() -> None:
     features = made().features.copy()
     features[[3, 50]] = np.nan
-    with pytest.raises(UsageError, match="features of 2 tiles are not finite, of t3 for one"):
+    with pytest.raises(UsageError, match="features of 2 tiles are not finite, such as those of t3; check"):
         evaluate_tiles(made(features=features))
 
 

@@ -135,7 +135,7 @@ def test_checkpoints_of_the_clusiam_repository(
 
 
 def test_what_the_repositorys_file_does_not_hold_must_be_said(checkpoint: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="does not hold `std=` and `tile_px=` of its training"):
+    with pytest.raises(UsageError, match="does not hold `std=` and `tile_px=` of its training; pass"):
         export(checkpoint, tmp_path / "model.onnx", given=Given(mean=MEAN))
 
 
@@ -237,7 +237,7 @@ def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "given", "message"),
     [
-        ("timm:resnet10t", {}, "needs `weights=FILE`"),
+        ("timm:resnet10t", {}, "timm:resnet10t: needs weights, .* `weights=FILE`"),
         ("torchvision:resnet18", {"weights": Path("missing.pth")}, "missing.pth: no such file"),
         ("torchvision:resnet17", {"weights": Path(__file__)}, "no such classification model"),
         ("torchvision:resnet18", {"weights": Path(__file__), "settings": {"a": 1}}, "take no arguments"),

@@ -165,7 +165,8 @@ def _callbacks(
     )
     knn = [cb.OnlineKnn(labelled, config.knn_epochs, checkpoints)] if labelled else []
     unreadable = cb.UnreadableTiles(data["tiles"])
-    how = f"{config.method} on {data['tiles']} tiles, batch {config.batch_size}, {where(config, devices)}"
+    tiles = counted(data["tiles"], "tile")
+    how = f"{config.method} on {tiles}, batch {config.batch_size}, {where(config, devices)}"
     record = cb.Recorder(folder.path, every, listener, how)
     stopping = cb.StopOnRequest(stop, checkpoints)
     return [unreadable, cb.FiniteLoss(every, config.precision), *knn, monitor, record, checkpoints, stopping]

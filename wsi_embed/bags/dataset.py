@@ -15,6 +15,7 @@ from wsi_embed.bags.patient import PatientBag
 from wsi_embed.bags.source import BagSource
 from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.util.extras import needs_extra
+from wsi_embed.util.text import argument
 
 if TYPE_CHECKING:
     import torch
@@ -70,12 +71,16 @@ class BagDataset:
         style: Style = "plain",
         adjacency: bool = False,
     ) -> None:
-        if style not in ("plain", "torchmil") or (max_tiles is not None and max_tiles < 1):
-            raise UsageError(
-                f"style {style!r}, max_tiles {max_tiles}: choose plain or torchmil, and 1 or more"
-            )
+        if style not in ("plain", "torchmil"):
+            raise UsageError("choose plain or torchmil", where=argument("style", style))
+        if max_tiles is not None and max_tiles < 1:
+            raise UsageError("1 or more is expected", where=argument("max_tiles", max_tiles))
         if adjacency and style != "torchmil":
-            raise UsageError("adjacency is for torchmil's graph models: give style='torchmil' too")
+            raise UsageError(
+                "is for torchmil's graph models",
+                where="`adjacency=True`",
+                remedy="give `style='torchmil'`, too",
+            )
         with needs_extra("mil", "a data set of bags"):
             import torch
         self.ids, self._slides = list(bags), list(bags.values())

@@ -10,6 +10,7 @@ import typer
 
 from wsi_embed.cli.options import RunOptions, TilingOptions
 from wsi_embed.cli.parameters import INPUT, RUN, option, takes
+from wsi_embed.util.text import counted
 
 # Tiling options that the benchmark accepts.
 TILING = {"mpp_override", "tissue", "reader", "fast_downsample"}
@@ -72,7 +73,7 @@ def command(
 def _facts(bench: Bench) -> dict[str, object]:
     whole = f"{bench.end_to_end:.0f} tiles/s from slide to store, {bench.ratio:.2f} of the ideal"
     return {
-        "slide": f"{bench.slide}, {bench.tiles} tiles, read by {bench.reader}",
+        "slide": f"{bench.slide}, {counted(bench.tiles, 'tile')}, read by {bench.reader}",
         "model": f"{bench.model} on {bench.device}, batches of {bench.batch_size}",
         "decode only": f"{bench.decode:.0f} tiles/s, {bench.decode_mb:.0f} MB/s of pixels, "
         f"{bench.readers} reader thread{'s' * (bench.readers != 1)}",

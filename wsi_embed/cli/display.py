@@ -18,6 +18,7 @@ from wsi_embed.cli.log import JsonDisplay
 from wsi_embed.cli.wording import in_flags
 from wsi_embed.jobs.listener import Listener
 from wsi_embed.jobs.report import JobReport, SlideResult
+from wsi_embed.util.text import counted
 
 # Largest number of slides that are listed one by one at the end.
 LISTED = 30
@@ -63,7 +64,7 @@ class PlainDisplay(Listener):
         self._total = slides
         for note in self._notes:
             self.note(note)
-        self._line(f"{_slides(slides)} to look at; {how}")
+        self._line(f"{counted(slides, 'slide')} to look at; {how}")
 
     def slide_started(self, slide_id: str, tiles: int) -> None:
         """Print nothing until the slide is finished."""
@@ -73,7 +74,7 @@ class PlainDisplay(Listener):
 
     def waiting(self, slides: int) -> None:
         """Print what the job is waiting for."""
-        self._line(f"waiting for {_slides(slides)} that another process is writing")
+        self._line(f"waiting for {counted(slides, 'slide')} that another process is writing")
 
     def note(self, text: str) -> None:
         """Print a remark."""
@@ -170,9 +171,9 @@ def outcome(result: SlideResult) -> str:
     if result.status == "done":
         seconds = result.seconds.get("total", 0.0)
         rate = f", {result.tiles / seconds:.0f} tiles/s" if seconds else ""
-        return f"{result.tiles} tiles in {seconds:.1f} s{rate}"
+        return f"{counted(result.tiles, 'tile')} in {seconds:.1f} s{rate}"
     if result.status == "planned":
-        return f"{result.tiles} tiles would be made"
+        return f"{counted(result.tiles, 'tile')} would be made"
     if result.status == "skipped":
         return f"{result.reason or 'complete already'}, skipped"
     return f"{result.status}: {result.reason}"
@@ -218,9 +219,10 @@ def _summary(report: JobReport) -> str:
     names = ("done", "skipped", "failed", "stopped", "planned")
     counts = [f"{report.count(n)} {n}" for n in names if report.count(n)]  # type: ignore[arg-type]
     if report.slides and all((s.status, s.reason) == ("skipped", "complete already") for s in report.slides):
-        return f"nothing to do: {_slides(len(report.slides))} complete in {report.store} already"
+        return f"nothing to do: {counted(len(report.slides), 'slide')} complete in {report.store} already"
     planned = sum(s.tiles for s in report.slides if s.status == "planned")
-    tiles = f"{planned} tiles would be made" if planned else f"{report.tiles} tiles in {report.seconds:.1f} s"
+    made = f"{counted(report.tiles, 'tile')} in {report.seconds:.1f} s"
+    tiles = f"{counted(planned, 'tile')} would be made" if planned else made
     text = f"{', '.join(counts) or 'no slides'}; {tiles}"
     text += f" -> {report.store}"
     if report.error:
@@ -228,7 +230,3 @@ def _summary(report: JobReport) -> str:
     if report.stopped:
         text += "\nstopped early; run the same command again to go on"
     return text
-
-
-def _slides(count: int) -> str:
-    return f"{count} slide{'s' * (count != 1)}"

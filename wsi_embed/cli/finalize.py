@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from wsi_embed.cli.options import StorePlace
+from wsi_embed.util.text import counted
 
 
 def command(
@@ -21,6 +22,6 @@ def command(
 
     rows, incomplete = finalize(store)
     tiles = sum(row.tiles for row in rows)
-    typer.echo(f"{len(rows)} slides, {tiles} tiles -> {location(store) / INDEX_FILE}")
+    typer.echo(f"{counted(len(rows), 'slide')}, {counted(tiles, 'tile')} -> {location(store) / INDEX_FILE}")
     if incomplete:
         typer.echo(f"incomplete, the next run redoes them: {', '.join(incomplete)}")

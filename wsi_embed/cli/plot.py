@@ -100,7 +100,9 @@ def command(
     for source in slides:
         if source.is_dir() and folder.resolve().is_relative_to(source.resolve()):
             raise UsageError(
-                f"{folder} lies among the slides, and the next run would take pictures for slides: use --out"
+                "lies among the slides, and the next run would take pictures for slides",
+                where=folder,
+                remedy="use --out",
             )
     drawing = Drawing(
         max_px, view, annotations, attention, attention_class, dpi, picture_format,

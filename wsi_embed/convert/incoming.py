@@ -24,6 +24,7 @@ from wsi_embed.storage.folder import METADATA_FILE
 from wsi_embed.storage.lock import slide_lock
 from wsi_embed.store import StoreSettings, StoreWriter
 from wsi_embed.tiling.fingerprint import differences, settings_fingerprint
+from wsi_embed.util.text import counted
 from wsi_embed.util.versions import versions
 
 # Attributes of a slide that no foreign file contains.
@@ -136,7 +137,7 @@ def _bring(
         with store.slide(slide_id, grid) as writer:
             writer.append(Encoded(np.asarray(tiles.features[order], np.float32)))
             writer.commit(attributes)
-    return f"{len(grid)} tiles"
+    return counted(len(grid), "tile")
 
 
 def _grid(tiles: ForeignTiles) -> tuple[TileGrid, Any]:

@@ -15,7 +15,7 @@ from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.storage import Location
 from wsi_embed.store import Store, open_store
 from wsi_embed.util.digest import canonical_digest
-from wsi_embed.util.text import argument
+from wsi_embed.util.text import argument, counted
 
 # Increase this when the output changes, so that older output is not considered complete.
 LAYOUT_VERSION = 1
@@ -159,7 +159,7 @@ class _Run:
         except (OSError, RuntimeError) as error:
             raise self._cannot_write(error) from error
         found.written.append(item.id)
-        return f"{len(item.bag)} tiles"
+        return counted(len(item.bag), "tile")
 
     def finish(self, found: Converted) -> None:
         """Write the files shared by all bags."""

@@ -198,7 +198,9 @@ def foreign_metadata(where: Path, digest: str, tile_px: int | None, mpp: float |
     """
     if tile_px is None or mpp is None:
         raise ModelError(
-            f"{where.name} was not exported by wsi-embed: say what tiles it takes with `tile_px=` and `mpp=`"
+            "was not exported by wsi-embed",
+            where=where.name,
+            remedy="pass the `tile_px=` and `mpp=` of the tiles it takes",
         )
     return ModelMetadata(
         name=where.stem,

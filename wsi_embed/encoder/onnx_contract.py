@@ -89,8 +89,9 @@ def _check_input(path: Path, session: Any, tile_px: int | None) -> str:
     if shape is None or len(shape) != 4 or shape[3] != 3 or inputs[0].type != "tensor(uint8)":
         found = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)
         raise ModelError(
-            f"{path.name} takes {found}; wsi-embed hands over one tensor of raw tiles, uint8 "
-            "[batch, tile_px, tile_px, 3]: put normalisation and layout into the graph"
+            f"takes {found} instead of one tensor of raw tiles, uint8 [batch, tile_px, tile_px, 3]",
+            where=path.name,
+            remedy="put normalisation and layout into the graph",
         )
     side = shape[1]
     if tile_px is not None and isinstance(side, int) and side != tile_px:

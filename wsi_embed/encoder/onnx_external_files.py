@@ -44,8 +44,9 @@ def external_files(path: Path) -> list[str]:
         if Path(name).is_absolute() or not (path.parent / name).resolve().is_relative_to(folder):
             raise ModelError(
                 f"names {name!r} as a file of its weights, which lies outside its folder; such a file "
-                "is not read. If you trust it, save the model as one file",
+                "is not read",
                 where=path,
+                remedy="if you trust it, save the model as one file",
             )
     return names
 

@@ -92,7 +92,9 @@ def _import_openvino() -> Any:
         import openvino
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            "`device='openvino'` needs OpenVINO, which is not installed: pip install 'wsi-embed[openvino]'"
+            "needs OpenVINO, which is not installed",
+            where="`device='openvino'`",
+            remedy="pip install 'wsi-embed[openvino]'",
         ) from error
     finally:
         del sys.modules[telemetry]

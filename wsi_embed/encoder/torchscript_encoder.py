@@ -73,8 +73,9 @@ def _import_torch(path: Path) -> Any:
         import torch
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            f"{path.name} is TorchScript, which needs PyTorch: pip install 'wsi-embed[torchscript]', "
-            "or export the model to .onnx"
+            "is a TorchScript model, which needs PyTorch",
+            where=path.name,
+            remedy="pip install 'wsi-embed[torchscript]', or export the model to .onnx",
         ) from error
     return torch
 
@@ -82,7 +83,9 @@ def _import_torch(path: Path) -> Any:
 def _choose_device(torch: Any, device: Device) -> str:
     if device.kind in ("openvino", "tensorrt"):
         raise DeviceError(
-            f"{argument('device', device)} runs ONNX only: export the model to .onnx, or use cuda or cpu"
+            "runs ONNX models only",
+            where=argument("device", device),
+            remedy="export the model to .onnx, or use cuda or cpu",
         )
     if device.kind == "cpu" or (device.kind == "auto" and not torch.cuda.is_available()):
         return "cpu"

@@ -98,7 +98,7 @@ def validation_part(
     if rare := [name for name, count in fewest.items() if count < 2]:
         raise UsageError(
             "to choose the regularisation two groups (patients, slides) of each class are needed "
-            f"in train, and of {names_of(rare)} there is one",
+            f"in train, but {names_of(rare)} has only one",
             remedy="add some, or go on without `probe=True`",
         )
     parts = StratifiedGroupKFold(min(PARTS, *fewest.values()), shuffle=True, random_state=seed)

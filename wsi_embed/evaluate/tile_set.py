@@ -120,8 +120,9 @@ class TileFeatures:
         bad = np.flatnonzero(~np.isfinite(self.features).all(1))
         if len(bad):
             raise UsageError(
-                f"features of {counted(len(bad), 'tile')} are not finite, of {self.tiles.names[bad[0]]} for "
-                "one: check the model, or the store with wsi-embed verify"
+                f"features of {counted(len(bad), 'tile')} are not finite, such as those of "
+                f"{self.tiles.names[bad[0]]}",
+                remedy="check the model, or the store with wsi-embed verify",
             )
 
 

@@ -165,9 +165,13 @@ def embed(
     where = location(out)
     items = find_job_slides(slides, where, regions, options)
     if isinstance(model, Encoder) and not (mpp is None and tile_px is None and device == "auto"):
-        raise UsageError("a loaded encoder has its mpp, tile_px and device: give them to load_encoder")
+        raise UsageError(
+            "a loaded encoder has its mpp, tile_px and device already", remedy="give them to load_encoder"
+        )
     if isinstance(model, Encoder) and engine != "local":
-        raise UsageError("a loaded encoder cannot be sent to Ray's actors: give the path of its file")
+        raise UsageError(
+            "a loaded encoder cannot be sent to Ray's actors", remedy="give the path of its file"
+        )
     with (
         open_engine(options, device) as runner,
         EncoderPool(model)

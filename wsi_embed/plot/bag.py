@@ -125,7 +125,7 @@ def check_view(view: str, max_px: int) -> None:
         raise UsageError("choose both or map", where=argument("view", view))
     if max_px < SMALLEST_PX:
         raise UsageError(
-            f"nothing can be read on it; {SMALLEST_PX} or more", where=argument("max_px", max_px)
+            "too small to be legible", where=argument("max_px", max_px), remedy=f"use {SMALLEST_PX} or more"
         )
 
 

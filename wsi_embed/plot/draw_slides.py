@@ -136,7 +136,7 @@ def draw_sheet(
     """
     if drawing.annotations is not None or drawing.attention is not None:
         option, what = ("annotations", "contours") if drawing.annotations else ("attention", "attention")
-        raise UsageError(f"`contact_sheet=True` shows no {what}: leave `{option}=` out")
+        raise UsageError(f"`contact_sheet=True` shows no {what}", remedy=f"leave `{option}=` out")
     failed = set()
 
     def on_error(slide_id: str, error: WsiEmbedError) -> None:

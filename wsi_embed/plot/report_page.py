@@ -13,6 +13,7 @@ from PIL import Image
 from wsi_embed.errors import WsiEmbedError
 from wsi_embed.jobs.report import JobReport, SlideResult, write_whole
 from wsi_embed.storage import Location
+from wsi_embed.util.text import counted
 
 # With pictures of more slides the page would be too large for browsers.
 MOST_PICTURES = 200
@@ -166,13 +167,13 @@ def _drawn(result: SlideResult, pictures: Sequence[tuple[str, Image.Image]]) -> 
 
 
 def _known(result: SlideResult) -> Iterator[str]:
-    yield f"{result.tiles} tiles"
+    yield counted(result.tiles, "tile")
     if result.tissue is not None:
         yield f"{100 * result.tissue:.3g} % tissue"
     if result.mpp is not None:
         yield f"{result.mpp:.4g} um per pixel"
     if result.bad_tiles:
-        yield f"{result.bad_tiles} tiles unreadable, taken as white"
+        yield f"{counted(result.bad_tiles, 'tile')} unreadable, taken as white"
     if "total" in result.seconds:
         yield f"{result.seconds['total']:.1f} s"
 

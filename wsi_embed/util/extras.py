@@ -25,5 +25,5 @@ def needs_extra(extra: str, what: str) -> Iterator[None]:
         if (error.name or "").startswith("wsi_embed"):
             raise
         raise MissingExtraError(
-            f"{what} needs {error.name}, which is not installed: pip install 'wsi-embed[{extra}]'"
+            f"{what} needs {error.name}, which is not installed", remedy=f"pip install 'wsi-embed[{extra}]'"
         ) from error

@@ -41,8 +41,10 @@ def read_clusiam(path: Path, content: Mapping[str, Any], given: Given) -> Traine
     if given.mean is None or given.std is None or given.tile_px is None:
         missing = [f"`{name}=`" for name, value in lacking.items() if value is None]
         raise UsageError(
-            f"{path.name} does not hold {' and '.join(missing)} of its training: say it (the repository's "
-            "main.py has `mean=(0.6684, 0.5115, 0.6791)` `std=(0.2521, 0.2875, 0.21)` `tile_px=224`)"
+            f"does not hold {' and '.join(missing)} of its training",
+            where=path.name,
+            remedy="pass mean and std of its training and the size of its tiles (the repository's "
+            "main.py has `mean=(0.6684, 0.5115, 0.6791)` `std=(0.2521, 0.2875, 0.21)` `tile_px=224`)",
         )
     state = _state(content)
     encoder = without_prefix(state, "encoder.")

@@ -43,7 +43,9 @@ def read_named(
     """
     if weights is None:
         raise UsageError(
-            f"{family}:{name} needs `weights=FILE` (.safetensors or a state dict); nothing is downloaded"
+            "needs weights, and nothing is downloaded",
+            where=f"{family}:{name}",
+            remedy="give `weights=FILE` (.safetensors or a state dict)",
         )
     if not weights.is_file():
         raise UsageError("no such file", where=weights, remedy="check `weights=`")

@@ -156,9 +156,9 @@ NOBODY = {**SLIDES, "empty": ("empty.svs", None, 0)}
         (dict.fromkeys(SLIDES, 1), "every bag has the label '1'; two classes are needed"),
         (
             {f"s{n}": 1 for n in range(9)},
-            r"none of its labels .* it names s0, s1, s2, s3, s4 and 4 more, .* a1",
+            r"no label matches a .* labels name s0, s1, s2, s3, s4 and 4 more, .* a1",
         ),
-        ({}, "none of its labels"),
+        ({}, "no label matches"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(store: Store, labels: dict[str, Any], words: str) -> None:

@@ -51,10 +51,10 @@ def join_labels(
         >>> set(bags.targets.tolist())
         {0}
     """
-    if by not in ("slide", "patient") or missing not in ("fail", "skip"):
-        raise UsageError(
-            f"{argument('by', by)}, {argument('missing', missing)}: choose slide or patient, and fail or skip"
-        )
+    if by not in ("slide", "patient"):
+        raise UsageError("choose slide or patient", where=argument("by", by))
+    if missing not in ("fail", "skip"):
+        raise UsageError("choose fail or skip", where=argument("missing", missing))
     name, slides = source_name(labels), slide_facts(store)
     rows, absent = _rows_of_slides(read_labels(labels, by), Matcher(slides))
     bags = [_bag(slide_id, row, slides[slide_id]) for slide_id, row in sorted(rows.items())]
@@ -64,7 +64,7 @@ def join_labels(
     kept = tuple(bag for bag in bags if bag.id not in empty)
     if not kept:
         raise UsageError(
-            f"none of its labels is of a {by} with tiles in {store.where}: it names "
+            f"no label matches a {by} with tiles in {store.where}: labels name "
             f"{named(absent or sorted(empty))}, the store has {named(slides)}",
             where=name,
             remedy="give slide ids, file names or patients that the store knows",
@@ -156,8 +156,9 @@ def _classes(bags: Sequence[LabelledBag], given: Sequence[str] | None, name: str
         return classes
     if len(there) == 1:
         raise UsageError(
-            f"every bag has the label {there.pop()!r}; two classes are needed: check the column `label`",
+            f"every bag has the label {there.pop()!r}; two classes are needed",
             where=name,
+            remedy="check the column `label`",
         )
     numbers = all(label.lstrip("-").isdecimal() for label in there)
     return tuple(sorted(there, key=int if numbers else str))

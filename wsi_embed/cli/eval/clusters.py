@@ -59,7 +59,7 @@ def command(
     from wsi_embed.util.extras import needs_extra
 
     if slides and out is None:
-        raise UsageError("--slides draws the contact sheet into --out: give it")
+        raise UsageError("--slides needs --out, where the contact sheet is written")
     opened = open_store(store, clusters=clusters)
     with needs_extra("train", "wsi-embed eval clusters"):
         from wsi_embed.evaluate.clusters import evaluate_clusters, write_clusters
@@ -88,7 +88,7 @@ def _labels(
     from wsi_embed.evaluate.tile_set import parse_classes
 
     if annotations and tiles:
-        raise UsageError("--annotations and --tiles both say the labels: give one of them")
+        raise UsageError("--annotations and --tiles both give the labels", remedy="use one of them")
     if annotations:
         return labels_by_regions(store, annotations, parse_classes(classes), rest)
     if tiles and not rest:

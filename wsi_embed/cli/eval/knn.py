@@ -106,7 +106,7 @@ def command(
         if store is None:
             found = _of_images(model, tiles, joined(classes), column, device, threads, batch_size, k)
         elif model or tiles:
-            raise UsageError("--store has its features: leave --model and --tiles out")
+            raise UsageError("--store has features already", remedy="leave --model and --tiles out")
         else:
             found = _of_store(store, annotations, splits, joined(classes), rest, max_tiles, seed)
         evaluation = evaluate_tiles(found, k=k, probe=probe, seed=seed)

@@ -114,7 +114,7 @@ def test_a_table_by_place(store: Store, tmp_path: Path) -> None:
     [
         ("slide_id,x,label", "a,0,l", "no column y; it has slide_id, x, label"),
         ("slide_id,x,y,label", "a,0.5,0,l", "row 2: x and y are not whole numbers"),
-        ("slide_id,x,y,label", "a,1,0,l", "none of its labels is of a tile of|none of its rows is of a tile"),
+        ("slide_id,x,y,label", "a,1,0,l", "no row matches a tile of"),
         ("slide_id,x,y,label", "a,0,0,l\na,0,0,m", "row 3: that tile has another label above"),
     ],
 )

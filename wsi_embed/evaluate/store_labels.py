@@ -123,7 +123,7 @@ def labels_by_table(
             matched += int((codes[slide_id] >= 0).sum())
     if not matched:
         raise UsageError(
-            f"none of its rows is of a tile of {store.name}", where=source.name, remedy="check slide_id, x, y"
+            f"no row matches a tile of {store.name}", where=source.name, remedy="check slide_id, x, y"
         )
     lost = sum(map(len, given.values())) - matched
     notes = (f"{counted(lost, 'labelled tile')} of {source.name} not in the store",) if lost else ()

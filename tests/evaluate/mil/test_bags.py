@@ -78,5 +78,7 @@ def test_a_feature_that_is_no_number_names_its_slide_and_tile(store: Store) -> N
                 features[[4, 7], 2] = np.nan
             return features
 
-    with pytest.raises(StoreError, match="b: features of 2 tiles are not finite, of tile 4 for one; run wsi"):
+    with pytest.raises(
+        StoreError, match="b: features of 2 tiles are not finite, such as those of tile 4; run wsi"
+    ):
         Damaged(store, bags_of(LABELS))

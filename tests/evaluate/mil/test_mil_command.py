@@ -143,7 +143,7 @@ def test_features_that_are_no_numbers(odd: Path, tmp_path: Path, monkeypatch: py
     labels = labels_of(tmp_path / "l.csv", HALVES)
     done = typed(odd, labels, "--method", "mean", "--missing", "skip", "--folds", 3)
     assert isinstance(done.exception, StoreError)
-    assert "s00: features of 1 tile are not finite, of tile 0 for one; run wsi-embed verify" in str(
+    assert "s00: features of 1 tile are not finite, such as those of tile 0; run wsi-embed verify" in str(
         done.exception
     )
 

@@ -101,7 +101,7 @@ class BagFeatures(Sequence[Features]):
         bad = np.flatnonzero(~np.isfinite(features).all(1))
         if len(bad):
             raise StoreError(
-                f"features of {counted(len(bad), 'tile')} are not finite, of tile {bad[0]} for one",
+                f"features of {counted(len(bad), 'tile')} are not finite, such as those of tile {bad[0]}",
                 where=self._bags[number].id,
                 remedy="run wsi-embed verify, then delete that slide and embed it again",
             )

@@ -157,6 +157,17 @@ def test_a_file_beside_a_slide_that_openslide_would_open_is_looked_at(tmp_path: 
         check_dicom(path)
 
 
+@pytest.mark.parametrize("name", ["1.dicom", "1.ima", "1.bin", ".1"])
+def test_a_file_of_any_name_is_checked_and_read(name: str, tmp_path: Path) -> None:
+    whole, _, level, _ = write_dicom(tmp_path / "s", PIXELS, parts=2)
+    whole = whole.rename(whole.with_name(name))
+    with open_slide(level) as slide:
+        assert slide.level_sizes[0] == (500, 600)
+    change(whole, lambda d: set_pixels(d, encapsulate(frames_of(d)[:-1])))
+    with pytest.raises(SlideError, match="of 3 frames"):
+        check_dicom(level)
+
+
 def test_spacing_that_contradicts_the_sizes_is_a_warning(tmp_path: Path) -> None:
     paths = write_dicom(tmp_path / "s", PIXELS, mpp=(0.25, 0.25))
     with open_slide(paths[0]) as slide:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,68 @@ class TestOme:
         assert "does not say its resolution" in refusal(described(tmp_path, before))
         path = described(tmp_path, before, (20000, 20000), "CENTIMETER")
         assert resolved(path) == Resolution(0.5, "openslide.mpp-x", None)
+
+    def test_a_resized_image_that_kept_its_tags_is_refused(self, tmp_path: Path) -> None:
+        before = ome(physical(0.25), SIZE.replace("300", "600").replace("200", "400"))
+        path = described(tmp_path, before, (40000, 40000), "CENTIMETER")
+        words = "0.25 um per pixel (openslide.mpp-x) or 0.5 (its OME-XML is of 600 x 400 pixels, and it has"
+        assert words in refusal(path)
+
+    def test_an_image_of_another_shape_was_not_resized(self, tmp_path: Path) -> None:
+        other = ome(physical(0.25), SIZE.replace("300", "600"))
+        path = described(tmp_path, other, (20000, 20000), "CENTIMETER")
+        assert resolved(path) == Resolution(0.5, "openslide.mpp-x", None)
+
+    @pytest.mark.parametrize("before", ["", "<?xml version='1.0'?>", f"<!-- {'x' * 5000} -->"])
+    @pytest.mark.parametrize("prefix", ["", "ome:", "o-1.x:"])
+    def test_it_is_recognised_after_a_comment_and_with_a_prefix(
+        self, before: str, prefix: str, tmp_path: Path
+    ) -> None:
+        text = re.sub("(</?)", rf"\1{prefix}", ome(physical(0.25)))
+        if prefix:
+            text = text.replace("xmlns=", f"xmlns:{prefix[:-1]}=")
+        path = described(tmp_path, before + text, (20000, 20000), "CENTIMETER")
+        assert "0.5 um per pixel (openslide.mpp-x) or 0.25 (OME PhysicalSizeX)" in refusal(path)
+
+    @pytest.mark.parametrize("text", ["<x><OME/></x>", "<OMEGA/>", "a <OME> b", "<OME"])
+    def test_other_text_is_not_ome(self, text: str) -> None:
+        assert ome_pixels(text) is None
+
+    @pytest.mark.parametrize("axis", "XY")
+    def test_one_side_is_that_of_square_pixels(self, axis: str, tmp_path: Path) -> None:
+        path = described(tmp_path, ome(f'PhysicalSize{axis}="0.25"'))
+        assert resolved(path) == Resolution(0.25, "OME PhysicalSizeX", None)
+        assert "or 0.25 (OME" in refusal(tagged(path, (20000, 20000), "CENTIMETER"))
+
+    def test_a_side_that_is_invalid_is_not_taken_from_the_other(self, tmp_path: Path) -> None:
+        path = described(tmp_path, ome('PhysicalSizeX="0.25" PhysicalSizeY="a"'))
+        assert "does not say its resolution" in refusal(path)
+
+    def test_a_decimal_comma_is_read(self, tmp_path: Path) -> None:
+        path = described(tmp_path, ome(physical("0,25")))
+        assert resolved(path) == Resolution(0.25, "OME PhysicalSizeX", None)
+
+    @pytest.mark.parametrize("here", ["urn:uuid:bbb", "urn:uuid:BBB", "bbb"])
+    def test_of_several_files_the_image_in_this_one_counts(self, here: str, tmp_path: Path) -> None:
+        text = f'<OME xmlns="x" UUID="{here}">'
+        for file, mpp, planes in (("aaa", 0.25, 3), ("bbb", 0.5, 1)):
+            uuid = f'<UUID FileName="{file}.tif">urn:uuid:{file}</UUID>'
+            size = SIZE.replace('SizeZ="1', f'SizeZ="{planes}')
+            text += f'<Image ID="{file}"><Pixels {size} {physical(mpp)}>'
+            text += f'<TiffData IFD="0">{uuid}</TiffData></Pixels></Image>'
+        found = ome_pixels(text + "</OME>")
+        assert found is not None
+        assert (found.mpp, found.focal_planes) == ((0.5, 0.5), 1)
+        assert resolved(described(tmp_path, text + "</OME>")) == Resolution(0.5, "OME PhysicalSizeX", None)
+
+    def test_the_image_of_the_first_directory_counts(self) -> None:
+        images = "".join(
+            f"<Image><Pixels {SIZE} {physical(mpp)}>{data}</Pixels></Image>"
+            for mpp, data in ((2, '<TiffData IFD="1"/>'), (0.5, "<TiffData/>"), (1, '<TiffData IFD="x"/>'))
+        )
+        found = ome_pixels(f'<OME xmlns="x">{images}</OME>')
+        assert found is not None
+        assert found.mpp == (0.5, 0.5)
 
     @pytest.mark.parametrize(
         ("text", "unit"),

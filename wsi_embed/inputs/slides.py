@@ -15,6 +15,7 @@ from wsi_embed.inputs.ids import slide_id_of
 from wsi_embed.inputs.remote_slides import RemoteSlide, find_below
 from wsi_embed.inputs.tables import MANIFEST_COLUMNS, MANIFEST_SUFFIXES, read_manifest
 from wsi_embed.slide.fingerprint import slide_files
+from wsi_embed.slide.lengths import decimal_point
 from wsi_embed.slide.ome_zarr import is_ome_zarr
 from wsi_embed.slide.suffixes import named_as_slide
 from wsi_embed.storage import Address, Location, is_address, location, objects
@@ -205,7 +206,7 @@ def _mpp(text: str) -> float | None:
     """
     if text.casefold() in ("", "na", "n/a", "nan", "none", "null"):
         return None
-    return float(text.replace(",", ".") if text.count(",") == 1 and "." not in text else text)
+    return float(decimal_point(text))
 
 
 def _beside(source: Location, text: str) -> Location:

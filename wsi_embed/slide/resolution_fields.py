@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from wsi_embed.slide.aperio import described_size
+from wsi_embed.slide.aperio import described_size, resized
 from wsi_embed.slide.dicom_instance import DicomInstance, dicom_instances
 from wsi_embed.slide.leica import leica_resolutions
 from wsi_embed.slide.lengths import micrometers
-from wsi_embed.slide.ome import ome_pixels
+from wsi_embed.slide.ome import OmePixels, ome_pixels
 from wsi_embed.slide.stated import MPP_TIMES_POWER, Stated, alike
 
 # OpenSlide reads vendor fields for these, and the resolution tags for all other kinds of TIFF.
@@ -42,9 +42,7 @@ def stated_resolutions(
         stated += (tags for tags in _tags(properties, unit, "resolution tags") if tags.plausible)
     elif vendor == "generic-tiff":
         description = properties.get("openslide.comment", "")
-        ome = ome_pixels(description)
-        if ome is not None and ome.mpp is not None and ome.size in (None, size):
-            stated.append(Stated(ome.mpp, "OME PhysicalSizeX"))
+        stated += _ome(ome_pixels(description), size, stated)
         stated += _tags(properties, _imagej_unit(description), "ImageJ unit")
     elif vendor == "leica":
         stated += leica_resolutions(description)
@@ -69,6 +67,21 @@ def _resized_aperio(
     (x, y), (across, down) = stated[0].mpp, (a / b for a, b in zip(before, size, strict=True))
     words = f"its description is of {before[0]} x {before[1]} pixels, and it has {size[0]} x {size[1]}"
     yield Stated((x * across, y * down), words)
+
+
+def _ome(ome: OmePixels | None, size: tuple[int, int], stated: Sequence[Stated]) -> Iterator[Stated]:
+    """Yield the resolution in OME-XML, converted if the image has been resized since.
+
+    The converted one is only compared with others, because a crop may look like a resized image.
+    """
+    if ome is None or ome.mpp is None:
+        return
+    if ome.size is None or ome.size == size:
+        yield Stated(ome.mpp, "OME PhysicalSizeX")
+    elif resized(ome.size, size) and any(other.plausible for other in stated):
+        x, y = (mpp * a / b for mpp, a, b in zip(ome.mpp, ome.size, size, strict=True))
+        words = f"its OME-XML is of {ome.size[0]} x {ome.size[1]} pixels, and it has {size[0]} x {size[1]}"
+        yield Stated((x, y), words)
 
 
 def _tags(properties: Mapping[str, str], unit: str, source: str) -> Iterator[Stated]:

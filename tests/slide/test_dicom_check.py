@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -166,6 +167,54 @@ def test_a_file_of_any_name_is_checked_and_read(name: str, tmp_path: Path) -> No
     change(whole, lambda d: set_pixels(d, encapsulate(frames_of(d)[:-1])))
     with pytest.raises(SlideError, match="of 3 frames"):
         check_dicom(level)
+
+
+def test_a_series_without_its_finest_level_is_a_warning(tmp_path: Path) -> None:
+    first, *levels, _ = write_dicom(tmp_path / "s", PIXELS, factors=(1, 2, 4))
+    with open_slide(levels[0]) as slide:
+        assert slide.warnings == ()
+    first.write_bytes(b"")
+    with open_slide(levels[1]) as slide:
+        assert slide.level_sizes == [(250, 300), (125, 150)]
+        assert slide.warnings == (
+            "4_0.dcm: ImageType of its finest level, 2_0.dcm, is RESAMPLED: a finer one may be missing; copy "
+            "all files of the series into one folder",
+        )
+
+
+@pytest.mark.parametrize("word", ["Volume", "IMAGE", ""])
+def test_a_finer_image_that_openslide_ignores_is_refused(word: str, tmp_path: Path) -> None:
+    first, level, label = write_dicom(tmp_path / "s", PIXELS)
+    kinds = ["ORIGINAL", "PRIMARY", word, "NONE"]
+    for path in (first, level, label):
+        with open_slide(path) as slide:
+            assert slide.level_sizes[0] == (500, 600)
+    set_kinds(first, kinds)
+    for path in (level, label):
+        with pytest.raises(
+            SlideError, match=r"1_0\.dcm: it has 500 x 600 pixels, more than every level, but"
+        ):
+            open_slide(path)
+
+
+@pytest.mark.parametrize("word", ["LABEL", "OVERVIEW", "THUMBNAIL", "LOCALIZER"])
+def test_a_picture_of_the_glass_may_be_larger_than_the_slide(word: str, tmp_path: Path) -> None:
+    first, level, label = write_dicom(tmp_path / "s", PIXELS)
+    label.unlink()
+    set_kinds(first, ["ORIGINAL", "PRIMARY", word, "NONE"])
+    set_kinds(level, ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"])
+    with open_slide(level) as slide:
+        assert (slide.level_sizes, slide.warnings) == ([(125, 150)], ())
+
+
+def set_kinds(path: Path, kinds: list[str]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # pydicom, about lower case
+
+        def set_them(data: Dataset) -> None:
+            data.ImageType = kinds
+
+        change(path, set_them)
 
 
 def test_spacing_that_contradicts_the_sizes_is_a_warning(tmp_path: Path) -> None:

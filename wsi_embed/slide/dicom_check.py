@@ -28,6 +28,8 @@ PIXELS = re.compile(rb"\xe0\x7f\x10\x00O[BW]\0\0")
 ITEM_MARK = re.compile(rb"\xfe\xff(\x00\xe0....|\x0d\xe0\0\0\0\0)", re.DOTALL)
 # Column and row of the first pixel of a frame, counted from 1 (PS3.3, C.8.12.6.1).
 POSITION = re.compile(rb"\x48\x00([\x1e\x1f])\x02SL\x04\x00(....)", re.DOTALL)
+SLIDE_IMAGE = "1.2.840.10008.5.1.4.1.1.77.1.6"
+OF_GLASS = frozenset({"LABEL", "OVERVIEW", "THUMBNAIL", "LOCALIZER"})  # the third value of ImageType
 ADVICE = "the file may be damaged or edited: copy it again, or export it anew"
 
 
@@ -46,8 +48,15 @@ def check_dicom(path: Path) -> None:
     for file in path.parent.iterdir():
         if file.is_file() and _depth(file, *_state(file)) > MOST_NESTED:
             raise SlideError(f"its sequences are nested over {MOST_NESTED} deep", where=file, remedy=ADVICE)
-    images: dict[str, list[DicomInstance]] = {}
-    for instance in dicom_instances(path):
+    instances, images = dicom_instances(path), dict[str, list[DicomInstance]]()
+    if (ignored := _larger_image(instances)) is not None:
+        raise SlideError(
+            f"it has {_times(ignored.matrix)} pixels, more than every level, but its ImageType is "
+            f"{'/'.join(ignored.image_type) or 'empty'}, which is not read",
+            where=ignored.path,
+            remedy="set its third value to VOLUME if it is a level, or remove the file",
+        )
+    for instance in instances:
         if "VOLUME" not in instance.image_type:  # the pixels of others are never read
             continue
         if fault := _instance_fault(instance, *_state(instance.path)):
@@ -56,6 +65,21 @@ def check_dicom(path: Path) -> None:
     for parts in images.values():
         if fault := _image_fault(parts):
             raise SlideError(fault, where=parts[0].path, remedy=ADVICE)
+
+
+def _larger_image(instances: Sequence[DicomInstance]) -> DicomInstance | None:
+    """Return a slide image that has more pixels than every level, and is no picture of the glass, or None."""
+    levels = [_pixels(found) for found in instances if found.is_volume]
+    others = (
+        found
+        for found in instances
+        if found.sop_class == SLIDE_IMAGE and not OF_GLASS & {word.upper() for word in found.image_type}
+    )
+    return next((found for found in others if levels and _pixels(found) > max(levels)), None)
+
+
+def _pixels(instance: DicomInstance) -> int:
+    return instance.matrix[0] * instance.matrix[1]
 
 
 def _is_dicom(path: Path) -> bool:

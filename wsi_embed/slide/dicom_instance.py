@@ -107,6 +107,11 @@ class DicomInstance:
     pixels: Element | None = field(default=None, compare=False)
     per_frame: Element | None = field(default=None, compare=False)
 
+    @property
+    def is_volume(self) -> bool:
+        """Whether OpenSlide takes the image for a level."""
+        return self.image_type[2:3] == ("VOLUME",)
+
 
 def dicom_instances(path: Path) -> list[DicomInstance]:
     """Return the instances of all files of a slide; empty if it is not DICOM.

@@ -12,7 +12,7 @@ import pytest
 import tifffile
 
 from tests.made_formats.dicom import write_dicom
-from tests.made_formats.tiffs import write_philips
+from tests.made_formats.tiffs import write_huron, write_philips
 from tests.made_slides import he_pixels, write_svs, write_tiff
 from wsi_embed.errors import ResolutionError
 from wsi_embed.slide import Resolution, open_slide, resolve_mpp
@@ -21,6 +21,7 @@ from wsi_embed.slide.ome import ome_pixels
 from wsi_embed.slide.stated import Stated
 
 PIXELS = he_pixels(200, 300)
+PIXELS_512 = he_pixels(512, 512)
 SIZE = 'SizeX="300" SizeY="200" SizeC="3" SizeZ="1" SizeT="1"'
 DEFAULTS = [
     ((10, 10), "CENTIMETER"),  # libvips, 1 pixel per mm
@@ -291,6 +292,38 @@ def test_the_tags_of_a_philips_slide_are_compared_too(tmp_path: Path) -> None:
     assert "0.5 um per pixel (openslide.mpp-x) or 0.25 (res" in refusal(
         tagged(path, (40000,) * 2, "CENTIMETER")
     )
+
+
+def replaced(path: Path, old: bytes, new: bytes) -> Path:
+    """Replace the first occurrence of some bytes by others of the same length."""
+    assert len(old) == len(new)
+    content = path.read_bytes()
+    assert old in content
+    path.write_bytes(content.replace(old, new, 1))
+    return path
+
+
+def test_the_image_and_the_first_level_of_a_philips_slide_are_compared(tmp_path: Path) -> None:
+    path = write_philips(tmp_path / "a.tiff", PIXELS_512)
+    assert resolved(path) == Resolution(0.5, "openslide.mpp-x")
+    with open_slide(path) as slide:
+        assert slide.stated[1:] == (Stated((0.5, 0.5), "spacing of the Philips level"),)
+    spacing = b"&quot;%b&quot; &quot;%b&quot;"
+    replaced(path, spacing % ((b"0.000500000",) * 2), spacing % ((b"0.000250000",) * 2))
+    assert "0.25 um per pixel (openslide.mpp-x) or 0.5 (spacing of the Philips level)" in refusal(path)
+
+
+@pytest.mark.parametrize("text", [b"0.5 um", b".505um", b"50E-2 ", b"500 nm", b"0.5 px", b"99  um"])
+def test_a_huron_description_that_does_not_contradict_the_tags_changes_nothing(
+    text: bytes, tmp_path: Path
+) -> None:
+    path = replaced(write_huron(tmp_path / "a.tif", PIXELS_512), b"0.5 um", text)
+    assert resolved(path) == Resolution(0.5, "openslide.mpp-x")
+
+
+def test_a_huron_description_that_contradicts_the_tags_is_refused(tmp_path: Path) -> None:
+    path = replaced(write_huron(tmp_path / "a.tif", PIXELS_512), b"0.5 um", b".25 um")
+    assert "0.5 um per pixel (openslide.mpp-x) or 0.25 (Huron Resolution)" in refusal(path)
 
 
 class TestObjectivePower:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from wsi_embed.slide.stated import MPP_TIMES_POWER, Stated, alike
 
 # OpenSlide reads vendor fields for these, and the resolution tags for all other kinds of TIFF.
 VENDORS_WITH_TAGS_BESIDE = ("aperio", "philips")
+# Spacing between rows and between columns (mm) of the first level of a Philips slide.
+PHILIPS_LEVEL = "philips.PIIM_PIXEL_DATA_REPRESENTATION_SEQUENCE[0].DICOM_PIXEL_SPACING"
 TAG_UNITS = {"inch": "inch", "centimeter": "cm"}
 
 
@@ -40,6 +43,9 @@ def stated_resolutions(
         unit = TAG_UNITS.get(properties.get("tiff.ResolutionUnit", ""), "")
         # implausible tags are defaults of programs, and ignored beside the vendor's field
         stated += (tags for tags in _tags(properties, unit, "resolution tags") if tags.plausible)
+        stated += (found for found in _philips_level(properties) if found.plausible)
+    elif vendor == "huron":
+        stated += (found for found in _huron(properties) if found.plausible)
     elif vendor == "generic-tiff":
         description = properties.get("openslide.comment", "")
         stated += _ome(ome_pixels(description), size, stated)
@@ -90,6 +96,21 @@ def _tags(properties: Mapping[str, str], unit: str, source: str) -> Iterator[Sta
     length = micrometers("1", unit)
     if across and down and length is not None:
         yield Stated((length / across, length / down), source)
+
+
+def _philips_level(properties: Mapping[str, str]) -> Iterator[Stated]:
+    """Yield the resolution in the description of a Philips slide's first level, beside that of the image."""
+    found = [_number(text) for text in re.findall(r"[^\s\"]+", properties.get(PHILIPS_LEVEL, ""))]
+    if len(found) == 2 and found[0] is not None and found[1] is not None:
+        yield Stated((found[1] * 1000, found[0] * 1000), "spacing of the Philips level")
+
+
+def _huron(properties: Mapping[str, str]) -> Iterator[Stated]:
+    """Yield the resolution in the description of a Huron slide, such as `0.5 um`."""
+    number, _, unit = properties.get("huron.Resolution", "").strip().partition(" ")
+    mpp = micrometers(number, unit)
+    if mpp is not None:
+        yield Stated((mpp, mpp), "Huron Resolution")
 
 
 def _imagej_unit(description: str) -> str:

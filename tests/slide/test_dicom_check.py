@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ from tests.made_slides import he_pixels
 from wsi_embed.errors import SlideError
 from wsi_embed.slide import open_slide
 from wsi_embed.slide.dicom_check import check_dicom
+from wsi_embed.slide.dicom_images import dicom_levels
 
 PIXELS = he_pixels(600, 500)  # rows, columns: 2 x 3 frames
 SPARSE: dict[str, Any] = {"tiling": "TILED_SPARSE"}
@@ -167,6 +169,30 @@ def test_a_file_of_any_name_is_checked_and_read(name: str, tmp_path: Path) -> No
     change(whole, lambda d: set_pixels(d, encapsulate(frames_of(d)[:-1])))
     with pytest.raises(SlideError, match="of 3 frames"):
         check_dicom(level)
+
+
+@pytest.mark.parametrize("name", ["0.dcm", "copy.dcm"])
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_copy_of_a_file_changes_nothing(number: int, name: str, tmp_path: Path) -> None:
+    paths = write_dicom(tmp_path / "s", PIXELS, parts=2)
+    with open_slide(paths[0]) as slide:
+        sizes, whole = slide.level_sizes, slide.read(0, 0, 0, 500, 600)
+    copy = Path(shutil.copy(paths[number], tmp_path / "s" / name))
+    with open_slide(paths[0]) as slide:
+        assert (slide.level_sizes, slide.warnings) == (sizes, ())
+        assert (slide.read(0, 0, 0, 500, 600) == whole).all()
+        assert [image.mpp for image in dicom_levels(paths[0], sizes)] == [(0.5, 0.5), (2, 2)]
+    change(copy, lambda d: set_pixels(d, encapsulate([frame + b"\0\0" for frame in frames_of(d)])))
+    with pytest.raises(SlideError, match="it has the SOPInstanceUID of"):
+        open_slide(paths[0])
+
+
+def test_the_case_of_the_container_does_not_matter(tmp_path: Path) -> None:
+    first, level, _ = write_dicom(tmp_path / "s", PIXELS)
+    for path, text in ((first, "A-1"), (level, "a-1 ")):
+        change(path, lambda d, text=text: setattr(d, "ContainerIdentifier", text))
+    with open_slide(first) as slide:
+        assert (slide.level_sizes, slide.left_out) == ([(500, 600), (125, 150)], ())
 
 
 def test_a_series_without_its_finest_level_is_a_warning(tmp_path: Path) -> None:

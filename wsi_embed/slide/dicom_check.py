@@ -7,6 +7,7 @@ import os
 import re
 import struct
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -48,8 +49,8 @@ def check_dicom(path: Path) -> None:
     for file in path.parent.iterdir():
         if file.is_file() and _depth(file, *_state(file)) > MOST_NESTED:
             raise SlideError(f"its sequences are nested over {MOST_NESTED} deep", where=file, remedy=ADVICE)
-    instances, images = dicom_instances(path), dict[str, list[DicomInstance]]()
-    if (ignored := _larger_image(instances)) is not None:
+    instances, firsts = dicom_instances(path), dict[str, DicomInstance]()
+    if ignored := _larger_image(instances):
         raise SlideError(
             f"it has {_times(ignored.matrix)} pixels, more than every level, but its ImageType is "
             f"{'/'.join(ignored.image_type) or 'empty'}, which is not read",
@@ -59,8 +60,11 @@ def check_dicom(path: Path) -> None:
     for instance in instances:
         if "VOLUME" not in instance.image_type:  # the pixels of others are never read
             continue
-        if fault := _instance_fault(instance, *_state(instance.path)):
+        first = firsts.setdefault(instance.sop_instance or str(instance.path), instance)
+        if fault := _instance_fault(instance, *_state(instance.path)) or _copy_fault(first, instance):
             raise SlideError(fault, where=instance.path, remedy=ADVICE)
+    images: dict[str, list[DicomInstance]] = {}
+    for instance in firsts.values():
         images.setdefault(instance.concatenation or str(instance.path), []).append(instance)
     for parts in images.values():
         if fault := _image_fault(parts):
@@ -206,6 +210,12 @@ def _positions_fault(instance: DicomInstance, data: BinaryIO) -> str | None:
     if instance.focal_planes * instance.optical_paths == 1 and len(np.unique(places, axis=0)) < len(places):
         return "several of its frames lie at one place"
     return None
+
+
+def _copy_fault(first: DicomInstance, instance: DicomInstance) -> str | None:
+    """Describe why a file is no copy of the one with the same identity, or return None."""
+    same = replace(instance, path=first.path) == first and _state(instance.path)[0] == _state(first.path)[0]
+    return None if same else f"it has the SOPInstanceUID of {first.path.name}, but other content"
 
 
 def _image_fault(parts: Sequence[DicomInstance]) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from wsi_embed.slide.dicom_instance import DicomInstance, dicom_instances
+from wsi_embed.slide.dicom_instance import DicomInstance, dicom_instances, without_copies
 from wsi_embed.slide.levels import SAME_MPP, LevelImage, Pair
 from wsi_embed.slide.resolution import SAY_MPP
 
@@ -23,7 +23,7 @@ def dicom_levels(path: Path, sizes: Sequence[tuple[int, int]]) -> list[LevelImag
     Raises:
         OSError: If a file cannot be read.
     """
-    volumes = [instance for instance in dicom_instances(path) if instance.is_volume]
+    volumes = [instance for instance in without_copies(dicom_instances(path)) if instance.is_volume]
     return [_level(number, size, volumes) for number, size in enumerate(sizes)]
 
 
@@ -41,7 +41,8 @@ def _level(number: int, size: tuple[int, int], volumes: Sequence[DicomInstance])
         mpp=instance.mpp,
         origin=origin,
         orientation=instance.orientation,
-        container=instance.container,
+        # programs write it in upper or lower case
+        container=instance.container and instance.container.casefold(),
     )
 
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from wsi_embed.errors import UsageError
-from wsi_embed.inputs.columns import PATIENT, Known, first_of, match_columns
+from wsi_embed.inputs.columns import PATIENT, Known, cell_text, first_of, match_columns, patient_of
 from wsi_embed.inputs.tables import MANIFEST_COLUMNS, read_manifest, read_table
 
 LABELS: Known = (("slide_id", "slide", "path"), PATIENT, ("label",), ("split",), ("fold",))
@@ -48,6 +50,72 @@ def test_what_is_called_almost_like_a_column_that_is_missing_is_refused(column: 
     with pytest.raises(UsageError, match=f"^t.csv: the column .* is not known; rename it to `{meant}`"):
         names("path", column)
     assert names("path", meant, column) == ["path", meant, column], "where that is there, it may be anything"
+
+
+@pytest.mark.parametrize(
+    ("column", "meant"),
+    [
+        *((column, "mpp") for column in ("nm_per_pixel", "px_size", "pixelwidth", "Pixel Width (um)")),
+        *(
+            (column, "patient")
+            for column in ("participant", "participant_id", "donor", "submitter_id", "pid")
+        ),
+        *(
+            (column, "patient")
+            for column in ("bcr_patient_barcode", "case_submitter_id", "MRN", "individual")
+        ),
+    ],
+)
+def test_names_of_other_fields_are_refused_too(column: str, meant: str) -> None:
+    with pytest.raises(UsageError, match=f"did you mean `{meant}`"):
+        names("path", column)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "meant"),
+    [
+        ("qupath_geojson", "a.geojson", True),
+        ("Tumor_annotation", "a.xml", True),
+        ("regions of interest", "r/A.JSON", True),
+        ("polygons", "a.json", True),
+        ("mask", "a.xml", True),
+        ("ground truth", "a.geojson", True),
+        ("mask", "a.png", False),
+        ("Tumor_annotation", "yes", False),
+        ("clinical", "a.xml", False),
+        ("polygons", None, False),
+    ],
+)
+def test_a_column_of_annotation_files_is_known_by_its_values(
+    column: str, value: str | None, meant: bool
+) -> None:
+    rows: list[tuple[int, dict[str, Any]]] = [(2, {"path": "a.svs", column: None})]
+    rows.append((3, {"path": "b.svs", column: value}))
+    if meant:
+        with pytest.raises(UsageError, match=f"the column {column!r} is not known, did you mean `roi`"):
+            match_columns(["path", column], rows, MANIFEST_COLUMNS, "t.csv")
+    else:
+        assert match_columns(["path", column], rows, MANIFEST_COLUMNS, "t.csv") == (["path", column], rows)
+    assert match_columns(["path", column], rows, LABELS, "t.csv")[0] == ["path", column]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("P1 ", "P1"), (101.0, "101"), (101, "101"), (0.5, "0.5"), (0, "0"), ("0", "0"), ("NAN-1", "NAN-1"),
+        *((empty, None) for empty in (None, "", " ", "NA", "n/a", "nan", math.nan, "None", "null", "<NA>")),
+    ],
+)  # fmt: skip
+def test_cells_are_text_or_empty(value: object, text: str | None) -> None:
+    assert cell_text(value) == text
+
+
+def test_the_patient_of_all_rows_is_from_one_column() -> None:
+    assert patient_of({"case_id": "c", "patient": "p"}) == "p"
+    assert patient_of({"case_id": "c", "patient": ""}) is None
+    assert patient_of({"case_id": "c", "patient": None}) is None
+    assert patient_of({"case_id": "c"}) == "c"
+    assert patient_of({"slide_id": "s"}) is None
 
 
 FURTHER = """label hospital split fold site study_id site_id image_id scanner patient_age patient_sex

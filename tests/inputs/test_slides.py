@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,19 @@ class TestManifests:
         path = manifest(tmp_path, kind, [row])
         assert find_slides([path]) == [SlideInput("a", tmp_path / "a.svs", "a.svs")]
 
+    @pytest.mark.parametrize("word", ["NA", "n/a", "nan", "None", "NULL"])
+    def test_words_for_no_value_are_none(self, tmp_path: Path, kind: str, word: str) -> None:
+        rows = [{"path": f"{name}.svs", "slide_id": word, "patient": word, "mpp": word} for name in "ab"]
+        expected = [SlideInput(name, tmp_path / f"{name}.svs", f"{name}.svs") for name in "ab"]
+        assert find_slides([manifest(tmp_path, kind, rows)]) == expected
+
+    def test_patients_of_two_columns_are_not_mixed(self, tmp_path: Path, kind: str) -> None:
+        rows = [
+            {"path": "a.svs", "patient": "", "case_id": "2"},
+            {"path": "b.svs", "patient": "2", "case_id": "1"},
+        ]
+        assert [item.patient for item in find_slides([manifest(tmp_path, kind, rows)])] == [None, "2"]
+
     def test_an_absolute_path_is_taken_but_not_recorded(self, tmp_path: Path, kind: str) -> None:
         path = manifest(tmp_path, kind, [{"path": "/data/slides/a.svs"}])
         assert find_slides([path]) == [SlideInput("a", Path("/data/slides/a.svs"), "a.svs")]
@@ -194,6 +208,27 @@ class TestManifests:
         put(tmp_path, f"a.{kind}", content=b"\xff\xfe\x00\x80 no text")
         with pytest.raises(UsageError, match="cannot be read as a"):
             find_slides([tmp_path / f"a.{kind}"])
+
+
+def test_whole_numbers_that_parquet_holds_as_floats_are_whole(tmp_path: Path) -> None:
+    rows = [
+        {"path": "a.svs", "slide_id": 1.0, "patient": 101.0, "mpp": 1.0},
+        {"path": "b.svs", "slide_id": 2.0, "patient": math.nan, "mpp": math.nan},
+    ]
+    items = find_slides([manifest(tmp_path, "parquet", rows)])
+    assert [(item.slide_id, item.patient, item.mpp) for item in items] == [
+        ("1", "101", 1.0),
+        ("2", None, None),
+    ]
+
+
+@pytest.mark.parametrize("line", ["sep=;", '"sep=;"', "SEP=;"])
+def test_a_line_that_says_the_delimiter_is_no_header(line: str, tmp_path: Path) -> None:
+    put(tmp_path, "a.csv", content=f"{line}\r\npath;mpp\r\na.svs;0,5\r\nb.svs;x\r\n".encode("utf-8-sig"))
+    with pytest.raises(UsageError, match=r"a\.csv, row 4: mpp 'x'"):
+        find_slides([tmp_path / "a.csv"])
+    put(tmp_path, "a.csv", content=f"{line}\npath;note, or, so\na.svs;0,5\n".encode())
+    assert [item.name for item in find_slides([tmp_path / "a.csv"])] == ["a.svs"]
 
 
 def test_blank_lines_of_a_csv_count_as_rows(tmp_path: Path) -> None:

@@ -130,6 +130,20 @@ def test_groups_are_parts_of_others() -> None:
     ]
 
 
+def test_a_group_in_two_groups_is_certainly_in_none_of_them() -> None:
+    text = one(more='PartOfGroup="Fold"') + one(more='PartOfGroup="Tumor"')
+    text = text.replace("</ASAP_Annotations><ASAP_Annotations>", "").replace(
+        "</ASAP_Annotations>",
+        '<AnnotationGroups><Group Name="Tumor" PartOfGroup="Lesion"/>'
+        '<Group Name="Artefact" PartOfGroup="Tumor"/>'
+        '<Group Name="artefact" PartOfGroup="Stroma"/><Group Name="Fold" PartOfGroup="Artefact"/>'
+        '<Group Name="Fold" PartOfGroup="artefact"/></AnnotationGroups></ASAP_Annotations>',
+    )
+    fold, tumour = read(text)
+    assert (fold.classes, fold.unsure) == (("Fold", "Artefact"), ("Tumor", "Stroma", "Lesion"))
+    assert (tumour.classes, tumour.unsure) == (("Tumor", "Lesion"), ())
+
+
 def test_groups_may_lie_within_each_other() -> None:
     """What an element says itself comes first."""
     text = one(more='PartOfGroup="Leaf"') + one(more='PartOfGroup="Other"')

@@ -235,6 +235,32 @@ def test_children_have_classes_of_their_own() -> None:
     child = of(POLYGON, classification={"name": "Necrosis"})
     parent = of(POLYGON, classification={"name": "Tumor"}, childObjects=[child, of(POLYGON)])
     assert [p.label for p in read(parent)] == ["Tumor", "Necrosis", None]
+    beside = of(POLYGON, classification={"name": "Tumor"}) | {"childObjects": [child, of(POLYGON)]}
+    assert [p.label for p in read([beside])] == ["Tumor", "Necrosis", None]
+    assert [p.label for p in read(of(None) | {"childObjects": [child]})] == ["Necrosis"]
+
+
+def test_a_class_beside_the_properties_is_read() -> None:
+    assert read(of(POLYGON) | {"classification": {"name": "Tumor"}})[0].label == "Tumor"
+    assert read({"type": "Feature", "geometry": POLYGON, "properties": None, "class": "T"})[0].label == "T"
+    both = of(POLYGON, classification={"name": "Tumor"}) | {"classification": "Stroma", "id": "x"}
+    assert read(both)[0].label == "Tumor"
+    assert read(of(POLYGON) | {"id": "Tumor", "bbox": [0, 0, 1, 1]})[0].label is None
+
+
+@pytest.mark.parametrize(
+    ("properties", "what"),
+    [
+        ({"objectType": "tmaCore", "isMissing": True, "name": "A-2"}, "missing TMA core"),
+        ({"objectType": "root"}, "root object (the whole slide)"),
+    ],
+)
+def test_outlines_that_are_no_regions_are_counted(properties: dict[str, Any], what: str) -> None:
+    core = of(POLYGON, objectType="tmaCore", isMissing=False, name="A-1")
+    inner = of(POLYGON, classification="Tumor")
+    found = read_geojson(json.dumps([core, of(POLYGON, **properties, childObjects=[inner])]).encode())
+    assert [polygon.label for polygon in found.polygons] == ["A-1", "Tumor"]
+    assert found.left_out == {what: 1}
 
 
 @pytest.mark.parametrize(

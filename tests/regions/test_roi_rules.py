@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -263,3 +264,31 @@ def test_classes_need_annotations(tmp_path: Path) -> None:
     check_rules(RegionRules(include=("Tumor",)), [item(), item(tmp_path / "s.xml")])
     check_rules(RegionRules(tmp_path, include=("Tumor",)), [item()])
     check_rules(RegionRules(), [item()])
+
+
+def test_a_group_of_one_name_in_two_groups_cannot_be_chosen_by_them(tmp_path: Path) -> None:
+    points = "".join(f'<Coordinate X="{x}" Y="{y}"/>' for x, y in ((0, 0), (9, 0), (9, 9)))
+    areas = "".join(
+        f'<Annotation Name="A" PartOfGroup="{group}"><Coordinates>{points}</Coordinates></Annotation>'
+        for group in ("Tumor", "Artefact")
+    )
+    path = tmp_path / "s.xml"
+    path.write_text(
+        f"<ASAP_Annotations><Annotations>{areas}</Annotations><AnnotationGroups>"
+        '<Group Name="Tumor"><Group Name="Artefact"/></Group><Group Name="Stroma"><Group Name="Artefact"/>'
+        "</Group></AnnotationGroups></ASAP_Annotations>"
+    )
+    for rules in ({"include": ("Tumor",)}, {"include": ("stroma",)}, {"exclude": ("Stroma",)}):
+        with pytest.raises(SlideError, match=r"the group Artefact is in several groups \(Tumor, Stroma\)"):
+            chosen(path, **rules)
+    assert labels(chosen(path).include) == ["Tumor", "Artefact"]
+    assert labels(chosen(path, exclude=("Artefact",)).include) == ["Tumor"]
+    both = chosen(path, include=("Tumor",), exclude=("Artefact",))
+    assert (labels(both.include), labels(both.exclude)) == (["Tumor"], ["Artefact"])
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_accents_match_composed_or_not(forms: tuple[Any, Any], tmp_path: Path) -> None:
+    there, asked = (unicodedata.normalize(form, "Gefäß") for form in forms)
+    found = chosen(annotated(tmp_path, there, "Tumor"), exclude=(asked,))
+    assert (labels(found.include), labels(found.exclude)) == (["Tumor"], [there])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from tests.made_slides import he_pixels
 from wsi_embed.errors import SlideError
 from wsi_embed.slide import open_slide
 from wsi_embed.slide.dicom_check import check_dicom
+from wsi_embed.slide.dicom_images import dicom_levels
 
 PIXELS = he_pixels(600, 500)  # rows, columns: 2 x 3 frames
 SPARSE: dict[str, Any] = {"tiling": "TILED_SPARSE"}
@@ -155,6 +158,89 @@ def test_a_file_beside_a_slide_that_openslide_would_open_is_looked_at(tmp_path: 
     change(other, lambda d: d.update(nested(70)))
     with pytest.raises(SlideError, match=str(other)):
         check_dicom(path)
+
+
+@pytest.mark.parametrize("name", ["1.dicom", "1.ima", "1.bin", ".1"])
+def test_a_file_of_any_name_is_checked_and_read(name: str, tmp_path: Path) -> None:
+    whole, _, level, _ = write_dicom(tmp_path / "s", PIXELS, parts=2)
+    whole = whole.rename(whole.with_name(name))
+    with open_slide(level) as slide:
+        assert slide.level_sizes[0] == (500, 600)
+    change(whole, lambda d: set_pixels(d, encapsulate(frames_of(d)[:-1])))
+    with pytest.raises(SlideError, match="of 3 frames"):
+        check_dicom(level)
+
+
+@pytest.mark.parametrize("name", ["0.dcm", "copy.dcm"])
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_copy_of_a_file_changes_nothing(number: int, name: str, tmp_path: Path) -> None:
+    paths = write_dicom(tmp_path / "s", PIXELS, parts=2)
+    with open_slide(paths[0]) as slide:
+        sizes, whole = slide.level_sizes, slide.read(0, 0, 0, 500, 600)
+    copy = Path(shutil.copy(paths[number], tmp_path / "s" / name))
+    with open_slide(paths[0]) as slide:
+        assert (slide.level_sizes, slide.warnings) == (sizes, ())
+        assert (slide.read(0, 0, 0, 500, 600) == whole).all()
+        assert [image.mpp for image in dicom_levels(paths[0], sizes)] == [(0.5, 0.5), (2, 2)]
+    change(copy, lambda d: set_pixels(d, encapsulate([frame + b"\0\0" for frame in frames_of(d)])))
+    with pytest.raises(SlideError, match="it has the SOPInstanceUID of"):
+        open_slide(paths[0])
+
+
+def test_the_case_of_the_container_does_not_matter(tmp_path: Path) -> None:
+    first, level, _ = write_dicom(tmp_path / "s", PIXELS)
+    for path, text in ((first, "A-1"), (level, "a-1 ")):
+        change(path, lambda d, text=text: setattr(d, "ContainerIdentifier", text))
+    with open_slide(first) as slide:
+        assert (slide.level_sizes, slide.left_out) == ([(500, 600), (125, 150)], ())
+
+
+def test_a_series_without_its_finest_level_is_a_warning(tmp_path: Path) -> None:
+    first, *levels, _ = write_dicom(tmp_path / "s", PIXELS, factors=(1, 2, 4))
+    with open_slide(levels[0]) as slide:
+        assert slide.warnings == ()
+    first.write_bytes(b"")
+    with open_slide(levels[1]) as slide:
+        assert slide.level_sizes == [(250, 300), (125, 150)]
+        assert slide.warnings == (
+            "4_0.dcm: ImageType of its finest level, 2_0.dcm, is RESAMPLED: a finer one may be missing; copy "
+            "all files of the series into one folder",
+        )
+
+
+@pytest.mark.parametrize("word", ["Volume", "IMAGE", ""])
+def test_a_finer_image_that_openslide_ignores_is_refused(word: str, tmp_path: Path) -> None:
+    first, level, label = write_dicom(tmp_path / "s", PIXELS)
+    kinds = ["ORIGINAL", "PRIMARY", word, "NONE"]
+    for path in (first, level, label):
+        with open_slide(path) as slide:
+            assert slide.level_sizes[0] == (500, 600)
+    set_kinds(first, kinds)
+    for path in (level, label):
+        with pytest.raises(
+            SlideError, match=r"1_0\.dcm: it has 500 x 600 pixels, more than every level, but"
+        ):
+            open_slide(path)
+
+
+@pytest.mark.parametrize("word", ["LABEL", "OVERVIEW", "THUMBNAIL", "LOCALIZER"])
+def test_a_picture_of_the_glass_may_be_larger_than_the_slide(word: str, tmp_path: Path) -> None:
+    first, level, label = write_dicom(tmp_path / "s", PIXELS)
+    label.unlink()
+    set_kinds(first, ["ORIGINAL", "PRIMARY", word, "NONE"])
+    set_kinds(level, ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"])
+    with open_slide(level) as slide:
+        assert (slide.level_sizes, slide.warnings) == ([(125, 150)], ())
+
+
+def set_kinds(path: Path, kinds: list[str]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # pydicom, about lower case
+
+        def set_them(data: Dataset) -> None:
+            data.ImageType = kinds
+
+        change(path, set_them)
 
 
 def test_spacing_that_contradicts_the_sizes_is_a_warning(tmp_path: Path) -> None:

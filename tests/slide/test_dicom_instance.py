@@ -51,6 +51,7 @@ def by_pydicom(path: Path) -> DicomInstance:
         path=path,
         transfer_syntax=str(d.file_meta.TransferSyntaxUID),
         sop_class=str(d.SOPClassUID),
+        sop_instance=str(d.SOPInstanceUID),
         series=str(d.SeriesInstanceUID),
         image_type=tuple(d.ImageType),
         matrix=(d.TotalPixelMatrixColumns, d.TotalPixelMatrixRows),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -114,3 +115,24 @@ def test_dicom_files_of_one_series_are_one_slide(tmp_path: Path) -> None:
     assert fingerprint(first) == before
     write(second, dicom_bytes("1.2.3", b"level 2"))
     assert fingerprint(first) != before
+
+
+@pytest.mark.parametrize("name", ["2.dicom", "2.ima", "2.bin", ".2", "a copy.tif", "2.DCM", "1_0"])
+def test_the_files_of_a_series_are_found_by_their_content(name: str, tmp_path: Path) -> None:
+    first = write(tmp_path / "1.dcm", dicom_bytes("1.2.3", b"level 0"))
+    second = write(tmp_path / name, dicom_bytes("1.2.3", b"level 1"))
+    write(tmp_path / "other.dicom", dicom_bytes("1.2.34", b"another slide"))
+    write(tmp_path / "notes.txt", b"1.2.3")
+    assert set(slide_files(first)) == set(slide_files(second)) == {first, second}
+    before = fingerprint(first)
+    assert fingerprint(second) == before
+    write(second, dicom_bytes("1.2.3", b"level 2"))
+    assert fingerprint(first) != before
+
+
+def test_the_fingerprint_of_a_dicom_slide_is_that_of_its_files_by_name(tmp_path: Path) -> None:
+    parts = [dicom_bytes("1.2.3", more) for more in (b"level 0", b"level 1")]
+    for name, content in zip(("1.dcm", "2"), parts, strict=True):
+        write(tmp_path / name, content)
+    digest = hashlib.sha256(b"".join(len(part).to_bytes(8, "little") + part for part in parts))
+    assert fingerprint(tmp_path / "1.dcm") == digest.hexdigest()[:32]

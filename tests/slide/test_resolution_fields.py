@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import tifffile
 
 from tests.made_formats.dicom import write_dicom
-from tests.made_formats.tiffs import write_philips
+from tests.made_formats.tiffs import write_huron, write_philips
 from tests.made_slides import he_pixels, write_svs, write_tiff
 from wsi_embed.errors import ResolutionError
 from wsi_embed.slide import Resolution, open_slide, resolve_mpp
@@ -20,6 +21,7 @@ from wsi_embed.slide.ome import ome_pixels
 from wsi_embed.slide.stated import Stated
 
 PIXELS = he_pixels(200, 300)
+PIXELS_512 = he_pixels(512, 512)
 SIZE = 'SizeX="300" SizeY="200" SizeC="3" SizeZ="1" SizeT="1"'
 DEFAULTS = [
     ((10, 10), "CENTIMETER"),  # libvips, 1 pixel per mm
@@ -135,6 +137,68 @@ class TestOme:
         path = described(tmp_path, before, (20000, 20000), "CENTIMETER")
         assert resolved(path) == Resolution(0.5, "openslide.mpp-x", None)
 
+    def test_a_resized_image_that_kept_its_tags_is_refused(self, tmp_path: Path) -> None:
+        before = ome(physical(0.25), SIZE.replace("300", "600").replace("200", "400"))
+        path = described(tmp_path, before, (40000, 40000), "CENTIMETER")
+        words = "0.25 um per pixel (openslide.mpp-x) or 0.5 (its OME-XML is of 600 x 400 pixels, and it has"
+        assert words in refusal(path)
+
+    def test_an_image_of_another_shape_was_not_resized(self, tmp_path: Path) -> None:
+        other = ome(physical(0.25), SIZE.replace("300", "600"))
+        path = described(tmp_path, other, (20000, 20000), "CENTIMETER")
+        assert resolved(path) == Resolution(0.5, "openslide.mpp-x", None)
+
+    @pytest.mark.parametrize("before", ["", "<?xml version='1.0'?>", f"<!-- {'x' * 5000} -->"])
+    @pytest.mark.parametrize("prefix", ["", "ome:", "o-1.x:"])
+    def test_it_is_recognised_after_a_comment_and_with_a_prefix(
+        self, before: str, prefix: str, tmp_path: Path
+    ) -> None:
+        text = re.sub("(</?)", rf"\1{prefix}", ome(physical(0.25)))
+        if prefix:
+            text = text.replace("xmlns=", f"xmlns:{prefix[:-1]}=")
+        path = described(tmp_path, before + text, (20000, 20000), "CENTIMETER")
+        assert "0.5 um per pixel (openslide.mpp-x) or 0.25 (OME PhysicalSizeX)" in refusal(path)
+
+    @pytest.mark.parametrize("text", ["<x><OME/></x>", "<OMEGA/>", "a <OME> b", "<OME"])
+    def test_other_text_is_not_ome(self, text: str) -> None:
+        assert ome_pixels(text) is None
+
+    @pytest.mark.parametrize("axis", "XY")
+    def test_one_side_is_that_of_square_pixels(self, axis: str, tmp_path: Path) -> None:
+        path = described(tmp_path, ome(f'PhysicalSize{axis}="0.25"'))
+        assert resolved(path) == Resolution(0.25, "OME PhysicalSizeX", None)
+        assert "or 0.25 (OME" in refusal(tagged(path, (20000, 20000), "CENTIMETER"))
+
+    def test_a_side_that_is_invalid_is_not_taken_from_the_other(self, tmp_path: Path) -> None:
+        path = described(tmp_path, ome('PhysicalSizeX="0.25" PhysicalSizeY="a"'))
+        assert "does not say its resolution" in refusal(path)
+
+    def test_a_decimal_comma_is_read(self, tmp_path: Path) -> None:
+        path = described(tmp_path, ome(physical("0,25")))
+        assert resolved(path) == Resolution(0.25, "OME PhysicalSizeX", None)
+
+    @pytest.mark.parametrize("here", ["urn:uuid:bbb", "urn:uuid:BBB", "bbb"])
+    def test_of_several_files_the_image_in_this_one_counts(self, here: str, tmp_path: Path) -> None:
+        text = f'<OME xmlns="x" UUID="{here}">'
+        for file, mpp, planes in (("aaa", 0.25, 3), ("bbb", 0.5, 1)):
+            uuid = f'<UUID FileName="{file}.tif">urn:uuid:{file}</UUID>'
+            size = SIZE.replace('SizeZ="1', f'SizeZ="{planes}')
+            text += f'<Image ID="{file}"><Pixels {size} {physical(mpp)}>'
+            text += f'<TiffData IFD="0">{uuid}</TiffData></Pixels></Image>'
+        found = ome_pixels(text + "</OME>")
+        assert found is not None
+        assert (found.mpp, found.focal_planes) == ((0.5, 0.5), 1)
+        assert resolved(described(tmp_path, text + "</OME>")) == Resolution(0.5, "OME PhysicalSizeX", None)
+
+    def test_the_image_of_the_first_directory_counts(self) -> None:
+        images = "".join(
+            f"<Image><Pixels {SIZE} {physical(mpp)}>{data}</Pixels></Image>"
+            for mpp, data in ((2, '<TiffData IFD="1"/>'), (0.5, "<TiffData/>"), (1, '<TiffData IFD="x"/>'))
+        )
+        found = ome_pixels(f'<OME xmlns="x">{images}</OME>')
+        assert found is not None
+        assert found.mpp == (0.5, 0.5)
+
     @pytest.mark.parametrize(
         ("text", "unit"),
         [
@@ -228,6 +292,38 @@ def test_the_tags_of_a_philips_slide_are_compared_too(tmp_path: Path) -> None:
     assert "0.5 um per pixel (openslide.mpp-x) or 0.25 (res" in refusal(
         tagged(path, (40000,) * 2, "CENTIMETER")
     )
+
+
+def replaced(path: Path, old: bytes, new: bytes) -> Path:
+    """Replace the first occurrence of some bytes by others of the same length."""
+    assert len(old) == len(new)
+    content = path.read_bytes()
+    assert old in content
+    path.write_bytes(content.replace(old, new, 1))
+    return path
+
+
+def test_the_image_and_the_first_level_of_a_philips_slide_are_compared(tmp_path: Path) -> None:
+    path = write_philips(tmp_path / "a.tiff", PIXELS_512)
+    assert resolved(path) == Resolution(0.5, "openslide.mpp-x")
+    with open_slide(path) as slide:
+        assert slide.stated[1:] == (Stated((0.5, 0.5), "spacing of the Philips level"),)
+    spacing = b"&quot;%b&quot; &quot;%b&quot;"
+    replaced(path, spacing % ((b"0.000500000",) * 2), spacing % ((b"0.000250000",) * 2))
+    assert "0.25 um per pixel (openslide.mpp-x) or 0.5 (spacing of the Philips level)" in refusal(path)
+
+
+@pytest.mark.parametrize("text", [b"0.5 um", b".505um", b"50E-2 ", b"500 nm", b"0.5 px", b"99  um"])
+def test_a_huron_description_that_does_not_contradict_the_tags_changes_nothing(
+    text: bytes, tmp_path: Path
+) -> None:
+    path = replaced(write_huron(tmp_path / "a.tif", PIXELS_512), b"0.5 um", text)
+    assert resolved(path) == Resolution(0.5, "openslide.mpp-x")
+
+
+def test_a_huron_description_that_contradicts_the_tags_is_refused(tmp_path: Path) -> None:
+    path = replaced(write_huron(tmp_path / "a.tif", PIXELS_512), b"0.5 um", b".25 um")
+    assert "0.5 um per pixel (openslide.mpp-x) or 0.25 (Huron Resolution)" in refusal(path)
 
 
 class TestObjectivePower:

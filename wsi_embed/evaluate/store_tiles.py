@@ -16,7 +16,7 @@ from wsi_embed.evaluate.seen import seen_in_training
 from wsi_embed.evaluate.store_labels import Codes, TileLabels
 from wsi_embed.evaluate.tile_set import SPLITS, TileFeatures, TileSet
 from wsi_embed.evaluate.tile_table import text
-from wsi_embed.inputs.columns import PATIENT, SLIDE, first_of
+from wsi_embed.inputs.columns import PATIENT, SLIDE, cell_text, first_of, patient_of
 from wsi_embed.inputs.tables import read_table
 from wsi_embed.store import Store
 from wsi_embed.util.text import counted, names_of
@@ -46,7 +46,8 @@ def read_splits(store: Store, source: Path) -> dict[str, str]:
     matcher, found = Matcher(slide_facts(store)), dict[str, str]()
     for number, row in rows:
         cells = {name: text(row, name) for name in row}
-        slide, patient, split = first_of(cells, SLIDE), first_of(cells, PATIENT), cells["split"].lower()
+        slide, split = first_of(cells, SLIDE), cells["split"].lower()
+        patient = patient_of({name: cell_text(value) for name, value in row.items()})
         for slide_id in matcher.find(LabelRow(f"{source.name}, row {number}", slide, patient, None)):
             if split in SPLITS and found.setdefault(slide_id, split) != split:
                 raise UsageError(

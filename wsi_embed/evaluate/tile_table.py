@@ -14,7 +14,7 @@ from wsi_embed.encoder.encode_images import encode_images
 from wsi_embed.errors import UsageError
 from wsi_embed.evaluate.seen import seen_in_training
 from wsi_embed.evaluate.tile_set import SPLITS, Strings, TileFeatures, TileSet, choose_classes
-from wsi_embed.inputs.columns import PATIENT, first_of
+from wsi_embed.inputs.columns import PATIENT, cell_text, first_of, patient_of
 from wsi_embed.inputs.tables import read_table
 
 
@@ -69,11 +69,12 @@ def read_tile_table(
     def values(*names: str) -> Strings:
         return np.array([first_of({n: text(row, n) for n in names}, names) or "" for row, _ in kept], np.str_)
 
+    patients = [patient_of({n: cell_text(row[n]) for n in PATIENT if n in row}) or "" for row, _ in kept]
     return TileTable(
         TileSet(
             source.name, names, np.array([label for _, label in kept], np.str_),
             np.char.lower(values("split")) == "test", values("group"),
-            values("slide_id", "slide"), values(*PATIENT),
+            values("slide_id", "slide"), np.array(patients, np.str_),
         ),
         [source.parent / name for name in names],
     )  # fmt: skip

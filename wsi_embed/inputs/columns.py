@@ -20,20 +20,26 @@ PATIENT = ("patient", "patient_id", "case_id")
 MEANT = {
     "path": r"(slide|wsi|image)(path|file|filename)?|file(name|path)",
     "slide_id": r"slides?(name|uid|key|number|no)?",
-    "patient": r"(patients?|subjects?|cases?)(name|uid|id|key|number|no|code|submitterid)?",
-    "mpp": r"mpp\w*|\w*mpp|(um|μm|microns?|micrometers?)(per)?p(x|ixel)|(pixel|physical)(size|spacing)\w*"
+    "patient": r"(bcr|tcga)?(patients?|pat|subjects?|cases?|participants?|donors?|individuals?|persons?"
+    r"|submitters?)(name|uid|id|key|number|nr|no|code|barcode|submitterid)?|pid|mrn",
+    "mpp": r"mpp\w*|\w*mpp|(um|μm|nm|microns?|micrometers?)(per)?p(x|ixel)"
+    r"|(pixel|px|physical)(size|spacing|width|height)\w*"
     r"|spacing\w*|res|resolution\w*",
     "roi": r"(rois?|annotations?|annots?|annos?)(file|filename|path|geojson|json|xml)*"
     r"|(geojson|xml|qupath|regions?|contours?)(file|filename|path)?",
     "fold": r"(cv)?folds?(id|index|number|no)?\d*",
 }
 NOTHING = r"(?!)"
+# Columns of annotation files, which may have any name: by their name and values.
+ANNOTATIONS = re.compile(r"anno|roi|region|polygon|contour|outline|shape|mask|qupath|asap|xml|json")
 CLOSE = 0.85  # similarity of a misspelt name to the correct one, 0 to 1
+# Texts that spreadsheets and programs write into cells without a value.
+NO_VALUE = frozenset({"", "na", "n/a", "nan", "none", "null", "<na>", "#n/a"})
 SHORT = 3  # names up to this length resemble too many words
 
 
 def match_columns(
-    columns: Sequence[str], rows: Iterable[tuple[int, Mapping[str, Any]]], known: Known, source: object
+    columns: Sequence[str], rows: Iterable[tuple[int, dict[str, Any]]], known: Known, source: object
 ) -> tuple[list[str], Rows]:
     """Rename the known columns of a table to their known names; other columns keep their names.
 
@@ -50,6 +56,7 @@ def match_columns(
         UsageError: If two columns have the same known name, or the name of a column resembles that of a known
             column that is missing.
     """
+    rows = list(rows)
     names = {_plain(name): name for group in known for name in group}
     found = [names.get(_plain(column), column) for column in columns]
     for name in names.values():
@@ -59,8 +66,13 @@ def match_columns(
                 f"{' and '.join(map(repr, same))} are both `{name}`", where=source, remedy="keep one column"
             )
     missing = [group for group in known if not set(group) & set(found)]
-    for column in (name for name in found if name not in names.values()):
-        if meant := _meant(_plain(column), missing):
+    for original, column in zip(columns, found, strict=True):
+        if column in names.values():
+            continue
+        meant = _meant(_plain(column), missing)
+        if meant is None and ("roi",) in map(tuple, missing) and _holds_annotations(original, rows):
+            meant = "roi"
+        if meant:
             raise UsageError(
                 f"the column {column!r} is not known",
                 where=source,
@@ -70,14 +82,45 @@ def match_columns(
     return found, [(number, {renamed.get(k, k): v for k, v in row.items()}) for number, row in rows]
 
 
+def cell_text(value: Any) -> str | None:
+    """Return a value of a table as text, None if it is empty or a word for that, such as `NA`.
+
+    Whole numbers are written without a decimal point: a column with empty cells holds them as floats.
+    """
+    if hasattr(value, "item"):  # a NumPy scalar
+        value = value.item()
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    text = "" if value is None else str(value).strip()
+    return None if text.casefold() in NO_VALUE else text
+
+
 def first_of(cells: Mapping[str, str | None], names: Sequence[str]) -> str | None:
     """Return the first value that is not empty among several names of a column, or None."""
     return next((found for name in names if (found := cells.get(name))), None)
 
 
+def patient_of(cells: Mapping[str, str | None]) -> str | None:
+    """Return the patient of a row, or None.
+
+    The first of the columns `PATIENT` that a table has counts in all its rows: the numbers in another one may
+    be those of other patients.
+
+    Args:
+        cells: Values by column; an empty cell has the value None or "".
+    """
+    return next((cells[name] or None for name in PATIENT if name in cells), None)
+
+
 def _plain(name: str) -> str:
     """Return a name in lower case, without spaces and separators."""
     return "".join(character for character in name.casefold() if character.isalnum())
+
+
+def _holds_annotations(column: str, rows: Rows) -> bool:
+    """Return whether a column names annotation files."""
+    endings = (".geojson", ".json", ".xml") if ANNOTATIONS.search(_plain(column)) else (".geojson",)
+    return any(str(row.get(column)).strip().lower().endswith(endings) for _, row in rows)
 
 
 def _meant(plain: str, missing: Known) -> str | None:

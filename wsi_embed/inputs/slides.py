@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from wsi_embed.errors import RemoteError, SlideError, UsageError
-from wsi_embed.inputs.columns import first_of
+from wsi_embed.inputs.columns import cell_text, first_of, patient_of
 from wsi_embed.inputs.folders import TILES_MARK, folder_files
 from wsi_embed.inputs.ids import slide_id_of
 from wsi_embed.inputs.remote_slides import RemoteSlide, find_below
 from wsi_embed.inputs.tables import MANIFEST_COLUMNS, MANIFEST_SUFFIXES, read_manifest
 from wsi_embed.slide.fingerprint import slide_files
+from wsi_embed.slide.lengths import decimal_point
 from wsi_embed.slide.ome_zarr import is_ome_zarr
 from wsi_embed.slide.suffixes import named_as_slide
 from wsi_embed.storage import Address, Location, is_address, location, objects
@@ -167,7 +168,7 @@ def manifest_slide(source: Location, number: int, row: dict[str, Any]) -> SlideI
     Raises:
         UsageError: If the row has no path, or an invalid value.
     """
-    cells = {k: str(v).strip() for k, v in row.items() if v is not None}
+    cells = {name: cell_text(value) for name, value in row.items()}
     values = {names[0]: found for names in MANIFEST_COLUMNS if (found := first_of(cells, names))}
     where = f"{source}, row {number}"
     if "path" not in values:
@@ -179,14 +180,14 @@ def manifest_slide(source: Location, number: int, row: dict[str, Any]) -> SlideI
     elif slide_id_of(f"{slide_id}.x") != slide_id:
         raise UsageError(f"slide_id {slide_id!r} may hold only A-Z a-z 0-9 . _ -", where=where)
     try:
-        mpp = _mpp(values.get("mpp", ""))
+        mpp = float(decimal_point(values["mpp"])) if "mpp" in values else None
     except ValueError as error:
         raise UsageError(f"mpp {values['mpp']!r} is not a number", where=where) from error
     roi = _beside(source, values["roi"]) if "roi" in values else None
     # absolute paths are never recorded
     absolute = is_address(values["path"]) or Path(values["path"]).is_absolute()
     name = place.name if absolute else values["path"]
-    patient = values.get("patient")
+    patient = patient_of(cells)
     if isinstance(place, Path):
         if isinstance(roi, Address):
             raise UsageError(
@@ -195,17 +196,6 @@ def manifest_slide(source: Location, number: int, row: dict[str, Any]) -> SlideI
         return SlideInput(slide_id, place, name, patient, mpp, roi)
     local, there = (None, roi) if isinstance(roi, Address) else (roi, None)
     return SlideInput(slide_id, Path(place.name), name, patient, mpp, local, RemoteSlide(place, there))
-
-
-def _mpp(text: str) -> float | None:
-    """Parse a resolution; None for an empty cell or a spreadsheet's word for one.
-
-    Raises:
-        ValueError: If the text is not a number.
-    """
-    if text.casefold() in ("", "na", "n/a", "nan", "none", "null"):
-        return None
-    return float(text.replace(",", ".") if text.count(",") == 1 and "." not in text else text)
 
 
 def _beside(source: Location, text: str) -> Location:

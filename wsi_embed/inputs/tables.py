@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -12,6 +13,7 @@ from wsi_embed.inputs.columns import PATIENT, Known, Rows, match_columns
 
 MANIFEST = "manifest"
 MANIFEST_SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
+SEPARATOR = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 MANIFEST_COLUMNS: Known = (("path",), ("slide_id",), PATIENT, ("mpp",), ("roi",))
 
 
@@ -62,8 +64,7 @@ def read_table(source: Path, kind: str, known: Known, *, name: object = None) ->
 def _read_csv(source: Path, kind: str, name: object) -> tuple[list[str], Rows]:
     try:
         with source.open(newline="", encoding="utf-8-sig") as lines:
-            header, skipped = _header(lines)
-            delimiter = _delimiter(header)
+            header, skipped, delimiter = _header(lines)
             reader = csv.DictReader(chain([header], lines), delimiter=delimiter, skipinitialspace=True)
             rows = [(reader.line_num + skipped, row) for row in reader]
             columns = list(reader.fieldnames or [])
@@ -85,12 +86,18 @@ def _read_csv(source: Path, kind: str, name: object) -> tuple[list[str], Rows]:
     return columns, rows
 
 
-def _header(lines: Iterator[str]) -> tuple[str, int]:
-    """Return the line with the names of the columns, and how many lines of comments are before it."""
+def _header(lines: Iterator[str]) -> tuple[str, int, str]:
+    """Return the line with the names of the columns, the number of lines before it, and the delimiter.
+
+    Before it are comments, and the line `sep=;` by which Excel writes and reads the delimiter.
+    """
+    stated = ""
     for skipped, line in enumerate(lines):
-        if line.strip() and not line.startswith("#"):
-            return line, skipped
-    return "", 0
+        if not stated and (separator := SEPARATOR.fullmatch(line.strip("\r\n"))):
+            stated = separator[1]
+        elif line.strip() and not line.startswith("#"):
+            return line, skipped, stated or _delimiter(line)
+    return "", 0, ","
 
 
 def _is_comment(source: Path, cell: str | None) -> bool:

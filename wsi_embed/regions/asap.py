@@ -10,7 +10,7 @@ import math
 import re
 import xml.etree.ElementTree as ET
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -27,8 +27,8 @@ OTHER_PROGRAMS = {
     "labelImg (Pascal VOC)": ".//object/bndbox",
 }
 AS_GEOJSON = "write them as GeoJSON polygons in level-0 pixels, with the class as the property classification"
-# Name of the parent group by key of the group's name.
-Groups = Mapping[str, str]
+# Names of the parent groups by key of the group's name: several, if groups in them have one name.
+Groups = Mapping[str, Sequence[str]]
 
 
 class OtherProgramError(ValueError):
@@ -46,8 +46,7 @@ def read_asap(content: bytes) -> Areas:
     """
     root = _root(content)
     _join_groups(root)
-    nested = ((node.get("name", ""), _group(node)) for node in root.iter("group"))
-    groups = {class_key(name): group for name, group in nested if group}
+    groups = _parents(root)
     polygons, left_out, unsure = list[Polygon](), Counter[str](), list[str]()
     for node in root.iter("annotation"):
         kind = node.get("type", "").strip()
@@ -103,12 +102,23 @@ def _join_groups(root: ET.Element) -> None:
         left += ((child, inner) for child in node)
 
 
+def _parents(root: ET.Element) -> Groups:
+    found: dict[str, dict[str, str]] = {}
+    for node in root.iter("group"):
+        if group := _group(node):
+            found.setdefault(class_key(node.get("name")), {}).setdefault(class_key(group), group)
+    return {key: list(parents.values()) for key, parents in found.items()}
+
+
 def _polygon(node: ET.Element, points: list[ET.Element], groups: Groups, unsure: list[str]) -> Polygon:
     ring = np.array([(_number(point, "X"), _number(point, "Y")) for point in points])
     if not np.isfinite(ring).all():
         raise ValueError(f"a coordinate of annotation {node.get('name')!r} is not a finite number")
     label = _group(node) or node.get("name", "").strip() or None
-    return Polygon([ring[_order(node, points, unsure)]], label, _colour(node), _above(label, groups))
+    above, doubtful = _above(label, groups)
+    return Polygon(
+        [ring[_order(node, points, unsure)]], label, _colour(node), tuple(above), unsure=tuple(doubtful)
+    )
 
 
 def _group(node: ET.Element) -> str:
@@ -117,13 +127,21 @@ def _group(node: ET.Element) -> str:
     return "" if group.lower() == "none" else group
 
 
-def _above(label: str | None, groups: Groups) -> tuple[str, ...]:
-    """Return the groups that contain a group, nearest first; stops at a cycle."""
-    found, seen = list[str](), {class_key(label)}
-    while (group := groups.get(class_key(found[-1] if found else label))) and class_key(group) not in seen:
-        seen.add(class_key(group))
-        found.append(group)
-    return tuple(found)
+def _above(label: str | None, groups: Groups) -> tuple[list[str], list[str]]:
+    """Return the groups that contain a group, nearest first, and those of which one does."""
+    found, key = list[str](), class_key(label)
+    seen = {key}  # groups may contain each other
+    while len(parents := groups.get(key, ())) == 1 and (key := class_key(parents[0])) not in seen:
+        seen.add(key)
+        found.append(parents[0])
+    doubtful, left = list[str](), list(parents) if len(parents) > 1 else []
+    while left:
+        group = left.pop(0)
+        if (key := class_key(group)) not in seen:
+            seen.add(key)
+            doubtful.append(group)
+            left += groups.get(key, ())
+    return found, doubtful
 
 
 def _order(node: ET.Element, points: list[ET.Element], unsure: list[str]) -> list[int]:

@@ -32,6 +32,9 @@ WITHOUT_AREA = frozenset({"point", "multipoint", "linestring", "multilinestring"
 COLOURS = {"color", "colorRGB"}
 CLASS_NAMES = ("classification", "class", "classname", "name", "label", "category", "type", "pathclass")
 
+# Members of a feature that GeoJSON and QuPath define; some programs write further ones instead of properties.
+MEMBERS = frozenset({"type", "geometry", "properties", "id", "bbox", "childObjects"})
+
 # Properties that may describe a feature without naming its class, which another property may contain.
 NO_CLASS = ("", "name", "type")
 
@@ -71,12 +74,7 @@ def _parts(node: Any, like: Polygon) -> Iterator[Polygon | str]:
         case "featurecollection":
             yield from _parts(node["features"], like)
         case "feature":
-            properties = node.get("properties") or {}
-            children = properties.get("childObjects")  # QuPath's hierarchy of objects
-            if node["geometry"] is None and not children:
-                yield "Feature without geometry"
-            yield from _parts(node["geometry"], _classified(properties))
-            yield from _parts(children, Polygon([]))
+            yield from _feature_parts(node)
         case "geometrycollection":
             yield from _parts(node["geometries"], like)
         case "polygon" | "multipolygon":
@@ -87,6 +85,31 @@ def _parts(node: Any, like: Polygon) -> Iterator[Polygon | str]:
             yield kind
         case _:
             raise ValueError(f"GeoJSON has no type {kind!r}")
+
+
+def _feature_parts(node: dict[str, Any]) -> Iterator[Polygon | str]:
+    """Yield the areas of a feature and of its children; see `_parts`."""
+    geometry = node["geometry"]
+    further = {name: value for name, value in node.items() if name not in MEMBERS}
+    properties = {**further, **(node.get("properties") or {})}
+    # QuPath's hierarchy of objects
+    children = [found for place in (node, properties) if (found := place.get("childObjects"))]
+    if reason := _no_region(properties):
+        yield reason
+    elif geometry is None and not children:
+        yield "Feature without geometry"
+    else:
+        yield from _parts(geometry, _classified(properties))
+    yield from _parts(children, Polygon([]))
+
+
+def _no_region(properties: dict[str, Any]) -> str | None:
+    """Return what a feature of QuPath is that has an outline but is no region, or None."""
+    if str(properties.get("isMissing")).lower() == "true":
+        return "missing TMA core"
+    if str(properties.get("objectType")).lower() == "root":
+        return "root object (the whole slide)"
+    return None
 
 
 def _ring(points: Any) -> Ring:

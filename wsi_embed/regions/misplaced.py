@@ -1,4 +1,4 @@
-"""Detection of annotation classes in properties that are not read as classes."""
+"""Detection of requested classes that an annotation may have, but that are not read."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from wsi_embed.regions.polygons import Polygon, class_key
 
 
 def check_class_names(name: str, polygons: Sequence[Polygon], wanted: Collection[str]) -> None:
-    """Check that no requested class is in a property that is not read as a class.
+    """Check that no requested class is in a property that is not read as a class, or in doubt.
 
-    Such polygons would count as having no class, and be left out, or not be left out, by mistake.
+    Such polygons would count as not of the class, and be left out, or not be left out, by mistake.
 
     Args:
         name: Name of the file.
@@ -19,11 +19,19 @@ def check_class_names(name: str, polygons: Sequence[Polygon], wanted: Collection
         wanted: Requested classes, as returned by `class_key`.
 
     Raises:
-        SlideError: If a requested class is in such a property.
+        SlideError: If a requested class is in such a property, or is one of several groups that may contain
+            the group of a polygon.
     """
     for polygon in polygons:
         if polygon.nearest(wanted):
             continue
+        if any(class_key(group) in wanted for group in polygon.unsure):
+            raise SlideError(
+                f"the group {polygon.label} is in several groups ({', '.join(polygon.unsure)}), and its "
+                "annotations do not say in which",
+                where=name,
+                remedy="give each of these groups a name of its own",
+            )
         for place, text in polygon.unread:
             if {class_key(text), class_key(text.partition(":")[0])} & set(wanted):
                 raise SlideError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -35,6 +36,7 @@ class Polygon:
         above: Classes that contain its class, nearest first: parents of ASAP groups, and `Tumor` for QuPath's
             `Tumor: Positive`.
         unread: Properties of an area without a class, (name, text), one of which may be meant as the class.
+        unsure: Classes of which one contains its class, if the file does not say which.
     """
 
     rings: list[Ring]
@@ -42,6 +44,7 @@ class Polygon:
     colour: Colour | None = None
     above: tuple[str, ...] = ()
     unread: tuple[tuple[str, str], ...] = ()
+    unsure: tuple[str, ...] = ()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -63,8 +66,12 @@ def too_small(polygons: Sequence[Polygon], tile: tuple[float, float]) -> bool:
 
 
 def class_key(label: str | None) -> str:
-    """Return a class name for comparisons, without regard to case and to spaces around its parts."""
-    return ": ".join(part.strip() for part in (label or "").split(":")).casefold()
+    """Return a class name for comparisons, without regard to case and to spaces around its parts.
+
+    Accented letters may be composed or not: file names of macOS, and texts copied from them, are not.
+    """
+    composed = unicodedata.normalize("NFC", label or "")
+    return ": ".join(part.strip() for part in composed.split(":")).casefold()
 
 
 @dataclass(frozen=True)

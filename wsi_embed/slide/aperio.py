@@ -28,12 +28,12 @@ def described_size(description: str, size: Size) -> Size | None:
     numbers = scanned.groups() if scanned else tuple(_ORIGINAL.findall(description)[:2])
     sides = [int(number) for number in numbers if number]
     sizes = list(zip(sides[::2], sides[1::2], strict=False))  # of the scan, and of its cropped part
-    if not sizes or size in sizes or not min(sides) or not _resized(sizes[-1], size):
+    if not sizes or size in sizes or not min(sides) or not resized(sizes[-1], size):
         return None
     return sizes[-1]
 
 
-def _resized(whole: Size, size: Size) -> bool:
+def resized(whole: Size, size: Size) -> bool:
     """Return whether one size is the other at another scale, and not a crop."""
     if alike(whole[0], size[0]):
         return False

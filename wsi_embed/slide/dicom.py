@@ -11,15 +11,41 @@ from wsi_embed.slide.dicom_elements import SERIES_INSTANCE_UID, DicomError, Dico
 
 MEDIA_STORAGE_SOP_CLASS_UID = 0x00020002
 HEAD = 1024 * 1024  # bytes of a file in which its series is searched for
+DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".dicm", ".dic", ".ima", ".img"})
 
 
 def named_as_dicom(path: Path) -> bool:
-    """Return whether a file may be DICOM by its name: `.dcm`, no extension, or a bare UID.
+    """Return whether a file may be DICOM by its name: such an extension, none, or a bare UID.
 
     Files from archives often have no extension, or a UID as name.
     """
     suffix = path.suffix.lower()
-    return suffix == ".dcm" or ((suffix == "" or suffix[1:].isdigit()) and not path.name.startswith("."))
+    return suffix in DICOM_SUFFIXES or (
+        (suffix == "" or suffix[1:].isdigit()) and not path.name.startswith(".")
+    )
+
+
+def series_files(path: Path) -> list[Path]:
+    """Return all files of a DICOM file's series in its folder, by name; empty if it has no series.
+
+    As OpenSlide does, files of any name are considered.
+
+    Raises:
+        OSError: If the folder cannot be listed, or a file named like DICOM cannot be read.
+    """
+    series = dicom_series(path) if path.is_file() else None
+    if series is None:
+        return []
+    return [file for file in sorted(path.parent.iterdir()) if file.is_file() and _is_of(file, series)]
+
+
+def _is_of(file: Path, series: bytes) -> bool:
+    try:
+        return dicom_series(file) == series
+    except OSError:
+        if named_as_dicom(file):
+            raise
+        return False
 
 
 def dicom_series(path: Path) -> bytes | None:

@@ -7,6 +7,7 @@ import os
 import re
 import struct
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,6 +29,8 @@ PIXELS = re.compile(rb"\xe0\x7f\x10\x00O[BW]\0\0")
 ITEM_MARK = re.compile(rb"\xfe\xff(\x00\xe0....|\x0d\xe0\0\0\0\0)", re.DOTALL)
 # Column and row of the first pixel of a frame, counted from 1 (PS3.3, C.8.12.6.1).
 POSITION = re.compile(rb"\x48\x00([\x1e\x1f])\x02SL\x04\x00(....)", re.DOTALL)
+SLIDE_IMAGE = "1.2.840.10008.5.1.4.1.1.77.1.6"
+OF_GLASS = frozenset({"LABEL", "OVERVIEW", "THUMBNAIL", "LOCALIZER"})  # the third value of ImageType
 ADVICE = "the file may be damaged or edited: copy it again, or export it anew"
 
 
@@ -46,16 +49,41 @@ def check_dicom(path: Path) -> None:
     for file in path.parent.iterdir():
         if file.is_file() and _depth(file, *_state(file)) > MOST_NESTED:
             raise SlideError(f"its sequences are nested over {MOST_NESTED} deep", where=file, remedy=ADVICE)
-    images: dict[str, list[DicomInstance]] = {}
-    for instance in dicom_instances(path):
+    instances, firsts = dicom_instances(path), dict[str, DicomInstance]()
+    if ignored := _larger_image(instances):
+        raise SlideError(
+            f"it has {_times(ignored.matrix)} pixels, more than every level, but its ImageType is "
+            f"{'/'.join(ignored.image_type) or 'empty'}, which is not read",
+            where=ignored.path,
+            remedy="set its third value to VOLUME if it is a level, or remove the file",
+        )
+    for instance in instances:
         if "VOLUME" not in instance.image_type:  # the pixels of others are never read
             continue
-        if fault := _instance_fault(instance, *_state(instance.path)):
+        first = firsts.setdefault(instance.sop_instance or str(instance.path), instance)
+        if fault := _instance_fault(instance, *_state(instance.path)) or _copy_fault(first, instance):
             raise SlideError(fault, where=instance.path, remedy=ADVICE)
+    images: dict[str, list[DicomInstance]] = {}
+    for instance in firsts.values():
         images.setdefault(instance.concatenation or str(instance.path), []).append(instance)
     for parts in images.values():
         if fault := _image_fault(parts):
             raise SlideError(fault, where=parts[0].path, remedy=ADVICE)
+
+
+def _larger_image(instances: Sequence[DicomInstance]) -> DicomInstance | None:
+    """Return a slide image that has more pixels than every level, and is no picture of the glass, or None."""
+    levels = [_pixels(found) for found in instances if found.is_volume]
+    others = (
+        found
+        for found in instances
+        if found.sop_class == SLIDE_IMAGE and not OF_GLASS & {word.upper() for word in found.image_type}
+    )
+    return next((found for found in others if levels and _pixels(found) > max(levels)), None)
+
+
+def _pixels(instance: DicomInstance) -> int:
+    return instance.matrix[0] * instance.matrix[1]
 
 
 def _is_dicom(path: Path) -> bool:
@@ -182,6 +210,12 @@ def _positions_fault(instance: DicomInstance, data: BinaryIO) -> str | None:
     if instance.focal_planes * instance.optical_paths == 1 and len(np.unique(places, axis=0)) < len(places):
         return "several of its frames lie at one place"
     return None
+
+
+def _copy_fault(first: DicomInstance, instance: DicomInstance) -> str | None:
+    """Describe why a file is no copy of the one with the same identity, or return None."""
+    same = replace(instance, path=first.path) == first and _state(instance.path)[0] == _state(first.path)[0]
+    return None if same else f"it has the SOPInstanceUID of {first.path.name}, but other content"
 
 
 def _image_fault(parts: Sequence[DicomInstance]) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from wsi_embed.slide.dicom_instance import DicomInstance, dicom_instances
+from wsi_embed.slide.dicom_instance import DicomInstance, dicom_instances, without_copies
 from wsi_embed.slide.levels import SAME_MPP, LevelImage, Pair
 from wsi_embed.slide.resolution import SAY_MPP
 
@@ -23,7 +23,7 @@ def dicom_levels(path: Path, sizes: Sequence[tuple[int, int]]) -> list[LevelImag
     Raises:
         OSError: If a file cannot be read.
     """
-    volumes = [instance for instance in dicom_instances(path) if instance.image_type[2:3] == ("VOLUME",)]
+    volumes = [instance for instance in without_copies(dicom_instances(path)) if instance.is_volume]
     return [_level(number, size, volumes) for number, size in enumerate(sizes)]
 
 
@@ -41,7 +41,8 @@ def _level(number: int, size: tuple[int, int], volumes: Sequence[DicomInstance])
         mpp=instance.mpp,
         origin=origin,
         orientation=instance.orientation,
-        container=instance.container,
+        # programs write it in upper or lower case
+        container=instance.container and instance.container.casefold(),
     )
 
 
@@ -57,6 +58,25 @@ def further_scans(images: Sequence[LevelImage], levels: Sequence[int]) -> list[s
         f"{image.name} ({image.size[0]} x {image.size[1]})"
         for number, image in enumerate(images)
         if number not in levels and first and image.mpp and abs(image.mpp[0] / first[0] - 1) < SAME_MPP
+    ]
+
+
+def series_warnings(path: Path, level0: tuple[int, int]) -> list[str]:
+    """Return warnings about a series that seems to lack its finest level.
+
+    Args:
+        path: One of the slide's files.
+        level0: (width, height) of OpenSlide's finest level, pixels.
+
+    Raises:
+        OSError: If a file cannot be read.
+    """
+    finest = [found for found in dicom_instances(path) if found.matrix == level0 and found.is_volume]
+    if not finest or not all("RESAMPLED" in found.image_type for found in finest):
+        return []
+    return [
+        f"{path.name}: ImageType of its finest level, {finest[0].path.name}, is RESAMPLED: a finer one may "
+        "be missing; copy all files of the series into one folder"
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from wsi_embed.slide.dicom_elements import (
 from wsi_embed.slide.fingerprint import slide_files
 
 HEAD = 1 << 16  # bytes of the first frame; a profile may precede the colour information
-TRANSFER_SYNTAX, IMAGE_TYPE, SOP_CLASS, FRAME_OF_REFERENCE = 0x00020010, 0x00080008, 0x00080016, 0x00200052
+TRANSFER_SYNTAX, IMAGE_TYPE, SOP_CLASS, SOP_INSTANCE = 0x00020010, 0x00080008, 0x00080016, 0x00080018
+FRAME_OF_REFERENCE = 0x00200052
 CONCATENATION, FRAME_OFFSET, ORGANIZATION = 0x00209161, 0x00209228, 0x00209311
 SAMPLES, PHOTOMETRIC, FRAMES, ROWS, COLUMNS = 0x00280002, 0x00280004, 0x00280008, 0x00280010, 0x00280011
 PIXEL_SPACING, BITS_ALLOCATED, BITS_STORED, PIXEL_MEASURES = 0x00280030, 0x00280100, 0x00280101, 0x00289110
@@ -32,8 +33,10 @@ OPTICAL_PATH_COUNT, FOCAL_PLANES, SHARED_GROUPS = 0x00480302, 0x00480303, 0x5200
 # Tags that are read, for sequences from their first item. If a tag occurs twice, the first one counts.
 _GROUPS: Mapping[int, Any] = {PIXEL_MEASURES: {PIXEL_SPACING: None}}
 WANTED: Mapping[int, Any] = {
-    **dict.fromkeys((TRANSFER_SYNTAX, IMAGE_TYPE, SOP_CLASS, SERIES_INSTANCE_UID, FRAME_OF_REFERENCE)),
-    **dict.fromkeys((CONCATENATION, FRAME_OFFSET, ORGANIZATION, SAMPLES, PHOTOMETRIC, FRAMES, ROWS)),
+    **dict.fromkeys((TRANSFER_SYNTAX, IMAGE_TYPE, SOP_CLASS, SOP_INSTANCE, SERIES_INSTANCE_UID)),
+    **dict.fromkeys(
+        (FRAME_OF_REFERENCE, CONCATENATION, FRAME_OFFSET, ORGANIZATION, SAMPLES, PHOTOMETRIC, FRAMES, ROWS)
+    ),
     **dict.fromkeys((COLUMNS, BITS_ALLOCATED, BITS_STORED, CONTAINER, VOLUME_WIDTH, VOLUME_HEIGHT)),
     **dict.fromkeys((MATRIX_COLUMNS, MATRIX_ROWS, ORIENTATION, OPTICAL_PATH_COUNT, FOCAL_PLANES)),
     ORIGIN: {X_OFFSET: None, Y_OFFSET: None},
@@ -53,6 +56,7 @@ class DicomInstance:
         path: The file.
         transfer_syntax: UID of the encoding of the pixels.
         sop_class: UID of the kind of object.
+        sop_instance: UID of the object; copies of a file have one.
         series: SeriesInstanceUID.
         image_type: ORIGINAL or DERIVED, PRIMARY, then VOLUME, LABEL, OVERVIEW or THUMBNAIL, and so on.
         matrix: (columns, rows) of the whole image, pixels.
@@ -82,6 +86,7 @@ class DicomInstance:
     path: Path
     transfer_syntax: str
     sop_class: str
+    sop_instance: str
     series: str
     image_type: tuple[str, ...]
     matrix: tuple[int, int]
@@ -107,6 +112,11 @@ class DicomInstance:
     pixels: Element | None = field(default=None, compare=False)
     per_frame: Element | None = field(default=None, compare=False)
 
+    @property
+    def is_volume(self) -> bool:
+        """Whether OpenSlide takes the image for a level."""
+        return self.image_type[2:3] == ("VOLUME",)
+
 
 def dicom_instances(path: Path) -> list[DicomInstance]:
     """Return the instances of all files of a slide; empty if it is not DICOM.
@@ -118,6 +128,14 @@ def dicom_instances(path: Path) -> list[DicomInstance]:
         OSError: If a file cannot be read.
     """
     return [found for file in slide_files(path) if (found := dicom_instance(file)) is not None]
+
+
+def without_copies(instances: Iterable[DicomInstance]) -> list[DicomInstance]:
+    """Return the instances without those of copied files, which OpenSlide reads once."""
+    found = dict[str, DicomInstance]()
+    for instance in instances:
+        found.setdefault(instance.sop_instance or str(instance.path), instance)
+    return list(found.values())
 
 
 def dicom_instance(path: Path) -> DicomInstance | None:
@@ -213,6 +231,7 @@ def _told(path: Path, scan: _Scan) -> DicomInstance | None:
         path=path,
         transfer_syntax=syntax,
         sop_class=text(SOP_CLASS),
+        sop_instance=text(SOP_INSTANCE),
         series=series,
         image_type=values[IMAGE_TYPE].texts if IMAGE_TYPE in values else (),
         matrix=(columns, rows),

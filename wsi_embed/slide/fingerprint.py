@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from wsi_embed.slide.dicom import dicom_series, named_as_dicom
+from wsi_embed.slide.dicom import series_files
 
 HEAD_TAIL = 256 * 1024
 
@@ -53,7 +53,4 @@ def slide_files(path: Path) -> list[Path]:
         values = (line.partition("=")[2].strip() for line in path.read_text("latin-1").splitlines())
         parts = {path.parent / v for v in values if v and "/" not in v}
         return [path, *sorted(p for p in parts if p.is_file())]
-    if named_as_dicom(path) and (series := dicom_series(path)):
-        beside = (p for p in sorted(path.parent.iterdir()) if named_as_dicom(p) and p.is_file())
-        return [p for p in beside if dicom_series(p) == series]
-    return [path]
+    return series_files(path) or [path]

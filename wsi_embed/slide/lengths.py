@@ -16,11 +16,16 @@ def micrometers(number: str, unit: str) -> float | None:
     """Return a length in micrometres; None if the number or the unit is invalid.
 
     Args:
-        number: Decimal number.
+        number: Decimal number, with a point or (as programs of some locales write it) a comma.
         unit: Unit, a key of MICROMETERS.
     """
     factor = MICROMETERS.get(unit.strip())
     try:
-        return None if factor is None else float(number) * factor
+        return None if factor is None else float(decimal_point(number)) * factor
     except ValueError:
         return None
+
+
+def decimal_point(number: str) -> str:
+    """Return a number with a decimal point instead of a decimal comma."""
+    return number.replace(",", ".") if number.count(",") == 1 and "." not in number else number

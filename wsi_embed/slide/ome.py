@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import functools
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
 from wsi_embed.slide.lengths import micrometers
 
 MOST_XML = 1 << 26  # bytes; enough for a plate of 100,000 planes
+# The root, with or without a namespace prefix; a comment of any length may precede it.
+ROOT = re.compile(r"<(?:[\w.-]+:)?OME[\s/>]")
+ELSEWHERE = re.compile(r"<(?:[\w.-]+:)?BinaryOnly[\s/>]")
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class OmePixels:
 @functools.lru_cache(maxsize=4)  # used several times while a slide is opened
 def ome_pixels(description: str | None) -> OmePixels | None:
     """Parse the description of a TIFF; None if it is not OME-XML."""
-    if description is None or "<OME" not in description[:4096]:
+    if description is None or not ROOT.search(description):
         return None
     try:
         pixels = _first_pixels(ElementTree.fromstring(description))
@@ -51,10 +56,32 @@ def ome_pixels(description: str | None) -> OmePixels | None:
 
 
 def _first_pixels(root: ElementTree.Element) -> ElementTree.Element | None:
-    """Return the image whose planes start at the first directory of the file; else the first image."""
+    """Return the image whose planes come first in this file; else the first image."""
+    if root.tag.rpartition("}")[2] != "OME":
+        return None
     found = root.findall("{*}Image/{*}Pixels")
-    begins = (p for p in found if any(d.get("IFD") == "0" for d in p.findall("{*}TiffData")))
-    return next(begins, found[0] if found else None)
+    file = _uuid(root.get("UUID"))
+    starts = ((min(_directories(pixels, file), default=None), pixels) for pixels in found)
+    here = [(start, pixels) for start, pixels in starts if start is not None]
+    return min(here, key=lambda each: each[0])[1] if here else (found[0] if found else None)
+
+
+def _directories(pixels: ElementTree.Element, file: str) -> Iterator[int]:
+    """Yield the numbers of the directories that hold planes of an image, of those in this file.
+
+    Args:
+        pixels: Element Pixels.
+        file: UUID of this file; empty if unknown.
+    """
+    for data in pixels.iterfind("{*}TiffData"):
+        other = _uuid(data.findtext("{*}UUID"))
+        number = data.get("IFD", "0")
+        if number.isdecimal() and (not file or other in ("", file)):
+            yield int(number)
+
+
+def _uuid(text: str | None) -> str:
+    return (text or "").strip().casefold().removeprefix("urn:uuid:")
 
 
 def _count(element: ElementTree.Element, name: str) -> int:
@@ -64,9 +91,15 @@ def _count(element: ElementTree.Element, name: str) -> int:
 
 
 def physical_size(pixels: ElementTree.Element) -> tuple[float, float] | None:
-    """Return the micrometres per pixel, (x, y), of an element Pixels, or None."""
-    x, y = (_micrometers(pixels, f"PhysicalSize{axis}") for axis in "XY")
-    return (x, y) if x is not None and y is not None else None
+    """Return the micrometres per pixel, (x, y), of an element Pixels, or None.
+
+    If only one side is stated, pixels are square.
+    """
+    stated = [f"PhysicalSize{axis}" for axis in "XY" if f"PhysicalSize{axis}" in pixels.attrib]
+    sides = [_micrometers(pixels, name) for name in stated]
+    if not sides or sides[0] is None or sides[-1] is None:
+        return None
+    return sides[0], sides[-1]
 
 
 def _micrometers(pixels: ElementTree.Element, name: str) -> float | None:

@@ -13,6 +13,7 @@ from openslide import lowlevel
 
 from wsi_embed.slide.base import Slide, UInt8Array, unreadable
 from wsi_embed.slide.dicom_check import check_dicom
+from wsi_embed.slide.dicom_images import series_warnings
 from wsi_embed.slide.fingerprint import fingerprint
 from wsi_embed.slide.ome import MOST_XML
 from wsi_embed.slide.openslide_handles import Handles
@@ -106,6 +107,8 @@ class OpenSlideSlide(Slide):
         )
         self._numbers, self.level_sizes, self.level_scales = settled.numbers, settled.sizes, settled.scales
         self.stored_sizes = [sizes[number] for number in settled.numbers]
+        if self.vendor == "dicom":
+            settled.warnings += series_warnings(self.path, sizes[0])
         self.warnings, self.left_out = tuple(settled.warnings), tuple(settled.left_out)
         self.levels_state = settled.state
         self.levels_decide = len(settled.numbers) != len(sizes) or self.stored_sizes != self.level_sizes

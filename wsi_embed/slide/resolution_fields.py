@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from wsi_embed.slide.aperio import described_size
+from wsi_embed.slide.aperio import described_size, resized
 from wsi_embed.slide.dicom_instance import DicomInstance, dicom_instances
 from wsi_embed.slide.leica import leica_resolutions
 from wsi_embed.slide.lengths import micrometers
-from wsi_embed.slide.ome import ome_pixels
+from wsi_embed.slide.ome import OmePixels, ome_pixels
 from wsi_embed.slide.stated import MPP_TIMES_POWER, Stated, alike
 
 # OpenSlide reads vendor fields for these, and the resolution tags for all other kinds of TIFF.
 VENDORS_WITH_TAGS_BESIDE = ("aperio", "philips")
+# Spacing between rows and between columns (mm) of the first level of a Philips slide.
+PHILIPS_LEVEL = "philips.PIIM_PIXEL_DATA_REPRESENTATION_SEQUENCE[0].DICOM_PIXEL_SPACING"
 TAG_UNITS = {"inch": "inch", "centimeter": "cm"}
 
 
@@ -40,11 +43,12 @@ def stated_resolutions(
         unit = TAG_UNITS.get(properties.get("tiff.ResolutionUnit", ""), "")
         # implausible tags are defaults of programs, and ignored beside the vendor's field
         stated += (tags for tags in _tags(properties, unit, "resolution tags") if tags.plausible)
+        stated += (found for found in _philips_level(properties) if found.plausible)
+    elif vendor == "huron":
+        stated += (found for found in _huron(properties) if found.plausible)
     elif vendor == "generic-tiff":
         description = properties.get("openslide.comment", "")
-        ome = ome_pixels(description)
-        if ome is not None and ome.mpp is not None and ome.size in (None, size):
-            stated.append(Stated(ome.mpp, "OME PhysicalSizeX"))
+        stated += _ome(ome_pixels(description), size, stated)
         stated += _tags(properties, _imagej_unit(description), "ImageJ unit")
     elif vendor == "leica":
         stated += leica_resolutions(description)
@@ -71,12 +75,42 @@ def _resized_aperio(
     yield Stated((x * across, y * down), words)
 
 
+def _ome(ome: OmePixels | None, size: tuple[int, int], stated: Sequence[Stated]) -> Iterator[Stated]:
+    """Yield the resolution in OME-XML, converted if the image has been resized since.
+
+    The converted one is only compared with others, because a crop may look like a resized image.
+    """
+    if ome is None or ome.mpp is None:
+        return
+    if ome.size is None or ome.size == size:
+        yield Stated(ome.mpp, "OME PhysicalSizeX")
+    elif resized(ome.size, size) and any(other.plausible for other in stated):
+        x, y = (mpp * a / b for mpp, a, b in zip(ome.mpp, ome.size, size, strict=True))
+        words = f"its OME-XML is of {ome.size[0]} x {ome.size[1]} pixels, and it has {size[0]} x {size[1]}"
+        yield Stated((x, y), words)
+
+
 def _tags(properties: Mapping[str, str], unit: str, source: str) -> Iterator[Stated]:
     """Yield the resolution from the resolution tags of a TIFF, which count pixels per unit."""
     across, down = (_number(properties.get(f"tiff.{axis}Resolution")) for axis in "XY")
     length = micrometers("1", unit)
     if across and down and length is not None:
         yield Stated((length / across, length / down), source)
+
+
+def _philips_level(properties: Mapping[str, str]) -> Iterator[Stated]:
+    """Yield the resolution in the description of a Philips slide's first level, beside that of the image."""
+    found = [_number(text) for text in re.findall(r"[^\s\"]+", properties.get(PHILIPS_LEVEL, ""))]
+    if len(found) == 2 and found[0] is not None and found[1] is not None:
+        yield Stated((found[1] * 1000, found[0] * 1000), "spacing of the Philips level")
+
+
+def _huron(properties: Mapping[str, str]) -> Iterator[Stated]:
+    """Yield the resolution in the description of a Huron slide, such as `0.5 um`."""
+    number, _, unit = properties.get("huron.Resolution", "").strip().partition(" ")
+    mpp = micrometers(number, unit)
+    if mpp is not None:
+        yield Stated((mpp, mpp), "Huron Resolution")
 
 
 def _imagej_unit(description: str) -> str:

@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from wsi_embed.errors import UsageError
-from wsi_embed.inputs.columns import PATIENT, SLIDE, Known, Rows, first_of, match_columns
+from wsi_embed.inputs.columns import (
+    PATIENT,
+    SLIDE,
+    Known,
+    Rows,
+    cell_text,
+    first_of,
+    match_columns,
+    patient_of,
+)
 from wsi_embed.inputs.tables import read_table
 
 By = Literal["slide", "patient"]
@@ -99,7 +108,8 @@ def _matched(
 
 def _row(where: str, values: Mapping[str, Any]) -> LabelRow:
     cells = {column: _text(value) for column, value in values.items()}
-    slide, patient = first_of(cells, SLIDE), first_of(cells, PATIENT)
+    slide = first_of(cells, SLIDE)
+    patient = patient_of({column: cell_text(value) for column, value in values.items()})
     if slide is None and patient is None:
         raise UsageError(
             "names neither a slide nor a patient", where=where, remedy="fill it in, or remove the row"

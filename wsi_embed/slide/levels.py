@@ -154,11 +154,11 @@ def _ways_by_mpp(
 ) -> list[Level]:
     """Return the scales of `_ways` for an image whose pixels are `stated` times as large as level 0's.
 
-    Padding changes the sides of large levels by less than pixel sizes of few digits are off: if padding explains
-    the sides better, both scales are possible.
+    Padding may change the sides by less than the error of a pixel size of few digits. If padding explains the
+    sides better, both scales are possible.
     """
     low, high = factor_range(first.size, image.size)
-    nearest = round(stated) if abs(stated - round(stated)) <= SAME_MPP * stated else stated
+    nearest = float(round(stated)) if abs(stated - round(stated)) <= SAME_MPP * stated else stated
     padded = _padded(number, first, image, nearest)
     if low * (1 - SAME_MPP) <= stated <= high * (1 + SAME_MPP):
         exact = low <= stated <= high or low <= nearest <= high

@@ -9,7 +9,8 @@ from pathlib import Path
 from wsi_embed.slide.base import LevelsState
 from wsi_embed.slide.dicom_images import dicom_levels, further_scans, spacing_warnings
 from wsi_embed.slide.levels import Level, LevelImage, choose_levels
-from wsi_embed.slide.same_picture import Picture, UInt8Array, compare, places_of
+from wsi_embed.slide.places import Picture, UInt8Array, places_of
+from wsi_embed.slide.same_picture import compare
 from wsi_embed.slide.tiff_images import TiffImage, check_first, further_images, level_images
 
 # For these, OpenSlide takes every tiled directory, or every one marked as reduced, for a level. For others it

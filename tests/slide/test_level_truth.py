@@ -80,6 +80,13 @@ CHANGES: dict[str, Change] = {
     ),
     "cropped": lambda true, mpp, _: Image(true[:-8, :-20], mpp),
     "cut at the corner": lambda true, mpp, _: Image(true[5:, 9:], mpp),
+    "right half missing": lambda true, mpp, _: Image(
+        np.where((np.arange(true.shape[1]) < true.shape[1] // 2)[:, None], true, 255).astype(np.uint8), mpp
+    ),
+    "lower half of another scene": lambda true, mpp, _: Image(
+        np.concatenate([true[: len(true) // 2], resized(OTHER, true.shape[1::-1])[len(true) // 2 :]]), mpp
+    ),
+    "nothing": lambda true, mpp, _: Image(np.full_like(true, 255), mpp),
     "half of it": lambda true, mpp, _: Image(true[:, : true.shape[1] // 2], mpp),
     "a crop that keeps the shape": lambda true, mpp, _: Image(
         resized(true[: true.shape[0] * 3 // 4, : true.shape[1] * 3 // 4], true.shape[1::-1]), mpp

@@ -70,7 +70,7 @@ def compare(fine: Picture, coarse: Picture, places: Sequence[Place], shifts: boo
         something else; `unknown` if there is nothing to compare.
     """
     alike = ALIKE if shifts else STITCHED
-    everywhere = [*places, *spread_places(fine)]
+    everywhere = _apart([*places, *spread_places(fine)], coarse)
     found = [_compare_at(fine, coarse, place, alike) for place in everywhere]
     same = [match.shift for match in found if match.verdict == "same"]
     other = sum(match.verdict == "other" for match in found)
@@ -100,6 +100,16 @@ def first_other(levels: Sequence[Picture], shifts: bool) -> int | None:
         if compare(fine, coarse, places, shifts) == "other":
             return number
     return None
+
+
+def _apart(places: Sequence[Place], coarse: Picture) -> list[Place]:
+    """Return the places without those of which more than half is inside an earlier one."""
+    x, y = (SIDE / 2 * scale for scale in coarse.scale)
+    kept: list[Place] = []
+    for place in places:
+        if all(abs(place[0] - other[0]) >= x or abs(place[1] - other[1]) >= y for other in kept):
+            kept.append(place)
+    return kept
 
 
 def _around(fine: Picture, coarse: Picture, place: Place, alike: float) -> bool:

@@ -199,3 +199,17 @@ def test_a_macro_image_is_never_level_0(mpp: float | None, levels: bool, tmp_pat
     pages = [macro, Page(PIXELS, mpp=mpp), *([Page(shrunk(PIXELS, 2), reduced=True)] if levels else [])]
     with pytest.raises(SlideError, match="image 2 of the file has 800 x 600 pixels, more than the first"):
         levels_of(tmp_path, pages)
+
+
+@pytest.mark.parametrize("tile", [256, None])
+def test_further_pictures_that_are_marked_as_reduced_are_a_warning_too(
+    tile: int | None, tmp_path: Path
+) -> None:
+    """Such as the wells of a plate, or the other colours of a grey image."""
+    wells = [Page(he_pixels(600, 800, seed=n), tile=tile, reduced=True) for n in (4, 5)]
+    sizes, left_out, warnings = levels_of(tmp_path, [LEVELS[0], *wells])
+    assert sizes == [(800, 600)]
+    assert len(left_out) == 2
+    (warning,) = warnings
+    assert warning.startswith("a.tif: holds further pictures that are not read (")
+    assert warning.count("(800 x 600)") == 2

@@ -223,7 +223,7 @@ def further_images(images: Sequence[TiffImage], levels: Sequence[Directory]) -> 
         low, high = factor_range(first.size, facts.size)
         if low <= high and high > SMALLEST_STEP and not _states_mpp_of(first, facts):
             left_out.append(f"{facts.name} ({size}): not marked as a reduced image, so it is no level")
-        elif not image.reduced:
+        elif large or not image.reduced:
             left_out.append(f"{facts.name} ({size}): a further picture")
             scans.append(f"{facts.name} ({size})")
     return left_out, scans

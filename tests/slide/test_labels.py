@@ -47,3 +47,57 @@ def test_a_label_in_the_place_of_a_level_is_never_shown(
                 slide.read(1, 0, 0, 50, 50)
             with pytest.raises(SlideError, match=r"its level 1 .* does not show what level 0 shows"):
                 slide.thumbnail(200)
+
+
+CROPPED: dict[str, Callable[[Path], Path]] = {
+    "a.avs": lambda path: tiffs.write_argos(path, PIXELS),
+    "a.tiff": lambda path: tiffs.write_philips(path, PIXELS),
+    "a.bif": lambda path: tiffs.write_ventana(path, PIXELS),
+    "a.tif": lambda path: tiffs.write_huron(path, PIXELS),
+}
+
+
+@pytest.mark.parametrize("name", CROPPED)
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_cropped_level_is_left_out(
+    name: str, axis: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its tiles would lie elsewhere than their coordinates say."""
+
+    def cropped(pixels: UInt8Array, factor: int) -> UInt8Array:
+        level = shrunk(pixels, factor)
+        keep = [level.shape[0], level.shape[1]]
+        if factor > 1:
+            keep[axis] = keep[axis] * 9 // 10
+        return np.ascontiguousarray(level[: keep[0], : keep[1]])
+
+    monkeypatch.setattr(tiffs, "shrunk", cropped)
+    with open_slide(CROPPED[name](tmp_path / name)) as slide:
+        assert slide.level_sizes == [(768, 512)]
+        assert "level 0's" in slide.left_out[0]
+        assert slide.read(0, 0, 0, 768, 512).shape == (512, 768, 3)
+
+
+@pytest.mark.parametrize("name", CROPPED)
+def test_a_whole_level_is_kept(name: str, tmp_path: Path) -> None:
+    with open_slide(CROPPED[name](tmp_path / name)) as slide:
+        assert slide.level_sizes[:2] == [(768, 512), (384, 256)]
+        assert slide.level_scales[1] == (2.0, 2.0)
+        difference = np.abs(slide.read(1, 0, 0, 384, 256).astype(int) - shrunk(PIXELS, 2))
+        assert difference.mean() < 5
+
+
+def test_a_trestle_image_of_another_shape_is_no_level(tmp_path: Path) -> None:
+    pages = [
+        tiffs.Page(
+            PIXELS,
+            "jpeg 4:4:4",
+            raw_resolution=0.5,
+            description="Objective Power=20;Background Color=FFFFFF;OverlapsXY= 0 0 0 0 ",
+            software="MedScan",
+        ),
+        tiffs.Page(label(256, 200), "jpeg 4:4:4", raw_resolution=0.5, description="label"),
+    ]
+    with open_slide(tiffs.write_pages(tmp_path / "a.tif", pages)) as slide:
+        assert (slide.vendor, slide.level_sizes) == ("trestle", [(768, 512)])
+        assert slide.left_out == ("level 1 (200 x 256): its sides are 1/3.84 and 1/2 of level 0's",)

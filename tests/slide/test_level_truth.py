@@ -80,6 +80,13 @@ CHANGES: dict[str, Change] = {
     ),
     "cropped": lambda true, mpp, _: Image(true[:-8, :-20], mpp),
     "cut at the corner": lambda true, mpp, _: Image(true[5:, 9:], mpp),
+    "right half missing": lambda true, mpp, _: Image(
+        np.where((np.arange(true.shape[1]) < true.shape[1] // 2)[:, None], true, 255).astype(np.uint8), mpp
+    ),
+    "lower half of another scene": lambda true, mpp, _: Image(
+        np.concatenate([true[: len(true) // 2], resized(OTHER, true.shape[1::-1])[len(true) // 2 :]]), mpp
+    ),
+    "nothing": lambda true, mpp, _: Image(np.full_like(true, 255), mpp),
     "half of it": lambda true, mpp, _: Image(true[:, : true.shape[1] // 2], mpp),
     "a crop that keeps the shape": lambda true, mpp, _: Image(
         resized(true[: true.shape[0] * 3 // 4, : true.shape[1] * 3 // 4], true.shape[1::-1]), mpp
@@ -224,3 +231,24 @@ def test_each_way_of_being_wrong(kind: str, change: str, tmp_path: Path) -> None
     images = pyramid(pixels, (1, 2, 4), int)
     images[2] = CHANGES[change](images[2].pixels, MPP * 4, np.random.default_rng(1))
     attempt(WRITERS[kind](tmp_path, images), pixels, (2.05, 4.1))
+
+
+@pytest.mark.parametrize("kind", ["generic", "aperio", "dicom"])
+@pytest.mark.parametrize("dirt", [False, True])
+@pytest.mark.parametrize("mpp", [2 * MPP, None])
+@pytest.mark.parametrize("side", [1012, 1016])
+def test_square_levels_with_a_little_padding(
+    kind: str, dirt: bool, mpp: float | None, side: int, tmp_path: Path
+) -> None:
+    """1012 pixels become 506, padded to 512: by its sides the level would be off by 12 pixels of level 0."""
+    pixels = np.full((side, side, 3), 244, np.uint8)
+    pixels[450:, 450:] = 244 - (244 - he_pixels(side - 450, side - 450, seed=3)) // 2
+    if dirt:  # much contrast where both scales agree
+        rough = np.random.default_rng(0).random((12, 12)) > 0.5
+        pixels[5:125, 5:125] = resized(rough.astype(np.uint8) * 230, (120, 120))[..., None]
+    images = [Image(pixels, MPP), Image(padded(resized(pixels, (side // 2, side // 2))), mpp)]
+    with open_slide(WRITERS[kind](tmp_path, images)) as slide:
+        check(slide, pixels, (1.02,))
+        if kind != "dicom" or mpp:
+            assert slide.level_scales == [(1.0, 1.0), (2.0, 2.0)]
+            assert slide.level_sizes[1] == (side // 2, side // 2)

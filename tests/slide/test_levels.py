@@ -141,3 +141,26 @@ def test_what_is_odd_is_compared_before_it_is_believed(image: LevelImage, doubt:
 def test_images_of_one_size_are_in_doubt() -> None:
     twice = choose_levels([FIRST, level(750, 350), level(750, 350)]).levels[1:]
     assert [way.doubt for (way,) in twice] == ["several images have its size"] * 2
+
+
+@pytest.mark.parametrize(
+    ("sides", "true"),
+    [((2036, 2036), (1018, 1018)), ((2040, 2040), (1020, 1020)), ((2036, 2020), (1018, 1010))],
+)
+def test_padding_of_less_than_a_hundredth_of_a_square_level_is_seen(
+    sides: tuple[int, int], true: tuple[int, int]
+) -> None:
+    first = LevelImage("first", sides, (256, 256), (0.25, 0.25))
+    found = ways(LevelImage("image 2", (1024, 1024), (256, 256), (0.5, 0.5)), first)
+    assert (found[0].scale, found[0].size) == ((2.0, 2.0), true)
+    assert all(way.doubt for way in found)
+
+
+@pytest.mark.parametrize("mpp", [0.497, 0.4973, 0.5])
+def test_pixel_sizes_of_few_digits_make_no_padding(mpp: float) -> None:
+    """Of a level of whole tiles without padding."""
+    factor = 2036 / 1024 if mpp < 0.5 else 2
+    first = LevelImage("first", (round(1024 * factor),) * 2, (256, 256), (0.25, 0.25))
+    (way,) = ways(LevelImage("image 2", (1024, 1024), (256, 256), (mpp, mpp)), first)
+    assert way.size == (1024, 1024)
+    assert way.scale == pytest.approx((factor, factor))

@@ -10,7 +10,8 @@ import pytest
 
 from tests.made_slides import UInt8Array, he_pixels
 from wsi_embed.errors import SlideError
-from wsi_embed.slide.same_picture import Picture, Verdict, compare, first_other, places_of
+from wsi_embed.slide.places import Picture, places_of
+from wsi_embed.slide.same_picture import Verdict, compare, first_other
 
 PIXELS = he_pixels(1200, 1400, seed=3)
 OTHER = he_pixels(1200, 1400, seed=8)
@@ -135,3 +136,55 @@ def test_little_is_read_of_large_levels() -> None:
     levels = [Picture((side,) * 2, (200_000 / side,) * 2, partial(flat, side)) for side in (200_000, 50_000)]
     first_other(levels, shifts=True)
     assert sum(read) < 3_000_000
+
+
+def partly(coarse: UInt8Array, part: tuple[slice, slice], other: UInt8Array) -> UInt8Array:
+    changed = coarse.copy()
+    changed[part] = other
+    return changed
+
+
+RIGHT, LOWER, UPPER = np.s_[:, 175:], np.s_[150:, :], np.s_[:150, :]
+Q = shrunk(PIXELS, 4)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        partly(Q, RIGHT, np.full_like(Q[RIGHT], 255)),
+        partly(Q, UPPER, np.full_like(Q[UPPER], 255)),
+        partly(Q, RIGHT, np.zeros_like(Q[RIGHT])),
+        partly(Q, LOWER, shrunk(OTHER, 4)[LOWER]),
+        partly(Q, LOWER, Q[LOWER][:, ::-1]),
+        partly(Q, LOWER, Q[LOWER][::-1, ::-1]),
+        np.full_like(Q, 255),
+        np.zeros_like(Q),
+    ],
+    ids=["right white", "upper white", "right black", "other", "mirrored", "turned", "white", "black"],
+)
+def test_a_level_of_which_a_part_is_missing_or_wrong_is_another(changed: UInt8Array) -> None:
+    """Also if all coarser levels, where places are looked for, were made from it."""
+    levels = [picture(PIXELS), picture(changed, 4), picture(shrunk(changed, 4), 16)]
+    assert first_other(levels, shifts=True) == 1
+    assert verdict(changed) == "other"
+    levels = [picture(PIXELS), picture(Q, 4), picture(shrunk(changed, 4), 16)]
+    assert first_other(levels, shifts=True) == 2
+
+
+def test_two_exchanged_tiles_are_found() -> None:
+    a, b = np.s_[100:164, 100:164], np.s_[100:164, 164:228]
+    assert verdict(partly(partly(Q, a, Q[b]), b, Q[a])) == "other"
+
+
+def test_a_part_that_only_the_coarser_level_shows_does_not_decide() -> None:
+    """The finest level of a sparse file may lack tiles that were there when the coarser ones were made."""
+    sparse = partly(PIXELS, np.s_[600:860, 700:960], np.full((260, 260, 3), 255, np.uint8))
+    assert verdict(Q, fine=sparse) == "same"
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("method", [cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_NEAREST])
+def test_levels_of_any_tissue_are_the_same(seed: int, method: int) -> None:
+    pixels = he_pixels(900, 1100, seed=20 + seed)
+    steps = [picture(pixels), *(picture(compressed(shrunk(pixels, f, method)), f) for f in (2, 4, 16))]
+    assert first_other(steps, shifts=True) is None

@@ -147,3 +147,69 @@ def test_scenes_of_an_ome_tiff_are_named(tmp_path: Path) -> None:
     assert "image 2 of the file (900 x 700): a further picture" in left_out
     assert "image 3 of the file (400 x 300): the file calls it a label" in left_out
     assert warnings[0].startswith("a.tif: holds further pictures that are not read (image 2 of the file")
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        ("label_image", "a label"),
+        ("LabelImage", "a label"),
+        ("Label1", "a label"),
+        ("slidelabel", "a label"),
+        ("Slide Label", "a label"),
+        ("My slide - label", "a label"),
+        ("s.svs [label]", "a label"),
+        ("1: label", "a label"),
+        ("macro_image", "a macro"),
+        ("Slide Macro", "a macro"),
+        ("Thumb", "a thumb"),
+        ("preview", "a preview"),
+    ],
+)
+def test_a_word_counts_anywhere_in_a_name(name: str, role: str, tmp_path: Path) -> None:
+    sizes, left_out, _ = levels_of(tmp_path, [LEVELS[0], named(shrunk(PIXELS, 2), name)])
+    assert sizes == [(800, 600)]
+    assert left_out == (f"image 2 of the file (400 x 300): the file calls it {role}",)
+    with pytest.raises(SlideError, match=f"the first image is {role} by the file's own words"):
+        levels_of(tmp_path, [named(LABEL, name, reduced=False), Page(PIXELS)])
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        "label-free imaging",
+        "node 3, macro-metastasis",
+        "Aperio Image Library v12.0.15 \r\n400x300 (128x128) Q=70|AppMag = 20|Barcode = 4711|Title = label",
+        "Filename = case 17 label",
+        "unlabeled tissue, masked, macroscopic",
+    ],
+)
+def test_facts_of_a_slide_are_no_names_of_other_images(description: str, tmp_path: Path) -> None:
+    page = Page(PIXELS, description=description)
+    path = write_pages(tmp_path / "a.tif", [page, LEVELS[1]])
+    with open_slide(path) as slide:
+        assert slide.level_sizes == [(800, 600), (400, 300)]
+
+
+@pytest.mark.parametrize("mpp", [0.5, 352.8, 25_400.0, None])
+@pytest.mark.parametrize("levels", [False, True])
+def test_a_macro_image_is_never_level_0(mpp: float | None, levels: bool, tmp_path: Path) -> None:
+    """Even with the resolution tags of the slide, as written by programs that copy all tags."""
+    macro = Page(he_pixels(300, 500, seed=5), mpp=mpp)
+    pages = [macro, Page(PIXELS, mpp=mpp), *([Page(shrunk(PIXELS, 2), reduced=True)] if levels else [])]
+    with pytest.raises(SlideError, match="image 2 of the file has 800 x 600 pixels, more than the first"):
+        levels_of(tmp_path, pages)
+
+
+@pytest.mark.parametrize("tile", [256, None])
+def test_further_pictures_that_are_marked_as_reduced_are_a_warning_too(
+    tile: int | None, tmp_path: Path
+) -> None:
+    """Such as the wells of a plate, or the other colours of a grey image."""
+    wells = [Page(he_pixels(600, 800, seed=n), tile=tile, reduced=True) for n in (4, 5)]
+    sizes, left_out, warnings = levels_of(tmp_path, [LEVELS[0], *wells])
+    assert sizes == [(800, 600)]
+    assert len(left_out) == 2
+    (warning,) = warnings
+    assert warning.startswith("a.tif: holds further pictures that are not read (")
+    assert warning.count("(800 x 600)") == 2

@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.overview import Box, read_overview
-from wsi_embed.slide.same_picture import Picture, first_other
+from wsi_embed.slide.places import Picture
+from wsi_embed.slide.same_picture import first_other
 from wsi_embed.slide.stated import Stated
 from wsi_embed.slide.stream import TileStream
 

@@ -139,18 +139,34 @@ def _ways(number: int, first: LevelImage, image: LevelImage) -> list[Level]:
         across, down = (a / b for a, b in zip(first.size, image.size, strict=True))
         by_size = [Level(number, image.size, (across, down))]
     stated = _stated_factor(first, image)
+    if stated is not None and stated > 1 + SAME_MPP:
+        return _ways_by_mpp(number, first, image, stated, by_size)
     if stated is not None and low * (1 - SAME_MPP) <= stated <= high * (1 + SAME_MPP):
         return by_size
-    if stated is not None and stated > 1 + SAME_MPP:
-        nearest = round(stated) if abs(stated - round(stated)) <= SAME_MPP * stated else stated
-        if padded := _padded(number, first, image, nearest):
-            return [padded]
-        doubt = f"its pixels are said to be {stated:.4g} times as large as level 0's"
-        return [Level(way.image, way.size, way.scale, doubt) for way in by_size]
     if by_size and _power_in(low, high):
         return by_size
     powers = (_padded(number, first, image, 2.0**power) for power in range(1, MOST_POWER))
     return [*(way for way in powers if way), *by_size]
+
+
+def _ways_by_mpp(
+    number: int, first: LevelImage, image: LevelImage, stated: float, by_size: list[Level]
+) -> list[Level]:
+    """Return the scales of `_ways` for an image whose pixels are `stated` times as large as level 0's.
+
+    Padding may change the sides by less than the error of a pixel size of few digits. If padding explains the
+    sides better, both scales are possible.
+    """
+    low, high = factor_range(first.size, image.size)
+    nearest = float(round(stated)) if abs(stated - round(stated)) <= SAME_MPP * stated else stated
+    padded = _padded(number, first, image, nearest)
+    if low * (1 - SAME_MPP) <= stated <= high * (1 + SAME_MPP):
+        exact = low <= stated <= high or low <= nearest <= high
+        return by_size if exact or not padded else [padded, *by_size]
+    if padded:
+        return [padded]
+    doubt = f"its pixels are said to be {stated:.4g} times as large as level 0's"
+    return [Level(way.image, way.size, way.scale, doubt) for way in by_size]
 
 
 def factor_range(whole: Size, part: Size) -> tuple[float, float]:

@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from wsi_embed.errors import SlideError
+from wsi_embed.slide.places import FLAT, SIDE, Picture, Place, places_of, spread_places
 
 UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
 Verdict = Literal["same", "other", "unknown"]
 
-PLACES = 6
-# Side of a place in pixels of the coarser level, and limit in pixels of the finer level.
-SIDE, MOST_FINE = 64, 512
+# Limit of a place's side in pixels of the finer level, and in pixels of the coarser level.
+MOST_FINE = 512
 SMALLEST_SIDE = 12
-# A level of at most this many pixels is read completely to find places with content.
-MOST_WHOLE = 1 << 20
-SAMPLED = 6  # otherwise, places per side
 # Pixels are blurred before comparison, because levels are sharpened and compressed separately.
 BLUR = 1.0
-# Grey values: below the deviation FLAT there is nothing to compare; mean colours further apart than the other
-# two differ. Levels of one scan differed by up to 5.5 (JPEG with coarse chroma), grey or tinted by 20 to 40.
-FLAT, OTHER_COLOUR, OTHER_STITCHED = 4.0, 14.0, 40.0
+# Grey values: mean colours further apart than this differ. Levels of one scan differed by up to 5.5 (JPEG
+# with coarse chroma), grey or tinted by 20 to 40.
+OTHER_COLOUR, OTHER_STITCHED = 14.0, 40.0
 # Correlation of equal pictures: 0.9 and more between levels of one scan. Levels that are stitched from
 # overlapping photographs may be shifted.
 ALIKE, STITCHED = 0.85, 0.6
+# Pictures whose correlation is lower than these by as much have nothing in common.
+NOTHING_ALIKE = 0.25
+# Places of that kind whose neighbours are compared, too.
+MOST_RECHECKED = 3
 # A shift counts if it improves the correlation by this.
 BETTER = 0.005
 # Places are compared at shifts of up to REACH pixels; shifts up to ROUNDED come from rounding and decimation.
@@ -39,82 +41,43 @@ REACH, ROUNDED = 6, 1.4
 
 
 @dataclass(frozen=True)
-class Picture:
-    """Level as a picture.
+class Match:
+    """Result of comparing two levels at one place.
 
     Attributes:
-        size: (width, height), pixels.
-        scale: Level-0 pixels per pixel, (x, y).
-        read: Function that reads a region (x, y, width, height) inside the level, RGB uint8 [h, w, 3].
+        verdict: Whether they show the same there.
+        shift: Shift between them if they do, (x, y), pixels of the coarser level.
+        clear: Whether the finer level certainly has content there that the coarser level does not show in its
+            place.
     """
 
-    size: tuple[int, int]
-    scale: tuple[float, float]
-    read: Callable[[int, int, int, int], UInt8Array]
+    verdict: Verdict
+    shift: tuple[float, float] = (0.0, 0.0)
+    clear: bool = False
 
 
-def places_of(picture: Picture, most: int = PLACES) -> list[tuple[float, float]]:
-    """Return the places of a picture with the most content, by the deviation of grey values.
-
-    Args:
-        picture: The coarsest level.
-        most: Number of places.
-
-    Returns:
-        Centres of the places, (x, y), level-0 pixels.
-    """
-    try:
-        blocks = _blocks(picture) if picture.size[0] * picture.size[1] <= MOST_WHOLE else _sample(picture)
-    except SlideError:
-        blocks = _sample(picture)
-    best = sorted(blocks, key=lambda place: -blocks[place])[:most]
-    return [(x * picture.scale[0], y * picture.scale[1]) for x, y in best]
-
-
-def _blocks(picture: Picture) -> dict[tuple[float, float], float]:
-    """Return the deviation in every block of a picture, by the block's centre."""
-    width, height = picture.size
-    grey = cv2.cvtColor(picture.read(0, 0, width, height), cv2.COLOR_RGB2GRAY)
-    side = max(4, min(SIDE // 2, width // 6, height // 6))
-    return {
-        (x + side / 2, y + side / 2): float(grey[y : y + side, x : x + side].std())
-        for y in range(0, max(1, height - side + 1), side)
-        for x in range(0, max(1, width - side + 1), side)
-    }
-
-
-def _sample(picture: Picture) -> dict[tuple[float, float], float]:
-    """Return the deviation in some places of a picture, by their centres."""
-    w, h = (min(SIDE, side) for side in picture.size)
-    found = {}
-    for row, column in np.ndindex(SAMPLED, SAMPLED):
-        x = (picture.size[0] - w) * column // (SAMPLED - 1)
-        y = (picture.size[1] - h) * row // (SAMPLED - 1)
-        try:
-            found[x + w / 2, y + h / 2] = float(picture.read(x, y, w, h).std())
-        except SlideError:
-            continue
-    return found
-
-
-def compare(fine: Picture, coarse: Picture, places: Sequence[tuple[float, float]], shifts: bool) -> Verdict:
+def compare(fine: Picture, coarse: Picture, places: Sequence[Place], shifts: bool) -> Verdict:
     """Compare two levels at some places.
 
     Args:
         fine: The finer level.
         coarse: The coarser level.
-        places: Centres, (x, y), level-0 pixels.
+        places: Centres, (x, y), level-0 pixels. Some are added where the finer level has content.
         shifts: Whether a level that is shifted by two pixels or more counts as another picture.
 
     Returns:
-        `same` or `other` by the majority of the places; `unknown` if there is nothing to compare.
+        `same` or `other` by the majority of the places, `other` also if a part of the level certainly shows
+        something else; `unknown` if there is nothing to compare.
     """
     alike = ALIKE if shifts else STITCHED
-    found = [_compare_at(fine, coarse, place, alike) for place in places]
-    same, other = [match for match in found if isinstance(match, tuple)], found.count("other")
+    everywhere = _apart([*places, *spread_places(fine)], coarse)
+    found = [_compare_at(fine, coarse, place, alike) for place in everywhere]
+    same = [match.shift for match in found if match.verdict == "same"]
+    other = sum(match.verdict == "other" for match in found)
     if not same and not other:
         return "unknown"
-    if len(same) <= other:
+    clear = [place for place, match in zip(everywhere, found, strict=True) if match.clear]
+    if len(same) <= other or any(_around(fine, coarse, place, alike) for place in clear[:MOST_RECHECKED]):
         return "other"
     moved = np.abs(np.median(same, axis=0)).max() > ROUNDED
     return "other" if shifts and moved else "same"
@@ -139,10 +102,25 @@ def first_other(levels: Sequence[Picture], shifts: bool) -> int | None:
     return None
 
 
-def _compare_at(
-    fine: Picture, coarse: Picture, place: tuple[float, float], alike: float
-) -> tuple[float, float] | Literal["other", "unknown"]:
-    """Compare two levels at one place; if they agree, return the shift between them."""
+def _apart(places: Sequence[Place], coarse: Picture) -> list[Place]:
+    """Return the places without those of which more than half is inside an earlier one."""
+    x, y = (SIDE / 2 * scale for scale in coarse.scale)
+    kept: list[Place] = []
+    for place in places:
+        if all(abs(place[0] - other[0]) >= x or abs(place[1] - other[1]) >= y for other in kept):
+            kept.append(place)
+    return kept
+
+
+def _around(fine: Picture, coarse: Picture, place: Place, alike: float) -> bool:
+    """Return whether two levels certainly differ beside a place, too: a single speck does not count."""
+    x, y = (SIDE / 2 * scale for scale in coarse.scale)
+    beside = [(-x, 0.0), (x, 0.0), (0.0, -y), (0.0, y)]
+    return any(_compare_at(fine, coarse, (place[0] + dx, place[1] + dy), alike).clear for dx, dy in beside)
+
+
+def _compare_at(fine: Picture, coarse: Picture, place: Place, alike: float) -> Match:
+    """Compare two levels at one place."""
     step = [a / b for a, b in zip(coarse.scale, fine.scale, strict=True)]
     side = max(SMALLEST_SIDE, min(SIDE, int(MOST_FINE / max(step))))
     w, h = (min(side, whole) for whole in coarse.size)
@@ -154,11 +132,11 @@ def _compare_at(
     right = min(round((x + w) * step[0]), fine.size[0])
     bottom = min(round((y + h) * step[1]), fine.size[1])
     if right - left < 2 or bottom - top < 2:
-        return "unknown"
+        return Match("unknown")
     try:
         pixels, found = fine.read(left, top, right - left, bottom - top), coarse.read(x, y, w, h)
     except SlideError:
-        return "unknown"  # reported when these pixels are read
+        return Match("unknown")  # reported when these pixels are read
     shrunk = np.asarray(cv2.resize(pixels, (w, h), interpolation=cv2.INTER_AREA), np.uint8)
     return _compare_pixels(_blurred(shrunk), _blurred(found), alike)
 
@@ -167,30 +145,34 @@ def _blurred(pixels: UInt8Array) -> Float32Array:
     return np.asarray(cv2.GaussianBlur(pixels.astype(np.float32), (0, 0), BLUR), np.float32)
 
 
-def _compare_pixels(
-    fine: Float32Array, coarse: Float32Array, alike: float
-) -> tuple[float, float] | Literal["other", "unknown"]:
-    """Compare two views of one place at one size, blurred, float32 [h, w, 3].
-
-    The result is that of `_compare_at`.
-    """
-    limit = OTHER_COLOUR if alike == ALIKE else OTHER_STITCHED
-    if np.abs(fine.mean((0, 1)) - coarse.mean((0, 1))).max() > limit or _exchanged(fine, coarse):
-        return "other"
+def _compare_pixels(fine: Float32Array, coarse: Float32Array, alike: float) -> Match:
+    """Compare two views of one place at one size, blurred, float32 [h, w, 3]."""
     a, b = fine.mean(2), coarse.mean(2)
+    limit = OTHER_COLOUR if alike == ALIKE else OTHER_STITCHED
+    coloured = np.abs(fine.mean((0, 1)) - coarse.mean((0, 1))).max() > limit or _exchanged(fine, coarse)
     if max(a.std(), b.std()) < FLAT:
-        return "unknown"
-    margin = min(REACH, (min(a.shape) - 4) // 3)
+        return Match("other" if coloured else "unknown")
+    margin = max(0, min(REACH, (min(a.shape) - 4) // 3))
     inner = np.ascontiguousarray(b[margin:-margin, margin:-margin]) if margin > 0 else b
     if inner.std() < FLAT / 2:
-        return (0.0, 0.0) if np.abs(a - b).mean() < FLAT else "other"
+        other = coloured or np.abs(a - b).mean() >= FLAT
+        return Match("other", clear=bool(a.std() >= FLAT)) if other else Match("same")
     fit = cv2.matchTemplate(a, inner, cv2.TM_CCOEFF_NORMED)
     row, column = (int(index) for index in np.unravel_index(int(fit.argmax()), fit.shape))
-    if fit[row, column] < alike:
-        return "other"
+    clear = bool(a.std() >= FLAT and _best_near(fit, margin, alike) < alike - NOTHING_ALIKE)
+    if coloured or fit[row, column] < alike:
+        return Match("other", clear=clear)
     if fit[row, column] - fit[margin, margin] < BETTER:
-        return 0.0, 0.0  # a smooth picture matches at any shift
-    return _peak(fit[row].tolist(), column) - margin, _peak(fit[:, column].tolist(), row) - margin
+        return Match("same")  # a smooth picture matches at any shift
+    shift = _peak(fit[row].tolist(), column) - margin, _peak(fit[:, column].tolist(), row) - margin
+    return Match("same", shift, clear)
+
+
+def _best_near(fit: npt.NDArray[Any], margin: int, alike: float) -> float:
+    """Return the best correlation at the shifts that rounding explains; stitched levels may have any."""
+    reach = min(margin, math.ceil(ROUNDED)) if alike == ALIKE else margin
+    near = slice(margin - reach, margin + reach + 1)
+    return float(fit[near, near].max())
 
 
 def _exchanged(fine: Float32Array, coarse: Float32Array) -> bool:

@@ -8,13 +8,18 @@ from pathlib import Path
 
 from wsi_embed.slide.base import LevelsState
 from wsi_embed.slide.dicom_images import dicom_levels, further_scans, spacing_warnings
-from wsi_embed.slide.levels import Level, LevelImage, choose_levels
-from wsi_embed.slide.same_picture import Picture, UInt8Array, compare, places_of
-from wsi_embed.slide.tiff_images import TiffImage, check_first, further_images, level_images
+from wsi_embed.slide.levels import Level, LevelImage, Size, choose_levels
+from wsi_embed.slide.places import Picture, UInt8Array, places_of
+from wsi_embed.slide.same_picture import compare
+from wsi_embed.slide.tiff.directory import IMAGE_DESCRIPTION
+from wsi_embed.slide.tiff_images import MOST_TEXT, TiffImage, check_first, further_images, level_images
 
 # For these, OpenSlide takes every tiled directory, or every one marked as reduced, for a level. For others it
 # knows the levels from the vendor's metadata.
 TIFF_VENDORS = ("aperio", "generic-tiff", "huron")
+# Sides of levels differ from those of level 0 by rounding: in pixels, and as a share (Leica states the number
+# of pixels of a coarse level, and OpenSlide computes the size of the slide from it).
+MOST_ROUNDED, SAME_SIDES = 2.0, 0.01
 # (level of OpenSlide, x, y, width, height), pixels of that level
 ReadLevel = Callable[[int, int, int, int, int], UInt8Array]
 
@@ -28,14 +33,16 @@ class Settled:
         sizes: (width, height) of each level without padding, pixels.
         scales: Level-0 pixels per pixel of each level, (x, y).
         left_out: Images in the file that are not levels, each with the reason.
+        scans: Images in the file that may be further scans.
         warnings: Warnings for the user.
         state: State of the levels; see `Slide.levels_state`.
     """
 
     numbers: list[int] = field(default_factory=list)
-    sizes: list[tuple[int, int]] = field(default_factory=list)
+    sizes: list[Size] = field(default_factory=list)
     scales: list[tuple[float, float]] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    scans: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     state: LevelsState = "alike"
 
@@ -43,7 +50,7 @@ class Settled:
 def settle_levels(
     path: Path,
     vendor: str,
-    sizes: Sequence[tuple[int, int]],
+    sizes: Sequence[Size],
     downsamples: Sequence[float],
     images: Sequence[TiffImage],
     read: ReadLevel,
@@ -68,15 +75,12 @@ def settle_levels(
     elif vendor == "dicom":
         known = dicom_levels(path, sizes)
     else:
-        settled.numbers, settled.sizes = list(range(len(sizes))), list(sizes)
-        settled.scales = [
-            _scale(sizes[0], size, factor) for size, factor in zip(sizes, downsamples, strict=True)
-        ]
-        settled.state = "alike" if len(sizes) == 1 else "picture"
-        return settled
+        return _openslide_levels(sizes, downsamples, _stored_sizes(vendor, images) or sizes)
     believed = believed_levels(known, read)
     believed.left_out = settled.left_out + believed.left_out
     believed.warnings = settled.warnings
+    if vendor in TIFF_VENDORS and (scans := settled.scans + _as_large(known, believed.numbers)):
+        believed.warnings.append(_further(path, scans))
     if vendor == "dicom" and (scans := further_scans(known, believed.numbers)):
         believed.warnings.append(_further(path, scans))
     if vendor == "dicom":
@@ -91,7 +95,7 @@ def believed_levels(images: Sequence[LevelImage], read: ReadLevel) -> Settled:
         images: Level 0 and the images that may be further levels, by decreasing width.
         read: Function that reads a region of an image, by its number.
     """
-    settled, pictures, sizes = Settled(), list[Picture](), list[tuple[int, int]]()
+    settled, pictures, sizes = Settled(), list[Picture](), list[Size]()
     choice = choose_levels(images)
     settled.left_out = choice.left_out
     for ways in choice.levels:
@@ -112,7 +116,61 @@ def believed_levels(images: Sequence[LevelImage], read: ReadLevel) -> Settled:
     return settled
 
 
-def _scale(whole: tuple[int, int], size: tuple[int, int], downsample: float) -> tuple[float, float]:
+def _stored_sizes(vendor: str, images: Sequence[TiffImage]) -> list[Size]:
+    """Return the sizes of levels in the file where OpenSlide computes them from level 0's; else nothing."""
+    tiled = [image for image in images if image.tiled]
+    if vendor == "ventana":
+        tiled = [
+            image
+            for image in tiled
+            if image.directory.text(IMAGE_DESCRIPTION, MOST_TEXT).startswith("level=")
+        ]
+    return [image.facts.size for image in tiled] if vendor in ("philips", "ventana") else []
+
+
+def _openslide_levels(sizes: Sequence[Size], downsamples: Sequence[float], stored: Sequence[Size]) -> Settled:
+    """Return the levels of a format whose levels OpenSlide knows, without those that were cropped."""
+    settled = Settled()
+    stored = stored if len(stored) == len(sizes) else sizes
+    for number, (size, downsample) in enumerate(zip(sizes, downsamples, strict=True)):
+        scale = _scale(sizes[0], size, downsample)
+        if number and (reason := _cropped(sizes[0], size, stored[number], scale)):
+            settled.left_out.append(f"level {number} ({size[0]} x {size[1]}): {reason}")
+            continue
+        settled.numbers.append(number)
+        settled.sizes.append(size)
+        settled.scales.append(scale)
+    settled.state = "alike" if len(settled.sizes) == 1 else "picture"
+    return settled
+
+
+def _cropped(whole: Size, size: Size, stored: Size, scale: tuple[float, float]) -> str | None:
+    """Describe why a level does not show all of level 0, or return None.
+
+    Args:
+        whole: (width, height) of level 0, pixels.
+        size: That of the level, by OpenSlide.
+        stored: That of its image in the file, which may be padded.
+        scale: Level-0 pixels per pixel, (x, y).
+    """
+    across, down = (side / max(1, part) for side, part in zip(whole, stored, strict=True))
+    sides = f"its sides are 1/{across:.4g} and 1/{down:.4g} of level 0's"
+    true = whole[0] / scale[0], whole[1] / scale[1]
+    if any(_less(part, side) for part, side in zip(stored, true, strict=True)):
+        return f"{sides}, but its scale is 1/{scale[0]:.4g}"
+    if scale[0] == scale[1]:
+        return None
+    # by the other axis' scale
+    other = whole[0] / scale[1], whole[1] / scale[0]
+    return sides if all(_less(*sorted(pair)) for pair in zip(size, other, strict=True)) else None
+
+
+def _less(part: float, side: float) -> bool:
+    """Return whether a side is shorter than another by more than rounding."""
+    return side - part > max(MOST_ROUNDED, SAME_SIDES * side)
+
+
+def _scale(whole: Size, size: Size, downsample: float) -> tuple[float, float]:
     """Return level-0 pixels per pixel of a level, (x, y).
 
     OpenSlide uses the mean of both axes, unless the format itself states the number.
@@ -128,7 +186,7 @@ def _scale(whole: tuple[int, int], size: tuple[int, int], downsample: float) -> 
 def _tiff_levels(
     path: Path,
     vendor: str,
-    sizes: Sequence[tuple[int, int]],
+    sizes: Sequence[Size],
     images: Sequence[TiffImage],
     settled: Settled,
 ) -> list[LevelImage]:
@@ -136,11 +194,18 @@ def _tiff_levels(
     check_first(path, images, sizes[0])
     known = level_images(images, vendor)
     levels = [_tiff_level(number, size, known) for number, size in enumerate(sizes)]
-    left_out, scans = further_images(images, [image.directory for image in known])
-    settled.left_out += left_out
-    if scans:
-        settled.warnings.append(_further(path, scans))
+    settled.left_out, settled.scans = further_images(images, [image.directory for image in known])
     return levels
+
+
+def _as_large(images: Sequence[LevelImage], levels: Sequence[int]) -> list[str]:
+    """Return the names of images that are marked as reduced, but are no levels and as large as level 0."""
+    width, height = images[0].size
+    return [
+        f"{image.name} ({image.size[0]} x {image.size[1]})"
+        for number, image in enumerate(images)
+        if number not in levels and not image.role and image.size[0] * image.size[1] * 2 > width * height
+    ]
 
 
 def _further(path: Path, scans: Sequence[str]) -> str:
@@ -150,7 +215,7 @@ def _further(path: Path, scans: Sequence[str]) -> str:
     )
 
 
-def _tiff_level(number: int, size: tuple[int, int], images: Sequence[TiffImage]) -> LevelImage:
+def _tiff_level(number: int, size: Size, images: Sequence[TiffImage]) -> LevelImage:
     """Return the directory of one of OpenSlide's levels, found by its size."""
     found = [image.facts for image in images if image.facts.size == size]
     return found[0] if len(found) == 1 else LevelImage(f"level {number}", size)

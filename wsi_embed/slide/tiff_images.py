@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.levels import SAME_MPP, LevelImage, factor_range
 from wsi_embed.slide.ome import physical_size
+from wsi_embed.slide.stated import Stated
 from wsi_embed.slide.storage import MASK
 from wsi_embed.slide.tiff import directory as tiff
 from wsi_embed.slide.tiff.directory import Directory
@@ -18,11 +19,15 @@ from wsi_embed.slide.tiff.directory import Directory
 CENTIMETER, INCH = 3, 2
 MICROMETERS = {CENTIMETER: 1e4, INCH: 25.4e3}
 MOST_TEXT = 1 << 24
+SMALLEST_STEP = 1.5  # levels are at least this many times smaller
 MASKED = "a mask"
-# Names by Aperio, OME and others for images that are not levels, also at the start of a description line.
-ROLES = re.compile(
-    r"^\W*(label|macro|thumbnail|overview|mask|barcode|slide ?preview)(?: ?image)?\b", re.I | re.M
-)
+# Names by Aperio, OME and others for images that are not levels: at the start of any line of a description,
+# and anywhere in a short line that is a name (`s.svs [label]`) and not a list of facts (`Barcode = 17`).
+_WORDS = r"(label|macro|thumb(?:nail)?|overview|mask|barcode|slide ?preview|preview|navigation image)"
+_OTHERS = r"(?![\W_]?free\b|[\W_]?met)"  # label-free, macro-metastasis
+ROLES = re.compile(rf"^\W*{_WORDS}(?: ?image)?\b{_OTHERS}", re.I | re.M)
+ROLE_NAMES = re.compile(rf"(?<![a-z])(?:slide)?{_WORDS}(?:image)?(?![a-z]){_OTHERS}", re.I)
+LONGEST_NAME = 64
 
 
 @dataclass(frozen=True)
@@ -91,11 +96,17 @@ def _role(directory: Directory, name: str) -> str | None:
     description = directory.text(tiff.IMAGE_DESCRIPTION, MOST_TEXT)
     if not description.lstrip().startswith("<"):
         texts.append(description[:4096])
-    found = next((match for text in texts if (match := ROLES.search(text))), None)
+    found = next((match for text in texts if (match := ROLES.search(text) or _named_role(text))), None)
     if found is None:
         return None
     word = found[1].lower()
     return f"{'an' if word == 'overview' else 'a'} {word}"
+
+
+def _named_role(text: str) -> re.Match[str] | None:
+    """Find the name of an image that is not a level in the short lines of a text."""
+    names = (line for line in text.splitlines() if len(line) <= LONGEST_NAME and not set(line) & set("=|"))
+    return next((match for name in names if (match := ROLE_NAMES.search(name))), None)
 
 
 def _mpp(directory: Directory) -> tuple[float, float] | None:
@@ -126,7 +137,8 @@ def _ome_words(first: Directory) -> dict[int, tuple[str, tuple[float, float] | N
 def check_first(path: Path, images: Sequence[TiffImage], level0: tuple[int, int]) -> None:
     """Check that level 0 of a TIFF is the first and largest of its pictures.
 
-    A larger image with the same pixel size is a further scan, which does not make level 0 doubtful.
+    A larger image with the same pixel size is a further scan if OME lists both as scans, or level 0 has a
+    level of its own. Otherwise the first image may be a macro image with the resolution tags of the slide.
 
     Args:
         path: TIFF file.
@@ -149,15 +161,27 @@ def check_first(path: Path, images: Sequence[TiffImage], level0: tuple[int, int]
             where=path,
             remedy=remedy,
         )
+    has_levels = any(image.reduced and not image.facts.role and _shrunk(first, image) for image in images[1:])
     for image in images[1:]:
         (width, height), role = image.facts.size, image.facts.role
-        if width * height > level0[0] * level0[1] and not role and not _same_mpp(first, image.facts):
+        scans = has_levels or (first.scan and image.facts.scan)
+        if (
+            width * height > level0[0] * level0[1]
+            and not role
+            and not (scans and _same_mpp(first, image.facts))
+        ):
             raise SlideError(
                 f"{image.facts.name} has {width} x {height} pixels, more than the first with "
                 f"{level0[0]} x {level0[1]}, so it is not certain which is level 0",
                 where=path,
                 remedy=remedy,
             )
+
+
+def _shrunk(first: LevelImage, image: TiffImage) -> bool:
+    """Return whether an image has the shape of level 0 at a reduced size."""
+    low, high = factor_range(first.size, image.facts.size)
+    return low <= high and high > SMALLEST_STEP
 
 
 def _states_mpp_of(first: LevelImage, image: LevelImage) -> bool:
@@ -169,6 +193,8 @@ def _same_mpp(a: LevelImage, b: LevelImage) -> bool:
     """Return whether two images of different shapes have the same pixel size, like two scans of a slide."""
     low, high = factor_range(b.size, a.size)
     if low <= high or a.mpp is None or b.mpp is None:
+        return False
+    if not Stated(a.mpp, "tags").plausible:  # a default, such as 72 dpi
         return False
     return all(abs(x / y - 1) < SAME_MPP for x, y in zip(a.mpp, b.mpp, strict=True))
 
@@ -195,9 +221,9 @@ def further_images(images: Sequence[TiffImage], levels: Sequence[Directory]) -> 
             left_out.append(f"{facts.name} ({size}): the file calls it {facts.role}")
             continue
         low, high = factor_range(first.size, facts.size)
-        if low <= high and high > 1.5 and not _states_mpp_of(first, facts):
+        if low <= high and high > SMALLEST_STEP and not _states_mpp_of(first, facts):
             left_out.append(f"{facts.name} ({size}): not marked as a reduced image, so it is no level")
-        elif not image.reduced:
+        elif large or not image.reduced:
             left_out.append(f"{facts.name} ({size}): a further picture")
             scans.append(f"{facts.name} ({size})")
     return left_out, scans

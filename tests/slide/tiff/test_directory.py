@@ -230,3 +230,37 @@ def test_levels_that_grow_are_refused_where_openslide_would_divide_by_them(
 def test_what_is_no_tiff_passes(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.svs").write_bytes(content)
     open_tiff(tmp_path / "a.svs")
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "number"),
+    [
+        (11, struct.pack("<f", 20_000.5), 20_000.5),
+        (12, struct.pack("<d", 39_682.54), 39_682.54),
+        (3, struct.pack("<HH", 20_000, 0), 20_000.0),
+        (4, struct.pack("<I", 40_000), 40_000.0),
+        (5, struct.pack("<II", 80_001, 2), 40_000.5),
+        (5, struct.pack("<II", 1, 0), None),
+        (11, struct.pack("<f", float("nan")), None),
+        (11, struct.pack("<f", float("inf")), None),
+        (11, struct.pack("<f", -1.0), None),
+        (3, bytes(4), None),
+    ],
+)
+def test_a_resolution_may_be_stored_as_any_number(
+    kind: int, value: bytes, number: float | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.tif"
+    inline = len(value) <= 4
+    after = 8 + 2 + 12 + 4  # the values follow the directory
+    (field,) = struct.unpack("<I", value if inline else struct.pack("<I", after))
+    path.write_bytes(made([(282, kind, 1, field)], more=b"" if inline else value))
+    with TiffFile(path) as file:
+        assert file.directories()[0].fraction(282) == number
+
+
+def test_a_resolution_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    path.write_bytes(made([(282, 2, 4, 0)]))
+    with TiffFile(path) as file, pytest.raises(TiffError, match="tag 282"):
+        file.directories()[0].fraction(282)

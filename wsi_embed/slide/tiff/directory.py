@@ -42,7 +42,8 @@ _TYPES = {
     TEXT: "u1", ANY: "u1", FRACTION: "u8", 1: "u1", 3: "u2", 4: "u4", 6: "i1", 8: "i2", 9: "i4", 13: "u4",
     16: "u8", 17: "i8", 18: "u8",
 }  # fmt: skip
-_WIDTHS = {kind: int(name[1:]) for kind, name in _TYPES.items()}
+_FLOATS = {11: "f4", 12: "f8"}
+_WIDTHS = {kind: int(name[1:]) for kind, name in (_TYPES | _FLOATS).items()}
 
 
 class TiffError(ValueError):
@@ -253,27 +254,35 @@ class Directory:
         return self.bytes(code, most).partition(b"\0")[0].decode("latin-1")
 
     def fraction(self, code: int) -> float | None:
-        """Return the fraction (numerator, denominator) in a tag; None without the tag, or if it is 0 or n/0.
+        """Return the positive number in a tag, a fraction (numerator, denominator) by the specification.
+
+        Some writers store an integer or a floating-point number instead.
+
+        Returns:
+            The number; None without the tag, or if it is 0, n/0, negative or not finite.
 
         Raises:
             TiffError: If the tag has another type, or is not inside the file.
             OSError: If the file cannot be read.
         """
         tag = self.tags.get(code)
-        if tag is None:
+        if tag is None or not tag.count:
             return None
+        if tag.kind in _FLOATS:
+            value = float(np.frombuffer(self.bytes(code, 1), self.file.order + _FLOATS[tag.kind])[0])
+            return value if 0 < value < float("inf") else None
         if tag.kind != FRACTION:
-            raise TiffError(f"tag {code} is no fraction")
+            return float(self.number(code)) or None
         numerator, denominator = np.frombuffer(self.bytes(code, 1), self.file.order + "u4").tolist()
         return numerator / denominator if numerator and denominator else None
 
     def _known(self, code: int, tag: Tag) -> int:
-        if tag.kind not in _TYPES:
+        if tag.kind not in _WIDTHS:
             raise TiffError(f"tag {code} is of type {tag.kind}")
         return tag.kind
 
     def _type(self, code: int, tag: Tag) -> str:
         """Return the NumPy type of a tag of integers."""
-        if tag.kind in (TEXT, FRACTION, ANY):
+        if tag.kind in (TEXT, FRACTION, ANY, *_FLOATS):
             raise TiffError(f"tag {code} is no number")
         return _TYPES[self._known(code, tag)]

@@ -39,6 +39,7 @@ def read_manifest(source: Path, known: Known = MANIFEST_COLUMNS, *, name: object
             "a manifest needs a column `path` (optional: slide_id, patient, mpp, roi); it has "
             f"{', '.join(columns) or 'none'}",
             where=name,
+            remedy="name the columns in the first line; one that begins with # is a comment",
         )
     return rows
 

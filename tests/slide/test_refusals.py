@@ -9,6 +9,7 @@ import pytest
 
 from tests.made_formats.pixels import jpeg2000
 from tests.made_formats.raw_tiff import Image, write_images
+from tests.made_formats.tiffs import write_philips
 from tests.made_slides import he_pixels
 from wsi_embed.errors import SlideError
 from wsi_embed.slide import open_slide
@@ -52,6 +53,14 @@ def test_big_endian_tiff_of_old_is_named_and_big_endian_bigtiff_is_read(tmp_path
 def test_aperio_levels_that_do_not_become_smaller_are_named(tmp_path: Path) -> None:
     levels = [Image(PIXELS, tags={270: APERIO}), Image(PIXELS[::4, ::4]), Image(PIXELS[::2, ::2])]
     assert refused(write_images(tmp_path / "a.svs", levels)).startswith("its levels do not become smaller")
+
+
+def test_philips_levels_whose_spacings_are_in_another_order_are_named(tmp_path: Path) -> None:
+    path = write_philips(tmp_path / "a.tiff", he_pixels(512, 512))
+    one, two, other = b"0.001000000", b"0.002000000", b"other......"
+    path.write_bytes(path.read_bytes().replace(one, other).replace(two, one).replace(other, two))
+    words = "the DICOM_PIXEL_SPACING of its levels does not become larger from one to the next"
+    assert refused(path) == f"{words}; convert it with {TIFFSAVE}"
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from wsi_embed.slide.tiff.directory import STARTS, TiffError, TiffFile
 from wsi_embed.slide.tiff.precheck import is_aperio
 
 WHOLE_SLIDE_IMAGE = "1.2.840.10008.5.1.4.1.1.77.1.6"
+SOFTWARE, MOST_SOFTWARE = 305, 4096  # TIFF tag, and bytes of it that are read
 EIGHT_BITS = "export it with unsigned samples of 8 bits"
 # OpenSlide's messages for unsupported kinds of files, and ours.
 KINDS = (
@@ -168,7 +169,12 @@ def _tiff_fault(path: Path) -> SlideError | None:
             return repeated_level(tiled) or SlideError(
                 "its levels do not become smaller from one to the next", remedy=f"convert it with {TIFFSAVE}"
             )
-    return None
+        if directories[0].text(SOFTWARE, MOST_SOFTWARE).startswith("Philips"):
+            return SlideError(
+                "the DICOM_PIXEL_SPACING of its levels does not become larger from one to the next",
+                remedy=f"convert it with {TIFFSAVE}",
+            )
+        return SlideError("a tiled TIFF, but not as OpenSlide reads it", remedy=f"convert it with {TIFFSAVE}")
 
 
 def _dicom_fault(path: Path) -> SlideError | None:

@@ -164,10 +164,13 @@ class TestOme:
         assert ome_pixels(text) is None
 
     @pytest.mark.parametrize("axis", "XY")
-    def test_one_side_is_that_of_square_pixels(self, axis: str, tmp_path: Path) -> None:
+    def test_one_side_is_no_resolution_but_compared_with_the_tags(self, axis: str, tmp_path: Path) -> None:
         path = described(tmp_path, ome(f'PhysicalSize{axis}="0.25"'))
-        assert resolved(path) == Resolution(0.25, "OME PhysicalSizeX", None)
+        assert "does not say its resolution" in refusal(path)
         assert "or 0.25 (OME" in refusal(tagged(path, (20000, 20000), "CENTIMETER"))
+        assert resolved(tagged(path, (40000, 40000), "CENTIMETER")) == Resolution(
+            0.25, "openslide.mpp-x", None
+        )
 
     def test_a_side_that_is_invalid_is_not_taken_from_the_other(self, tmp_path: Path) -> None:
         path = described(tmp_path, ome('PhysicalSizeX="0.25" PhysicalSizeY="a"'))

@@ -23,6 +23,7 @@ class OmePixels:
     Attributes:
         size: (width, height), pixels; None if missing.
         mpp: Micrometres per pixel, (x, y); None if missing or not in a unit of length.
+        only_size: Micrometres per pixel of one axis, if the other is not stated; else None.
         samples: Number of samples per pixel in all channels together (SizeC).
         focal_planes: Number of focal planes (SizeZ).
         times: Number of time points (SizeT).
@@ -30,6 +31,7 @@ class OmePixels:
 
     size: tuple[int, int] | None
     mpp: tuple[float, float] | None
+    only_size: float | None
     samples: int
     focal_planes: int
     times: int
@@ -52,7 +54,7 @@ def ome_pixels(description: str | None) -> OmePixels | None:
     channels = (_count(channel, "SamplesPerPixel") for channel in pixels.findall("{*}Channel"))
     samples = _count(pixels, "SizeC") if "SizeC" in pixels.attrib else sum(channels)
     focal_planes, times = _count(pixels, "SizeZ"), _count(pixels, "SizeT")
-    return OmePixels(size, mpp, max(1, samples), focal_planes, times)
+    return OmePixels(size, mpp, _only_size(pixels), max(1, samples), focal_planes, times)
 
 
 def _first_pixels(root: ElementTree.Element) -> ElementTree.Element | None:
@@ -91,16 +93,17 @@ def _count(element: ElementTree.Element, name: str) -> int:
 
 
 def physical_size(pixels: ElementTree.Element) -> tuple[float, float] | None:
-    """Return the micrometres per pixel, (x, y), of an element Pixels, or None.
-
-    If only one side is stated, pixels are square.
-    """
-    stated = [f"PhysicalSize{axis}" for axis in "XY" if f"PhysicalSize{axis}" in pixels.attrib]
-    sides = [_micrometers(pixels, name) for name in stated]
-    if not sides or sides[0] is None or sides[-1] is None:
-        return None
-    return sides[0], sides[-1]
+    """Return the micrometres per pixel, (x, y), of an element Pixels, or None."""
+    x, y = (_micrometers(pixels, axis) for axis in "XY")
+    return (x, y) if x is not None and y is not None else None
 
 
-def _micrometers(pixels: ElementTree.Element, name: str) -> float | None:
+def _only_size(pixels: ElementTree.Element) -> float | None:
+    """Return the micrometres per pixel of an element Pixels that states them for one axis, or None."""
+    stated = [axis for axis in "XY" if f"PhysicalSize{axis}" in pixels.attrib]
+    return _micrometers(pixels, stated[0]) if len(stated) == 1 else None
+
+
+def _micrometers(pixels: ElementTree.Element, axis: str) -> float | None:
+    name = f"PhysicalSize{axis}"
     return micrometers(pixels.get(name, ""), pixels.get(f"{name}Unit", "µm"))

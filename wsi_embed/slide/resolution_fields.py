@@ -76,18 +76,23 @@ def _resized_aperio(
 
 
 def _ome(ome: OmePixels | None, size: tuple[int, int], stated: Sequence[Stated]) -> Iterator[Stated]:
-    """Yield the resolution in OME-XML, converted if the image has been resized since.
+    """Yield the resolution in OME-XML.
 
-    The converted one is only compared with others, because a crop may look like a resized image.
+    That of one axis, and that of another size, from which the image may have been resized, are not reliable,
+    and only compared with others.
     """
-    if ome is None or ome.mpp is None:
+    if ome is None:
+        return
+    mpp, compared = ome.mpp, any(other.plausible for other in stated)
+    if mpp is None and ome.only_size is not None and compared:
+        mpp = ome.only_size, ome.only_size
+    if mpp is None:
         return
     if ome.size is None or ome.size == size:
-        yield Stated(ome.mpp, "OME PhysicalSizeX")
-    elif resized(ome.size, size) and any(other.plausible for other in stated):
-        x, y = (mpp * a / b for mpp, a, b in zip(ome.mpp, ome.size, size, strict=True))
+        yield Stated(mpp, "OME PhysicalSizeX")
+    elif resized(ome.size, size) and compared:
         words = f"its OME-XML is of {ome.size[0]} x {ome.size[1]} pixels, and it has {size[0]} x {size[1]}"
-        yield Stated((x, y), words)
+        yield Stated((mpp[0] * ome.size[0] / size[0], mpp[1] * ome.size[1] / size[1]), words)
 
 
 def _tags(properties: Mapping[str, str], unit: str, source: str) -> Iterator[Stated]:

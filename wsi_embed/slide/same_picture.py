@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -30,9 +30,9 @@ OTHER_COLOUR, OTHER_STITCHED = 14.0, 40.0
 # Correlation of equal pictures: 0.9 and more between levels of one scan. Levels that are stitched from
 # overlapping photographs may be shifted.
 ALIKE, STITCHED = 0.85, 0.6
-# Deviation of faint content, grey values, which noise of 6 does not reach after the blur. It counts if that
-# many places have it.
-FAINT, FAINT_PLACES = 2.5, 2
+# Faint content counts if that many places have this deviation, grey values, which noise of 6 does not reach
+# after the blur, and are darker by as much than all pixels of the finer level.
+FAINT, FAINT_PLACES, DARKER = 2.5, 2, 8
 # Pictures whose correlation is lower than these by as much have nothing in common.
 NOTHING_ALIKE = 0.25
 # Places of that kind whose neighbours are compared, too.
@@ -79,8 +79,10 @@ def compare(fine: Picture, coarse: Picture, places: Sequence[Place], shifts: boo
     found = [_compare_at(fine, coarse, place, alike) for place in everywhere]
     same = [match.shift for match in found if match.verdict == "same"]
     other = sum(match.verdict == "other" for match in found)
+    if (faint := sum(match.faint for match in found)) >= FAINT_PLACES:
+        other += faint
     if not same and not other:
-        return "other" if sum(match.faint for match in found) >= FAINT_PLACES else "unknown"
+        return "unknown"
     clear = [place for place, match in zip(everywhere, found, strict=True) if match.clear]
     if len(same) <= other or any(_around(fine, coarse, place, alike) for place in clear[:MOST_RECHECKED]):
         return "other"
@@ -143,7 +145,9 @@ def _compare_at(fine: Picture, coarse: Picture, place: Place, alike: float) -> M
     except SlideError:
         return Match("unknown")  # reported when these pixels are read
     shrunk = np.asarray(cv2.resize(pixels, (w, h), interpolation=cv2.INTER_AREA), np.uint8)
-    return _compare_pixels(_blurred(shrunk), _blurred(found), alike)
+    match = _compare_pixels(_blurred(shrunk), _blurred(found), alike)
+    # pixels of a level lie between those that it was made from
+    return replace(match, faint=match.faint and int(found.min()) < int(pixels.min()) - DARKER)
 
 
 def _blurred(pixels: UInt8Array) -> Float32Array:
@@ -175,7 +179,7 @@ def _compare_pixels(fine: Float32Array, coarse: Float32Array, alike: float) -> M
 
 def _faint(fine: Float32Array, coarse: Float32Array) -> bool:
     """Return whether only the coarser of two nearly blank views, float32 [h, w], has content."""
-    if coarse.std() < max(FAINT, 2 * fine.std()):
+    if float(coarse.std()) < max(FAINT, 2 * float(fine.std())):
         return False
     return (
         float(np.mean((fine - fine.mean()) * (coarse - coarse.mean()))) < STITCHED * fine.std() * coarse.std()

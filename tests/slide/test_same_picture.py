@@ -188,3 +188,33 @@ def test_levels_of_any_tissue_are_the_same(seed: int, method: int) -> None:
     pixels = he_pixels(900, 1100, seed=20 + seed)
     steps = [picture(pixels), *(picture(compressed(shrunk(pixels, f, method)), f) for f in (2, 4, 16))]
     assert first_other(steps, shifts=True) is None
+
+
+def test_a_faint_label_is_not_the_picture_of_a_nearly_blank_slide() -> None:
+    blank = np.full((2048, 2048, 3), 243, np.uint8)
+    blank[100:160, 1800:1900] = PIXELS[500:560, 600:700]
+    faint = np.full((128, 128, 3), 243, np.uint8)
+    for n, text in enumerate(("JOHN DOE", "1.1.1950", "H123")):
+        cv2.putText(faint, text, (4, 30 + 36 * n), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (225, 225, 225), 1)
+    levels = [picture(blank), picture(shrunk(blank, 4), 4)]
+    assert first_other([*levels, picture(faint, 16)], shifts=True) == 2
+    assert first_other([*levels, picture(shrunk(blank, 16), 16)], shifts=True) is None
+
+
+@pytest.mark.parametrize("noise", [2, 4, 8])
+@pytest.mark.parametrize("method", [cv2.INTER_AREA, cv2.INTER_NEAREST])
+def test_noise_on_glass_is_no_content(noise: int, method: int) -> None:
+    rng = np.random.default_rng(0)
+    glass = (235 + rng.normal(0, noise, (1024, 1024, 1)).repeat(3, 2)).clip(0, 255).astype(np.uint8)
+    levels = [picture(glass), *(picture(compressed(shrunk(glass, f, method)), f) for f in (4, 16))]
+    assert first_other(levels, shifts=True) is None
+
+
+@pytest.mark.parametrize("radius", [1, 2, 3])
+def test_specks_that_were_sampled_are_content_of_both(radius: int) -> None:
+    rng = np.random.default_rng(radius)
+    glass = np.full((1024, 1024, 3), 243, np.uint8)
+    for x, y in rng.integers(0, 1024, (40, 2)).tolist():
+        cv2.circle(glass, (x, y), radius, (120, 60, 110), -1)
+    levels = [picture(glass), picture(shrunk(glass, 4, cv2.INTER_NEAREST), 4)]
+    assert compare(levels[0], levels[1], places_of(levels[1]), shifts=True) != "other"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -30,6 +30,9 @@ OTHER_COLOUR, OTHER_STITCHED = 14.0, 40.0
 # Correlation of equal pictures: 0.9 and more between levels of one scan. Levels that are stitched from
 # overlapping photographs may be shifted.
 ALIKE, STITCHED = 0.85, 0.6
+# Faint content counts if that many places have this deviation, grey values, which noise of 6 does not reach
+# after the blur, and are darker by as much than all pixels of the finer level.
+FAINT, FAINT_PLACES, DARKER = 2.5, 2, 8
 # Pictures whose correlation is lower than these by as much have nothing in common.
 NOTHING_ALIKE = 0.25
 # Places of that kind whose neighbours are compared, too.
@@ -49,11 +52,13 @@ class Match:
         shift: Shift between them if they do, (x, y), pixels of the coarser level.
         clear: Whether the finer level certainly has content there that the coarser level does not show in its
             place.
+        faint: Whether the coarser level has faint content there that the finer level does not show.
     """
 
     verdict: Verdict
     shift: tuple[float, float] = (0.0, 0.0)
     clear: bool = False
+    faint: bool = False
 
 
 def compare(fine: Picture, coarse: Picture, places: Sequence[Place], shifts: bool) -> Verdict:
@@ -74,6 +79,8 @@ def compare(fine: Picture, coarse: Picture, places: Sequence[Place], shifts: boo
     found = [_compare_at(fine, coarse, place, alike) for place in everywhere]
     same = [match.shift for match in found if match.verdict == "same"]
     other = sum(match.verdict == "other" for match in found)
+    if (faint := sum(match.faint for match in found)) >= FAINT_PLACES:
+        other += faint
     if not same and not other:
         return "unknown"
     clear = [place for place, match in zip(everywhere, found, strict=True) if match.clear]
@@ -138,7 +145,9 @@ def _compare_at(fine: Picture, coarse: Picture, place: Place, alike: float) -> M
     except SlideError:
         return Match("unknown")  # reported when these pixels are read
     shrunk = np.asarray(cv2.resize(pixels, (w, h), interpolation=cv2.INTER_AREA), np.uint8)
-    return _compare_pixels(_blurred(shrunk), _blurred(found), alike)
+    match = _compare_pixels(_blurred(shrunk), _blurred(found), alike)
+    # pixels of a level lie between those that it was made from
+    return replace(match, faint=match.faint and int(found.min()) < int(pixels.min()) - DARKER)
 
 
 def _blurred(pixels: UInt8Array) -> Float32Array:
@@ -151,7 +160,7 @@ def _compare_pixels(fine: Float32Array, coarse: Float32Array, alike: float) -> M
     limit = OTHER_COLOUR if alike == ALIKE else OTHER_STITCHED
     coloured = np.abs(fine.mean((0, 1)) - coarse.mean((0, 1))).max() > limit or _exchanged(fine, coarse)
     if max(a.std(), b.std()) < FLAT:
-        return Match("other" if coloured else "unknown")
+        return Match("other" if coloured else "unknown", faint=_faint(a, b))
     margin = max(0, min(REACH, (min(a.shape) - 4) // 3))
     inner = np.ascontiguousarray(b[margin:-margin, margin:-margin]) if margin > 0 else b
     if inner.std() < FLAT / 2:
@@ -166,6 +175,15 @@ def _compare_pixels(fine: Float32Array, coarse: Float32Array, alike: float) -> M
         return Match("same")  # a smooth picture matches at any shift
     shift = _peak(fit[row].tolist(), column) - margin, _peak(fit[:, column].tolist(), row) - margin
     return Match("same", shift, clear)
+
+
+def _faint(fine: Float32Array, coarse: Float32Array) -> bool:
+    """Return whether only the coarser of two nearly blank views, float32 [h, w], has content."""
+    if float(coarse.std()) < max(FAINT, 2 * float(fine.std())):
+        return False
+    return (
+        float(np.mean((fine - fine.mean()) * (coarse - coarse.mean()))) < STITCHED * fine.std() * coarse.std()
+    )
 
 
 def _best_near(fit: npt.NDArray[Any], margin: int, alike: float) -> float:

@@ -171,7 +171,7 @@ def test_usage_errors_are_one_line_and_exit_2(slides: Path, model: Path, tmp_pat
         "two slides have the id 'x'": [
             tmp_path / "dup/a/x.tif", tmp_path / "dup/b/x.svs", "--out", out, "--model", model,
         ],
-        "is not a store": [slides, "--out", full, "--model", model],
+        "is not a wsi-embed store": [slides, "--out", full, "--model", model],
         "--device": [slides, "--out", out, "--model", model, "--device", "tpu"],
         "is a folder": [slides, "--out", out, "--model", model, "--report", tmp_path],
         "neither in .json nor": [slides, "--out", out, "--model", model, "--report", slides / "s0.tif"],

@@ -241,4 +241,7 @@ def test_jpeg_2000_is_aperios_alone_and_has_three_colours(tmp_path: Path) -> Non
 def test_real_slides_need_no_warning(shared_slides: Path) -> None:
     for path in sorted(shared_slides.iterdir()):
         with open_slide(path) as slide:
-            assert slide.warnings == (), path.name
+            # of two DICOM slides the set has a coarse level alone
+            others = [text for text in slide.warnings if "a finer one may be missing" not in text]
+            assert others == [], path.name
+            assert len(slide.warnings) == (path.suffix == ".dcm"), path.name

@@ -181,9 +181,8 @@ def _faint(fine: Float32Array, coarse: Float32Array) -> bool:
     """Return whether only the coarser of two nearly blank views, float32 [h, w], has content."""
     if float(coarse.std()) < max(FAINT, 2 * float(fine.std())):
         return False
-    return (
-        float(np.mean((fine - fine.mean()) * (coarse - coarse.mean()))) < STITCHED * fine.std() * coarse.std()
-    )
+    covariance = float(np.mean((fine - fine.mean()) * (coarse - coarse.mean())))
+    return covariance < STITCHED * float(fine.std()) * float(coarse.std())
 
 
 def _best_near(fit: npt.NDArray[Any], margin: int, alike: float) -> float:

@@ -146,6 +146,21 @@ def test_a_series_named_late_is_found(bucket: Address) -> None:
     assert len(find_slides([bucket / "d"], remote=True)) == 1
 
 
+@pytest.mark.parametrize("name", ["2.dicom", "0.ima", "2", "1.2.840.3"])
+def test_the_files_of_a_series_are_found_under_names_beside_dcm(name: str, bucket: Address) -> None:
+    objects.write(bucket / "d/1.dcm", dicom_bytes("9.9"))
+    for other in (name, "notes", "x.img"):
+        content = dicom_bytes("9.9", b"more") if other == name else b"no DICOM"
+        objects.write(bucket / "d" / other, content)
+    objects.write(bucket / "e/1.ima", dicom_bytes("9.9"))
+    (item,) = find_slides([bucket / "d"], remote=True)
+    assert item.remote is not None
+    assert {one.address.name for one in item.remote.objects} == {"1.dcm", name}
+    (alone,) = find_slides([bucket / "d/1.dcm"], remote=True)
+    assert alone.remote is not None
+    assert {one.address.name for one in alone.remote.objects} == {"1.dcm", name}
+
+
 def test_ome_zarr_is_found_and_refused_and_not_searched(bucket: Address) -> None:
     image = json.dumps({"multiscales": []}).encode()
     store = json.dumps({"zarr_format": 3, "attributes": {"format_version": 1}}).encode()

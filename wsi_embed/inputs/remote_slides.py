@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from wsi_embed.errors import RemoteError, SlideError, UsageError
-from wsi_embed.slide.dicom import HEAD, series_in
+from wsi_embed.slide.dicom import DICOM_SUFFIXES, HEAD, named_as_dicom, series_in
 from wsi_embed.slide.ome_zarr import METADATA, REASON, REMEDY, describes_ome
 from wsi_embed.slide.suffixes import named_as_slide
 from wsi_embed.storage import objects
@@ -17,7 +18,7 @@ from wsi_embed.storage.address import Address
 from wsi_embed.storage.objects import RemoteObject
 
 DICOM, HAMAMATSU, MIRAX = (".dcm",), (".vms", ".vmu"), (".mrxs",)
-MULTI_FILE = DICOM + HAMAMATSU + MIRAX
+MULTI_FILE = (*DICOM_SUFFIXES, *HAMAMATSU, *MIRAX)
 # Sizes of the heads to read: the first nearly always contains the series of a DICOM file.
 HEADS = (64 * 1024, HEAD)
 REQUESTS_AT_ONCE = 32
@@ -79,10 +80,12 @@ def find_below(folder: Address) -> list[RemoteSlide]:
     found = {key: o for key, o in found.items() if not any(_lies_in(key, image) for image in images)}
     named = [o for o in found.values() if _named_as_slide(o.address)]
     parts = {p.address.key for o in named if _suffix(o) in HAMAMATSU for p in slide_objects(o, found)[1:]}
-    dicom = [o for o in named if _suffix(o) in DICOM]
+    folders = {o.address.parent.key for o in named if _suffix(o) in DICOM}
+    dicom = [o for o in found.values() if o.address.parent.key in folders and _may_be_dicom(o)]
     whole = [o for o in named if _suffix(o) not in DICOM and o.address.key not in parts]
     slides = [_slide(slide_objects(o, found)) for o in whole]
-    slides += [_slide(group) for group in by_series(dicom)]
+    groups = (group for group in by_series(dicom) if any(_suffix(o) in DICOM for o in group))
+    slides += [_slide(group) for group in groups]
     return slides + [RemoteSlide(image, is_ome_zarr=True) for image in images]
 
 
@@ -112,6 +115,11 @@ def _named_as_slide(address: Address) -> bool:
     return named_as_slide(address.name) and not address.name.startswith("._")
 
 
+def _may_be_dicom(found: RemoteObject) -> bool:
+    """Return whether an object beside a `.dcm` may be of its series."""
+    return named_as_dicom(Path(found.address.name))
+
+
 def _suffix(found: RemoteObject) -> str:
     return found.address.suffix.lower()
 
@@ -129,8 +137,8 @@ def _request(address: Address) -> tuple[RemoteObject, ...]:
         )
     first = objects.stat(address)
     around = objects.beside(address.parent)[1]
-    if suffix in DICOM:
-        series = by_series([o for o in around if _suffix(o) in DICOM])
+    if suffix in DICOM_SUFFIXES:
+        series = by_series(filter(_may_be_dicom, around))
         return next(tuple(group) for group in series if first in group)
     below = objects.below(_folder_of(address)) if suffix in MIRAX else ()
     return tuple(slide_objects(first, {o.address.key: o for o in (*around, *below)}))

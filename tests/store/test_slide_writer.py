@@ -293,14 +293,14 @@ def test_a_folder_that_is_not_a_store_is_refused_and_left_alone(
     tmp_path: Path, settings: StoreSettings
 ) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(StoreMismatchError, match="is not a store"):
+    with pytest.raises(StoreMismatchError, match="is not a wsi-embed store"):
         open_writer(tmp_path, settings)
     assert object_bytes(tmp_path) == {"notes.txt": b"mine"}
 
 
 def test_a_file_is_refused(tmp_path: Path, settings: StoreSettings) -> None:
     (tmp_path / "s").write_text("mine")
-    with pytest.raises(StoreMismatchError, match="is not a store"):
+    with pytest.raises(StoreMismatchError, match="is not a wsi-embed store"):
         open_writer(tmp_path / "s", settings)
 
 

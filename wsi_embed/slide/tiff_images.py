@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.levels import SAME_MPP, LevelImage, factor_range
-from wsi_embed.slide.ome import physical_size
+from wsi_embed.slide.ome import ROOT, physical_size
 from wsi_embed.slide.stated import Stated
 from wsi_embed.slide.storage import MASK
 from wsi_embed.slide.tiff import directory as tiff
@@ -118,7 +118,7 @@ def _mpp(directory: Directory) -> tuple[float, float] | None:
 def _ome_words(first: Directory) -> dict[int, tuple[str, tuple[float, float] | None]]:
     """Return the names and pixel sizes of images in OME-XML, by the number of their first directory."""
     text = first.bytes(tiff.IMAGE_DESCRIPTION, MOST_TEXT).partition(b"\0")[0]
-    if b"<OME" not in text[:4096]:
+    if not ROOT.search(text.decode("utf-8", "replace")):
         return {}
     try:
         root = ElementTree.fromstring(text)

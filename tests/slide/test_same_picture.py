@@ -198,6 +198,8 @@ def test_a_faint_label_is_not_the_picture_of_a_nearly_blank_slide() -> None:
         cv2.putText(faint, text, (4, 30 + 36 * n), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (225, 225, 225), 1)
     levels = [picture(blank), picture(shrunk(blank, 4), 4)]
     assert first_other([*levels, picture(faint, 16)], shifts=True) == 2
+    uniform = np.full((2048, 2048, 3), 243, np.uint8)
+    assert first_other([picture(uniform), picture(faint, 16)], shifts=True) == 1
     assert first_other([*levels, picture(shrunk(blank, 16), 16)], shifts=True) is None
 
 

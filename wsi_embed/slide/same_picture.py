@@ -179,10 +179,9 @@ def _compare_pixels(fine: Float32Array, coarse: Float32Array, alike: float) -> M
 
 def _faint(fine: Float32Array, coarse: Float32Array) -> bool:
     """Return whether only the coarser of two nearly blank views, float32 [h, w], has content."""
-    if float(coarse.std()) < max(FAINT, 2 * float(fine.std())):
-        return False
-    covariance = float(np.mean((fine - fine.mean()) * (coarse - coarse.mean())))
-    return covariance < STITCHED * float(fine.std()) * float(coarse.std())
+    a, b = float(fine.std()), float(coarse.std())
+    together = float(((fine - fine.mean()) * (coarse - coarse.mean())).mean())
+    return b >= max(FAINT, 2 * a) and together <= STITCHED * a * b
 
 
 def _best_near(fit: npt.NDArray[Any], margin: int, alike: float) -> float:

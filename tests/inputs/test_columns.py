@@ -67,7 +67,7 @@ def test_what_is_called_almost_like_a_column_that_is_missing_is_refused(column: 
     ],
 )
 def test_names_of_other_fields_are_refused_too(column: str, meant: str) -> None:
-    with pytest.raises(UsageError, match=f"did you mean `{meant}`"):
+    with pytest.raises(UsageError, match=f"rename it to `{meant}`"):
         names("path", column)
 
 
@@ -92,7 +92,7 @@ def test_a_column_of_annotation_files_is_known_by_its_values(
     rows: list[tuple[int, dict[str, Any]]] = [(2, {"path": "a.svs", column: None})]
     rows.append((3, {"path": "b.svs", column: value}))
     if meant:
-        with pytest.raises(UsageError, match=f"the column {column!r} is not known, did you mean `roi`"):
+        with pytest.raises(UsageError, match=f"the column {column!r} is not known; rename it to `roi`"):
             match_columns(["path", column], rows, MANIFEST_COLUMNS, "t.csv")
     else:
         assert match_columns(["path", column], rows, MANIFEST_COLUMNS, "t.csv") == (["path", column], rows)

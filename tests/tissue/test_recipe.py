@@ -52,5 +52,5 @@ def test_only_what_a_recipe_uses_is_recorded(name: str) -> None:
 
 
 def test_a_recipe_of_another_version_is_refused() -> None:
-    with pytest.raises(UsageError, match="another version of wsi-embed: glow unknown here"):
+    with pytest.raises(UsageError, match="another version of wsi-embed: glow is unknown here"):
         TissueRecipe.from_dict({"name": "otsu", "glow": 3})

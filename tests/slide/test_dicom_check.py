@@ -267,3 +267,16 @@ def test_a_thousand_frames_take_milliseconds(tmp_path: Path, tiling: Any) -> Non
     for _ in range(5):
         check_dicom(path)
     assert (time.perf_counter() - began) / 5 < 0.05
+
+
+def test_a_file_with_an_empty_series_is_checked_as_others_are(tmp_path: Path) -> None:
+    """OpenSlide reads it, and would read tiles of 7 columns from frames of 256."""
+    first, *others = write_dicom(tmp_path / "s", PIXELS)
+    for path in others:
+        path.unlink()
+    change(first, lambda d: setattr(d, "SeriesInstanceUID", ""))
+    with open_slide(first) as slide:
+        assert slide.level_sizes[0] == (500, 600)
+    change(first, lambda d: setattr(d, "Columns", 7))
+    with pytest.raises(SlideError, match="damaged or edited"):
+        open_slide(first)

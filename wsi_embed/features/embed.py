@@ -13,13 +13,12 @@ from wsi_embed.errors import UsageError
 from wsi_embed.features.job import FeatureJob, store_settings
 from wsi_embed.features.pipeline import BadTile
 from wsi_embed.grid import Edge
-from wsi_embed.jobs.arguments import check_overlap, find_job_slides, tiling_of
+from wsi_embed.jobs.arguments import check_overlap, find_job_slides, make_tiling
 from wsi_embed.jobs.engines import open_engine
 from wsi_embed.jobs.listener import Listener
 from wsi_embed.jobs.options import JobOptions, check_counts
 from wsi_embed.jobs.report import JobReport
 from wsi_embed.jobs.runner import run_job
-from wsi_embed.regions import RegionRules
 from wsi_embed.regions.roi_rules import Missing
 from wsi_embed.slide import Reader
 from wsi_embed.slide.resolution import check_mpp
@@ -158,12 +157,23 @@ def embed(
         actors=actors,
     )
     check_mpp("mpp", mpp)
-    regions = RegionRules(Path(roi) if roi else None, tuple(roi_include), tuple(roi_exclude), roi_missing)
-    tiling = tiling_of(
-        overlap, edge, tissue, tissue_set, min_tissue, mpp_override, regions, icc, reader, fast_downsample
+    tiling = make_tiling(
+        overlap=overlap,
+        edge=edge,
+        tissue=tissue,
+        tissue_set=tissue_set,
+        min_tissue=min_tissue,
+        mpp_override=mpp_override,
+        roi=roi,
+        roi_include=roi_include,
+        roi_exclude=roi_exclude,
+        roi_missing=roi_missing,
+        icc=icc,
+        reader=reader,
+        fast_downsample=fast_downsample,
     )
     where = location(out)
-    items = find_job_slides(slides, where, regions, options)
+    items = find_job_slides(slides, where, tiling.regions, options)
     if isinstance(model, Encoder) and not (mpp is None and tile_px is None and device == "auto"):
         raise UsageError(
             "a loaded encoder has its mpp, tile_px and device already", remedy="give them to load_encoder"

@@ -14,6 +14,7 @@ from wsi_embed.inputs.shards import shard as take_shard
 from wsi_embed.inputs.slides import SlideInput, find_slides
 from wsi_embed.jobs.options import JobOptions
 from wsi_embed.regions import RegionRules, check_rules, with_annotations
+from wsi_embed.regions.roi_rules import Missing
 from wsi_embed.slide import Reader
 from wsi_embed.slide.resolution import check_mpp
 from wsi_embed.storage.address import Address, Location
@@ -22,14 +23,18 @@ from wsi_embed.tissue import TissueRecipe, parse_recipe
 from wsi_embed.util.text import argument
 
 
-def tiling_of(
+def make_tiling(
+    *,
     overlap: int,
     edge: Edge,
     tissue: str | TissueRecipe,
     tissue_set: Sequence[str] | Mapping[str, Any],
     min_tissue: float,
     mpp_override: float | None,
-    regions: RegionRules,
+    roi: str | Path | None,
+    roi_include: Sequence[str],
+    roi_exclude: Sequence[str],
+    roi_missing: Missing,
     icc: bool,
     reader: Reader,
     fast_downsample: bool,
@@ -46,7 +51,17 @@ def tiling_of(
             remedy="give `tissue_set=` with the name of a recipe only",
         )
     recipe = parse_recipe(tissue, tissue_set) if isinstance(tissue, str) else tissue
-    return Tiling(overlap, edge, recipe, min_tissue, mpp_override, regions, icc, reader, fast_downsample)
+    return Tiling(
+        overlap=overlap,
+        edge=edge,
+        tissue=recipe,
+        min_tissue=min_tissue,
+        mpp_override=mpp_override,
+        regions=RegionRules(Path(roi) if roi else None, tuple(roi_include), tuple(roi_exclude), roi_missing),
+        icc=icc,
+        reader=reader,
+        fast_downsample=fast_downsample,
+    )
 
 
 def find_job_slides(

@@ -11,14 +11,13 @@ from typing import Any
 from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.grid import Edge
 from wsi_embed.inputs.folders import TILES_MARK
-from wsi_embed.jobs.arguments import check_overlap, find_job_slides, tiling_of
+from wsi_embed.jobs.arguments import check_overlap, find_job_slides, make_tiling
 from wsi_embed.jobs.engines import open_engine
 from wsi_embed.jobs.failures import without_folders
 from wsi_embed.jobs.listener import Listener
 from wsi_embed.jobs.options import JobOptions, check_counts
 from wsi_embed.jobs.report import JobReport
 from wsi_embed.jobs.runner import run_job
-from wsi_embed.regions import RegionRules
 from wsi_embed.regions.roi_rules import Missing
 from wsi_embed.slide import Reader
 from wsi_embed.slide.resolution import check_mpp
@@ -114,9 +113,20 @@ def tile(  # noqa: D417 - the other arguments are those of `embed`
         actors=actors,
     )
     check_mpp("mpp", mpp)
-    regions = RegionRules(Path(roi) if roi else None, tuple(roi_include), tuple(roi_exclude), roi_missing)
-    tiling = tiling_of(
-        overlap, edge, tissue, tissue_set, min_tissue, mpp_override, regions, icc, reader, fast_downsample
+    tiling = make_tiling(
+        overlap=overlap,
+        edge=edge,
+        tissue=tissue,
+        tissue_set=tissue_set,
+        min_tissue=min_tissue,
+        mpp_override=mpp_override,
+        roi=roi,
+        roi_include=roi_include,
+        roi_exclude=roi_exclude,
+        roi_missing=roi_missing,
+        icc=icc,
+        reader=reader,
+        fast_downsample=fast_downsample,
     )
     settings = TileSettings(
         tile_px,
@@ -134,7 +144,7 @@ def tile(  # noqa: D417 - the other arguments are those of `embed`
             where=argument("out", where),
             remedy="copy them from there",
         )
-    items = find_job_slides(slides, where, regions, options)
+    items = find_job_slides(slides, where, tiling.regions, options)
     if taken := [item.slide_id for item in items if item.slide_id in RESERVED]:
         raise UsageError(
             f"{taken[0]} cannot be a slide's id in a folder of tiles", remedy="give ids in a manifest"

@@ -153,9 +153,7 @@ def _compare(model: Path, path: Path, head: ClusterHead, tile_px: int) -> dict[s
     cluster, confidence = head.assign(a.features)
     if b.cluster is None or b.confidence is None or not np.array_equal(a.features, b.features):
         raise ParityError("with the cluster head its features are others", where=model.name)
-    rows = a.features.astype(np.float32) - head.mean
-    cosine = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-30) @ head.centroids.T
-    ordered = np.sort(cosine, axis=1)
+    ordered = np.sort(head.cosines(a.features), axis=1)
     clear = np.ones(len(tiles), np.bool_) if len(head) < 2 else ordered[:, -1] - ordered[:, -2] > TIE
     agreement = float((b.cluster == cluster)[clear].mean()) if clear.any() else 1.0
     error = float(np.abs(b.confidence.astype(np.float64) - confidence.astype(np.float64)).max())

@@ -61,17 +61,45 @@ def test_features_of_another_width_are_refused() -> None:
 
 
 def test_a_folder_gives_back_what_was_saved(tmp_path: Path) -> None:
-    head = make_head(about={"store": "feats.zarr", "shares": [0.5]}, names={2: ("tumour", "#ff0000")})
+    head = make_head(about={"store": "feats.zarr", "shares": [0.5]})
     head.save(tmp_path / "clusters")
     again = ClusterHead.load(tmp_path / "clusters")
     assert again.digest == head.digest
-    assert (again.names, again.about, again.temperature) == (head.names, head.about, head.temperature)
+    assert (again.about, again.temperature) == (head.about, head.temperature)
     assert np.array_equal(again.centroids, head.centroids)
 
 
-def test_names_do_not_change_the_digest() -> None:
-    assert make_head(names={0: ("fat", None)}).digest == make_head().digest
+def test_other_centroids_have_another_digest() -> None:
+    assert make_head(about={"store": "a"}).digest == make_head().digest
     assert make_head(seed=1).digest != make_head().digest
+
+
+def test_features_that_are_not_finite_are_refused() -> None:
+    rows = np.zeros((3, DIM), np.float32)
+    rows[1, 2] = np.nan
+    with pytest.raises(UsageError, match="not finite"):
+        make_head().assign(rows)
+
+
+def test_both_arrays_read_the_features_once(
+    made_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head, calls = make_head(model_id=made_store.model_id), []
+    head.save(tmp_path / "clusters")
+    original = ClusterHead.assign
+
+    def counted(self: ClusterHead, rows: np.ndarray) -> Any:
+        calls.append(len(rows))
+        return original(self, rows)
+
+    monkeypatch.setattr(ClusterHead, "assign", counted)
+    monkeypatch.setattr("wsi_embed.bags.cluster_head.BLOCK", 20)
+    bag = open_store(made_store.where, clusters=tmp_path / "clusters")["a"]
+    assert bag.cluster is not None
+    assert bag.cluster_confidence is not None
+    assert np.array_equal(bag.cluster[:], original(head, bag.features[:])[0])
+    assert len(bag.cluster_confidence[3:5]) == 2
+    assert calls == [20, 17]
 
 
 @pytest.mark.parametrize("damage", ["missing", "no json", "another array", "text", "other numbers"])

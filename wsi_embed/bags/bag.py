@@ -48,6 +48,12 @@ class Bag:
     def _group(self) -> zarr.Group:
         return zarr.open_group(self.folder.zarr, mode="r", zarr_format=3, use_consolidated=False)
 
+    @cached_property
+    def _assigned(self) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.float16]]:
+        """Clusters and confidences by `head`, computed once for both."""
+        assert self.head is not None
+        return self.head.assign_all(self.features)
+
     def __len__(self) -> int:
         return int(self.attrs["n_tiles"])
 
@@ -88,14 +94,14 @@ class Bag:
     def cluster(self) -> LazyArray | None:
         """Cluster of each tile, int16 [N]; None if the model has no cluster head."""
         if self.head is not None:
-            return AssignedArray(self.features, self.head, "cluster")
+            return AssignedArray(len(self), np.int16, lambda: self._assigned[0])
         return self._array("cluster") if "cluster" in self._group else None
 
     @property
     def cluster_confidence(self) -> LazyArray | None:
         """Softmax probability of the tile's cluster, float16 [N]; None if the model has no cluster head."""
         if self.head is not None:
-            return AssignedArray(self.features, self.head, "cluster_confidence")
+            return AssignedArray(len(self), np.float16, lambda: self._assigned[1])
         return self._array("cluster_confidence") if "cluster_confidence" in self._group else None
 
     @property

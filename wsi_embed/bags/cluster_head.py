@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +35,6 @@ class ClusterHead:
         centroids: Centroids of length 1, float32 [K, D].
         temperature: T.
         about: Record of their origin: store, sample, seed, shares of the tiles.
-        names: Name and colour (`#rrggbb`, or None) of some clusters, by number.
     """
 
     model_id: str
@@ -42,7 +42,6 @@ class ClusterHead:
     centroids: Float32Array
     temperature: float
     about: dict[str, Any] = field(default_factory=dict)
-    names: dict[int, tuple[str, str | None]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.centroids)
@@ -52,6 +51,25 @@ class ClusterHead:
         """Digest of everything that determines the assignments."""
         parts = [self.mean.tobytes().hex(), self.centroids.tobytes().hex(), self.temperature]
         return canonical_digest([self.model_id, *parts])
+
+    def cosines(self, features: npt.ArrayLike) -> Float32Array:
+        """Return the cosines s_k of tiles and centroids, float32 [N, K].
+
+        Args:
+            features: Features of the tiles, float [N, D].
+
+        Raises:
+            UsageError: If the features have another width, or are not finite.
+        """
+        rows = np.asarray(features, np.float32)
+        if rows.ndim != 2 or rows.shape[1] != len(self.mean):
+            raise UsageError(
+                f"features of shape {rows.shape} do not fit clusters of {len(self.mean)} features"
+            )
+        found = np.asarray(unit_rows(rows - self.mean) @ self.centroids.T, np.float32)
+        if not np.isfinite(found).all():
+            raise UsageError("features are not finite numbers", remedy="check the model that computed them")
+        return found
 
     def assign(self, features: npt.ArrayLike) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.float16]]:
         """Assign tiles to clusters.
@@ -65,18 +83,17 @@ class ClusterHead:
         Raises:
             UsageError: If the features have another width, or are not finite.
         """
-        rows = np.asarray(features)
-        if rows.ndim != 2 or rows.shape[1] != len(self.mean):
-            raise UsageError(
-                f"features of shape {rows.shape} do not fit clusters of {len(self.mean)} features"
-            )
-        cluster, confidence = np.empty(len(rows), np.int16), np.empty(len(rows), np.float16)
-        for start in range(0, len(rows), BLOCK):
+        cosines = self.cosines(features)
+        logits = (cosines - cosines.max(1, keepdims=True)) / self.temperature
+        confidence = 1 / np.exp(logits).sum(1)
+        return cosines.argmax(1).astype(np.int16), confidence.astype(np.float16)
+
+    def assign_all(self, features: LazyArray) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.float16]]:
+        """Assign all tiles of a bag, reading a block of features at a time; see `assign`."""
+        cluster, confidence = np.empty(len(features), np.int16), np.empty(len(features), np.float16)
+        for start in range(0, len(features), BLOCK):
             part = slice(start, start + BLOCK)
-            cosine = unit_rows(rows[part].astype(np.float32) - self.mean) @ self.centroids.T
-            cluster[part] = cosine.argmax(1)
-            logits = (cosine - cosine.max(1, keepdims=True)) / self.temperature
-            confidence[part] = 1 / np.exp(logits).sum(1)
+            cluster[part], confidence[part] = self.assign(features[part])
         return cluster, confidence
 
     def save(self, folder: Path) -> None:
@@ -94,7 +111,6 @@ class ClusterHead:
             "clusters": len(self),
             "temperature": self.temperature,
             "digest": self.digest,
-            "names": {str(k): {"name": name, "colour": colour} for k, (name, colour) in self.names.items()},
             **self.about,
         }
         try:
@@ -118,9 +134,10 @@ class ClusterHead:
             document = json.loads((folder / DOCUMENT).read_text("utf-8"))
             with np.load(folder / ARRAYS, allow_pickle=False) as arrays:
                 mean, centroids = arrays["mean"].astype(np.float32), arrays["centroids"].astype(np.float32)
-            names = {int(k): (str(v["name"]), v.get("colour")) for k, v in document.get("names", {}).items()}
-            head = cls(document["model_id"], mean, centroids, float(document["temperature"]), {}, names)
-            told = document["digest"]
+            known = {"schema", "model_id", "clusters", "temperature", "digest"}
+            about = {k: v for k, v in document.items() if k not in known}
+            head = cls(document["model_id"], mean, centroids, float(document["temperature"]), about)
+            recorded = document["digest"]
         except FileNotFoundError as error:
             raise UsageError(
                 "no clusters there", where=folder, remedy="make them with wsi-embed cluster"
@@ -129,44 +146,37 @@ class ClusterHead:
             raise UsageError(
                 f"its clusters cannot be read ({error!r})", where=folder, remedy="make them again"
             ) from error
-        if centroids.ndim != 2 or centroids.shape[1:] != mean.shape or told != head.digest:
+        if centroids.ndim != 2 or centroids.shape[1:] != mean.shape or recorded != head.digest:
             raise UsageError(
                 f"{ARRAYS} is not what {DOCUMENT} describes", where=folder, remedy="make the clusters again"
             )
-        known = {"schema", "model_id", "clusters", "temperature", "digest", "names"}
-        head.about.update({k: v for k, v in document.items() if k not in known})
         return head
 
 
 class AssignedArray(LazyArray):
-    """Clusters or confidences of a bag's tiles, computed from its features when they are sliced.
+    """Array of a bag that is computed when it is first read: clusters, or their confidences.
 
     Args:
-        features: Features of the bag.
-        head: The clusters.
-        part: Array to return, `cluster` or `cluster_confidence`.
+        length: Number of tiles.
+        dtype: Data type of the elements.
+        compute: Function that returns the array, [N].
     """
 
-    def __init__(
-        self, features: LazyArray, head: ClusterHead, part: Literal["cluster", "cluster_confidence"]
-    ) -> None:
-        super().__init__(features.zarr)
-        self._features, self._head, self._part = features, head, part
+    def __init__(self, length: int, dtype: npt.DTypeLike, compute: Callable[[], npt.NDArray[Any]]) -> None:
+        self._length, self._dtype, self._compute = length, np.dtype(dtype), compute
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the array."""
-        return self._features.shape[:1]
+        return (self._length,)
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """Data type of the elements."""
-        return np.dtype(np.int16 if self._part == "cluster" else np.float16)
+        return self._dtype
 
     def __getitem__(self, index: Any) -> npt.NDArray[Any]:
-        rows = self._features[index]
-        found = self._head.assign(np.atleast_2d(rows))[0 if self._part == "cluster" else 1]
-        return np.asarray(found if np.ndim(rows) == 2 else found[0])
+        return np.asarray(self._compute()[index])
 
 
 def unit_rows(rows: Float32Array) -> Float32Array:

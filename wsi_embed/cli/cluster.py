@@ -32,8 +32,7 @@ def command(
     """Cluster the features of a store, of any model, by spherical k-means (extra `cluster`).
 
     The store is not changed: plot, eval clusters and convert take the folder with --clusters, and `wsi-embed
-    export MODEL.onnx --cluster-head DIR` adds the clusters to a model. Clusters are numbered by size. Names
-    and colours can be written into DIR/clusters.json.
+    export MODEL.onnx --cluster-head DIR` adds the clusters to a model. Clusters are numbered by size.
     """
     from wsi_embed.cli.tables import show_facts
     from wsi_embed.clustering import fit_clusters

@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from wsi_embed.bags.cluster_head import ClusterHead, Float32Array, unit_rows
 from wsi_embed.bags.damage import damage_named
+from wsi_embed.clustering.kmeans import kmeans
 from wsi_embed.clustering.stability import stable_count
 from wsi_embed.errors import UsageError
 from wsi_embed.store import Bag, Store
-from wsi_embed.util.extras import needs_extra
 from wsi_embed.util.text import argument
 
 # Tiles of a store to fit the clusters to: half a gigabyte with 1,280 features.
@@ -59,7 +59,7 @@ def fit_clusters(store: Store, k: int | str, *, sample: int = SAMPLE, seed: int 
     mean = features.mean(0, dtype=np.float64).astype(np.float32)
     rows = unit_rows(features - mean)
     count = stable_count(rows, seed) if k == "auto" else _count(k, len(rows), store.name)
-    centroids = kmeans(rows, count, seed)
+    centroids = kmeans(rows, count, seed=seed, starts=STARTS)
     cosine = rows @ centroids.T
     sizes = np.bincount(cosine.argmax(1), minlength=count)
     order = np.argsort(-sizes, kind="stable")
@@ -71,14 +71,6 @@ def fit_clusters(store: Store, k: int | str, *, sample: int = SAMPLE, seed: int 
         "shares": (sizes[order] / len(rows)).round(6).tolist(),
     }
     return ClusterHead(store.model_id, mean, centroids[order], temperature(cosine), about)
-
-
-def kmeans(rows: Float32Array, k: int, seed: int) -> Float32Array:
-    """Return centroids of length 1, float32 [k, D], of rows of length 1."""
-    with needs_extra("cluster", "clustering"):
-        from sklearn.cluster import KMeans
-    fitted = KMeans(k, n_init=STARTS, random_state=seed).fit(rows)
-    return unit_rows(np.asarray(fitted.cluster_centers_, np.float32))
 
 
 def temperature(cosine: Float32Array) -> float:

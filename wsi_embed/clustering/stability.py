@@ -6,12 +6,13 @@ import itertools
 
 import numpy as np
 
-from wsi_embed.bags.cluster_head import Float32Array, unit_rows
+from wsi_embed.bags.cluster_head import Float32Array
+from wsi_embed.clustering.kmeans import kmeans
 from wsi_embed.errors import UsageError
 from wsi_embed.util.extras import needs_extra
 
 CANDIDATES = (4, 5, 6, 8, 10, 12, 15, 20, 25, 30)
-SAMPLES = 4
+SAMPLES, STARTS = 4, 3
 # Tiles in a sample: k-means runs once per candidate and sample.
 MOST = 5_000
 # With fewer tiles per cluster, the stability is noise.
@@ -50,11 +51,10 @@ def stable_count(rows: Float32Array, seed: int) -> int:
 def _agreement(rows: Float32Array, k: int, halves: list[np.ndarray], seed: int) -> tuple[float, float]:
     """Return mean and standard error of the adjusted Rand index over pairs of halves."""
     with needs_extra("cluster", "`k='auto'`"):
-        from sklearn.cluster import KMeans
         from sklearn.metrics import adjusted_rand_score
     labels = []
     for half in halves:
-        centres = KMeans(k, n_init=3, random_state=seed).fit(rows[half]).cluster_centers_
-        labels.append((rows @ unit_rows(centres.astype(np.float32)).T).argmax(1))
+        centroids = kmeans(rows[half], k, seed=seed, starts=STARTS)
+        labels.append((rows @ centroids.T).argmax(1))
     scores = [adjusted_rand_score(a, b) for a, b in itertools.combinations(labels, 2)]
     return float(np.mean(scores)), float(np.std(scores) / np.sqrt(len(scores)))

@@ -29,14 +29,19 @@ class Annotations:
         polygons: All areas.
         origin: Origin of their coordinates.
         digest: SHA-256 of the file, hexadecimal.
-        warnings: Warnings about parts of the file that were left out.
+        left_out: Descriptions of parts of the file that were left out, without its name.
     """
 
     name: str
     polygons: list[Polygon]
     origin: Origin
     digest: str
-    warnings: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Warnings about parts of the file that were left out."""
+        return tuple(f"{self.name}: {text}" for text in self.left_out)
 
 
 def read_annotations(path: Path) -> Annotations:
@@ -69,10 +74,10 @@ def read_annotations(path: Path) -> Annotations:
 
 def _annotations(path: Path, areas: Areas, origin: Origin, digest: str) -> Annotations:
     counts = ", ".join(f"{count} {what}" for what, count in sorted(areas.left_out.items()))
-    warnings = tuple(f"{path.name}: {warning}" for warning in areas.warnings)
+    left_out = tuple(areas.warnings)
     if counts:
-        warnings = (f"{path.name}: left out, because they are no areas: {counts}", *warnings)
-    return Annotations(path.name, areas.polygons, origin, digest, warnings)
+        left_out = (f"left out, because they are no areas: {counts}", *left_out)
+    return Annotations(path.name, areas.polygons, origin, digest, left_out)
 
 
 def slide_annotations(path: Path, size: Sequence[int], bounds: Sequence[int]) -> Annotations:

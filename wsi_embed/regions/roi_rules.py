@@ -101,7 +101,7 @@ def read_regions(path: Path, rules: RegionRules | None = None) -> Regions:
     rules, file = rules or RegionRules(), read_annotations(path)
     polygons = file.polygons
     if not polygons and not rules.exclude:
-        lost = file.warnings[0].removeprefix(f"{path.name}: ") if file.warnings else "check the ROI file"
+        lost = file.left_out[0] if file.left_out else "check the ROI file"
         raise NoRegionsError("holds no polygon, so there is nothing to take", where=path.name, remedy=lost)
     there = {class_key(name) for p in polygons for name in p.classes}
     names = _names(rules.include, there), _names(rules.exclude, there)

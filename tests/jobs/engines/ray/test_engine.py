@@ -268,7 +268,9 @@ def test_a_machine_that_sees_other_files_is_told_in_one_line(
         os.close(descriptor)
     (line,) = str(refused.value).splitlines()
     assert "no Ray actor can do the job; " in line
-    assert ("no such model file" if what == "model" else "must lie on a file system that all") in line
+    assert (
+        "no such model file" if what == "model" else "put slides and store on a file system that all"
+    ) in line
 
 
 @linux

@@ -240,8 +240,8 @@ def tiny_tiles(folder: Path, count: int = 16, tile_px: int = 32, seed: int = 0) 
 
 def tiny_config(recipe: str = "clubyol", /, **overrides: Any) -> TrainConfig:
     """A shipped recipe with a network and epochs small enough for a test; needs PyTorch and timm."""
-    from wsi_embed_train.config import load_recipe
     from wsi_embed_train.methods import method_settings
+    from wsi_embed_train.recipe import load_recipe
 
     small: dict[str, Any] = {
         "backbone": TINY_BACKBONE,

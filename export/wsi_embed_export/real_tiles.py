@@ -11,10 +11,10 @@ import numpy as np
 from wsi_embed.errors import SlideError, UsageError
 from wsi_embed.slide import UInt8Array
 from wsi_embed.slide.sample import tissue_picture
-from wsi_embed_train.config import load_recipe
 from wsi_embed_train.data.opening import open_tiles
 from wsi_embed_train.data.regions import UNSHIFTED
 from wsi_embed_train.data.statistics import sample_of
+from wsi_embed_train.recipe import load_recipe
 
 if TYPE_CHECKING:
     from wsi_embed_export.trained import TrainedModel

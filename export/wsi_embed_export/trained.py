@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -78,9 +76,3 @@ class Given:
             raise UsageError("expected 8 to 8192 pixels", where=argument("tile_px", self.tile_px))
         if self.mpp is not None and not 0.05 <= self.mpp <= 20:
             raise UsageError("expected 0.05 to 20 um per pixel", where=f"`mpp={self.mpp:g}`")
-
-
-def named_digest(path: Path) -> str:
-    """Return the name of a file with the beginning of its SHA-256."""
-    with path.open("rb") as file:
-        return f"{path.name} sha256:{hashlib.file_digest(file, 'sha256').hexdigest()[:16]}"

@@ -11,8 +11,8 @@ import yaml
 
 from wsi_embed.errors import UsageError
 from wsi_embed_train import TrainConfig, load_recipe, parse_settings
-from wsi_embed_train.config import settings_of_run
 from wsi_embed_train.methods import method_settings
+from wsi_embed_train.recipe import settings_of_run
 
 EARLIER = {
     "method", "backbone", "tile_px", "mpp", "feat_size", "predictor_hidden", "clusters", "alpha", "ema",

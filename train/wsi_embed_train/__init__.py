@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from wsi_embed_train.clustering import cluster_similarity
-    from wsi_embed_train.config import TrainConfig, load_recipe, parse_settings
+    from wsi_embed_train.config import TrainConfig
     from wsi_embed_train.fit import train
     from wsi_embed_train.listener import Listener
     from wsi_embed_train.methods import build_method
+    from wsi_embed_train.recipe import load_recipe, parse_settings
 
 __all__ = [
     "Listener",
@@ -28,8 +29,8 @@ _MODULES = {
     "TrainConfig": "config",
     "build_method": "methods",
     "cluster_similarity": "clustering",
-    "load_recipe": "config",
-    "parse_settings": "config",
+    "load_recipe": "recipe",
+    "parse_settings": "recipe",
     "train": "fit",
 }
 

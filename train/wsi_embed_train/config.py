@@ -1,16 +1,11 @@
-"""Settings of a training run: a recipe (YAML) in which every value can be overridden."""
+"""Settings of a training run."""
 
 from __future__ import annotations
 
 import math
 import typing
-from collections.abc import Iterable
 from dataclasses import MISSING, asdict, dataclass, fields
-from importlib import resources
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 from wsi_embed.errors import UsageError
 from wsi_embed.util.registry import unknown_name
@@ -48,12 +43,20 @@ class TrainConfig:
         vflip_p: Probability of the vertical flip.
         stain: Maximum change of the stain concentrations, as a factor and as a shift; 0 switches it off.
         stain_p: Probability of the stain augmentation.
+        mean: RGB mean of the normalisation, in [0, 1]; empty for that of the initial weights, or else of the
+            data.
+        std: RGB standard deviation of the normalisation, in [0, 1]; empty as for `mean`.
+        init_share: Minimum share of the backbone's tensors that the initial weights must fit.
+        freeze: Part of the backbone that keeps the initial weights: `all`; the number of stages, counted from
+            the input; or names of modules, separated by commas. Empty for none.
+        layer_decay: Factor on the learning rate from each stage of the backbone to the one before it.
+        optimizer: `sgd` or `adamw`.
         epochs: Number of passes over all tiles.
         batch_size: Number of tiles in a step, over all processes.
         lr: Learning rate for a batch of 256. It is scaled linearly with the batch size and decays with a
             cosine per epoch.
-        momentum: Momentum of SGD.
-        weight_decay: Weight decay of SGD.
+        momentum: Momentum of SGD; first beta of AdamW.
+        weight_decay: Weight decay of the optimizer.
         exclude_norm_bias: Whether norms and biases are exempt from weight decay.
         warmup_epochs: Epochs of linear warm-up before the cosine.
         accumulate: Number of parts into which a batch is split to save memory. Clusters and batch norms are
@@ -105,6 +108,12 @@ class TrainConfig:
     vflip_p: float = 0.0
     stain: float = 0.0
     stain_p: float = 1.0
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    init_share: float = 0.9
+    freeze: str = ""
+    layer_decay: float = 1.0
+    optimizer: str = "sgd"
     epochs: int
     batch_size: int
     lr: float
@@ -155,6 +164,9 @@ class TrainConfig:
         for name in ("crop_scale", "blur_sigma"):
             if getattr(self, name)[0] > getattr(self, name)[1]:
                 raise self._wrong(name, "the minimum must come first")
+        if len(self.mean) != len(self.std) or len(self.mean) not in (0, 3):
+            name = "mean" if self.mean else "std"
+            raise self._wrong(name, "three numbers are expected for each of mean and std")
         if self.jitter[3] > 0.5:
             raise self._wrong("jitter", "a hue of 0 to 0.5 is expected")
         if self.warmup_epochs >= self.epochs:
@@ -202,95 +214,3 @@ class TrainConfig:
 
 
 _OF_METHODS = frozenset(f.name for f in fields(TrainConfig) if f.default is None)
-
-
-def load_recipe(name: str, /, **overrides: Any) -> TrainConfig:
-    """Load the settings of a training run from a recipe.
-
-    Args:
-        name: Name of a recipe of the package, such as `clubyol`, or path of a YAML file with settings.
-        overrides: Settings that replace those of the recipe. `None` keeps the value of the recipe.
-
-    Returns:
-        The settings.
-
-    Raises:
-        UsageError: If there is no such recipe, or a setting is wrong.
-
-    Example:
-        >>> from wsi_embed_train import load_recipe
-        >>> config = load_recipe("clubyol", mpp=0.5, epochs=100)
-        >>> config.method, config.mpp, config.epochs
-        ('clubyol', 0.5, 100)
-    """
-    folder = resources.files("wsi_embed_train") / "recipes"
-    shipped = folder / f"{name}.yaml"
-    path = shipped if shipped.is_file() else Path(name)
-    if not path.is_file():
-        names = sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
-        raise UsageError(
-            "no such recipe, and no such YAML file",
-            where=argument("recipe", name),
-            remedy=nearest(name, names),
-        )
-    try:
-        values = yaml.safe_load(path.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"not readable as YAML ({str(error).splitlines()[0]})", where=f"recipe {name}"
-        ) from error
-    if not isinstance(values, dict):
-        raise UsageError("expected `setting: value` lines", where=f"recipe {name}")
-    values.update({k: v for k, v in overrides.items() if v is not None})
-    return TrainConfig.from_dict(values)
-
-
-def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
-    """Parse `KEY=VALUE` pairs, with YAML values.
-
-    Args:
-        pairs: Texts such as `alpha=0.9` or `crop_scale=[0.2, 1.0]`.
-
-    Returns:
-        Values by key.
-
-    Raises:
-        UsageError: If a pair has no `=`, its value is not YAML, or a key has two different values.
-
-    Example:
-        >>> from wsi_embed_train import parse_settings
-        >>> parse_settings(["alpha=0.9", "crop_scale=[0.2, 1.0]"])
-        {'alpha': 0.9, 'crop_scale': [0.2, 1.0]}
-    """
-    found: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals or not name.strip():
-            raise UsageError(
-                "give KEY=VALUE, as in `settings=['alpha=0.9']`", where=argument("settings", [pair])
-            )
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise UsageError(f"{text!r} is not a YAML value", where=argument("settings", [pair])) from error
-        if value is None:
-            raise UsageError("give a value", where=argument("settings", [pair]))
-        if found.setdefault(name.strip(), value) != value:
-            raise UsageError(
-                f"{argument('settings', [name.strip()])} is given twice, with different values",
-                remedy="keep one",
-            )
-    return found
-
-
-def settings_of_run(values: dict[str, Any]) -> TrainConfig:
-    """Return the settings of a run of this or an earlier version, for reading only.
-
-    Settings that an earlier version did not have are taken from the recipe of the method.
-
-    Args:
-        values: Contents of the run's `config.yaml`.
-    """
-    known = {f.name for f in fields(TrainConfig)}
-    recipe = load_recipe(values["method"]).to_dict()
-    return TrainConfig.from_dict(recipe | {name: v for name, v in values.items() if name in known})

@@ -27,6 +27,7 @@ from wsi_embed_train.module import Training
 from wsi_embed_train.run_folder import RunFolder, check_data
 from wsi_embed_train.sampler import TileSampler
 from wsi_embed_train.trainer import make_trainer, quiet, rank_here, where
+from wsi_embed_train.weights.start import check_resumed, initial_weights
 
 
 def train(
@@ -36,6 +37,8 @@ def train(
     *,
     split: str | None = None,
     knn: Path | None = None,
+    init: Path | None = None,
+    init_licence: str = "",
     resume: bool = False,
     on_collapse: str = "warn",
     listener: Listener | None = None,
@@ -52,6 +55,9 @@ def train(
         split: Value of the column `split` of the CSV; other rows are ignored.
         knn: CSV of labelled tiles (`path`, `label`, `split`) on which the features are evaluated between
             epochs. Their score selects `best.ckpt`; without it, the effective rank does.
+        init: Weights to start the backbone from: a run folder or a checkpoint of `wsi-embed train`, a
+            checkpoint of the CluSiam repository, a state dict or a safetensors file.
+        init_licence: Licence of these weights. It is recorded in the run and the exported model.
         resume: Whether to continue an interrupted run from `checkpoints/last.ckpt`, at the same step.
         on_collapse: Action if the training collapses: `warn`, or `stop` the run and restore the last
             checkpoint from before the collapse.
@@ -62,7 +68,8 @@ def train(
         Path of the last checkpoint.
 
     Raises:
-        UsageError: If there is nothing to train on, or `run` already contains a run.
+        UsageError: If there is nothing to train on, `run` already contains a run, or the initial weights do
+            not fit the backbone.
         DeviceError: If the requested GPUs are not available.
         DivergedError: If the loss becomes NaN or infinite.
         CollapseError: If the training collapses and `on_collapse` is `stop`.
@@ -100,8 +107,13 @@ def train(
         )
     for text in tiles.warnings:
         listener.warned(text)
+    initial = None
+    if before is None:
+        initial = initial_weights(init, init_licence, config, data, listener)
+    else:
+        check_resumed(init, before, data, run)
     loader, sampler = _loader(config, tiles, batch, devices)
-    module = Training(config, data, sampler)
+    module = Training(config, data, sampler, initial)
     watching = _callbacks(folder, config, data, labelled, on_collapse, listener, stop, devices)
     started = time.monotonic()
     with quiet():

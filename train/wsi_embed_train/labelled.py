@@ -82,7 +82,7 @@ def tile_features(
     Raises:
         SlideError: If a tile cannot be read.
     """
-    training = backbone.training
+    modes = [(module, module.training) for module in backbone.modules()]  # that of frozen stages differs
     backbone.eval()
     shift = torch.tensor(mean, device=device).view(1, 3, 1, 1)
     scale = torch.tensor(std, device=device).view(1, 3, 1, 1)
@@ -95,7 +95,8 @@ def tile_features(
                 batch = ((batch - shift) / scale).contiguous(memory_format=torch.channels_last)
                 rows.append(backbone(batch).float().cpu().numpy())
     finally:
-        backbone.train(training)
+        for module, training in modes:
+            module.training = training
     return np.concatenate(rows)
 
 

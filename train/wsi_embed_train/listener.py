@@ -29,5 +29,8 @@ class Listener:
     def epoch_done(self, row: Mapping[str, float]) -> None:
         """Handle the end of an epoch, given the means of its rows; `epoch` counts from 1."""
 
+    def noted(self, text: str) -> None:
+        """Handle a fact about the run, such as the weights it starts from."""
+
     def warned(self, text: str) -> None:
         """Handle a warning; the run continues."""

@@ -14,36 +14,62 @@ from wsi_embed_train.augment import Views
 from wsi_embed_train.config import TrainConfig
 from wsi_embed_train.data import TileBatch
 from wsi_embed_train.distributed import processes
-from wsi_embed_train.methods import build_method
+from wsi_embed_train.methods import Encoder, Method, build_method
 from wsi_embed_train.sampler import TileSampler
 from wsi_embed_train.schedule import learning_rate_factor
+from wsi_embed_train.stages import evaluate_frozen, freeze_parameters, frozen_names, learning_rate_factors
+from wsi_embed_train.weights.initial import InitialWeights, load_initial
 
 
 class Training(L.LightningModule):
-    """A method, its views and its optimizer: SGD, learning rate scaled by batch, cosine per epoch.
+    """A method, its views and its optimizer, with the learning rate scaled by batch and a cosine per epoch.
 
     Args:
         config: Settings of the run.
         data: Description of the data for the export: `mean`, `std`, `tiles`, `source`, and `classes` if
             the tiles have labels.
         sampler: Sampler of the batches. Its position is saved in the checkpoint.
+        initial: Weights that the backbone starts from; None for random ones.
 
     Attributes:
         row: Figures of the current step. Callbacks add to them and log them.
         logits: Cluster logits of all views of the current step.
     """
 
-    def __init__(self, config: TrainConfig, data: dict[str, Any], sampler: TileSampler) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        data: dict[str, Any],
+        sampler: TileSampler,
+        initial: InitialWeights | None = None,
+    ) -> None:
         super().__init__()
         self.config, self.data, self.sampler = config, data, sampler
         classes = len(data["classes"]) if "classes" in data else None
         self.network = build_method(config.method, vars(config), classes).to(
             memory_format=torch.channels_last
         )
+        self._frozen = frozen_names(self.network.encoder.backbone, config.freeze)
+        for backbone in self._backbones():
+            if initial is not None:
+                load_initial(initial, backbone)
+            freeze_parameters(backbone, self._frozen)
         self.views = Views(config, data["mean"], data["std"], self.network.n_views)
         self.row: dict[str, float | Tensor] = {}
         self.logits: Tensor | None = None
         self._resumed: dict[str, Any] | None = None
+        self.train()
+
+    def _backbones(self) -> list[nn.Module]:
+        """Return the backbone that is trained, and those of target networks."""
+        return [part.backbone for part in self.network.modules() if isinstance(part, Encoder)]
+
+    def train(self, mode: bool = True) -> Training:
+        """Set the training mode of all modules but the frozen ones."""
+        super().train(mode)
+        for backbone in self._backbones():
+            evaluate_frozen(backbone, self._frozen)
+        return self
 
     def training_step(self, batch: TileBatch, batch_idx: int) -> Tensor:
         """Return the loss of a batch."""
@@ -72,7 +98,7 @@ class Training(L.LightningModule):
         self.row = {}
         optimizer = self.trainer.optimizers[0]
         set_learning_rates(optimizer, self.config, self.current_epoch)
-        self.row["lr"] = optimizer.param_groups[0]["lr"]
+        self.row["lr"] = learning_rate(self.config, self.current_epoch)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Let the method modify the gradients."""
@@ -91,7 +117,7 @@ class Training(L.LightningModule):
         return self.global_step / self.trainer.estimated_stepping_batches
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Create the optimizer: SGD over the parameter groups of the method."""
+        """Create the optimizer over the parameter groups of the method."""
         return make_optimizer(self.network, self.config)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -114,18 +140,41 @@ class Training(L.LightningModule):
         self.sampler.start_at(*self._resumed["position"])
 
 
-def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.SGD:
-    """Create SGD over the parameter groups of a method, with the learning rate scaled by the batch size."""
-    groups = network.parameter_groups(config.weight_decay, exclude_norm_bias=config.exclude_norm_bias)  # type: ignore[operator]
-    return torch.optim.SGD(groups, lr=config.lr * config.batch_size / 256, momentum=config.momentum)
+def make_optimizer(network: Method, config: TrainConfig) -> torch.optim.Optimizer:
+    """Create the optimizer over the parameter groups of a method.
+
+    The learning rate is scaled by the batch size, and by stage of the backbone if `layer_decay` is below 1.
+    """
+    backbone = network.encoder.backbone
+    decay = config.layer_decay
+    groups = network.parameter_groups(
+        config.weight_decay,
+        exclude_norm_bias=config.exclude_norm_bias,
+        backbone_factors=learning_rate_factors(backbone, decay) if decay < 1 else None,
+    )
+    lr = learning_rate(config, 0, scheduled=False)
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=lr, betas=(config.momentum, 0.999))
+    return torch.optim.SGD(groups, lr=lr, momentum=config.momentum)
+
+
+def learning_rate(config: TrainConfig, epoch: int, *, scheduled: bool = True) -> float:
+    """Return the learning rate of an epoch (from 0), scaled by the batch size.
+
+    Args:
+        config: Settings of the run.
+        epoch: Index of the epoch.
+        scheduled: Whether warm-up and cosine apply.
+    """
+    factor = learning_rate_factor(epoch, config.epochs, config.warmup_epochs) if scheduled else 1.0
+    return config.lr * config.batch_size / 256 * factor
 
 
 def set_learning_rates(optimizer: torch.optim.Optimizer, config: TrainConfig, epoch: int) -> None:
     """Set the learning rate of every group for an epoch (from 0), except fixed ones (`fix_pred_lr`)."""
-    lr = config.lr * config.batch_size / 256
-    factor = learning_rate_factor(epoch, config.epochs, config.warmup_epochs)
     for group in optimizer.param_groups:
-        group["lr"] = lr * group["lr_factor"] * (1.0 if group["fixed_lr"] else factor)
+        rate = learning_rate(config, epoch, scheduled=not group["fixed_lr"])
+        group["lr"] = rate * group["lr_factor"]
 
 
 def _random_of_all() -> list[dict[str, Tensor]]:

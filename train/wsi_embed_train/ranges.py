@@ -14,13 +14,15 @@ CHOICES: dict[str, tuple[str, ...] | Registry[Any]] = {
     "method": METHODS,
     "tissue": tuple(name for name in RECIPES.names() if name != "model"),
     "precision": ("32", "bf16", "16"),
+    "optimizer": ("sgd", "adamw"),
     "reader": READERS,
 }
 _ANY, _PART = (0.0, math.inf), (0.0, 1.0)
 RANGES: dict[str, tuple[float, float]] = {
     "tile_px": (32, 4096), "mpp": (0.05, 20), "min_tissue": _PART, "region_tiles": (1, 64),
     "crop_scale": (0.01, 1), "jitter": (0, 1), "jitter_p": _PART, "grey_p": _PART, "blur_sigma": (0, 100),
-    "blur_p": _PART, "flip_p": _PART, "vflip_p": _PART, "stain": (0, 1), "stain_p": _PART,
+    "blur_p": _PART, "flip_p": _PART, "vflip_p": _PART, "mean": _PART, "std": (0.001, 1),
+    "init_share": _PART, "layer_decay": (0.01, 1), "stain": (0, 1), "stain_p": _PART,
     "epochs": (1, math.inf), "batch_size": (2, math.inf), "lr": _ANY, "momentum": _PART,
     "weight_decay": _ANY, "warmup_epochs": _ANY, "accumulate": (1, 1e6), "workers": _ANY,
     "seed": (0, 2**32 - 1), "log_steps": (1, 1e9), "save_steps": (1, 1e9), "keep_epochs": (1, 1e9),

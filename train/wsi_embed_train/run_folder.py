@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ class RunFolder:
                 f"nothing to resume: there is no {self.last.name} in checkpoints/", where=self.path
             )
         about, _ = load_checkpoint(self.last)
-        before, now = about["config"], config.to_dict()
+        before, now = _defaults() | about["config"], config.to_dict()
         for name in ["method", *sorted((now.keys() | before.keys()) - FREE)]:  # method first
             if before.get(name) != now.get(name):
                 raise UsageError(
@@ -84,6 +84,12 @@ class RunFolder:
     def write_summary(self, summary: dict[str, Any]) -> None:
         """Write `summary.json`."""
         (self.path / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", "utf-8")
+
+
+def _defaults() -> dict[str, Any]:
+    """Return the defaults of settings, which stand for those that an earlier version did not have."""
+    found = {field.name: field.default for field in fields(TrainConfig) if field.default is not MISSING}
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in found.items()}
 
 
 def check_data(run: RunFolder, before: dict[str, Any], now: dict[str, Any]) -> None:

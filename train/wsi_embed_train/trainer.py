@@ -26,6 +26,7 @@ IGNORED_WARNINGS = (
     "Checkpoint directory .* exists",
     "your dataloader is not resumable",  # it is: the checkpoint stores the position of the sampler
     "The `srun` command is available",
+    r"Found \d+ module\(s\) in eval mode",  # the frozen ones
 )
 
 

@@ -58,7 +58,9 @@ def _words(kind: Any) -> str:
     parts = typing.get_args(kind)
     if not parts:
         return words[kind]
-    return "a list of whole numbers" if parts[-1] is ... else f"a list of {len(parts)} numbers"
+    if parts[-1] is not ...:
+        return f"a list of {len(parts)} numbers"
+    return "a list of whole numbers" if parts[0] is int else "a list of numbers"
 
 
 def numbers(value: Any) -> tuple[float, ...]:

@@ -78,6 +78,21 @@ def command(
     precision: Annotated[str | None, typer.Option("--precision", help="32, bf16 or 16. Recipe: 32.")] = None,
     workers: Annotated[int | None, typer.Option("--workers", help="Decoding processes. Recipe: 8.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Random seed. Recipe: 0.")] = None,
+    init: Annotated[
+        Path | None,
+        typer.Option(
+            "--init",
+            help="Weights to start from: a state dict, safetensors file, run, or checkpoint (also of the "
+            "CluSiam repository).",
+            show_default=False,
+        ),
+    ] = None,
+    init_licence: Annotated[
+        str,
+        typer.Option(
+            "--init-license", "--init-licence", help="Licence of these weights; recorded.", show_default=False
+        ),
+    ] = "",
     knn: Annotated[
         Path | None,
         typer.Option(
@@ -129,8 +144,8 @@ def command(
     ):
         try:
             checkpoint = train(
-                source, out, config, split=split, knn=knn, resume=resume or _requeued(out),
-                on_collapse=on_collapse, listener=listener, stop=stop,
+                source, out, config, split=split, knn=knn, init=init, init_licence=init_licence,
+                resume=resume or _requeued(out), on_collapse=on_collapse, listener=listener, stop=stop,
             )  # fmt: skip
         except Stopped as stopped:
             raise Stopped(f"stopped early at {stopped}, and saved; go on with --resume") from None

@@ -62,6 +62,10 @@ class PlainTraining(Listener):
         """Print the figures of an epoch."""
         self._line(f"epoch {row['epoch']:.0f}/{self.epochs}: {figures_text(row)}")
 
+    def noted(self, text: str) -> None:
+        """Print a fact about the run."""
+        self._line(in_flags(text, settings_without_flag()))
+
     def warned(self, text: str) -> None:
         """Print a warning immediately."""
         warning = f"warning: {in_flags(text, settings_without_flag())}"
@@ -111,7 +115,7 @@ class BarTraining(PlainTraining):
 
 
 class JsonTraining(PlainTraining):
-    """Listener that logs JSON lines: `started`, `figures`, `epoch` and warnings."""
+    """Listener that logs JSON lines: `noted`, `started`, `figures`, `epoch` and warnings."""
 
     def started(self, steps: int, done: int, how: str) -> None:
         """Log the start."""
@@ -124,6 +128,10 @@ class JsonTraining(PlainTraining):
     def epoch_done(self, row: Mapping[str, float]) -> None:
         """Log an epoch."""
         log_line("epoch", "info", **dict(row))
+
+    def noted(self, text: str) -> None:
+        """Log a fact about the run."""
+        log_line("noted", message=in_flags(text, settings_without_flag()))
 
     def warned(self, text: str) -> None:
         """Log a warning."""

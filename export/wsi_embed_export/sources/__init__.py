@@ -7,10 +7,10 @@ from pathlib import Path
 
 from wsi_embed.errors import UsageError
 from wsi_embed_export.sources.clusiam import is_clusiam, read_clusiam
-from wsi_embed_export.sources.files import load_tensors
 from wsi_embed_export.sources.named import FAMILIES, read_named
 from wsi_embed_export.sources.run import read_run
 from wsi_embed_export.trained import Given, TrainedModel
+from wsi_embed_train.weights.files import load_tensors
 
 __all__ = ["read_source"]
 

@@ -9,10 +9,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from wsi_embed.errors import UsageError
-from wsi_embed_export.sources.files import load_strictly, state_dict_of, without_prefix
-from wsi_embed_export.trained import Given, TrainedModel, named_digest
+from wsi_embed_export.trained import Given, TrainedModel
 from wsi_embed_train.backbones import make_backbone
 from wsi_embed_train.methods.siamese import projector
+from wsi_embed_train.weights.files import load_strictly, named_digest, state_dict_of, without_prefix
 
 # Tried in this order. The repository itself only has ResNet-18, but its users change that line.
 _RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")

@@ -11,9 +11,15 @@ from torchvision import models
 
 from wsi_embed.errors import UsageError
 from wsi_embed.util.text import argument
-from wsi_embed_export.sources.files import load_strictly, load_tensors, state_dict_of, without_prefix
-from wsi_embed_export.trained import Given, TrainedModel, named_digest
+from wsi_embed_export.trained import Given, TrainedModel
 from wsi_embed_train.backbones import check_tile_px, make_backbone, torchvision_names
+from wsi_embed_train.weights.files import (
+    load_strictly,
+    load_tensors,
+    named_digest,
+    state_dict_of,
+    without_prefix,
+)
 
 FAMILIES = ("timm", "torchvision")
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

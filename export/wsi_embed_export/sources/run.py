@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from wsi_embed.errors import UsageError
-from wsi_embed_export.sources.files import load_strictly, without_prefix
-from wsi_embed_export.trained import Given, TrainedModel, named_digest
-from wsi_embed_train.config import settings_of_run
+from wsi_embed_export.trained import Given, TrainedModel
 from wsi_embed_train.methods import build_method
+from wsi_embed_train.recipe import settings_of_run
+from wsi_embed_train.weights.files import load_strictly, named_digest, without_prefix
 
 
 def read_run(path: Path, content: Mapping[str, Any], given: Given) -> TrainedModel:

@@ -13,7 +13,7 @@ from torchvision import transforms as T
 
 from tests.made_models import tiny_config
 from wsi_embed_train.augment.published import PillowBlur, TwoViews
-from wsi_embed_train.config import load_recipe
+from wsi_embed_train.recipe import load_recipe
 
 DRAWS = 1000
 PLAIN: dict[str, Any] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -85,24 +85,30 @@ class Method(nn.Module, abc.ABC):
         return None
 
     def parameter_groups(
-        self, weight_decay: float, *, exclude_norm_bias: bool = False
+        self,
+        weight_decay: float,
+        *,
+        exclude_norm_bias: bool = False,
+        backbone_factors: Mapping[str, float] | None = None,
     ) -> list[dict[str, Any]]:
         """Return the trainable parameters in groups for the optimizer.
 
         Args:
             weight_decay: Weight decay of all parameters that are not exempt.
             exclude_norm_bias: Whether vectors (biases and weights of norms) are exempt from weight decay.
+            backbone_factors: Factors on the learning rate of the backbone's parameters by name; by default 1.
 
         Returns:
             Groups with `params`, `weight_decay`, `fixed_lr` (no schedule) and `lr_factor`.
         """
+        factors = {f"encoder.backbone.{name}": factor for name, factor in (backbone_factors or {}).items()}
         groups: dict[tuple[float, bool, float], list[nn.Parameter]] = {}
         for name, parameter in self.named_parameters():
             if not parameter.requires_grad:
                 continue
             predictor = name.startswith("predictor.")
             decay = 0.0 if exclude_norm_bias and parameter.ndim < 2 else weight_decay
-            factor = self.predictor_lr if predictor else 1.0
+            factor = self.predictor_lr if predictor else factors.get(name, 1.0)
             groups.setdefault((decay, predictor and self.fix_pred_lr, factor), []).append(parameter)
         return [
             {"params": params, "weight_decay": decay, "fixed_lr": fixed, "lr_factor": factor}

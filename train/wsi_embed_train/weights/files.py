@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from wsi_embed.errors import UsageError
+from wsi_embed.util.text import names_of
 
 # Keys under which training codes store a state dict, outermost first.
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "teacher", "net", "network")
@@ -51,6 +53,12 @@ def _safetensors(path: Path) -> dict[str, Any]:
         raise UsageError(f"not a safetensors file ({error})", where=path.name) from error
 
 
+def named_digest(path: Path) -> str:
+    """Return the name of a file with the beginning of its SHA-256."""
+    with path.open("rb") as file:
+        return f"{path.name} sha256:{hashlib.file_digest(file, 'sha256').hexdigest()[:16]}"
+
+
 def state_dict_of(content: Mapping[str, Any]) -> dict[str, Tensor]:
     """Return the state dict in a checkpoint, without the dictionaries around it."""
     for name in _WRAPPERS:
@@ -82,22 +90,18 @@ def load_strictly(
     problems = []
     counters = "num_batches_tracked"  # missing in old files, and not needed for evaluation
     if missing := [k for k in wanted if k not in state and not k.endswith(counters)]:
-        problems.append(f"lacks {_some(missing)}")
+        problems.append(f"lacks {names_of(missing)}")
     if extra := [k for k in state if k not in wanted and not k.startswith(tuple(ignored))]:
-        problems.append(f"has {_some(extra)} too many")
+        problems.append(f"has {names_of(extra)} too many")
     shapes = [
         f"{k} {list(state[k].shape)} for {list(wanted[k].shape)}"
         for k in wanted
         if k in state and state[k].shape != wanted[k].shape
     ]
     if shapes:
-        problems.append(f"has other shapes ({_some(shapes)})")
+        problems.append(f"has other shapes ({names_of(shapes)})")
     if problems:
         raise UsageError(
             f"its weights do not fit the architecture: it {', and '.join(problems)}", where=where
         )
     module.load_state_dict({k: v for k, v in state.items() if k in wanted}, strict=False)
-
-
-def _some(keys: list[str], most: int = 3) -> str:
-    return ", ".join(keys[:most]) + (f" and {len(keys) - most} more" if len(keys) > most else "")

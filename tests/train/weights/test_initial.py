@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from wsi_embed.errors import UsageError
+from wsi_embed_train.backbones import make_backbone
+from wsi_embed_train.weights.initial import load_initial, read_initial
+
+
+def vit(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return make_backbone("timm/test_vit")[0]
+
+
+def state(seed: int = 1) -> dict[str, Tensor]:
+    return dict(vit(seed).state_dict())
+
+
+def renamed(prefix: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {prefix + name: tensor for name, tensor in weights.items()}
+
+
+TEACHER = renamed("student.backbone.", state(2)) | renamed("teacher.backbone.", state())
+TARGET = renamed("network.target.backbone.", state(2)) | renamed("network.encoder.backbone.", state())
+LAYOUTS: dict[str, Any] = {
+    "plain": state(),
+    "with a classifier": state() | {"head.weight": torch.zeros(10, 64), "head.bias": torch.zeros(10)},
+    "data parallel": {"state_dict": renamed("module.", state())},
+    "compiled": renamed("module._orig_mod.backbone.", state()),
+    "contrastive": {"epoch": 3, "state_dict": renamed("module.encoder_q.", state())},
+    "language and image": renamed("visual.trunk.", state()) | {"logit_scale": torch.zeros(())},
+    "teacher and student": TEACHER,
+    "student first": dict(reversed(TEACHER.items())),
+    "teacher apart": {"student": state(2), "teacher": renamed("backbone.", state())},
+    "with a target network": {"state_dict": TARGET},
+    "half precision": {name: tensor.half() for name, tensor in state().items()},
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_weights_are_found_in_every_layout(layout: str, tmp_path: Path) -> None:
+    torch.save(LAYOUTS[layout], tmp_path / "weights.pt")
+    net = vit()
+    found = read_initial(tmp_path / "weights.pt", net, least_share=1.0)
+    load_initial(found, net)
+    for name, tensor in net.state_dict().items():
+        torch.testing.assert_close(tensor, state()[name], rtol=1e-3, atol=1e-4, msg=name)
+    assert found.name.startswith("weights.pt sha256:")
+    assert (found.missing, found.misfits) == ((), ())
+    assert found.unused == (("head.weight", "head.bias") if layout == "with a classifier" else ())
+
+
+def test_safetensors(tmp_path: Path) -> None:
+    save_file(state(), tmp_path / "w.safetensors")
+    found = read_initial(tmp_path / "w.safetensors", vit(), least_share=1.0)
+    assert found.tensors.keys() == state().keys()
+
+
+def test_what_does_not_fit_keeps_its_start_and_is_named(tmp_path: Path) -> None:
+    weights = state()
+    weights["pos_embed"] = torch.zeros(1, 3, 64)
+    del weights["norm.bias"]
+    weights["mask_token"] = torch.zeros(1, 64)
+    torch.save(weights, tmp_path / "w.pt")
+    net = vit()
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    found = read_initial(tmp_path / "w.pt", net, least_share=0.9)
+    assert (found.missing, found.misfits, found.unused) == (("norm.bias",), ("pos_embed",), ("mask_token",))
+    total = len(before)
+    assert f"{total - 2} of {total} tensors of the backbone" in str(found)
+    assert "not in the file: norm.bias; of another shape: pos_embed; not used: mask_token" in str(found)
+    load_initial(found, net)
+    kept = {name for name, tensor in net.state_dict().items() if torch.equal(tensor, before[name])}
+    assert {"pos_embed", "norm.bias"} <= kept
+    assert torch.equal(net.state_dict()["blocks.0.attn.qkv.weight"], weights["blocks.0.attn.qkv.weight"])
+
+
+def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
+    torch.save(make_backbone("timm/test_resnet")[0].state_dict(), tmp_path / "w.pt")
+    with pytest.raises(UsageError, match=r"too few of its weights fit .* 0 of \d+ tensors .*`backbone=`"):
+        read_initial(tmp_path / "w.pt", vit(), least_share=0.0)
+
+
+def test_too_small_a_share_is_refused(tmp_path: Path) -> None:
+    half = dict(list(state().items())[:30])
+    torch.save(half, tmp_path / "w.pt")
+    with pytest.raises(UsageError, match="30 of 78 tensors"):
+        read_initial(tmp_path / "w.pt", vit(), least_share=0.5)
+    assert len(read_initial(tmp_path / "w.pt", vit(), least_share=0.3).tensors) == 30
+
+
+def test_batch_norm_counters_are_not_counted(tmp_path: Path) -> None:
+    net = make_backbone("timm/test_resnet")[0]
+    old = {k: v for k, v in net.state_dict().items() if not k.endswith("num_batches_tracked")}
+    torch.save(old, tmp_path / "w.pt")
+    found = read_initial(tmp_path / "w.pt", net, least_share=1.0)
+    assert found.total == len(found.tensors) == len(old)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(value: float, tmp_path: Path) -> None:
+    weights = state()
+    weights["norm.bias"] = torch.full_like(weights["norm.bias"], value)
+    torch.save(weights, tmp_path / "w.pt")
+    with pytest.raises(UsageError, match=r"NaN or infinite: norm\.bias"):
+        read_initial(tmp_path / "w.pt", vit(), least_share=0.9)
+
+
+def test_missing_file_is_refused(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "w.pt"):
+        with pytest.raises(UsageError, match="no such file or run; check `init=`"):
+            read_initial(path, vit(), least_share=0.9)

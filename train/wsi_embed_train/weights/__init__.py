@@ -1,0 +1,1 @@
+"""Weights of files, and networks that start from them."""

@@ -1,0 +1,161 @@
+"""Weights that a training starts from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from wsi_embed.errors import UsageError
+from wsi_embed.util.text import argument, counted, names_of
+from wsi_embed_train.weights.files import load_tensors, named_digest, state_dict_of, without_prefix
+
+# Counters of batch norms, which old files lack.
+_COUNTERS = "num_batches_tracked"
+
+
+@dataclass(frozen=True)
+class InitialWeights:
+    """Weights of a file that fit a backbone.
+
+    Attributes:
+        name: Name of the file, and the beginning of its SHA-256.
+        tensors: The weights that fit, by their names in the backbone.
+        missing: Names in the backbone for which the file has no weights.
+        misfits: Names in the backbone for which the file has weights of another shape.
+        unused: Names in the file, behind the same prefix, that the backbone does not have.
+        mean: RGB mean of the images that the weights expect; None if the file does not tell.
+        std: RGB standard deviation of these images; None if the file does not tell.
+        licence: Licence of the weights, as given by the user.
+    """
+
+    name: str
+    tensors: dict[str, Tensor] = field(repr=False)
+    missing: tuple[str, ...]
+    misfits: tuple[str, ...]
+    unused: tuple[str, ...]
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    licence: str = ""
+
+    @property
+    def total(self) -> int:
+        """Number of tensors of the backbone."""
+        return len(self.tensors) + len(self.missing) + len(self.misfits)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what the run and the exported model record."""
+        return {
+            "weights": self.name,
+            "licence": self.licence,
+            "tensors": len(self.tensors),
+            "tensors_of_backbone": self.total,
+        }
+
+    def __str__(self) -> str:
+        text = f"{self.name}: {len(self.tensors)} of {counted(self.total, 'tensor')} of the backbone"
+        for names, what in (
+            (self.missing, "not in the file"),
+            (self.misfits, "of another shape"),
+            (self.unused, "not used"),
+        ):
+            text += f"; {what}: {names_of(names)}" if names else ""
+        return text
+
+
+def read_initial(path: Path, backbone: nn.Module, *, least_share: float, licence: str = "") -> InitialWeights:
+    """Read the weights of a file that fit a backbone by name and shape.
+
+    Names are compared after the prefix, such as `module.` or `teacher.backbone.`, behind which the most
+    weights fit.
+
+    Args:
+        path: A run folder or checkpoint of `wsi-embed train`, a checkpoint of the CluSiam repository, a
+            state dict or a safetensors file.
+        backbone: The network.
+        least_share: Minimum share of the backbone's tensors that must fit, 0 to 1.
+        licence: Licence of the weights.
+
+    Raises:
+        UsageError: If the file cannot be read, or fewer weights fit.
+    """
+    path = checkpoint_of(path)
+    content = load_tensors(path)
+    wanted = {name: tensor for name, tensor in backbone.state_dict().items() if not name.endswith(_COUNTERS)}
+    everything = state_dict_of(content)
+    state = without_prefix(everything, _best_prefix(everything, wanted))
+    state = {name: tensor for name, tensor in state.items() if not name.endswith(_COUNTERS)}
+    fitting = {name: state[name] for name in wanted if _fits(state.get(name), wanted[name])}
+    mean, std = _normalisation(content)
+    found = InitialWeights(
+        name=named_digest(path),
+        tensors=fitting,
+        missing=tuple(name for name in wanted if name not in state),
+        misfits=tuple(name for name in wanted if name in state and name not in fitting),
+        unused=tuple(name for name in state if name not in wanted),
+        mean=mean,
+        std=std,
+        licence=licence,
+    )
+    if len(fitting) < least_share * len(wanted) or not fitting:
+        raise UsageError(
+            f"too few of its weights fit the backbone: {found}",
+            where=argument("init", path.name),
+            remedy="choose the `backbone=` they belong to, or a lower `init_share=`",
+        )
+    if bad := [name for name, tensor in fitting.items() if not torch.isfinite(tensor).all()]:
+        raise UsageError(f"weights that are NaN or infinite: {names_of(bad)}", where=path.name)
+    return found
+
+
+def checkpoint_of(path: Path) -> Path:
+    """Return the weights' file, which is the last checkpoint if a run folder is given.
+
+    Raises:
+        UsageError: If there is no such file.
+    """
+    file = path / "checkpoints" / "last.ckpt" if path.is_dir() else path
+    if not file.is_file():
+        raise UsageError("no such file or run", where=path, remedy="check `init=`")
+    return file
+
+
+def load_initial(weights: InitialWeights, backbone: nn.Module) -> None:
+    """Copy weights into a backbone; tensors for which there are none stay as they are."""
+    backbone.load_state_dict(weights.tensors, strict=False)
+
+
+def _fits(tensor: Tensor | None, wanted: Tensor) -> bool:
+    return tensor is not None and tensor.shape == wanted.shape
+
+
+def _best_prefix(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
+    """Return the prefix after which the most weights fit.
+
+    Of several, that of a teacher is chosen before others, and that of a target network last.
+    """
+    fitting: Counter[str] = Counter()
+    for name, tensor in state.items():
+        parts = name.split(".")
+        for start in range(len(parts)):
+            if _fits(wanted.get(".".join(parts[start:])), tensor):
+                fitting[".".join([*parts[:start], ""])] += 1
+    return min(fitting, key=lambda prefix: (-fitting[prefix], _rank(prefix), prefix), default="")
+
+
+def _rank(prefix: str) -> int:
+    return 0 if "teacher" in prefix else 2 if "target" in prefix or "student" in prefix else 1
+
+
+def _normalisation(content: Mapping[str, Any]) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
+    """Return the normalisation that a checkpoint of `wsi-embed train` records."""
+    try:
+        data = content["wsi_embed"]["data"]
+        return tuple(data["mean"]), tuple(data["std"])
+    except (KeyError, TypeError):
+        return None, None

@@ -11,6 +11,7 @@ import zarr
 
 from wsi_embed.bags.array import LazyArray
 from wsi_embed.bags.cluster_head import AssignedArray, ClusterHead
+from wsi_embed.bags.cluster_names import ClusterNames
 from wsi_embed.bags.histogram import cluster_histogram
 from wsi_embed.errors import StoreError
 from wsi_embed.storage.folder import Place
@@ -25,6 +26,7 @@ class Bag:
         attrs: Attributes of the slide (mpp, extent, tile_px, ...).
         clusters: Number of clusters; None without a cluster head.
         head: Clusters that replace those of the model; None for the model's own.
+        cluster_names: Names and colours of the clusters.
 
     Example:
         >>> import wsi_embed
@@ -40,9 +42,11 @@ class Bag:
         attrs: dict[str, Any],
         clusters: int | None = None,
         head: ClusterHead | None = None,
+        cluster_names: ClusterNames | None = None,
     ) -> None:
         self.slide_id, self.folder, self.attrs, self.head = slide_id, folder, attrs, head
         self.clusters = clusters if head is None else len(head)
+        self.cluster_names = cluster_names or ClusterNames()
 
     @cached_property
     def _group(self) -> zarr.Group:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_embed.bags.array import LazyArray
+from wsi_embed.bags.cluster_names import COLOURS, NAMES, ClusterNames
 from wsi_embed.errors import UsageError
 from wsi_embed.util.digest import canonical_digest
 
@@ -35,6 +36,7 @@ class ClusterHead:
         centroids: Centroids of length 1, float32 [K, D].
         temperature: T.
         about: Record of their origin: store, sample, seed, shares of the tiles.
+        names: Names and colours of the clusters. They do not change the assignments.
     """
 
     model_id: str
@@ -42,6 +44,7 @@ class ClusterHead:
     centroids: Float32Array
     temperature: float
     about: dict[str, Any] = field(default_factory=dict)
+    names: ClusterNames = field(default_factory=ClusterNames)
 
     def __len__(self) -> int:
         return len(self.centroids)
@@ -103,8 +106,9 @@ class ClusterHead:
             folder: Output folder; created if missing.
 
         Raises:
-            UsageError: If the folder cannot be written.
+            UsageError: If the folder cannot be written, or holds other clusters that have been given names.
         """
+        self._keep_names(folder)
         document = {
             "schema": SCHEMA,
             "model_id": self.model_id,
@@ -112,6 +116,7 @@ class ClusterHead:
             "temperature": self.temperature,
             "digest": self.digest,
             **self.about,
+            **self.names.to_dict(),
         }
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -121,6 +126,19 @@ class ClusterHead:
             raise UsageError(
                 f"cannot be written ({error.strerror})", where=folder, remedy="choose another folder"
             ) from error
+
+    def _keep_names(self, folder: Path) -> None:
+        try:
+            there = json.loads((folder / DOCUMENT).read_text("utf-8"))
+            named = there.get("digest") != self.digest and bool(there.get(NAMES) or there.get(COLOURS))
+        except (OSError, ValueError, AttributeError):
+            return
+        if named:
+            raise UsageError(
+                "holds other clusters, to which names or colours have been given",
+                where=folder,
+                remedy="choose another folder, or remove this one",
+            )
 
     @classmethod
     def load(cls, folder: str | Path) -> ClusterHead:
@@ -134,7 +152,7 @@ class ClusterHead:
             document = json.loads((folder / DOCUMENT).read_text("utf-8"))
             with np.load(folder / ARRAYS, allow_pickle=False) as arrays:
                 mean, centroids = arrays["mean"].astype(np.float32), arrays["centroids"].astype(np.float32)
-            known = {"schema", "model_id", "clusters", "temperature", "digest"}
+            known = {"schema", "model_id", "clusters", "temperature", "digest", NAMES, COLOURS}
             about = {k: v for k, v in document.items() if k not in known}
             head = cls(document["model_id"], mean, centroids, float(document["temperature"]), about)
             recorded = document["digest"]
@@ -150,7 +168,8 @@ class ClusterHead:
             raise UsageError(
                 f"{ARRAYS} is not what {DOCUMENT} describes", where=folder, remedy="make the clusters again"
             )
-        return head
+        names = ClusterNames.from_dict(document, len(head), folder / DOCUMENT)
+        return replace(head, names=names)
 
 
 class AssignedArray(LazyArray):

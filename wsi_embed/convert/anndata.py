@@ -52,8 +52,10 @@ class AnnData(Format):
         for column in ("slide", "patient", "label"):
             obs[column] = pd.Categorical(obs[column])
         if "cluster" in obs:
-            names = pd.CategoricalDtype([str(n) for n in range(clusters or 0)])
-            obs["cluster"] = obs["cluster"].astype(str).astype(names)
+            numbers = pd.CategoricalDtype([str(n) for n in range(clusters or 0)])
+            if names := self.store.cluster_names.names:
+                obs["cluster_name"] = pd.Categorical([names.get(int(n)) for n in obs["cluster"]])
+            obs["cluster"] = obs["cluster"].astype(str).astype(numbers)
         dim = int(self.store.attrs["settings"]["feature_dim"])
         var = pd.DataFrame(index=[str(n) for n in range(dim)])
         spatial = np.concatenate([_centres(bag) for _, bag in parts])

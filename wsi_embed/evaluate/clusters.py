@@ -13,6 +13,7 @@ import numpy.typing as npt
 from scipy.spatial.distance import pdist
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
+from wsi_embed.bags.cluster_names import ClusterNames
 from wsi_embed.bags.damage import damage_named
 from wsi_embed.errors import UsageError
 from wsi_embed.evaluate.results import results_in, write_json
@@ -30,6 +31,7 @@ class ClusterRow:
 
     Attributes:
         cluster: Number of the cluster.
+        name: Name that people gave it; None without one.
         tiles: Number of its tiles.
         share: Share of all tiles.
         slides: Number of slides with the cluster.
@@ -40,6 +42,7 @@ class ClusterRow:
     """
 
     cluster: int
+    name: str | None
     tiles: int
     share: float
     slides: int
@@ -149,7 +152,7 @@ def evaluate_clusters(store: Store, labels: TileLabels | None = None) -> Cluster
         effective=math.exp(entropy),
         slide_distance=_distance(counts) if several else None,
         slide_nmi=float(normalized_mutual_info_score(slides, numbers)) if several else None,
-        rows=_rows(counts, by_label, labels),
+        rows=_rows(counts, by_label, labels, store.cluster_names),
         agreement=_agreement(by_label, labels) if labels and by_label is not None else None,
         notes=labels.notes if labels else (),
     )
@@ -226,7 +229,7 @@ def _agreement(table: Int, labels: TileLabels) -> Agreement:
     )
 
 
-def _rows(counts: Int, table: Int | None, labels: TileLabels | None) -> list[ClusterRow]:
+def _rows(counts: Int, table: Int | None, labels: TileLabels | None, names: ClusterNames) -> list[ClusterRow]:
     shares = counts / counts.sum(1, keepdims=True)
     rows = []
     for cluster in np.argsort(-counts.sum(0), kind="stable").tolist():
@@ -239,5 +242,7 @@ def _rows(counts: Int, table: Int | None, labels: TileLabels | None) -> list[Clu
             label = labels.names[int(table[cluster].argmax())]
             purity = float(table[cluster].max() / table[cluster].sum())
         share = tiles / int(counts.sum())
-        rows.append(ClusterRow(cluster, tiles, share, int((of_slides > 0).sum()), even, label, purity))
+        on_slides = int((of_slides > 0).sum())
+        name = names.names.get(cluster)
+        rows.append(ClusterRow(cluster, name, tiles, share, on_slides, even, label, purity))
     return rows

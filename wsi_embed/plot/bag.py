@@ -79,7 +79,9 @@ def plot_bag(
     bar = (tiles.mpp / seen.scale[0], style)
     if view == "map":
         return _with_bar(panels[0], *bar)
-    entries = slide_entries(Counter() if heat else tiles.counts, colours, tiles.tissue is not None)
+    entries = slide_entries(
+        Counter() if heat else tiles.counts, colours, tiles.tissue is not None, tiles.names
+    )
     entries += heat.entries if heat else []
     legend = Columns(entries, style, height=max(seen.size[1], 8 * style.row))
     facts = heat.facts if heat else _facts(tiles)

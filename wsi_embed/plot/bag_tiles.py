@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_embed.bags.bag import Bag
+from wsi_embed.bags.cluster_names import ClusterNames
 from wsi_embed.bags.damage import damage_named, positive
 from wsi_embed.bags.geometry import bag_grid
 from wsi_embed.errors import SlideError
@@ -33,6 +34,7 @@ class Tiles:
         fingerprint: Fingerprint of the slide; None if the features come from another tool.
         tissue: Tissue mask, bool [h, w]; None if the store has none.
         tissue_scale: Level-0 pixels per mask pixel, (x, y).
+        names: Names and colours of the clusters.
     """
 
     slide_id: str
@@ -42,6 +44,7 @@ class Tiles:
     fingerprint: str | None
     tissue: BoolArray | None
     tissue_scale: tuple[float, float]
+    names: ClusterNames = field(default_factory=ClusterNames)
 
     @property
     def counts(self) -> Counter[int]:
@@ -70,6 +73,7 @@ def read_tiles(bag: Bag) -> Tiles:
             bag.attrs["slide_fingerprint"],
             None if mask is None else np.asarray(mask[:], np.bool_),
             scale,
+            bag.cluster_names,
         )
         if cluster is not None and len(cluster) != len(tiles.grid):
             raise ValueError(f"{len(cluster)} clusters for {len(tiles.grid)} tiles")

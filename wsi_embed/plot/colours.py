@@ -8,6 +8,8 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from wsi_embed.bags.cluster_names import ClusterNames
+
 Colour = tuple[int, int, int]
 FloatArray = npt.NDArray[np.float64]
 
@@ -43,17 +45,23 @@ DEUTERANOPE = (
 )
 
 
-def cluster_colour(cluster: int) -> Colour:
+def cluster_colour(cluster: int, names: ClusterNames | None = None) -> Colour:
     """Return the colour of a cluster, RGB.
 
     It only depends on the number of the cluster, so it is the same on all slides of a store.
+
+    Args:
+        cluster: Number of the cluster.
+        names: Names and colours that people gave to clusters.
 
     Example:
         >>> from wsi_embed.plot import cluster_colour
         >>> cluster_colour(0)
         (0, 105, 180)
     """
-    return _palette()[cluster % PALETTE_SIZE]
+    if names is None:
+        return _palette()[cluster % PALETTE_SIZE]
+    return names.colour(cluster) or _palette()[names.first(cluster) % PALETTE_SIZE]
 
 
 def class_colours(labels: Iterable[str | None]) -> dict[str | None, Colour]:

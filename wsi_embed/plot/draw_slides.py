@@ -106,7 +106,7 @@ def draw_slides(
             failed += 1
             warn(f"{item.slide_id}: {error}")
     if counts or classes:
-        legend = store_legend(counts, classes, max_px=drawing.max_px)
+        legend = store_legend(counts, classes, max_px=drawing.max_px, names=store.cluster_names)
         say(str(drawing.save(legend, folder, _shared_name(store, "legend"))))
     return failed
 
@@ -157,7 +157,7 @@ def draw_sheet(
     def opened(slide_id: str) -> Slide:
         return open_embedded(paths[slide_id], store[slide_id], drawing.reader)
 
-    for name, page in contact_sheet(store, drawable, opened, on_error):
+    for name, page in contact_sheet(store, drawable, opened, on_error, store.cluster_names):
         say(str(drawing.save(page, folder, _shared_name(store, name))))
     return len(failed)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
+from wsi_embed.bags.cluster_names import ClusterNames
 from wsi_embed.plot.annotations import ClassColours
 from wsi_embed.plot.colours import HALO, INK, OUTLINE, Colour, cluster_colour
 from wsi_embed.plot.style import Style, font, shortened, text_width
@@ -31,32 +32,43 @@ class Entry:
     halo: bool = True
 
 
-def slide_entries(counts: Counter[int], classes: ClassColours, tissue: bool) -> list[Entry]:
+def slide_entries(
+    counts: Counter[int], classes: ClassColours, tissue: bool, names: ClusterNames | None = None
+) -> list[Entry]:
     """Create the legend of one slide: annotation classes, then its largest clusters by number.
 
     Args:
         counts: Number of tiles of each cluster.
         classes: Annotation classes on the slide, and their colours.
         tissue: Whether the outline of the tissue mask is drawn.
+        names: Names and colours of the clusters.
     """
+    counts = _merged(counts, names)
     entries = [Entry("tissue", line=OUTLINE, halo=False)] * tissue + _class_entries(classes)
     room = max(SLIDE_ROWS - len(entries), LEAST_CLUSTERS)
     by_size = [c for c, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
     largest = by_size if len(by_size) <= room else by_size[: room - 1]
-    entries += _cluster_entries(sorted(largest), counts)
+    entries += _cluster_entries(sorted(largest), counts, names)
     if rest := len(counts) - len(largest):
         share = 1 - sum(counts[c] for c in largest) / counts.total()
         entries.append(Entry(f"{rest} more", percent(share)))
     return entries
 
 
-def store_legend(counts: Counter[int], classes: ClassColours, *, max_px: int = 1000) -> Image.Image:
+def store_legend(
+    counts: Counter[int],
+    classes: ClassColours,
+    *,
+    max_px: int = 1000,
+    names: ClusterNames | None = None,
+) -> Image.Image:
     """Draw a legend for the pictures of several slides, with all clusters that occur, by number.
 
     Args:
         counts: Number of tiles of each cluster over all slides.
         classes: Annotation classes of all slides, and their colours.
         max_px: Value of `max_px` used for the slides, so that the text has the same size.
+        names: Names and colours of the clusters.
 
     Example:
         >>> from collections import Counter
@@ -64,8 +76,8 @@ def store_legend(counts: Counter[int], classes: ClassColours, *, max_px: int = 1
         >>> store_legend(Counter({0: 120, 3: 80}), {}).mode
         'RGB'
     """
-    style = Style(max_px)
-    entries = _class_entries(classes) + _cluster_entries(sorted(counts), counts)
+    style, counts = Style(max_px), _merged(counts, names)
+    entries = _class_entries(classes) + _cluster_entries(sorted(counts), counts, names)
     columns = Columns(entries, style, height=round(0.75 * max_px))
     width, height = columns.size
     picture = Image.new("RGB", (width + 2 * style.margin, height + 2 * style.margin), "white")
@@ -138,6 +150,18 @@ def _class_entries(classes: ClassColours) -> list[Entry]:
     return [Entry(label or "annotation", line=colour) for label, colour in classes.items()]
 
 
-def _cluster_entries(clusters: Sequence[int], counts: Counter[int]) -> list[Entry]:
-    total = counts.total()
-    return [Entry(f"cluster {c}", percent(counts[c] / total), fill=cluster_colour(c)) for c in clusters]
+def _merged(counts: Counter[int], names: ClusterNames | None) -> Counter[int]:
+    """Count the clusters of the same name together, as the first of them."""
+    if names is None:
+        return counts
+    merged: Counter[int] = Counter()
+    for cluster, count in counts.items():
+        merged[names.first(cluster)] += count
+    return merged
+
+
+def _cluster_entries(
+    clusters: Sequence[int], counts: Counter[int], names: ClusterNames | None
+) -> list[Entry]:
+    names, total = names or ClusterNames(), counts.total()
+    return [Entry(names[c], percent(counts[c] / total), fill=cluster_colour(c, names)) for c in clusters]

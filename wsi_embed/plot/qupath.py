@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_embed.bags.bag import Bag
+from wsi_embed.bags.cluster_names import ClusterNames
 from wsi_embed.errors import UsageError
 from wsi_embed.plot.colours import OUTLINE, cluster_colour
 from wsi_embed.regions.geojson import Feature, feature, write_geojson
@@ -76,14 +77,17 @@ def bag_features(bag: Bag, parts: Sequence[str] = PARTS) -> Iterator[Feature]:
     coords, extent = bag.coords[:].astype(np.float64) - (x, y), float(bag.attrs["extent"])
     clusters = bag.cluster[:] if bag.cluster is not None else None
     if "clusters" in parts and clusters is not None:
-        for number, region in enumerate(cluster_polygons(coords, extent, clusters)):
+        for number, region in enumerate(cluster_polygons(coords, extent, clusters, bag.cluster_names)):
             yield feature(region, f"{bag.slide_id}/cluster/{number}", locked=True)
     if "tiles" in parts:
         yield from _tiles(bag, coords, extent, clusters)
 
 
 def cluster_polygons(
-    coords: npt.NDArray[np.float64], extent: float, clusters: npt.NDArray[np.int16]
+    coords: npt.NDArray[np.float64],
+    extent: float,
+    clusters: npt.NDArray[np.int16],
+    names: ClusterNames | None = None,
 ) -> Iterator[Polygon]:
     """Outline the areas covered by tiles of the same cluster; see `tile_outlines`.
 
@@ -91,13 +95,16 @@ def cluster_polygons(
         coords: Top-left corners of the tiles, float64 [N, 2].
         extent: Side of a tile.
         clusters: Cluster of each tile, int16 [N].
+        names: Names and colours of the clusters.
 
     Yields:
         Regions with class and colour, cluster by cluster; exact to the rounding of the coordinates.
     """
-    for cluster in np.unique(clusters).tolist():
-        for rings in tile_outlines(coords[clusters == cluster], extent):
-            yield Polygon(rings, f"cluster {cluster}", cluster_colour(cluster))
+    names = names or ClusterNames()
+    shown = np.array([names.first(cluster) for cluster in clusters.tolist()], np.int64)
+    for cluster in np.unique(shown).tolist():
+        for rings in tile_outlines(coords[shown == cluster], extent):
+            yield Polygon(rings, names[cluster], cluster_colour(cluster, names))
 
 
 def _tiles(
@@ -112,7 +119,9 @@ def _tiles(
     square = np.array([(0, 0), (1, 0), (1, 1), (0, 1)]) * extent
     for row, corner in enumerate(coords):
         cluster = None if clusters is None else int(clusters[row])
-        label, colour = (None, None) if cluster is None else (f"cluster {cluster}", cluster_colour(cluster))
+        label, colour = None, None
+        if cluster is not None:
+            label, colour = bag.cluster_names[cluster], cluster_colour(cluster, bag.cluster_names)
         yield feature(
             Polygon([corner + square], label, colour),
             f"{bag.slide_id}/tile/{row}",

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
+from wsi_embed.bags.cluster_names import ClusterNames
 from wsi_embed.bags.geometry import bag_grid
 from wsi_embed.errors import UsageError, WsiEmbedError
 from wsi_embed.plot.colours import INK, cluster_colour
@@ -30,7 +31,11 @@ OpenById = Callable[[str], Slide]
 
 
 def contact_sheet(
-    bags: Mapping[str, Bag], drawable: Collection[str], open_by_id: OpenById, on_error: OnError
+    bags: Mapping[str, Bag],
+    drawable: Collection[str],
+    open_by_id: OpenById,
+    on_error: OnError,
+    names: ClusterNames | None = None,
 ) -> Iterator[tuple[str, Image.Image]]:
     """Draw the clusters of a store, the largest first, with counts and typical tiles.
 
@@ -40,6 +45,7 @@ def contact_sheet(
         open_by_id: Function that opens one of these slides. The slide is closed after each page.
         on_error: Function called with a slide id and an error, for damaged bags, which are left out, and for
             unreadable slides, whose tiles are drawn grey.
+        names: Names and colours of the clusters.
 
     Yields:
         Name (`clusters`, or `clusters-1`, ... for several pages) and picture of each page.
@@ -64,7 +70,8 @@ def contact_sheet(
     for number, page in enumerate(pages, start=1):
         several = len(pages) > 1
         tiles = _read(page, bags, open_by_id, on_error)
-        picture = _drawn(page, tiles, f"{title}   ({number} of {len(pages)})" if several else title, total)
+        heading = f"{title}   ({number} of {len(pages)})" if several else title
+        picture = _drawn(page, tiles, heading, total, names or ClusterNames())
         yield f"clusters-{number}" if several else "clusters", picture
 
 
@@ -109,7 +116,11 @@ def _read(
 
 
 def _drawn(
-    page: Sequence[Cluster], tiles: Mapping[Typical, UInt8Array], title: str, total: int
+    page: Sequence[Cluster],
+    tiles: Mapping[Typical, UInt8Array],
+    title: str,
+    total: int,
+    names: ClusterNames,
 ) -> Image.Image:
     margin, step = STYLE.margin, TILE + GAP
     top = 2 * margin + STYLE.title
@@ -119,7 +130,7 @@ def _drawn(
     draw.text((margin, margin), title, INK, font=font(STYLE.title))
     for index, cluster in enumerate(page):
         y = top + index * step
-        _label(draw, (margin, y), cluster, total)
+        _label(draw, (margin, y), cluster, total, names)
         for column, typical in enumerate(cluster.typical):
             x = margin + LABEL + column * step
             if typical in tiles:
@@ -129,16 +140,20 @@ def _drawn(
     return canvas
 
 
-def _label(draw: ImageDraw.ImageDraw, at: tuple[int, int], cluster: Cluster, total: int) -> None:
+def _label(
+    draw: ImageDraw.ImageDraw, at: tuple[int, int], cluster: Cluster, total: int, names: ClusterNames
+) -> None:
     x, y = at
-    draw.rectangle((x, y, x + STYLE.text, y + TILE - 1), cluster_colour(cluster.number))
+    draw.rectangle((x, y, x + STYLE.text, y + TILE - 1), cluster_colour(cluster.number, names))
     x += 2 * STYLE.text
     lines = (
         f"{counted(cluster.tiles, 'tile')}, {percent(cluster.tiles / total)}",
         f"on {counted(cluster.slides, 'slide')}",
         "" if cluster.typical else "none on the slides given",
     )
-    draw.text((x, y), f"cluster {cluster.number}", INK, font=font(STYLE.title))
+    name = names[cluster.number]
+    title = f"{cluster.number}: {name}" if cluster.number in names.names else name
+    draw.text((x, y), shortened(title, STYLE.title, LABEL - 3 * STYLE.text), INK, font=font(STYLE.title))
     for number, line in enumerate(lines):
         below = y + round(1.5 * STYLE.title) + number * STYLE.row
         text = shortened(line, STYLE.text, LABEL - 3 * STYLE.text)

@@ -81,7 +81,8 @@ def cluster_map(view: View, tiles: Tiles, line: int) -> UInt8Array:
     """
     if tiles.cluster is None:
         return _framed(_pale(view), view, tiles.grid, max(1, line // 2))
-    colours = np.array([cluster_colour(c) for c in tiles.cluster.tolist()], np.uint8).reshape(-1, 3)
+    colours = np.array([cluster_colour(c, tiles.names) for c in tiles.cluster.tolist()], np.uint8)
+    colours = colours.reshape(-1, 3)
     return tile_map(view, tiles.grid, colours)
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wsi_embed.bags.bag import Bag
-from wsi_embed.bags.cluster_head import ClusterHead
+from wsi_embed.bags.cluster_head import ARRAYS, DOCUMENT, ClusterHead
+from wsi_embed.bags.cluster_names import ClusterNames, read_names
 from wsi_embed.bags.patient import PatientBag
 from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.storage.address import Address, Location, location
@@ -26,13 +27,14 @@ class Store(Mapping[str, Bag]):
 
     Args:
         path: Folder or address of the store, as for `open_store`.
-        clusters: Folder of clusters that replace those of the model, as for `open_store`.
+        clusters: Clusters that replace those of the model, or names of its own, as for `open_store`.
 
     Attributes:
         where: Folder or address of the store.
         place: The same, as an interface for reading files.
         attrs: Root attributes: `format_version`, `model_id`, `model`, `settings`.
         head: Clusters that replace those of the model; None for the model's own.
+        cluster_names: Names and colours of the clusters.
 
     Raises:
         StoreError: If there is no store, or this version cannot read its format.
@@ -50,7 +52,7 @@ class Store(Mapping[str, Bag]):
         if self.place.state(METADATA_FILE) is None:
             raise StoreError("no store there", where=self.where, remedy="check the path")
         self.attrs = read_attributes(self.place)
-        self.head = None if clusters is None else self._head(clusters)
+        self.head, self.cluster_names = self._named_clusters(clusters)
         found = self.attrs.get("format_version")
         if found != FORMAT_VERSION:
             unlike = f"format {found}, this wsi-embed reads {FORMAT_VERSION}"
@@ -92,7 +94,17 @@ class Store(Mapping[str, Bag]):
         """Number of clusters; None if the model has no cluster head."""
         return self.attrs["settings"]["clusters"] if self.head is None else len(self.head)
 
-    def _head(self, folder: str | Path) -> ClusterHead:
+    def _named_clusters(self, clusters: str | Path | None) -> tuple[ClusterHead | None, ClusterNames]:
+        if clusters is None:
+            return None, ClusterNames()
+        path = Path(clusters)
+        own = self.attrs.get("settings", {}).get("clusters")
+        if path.suffix == ".json" and not (path.parent / ARRAYS).exists() and own is not None:
+            return None, read_names(path, own, self.model_id)
+        head = self._head(path.parent if path.name == DOCUMENT else path)
+        return head, head.names
+
+    def _head(self, folder: Path) -> ClusterHead:
         head = ClusterHead.load(folder)
         if head.model_id != self.attrs.get("model_id"):
             raise UsageError(
@@ -114,7 +126,7 @@ class Store(Mapping[str, Bag]):
         attributes = self._attributes(slide_id)
         if attributes is None:
             raise KeyError(f"{slide_id}: no complete slide of that id in {self.where}")
-        return Bag(slide_id, self.place / slide_id, attributes, self.clusters, self.head)
+        return Bag(slide_id, self.place / slide_id, attributes, self.clusters, self.head, self.cluster_names)
 
     def __iter__(self) -> Iterator[str]:
         return (row.slide_id for row in self.rows())
@@ -238,7 +250,8 @@ def open_store(path: str | Location, *, clusters: str | Path | None = None) -> S
 
     Args:
         path: Folder written by `wsi-embed ... --out`, or its address (`s3://`, `gs://`: extra `cloud`).
-        clusters: Folder written by `wsi-embed cluster`; its clusters replace those of the model.
+        clusters: Folder written by `wsi-embed cluster`; its clusters replace those of the model. Or a JSON
+            file with names and colours of the model's own clusters (docs/clusters.md).
 
     Returns:
         A mapping from slide id to `Bag`.

@@ -129,7 +129,10 @@ def _show(evaluation: ClusterEvaluation, files: Sequence[str]) -> None:
         facts["cluster and label"] = f"NMI {found.nmi:.3f}, ARI {found.ari:.3f}"
     rows: list[dict[str, object]] = []
     for row in evaluation.rows:
-        shown: dict[str, object] = {"cluster": row.cluster, "tiles": f"{row.tiles:,}"}
+        shown: dict[str, object] = {"cluster": row.cluster}
+        if any(other.name for other in evaluation.rows):
+            shown["name"] = row.name or ""
+        shown["tiles"] = f"{row.tiles:,}"
         shown |= {"share": percent(row.share), "slides": row.slides}
         if row.evenness is not None:
             shown["evenness"] = f"{row.evenness:.2f}"

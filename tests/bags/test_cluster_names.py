@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.bags.test_cluster_head import make_head
+from tests.job_tools import make_model
+from tests.made_slides import he_pixels, write_tiff
+from wsi_embed import embed
+from wsi_embed.bags.cluster_head import DOCUMENT, ClusterHead
+from wsi_embed.bags.cluster_names import LONGEST, ClusterNames
+from wsi_embed.convert import convert
+from wsi_embed.errors import UsageError
+from wsi_embed.evaluate.clusters import evaluate_clusters
+from wsi_embed.plot.colours import cluster_colour
+from wsi_embed.plot.legend import slide_entries
+from wsi_embed.plot.qupath import bag_features
+from wsi_embed.store import Store, open_store
+
+NAMES = ClusterNames({0: "stroma", 2: "tumour", 3: "stroma"}, {2: (200, 0, 10), 3: (1, 2, 3)})
+DOCUMENTED = {
+    "names": {"0": "stroma", "2": "tumour", "3": "stroma"},
+    "colours": {"2": "#c8000a", "3": "#010203"},
+}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("named")
+    slide = write_tiff(folder / "a.tif", he_pixels(320, 240, seed=3), mpp=0.5)
+    embed(slide, folder / "feats.zarr", model=make_model(folder), min_tissue=0.1)
+    return folder / "feats.zarr"
+
+
+def named(store: Path, **document: Any) -> Store:
+    """Open a store with names of the clusters of its model."""
+    path = store.parent / "names.json"
+    path.write_text(json.dumps(document or DOCUMENTED))
+    return open_store(store, clusters=path)
+
+
+def test_clusters_of_one_name_have_one_colour() -> None:
+    assert [NAMES[c] for c in range(4)] == ["stroma", "cluster 1", "tumour", "stroma"]
+    assert [NAMES.first(c) for c in range(4)] == [0, 1, 2, 0]
+    assert [NAMES.colour(c) for c in range(4)] == [(1, 2, 3), None, (200, 0, 10), (1, 2, 3)]
+    assert cluster_colour(0, NAMES) == cluster_colour(3, NAMES) == (1, 2, 3)
+    assert cluster_colour(1, NAMES) == cluster_colour(1)
+    without = ClusterNames({1: "fat", 5: "fat"})
+    assert cluster_colour(5, without) == cluster_colour(1)
+
+
+def test_document_and_back() -> None:
+    assert NAMES.to_dict() == DOCUMENTED
+    assert ClusterNames.from_dict(DOCUMENTED, 4, Path("x")) == NAMES
+    assert ClusterNames.from_dict({"clusters": 4}, 4, Path("x")).to_dict() == {}
+
+
+def test_names_in_a_folder_of_clusters_survive_and_do_not_change_assignments(tmp_path: Path) -> None:
+    head = make_head(4)
+    head.save(tmp_path)
+    document = json.loads((tmp_path / DOCUMENT).read_text())
+    (tmp_path / DOCUMENT).write_text(json.dumps(document | DOCUMENTED))
+    read = ClusterHead.load(tmp_path)
+    assert (read.names, read.digest, read.about) == (NAMES, head.digest, head.about)
+    read.save(tmp_path)
+    assert ClusterHead.load(tmp_path).names == NAMES
+    with pytest.raises(UsageError, match="holds other clusters, to which names or colours have been given"):
+        make_head(4, seed=9).save(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ({"names": {"4": "fat"}}, "there is no cluster '4'; they are 0 to 3"),
+        ({"names": {"-1": "fat"}}, "there is no cluster '-1'"),
+        ({"names": {"²": "fat"}}, "there is no cluster '²'"),
+        ({"names": ["fat"]}, "'names': an object with a text for each cluster number is expected"),
+        ({"names": {"0": " "}}, "' ' is no name of a cluster"),
+        ({"names": {"0": 7}}, "7 is no name of a cluster"),
+        ({"names": {"0": "a\nb"}}, "is no name of a cluster"),
+        ({"names": {"0": "\x1b[31mred"}}, "is no name of a cluster"),
+        ({"names": {"0": "x" * (LONGEST + 1)}}, "is no name of a cluster"),
+        ({"colours": {"0": "red"}}, "'red' is no colour, such as '#1f77b4'"),
+        ({"colours": {"0": "#12345"}}, "is no colour"),
+        ({"title": "x"}, "has no 'names' and no 'colours' of clusters"),
+        ({"model_id": "sha256:other", "names": {"0": "fat"}}, "names the clusters of sha256:other"),
+    ],
+)
+def test_wrong_names_are_refused(document: dict[str, Any], message: str, store: Path) -> None:
+    with pytest.raises(UsageError, match=message):
+        named(store, **document)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3"])
+def test_files_that_hold_no_names_are_refused(text: str, store: Path) -> None:
+    (store.parent / "names.json").write_text(text)
+    with pytest.raises(UsageError, match=r"names\.json"):
+        open_store(store, clusters=store.parent / "names.json")
+
+
+def test_legend_joins_clusters_of_one_name() -> None:
+    entries = slide_entries(Counter({0: 5, 1: 2, 2: 3, 3: 10}), {}, False, NAMES)
+    assert [(e.text, e.value) for e in entries] == [
+        ("stroma", "75.0 %"), ("cluster 1", "10.0 %"), ("tumour", "15.0 %"),
+    ]  # fmt: skip
+    assert [e.fill for e in entries] == [(1, 2, 3), cluster_colour(1), (200, 0, 10)]
+
+
+def test_geojson_has_the_names_as_classes(store: Path) -> None:
+    bag = named(store)["a"]
+    features = list(bag_features(bag, ["clusters", "tiles"]))
+    regions = [f["properties"] for f in features if f["properties"]["objectType"] == "annotation"]
+    assert bag.cluster is not None
+    assert {p["classification"]["name"] for p in regions} == {NAMES[c] for c in bag.cluster[:].tolist()}
+    tiles = [f["properties"] for f in features if f["properties"]["objectType"] == "tile"]
+    for cluster, properties in zip(bag.cluster[:].tolist(), tiles, strict=True):
+        expected = {"name": NAMES[cluster], "color": cluster_colour(cluster, NAMES)}
+        assert properties["classification"] == expected
+        assert properties["measurements"]["cluster"] == cluster
+
+
+def test_tables_have_the_names(store: Path, tmp_path: Path) -> None:
+    opened = named(store)
+    rows = evaluate_clusters(opened).rows
+    assert {row.cluster: row.name for row in rows} == {
+        row.cluster: NAMES.names.get(row.cluster) for row in rows
+    }
+    assert any(row.name for row in rows)
+    anndata = pytest.importorskip("anndata")
+    convert(opened, "anndata", tmp_path / "h5ad")
+    (path,) = (tmp_path / "h5ad").glob("*.h5ad")
+    obs = anndata.read_h5ad(path).obs
+    for number, name in zip(obs["cluster"], obs["cluster_name"], strict=True):
+        assert NAMES.names.get(int(number)) == (name if isinstance(name, str) else None)
+    cluster = opened["a"].cluster
+    assert cluster is not None
+    assert np.array_equal(obs["cluster"].astype(int), cluster[:])

@@ -159,7 +159,7 @@ def test_features_that_cannot_be_compared_are_named(folds: Folds) -> None:
 def test_what_a_probe_cannot_do_is_said_before_anything_is_computed() -> None:
     """Class b has two groups, so one is left to fit the probe, and to choose its regularisation."""
     folds = draw_folds(grouped_tiles([*"aaaaaabb"], range(8)), 2)
-    assert check_folds(folds) == ["with only 8 groups, the intervals are rough and too narrow"]
+    assert check_folds(folds) == ["fewer than 10 groups of a, b: the intervals are too narrow"]
     with pytest.raises(
         UsageError, match=r"two groups .* of each class are needed in train, but b has only one"
     ):

@@ -16,11 +16,12 @@ from wsi_embed.evaluate.knn import classify_by_neighbours
 from wsi_embed.evaluate.probe import fit_probe, fit_ridge, validation_part
 from wsi_embed.evaluate.several_models import Progress
 from wsi_embed.evaluate.tile_set import Strings, TileFeatures
-from wsi_embed.util.text import counted
+from wsi_embed.util.text import names_of
 
 Float32 = npt.NDArray[np.float32]
-# With fewer groups the percentiles of a bootstrap are too close to each other.
-FEW_GROUPS = 20
+# With fewer groups of a class the intervals are too narrow: in simulations they held the true value in 92 to
+# 95 % of the cases with ten groups of the rarest class, and in 87 to 89 % with four.
+FEW_GROUPS = 10
 
 
 def cross_validate(
@@ -81,8 +82,13 @@ def check_folds(folds: Folds, *, k: int = 1, probe: bool = False) -> list[str]:
     notes, tiles = folds.check(k), folds.tiles
     for train, _ in folds if probe else ():
         validation_part(tiles.labels[train], tiles.groups[train], folds.seed)
-    if (groups := len(np.unique(tiles.groups))) < FEW_GROUPS:
-        notes.append(f"with only {counted(groups, 'group')}, the intervals are rough and too narrow")
+    few = [
+        str(name)
+        for name in np.unique(tiles.labels)
+        if len(np.unique(tiles.groups[tiles.labels == name])) < FEW_GROUPS
+    ]
+    if few:
+        notes.append(f"fewer than {FEW_GROUPS} groups of {names_of(few)}: the intervals are too narrow")
     return notes
 
 

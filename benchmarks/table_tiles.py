@@ -7,18 +7,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from wsi_embed import load_encoder
 from wsi_embed.encoder.encode_images import image_batches
+from wsi_embed.evaluate.colour_histogram import colour_histogram
 from wsi_embed.evaluate.store_labels import labels_by_regions
 from wsi_embed.evaluate.store_tiles import read_splits, store_tiles
 from wsi_embed.evaluate.tile_set import TileFeatures, TileSet
 from wsi_embed.evaluate.tile_table import encode_table, read_tile_table
 from wsi_embed.evaluate.tiles import evaluate_tiles
-from wsi_embed.slide import UInt8Array
 from wsi_embed.store import Store
 
 # Nearest neighbour (k = 1), macro F1, on tiles of CAMELYON16 (Wu et al., ICCV 2023).
@@ -95,15 +94,6 @@ def part_of(found: TileFeatures, rows: npt.NDArray[np.bool_]) -> TileFeatures:
         tiles.patients[rows],
     )  # fmt: skip
     return TileFeatures(part, found.features[rows])
-
-
-def colour_histogram(tile: UInt8Array) -> npt.NDArray[np.float32]:
-    """Compute the square root of the RGB histogram, 6 bins per channel.
-
-    The cosine of two of them is the Bhattacharyya coefficient.
-    """
-    counts = cv2.calcHist([tile], [0, 1, 2], None, [6, 6, 6], [0, 256] * 3)
-    return np.sqrt(counts.ravel())
 
 
 def print_tiles(rows: Mapping[str, list[Scores]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from tests.store.made_stores import make_settings, open_writer, write_slide
 from wsi_embed.encoder.base import Encoded
+from wsi_embed.evaluate.tile_set import TileSet
 from wsi_embed.store import Store, open_store
 
 # Tiles lie four a row and do not overlap; see `make_grid`.
@@ -78,6 +79,17 @@ def annotate(folder: Path, slide_id: str, *regions: dict[str, Any]) -> None:
     """Write a slide's annotation file."""
     folder.mkdir(exist_ok=True)
     (folder / f"{slide_id}.geojson").write_text(json.dumps(list(regions)))
+
+
+def grouped_tiles(labels: Sequence[str], groups: Sequence[object], **changes: Any) -> TileSet:
+    """Tiles with labels and groups; `changes` replaces values of the other columns."""
+    empty = np.full(len(labels), "")
+    columns: dict[str, Any] = {
+        "source": "tiles.csv", "names": [f"t{n}" for n in range(len(labels))], "labels": np.array(labels),
+        "test": np.zeros(len(labels), np.bool_), "groups": np.array([str(group) for group in groups]),
+        "slides": empty, "patients": empty,
+    }  # fmt: skip
+    return TileSet(**(columns | changes))
 
 
 def table(path: Path, header: str, *rows: str) -> Path:

@@ -58,6 +58,27 @@ def test_another_column_and_some_classes(folder: Path) -> None:
     assert [path.name for path in found.paths] == ["tile_00.png", "tile_02.png"]
 
 
+def test_groups_for_folds_need_no_split(folder: Path) -> None:
+    source = table(folder / "g.csv", "path,label,Specimen,split", *rows("a,1,train", "b,NA,val", "a,2.0,"))
+    found = read_tile_table(source, group="specimen").tiles
+    assert found.labels.tolist() == ["a", "b", "a"]
+    assert found.groups.tolist() == ["1", "", "2.0"]
+    assert not found.test.any()
+    with pytest.raises(UsageError, match="no column 'lab', which `group=` needs; it has path, label"):
+        read_tile_table(table(folder / "g.csv", "path,label", *rows("a", "b")), group="lab")
+
+
+@pytest.mark.parametrize("group", ["patient", "patient_id", "slide_id", "path"])
+def test_a_known_column_can_hold_the_groups(folder: Path, group: str) -> None:
+    source = table(
+        folder / "k.csv",
+        f"path,label,{group}" if group != "path" else "path,label",
+        *(rows("a,p1", "b,p1", "a,p2") if group != "path" else rows("a", "b", "a")),
+    )
+    found = read_tile_table(source, group=group).tiles
+    assert found.groups.tolist() == (["p1", "p1", "p2"] if group != "path" else list(found.names))
+
+
 @pytest.mark.parametrize(
     ("header", "lines", "says"),
     [

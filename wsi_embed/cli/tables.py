@@ -21,14 +21,20 @@ def show_facts(facts: dict[str, object], rows: list[dict[str, object]]) -> None:
         table.add_row(name, _value(value))
     console.print(table, highlight=False)
     if rows:
-        console.print()
-        names = list(dict.fromkeys(name for row in rows for name in row))
-        listing = Table(box=None, pad_edge=False, header_style="bold")
-        for name in names:
-            listing.add_column(name, overflow="fold")
-        for row in rows:
-            listing.add_row(*(_value(row.get(name, "")) for name in names))
-        console.print(listing, highlight=False)
+        show_rows(rows)
+
+
+def show_rows(rows: list[dict[str, object]]) -> None:
+    """Print rows as a table, below an empty line."""
+    console = JobConsole()
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(_value(row.get(name, "")) for name in names))
+    console.print()
+    console.print(table, highlight=False)
 
 
 def show_checks(checks: list[Check]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,13 +13,19 @@ from wsi_embed.slide import UInt8Array
 from wsi_embed.slide.tile_images import fit_image, read_image
 
 
-def encode_images(model: Encoder, paths: Sequence[Path], batch_size: int = 32) -> Encoded:
+def encode_images(
+    model: Encoder,
+    paths: Sequence[Path],
+    batch_size: int = 32,
+    on_tiles: Callable[[int], None] | None = None,
+) -> Encoded:
     """Encode tile images: the central square of each, downsampled by area to the model's tile size.
 
     Args:
         model: Encoder to run.
         paths: Image files; at least one.
         batch_size: Number of tiles per batch.
+        on_tiles: Function called after each batch with the number of its tiles.
 
     Returns:
         Features and clusters of the images, in the order of `paths`.
@@ -37,8 +43,12 @@ def encode_images(model: Encoder, paths: Sequence[Path], batch_size: int = 32) -
         >>> len(encoded.features) == len(paths)
         True
     """
-    px = model.metadata.tile_px
-    return concatenated([model.encode(batch) for batch in image_batches(paths, px, batch_size)])
+    encoded = []
+    for batch in image_batches(paths, model.metadata.tile_px, batch_size):
+        encoded.append(model.encode(batch))
+        if on_tiles:
+            on_tiles(len(batch))
+    return concatenated(encoded)
 
 
 def image_batches(paths: Sequence[Path], px: int, size: int) -> Iterator[UInt8Array]:

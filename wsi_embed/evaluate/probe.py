@@ -1,4 +1,4 @@
-"""Logistic regression on features, a test of their linear separability."""
+"""Linear classifiers on features, a test of their linear separability."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, RidgeClassifierCV
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -21,6 +21,8 @@ from wsi_embed.util.text import names_of
 Float = npt.NDArray[np.floating]
 # Values of C, the inverse strength of the regularisation, the strongest first.
 STRENGTHS = tuple(10.0**power for power in range(-4, 3))
+# Regularisation of the ridge classifier, the weakest first.
+ALPHAS = np.logspace(-2, 5, 15)
 # The value of C is chosen on one of this many parts of the training features.
 PARTS = 5
 
@@ -73,6 +75,20 @@ def fit_probe(features: Float, labels: Sequence[str], groups: Sequence[str], see
     scores = [score(truth, probe.predict(rows[held])).balanced_accuracy for probe in tried]
     strength = STRENGTHS[int(np.argmax(scores))]
     return Probe(_fitted(rows, names, strength), strength)
+
+
+def fit_ridge(features: Float, labels: Sequence[str]) -> Pipeline:
+    """Fit a ridge classifier with balanced class weights on standardised features.
+
+    It is least squares on the class indicators, whose regularisation is chosen by the leave-one-out error.
+    There is no iteration, so it takes seconds where a logistic regression takes minutes.
+
+    Args:
+        features: Float [N, D].
+        labels: N labels.
+    """
+    ridge = RidgeClassifierCV(alphas=ALPHAS, class_weight="balanced")
+    return make_pipeline(StandardScaler(), ridge).fit(np.asarray(features, np.float64), np.asarray(labels))
 
 
 def _fitted(features: Float, labels: npt.NDArray[np.str_], strength: float) -> Pipeline:

@@ -66,12 +66,7 @@ class TileSet:
                 where=argument("k", k),
                 remedy=f"give 1 to {count}",
             )
-        if len(classes := np.unique(self.labels)) < 2:
-            raise UsageError(
-                f"all tiles have the label {str(classes[0])!r}",
-                where=self.source,
-                remedy="give two classes at least",
-            )
+        self.check_classes()
         if both := self._on_both_sides(self.groups):
             raise UsageError(
                 f"{counted(len(both), 'group')} on both sides of the split: {names_of(both)}; "
@@ -89,6 +84,17 @@ class TileSet:
         if unknown := sorted(set(self.labels[self.test]) - set(self.labels[~self.test])):
             notes.append(f"no train tile has the label {names_of(unknown)}: it is never predicted")
         return notes
+
+    def check_classes(self) -> None:
+        """Check that the tiles have two classes.
+
+        Raises:
+            UsageError: If they have fewer.
+        """
+        classes = np.unique(self.labels)
+        if len(classes) < 2:
+            what = f"all tiles have the label {str(classes[0])!r}" if len(classes) else "there are no tiles"
+            raise UsageError(what, where=self.source, remedy="give two classes at least")
 
     def _on_both_sides(self, values: Strings) -> list[str]:
         train, test = set(values[~self.test]), set(values[self.test])

@@ -14,7 +14,7 @@ from wsi_embed.encoder.encode_images import encode_images
 from wsi_embed.errors import UsageError
 from wsi_embed.evaluate.seen import seen_in_training
 from wsi_embed.evaluate.tile_set import SPLITS, Strings, TileFeatures, TileSet, choose_classes
-from wsi_embed.inputs.columns import PATIENT, cell_text, first_of, patient_of
+from wsi_embed.inputs.columns import PATIENT, Rows, cell_text, first_of, patient_of
 from wsi_embed.inputs.tables import read_table
 
 
@@ -36,31 +36,33 @@ def read_tile_table(
     classes: Mapping[str, str] | None = None,
     *,
     column: str = "label",
+    group: str | None = None,
     option: str = "tiles",
 ) -> TileTable:
     """Read a CSV, TSV or Parquet file of tile images.
 
     Its columns are `path` (relative to the table), a label, `split` (`train` or `test`, in upper or lower
-    case; other rows are ignored), and optionally `group`, `patient` and `slide_id`.
+    case; other rows are ignored), and optionally `group`, `patient` and `slide_id`. For folds (`group`), the
+    rows of all splits are read, and the column `split` is not needed.
 
     Args:
         source: The table.
         classes: Names of the classes by label; other labels are ignored. By default every label is a class.
         column: Column of the labels.
+        group: Column of the groups that folds are disjoint by; None for tiles with a split.
         option: Command-line option of the table, for messages.
 
     Raises:
         UsageError: If a column or a label is missing, a tile is listed twice, or its file does not exist.
     """
-    known = (("path",), (column,), ("split",), ("group",), PATIENT, ("slide_id", "slide"))
-    columns, listed = read_table(source, "table", known)
-    _check_columns(source, columns, ("path", column, "split"), option)
-    rows = [(number, row) for number, row in listed if text(row, "split").lower() in SPLITS]
-    for number, row in rows:
-        if not text(row, column):
-            raise UsageError(
-                f"no {column}", where=f"{source.name}, row {number}", remedy="add it or leave the row out"
-            )
+    sides = ("split", "group") if group is None else (group,)
+    known = (("path",), (column,), *((name,) for name in sides), PATIENT, ("slide_id", "slide"))
+    columns, rows = read_table(source, "table", known)
+    needed = {"path": option, column: option, sides[0]: option if group is None else "group"}
+    _check_columns(source, columns, needed)
+    if group is None:
+        rows = [(number, row) for number, row in rows if text(row, "split").lower() in SPLITS]
+    _check_labels(source, rows, column)
     labels = choose_classes([text(row, column) for _, row in rows], classes or {}, source.name)
     kept = [(row, label) for (_, row), label in zip(rows, labels, strict=True) if label]
     names = [text(row, "path") for row, _ in kept]
@@ -70,11 +72,12 @@ def read_tile_table(
         return np.array([first_of({n: text(row, n) for n in names}, names) or "" for row, _ in kept], np.str_)
 
     patients = [patient_of({n: cell_text(row[n]) for n in PATIENT if n in row}) or "" for row, _ in kept]
+    groups = [cell_text(row[group]) or "" for row, _ in kept] if group is not None else values("group")
+    test = [text(row, "split").lower() == "test" and group is None for row, _ in kept]
     return TileTable(
         TileSet(
-            source.name, names, np.array([label for _, label in kept], np.str_),
-            np.char.lower(values("split")) == "test", values("group"),
-            values("slide_id", "slide"), np.array(patients, np.str_),
+            source.name, names, np.array([label for _, label in kept], np.str_), np.array(test, np.bool_),
+            np.array(groups, np.str_), values("slide_id", "slide"), np.array(patients, np.str_),
         ),
         [source.parent / name for name in names],
     )  # fmt: skip
@@ -106,11 +109,20 @@ def text(row: Mapping[str, Any], column: str) -> str:
     return "" if value is None else str(value).strip()
 
 
-def _check_columns(source: Path, columns: Sequence[str], needed: Sequence[str], option: str) -> None:
-    for name in needed:
+def _check_columns(source: Path, columns: Sequence[str], needed: Mapping[str, str]) -> None:
+    """Check that a table has its columns, each needed by an option."""
+    for name, option in needed.items():
         if name not in columns:
             has = ", ".join(columns) or "none"
             raise UsageError(f"no column {name!r}, which `{option}=` needs; it has {has}", where=source.name)
+
+
+def _check_labels(source: Path, rows: Rows, column: str) -> None:
+    for number, row in rows:
+        if not text(row, column):
+            raise UsageError(
+                f"no {column}", where=f"{source.name}, row {number}", remedy="add it or leave the row out"
+            )
 
 
 def _check_files(source: Path, names: list[str]) -> None:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
 
+from wsi_embed.evaluate.interval import Interval
 from wsi_embed.evaluate.mil.scores import (
-    Interval,
     bag_scores,
     bootstrap_intervals,
     class_aucs,

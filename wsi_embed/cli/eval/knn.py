@@ -17,20 +17,24 @@ if TYPE_CHECKING:
     from wsi_embed.evaluate.tile_set import TileFeatures
     from wsi_embed.evaluate.tiles import Classified, TileEvaluation
 
-IMAGES, STORE = "Tile images", "Tiles of a store"
+IMAGES, FOLDS, STORE = "Tile images", "Folds of tile images", "Tiles of a store"
 
 
 def command(
     model: Annotated[
-        Path | None,
-        typer.Option("--model", help="An exported model, .onnx or .ts.", rich_help_panel=IMAGES),
+        list[Path] | None,
+        typer.Option(
+            "--model",
+            help="An exported model, .onnx or .ts. With --folds several, each with its own --model.",
+            rich_help_panel=IMAGES,
+        ),
     ] = None,
     tiles: Annotated[
         Path | None,
         typer.Option(
             "--tiles",
-            help="CSV of tile images: `path`, `label`, `split` (train, test), and optionally `group`, "
-            "`patient`, `slide_id`.",
+            help="CSV of tile images: `path`, `label`, `split` (train, test; not with --folds), and "
+            "optionally `group`, `patient`, `slide_id`.",
             rich_help_panel=IMAGES,
         ),
     ] = None,
@@ -52,6 +56,29 @@ def command(
         int | None,
         typer.Option("--threads", min=1, help="CPU threads. Default: one per core.", rich_help_panel=IMAGES),
     ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            "--folds",
+            min=2,
+            help="Compare models on this many folds, with a ridge classifier as well.",
+            rich_help_panel=FOLDS,
+        ),
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            "--group",
+            help="Column of --tiles that the folds are disjoint by, such as the patient. Default: group.",
+            rich_help_panel=FOLDS,
+        ),
+    ] = None,
+    colour_histogram: Annotated[
+        bool,
+        typer.Option(
+            "--colour-histogram", help="Compare with colour histograms as well.", rich_help_panel=FOLDS
+        ),
+    ] = False,
     store: Annotated[
         str | None,
         typer.Option(
@@ -83,11 +110,13 @@ def command(
     classes: options.Classes = None,
     k: Annotated[int, typer.Option("--k", min=1, help="Number of nearest neighbours, by cosine.")] = 1,
     probe: Annotated[bool, typer.Option("--probe", help="Also fit a logistic regression.")] = False,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the samples.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the samples and folds.")] = 0,
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", help="Folder for scores, predictions and confusion matrices.", show_default=False
+            "--out",
+            help="Folder for scores, predictions and (without --folds) confusion matrices.",
+            show_default=False,
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -95,16 +124,32 @@ def command(
     """Classify labelled tiles by their nearest neighbours among training tiles (extra `train`).
 
     The column `split` tells training tiles from test tiles. A `group` in both is an error, and so is a
-    patient of a store in both.
+    patient of a store in both. With --folds, all tiles are tested, and several models can be compared.
     """
     from wsi_embed.errors import UsageError
     from wsi_embed.util.extras import needs_extra
 
+    models = model or []
+    if folds is None and (len(models) > 1 or group or colour_histogram):
+        raise UsageError("several models, --group and --colour-histogram need --folds")
     with needs_extra("train", "wsi-embed eval knn"):
+        if folds is not None:
+            if store is not None or tiles is None or not (models or colour_histogram):
+                raise UsageError("--folds needs --tiles, and --model or --colour-histogram")
+            from wsi_embed.cli.eval.folds import on_folds
+            from wsi_embed.evaluate.tile_set import parse_classes
+
+            on_folds(
+                tiles, models, out, as_json, folds=folds, group=group or "group", column=column,
+                classes=parse_classes(joined(classes)), colour_histogram=colour_histogram, k=k, probe=probe,
+                seed=seed, device=device, threads=threads, batch_size=batch_size,
+            )  # fmt: skip
+            return
         from wsi_embed.evaluate.tiles import evaluate_tiles, write_evaluation
 
         if store is None:
-            found = _of_images(model, tiles, joined(classes), column, device, threads, batch_size, k)
+            given = models[0] if models else None
+            found = _of_images(given, tiles, joined(classes), column, device, threads, batch_size, k)
         elif model or tiles:
             raise UsageError("--store has features already", remedy="leave --model and --tiles out")
         else:

@@ -11,14 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_embed.bags.labels import LabelledBags
+from wsi_embed.evaluate.interval import Interval
 from wsi_embed.evaluate.mil.bags import GIB, BagFeatures
 from wsi_embed.evaluate.mil.folds import Fold, make_folds, unused
-from wsi_embed.evaluate.mil.scores import (
-    Interval,
-    bag_scores,
-    bootstrap_intervals,
-    fold_interval,
-)
+from wsi_embed.evaluate.mil.scores import bag_scores, bootstrap_intervals, fold_interval
 from wsi_embed.evaluate.mil.settings import LINEAR, MilSettings, Predictions
 from wsi_embed.evaluate.scores import Scores, score
 from wsi_embed.evaluate.seen import seen_in_training

@@ -4,31 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import rankdata
 from scipy.stats import t as student
 
+from wsi_embed.evaluate.interval import LEVEL, Interval, percentile_interval
+
 Float = npt.NDArray[np.float64]
 Int = npt.NDArray[np.int64]
-LEVEL = 0.95
 RESAMPLES = 1000
-
-
-@dataclass(frozen=True)
-class Interval:
-    """Mean with its 95 % confidence interval; the limits are None if there is no interval."""
-
-    mean: float
-    low: float | None = None
-    high: float | None = None
-
-    def __str__(self) -> str:
-        if self.low is None or self.high is None:
-            return f"{self.mean:.3f}"
-        return f"{self.mean:.3f} ({self.low:.3f} to {self.high:.3f})"
 
 
 def class_aucs(targets: Int, probabilities: Float) -> Float:
@@ -114,6 +100,6 @@ def bootstrap_intervals(
     ]
     found = {}
     for name, mean in score(np.arange(len(targets))).items():
-        ends = np.quantile([scores[name] for scores in drawn], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        found[name] = Interval(mean) if math.isnan(mean) else Interval(mean, float(ends[0]), float(ends[1]))
+        values = np.array([scores[name] for scores in drawn])
+        found[name] = Interval(mean) if math.isnan(mean) else percentile_interval(mean, values)
     return found

@@ -1,0 +1,39 @@
+"""A score with its confidence interval."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Mean with its 95 % confidence interval; the limits are None if there is no interval."""
+
+    mean: float
+    low: float | None = None
+    high: float | None = None
+
+    def __str__(self) -> str:
+        if self.low is None or self.high is None:
+            return f"{self.mean:.3f}"
+        return f"{self.mean:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+    def to_dict(self) -> dict[str, float | None]:
+        """Return the values for JSON."""
+        return asdict(self)
+
+
+def percentile_interval(value: float, drawn: npt.NDArray[np.float64]) -> Interval:
+    """Return a score with the percentile interval of its bootstrap.
+
+    Args:
+        value: The score.
+        drawn: The score in each resample, float64 [resamples].
+    """
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(value, float(low), float(high))

@@ -56,21 +56,40 @@ def fit_clusters(store: Store, k: int | str, *, sample: int = SAMPLE, seed: int 
     if sample < 2:
         raise UsageError("at least 2 tiles are needed", where=argument("sample", sample))
     features = _sample(store, sample, seed)
+    return fit_features(features, k, model_id=store.model_id, source=store.name, seed=seed)
+
+
+def fit_features(
+    features: Float32Array, k: int | str, *, model_id: str, source: str, seed: int = 0
+) -> ClusterHead:
+    """Cluster features by spherical k-means; see `fit_clusters`.
+
+    Args:
+        features: Features of tiles, float32 [N, D].
+        k: Number of clusters, or `auto`.
+        model_id: Id of the model that computed the features.
+        source: Name of their source, for messages and the record.
+        seed: Seed of the starts of k-means.
+
+    Raises:
+        UsageError: If there are too few tiles.
+        MissingExtraError: If scikit-learn is not installed.
+    """
     mean = features.mean(0, dtype=np.float64).astype(np.float32)
     rows = unit_rows(features - mean)
-    count = stable_count(rows, seed) if k == "auto" else _count(k, len(rows), store.name)
+    count = stable_count(rows, seed) if k == "auto" else _count(k, len(rows), source)
     centroids = kmeans(rows, count, seed=seed, starts=STARTS)
     cosine = rows @ centroids.T
     sizes = np.bincount(cosine.argmax(1), minlength=count)
     order = np.argsort(-sizes, kind="stable")
     about = {
-        "store": store.name,
+        "store": source,
         "sample": len(rows),
         "seed": seed,
         "auto": k == "auto",
         "shares": (sizes[order] / len(rows)).round(6).tolist(),
     }
-    return ClusterHead(store.model_id, mean, centroids[order], temperature(cosine), about)
+    return ClusterHead(model_id, mean, centroids[order], temperature(cosine), about)
 
 
 def temperature(cosine: Float32Array) -> float:

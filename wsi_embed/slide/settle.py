@@ -9,6 +9,7 @@ from pathlib import Path
 from wsi_embed.slide.base import LevelsState
 from wsi_embed.slide.dicom_images import dicom_levels, further_scans, spacing_warnings
 from wsi_embed.slide.levels import Level, LevelImage, Size, choose_levels
+from wsi_embed.slide.missing_tiles import leave_out_lacking, tiles_by_size
 from wsi_embed.slide.places import Picture, UInt8Array, places_of
 from wsi_embed.slide.same_picture import compare
 from wsi_embed.slide.tiff.directory import IMAGE_DESCRIPTION
@@ -75,10 +76,15 @@ def settle_levels(
     elif vendor == "dicom":
         known = dicom_levels(path, sizes)
     else:
-        return _openslide_levels(sizes, downsamples, _stored_sizes(vendor, images) or sizes)
+        stored = _stored_sizes(vendor, images) or sizes
+        settled = _openslide_levels(sizes, downsamples, stored)
+        leave_out_lacking(settled, tiles_by_size(images, stored), read, path)
+        return settled
     believed = believed_levels(known, read)
     believed.left_out = settled.left_out + believed.left_out
     believed.warnings = settled.warnings
+    if vendor != "aperio":  # its missing tiles are rendered from finer levels
+        leave_out_lacking(believed, tiles_by_size(images, sizes), read, path)
     if vendor in TIFF_VENDORS and (scans := settled.scans + _as_large(known, believed.numbers)):
         believed.warnings.append(_further(path, scans))
     if vendor == "dicom" and (scans := further_scans(known, believed.numbers)):
@@ -227,7 +233,7 @@ def _believed(ways: Sequence[Level], finer: Sequence[Picture], read: ReadLevel) 
         if way.doubt is None:
             return way
         picture = _picture(way, read)
-        if compare(finer[-1], picture, places_of(picture), shifts=True) == "same":
+        if compare(finer[-1], picture, places_of(picture), shifts=True).verdict == "same":
             return way
     return None
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 UInt8Array = npt.NDArray[np.uint8]
 Int64Array = npt.NDArray[np.int64]
-# Missing tiles below which level 0 is read. Those above the largest tiles of level 0 come first: compressed,
-# tiles with content are larger than blank ones.
+# Number of missing tiles below which level 0 is read: those above its largest tiles, because compressed tiles
+# with content are larger than blank ones, and as many others.
 MOST_READ = 8
 LARGEST_SIDE = 1024
 # Grey values: glass is brighter.
@@ -134,10 +134,10 @@ def lacks_content(
     )
     largest = np.maximum.reduceat(np.maximum.reduceat(first.sizes, rows, 0), columns, 1)
     largest[~level.missing] = 0
-    for place in np.argsort(-largest, axis=None, kind="stable")[:MOST_READ].tolist():
+    order = np.argsort(-largest, axis=None, kind="stable")[: np.count_nonzero(largest)]
+    spread = order[np.linspace(0, len(order) - 1, MOST_READ).astype(int)] if len(order) else order
+    for place in dict.fromkeys([*order[:MOST_READ].tolist(), *spread.tolist()]):
         row, column = divmod(place, largest.shape[1])
-        if not largest[row, column]:
-            break
         block = first.sizes[_below(rows, row, len(first.sizes)), _below(columns, column, len(first.sizes[0]))]
         y, x = divmod(int(block.argmax()), block.shape[1])
         if _has_content(first, int(rows[row]) + y, int(columns[column]) + x, size, read):

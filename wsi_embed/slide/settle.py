@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wsi_embed.slide.base import LevelsState
-from wsi_embed.slide.dicom_images import dicom_levels, further_scans, spacing_warnings
+from wsi_embed.slide.dicom_images import dicom_levels, dicom_tiles, further_scans, spacing_warnings
 from wsi_embed.slide.levels import Level, LevelImage, Size, choose_levels
 from wsi_embed.slide.missing_tiles import leave_out_lacking, tiles_by_size
 from wsi_embed.slide.places import Picture, UInt8Array, places_of
@@ -84,7 +84,8 @@ def settle_levels(
     believed.left_out = settled.left_out + believed.left_out
     believed.warnings = settled.warnings
     if vendor != "aperio":  # its missing tiles are rendered from finer levels
-        leave_out_lacking(believed, tiles_by_size(images, sizes), read, path)
+        tiles_of = dicom_tiles(path, sizes) if vendor == "dicom" else tiles_by_size(images, sizes)
+        leave_out_lacking(believed, tiles_of, read, path)
     if vendor in TIFF_VENDORS and (scans := settled.scans + _as_large(known, believed.numbers)):
         believed.warnings.append(_further(path, scans))
     if vendor == "dicom" and (scans := further_scans(known, believed.numbers)):

@@ -42,8 +42,8 @@ def test_scenes_lie_as_on_the_glass_and_further_ones_are_a_warning(tmp_path: Pat
         assert np.array_equal(slide.read(0, 1070, 100, 512, 256), second)
         assert np.array_equal(slide.read(1, 535, 50, 256, 128), shrunk(second, 2))
         assert slide.warnings == (
-            "a.czi: its 2 scenes are read as one picture, as they lie on the glass, and coordinates count from its "
-            "corner; to read a scene by itself, export it from ZEN",
+            "a.czi: its 2 scenes are read as one picture, as they lie on the glass, and coordinates count "
+            "from its corner; to read a scene by itself, export it from ZEN",
         )
     with open_slide(czi.write_czi(tmp_path / "b.czi", pixels)) as slide:
         assert slide.warnings == ()

@@ -55,8 +55,8 @@ def scene_warnings(path: Path, properties: Mapping[str, str]) -> list[str]:
     if count < 2:
         return []
     return [
-        f"{path.name}: its {count} scenes are read as one picture, as they lie on the glass, and coordinates count "
-        "from its corner; to read a scene by itself, export it from ZEN"
+        f"{path.name}: its {count} scenes are read as one picture, as they lie on the glass, and coordinates "
+        "count from its corner; to read a scene by itself, export it from ZEN"
     ]
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 UInt8Array = npt.NDArray[np.uint8]
 # OpenSlide's common downsample for both axes is accepted if it is off by less than half of this.
 ROUNDED_PX = 4
-LevelsState = Literal["alike", "shifts", "picture"]
+LevelsState = Literal["alike", "shifts", "large shifts", "picture"]
 
 
 class Slide(abc.ABC):
@@ -44,8 +44,8 @@ class Slide(abc.ABC):
         warnings: Problems that do not prevent reading, each a sentence that names the file.
         left_out: Images in the file that are not levels of the slide, each with the reason; shown by `info`.
         levels_state: `alike` if all levels are known to show the same picture. Otherwise they are compared
-            before one of them is read: `shifts` also rejects shifts of two pixels or more, `picture` only
-            different pictures.
+            before one of them is read: `picture` rejects different pictures, `large shifts` also shifts of
+            more than three pixels, `shifts` those of two pixels or more.
         other_levels: Indices of levels that were found not to show what level 0 shows, and are not read.
         levels_decide: Whether levels were left out, or are placed differently than by OpenSlide.
         reader_decides: Whether OpenSlide would return other pixels or levels than this reader.

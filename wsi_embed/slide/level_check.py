@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from wsi_embed.slide.same_picture import other_levels
 if TYPE_CHECKING:
     from wsi_embed.slide.base import Slide
 
+LARGE_SHIFT = 3.0  # pixels of the coarser level
 # Levels that do not show what level 0 shows, by fingerprint and reader: many slides are opened repeatedly.
 MOST_COMPARED = 65536
 _COMPARED: dict[tuple[str, str], frozenset[int]] = {}
@@ -31,7 +33,8 @@ def leave_out_others(slide: Slide, pictures: Sequence[Picture]) -> None:
     others = _COMPARED.get(known)
     if others is None:
         try:
-            others = frozenset(other_levels(pictures, shifts=slide.levels_state == "shifts"))
+            most = LARGE_SHIFT if slide.levels_state == "large shifts" else math.inf
+            others = frozenset(other_levels(pictures, slide.levels_state == "shifts", most))
         except SlideError as error:
             raise error.at(slide.path) from error
         if len(_COMPARED) >= MOST_COMPARED:

@@ -7,8 +7,8 @@ import unicodedata
 from collections.abc import Iterator
 
 LONGEST_NAME = 64
-# At the start of any line of a description, and anywhere in a short line that is a name (`s.svs [label]`), not
-# in a list of facts (`Barcode = 17`).
+# At the start of any line of a description, and anywhere in a short line that is a name (`s.svs [label]`).
+# Facts (`Barcode = 17`) do not count.
 _ENGLISH = r"(label|macro|thumb(?:nail)?|overview|mask|barcode|slide ?preview|preview|navigation image)"
 _OTHERS = r"(?![\W_]?free\b|[\W_]?met)"  # label-free, macro-metastasis
 _LINE_STARTS = re.compile(rf"^\W*{_ENGLISH}(?: ?image)?\b(?!\s*=){_OTHERS}", re.I | re.M)

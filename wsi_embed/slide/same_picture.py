@@ -79,7 +79,9 @@ class Comparison:
     lost: bool = False
 
 
-def compare(fine: Picture, coarse: Picture, places: Sequence[Place], shifts: bool) -> Comparison:
+def compare(
+    fine: Picture, coarse: Picture, places: Sequence[Place], shifts: bool, most_shift: float = math.inf
+) -> Comparison:
     """Compare two levels at some places.
 
     Args:
@@ -87,6 +89,7 @@ def compare(fine: Picture, coarse: Picture, places: Sequence[Place], shifts: boo
         coarse: The coarser level.
         places: Centres, (x, y), level-0 pixels. Some are added where the finer level has content.
         shifts: Whether a level that is shifted by two pixels or more counts as another picture.
+        most_shift: Largest shift otherwise, pixels of the coarser level.
 
     Returns:
         `same` or `other` by the majority of the places, `other` also if a part of the level certainly shows
@@ -107,11 +110,11 @@ def compare(fine: Picture, coarse: Picture, places: Sequence[Place], shifts: boo
     clear = [place for place, match in zip(everywhere, found, strict=True) if match.clear]
     if len(same) <= other or any(_around(fine, coarse, place, alike) for place in clear[:MOST_RECHECKED]):
         return Comparison("other", related, lost)
-    moved = np.abs(np.median(same, axis=0)).max() > ROUNDED
-    return Comparison("other" if shifts and moved else "same", related)
+    moved = np.abs(np.median(same, axis=0)).max() > (ROUNDED if shifts else most_shift)
+    return Comparison("other" if moved else "same", related)
 
 
-def other_levels(levels: Sequence[Picture], shifts: bool) -> list[int]:
+def other_levels(levels: Sequence[Picture], shifts: bool, most_shift: float = math.inf) -> list[int]:
     """Return the numbers of the levels that do not show what level 0 shows.
 
     Each level is compared with the next finer one that does. A level that agrees with one that does not was
@@ -120,6 +123,7 @@ def other_levels(levels: Sequence[Picture], shifts: bool) -> list[int]:
     Args:
         levels: Levels, level 0 first.
         shifts: Whether shifts count, as for `compare`.
+        most_shift: Largest shift otherwise, as for `compare`.
 
     Raises:
         SlideError: If level 0 itself is in doubt: it is blank where others are not, or several levels agree
@@ -128,8 +132,11 @@ def other_levels(levels: Sequence[Picture], shifts: bool) -> list[int]:
     kept, others, unrelated, doubt = list(levels[:1]), dict[int, Picture](), set[int](), False
     places = places_of(levels[-1]) if len(levels) > 1 else []
     for number, coarse in enumerate(levels[1:], start=1):
-        found = compare(kept[-1], coarse, places, shifts)
-        alike = {n for n, level in others.items() if compare(level, coarse, places, shifts).verdict == "same"}
+        found = compare(kept[-1], coarse, places, shifts, most_shift)
+        made_from = (
+            n for n in others if compare(others[n], coarse, places, shifts, most_shift).verdict == "same"
+        )
+        alike = set(made_from)
         if found.verdict != "other" and not alike:
             kept.append(coarse)
             continue

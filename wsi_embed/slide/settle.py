@@ -78,6 +78,8 @@ def settle_levels(
     else:
         stored = _stored_sizes(vendor, images) or sizes
         settled = _openslide_levels(sizes, downsamples, stored)
+        if settled.state == "picture" and _is_fixed(vendor, sizes[0], images):
+            settled.state = "large shifts"
         leave_out_lacking(settled, tiles_by_size(images, stored), read, path)
         return settled
     believed = believed_levels(known, read)
@@ -133,6 +135,13 @@ def _stored_sizes(vendor: str, images: Sequence[TiffImage]) -> list[Size]:
             if image.directory.text(IMAGE_DESCRIPTION, MOST_TEXT).startswith("level=")
         ]
     return [image.facts.size for image in tiled] if vendor in ("philips", "ventana") else []
+
+
+def _is_fixed(vendor: str, level0: Size, images: Sequence[TiffImage]) -> bool:
+    """Return whether the tiles of a slide lie on a grid, so that stitching cannot displace its levels."""
+    if vendor in ("trestle", "ventana"):  # OpenSlide subtracts the overlap of tiles
+        return any(image.tiled and image.facts.size == level0 for image in images)
+    return vendor in ("argos", "leica", "philips")
 
 
 def _openslide_levels(sizes: Sequence[Size], downsamples: Sequence[float], stored: Sequence[Size]) -> Settled:

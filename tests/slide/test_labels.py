@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tifffile
 
 from tests.made_formats import czi, mirax, tiffs
 from tests.made_formats.pixels import shrunk
@@ -149,3 +150,14 @@ def test_a_level_that_is_displaced_is_not_read(
         usable = slide.usable_levels()
         assert (usable == [0]) == (max(abs(left), abs(top)) > 1 or share < 1)
         assert bool(slide.left_out) == (usable == [0])
+
+
+def test_a_philips_level_that_lacks_tiles_with_content_is_left_out(tmp_path: Path) -> None:
+    path = tiffs.write_philips(tmp_path / "a.tiff", LARGE)
+    with tifffile.TiffFile(path, mode="r+") as file:
+        sizes = file.pages[1].aspage().tags["TileByteCounts"]
+        sizes.overwrite([0 if n == 4 else size for n, size in enumerate(sizes.value)])
+    with open_slide(path) as slide:
+        assert slide.level_sizes == [(1280, 1024), (320, 256)]
+        assert slide.left_out == ("level 1 (640 x 512): it lacks 1 tiles, also where level 0 has content",)
+        assert slide.usable_levels() == [0, 1]

@@ -169,6 +169,8 @@ def _has_content(
     w, h = (
         min(side, LARGEST_SIDE, whole - at) for side, whole, at in zip(first.side, size, (x, y), strict=True)
     )
+    if w < 1 or h < 1:  # padding
+        return False
     try:
         grey = read(x, y, w, h).mean(2)
     except SlideError:

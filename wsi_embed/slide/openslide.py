@@ -26,6 +26,7 @@ from wsi_embed.slide.tiff import directory as tiff
 from wsi_embed.slide.tiff.directory import TiffError
 from wsi_embed.slide.tiff.precheck import open_tiff
 from wsi_embed.slide.tiff_images import tiff_images
+from wsi_embed.slide.ventana import ventana_fault
 
 UInt32Array = npt.NDArray[np.uint32]
 
@@ -95,7 +96,10 @@ class OpenSlideSlide(Slide):
             int(p.get(openslide.PROPERTY_NAME_BOUNDS_HEIGHT, height)),
         )
         self.stated = stated_resolutions(self.path, self.vendor, sizes[0], p, self.description())
-        if self.vendor == "dicom" and (fault := dicom_plane_fault(p)):
+        fault = dicom_plane_fault(p) if self.vendor == "dicom" else None
+        if self.vendor == "ventana" and self.tiff is not None:
+            fault = ventana_fault(self.tiff.directories())
+        if fault:
             raise fault.at(self.path)
         if self.vendor == "zeiss":
             self.warnings = tuple(scene_warnings(self.path, p))

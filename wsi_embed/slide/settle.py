@@ -80,7 +80,8 @@ def settle_levels(
         settled = _openslide_levels(sizes, downsamples, stored)
         if settled.state == "picture" and _is_fixed(vendor, sizes[0], images):
             settled.state = "large shifts"
-        leave_out_lacking(settled, tiles_by_size(images, stored), read, path)
+        if stored[0] == sizes[0] or vendor == "philips":  # else tiles do not lie where the TIFF has them
+            leave_out_lacking(settled, tiles_by_size(images, stored), read, path)
         return settled
     believed = believed_levels(known, read)
     believed.left_out = settled.left_out + believed.left_out

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_embed.errors import SlideError
-from wsi_embed.slide.level_check import leave_out_others
+from wsi_embed.slide.level_check import compared_levels, words_for
 from wsi_embed.slide.overview import Box, read_overview
 from wsi_embed.slide.places import Picture
 from wsi_embed.slide.stated import Stated
@@ -226,8 +226,20 @@ class Slide(abc.ABC):
             SlideError: If level 0 itself is in doubt.
         """
         if self.levels_state != "alike":
-            leave_out_others(self, self._pictures())
+            self._compare_levels()
         return [level for level in range(len(self.level_sizes)) if level not in self.other_levels]
+
+    def _compare_levels(self) -> None:
+        known = self.fingerprint, self.reader
+        try:
+            self.other_levels = others = compared_levels(known, self._pictures(), self.levels_state)
+        except SlideError as error:
+            raise error.at(self.path) from error
+        left_out, warnings = words_for(self.path.name, others, self.level_sizes)
+        # without repetition, because another thread may have added them
+        self.left_out = tuple(dict.fromkeys((*self.left_out, *left_out)))
+        self.warnings = tuple(dict.fromkeys((*self.warnings, *warnings)))
+        self.levels_state = "alike"
 
     def _check_level(self, level: int) -> None:
         """Check that a level shows what level 0 shows.

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from wsi_embed.errors import SlideError
 from wsi_embed.slide.places import Picture
 from wsi_embed.slide.same_picture import other_levels
-
-if TYPE_CHECKING:
-    from wsi_embed.slide.base import Slide
 
 LARGE_SHIFT = 3.0  # pixels of the coarser level
 # Levels that do not show what level 0 shows, by fingerprint and reader: many slides are opened repeatedly.
@@ -19,41 +14,45 @@ MOST_COMPARED = 65536
 _COMPARED: dict[tuple[str, str], frozenset[int]] = {}
 
 
-def leave_out_others(slide: Slide, pictures: Sequence[Picture]) -> None:
-    """Compare the levels of a slide, and set its `other_levels`, `left_out` and `warnings`.
+def compared_levels(known: tuple[str, str], pictures: Sequence[Picture], state: str) -> frozenset[int]:
+    """Return the indices of the levels that do not show what level 0 shows.
 
     Args:
-        slide: Open slide, whose `levels_state` says how levels are compared, and is `alike` afterwards.
+        known: Fingerprint and reader of the slide.
         pictures: Its levels.
+        state: How they are compared; see `Slide.levels_state`.
 
     Raises:
         SlideError: If level 0 itself is in doubt.
     """
-    known = (slide.fingerprint, slide.reader)
     others = _COMPARED.get(known)
     if others is None:
-        try:
-            most = LARGE_SHIFT if slide.levels_state == "large shifts" else math.inf
-            others = frozenset(other_levels(pictures, slide.levels_state == "shifts", most))
-        except SlideError as error:
-            raise error.at(slide.path) from error
+        most = LARGE_SHIFT if state == "large shifts" else math.inf
+        others = frozenset(other_levels(pictures, state == "shifts", most))
         if len(_COMPARED) >= MOST_COMPARED:
             _COMPARED.clear()
         _COMPARED[known] = others
-    slide.other_levels = others
-    _name(slide, others)
-    slide.levels_state = "alike"
+    return others
 
 
-def _name(slide: Slide, others: frozenset[int]) -> None:
-    """Add a warning and an entry of `left_out` for each level that shows something else."""
-    names = [(level, "{} x {}".format(*slide.level_sizes[level])) for level in sorted(others)]
-    left_out = [f"level {level} ({size}): it does not show what level 0 shows" for level, size in names]
+def words_for(
+    name: str, others: frozenset[int], sizes: Sequence[tuple[int, int]]
+) -> tuple[list[str], list[str]]:
+    """Describe the levels that are not read.
+
+    Args:
+        name: File name of the slide.
+        others: Indices of these levels.
+        sizes: (width, height) of each level, pixels.
+
+    Returns:
+        Entries of `left_out`, and warnings.
+    """
+    found = [(level, "{} x {}".format(*sizes[level])) for level in sorted(others)]
+    left_out = [f"level {level} ({size}): it does not show what level 0 shows" for level, size in found]
     warnings = [
-        f"{slide.path.name}: its level {level} ({size} pixels) does not show what level 0 shows (a label, a "
-        "mask, another scan, or made carelessly?) and is not read"
-        for level, size in names
+        f"{name}: its level {level} ({size} pixels) does not show what level 0 shows (a label, a mask, "
+        "another scan, or made carelessly?) and is not read"
+        for level, size in found
     ]
-    # without repetition, because another thread may have added them
-    slide.left_out = tuple(dict.fromkeys((*slide.left_out, *left_out)))
-    slide.warnings = tuple(dict.fromkeys((*slide.warnings, *warnings)))
+    return left_out, warnings

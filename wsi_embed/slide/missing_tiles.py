@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -13,19 +12,18 @@ import numpy.typing as npt
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.levels import Pair, Size
 from wsi_embed.slide.places import FLAT
+from wsi_embed.slide.settled import ReadLevel, Settled
 from wsi_embed.slide.tiff import directory as tiff
 from wsi_embed.slide.tiff.directory import Directory
 from wsi_embed.slide.tiff.level import MOST_TILES, Layout
 from wsi_embed.slide.tiff_images import TiffImage
-
-if TYPE_CHECKING:
-    from wsi_embed.slide.settle import ReadLevel, Settled
 
 UInt8Array = npt.NDArray[np.uint8]
 Int64Array = npt.NDArray[np.int64]
 # Number of missing tiles below which level 0 is read: those above its largest tiles, because compressed tiles
 # with content are larger than blank ones, and as many others.
 MOST_READ = 8
+MOST_PLANES = 1024
 LARGEST_SIDE = 1024
 # Grey values: glass is brighter.
 DARK = 200
@@ -63,7 +61,7 @@ def tiff_tiles(directory: Directory) -> StoredTiles:
     codes = (tiff.IMAGE_WIDTH, tiff.IMAGE_LENGTH, tiff.TILE_WIDTH, tiff.TILE_LENGTH)
     layout = Layout(*map(directory.number, codes))
     # colours in planes of their own have further sizes
-    sizes = directory.numbers(tiff.TILE_BYTE_COUNTS, MOST_TILES)[: layout.tiles]
+    sizes = directory.tile_sizes(MOST_TILES * MOST_PLANES)[: layout.tiles]
     return StoredTiles(sizes.reshape(layout.down, layout.across), (layout.tile_width, layout.tile_height))
 
 
@@ -97,7 +95,7 @@ def leave_out_lacking(settled: Settled, tiles_of: TilesOf, read: ReadLevel, path
 
     for place, number in reversed(list(enumerate(settled.numbers))[1:]):
         level = tiles_of(number)
-        if level is None or not level.missing.any() or (first := tiles_of(0)) is None:
+        if level is None or level.sizes.all() or (first := tiles_of(0)) is None:
             continue
         if lacks_content(first, level, settled.scales[place], settled.sizes[0], read_first):
             size = "{} x {}".format(*settled.sizes[place])

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 
-from wsi_embed.slide.base import LevelsState
 from wsi_embed.slide.dicom_images import dicom_levels, dicom_tiles, further_scans, spacing_warnings
 from wsi_embed.slide.levels import Level, LevelImage, Size, choose_levels
 from wsi_embed.slide.missing_tiles import leave_out_lacking, tiles_by_size
 from wsi_embed.slide.places import Picture, UInt8Array, places_of
 from wsi_embed.slide.same_picture import compare
+from wsi_embed.slide.settled import ReadLevel, Settled
 from wsi_embed.slide.tiff.directory import IMAGE_DESCRIPTION
 from wsi_embed.slide.tiff_images import MOST_TEXT, TiffImage, check_first, further_images, level_images
 
@@ -21,31 +20,6 @@ TIFF_VENDORS = ("aperio", "generic-tiff", "huron")
 # Sides of levels differ from those of level 0 by rounding: in pixels, and as a share (Leica states the number
 # of pixels of a coarse level, and OpenSlide computes the size of the slide from it).
 MOST_ROUNDED, SAME_SIDES = 2.0, 0.01
-# (level of OpenSlide, x, y, width, height), pixels of that level
-ReadLevel = Callable[[int, int, int, int, int], UInt8Array]
-
-
-@dataclass
-class Settled:
-    """Levels of a slide.
-
-    Attributes:
-        numbers: OpenSlide's number of each level.
-        sizes: (width, height) of each level without padding, pixels.
-        scales: Level-0 pixels per pixel of each level, (x, y).
-        left_out: Images in the file that are not levels, each with the reason.
-        scans: Images in the file that may be further scans.
-        warnings: Warnings for the user.
-        state: State of the levels; see `Slide.levels_state`.
-    """
-
-    numbers: list[int] = field(default_factory=list)
-    sizes: list[Size] = field(default_factory=list)
-    scales: list[tuple[float, float]] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
-    scans: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    state: LevelsState = "alike"
 
 
 def settle_levels(

@@ -20,7 +20,7 @@ def compared_levels(known: tuple[str, str], pictures: Sequence[Picture], state: 
     Args:
         known: Fingerprint and reader of the slide.
         pictures: Its levels.
-        state: How they are compared; see `Slide.levels_state`.
+        state: State of the levels; see `Slide.levels_state`.
 
     Raises:
         SlideError: If level 0 itself is in doubt.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Literal
 
@@ -26,6 +28,7 @@ def write_czi(
     origin: tuple[int, int] = (-70, 33),
     stack: bool = False,
     kind: int = BGR24,
+    scenes: Sequence[tuple[UInt8Array, tuple[int, int]]] = (),
 ) -> Path:
     """Write a CZI with downsamples 1 and 2.
 
@@ -36,27 +39,28 @@ def write_czi(
         origin: Where the scanner's coordinates begin: they need not begin at 0.
         stack: With a Z dimension, as microscopes write it.
         kind: What the file says of its pixels; only those of BGR24 are stored so.
+        scenes: Further scenes: pixels, and where they begin in the scanner's coordinates.
     """
     content = bytearray(_segment("ZISRAWFILE", bytes(512)))
     entries: list[bytes] = []
     side = 256
-    for factor in (1, 2):
-        level = shrunk(pixels, factor)
-        for y in range(0, level.shape[0], side):
-            for x in range(0, level.shape[1], side):
-                tile = level[y : y + side, x : x + side]
-                place = (origin[0] + x * factor, origin[1] + y * factor)
-                more = [(b"Z", 0, 1, 1)] if stack else []
-                number = len(entries)
-                entry = _entry(
-                    len(content), place, tile.shape[1::-1], factor, number, compression, more, kind
-                )
-                entries.append(entry)
-                content += _subblock(entry, tile, compression)
+    everything = [(pixels, origin), *scenes]
+    for scene, factor in product(range(len(everything)), (1, 2)):
+        first, start = everything[scene]
+        level = shrunk(first, factor)
+        for y, x in product(range(0, level.shape[0], side), range(0, level.shape[1], side)):
+            tile = level[y : y + side, x : x + side]
+            place = (start[0] + x * factor, start[1] + y * factor)
+            more = [(b"Z", 0, 1, 1)] if stack else []
+            more += [(b"S", scene, 1, 1)] if scenes else []
+            number = len(entries)
+            entry = _entry(len(content), place, tile.shape[1::-1], factor, number, compression, more, kind)
+            entries.append(entry)
+            content += _subblock(entry, tile, compression)
     directory = len(content)
     content += _segment("ZISRAWDIRECTORY", struct.pack("<i", len(entries)) + bytes(124) + b"".join(entries))
     metadata = len(content)
-    xml = _xml(pixels).encode()
+    xml = _xml(everything).encode()
     content += _segment("ZISRAWMETADATA", struct.pack("<ii", len(xml), 0) + bytes(248) + xml)
     attachments = len(content)
     content += _segment("ZISRAWATTDIR", bytes(256))
@@ -109,12 +113,14 @@ def _subblock(entry: bytes, tile: UInt8Array, compression: str) -> bytes:
     return _segment("ZISRAWSUBBLOCK", fixed + bytes(256 - len(fixed)) + data)
 
 
-def _xml(pixels: UInt8Array) -> str:
-    h, w = pixels.shape[:2]
+def _xml(scenes: Sequence[tuple[UInt8Array, tuple[int, int]]]) -> str:
+    ends = [(x, y, x + pixels.shape[1], y + pixels.shape[0]) for pixels, (x, y) in scenes]
+    left, top, right, bottom = zip(*ends, strict=True)
+    w, h = max(right) - min(left), max(bottom) - min(top)
     meters = MPP / 1e6
     return (
         "<ImageDocument><Metadata><Information><Image>"
-        f"<SizeX>{w}</SizeX><SizeY>{h}</SizeY><SizeC>1</SizeC><SizeS>1</SizeS><PixelType>Bgr24</PixelType>"
+        f"<SizeX>{w}</SizeX><SizeY>{h}</SizeY><SizeC>1</SizeC><SizeS>{len(scenes)}</SizeS><PixelType>Bgr24</PixelType>"
         '<ObjectiveSettings><ObjectiveRef Id="Objective:1"/></ObjectiveSettings></Image>'
         '<Instrument><Objectives><Objective Id="Objective:1"><NominalMagnification>20</NominalMagnification>'
         "</Objective></Objectives></Instrument></Information><Scaling><Items>"

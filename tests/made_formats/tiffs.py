@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -189,8 +189,25 @@ def write_leica(path: Path, pixels: UInt8Array, *, offset: tuple[int, int], slid
 XMP = 700
 
 
-def write_ventana(path: Path, pixels: UInt8Array, tile: int = 256) -> Path:
-    """Ventana BIF: one area of interest, tiles without overlap; sides are multiples of a tile."""
+def write_ventana(
+    path: Path,
+    pixels: UInt8Array,
+    tile: int = 256,
+    *,
+    origin: tuple[int, int] = (0, 0),
+    tags_mpp: float | None = None,
+    stored: UInt8Array | None = None,
+) -> Path:
+    """Ventana BIF: one area of interest, tiles without overlap; sides are multiples of a tile.
+
+    Args:
+        path: Where to.
+        pixels: The area.
+        tile: Side of the tiles.
+        origin: Where the metadata place the area, pixels.
+        tags_mpp: Resolution tags of level 0; None leaves them out.
+        stored: The whole picture that the file holds; only the area if None.
+    """
     rows, cols = pixels.shape[0] // tile, pixels.shape[1] // tile
     iscan = f'<iScan Magnification="20" ScanRes="{MPP}" UnitNumber="1" Z-layers="1"><AOI0/></iScan>'
     joints = []
@@ -211,16 +228,16 @@ def write_ventana(path: Path, pixels: UInt8Array, tile: int = 256) -> Path:
         '<EncodeInfo Ver="2"><SlideInfo/><SlideStitchInfo><ImageInfo AOIScanned="1" AOIIndex="0" '
         f'Width="{tile}" Height="{tile}" NumRows="{rows}" NumCols="{cols}" Pos-X="0" Pos-Y="0">'
         f"{info}</ImageInfo></SlideStitchInfo>"
-        '<AoiOrigin><AOI0 OriginX="0" OriginY="0"/></AoiOrigin></EncodeInfo>'
+        f'<AoiOrigin><AOI0 OriginX="{origin[0]}" OriginY="{origin[1]}"/></AoiOrigin></EncodeInfo>'
     )
     label = np.full((96, 48, 3), (255, 0, 0), np.uint8)
     pages = [Page(label, tile=None, description="Label Image", tags=[_xmp(iscan)])]
     for level, factor in enumerate((1, 2)):
         description = f"level={level} mag={20 / factor:g} quality=90"
         tags = [_xmp(encode)] if level == 0 else []
-        pages.append(
-            Page(shrunk(pixels, factor), "jpeg 4:4:4", tile, level > 0, description=description, tags=tags)
-        )
+        level_pixels = shrunk(pixels if stored is None else stored, factor)
+        page = Page(level_pixels, "jpeg 4:4:4", tile, level > 0, description=description, tags=tags)
+        pages.append(replace(page, mpp=tags_mpp) if level == 0 else page)
     return write_pages(path, pages, bigtiff=True)
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import PIL.Image
 import pydicom
 import pytest
 import tifffile
 from pydicom.encaps import encapsulate
 
+from tests.made_formats import hamamatsu, mirax
 from tests.made_formats.dicom import write_dicom
-from tests.made_formats.jpeg_tiles import Kind, encode, write_jpeg_slide
+from tests.made_formats.jpeg_tiles import Kind, encode, segments, write_jpeg_slide
 from tests.made_formats.pixels import jpeg2000, jpeg_rgb, shrunk, tiles
 from tests.made_formats.raw_tiff import Image, Samples, write_images
 from tests.made_formats.tiffs import write_aperio, write_leica, write_philips
@@ -289,3 +292,41 @@ class TestDicom:
         path = write_dicom(tmp_path, PIXELS, "jpeg 2000", factors=(1,))[0]
         with pytest.raises(SlideError, match=rf"says {word}, but .* hold YCbCr without a colour transform"):
             open_slide(recoded(path, lambda tile: jpeg2000(tile, ycc=True), word))
+
+
+def unmarked_rgb(pixels: UInt8Array, *, restart: int = 0) -> bytes:
+    """A JPEG of RGB that does not say so: without an Adobe segment, and with the usual component names."""
+    out = io.BytesIO()
+    PIL.Image.fromarray(pixels).save(
+        out, "JPEG", quality=95, keep_rgb=True, subsampling=0, restart_marker_blocks=restart
+    )
+    data = bytearray(out.getvalue())
+    for marker, at, end in reversed(list(segments(bytes(data)))):
+        if marker == 0xEE:
+            del data[at:end]
+        elif marker in (0xC0, 0xDA):
+            first, step = (10, 3) if marker == 0xC0 else (5, 2)
+            data[at + first : at + first + 3 * step : step] = b"\1\2\3"
+    return bytes(data)
+
+
+@pytest.mark.parametrize("name", ["a.ndpi", "a.mrxs", "a.vms"])
+@pytest.mark.parametrize("wrong", [False, True])
+def test_unmarked_rgb_that_only_openslide_finds_is_refused(
+    name: str, wrong: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = he_pixels(512, 512, seed=3)
+    if wrong:
+        for module in (hamamatsu, mirax):
+            monkeypatch.setattr(module, "jpeg", unmarked_rgb)
+    path = tmp_path / name
+    if name == "a.mrxs":
+        mirax.write_mirax(path, pixels, lossless=False)
+    else:
+        {"a.ndpi": hamamatsu.write_ndpi, "a.vms": hamamatsu.write_vms}[name](path, pixels)
+    if not wrong:
+        with open_slide(path) as slide:
+            assert np.abs(slide.read(0, 0, 0, 512, 512).astype(int) - pixels).mean() < 3
+        return
+    with pytest.raises(SlideError, match="its JPEG images seem to hold RGB without saying so"):
+        open_slide(path)

@@ -208,6 +208,45 @@ def test_a_series_without_its_finest_level_is_a_warning(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.parametrize("place", ["b", ".", "b/c"])
+def test_a_series_without_its_finest_level_is_refused_if_that_is_nearby(place: str, tmp_path: Path) -> None:
+    first, level, _ = write_dicom(tmp_path / "a", PIXELS)
+    (tmp_path / place).mkdir(parents=True, exist_ok=True)
+    moved = first.rename(tmp_path / place / "fine")
+    with pytest.raises(
+        SlideError, match="its series is split: a finer level, fine, is in another folder nearby"
+    ):
+        open_slide(level)
+    with open_slide(moved) as slide:
+        assert (slide.level_sizes, slide.warnings) == ([(500, 600)], ())
+
+
+def test_coarse_levels_of_two_slides_side_by_side_are_not_one_series(tmp_path: Path) -> None:
+    for name in "ab":
+        first, level, _ = write_dicom(tmp_path / name, PIXELS)
+        if name == "a":
+            first.unlink()
+            coarse = level
+    with open_slide(coarse) as slide:
+        assert slide.level_sizes == [(125, 150)]
+
+
+def test_a_sparse_level_that_lacks_frames_where_level_0_has_content_is_left_out(tmp_path: Path) -> None:
+    pixels = he_pixels(1100, 1300, seed=3)
+    first, level, _ = write_dicom(tmp_path / "s", pixels, tiling="TILED_SPARSE", factors=(1, 2))
+    change(level, lambda d: drop_frame(d, 4))
+    with open_slide(first) as slide:
+        assert slide.level_sizes == [(1300, 1100)]
+        assert slide.left_out == ("level 1 (650 x 550): it lacks 1 tiles, also where level 0 has content",)
+
+
+def drop_frame(data: Dataset, number: int) -> None:
+    frames = frames_of(data)
+    del frames[number], data.PerFrameFunctionalGroupsSequence[number]
+    data.NumberOfFrames = len(frames)
+    set_pixels(data, encapsulate(frames))
+
+
 @pytest.mark.parametrize("word", ["Volume", "IMAGE", ""])
 def test_a_finer_image_that_openslide_ignores_is_refused(word: str, tmp_path: Path) -> None:
     first, level, label = write_dicom(tmp_path / "s", PIXELS)

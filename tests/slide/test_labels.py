@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+import tifffile
 
 from tests.made_formats import czi, mirax, tiffs
 from tests.made_formats.pixels import shrunk
@@ -43,10 +46,18 @@ def test_a_label_in_the_place_of_a_level_is_never_shown(
         monkeypatch.setattr(module, "shrunk", with_label)
     with open_slide(WRITERS[name](tmp_path / name)) as slide:
         for _ in range(2):
-            with pytest.raises(SlideError, match=r"its level 1 .* does not show what level 0 shows"):
+            with pytest.raises(SlideError, match="does not show what"):
                 slide.read(1, 0, 0, 50, 50)
-            with pytest.raises(SlideError, match=r"its level 1 .* does not show what level 0 shows"):
+        if len(slide.level_sizes) > 2:  # two labels against one picture: level 0 is in doubt
+            with pytest.raises(SlideError, match="its level 0 does not show what its other levels show"):
                 slide.thumbnail(200)
+            return
+        seen = slide.thumbnail(200)
+        of_level0 = cv2.resize(
+            slide.read(0, 0, 0, *slide.level_sizes[0]), seen.shape[1::-1], interpolation=cv2.INTER_AREA
+        )
+        assert np.abs(seen.astype(int) - of_level0).max() <= 1
+        assert "its level 1" in slide.warnings[0]
 
 
 CROPPED: dict[str, Callable[[Path], Path]] = {
@@ -101,3 +112,52 @@ def test_a_trestle_image_of_another_shape_is_no_level(tmp_path: Path) -> None:
     with open_slide(tiffs.write_pages(tmp_path / "a.tif", pages)) as slide:
         assert (slide.vendor, slide.level_sizes) == ("trestle", [(768, 512)])
         assert slide.left_out == ("level 1 (200 x 256): its sides are 1/3.84 and 1/2 of level 0's",)
+
+
+def placed(pixels: UInt8Array, factor: int, left: int, top: int, share: float) -> UInt8Array:
+    """A level that begins beside level 0, or is cropped evenly."""
+    level = shrunk(pixels, factor)
+    if factor > 1:
+        level = np.roll(level, (top, left), (0, 1))
+        level = level[: round(share * level.shape[0]), : round(share * level.shape[1])]
+    return np.ascontiguousarray(level)
+
+
+LARGE = he_pixels(1024, 1280, seed=5)
+GRIDS: dict[str, Callable[[Path], Path]] = {
+    "a.avs": lambda path: tiffs.write_argos(path, LARGE),
+    "a.tiff": lambda path: tiffs.write_philips(path, LARGE),
+    "a.bif": lambda path: tiffs.write_ventana(path, LARGE),
+    "a.scn": lambda path: tiffs.write_leica(path, LARGE, offset=(200, 300), slide=(1800, 1600)),
+}
+
+
+@pytest.mark.parametrize("name", GRIDS)
+@pytest.mark.parametrize(
+    ("left", "top", "share"),
+    [(5, 5, 1), (0, -5, 1), (-4, 0, 1), (0, 0, 0.95), (0, 0, 0.97), (0, 0, 1), (1, -1, 1)],
+)
+def test_a_level_that_is_displaced_is_not_read(
+    name: str, left: int, top: int, share: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tiffs, "shrunk", partial(placed, left=left, top=top, share=share))
+    path = GRIDS[name](tmp_path / name)
+    if share < 1 and name == "a.scn":
+        with pytest.raises(SlideError, match="its XML says"):
+            open_slide(path)
+        return
+    with open_slide(path) as slide:
+        usable = slide.usable_levels()
+        assert (usable == [0]) == (max(abs(left), abs(top)) > 1 or share < 1)
+        assert bool(slide.left_out) == (usable == [0])
+
+
+def test_a_philips_level_that_lacks_tiles_with_content_is_left_out(tmp_path: Path) -> None:
+    path = tiffs.write_philips(tmp_path / "a.tiff", LARGE)
+    with tifffile.TiffFile(path, mode="r+") as file:
+        sizes = file.pages[1].aspage().tags["TileByteCounts"]
+        sizes.overwrite([0 if n == 4 else size for n, size in enumerate(sizes.value)])
+    with open_slide(path) as slide:
+        assert slide.level_sizes == [(1280, 1024), (320, 256)]
+        assert slide.left_out == ("level 1 (640 x 512): it lacks 1 tiles, also where level 0 has content",)
+        assert slide.usable_levels() == [0, 1]

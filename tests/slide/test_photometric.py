@@ -15,6 +15,7 @@ from wsi_embed.slide.photometric import (
     jpeg2000_colours,
     jpeg_colours,
     marked_colours,
+    misread_as_ycbcr,
     sample_tiles,
     transforms_colours,
 )
@@ -187,3 +188,25 @@ def test_what_is_no_jpeg_2000_says_nothing(data: bytes) -> None:
     assert transforms_colours(data) is None
     assert not has_small_colours(data)
     assert jpeg2000_colours([data], YCBCR) == {YCBCR}
+
+
+def misread(pixels: UInt8Array) -> UInt8Array:
+    """RGB as it comes out if it is taken for YCbCr."""
+    return np.asarray(cv2.cvtColor(pixels[..., [0, 2, 1]], cv2.COLOR_YCrCb2RGB), np.uint8)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_rgb_that_was_taken_for_ycbcr_is_seen_in_the_picture(seed: int) -> None:
+    pixels = he_pixels(300, 400, seed=seed)
+    assert misread_as_ycbcr(misread(pixels))
+    assert misread_as_ycbcr(misread(np.full((64, 64, 3), 255, np.uint8)))
+    assert misread_as_ycbcr(misread((pixels > 250) * np.uint8(9)))  # fluorescence on black
+    assert not misread_as_ycbcr(pixels)
+    assert not misread_as_ycbcr(tissue(seed))
+
+
+@pytest.mark.parametrize(
+    "colour", [(255, 255, 255), (0, 0, 0), (0, 90, 0), (200, 0, 200), (180, 60, 190), (255, 0, 0)]
+)
+def test_plain_colours_of_slides_are_not_misread(colour: tuple[int, int, int]) -> None:
+    assert not misread_as_ycbcr(np.full((64, 64, 3), colour, np.uint8))

@@ -11,7 +11,7 @@ import pytest
 from tests.made_slides import UInt8Array, he_pixels
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.places import Picture, places_of
-from wsi_embed.slide.same_picture import Verdict, compare, first_other
+from wsi_embed.slide.same_picture import Verdict, compare, other_levels
 
 PIXELS = he_pixels(1200, 1400, seed=3)
 OTHER = he_pixels(1200, 1400, seed=8)
@@ -37,7 +37,7 @@ def shrunk(pixels: UInt8Array, factor: int, method: int = cv2.INTER_AREA) -> UIn
 
 def verdict(coarse: UInt8Array, factor: int = 4, fine: UInt8Array = PIXELS, shifts: bool = True) -> Verdict:
     level = picture(coarse, factor)
-    return compare(picture(fine), level, places_of(level), shifts)
+    return compare(picture(fine), level, places_of(level), shifts).verdict
 
 
 def sharpened(pixels: UInt8Array) -> UInt8Array:
@@ -79,7 +79,7 @@ def test_another_picture_is_another(change: object) -> None:
     changed = np.ascontiguousarray(change(shrunk(PIXELS, 4)))  # type: ignore[operator]
     # where to look is decided by a level that shows the tissue
     places = places_of(picture(shrunk(PIXELS, 8), 8))
-    assert compare(picture(PIXELS), picture(changed, 4), places, shifts=True) == "other"
+    assert compare(picture(PIXELS), picture(changed, 4), places, shifts=True).verdict == "other"
 
 
 @pytest.mark.parametrize("factor", [2, 4, 8])
@@ -99,19 +99,37 @@ def test_a_smooth_picture_does_not_seem_shifted() -> None:
     y, x = np.mgrid[:600, :12_000]
     ramp = np.stack([x / 50, y / 2.5, (x + y) / 60], 2).astype(np.uint8)
     levels = [picture(ramp), picture(shrunk(ramp, 4), 4), picture(shrunk(ramp, 16), 16)]
-    assert first_other(levels, shifts=True) is None
+    assert other_levels(levels, shifts=True) == []
 
 
 def test_where_nothing_is_to_be_seen_nothing_is_said() -> None:
     assert verdict(shrunk(BLANK, 4), fine=BLANK) == "unknown"
 
 
-def test_the_first_level_that_differs_is_named() -> None:
+def test_the_levels_that_differ_are_named() -> None:
     levels = [picture(PIXELS), picture(shrunk(PIXELS, 2), 2), picture(shrunk(PIXELS, 4), 4)]
-    assert first_other(levels, shifts=True) is None
-    assert first_other([*levels, picture(shrunk(OTHER, 8), 8)], shifts=True) == 3
-    assert first_other([*levels[:1], picture(shrunk(OTHER, 2), 2), *levels[2:]], shifts=True) == 1
-    assert first_other(levels[:1], shifts=True) is None
+    assert other_levels(levels, shifts=True) == []
+    assert other_levels([*levels, picture(shrunk(OTHER, 8), 8)], shifts=True) == [3]
+    assert other_levels([*levels[:1], picture(shrunk(OTHER, 2), 2), *levels[2:]], shifts=True) == [1]
+    assert other_levels(levels[:1], shifts=True) == []
+
+
+def test_levels_that_are_all_made_carelessly_do_not_put_level_0_in_doubt() -> None:
+    levels = [PIXELS, *((255 * (shrunk(PIXELS, f) / 255) ** 1.6).astype(np.uint8) for f in (2, 4, 8))]
+    pictures = [picture(level, PIXELS.shape[1] / level.shape[1]) for level in levels]
+    assert other_levels(pictures, shifts=True) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "level0",
+    [PIXELS[::-1, ::-1], OTHER, BLANK, 255 * (BLANK > 255)],
+    ids=["turned", "other", "blank", "black"],
+)
+def test_level_0_is_in_doubt_if_the_others_agree_without_it(level0: UInt8Array) -> None:
+    first = picture(np.ascontiguousarray(level0.astype(np.uint8)))
+    levels = [first, picture(shrunk(PIXELS, 2), 2), picture(shrunk(PIXELS, 4), 4)]
+    with pytest.raises(SlideError, match="its level 0 does not show what its other levels show"):
+        other_levels(levels, shifts=True)
 
 
 def test_what_cannot_be_read_says_nothing() -> None:
@@ -119,8 +137,11 @@ def test_what_cannot_be_read_says_nothing() -> None:
         raise SlideError("damaged")
 
     coarse = picture(shrunk(PIXELS, 4), 4)
-    assert compare(Picture((1400, 1200), (1.0, 1.0), broken), coarse, places_of(coarse), True) == "unknown"
-    assert first_other([picture(PIXELS), Picture((350, 300), (4.0, 4.0), broken)], shifts=True) is None
+    assert (
+        compare(Picture((1400, 1200), (1.0, 1.0), broken), coarse, places_of(coarse), True).verdict
+        == "unknown"
+    )
+    assert other_levels([picture(PIXELS), Picture((350, 300), (4.0, 4.0), broken)], shifts=True) == []
 
 
 def test_little_is_read_of_large_levels() -> None:
@@ -134,7 +155,7 @@ def test_little_is_read_of_large_levels() -> None:
         return np.asarray(np.indices((h, w)).sum(0)[..., None] // 7 % 256 * np.ones(3), np.uint8)
 
     levels = [Picture((side,) * 2, (200_000 / side,) * 2, partial(flat, side)) for side in (200_000, 50_000)]
-    first_other(levels, shifts=True)
+    other_levels(levels, shifts=True)
     assert sum(read) < 3_000_000
 
 
@@ -165,10 +186,10 @@ Q = shrunk(PIXELS, 4)
 def test_a_level_of_which_a_part_is_missing_or_wrong_is_another(changed: UInt8Array) -> None:
     """Also if all coarser levels, where places are looked for, were made from it."""
     levels = [picture(PIXELS), picture(changed, 4), picture(shrunk(changed, 4), 16)]
-    assert first_other(levels, shifts=True) == 1
+    assert other_levels(levels, shifts=True) == [1, 2]
     assert verdict(changed) == "other"
     levels = [picture(PIXELS), picture(Q, 4), picture(shrunk(changed, 4), 16)]
-    assert first_other(levels, shifts=True) == 2
+    assert other_levels(levels, shifts=True) == [2]
 
 
 def test_two_exchanged_tiles_are_found() -> None:
@@ -187,7 +208,7 @@ def test_a_part_that_only_the_coarser_level_shows_does_not_decide() -> None:
 def test_levels_of_any_tissue_are_the_same(seed: int, method: int) -> None:
     pixels = he_pixels(900, 1100, seed=20 + seed)
     steps = [picture(pixels), *(picture(compressed(shrunk(pixels, f, method)), f) for f in (2, 4, 16))]
-    assert first_other(steps, shifts=True) is None
+    assert other_levels(steps, shifts=True) == []
 
 
 def test_a_faint_label_is_not_the_picture_of_a_nearly_blank_slide() -> None:
@@ -197,10 +218,11 @@ def test_a_faint_label_is_not_the_picture_of_a_nearly_blank_slide() -> None:
     for n, text in enumerate(("JOHN DOE", "1.1.1950", "H123")):
         cv2.putText(faint, text, (4, 30 + 36 * n), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (225, 225, 225), 1)
     levels = [picture(blank), picture(shrunk(blank, 4), 4)]
-    assert first_other([*levels, picture(faint, 16)], shifts=True) == 2
+    assert other_levels([*levels, picture(faint, 16)], shifts=True) == [2]
     uniform = np.full((2048, 2048, 3), 243, np.uint8)
-    assert first_other([picture(uniform), picture(faint, 16)], shifts=True) == 1
-    assert first_other([*levels, picture(shrunk(blank, 16), 16)], shifts=True) is None
+    with pytest.raises(SlideError, match="its level 0 does not show what its other levels show"):
+        other_levels([picture(uniform), picture(faint, 16)], shifts=True)
+    assert other_levels([*levels, picture(shrunk(blank, 16), 16)], shifts=True) == []
 
 
 @pytest.mark.parametrize("noise", [2, 4, 8])
@@ -209,7 +231,7 @@ def test_noise_on_glass_is_no_content(noise: int, method: int) -> None:
     rng = np.random.default_rng(0)
     glass = (235 + rng.normal(0, noise, (1024, 1024, 1)).repeat(3, 2)).clip(0, 255).astype(np.uint8)
     levels = [picture(glass), *(picture(compressed(shrunk(glass, f, method)), f) for f in (4, 16))]
-    assert first_other(levels, shifts=True) is None
+    assert other_levels(levels, shifts=True) == []
 
 
 @pytest.mark.parametrize("radius", [1, 2, 3])
@@ -219,4 +241,4 @@ def test_specks_that_were_sampled_are_content_of_both(radius: int) -> None:
     for x, y in rng.integers(0, 1024, (40, 2)).tolist():
         cv2.circle(glass, (x, y), radius, (120, 60, 110), -1)
     levels = [picture(glass), picture(shrunk(glass, 4, cv2.INTER_NEAREST), 4)]
-    assert compare(levels[0], levels[1], places_of(levels[1]), shifts=True) != "other"
+    assert compare(levels[0], levels[1], places_of(levels[1]), shifts=True).verdict != "other"

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numcodecs import Zstd
 
 from tests.made_formats.pixels import lzw
-from wsi_embed.slide.subsampling import _lzw_bytes, _packbits_bytes
+from wsi_embed.slide.subsampling import _lzw_bytes, _packbits_bytes, _zstd_bytes
 
 
 @settings(deadline=None, max_examples=30)
@@ -24,3 +25,25 @@ def test_lzw_is_counted_beyond_the_end_of_its_table(seed: int, count: int, value
 def test_packbits_is_counted(data: bytes, count: int) -> None:
     assert _packbits_bytes(data) == count
     assert _packbits_bytes(data + b"\0a") == count + 1
+
+
+def zstd_of_blocks(data: bytes, side: int, repeats: int = 0) -> bytes:
+    """A frame without its size, as libtiff writes it: raw blocks, and one of a repeated byte."""
+    frame = b"\x28\xb5\x2f\xfd\x00\x50"
+    for at in range(0, len(data), side):
+        part = data[at : at + side]
+        frame += (len(part) << 3).to_bytes(3, "little") + part
+    return frame + (repeats << 3 | 3).to_bytes(3, "little") + b"a"
+
+
+@pytest.mark.parametrize("count", [1, 70_000, 300_000])
+def test_zstd_is_counted_with_and_without_its_size(count: int) -> None:
+    data = np.random.default_rng(1).integers(0, 99, count, np.uint8).tobytes()
+    assert _zstd_bytes(bytes(Zstd().encode(data))) == count
+    assert _zstd_bytes(zstd_of_blocks(data, 50_000, 7)) == count + 7
+
+
+def test_zstd_that_is_damaged_or_too_large_is_not_counted() -> None:
+    assert _zstd_bytes(b"no frame") is None
+    assert _zstd_bytes(zstd_of_blocks(b"abc", 2)[:-4]) is None
+    assert _zstd_bytes(zstd_of_blocks(bytes(1000), 1, 1 << 17)) is None  # may hold 128 MB

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -73,8 +74,12 @@ def test_a_label_without_a_word_is_left_out_or_refused(tmp_path: Path) -> None:
     assert sizes == [(800, 600), (400, 300)]
     assert left_out == ("image 3 of the file (300 x 300): its sides are 1/2.667 and 1/2 of level 0's",)
     path = write_pages(tmp_path / "b.tif", [LEVELS[0], Page(LABEL, reduced=True)])
-    with open_slide(path) as slide, pytest.raises(SlideError, match="does not show what level 0 shows"):
-        slide.thumbnail(300)
+    with open_slide(path) as slide:
+        seen = slide.thumbnail(300).astype(int)
+        assert np.abs(seen - cv2.resize(PIXELS, (300, 225), interpolation=cv2.INTER_AREA)).mean() < 2
+        assert slide.left_out == ("level 1 (400 x 300): it does not show what level 0 shows",)
+        with pytest.raises(SlideError, match=r"its level 1 .* does not show what level 0 shows"):
+            slide.read(1, 0, 0, 9, 9)
 
 
 @pytest.mark.parametrize(

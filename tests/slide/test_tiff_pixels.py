@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
+from numcodecs import Zstd
 
 from tests.made_formats.pixels import jpeg, jpeg_grey, lzw
 from tests.made_formats.raw_tiff import GREY, NONE, RGB, Image, Samples, write_images
@@ -64,6 +65,10 @@ def ycbcr(across: int, down: int) -> Callable[[Samples], bytes]:
     return encode
 
 
+def zstd(data: bytes) -> bytes:
+    return bytes(Zstd().encode(data))
+
+
 def rgb(*further: Samples, **options: Any) -> Image:
     """RGB, with further samples; what is no option of `Image` is a tag."""
     return _image(np.dstack([PIXELS, *further]), RGB, options)
@@ -86,6 +91,7 @@ def jpeg_of_one(tile: Samples) -> bytes:
     return jpeg_grey(tile[..., 0])
 
 
+YCBCR = np.frombuffer(ycbcr(1, 1)(PIXELS), np.uint8).reshape(PIXELS.shape)
 COLOURS_OF_PALETTE = (PALETTE * 257).ravel().tolist()
 READ_RIGHT: dict[str, tuple[Image, Samples, float]] = {
     "rgb": (rgb(), PIXELS, 0),
@@ -122,6 +128,12 @@ READ_RIGHT: dict[str, tuple[Image, Samples, float]] = {
         PIXELS,
         3,
     ),
+    "ycbcr, zstd": (
+        rgb(photometric=6, compression=50000, encode=lambda t: zstd(ycbcr(2, 1)(t)), subsampling=[2, 1]),
+        PIXELS,
+        70,
+    ),
+    "ycbcr in planes": (Image(YCBCR, 6, planar=True, tags={TAGS["subsampling"]: [1, 1]}), PIXELS, 3),
     "alpha that is 0 but for a spot": (rgb(SPOT, extra=[2]), SPOT_OVER_WHITE, 0),
     "jpeg": (lossy(), PIXELS, 30),
 }
@@ -162,6 +174,16 @@ REFUSED: dict[str, tuple[Image, str]] = {
     ),
     "ycbcr, subsampling unsaid, lzw": (
         rgb(photometric=6, compression=5, encode=lambda tile: lzw(ycbcr(2, 1)(tile))), "set the tag to 2 1",
+    ),
+    "ycbcr, subsampling unsaid, zstd": (
+        rgb(photometric=6, compression=50000, encode=lambda t: zstd(ycbcr(1, 1)(t))), "set the tag to 1 1",
+    ),
+    "ycbcr, other subsampling, zstd": (
+        rgb(photometric=6, compression=50000, encode=lambda t: zstd(ycbcr(2, 2)(t)), subsampling=[1, 1]),
+        "says 1 x 1, .* the bytes of 2 x 2;",
+    ),
+    "ycbcr in planes, subsampling unsaid": (
+        Image(YCBCR, 6, planar=True), "in planes of their own, and is subsampled",
     ),
     "ycbcr, other subsampling": (
         rgb(photometric=6, encode=ycbcr(2, 2), subsampling=[1, 1]), "says 1 x 1, .* the bytes of 2 x 2;",

@@ -11,6 +11,9 @@ import pytest
 from PIL import Image
 
 from tests.made_formats.jpeg_tiles import write_jpeg_slide
+from tests.made_formats.pixels import shrunk
+from tests.made_formats.tiffs import Page, write_pages
+from tests.made_profiles import matrix_profile
 from tests.made_slides import he_pixels
 from wsi_embed.errors import ResolutionError, SlideError, UsageError
 from wsi_embed.inputs.slides import SlideInput
@@ -21,6 +24,7 @@ from wsi_embed.tiling.plan import SlidePlan, plan_slide
 from wsi_embed.tiling.settings import Tiling
 from wsi_embed.tissue import TissueRecipe
 
+ICC_PROFILE = 34675
 STORE = StoreSettings(model_id="m" * 32, tile_px=64, mpp=0.5, dtype="float16", feature_dim=8, clusters=4)
 ALL = Tiling(tissue=TissueRecipe(name="none"))
 
@@ -267,3 +271,27 @@ def test_equal_settings_have_no_differences(made_slide: Path) -> None:
 
 def test_a_setting_that_one_side_lacks_is_a_difference() -> None:
     assert differences({"a": 1}, {"a": 1, "b": {"c": 2}}) == "b.c None -> 2"
+
+
+@pytest.mark.parametrize("icc", [False, True])
+def test_a_level_that_does_not_show_level_0_is_not_read(icc: bool, tmp_path: Path) -> None:
+    """The next finer level is read, and the store records which levels there were."""
+    pixels = he_pixels(900, 1200, seed=3)
+    levels = [pixels, shrunk(pixels, 2), (255 * (shrunk(pixels, 4) / 255) ** 1.6).astype(np.uint8)]
+    profile = matrix_profile()
+    pages = [
+        Page(
+            level,
+            reduced=n > 0,
+            mpp=0.5 * 2**n,
+            tags=[(ICC_PROFILE, 7, len(profile), profile, True)] * (n == 0),
+        )
+        for n, level in enumerate(levels)
+    ]
+    path = write_pages(tmp_path / "a.tif", pages)
+    tiling = Tiling(tissue=TissueRecipe("otsu"), icc=icc)
+    plan = plan_of(path, tiling, replace(STORE, mpp=2.0))
+    assert plan.read.level == 1
+    assert plan.settings["levels"] == [[1200, 900, 1.0, 1.0], [600, 450, 2.0, 2.0]]
+    assert [text for text in plan.warnings if "its level 2 (300 x 225 pixels) does not show" in text]
+    assert plan.slide.left_out == ("level 2 (300 x 225): it does not show what level 0 shows",)

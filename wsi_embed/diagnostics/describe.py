@@ -63,7 +63,8 @@ def _slide(path: Path, reader: Reader) -> Facts:
             mpp: Any = f"{resolution.mpp:.4g} um per pixel ({resolution.source})"
         except ResolutionError as error:
             mpp = f"not usable: {error}"
-        levels = zip(slide.level_sizes, slide.level_downsamples, strict=True)
+        downsamples = slide.level_downsamples
+        levels = [(*slide.level_sizes[level], downsamples[level]) for level in slide.usable_levels()]
         return {
             "kind": "slide",
             "name": path.name,
@@ -71,7 +72,7 @@ def _slide(path: Path, reader: Reader) -> Facts:
             "vendor": slide.vendor,
             "mpp": mpp,
             "objective_power": slide.objective_power,
-            "levels": [f"{w} x {h} (1/{d:.4g})" for (w, h), d in levels],
+            "levels": [f"{w} x {h} (1/{d:.4g})" for w, h, d in levels],
             **({"left_out": list(slide.left_out)} if slide.left_out else {}),
             **({"warnings": list(slide.warnings)} if slide.warnings else {}),
             "bounds": list(slide.bounds),

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_embed.errors import SlideError
+from wsi_embed.slide.level_check import compared_levels, words_for
 from wsi_embed.slide.overview import Box, read_overview
 from wsi_embed.slide.places import Picture
-from wsi_embed.slide.same_picture import first_other
 from wsi_embed.slide.stated import Stated
 from wsi_embed.slide.stream import TileStream
 
@@ -25,10 +25,7 @@ if TYPE_CHECKING:
 UInt8Array = npt.NDArray[np.uint8]
 # OpenSlide's common downsample for both axes is accepted if it is off by less than half of this.
 ROUNDED_PX = 4
-LevelsState = Literal["alike", "shifts", "picture"]
-# (fingerprint, reader) of slides whose levels were found to agree: many slides are opened repeatedly.
-MOST_COMPARED = 65536
-_COMPARED: set[tuple[str, str]] = set()
+LevelsState = Literal["alike", "shifts", "large shifts", "picture"]
 
 
 class Slide(abc.ABC):
@@ -47,8 +44,9 @@ class Slide(abc.ABC):
         warnings: Problems that do not prevent reading, each a sentence that names the file.
         left_out: Images in the file that are not levels of the slide, each with the reason; shown by `info`.
         levels_state: `alike` if all levels are known to show the same picture. Otherwise they are compared
-            before one of them is read: `shifts` also rejects shifts of two pixels or more, `picture` only
-            different pictures.
+            before one of them is read: `picture` rejects different pictures, `large shifts` also shifts of
+            more than three pixels, `shifts` those of two pixels or more.
+        other_levels: Indices of levels that were found not to show what level 0 shows, and are not read.
         levels_decide: Whether levels were left out, or are placed differently than by OpenSlide.
         reader_decides: Whether OpenSlide would return other pixels or levels than this reader.
 
@@ -71,6 +69,7 @@ class Slide(abc.ABC):
     warnings: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     levels_state: LevelsState = "alike"
+    other_levels: frozenset[int] = frozenset()
     levels_decide: bool = False
     reader_decides: bool = False
 
@@ -103,9 +102,10 @@ class Slide(abc.ABC):
         None if they equal OpenSlide's, except for rounding.
         """
         plain = all(abs(sx / sy - 1) * max(size) <= ROUNDED_PX for size, (sx, sy) in self._geometry())
-        if plain and not self.levels_decide:
+        if plain and not self.levels_decide and not self.other_levels:
             return None
-        return [[*size, *scale] for size, scale in self._geometry()]
+        geometry = enumerate(self._geometry())
+        return [[*size, *scale] for level, (size, scale) in geometry if level not in self.other_levels]
 
     def _geometry(self) -> Iterator[tuple[tuple[int, int], tuple[float, float]]]:
         return zip(self.level_sizes, self.level_scales, strict=True)
@@ -146,15 +146,14 @@ class Slide(abc.ABC):
             RGB, uint8 [h, w, 3]. Pixels outside the slide, and transparent ones, are white.
 
         Raises:
-            SlideError: If the region cannot be decoded, or the levels show different pictures.
+            SlideError: If the region cannot be decoded, or the level does not show what level 0 shows.
             ValueError: If there is no such level, or the size is not positive.
         """
         if not 0 <= level < len(self.level_sizes):
             raise ValueError(f"{self.path.name}: no level {level}, there are {len(self.level_sizes)}")
         if w < 1 or h < 1:
             raise ValueError(f"{self.path.name}: cannot read a region of {w} x {h} pixels")
-        if level:
-            self.check_levels()
+        self._check_level(level)
         width, height = self.level_sizes[level]
         left, top = max(x, 0), max(y, 0)
         right, bottom = min(x + w, width), min(y + h, height)
@@ -205,10 +204,9 @@ class Slide(abc.ABC):
 
         Raises:
             SlideError: If the grid requires decoding at a reduced size that the reader does not support, or
-                the levels show different pictures.
+                the level does not show what level 0 shows.
         """
-        if grid.level:
-            self.check_levels()
+        self._check_level(grid.level)
         scale = grid.plan.dct_scale
         if scale != 1 and scale not in self.dct_scales(grid.level):
             raise SlideError(
@@ -219,28 +217,44 @@ class Slide(abc.ABC):
             )
         return self._stream(grid)
 
-    def check_levels(self) -> None:
-        """Compare each level with the next finer one, once per file and process.
+    def usable_levels(self) -> list[int]:
+        """Return the indices of the levels that show what level 0 shows.
+
+        Levels are compared once per file and process; `warnings` and `left_out` name those that differ.
 
         Raises:
-            SlideError: If a level shows something else than level 0.
+            SlideError: If level 0 itself is in doubt.
         """
-        if self.levels_state == "alike":
-            return
-        known = (self.fingerprint, self.reader)
-        if known not in _COMPARED:
-            if (number := first_other(self._pictures(), shifts=self.levels_state == "shifts")) is not None:
-                w, h = self.level_sizes[number]
-                raise SlideError(
-                    f"its level {number} ({w} x {h} pixels) does not show what level 0 shows (a label, a "
-                    "mask, or another scan?)",
-                    where=self.path,
-                    remedy="convert the file again from its level 0",
-                )
-            if len(_COMPARED) >= MOST_COMPARED:
-                _COMPARED.clear()
-            _COMPARED.add(known)
+        if self.levels_state != "alike":
+            self._compare_levels()
+        return [level for level in range(len(self.level_sizes)) if level not in self.other_levels]
+
+    def _compare_levels(self) -> None:
+        known = self.fingerprint, self.reader
+        try:
+            self.other_levels = others = compared_levels(known, self._pictures(), self.levels_state)
+        except SlideError as error:
+            raise error.at(self.path) from error
+        left_out, warnings = words_for(self.path.name, others, self.level_sizes)
+        # without repetition, because another thread may have added them
+        self.left_out = tuple(dict.fromkeys((*self.left_out, *left_out)))
+        self.warnings = tuple(dict.fromkeys((*self.warnings, *warnings)))
         self.levels_state = "alike"
+
+    def _check_level(self, level: int) -> None:
+        """Check that a level shows what level 0 shows.
+
+        Raises:
+            SlideError: If it does not, or level 0 itself is in doubt.
+        """
+        if level and level not in self.usable_levels():
+            w, h = self.level_sizes[level]
+            raise SlideError(
+                f"its level {level} ({w} x {h} pixels) does not show what level 0 shows (a label, a mask, or "
+                "another scan?)",
+                where=self.path,
+                remedy="read another level, or convert the file again from its level 0",
+            )
 
     def _pictures(self) -> list[Picture]:
         return [

@@ -8,7 +8,7 @@ from wsi_embed.errors import SlideError
 from wsi_embed.slide.dicom_frames import sample_frames
 from wsi_embed.slide.dicom_instance import DicomInstance, dicom_instances
 from wsi_embed.slide.openslide import OpenSlideSlide
-from wsi_embed.slide.photometric import NAMES, jpeg2000_colours, jpeg_colours
+from wsi_embed.slide.photometric import NAMES, jpeg2000_colours, jpeg_colours, misread_as_ycbcr
 from wsi_embed.slide.settle import TIFF_VENDORS
 from wsi_embed.slide.tiff import directory as tiff
 from wsi_embed.slide.tiff.directory import Directory, TiffError
@@ -17,6 +17,11 @@ from wsi_embed.slide.tiff.level import JPEG, MOST_TILES, JpegLevel
 from wsi_embed.slide.tiff.tile_colours import Tiles
 
 APERIO_JPEG2000 = {33003: YCBCR, 33005: RGB}  # Aperio's compression numbers
+# Formats in which only OpenSlide finds the JPEGs.
+RENDERED = ("hamamatsu", "mirax", "sakura")
+SEEN = 512  # side of the region whose colours are checked, pixels
+MOST_KNOWN = 65536
+_RENDERED_RIGHT: set[str] = set()  # fingerprints
 DICOM_JPEG = "1.2.840.10008.1.2.4.50"
 DICOM_JPEG2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
 # OpenSlide rejects other values.
@@ -41,12 +46,38 @@ def check_colours(slide: OpenSlideSlide) -> None:
             if wrong := _wrong_instance(instance, state.st_size, state.st_mtime_ns):
                 raise wrong.at(instance.path)
         return
+    if slide.vendor in RENDERED and slide.fingerprint not in _RENDERED_RIGHT:
+        _check_rendered(slide)
     settled = slide.vendor in TIFF_VENDORS  # for other vendors any tiled image may be a level
     for image in slide.tiff_images:
         if not image.tiled or (settled and image.facts.size not in slide.stored_sizes):
             continue
         if wrong := wrong_colours(image.directory):
             raise wrong.at(slide.path)
+
+
+def _check_rendered(slide: OpenSlideSlide) -> None:
+    """Check the colours of a slide whose JPEGs only OpenSlide finds, by the middle of its coarsest level.
+
+    Raises:
+        SlideError: If its JPEGs hold RGB, and OpenSlide took them for YCbCr.
+    """
+    level = len(slide.level_sizes) - 1
+    width, height = slide.level_sizes[level]
+    w, h = min(width, SEEN), min(height, SEEN)
+    try:
+        seen = slide._read(level, (width - w) // 2, (height - h) // 2, w, h)
+    except SlideError:
+        return  # reported when these pixels are read
+    if misread_as_ycbcr(seen):
+        raise SlideError(
+            "its JPEG images seem to hold RGB without saying so, and OpenSlide takes them for YCbCr",
+            where=slide.path,
+            remedy="export it again from the scan",
+        )
+    if len(_RENDERED_RIGHT) >= MOST_KNOWN:
+        _RENDERED_RIGHT.clear()
+    _RENDERED_RIGHT.add(slide.fingerprint)
 
 
 def wrong_colours(directory: Directory) -> SlideError | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,6 +17,7 @@ ENTRIES = 32 + 128  # header, number of entries, reserved bytes
 ENTRY, DIMENSION = 32, 20  # bytes of an entry before its dimensions, and of each
 MOST_DIMENSIONS, MOST_ENTRIES = 40, 1 << 17
 BGR48 = 4
+SCENE = re.compile(r"openslide\.region\[\d+\]\.x")
 
 
 def czi_fault(path: Path) -> SlideError | None:
@@ -39,6 +42,22 @@ def czi_fault(path: Path) -> SlideError | None:
         "its samples have 16 bits, of which OpenSlide gives the upper 8, and cameras use 10 to 14",
         remedy="export it from ZEN with 8 bits a channel",
     )
+
+
+def scene_warnings(path: Path, properties: Mapping[str, str]) -> list[str]:
+    """Return a warning about several scenes, which OpenSlide reads as one picture.
+
+    Args:
+        path: Slide file.
+        properties: OpenSlide's properties of the slide.
+    """
+    count = sum(bool(SCENE.fullmatch(name)) for name in properties)
+    if count < 2:
+        return []
+    return [
+        f"{path.name}: its {count} scenes are read as one picture, as they lie on the glass, and coordinates "
+        "count from its corner; to read a scene by itself, export it from ZEN"
+    ]
 
 
 def _pixel_types(data: BinaryIO, directory: int) -> set[int]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.dicom_elements import PER_FRAME_MOST, PREAMBLE, UNDEFINED
-from wsi_embed.slide.dicom_frames import item_length
+from wsi_embed.slide.dicom_frames import item_length, positions
 from wsi_embed.slide.dicom_instance import DicomInstance, dicom_instances
 from wsi_embed.slide.tiff.jpeg import BASELINE, OTHER_FRAMES, segments
 from wsi_embed.slide.tiff.level import MOST_TILES
@@ -27,8 +27,6 @@ BLOCK = 1 << 16
 SPARSE = ("TILED_SPARSE", "3D")  # libdicom reads the position of each frame of these
 PIXELS = re.compile(rb"\xe0\x7f\x10\x00O[BW]\0\0")
 ITEM_MARK = re.compile(rb"\xfe\xff(\x00\xe0....|\x0d\xe0\0\0\0\0)", re.DOTALL)
-# Column and row of the first pixel of a frame, counted from 1 (PS3.3, C.8.12.6.1).
-POSITION = re.compile(rb"\x48\x00([\x1e\x1f])\x02SL\x04\x00(....)", re.DOTALL)
 SLIDE_IMAGE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 OF_GLASS = frozenset({"LABEL", "OVERVIEW", "THUMBNAIL", "LOCALIZER"})  # the third value of ImageType
 ADVICE = "the file may be damaged or edited: copy it again, or export it anew"
@@ -197,14 +195,11 @@ def _positions_fault(instance: DicomInstance, data: BinaryIO) -> str | None:
     sparse = instance.organization in SPARSE
     if instance.per_frame is None:
         return f"it is {instance.organization}, but its frames have no positions" if sparse else None
-    end = min(instance.per_frame.length, instance.pixels.start - instance.per_frame.start, PER_FRAME_MOST)
-    found = POSITION.findall(os.pread(data.fileno(), end, instance.per_frame.start))
-    if not found and not sparse:
+    kinds, places = positions(instance, data)
+    if not kinds and not sparse:
         return None
-    kinds = b"".join(kind for kind, _ in found)
     if len(kinds) != 2 * instance.frames or kinds != b"\x1e\x1f" * instance.frames:
         return f"not every one of its {instance.frames} frames has one position"
-    places = np.frombuffer(b"".join(place for _, place in found), "<i4").reshape(-1, 2) - 1
     if (places < 0).any() or (places >= instance.matrix).any() or (places % instance.tile).any():
         return f"frames lie outside of its {_times(instance.matrix)} pixels, or not on its grid of tiles"
     if instance.focal_planes * instance.optical_paths == 1 and len(np.unique(places, axis=0)) < len(places):

@@ -1,20 +1,23 @@
-"""Compressed sample frames of a DICOM file, for checking their colours."""
+"""Frames of a DICOM file: compressed samples for checking their colours, and their places on the image."""
 
 from __future__ import annotations
 
 import os
+import re
 import struct
 from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from wsi_embed.slide.dicom_elements import ITEM, UNDEFINED
+from wsi_embed.slide.dicom_elements import ITEM, PER_FRAME_MOST, UNDEFINED
 from wsi_embed.slide.dicom_instance import DicomInstance
 from wsi_embed.slide.photometric import sample_tiles
 
 LARGEST_FRAME = 1 << 24  # bytes
 MOST_WALKED = 2048  # frames that are searched for one by one without a table of offsets
+# Column and row of the first pixel of a frame, counted from 1 (PS3.3, C.8.12.6.1).
+POSITION = re.compile(rb"\x48\x00([\x1e\x1f])\x02SL\x04\x00(....)", re.DOTALL)
 
 
 def sample_frames(instance: DicomInstance) -> list[bytes]:
@@ -39,6 +42,37 @@ def sample_frames(instance: DicomInstance) -> list[bytes]:
         return [
             frame for n in sample_tiles(np.maximum(lengths, 0)) if (frame := _frame(data, int(starts[n])))
         ]
+
+
+def frame_places(instance: DicomInstance) -> npt.NDArray[np.int32]:
+    """Return (x, y) of the first pixel of each frame whose position is stated, int32 [frames, 2].
+
+    Args:
+        instance: File that `check_dicom` found consistent.
+
+    Raises:
+        OSError: If the file cannot be read.
+    """
+    with instance.path.open("rb") as data:
+        return positions(instance, data)[1]
+
+
+def positions(instance: DicomInstance, data: BinaryIO) -> tuple[bytes, npt.NDArray[np.int32]]:
+    """Find the positions that the frames of an open file state.
+
+    Returns:
+        Last bytes of the tags that were found, column and row in turn if all is well; and (x, y) of the first
+        pixel of each frame, int32 [frames, 2].
+
+    Raises:
+        OSError: If the file cannot be read.
+    """
+    if instance.per_frame is None or instance.pixels is None:
+        return b"", np.empty((0, 2), np.int32)
+    end = min(instance.per_frame.length, instance.pixels.start - instance.per_frame.start, PER_FRAME_MOST)
+    found = POSITION.findall(os.pread(data.fileno(), end, instance.per_frame.start))
+    values = np.frombuffer(b"".join(place for _, place in found), "<i4")
+    return b"".join(kind for kind, _ in found), values[: len(values) // 2 * 2].reshape(-1, 2) - 1
 
 
 def item_length(data: BinaryIO, at: int) -> int | None:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
-from wsi_embed.slide.dicom_instance import DicomInstance, dicom_instances, without_copies
+import numpy as np
+
+from wsi_embed.errors import SlideError
+from wsi_embed.slide.dicom import dicom_series, named_as_dicom
+from wsi_embed.slide.dicom_frames import frame_places
+from wsi_embed.slide.dicom_instance import DicomInstance, dicom_instance, dicom_instances, without_copies
 from wsi_embed.slide.levels import SAME_MPP, LevelImage, Pair
+from wsi_embed.slide.missing_tiles import StoredTiles, TilesOf
 from wsi_embed.slide.resolution import SAY_MPP
 
 # Spacings are written with few digits, and levels are padded.
 OTHER_SPACING = 0.02
+# Files in folders nearby that are considered as parts of a series.
+MOST_NEARBY = 1024
 
 
 def dicom_levels(path: Path, sizes: Sequence[tuple[int, int]]) -> list[LevelImage]:
@@ -25,6 +35,31 @@ def dicom_levels(path: Path, sizes: Sequence[tuple[int, int]]) -> list[LevelImag
     """
     volumes = [instance for instance in without_copies(dicom_instances(path)) if instance.is_volume]
     return [_level(number, size, volumes) for number, size in enumerate(sizes)]
+
+
+def dicom_tiles(path: Path, sizes: Sequence[tuple[int, int]]) -> TilesOf:
+    """Return a function that finds the tiles of OpenSlide's levels of a DICOM slide.
+
+    Args:
+        path: One of the slide's files.
+        sizes: (width, height) of OpenSlide's levels, pixels.
+    """
+
+    def tiles_of(number: int) -> StoredTiles | None:
+        parts = [part for part in without_copies(dicom_instances(path)) if part.matrix == sizes[number]]
+        parts = [part for part in parts if part.is_volume]
+        if not parts or len({part.tile for part in parts}) > 1:
+            return None
+        (width, height), tile = sizes[number], parts[0].tile
+        there = np.zeros((-(-height // tile[1]), -(-width // tile[0])), np.int64)
+        if sum(part.frames for part in parts) >= there.size:
+            return StoredTiles(there + 1, tile)
+        for part in parts:
+            columns, rows = (frame_places(part) // tile).T
+            there[rows, columns] = 1
+        return StoredTiles(there, tile)
+
+    return tiles_of
 
 
 def _level(number: int, size: tuple[int, int], volumes: Sequence[DicomInstance]) -> LevelImage:
@@ -69,15 +104,37 @@ def series_warnings(path: Path, level0: tuple[int, int]) -> list[str]:
         level0: (width, height) of OpenSlide's finest level, pixels.
 
     Raises:
+        SlideError: If a finer level of the series is in a folder nearby.
         OSError: If a file cannot be read.
     """
     finest = [found for found in dicom_instances(path) if found.matrix == level0 and found.is_volume]
     if not finest or not all("RESAMPLED" in found.image_type for found in finest):
         return []
+    if finer := _finer_nearby(path.absolute(), level0):
+        raise SlideError(
+            f"its series is split: a finer level, {finer.name}, is in another folder nearby",
+            where=path,
+            remedy="copy all files of the series into one folder",
+        )
     return [
         f"{path.name}: ImageType of its finest level, {finest[0].path.name}, is RESAMPLED: a finer one may "
         "be missing; copy all files of the series into one folder"
     ]
+
+
+def _finer_nearby(path: Path, level0: tuple[int, int]) -> Path | None:
+    """Return a finer level of a slide's series in the folder above its own, or in one beside it, or None."""
+    series, folder = dicom_series(path), path.parent
+    walk = (Path(root) / name for root, _, files in os.walk(folder.parent) for name in files)
+    nearby = (file for file in islice(walk, MOST_NEARBY) if file.parent != folder and named_as_dicom(file))
+    for file in nearby:
+        try:
+            found = dicom_instance(file) if dicom_series(file) == series else None
+        except OSError:  # it is no part of this slide
+            continue
+        if found is not None and found.is_volume and found.matrix[0] > level0[0]:
+            return file
+    return None
 
 
 def spacing_warnings(

@@ -49,6 +49,13 @@ class SrgbSlide(WrappedSlide[Slide]):
         """Return None: the pixels are already sRGB."""
         return None
 
+    def usable_levels(self) -> list[int]:
+        """Return the levels of the wrapped slide that show what its level 0 shows; see `Slide`."""
+        levels = self._slide.usable_levels()
+        self.other_levels, self.levels_state = self._slide.other_levels, self._slide.levels_state
+        self.left_out, self.warnings = self._slide.left_out, self._slide.warnings
+        return levels
+
     def _read(self, level: int, x: int, y: int, w: int, h: int) -> UInt8Array:
         return self.converted(self._slide.read(level, x, y, w, h))
 

@@ -12,6 +12,7 @@ import openslide
 from openslide import lowlevel
 
 from wsi_embed.slide.base import Slide, UInt8Array, unreadable
+from wsi_embed.slide.czi import scene_warnings
 from wsi_embed.slide.dicom_check import check_dicom
 from wsi_embed.slide.dicom_images import series_warnings
 from wsi_embed.slide.fingerprint import fingerprint
@@ -25,6 +26,7 @@ from wsi_embed.slide.tiff import directory as tiff
 from wsi_embed.slide.tiff.directory import TiffError
 from wsi_embed.slide.tiff.precheck import open_tiff
 from wsi_embed.slide.tiff_images import tiff_images
+from wsi_embed.slide.ventana import ventana_fault
 
 UInt32Array = npt.NDArray[np.uint32]
 
@@ -94,8 +96,13 @@ class OpenSlideSlide(Slide):
             int(p.get(openslide.PROPERTY_NAME_BOUNDS_HEIGHT, height)),
         )
         self.stated = stated_resolutions(self.path, self.vendor, sizes[0], p, self.description())
-        if self.vendor == "dicom" and (fault := dicom_plane_fault(p)):
+        fault = dicom_plane_fault(p) if self.vendor == "dicom" else None
+        if self.vendor == "ventana" and self.tiff is not None:
+            fault = ventana_fault(self.tiff.directories())
+        if fault:
             raise fault.at(self.path)
+        if self.vendor == "zeiss":
+            self.warnings = tuple(scene_warnings(self.path, p))
         self.objective_power = _number(p.get(openslide.PROPERTY_NAME_OBJECTIVE_POWER))
         self.fingerprint = fingerprint(self.path)
         return sizes
@@ -109,7 +116,7 @@ class OpenSlideSlide(Slide):
         self.stored_sizes = [sizes[number] for number in settled.numbers]
         if self.vendor == "dicom":
             settled.warnings += series_warnings(self.path, sizes[0])
-        self.warnings, self.left_out = tuple(settled.warnings), tuple(settled.left_out)
+        self.warnings, self.left_out = (*self.warnings, *settled.warnings), tuple(settled.left_out)
         self.levels_state = settled.state
         self.levels_decide = len(settled.numbers) != len(sizes) or self.stored_sizes != self.level_sizes
 

@@ -32,6 +32,9 @@ class Pyramid(Protocol):
     def level_scales(self) -> Sequence[tuple[float, float]]:
         """Level-0 pixels per pixel of each level, (x, y)."""
 
+    def usable_levels(self) -> Sequence[int]:
+        """Return the levels that show what level 0 shows; see `Slide.usable_levels`."""
+
     def read(self, level: int, x: int, y: int, w: int, h: int) -> UInt8Array:
         """Read a region of a level; see `Slide.read`."""
 
@@ -75,8 +78,12 @@ def _read_band(slide: Pyramid, level: int, box: Box, unreadable: list[Box] | Non
 
 
 def _coarsest_level_of(slide: Pyramid, size: tuple[int, int]) -> int:
-    fitting = [i for i, (w, h) in enumerate(slide.level_sizes) if w >= size[0] and h >= size[1]]
-    return fitting[-1] if fitting else 0
+    sizes = slide.level_sizes
+    fitting = [i for i in range(len(sizes)) if sizes[i][0] >= size[0] and sizes[i][1] >= size[1]]
+    if not fitting or fitting[-1] == 0:
+        return 0  # without comparing levels
+    usable = slide.usable_levels()
+    return [i for i in fitting if i in usable][-1]
 
 
 def _shrink(band: UInt8Array, factor: int) -> UInt8Array:

@@ -31,6 +31,10 @@ SIZ_COMPONENTS = 36  # bytes from the length of the segment SIZ to the number of
 NOISE = 24
 MOST_BEYOND = 0.05
 FLAT = 4.0  # deviation of the first component, grey values, below which pixels are uniform
+WHITE = 250
+FEWEST = 64  # pixels
+# Shares of pixels beyond those of any slide: nuclei are not magenta, and no fluorescence lacks black.
+MOST_MAGENTA, MOST_GREEN = 0.4, 0.8
 SPREAD = 5  # tiles of an image to check, besides the smallest and the largest
 SHRUNK = 4  # pixels are checked at 1/4 of the size, at which they are decoded directly
 MOST_PIXELS = 1 << 24  # largest JPEG 2000 that is decoded for the check
@@ -195,6 +199,25 @@ def held_colours(components: UInt8Array) -> int | None:
     if luma.std() < FLAT:
         return None
     return RGB if _togetherness(stored) > _togetherness(rgb) else YCBCR
+
+
+def misread_as_ycbcr(pixels: UInt8Array) -> bool:
+    """Return whether pixels look like RGB that was decoded as if it were YCbCr.
+
+    White and most stains then come out as magenta with red and blue at their maximum, black as green without
+    red and blue.
+
+    Args:
+        pixels: Decoded pixels, uint8 [h, w, 3]; white ones count as not scanned.
+    """
+    seen = pixels.reshape(-1, 3)
+    seen = seen[seen.min(1) < WHITE]
+    if len(seen) < FEWEST:
+        return False
+    red_blue = seen[:, ::2]
+    magenta = (red_blue.min(1) >= WHITE) & (seen[:, 1] <= 200)
+    green = (red_blue.max(1) <= 255 - WHITE) & (seen[:, 1] >= 120)
+    return bool(magenta.mean() > MOST_MAGENTA or green.mean() > MOST_GREEN)
 
 
 def _togetherness(values: Float32Array) -> float:

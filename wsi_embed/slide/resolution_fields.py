@@ -14,7 +14,7 @@ from wsi_embed.slide.ome import OmePixels, ome_pixels
 from wsi_embed.slide.stated import MPP_TIMES_POWER, Stated, alike
 
 # OpenSlide reads vendor fields for these, and the resolution tags for all other kinds of TIFF.
-VENDORS_WITH_TAGS_BESIDE = ("aperio", "philips")
+VENDORS_WITH_TAGS_BESIDE = ("aperio", "philips", "ventana")
 # Spacing between rows and between columns (mm) of the first level of a Philips slide.
 PHILIPS_LEVEL = "philips.PIIM_PIXEL_DATA_REPRESENTATION_SEQUENCE[0].DICOM_PIXEL_SPACING"
 TAG_UNITS = {"inch": "inch", "centimeter": "cm"}

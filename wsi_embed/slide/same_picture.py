@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any, Literal
 
 import cv2
@@ -53,15 +52,36 @@ class Match:
         clear: Whether the finer level certainly has content there that the coarser level does not show in its
             place.
         faint: Whether the coarser level has faint content there that the finer level does not show.
+        recoloured: Whether they show the same in other colours.
+        lost: Whether the finer level is blank there, and the coarser one is not.
     """
 
     verdict: Verdict
     shift: tuple[float, float] = (0.0, 0.0)
     clear: bool = False
     faint: bool = False
+    recoloured: bool = False
+    lost: bool = False
 
 
-def compare(fine: Picture, coarse: Picture, places: Sequence[Place], shifts: bool) -> Verdict:
+@dataclass(frozen=True)
+class Comparison:
+    """Result of comparing two levels.
+
+    Attributes:
+        verdict: `same`, `other`, or `unknown` if there is nothing to compare.
+        related: Whether they show the same at any place, at least in other colours.
+        lost: Whether they differ only where the finer level is blank.
+    """
+
+    verdict: Verdict
+    related: bool = False
+    lost: bool = False
+
+
+def compare(
+    fine: Picture, coarse: Picture, places: Sequence[Place], shifts: bool, most_shift: float = math.inf
+) -> Comparison:
     """Compare two levels at some places.
 
     Args:
@@ -69,6 +89,7 @@ def compare(fine: Picture, coarse: Picture, places: Sequence[Place], shifts: boo
         coarse: The coarser level.
         places: Centres, (x, y), level-0 pixels. Some are added where the finer level has content.
         shifts: Whether a level that is shifted by two pixels or more counts as another picture.
+        most_shift: Largest shift otherwise, pixels of the coarser level.
 
     Returns:
         `same` or `other` by the majority of the places, `other` also if a part of the level certainly shows
@@ -78,35 +99,56 @@ def compare(fine: Picture, coarse: Picture, places: Sequence[Place], shifts: boo
     everywhere = _apart([*places, *spread_places(fine)], coarse)
     found = [_compare_at(fine, coarse, place, alike) for place in everywhere]
     same = [match.shift for match in found if match.verdict == "same"]
-    other = sum(match.verdict == "other" for match in found)
+    others = [match for match in found if match.verdict == "other"]
+    other = len(others)
     if (faint := sum(match.faint for match in found)) >= FAINT_PLACES:
         other += faint
     if not same and not other:
-        return "unknown"
+        return Comparison("unknown")
+    related = bool(same) or any(match.recoloured for match in found)
+    lost = not same and all(match.lost for match in others)
     clear = [place for place, match in zip(everywhere, found, strict=True) if match.clear]
     if len(same) <= other or any(_around(fine, coarse, place, alike) for place in clear[:MOST_RECHECKED]):
-        return "other"
-    moved = np.abs(np.median(same, axis=0)).max() > ROUNDED
-    return "other" if shifts and moved else "same"
+        return Comparison("other", related, lost)
+    moved = np.abs(np.median(same, axis=0)).max() > (ROUNDED if shifts else most_shift)
+    return Comparison("other" if moved else "same", related)
 
 
-def first_other(levels: Sequence[Picture], shifts: bool) -> int | None:
-    """Return the number of the first level that does not show what the next finer one shows.
+def other_levels(levels: Sequence[Picture], shifts: bool, most_shift: float = math.inf) -> list[int]:
+    """Return the numbers of the levels that do not show what level 0 shows.
+
+    Each level is compared with the next finer one that does. A level that agrees with one that does not was
+    made from it, and counts as another picture too: at its size, the difference may be hard to see.
 
     Args:
         levels: Levels, level 0 first.
         shifts: Whether shifts count, as for `compare`.
+        most_shift: Largest shift otherwise, as for `compare`.
 
-    Returns:
-        Number of the level; None if all agree or there is nothing to compare.
+    Raises:
+        SlideError: If level 0 itself is in doubt: it is blank where others are not, or several levels agree
+            with each other, and have nothing in common with it.
     """
-    if len(levels) < 2:
-        return None
-    places = places_of(levels[-1])
-    for number, (fine, coarse) in enumerate(pairwise(levels), start=1):
-        if compare(fine, coarse, places, shifts) == "other":
-            return number
-    return None
+    kept, others, unrelated, doubt = list(levels[:1]), dict[int, Picture](), set[int](), False
+    places = places_of(levels[-1]) if len(levels) > 1 else []
+    for number, coarse in enumerate(levels[1:], start=1):
+        found = compare(kept[-1], coarse, places, shifts, most_shift)
+        made_from = (
+            n for n in others if compare(others[n], coarse, places, shifts, most_shift).verdict == "same"
+        )
+        alike = set(made_from)
+        if found.verdict != "other" and not alike:
+            kept.append(coarse)
+            continue
+        others[number] = coarse
+        if not found.related:
+            doubt |= found.lost or bool(alike & unrelated)
+            unrelated.add(number)
+    if doubt and len(kept) == 1:
+        raise SlideError(
+            "its level 0 does not show what its other levels show", remedy="export it again from the scan"
+        )
+    return list(others)
 
 
 def _apart(places: Sequence[Place], coarse: Picture) -> list[Place]:
@@ -147,7 +189,9 @@ def _compare_at(fine: Picture, coarse: Picture, place: Place, alike: float) -> M
     shrunk = np.asarray(cv2.resize(pixels, (w, h), interpolation=cv2.INTER_AREA), np.uint8)
     match = _compare_pixels(_blurred(shrunk), _blurred(found), alike)
     # pixels of a level lie between those that it was made from
-    return replace(match, faint=match.faint and int(found.min()) < int(pixels.min()) - DARKER)
+    darker = int(found.min()) < int(pixels.min()) - DARKER
+    brighter = int(found.max()) > int(pixels.max()) + DARKER
+    return replace(match, faint=match.faint and darker, lost=match.lost and (darker or brighter))
 
 
 def _blurred(pixels: UInt8Array) -> Float32Array:
@@ -170,7 +214,7 @@ def _compare_pixels(fine: Float32Array, coarse: Float32Array, alike: float) -> M
     row, column = (int(index) for index in np.unravel_index(int(fit.argmax()), fit.shape))
     clear = bool(a.std() >= FLAT and _best_near(fit, margin, alike) < alike - NOTHING_ALIKE)
     if coloured or fit[row, column] < alike:
-        return Match("other", clear=clear)
+        return Match("other", clear=clear, recoloured=fit[row, column] >= alike, lost=bool(a.std() < FLAT))
     if fit[row, column] - fit[margin, margin] < BETTER:
         return Match("same")  # a smooth picture matches at any shift
     shift = _peak(fit[row].tolist(), column) - margin, _peak(fit[:, column].tolist(), row) - margin

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 
-from wsi_embed.slide.base import LevelsState
-from wsi_embed.slide.dicom_images import dicom_levels, further_scans, spacing_warnings
+from wsi_embed.slide.dicom_images import dicom_levels, dicom_tiles, further_scans, spacing_warnings
 from wsi_embed.slide.levels import Level, LevelImage, Size, choose_levels
+from wsi_embed.slide.missing_tiles import leave_out_lacking, tiles_by_size
 from wsi_embed.slide.places import Picture, UInt8Array, places_of
 from wsi_embed.slide.same_picture import compare
+from wsi_embed.slide.settled import ReadLevel, Settled
 from wsi_embed.slide.tiff.directory import IMAGE_DESCRIPTION
 from wsi_embed.slide.tiff_images import MOST_TEXT, TiffImage, check_first, further_images, level_images
 
@@ -20,31 +20,6 @@ TIFF_VENDORS = ("aperio", "generic-tiff", "huron")
 # Sides of levels differ from those of level 0 by rounding: in pixels, and as a share (Leica states the number
 # of pixels of a coarse level, and OpenSlide computes the size of the slide from it).
 MOST_ROUNDED, SAME_SIDES = 2.0, 0.01
-# (level of OpenSlide, x, y, width, height), pixels of that level
-ReadLevel = Callable[[int, int, int, int, int], UInt8Array]
-
-
-@dataclass
-class Settled:
-    """Levels of a slide.
-
-    Attributes:
-        numbers: OpenSlide's number of each level.
-        sizes: (width, height) of each level without padding, pixels.
-        scales: Level-0 pixels per pixel of each level, (x, y).
-        left_out: Images in the file that are not levels, each with the reason.
-        scans: Images in the file that may be further scans.
-        warnings: Warnings for the user.
-        state: State of the levels; see `Slide.levels_state`.
-    """
-
-    numbers: list[int] = field(default_factory=list)
-    sizes: list[Size] = field(default_factory=list)
-    scales: list[tuple[float, float]] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
-    scans: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    state: LevelsState = "alike"
 
 
 def settle_levels(
@@ -75,10 +50,19 @@ def settle_levels(
     elif vendor == "dicom":
         known = dicom_levels(path, sizes)
     else:
-        return _openslide_levels(sizes, downsamples, _stored_sizes(vendor, images) or sizes)
+        stored = _stored_sizes(vendor, images) or sizes
+        settled = _openslide_levels(sizes, downsamples, stored)
+        if settled.state == "picture" and _is_fixed(vendor, sizes[0], images):
+            settled.state = "large shifts"
+        if stored[0] == sizes[0] or vendor == "philips":  # else tiles do not lie where the TIFF has them
+            leave_out_lacking(settled, tiles_by_size(images, stored), read, path)
+        return settled
     believed = believed_levels(known, read)
     believed.left_out = settled.left_out + believed.left_out
     believed.warnings = settled.warnings
+    if vendor != "aperio":  # its missing tiles are rendered from finer levels
+        tiles_of = dicom_tiles(path, sizes) if vendor == "dicom" else tiles_by_size(images, sizes)
+        leave_out_lacking(believed, tiles_of, read, path)
     if vendor in TIFF_VENDORS and (scans := settled.scans + _as_large(known, believed.numbers)):
         believed.warnings.append(_further(path, scans))
     if vendor == "dicom" and (scans := further_scans(known, believed.numbers)):
@@ -126,6 +110,13 @@ def _stored_sizes(vendor: str, images: Sequence[TiffImage]) -> list[Size]:
             if image.directory.text(IMAGE_DESCRIPTION, MOST_TEXT).startswith("level=")
         ]
     return [image.facts.size for image in tiled] if vendor in ("philips", "ventana") else []
+
+
+def _is_fixed(vendor: str, level0: Size, images: Sequence[TiffImage]) -> bool:
+    """Return whether the tiles of a slide lie on a grid, so that stitching cannot displace its levels."""
+    if vendor in ("trestle", "ventana"):  # OpenSlide subtracts the overlap of tiles
+        return any(image.tiled and image.facts.size == level0 for image in images)
+    return vendor in ("argos", "leica", "philips")
 
 
 def _openslide_levels(sizes: Sequence[Size], downsamples: Sequence[float], stored: Sequence[Size]) -> Settled:
@@ -227,7 +218,7 @@ def _believed(ways: Sequence[Level], finer: Sequence[Picture], read: ReadLevel) 
         if way.doubt is None:
             return way
         picture = _picture(way, read)
-        if compare(finer[-1], picture, places_of(picture), shifts=True) == "same":
+        if compare(finer[-1], picture, places_of(picture), shifts=True).verdict == "same":
             return way
     return None
 

@@ -13,9 +13,10 @@ from wsi_embed.slide.tiff import directory as tiff
 from wsi_embed.slide.tiff.directory import Directory
 from wsi_embed.slide.tiff.level import MOST_TILES
 
-NONE, LZW, ADOBE_DEFLATE, PACKBITS, DEFLATE = 1, 5, 8, 32773, 32946
+NONE, LZW, ADOBE_DEFLATE, PACKBITS, DEFLATE, ZSTD = 1, 5, 8, 32773, 32946, 50000
 KNOWN = ((1, 1), (2, 1), (2, 2), (4, 1), (1, 2), (4, 2), (2, 4), (1, 4), (4, 4))  # the usual ones first
 LARGEST_TILE = 1 << 24  # bytes
+ZSTD_BLOCK = 1 << 17  # most bytes that a block of zstd holds
 CLEAR, END, FIRST = 256, 257, 258  # codes of LZW
 
 
@@ -79,6 +80,8 @@ def _bytes_of(data: bytes, compression: int) -> int | None:
             return None
     if compression == LZW:
         return _lzw_bytes(data)
+    if compression == ZSTD:
+        return _zstd_bytes(data)
     return _packbits_bytes(data) if compression == PACKBITS else None
 
 
@@ -103,6 +106,28 @@ def _lzw_bytes(data: bytes) -> int:
         total += before
         width = min(12, max(9, (len(lengths) + 1).bit_length()))
     return total
+
+
+def _zstd_bytes(data: bytes) -> int | None:
+    """Return the uncompressed size of a zstd frame (RFC 8878), which libtiff does not write into it."""
+    if len(data) < 5 or not data.startswith(b"\x28\xb5\x2f\xfd"):
+        return None
+    single, dictionary, size = data[4] & 32, data[4] & 3, data[4] >> 6
+    at = 5 + (not single) + (0, 1, 2, 4)[dictionary] + (bool(single), 2, 4, 8)[size]
+    blocks = 0
+    while at + 3 <= len(data):
+        head = int.from_bytes(data[at : at + 3], "little")
+        at, blocks = at + 3 + (1 if head >> 1 & 3 == 1 else head >> 3), blocks + 1
+        if head & 1:
+            break
+    if blocks * ZSTD_BLOCK > LARGEST_TILE:
+        return None
+    from numcodecs import Zstd  # takes longer to import than a slide to open
+
+    try:
+        return len(Zstd().decode(data))
+    except (RuntimeError, ValueError):
+        return None
 
 
 def _packbits_bytes(data: bytes) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from xml.etree import ElementTree
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.levels import SAME_MPP, LevelImage, factor_range
 from wsi_embed.slide.ome import ROOT, physical_size
+from wsi_embed.slide.roles import role_in
 from wsi_embed.slide.stated import Stated
 from wsi_embed.slide.storage import MASK
 from wsi_embed.slide.tiff import directory as tiff
@@ -19,15 +19,9 @@ from wsi_embed.slide.tiff.directory import Directory
 CENTIMETER, INCH = 3, 2
 MICROMETERS = {CENTIMETER: 1e4, INCH: 25.4e3}
 MOST_TEXT = 1 << 24
+MOST_DESCRIBED = 4096
 SMALLEST_STEP = 1.5  # levels are at least this many times smaller
 MASKED = "a mask"
-# Names by Aperio, OME and others for images that are not levels: at the start of any line of a description,
-# and anywhere in a short line that is a name (`s.svs [label]`) and not a list of facts (`Barcode = 17`).
-_WORDS = r"(label|macro|thumb(?:nail)?|overview|mask|barcode|slide ?preview|preview|navigation image)"
-_OTHERS = r"(?![\W_]?free\b|[\W_]?met)"  # label-free, macro-metastasis
-ROLES = re.compile(rf"^\W*{_WORDS}(?: ?image)?\b{_OTHERS}", re.I | re.M)
-ROLE_NAMES = re.compile(rf"(?<![a-z])(?:slide)?{_WORDS}(?:image)?(?![a-z]){_OTHERS}", re.I)
-LONGEST_NAME = 64
 
 
 @dataclass(frozen=True)
@@ -92,21 +86,10 @@ def _image(directory: Directory, number: int, name: str, mpp: tuple[float, float
 
 
 def _role(directory: Directory, name: str) -> str | None:
-    texts = [directory.text(tiff.PAGE_NAME, MOST_TEXT), name]
+    """Find what the page name, the OME name or the description calls an image that is no level."""
     description = directory.text(tiff.IMAGE_DESCRIPTION, MOST_TEXT)
-    if not description.lstrip().startswith("<"):
-        texts.append(description[:4096])
-    found = next((match for text in texts if (match := ROLES.search(text) or _named_role(text))), None)
-    if found is None:
-        return None
-    word = found[1].lower()
-    return f"{'an' if word == 'overview' else 'a'} {word}"
-
-
-def _named_role(text: str) -> re.Match[str] | None:
-    """Find the name of an image that is not a level in the short lines of a text."""
-    names = (line for line in text.splitlines() if len(line) <= LONGEST_NAME and not set(line) & set("=|"))
-    return next((match for name in names if (match := ROLE_NAMES.search(name))), None)
+    texts = (directory.text(tiff.PAGE_NAME, MOST_TEXT), name, description[:MOST_DESCRIBED])
+    return next((role for text in texts if (role := role_in(text))), None)
 
 
 def _mpp(directory: Directory) -> tuple[float, float] | None:

@@ -91,10 +91,14 @@ def _sample_fault(stored: Storage, aperio: bool) -> SlideError | None:
         )
     if stored.samples > colours:
         return _extra_fault(stored)
-    if stored.photometric == YCBCR and stored.compression != JPEG and stored.subsampling == (4, 4):
-        return SlideError(
-            "libtiff garbles YCbCr that is subsampled by 4 x 4", remedy="write it again as interleaved RGB"
-        )
+    if stored.photometric == YCBCR and stored.compression != JPEG:
+        if stored.subsampling == (4, 4):
+            what = "libtiff garbles YCbCr that is subsampled by 4 x 4"
+        elif not stored.chunky and stored.subsampling != (1, 1):
+            what = "its YCbCr lies in planes of their own, and is subsampled by its tags"
+        else:
+            return None
+        return SlideError(what, remedy="write it again as interleaved RGB")
     return None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from wsi_embed.errors import SlideError
@@ -28,7 +28,7 @@ from wsi_embed.util.text import argument
 
 @dataclass(frozen=True)
 class SlidePlan:
-    """Open slide and all decisions about it, before any pixel is read.
+    """Open slide and all decisions about it, before any tile is read.
 
     Attributes:
         item: Input slide.
@@ -164,7 +164,7 @@ class SlidePlan:
 
 
 def plan_slide(item: SlideInput, tiling: Tiling, target: TilingTarget) -> SlidePlan:
-    """Open a slide and decide how to read it. No pixel is decoded.
+    """Open a slide and decide how to read it. Pixels are decoded only to compare its levels.
 
     Args:
         item: Input slide.
@@ -208,8 +208,13 @@ def plan_slide(item: SlideInput, tiling: Tiling, target: TilingTarget) -> SlideP
 
 
 def _plan_read(slide: Slide, mpp: float, tiling: Tiling, target: TilingTarget) -> ReadPlan:
+    downsamples = slide.level_downsamples
     try:
-        read = plan_read(mpp, slide.level_downsamples, target.mpp, target.tile_px)
+        read = plan_read(mpp, downsamples, target.mpp, target.tile_px)
+        if read.level or tiling.tissue.used:  # else no coarser level is read
+            levels = slide.usable_levels()
+            read = plan_read(mpp, [downsamples[level] for level in levels], target.mpp, target.tile_px)
+            read = replace(read, level=levels[read.level])
     except SlideError as error:
         raise error.at(slide.path.name) from error
     if not tiling.fast_downsample:

@@ -165,7 +165,6 @@ def test_pixels_of_real_pyramids_are_openslides(shared_slides: Path) -> None:
     ("aperio", "missing"),
     [
         (False, {0: [0, 4]}),
-        (False, {1: [1], 2: [0]}),
         (False, {0: range(20), 1: range(20), 2: range(20)}),
         (True, {0: [0, 4]}),  # OpenSlide renders what lies below them from level 0
         (True, {1: [1]}),
@@ -186,12 +185,32 @@ def test_missing_tiles_are_what_openslide_makes_of_them(
 # Which files it takes
 
 
-def test_a_level_that_is_white_where_level_0_is_not_is_refused(tmp_path: Path) -> None:
-    path = write_jpeg_slide(tmp_path / "a.tif", PIXELS[:512, :512], tile=128, missing={2: [0]})
+@pytest.mark.parametrize("reader", ["tiff", "openslide"])
+@pytest.mark.parametrize("subifds", [False, True])
+def test_a_level_that_lacks_tiles_where_level_0_has_content_is_left_out(
+    reader: str, subifds: bool, tmp_path: Path
+) -> None:
+    """Be it one tile of many, away from where levels are compared."""
+    missing = {1: [0, 24], 2: [12]}
+    path = write_jpeg_slide(tmp_path / "a.tif", PIXELS, tile=32, missing=missing, subifds=subifds)
+    if subifds and reader == "openslide":
+        pytest.skip("OpenSlide does not see levels in SubIFDs")
+    with open_slide(path, reader) as slide:
+        assert slide.level_sizes == [(PIXELS.shape[1], PIXELS.shape[0])]
+        assert "lacks 2 tiles, also where level 0 has content" in " ".join(slide.left_out)
+        assert "lacks 1 tiles" in " ".join(slide.warnings)
+        assert (slide.thumbnail(200) == 255).all(2).mean() < 0.5
+
+
+def test_tiles_that_level_0_lacks_too_or_that_are_blank_there_may_be_missing(tmp_path: Path) -> None:
+    pixels = he_pixels(512, 512, seed=3)
+    pixels[:128, :128] = 244
+    path = write_jpeg_slide(
+        tmp_path / "a.tif", pixels, tile=64, factors=(1, 2), missing={0: [0, 1, 8], 1: [0]}
+    )
     with open_slide(path) as slide:
-        assert slide.read(0, 0, 0, 64, 64).shape == (64, 64, 3)
-        with pytest.raises(SlideError, match=r"its level 2 \(128 x 128 pixels\) does not show what level 0"):
-            slide.read(1, 0, 0, 64, 64)
+        assert slide.level_sizes == [(512, 512), (256, 256)]
+        assert not slide.left_out
 
 
 def test_levels_of_another_kind_are_left_to_openslide(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ unbounded time and memory. This module reads only requested values, and none tha
 
 from __future__ import annotations
 
+import functools
 import os
 import struct
 from dataclasses import dataclass
@@ -233,6 +234,23 @@ class Directory:
         if values.size and not 0 <= values.min() <= values.max() <= np.iinfo(np.int64).max:
             raise TiffError(f"tag {code} is beyond all measure")
         return values.astype(np.int64)
+
+    def tile_sizes(self, most: int) -> Int64Array:
+        """Return the size of each tile in bytes, int64 [N], read-only and read once.
+
+        Arguments and errors are those of `bytes`.
+        """
+        tag = self.tags.get(TILE_BYTE_COUNTS)
+        if tag is not None and tag.count > most:
+            raise TiffError(f"tag {TILE_BYTE_COUNTS} has {tag.count} values")
+        return self._tile_sizes
+
+    @functools.cached_property
+    def _tile_sizes(self) -> Int64Array:
+        tag = self.tags.get(TILE_BYTE_COUNTS)
+        sizes = self.numbers(TILE_BYTE_COUNTS, 0 if tag is None else tag.count)
+        sizes.setflags(write=False)
+        return sizes
 
     def number(self, code: int, default: int = 0) -> int:
         """Return the integer in a tag, or `default` without the tag. Errors as for `bytes`."""

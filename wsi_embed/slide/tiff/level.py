@@ -117,7 +117,7 @@ class JpegLevel:
         self._check_kind(directory)
         most = min(layout.tiles, MOST_TILES)
         self._offsets = directory.numbers(tiff.TILE_OFFSETS, most)
-        self._sizes = directory.numbers(tiff.TILE_BYTE_COUNTS, most)
+        self._sizes = directory.tile_sizes(most)
         if not len(self._offsets) == len(self._sizes) == layout.tiles:
             raise TiffError(f"{len(self._offsets)} and {len(self._sizes)} places of {layout.tiles} tiles")
         self.missing = self._sizes == 0

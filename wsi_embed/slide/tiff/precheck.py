@@ -67,7 +67,7 @@ def _check_tiles(directory: Directory) -> tuple[Layout, bool]:
         found = directory.tags[code].count if code in directory.tags else 0
         if found != expected:
             raise TiffError(f"places of {found} tiles where there should be {expected}")
-    lengths = directory.numbers(tiff.TILE_BYTE_COUNTS, expected)
+    lengths = directory.tile_sizes(expected)
     if lengths.max() > size:
         raise TiffError(f"a tile of {lengths.max()} bytes in a file of {size}")
     return layout, bool((lengths == 0).any())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from wsi_embed.slide.base import UInt8Array
 from wsi_embed.slide.colour_check import wrong_colours
+from wsi_embed.slide.missing_tiles import leave_out_lacking, tiff_tiles
 from wsi_embed.slide.openslide import OpenSlideSlide
 from wsi_embed.slide.photometric import NAMES
 from wsi_embed.slide.settle import believed_levels
@@ -103,17 +104,21 @@ class TiffSlide(WrappedSlide[OpenSlideSlide]):
             return opened[level - 1].read(x, y, w, h) if level else self.read(0, x, y, w, h)
 
         settled = believed_levels([first.facts, *hidden], read)
+        directories = [image.directory for image in (first, *images)]
+        leave_out_lacking(settled, lambda number: tiff_tiles(directories[number]), read, self.path)
+        self.warnings += tuple(settled.warnings)
         self.level_sizes, self.level_scales = settled.sizes, settled.scales
         self.left_out += tuple(settled.left_out)
         self.levels_decide = bool(settled.left_out)
-        self.levels_state = "shifts" if len(settled.sizes) > 1 else "alike"
+        self.levels_state = settled.state
         added = [opened[number - 1] for number in settled.numbers[1:]]
         self._levels += added
         return added
 
     def _read(self, level: int, x: int, y: int, w: int, h: int) -> UInt8Array:
         own = self._levels[level]
-        return self._slide.read(level, x, y, w, h) if own is None else own.read(x, y, w, h)
+        # `_read`, because it is this slide that compares the levels
+        return self._slide._read(level, x, y, w, h) if own is None else own.read(x, y, w, h)
 
     def _stream(self, grid: TileGrid) -> TileStream:
         own = self._levels[grid.level]

@@ -11,11 +11,13 @@ column `label`, and is skipped without one), exports it, makes a store of its fe
 - classifies tiles by their nearest neighbour (k = 1, cosine): either tiles of the stores, labelled by the
   region that contains their centre and split by the column `split` of `--labels`; or labelled tile images,
   with `--tiles` (as for `wsi-embed eval knn`) instead of `--annotations`;
+  with `--folds`, by balanced accuracy of nearest neighbour and ridge over folds disjoint by `--group`;
 - trains and tests DSMIL on the `--labels` of the slides (as for `wsi-embed eval mil`).
 
-Either may be left out. Results that exist in `--out` are not computed again: run the same command after an
-interruption. The tables also show the figures of Wu et al., ICCV 2023 (CAMELYON16, 224 px, batch 512, 50
-epochs).
+Either may be left out. With `--init FILE` all methods start from these weights, and a row `frozen` has the
+features of the weights as they are; without it they start untrained. Results that exist in `--out` are not
+computed again: run the same command after an interruption. The tables also show the figures of Wu et al.,
+ICCV 2023 (CAMELYON16, 224 px, batch 512, 50 epochs).
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from typing import Any
 import torch
 
 from benchmarks.table_slides import Slides, print_slides
-from benchmarks.table_tiles import ImageTiles, StoreTiles, print_tiles
+from benchmarks.table_tiles import FoldedTiles, ImageTiles, StoreTiles, print_tiles
 from wsi_embed.errors import WsiEmbedError
 from wsi_embed.evaluate.results import write_json
 from wsi_embed.evaluate.tile_set import parse_classes
@@ -44,7 +46,8 @@ from wsi_embed_train.methods import method_settings
 METHODS = (
     "supervised", "simclr", "swav", "pcl", "barlow", "byol", "clubyol-paper", "clubyol", "simsiam", "clusiam",
 )  # fmt: skip
-HISTOGRAM, UNTRAINED = "colour-histogram", "untrained"
+Tiles = ImageTiles | FoldedTiles | StoreTiles
+HISTOGRAM, UNTRAINED, FROZEN = "colour-histogram", "untrained", "frozen"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -56,14 +59,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     for seed in args.seeds:
         for method in methods:
             chosen = settings_for(method, settings) | {"seed": seed}
-            train_one(args.source, args.split, args.out / f"{method}-{seed}", chosen)
+            train_one(args.source, args.split, args.out / f"{method}-{seed}", chosen, args.init)
         untrained(args.out / f"{methods[0]}-{seed}" / "run", seed, args.out / f"{UNTRAINED}-{seed}")
         for name in (UNTRAINED, *methods):
             evaluate(args.out / f"{name}-{seed}", slides, tiles)
-    if isinstance(tiles, ImageTiles):
+    if args.init:
+        backbone_of(args.out / f"{methods[0]}-{args.seeds[0]}" / "run", args.init, args.out / f"{FROZEN}-0")
+        evaluate(args.out / f"{FROZEN}-0", slides, tiles)
+    if isinstance(tiles, ImageTiles | FoldedTiles):
         model = args.out / f"{methods[0]}-{args.seeds[0]}" / "model.onnx"
         once(args.out / f"{HISTOGRAM}-0" / "tiles.json", lambda: tiles.score_histograms(model))
-    rows = (HISTOGRAM, UNTRAINED, *methods)
+    rows = (HISTOGRAM, UNTRAINED, FROZEN, *methods)
     if tiles:
         print_tiles(found(args.out, rows, "tiles.json"))
     if slides:
@@ -83,6 +89,9 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--classes", help="of regions, in order of precedence: REGION=LABEL,...")
     parser.add_argument("--rest", help="the label of tiles in none of these regions")
     parser.add_argument("--tiles", type=Path, help="labelled tile images: path, label, split")
+    parser.add_argument("--folds", type=int, help="of --tiles, instead of the column split")
+    parser.add_argument("--group", default="group", help="column of --tiles that the folds are disjoint by")
+    parser.add_argument("--init", type=Path, help="weights that all methods start from")
     parser.add_argument("--organs", action="store_true", help="tile labels are ORGAN_CLASS: organs apart")
     parser.add_argument("--mil-seeds", type=int, default=3, help="trainings of DSMIL on each fold")
     parser.add_argument("--tissue", default="otsu", help="of the slides")
@@ -110,8 +119,10 @@ def slides_of(args: argparse.Namespace) -> Slides | None:
     return Slides(args.slides, args.tissue, args.overlap, args.mpp, args.labels, args.mil_seeds)
 
 
-def tiles_of(args: argparse.Namespace) -> ImageTiles | StoreTiles | None:
+def tiles_of(args: argparse.Namespace) -> Tiles | None:
     """Return the tiles to classify, or None."""
+    if args.tiles and args.folds:
+        return FoldedTiles(args.tiles, args.folds, args.group)
     if args.tiles:
         return ImageTiles(args.tiles, args.organs)
     if args.annotations:
@@ -138,36 +149,46 @@ def settings_for(method: str, settings: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name not in others}
 
 
-def train_one(source: Path, split: str | None, folder: Path, settings: dict[str, Any]) -> None:
+def train_one(
+    source: Path, split: str | None, folder: Path, settings: dict[str, Any], init: Path | None
+) -> None:
     """Train, resuming an earlier run, and export."""
     if (folder / "model.onnx").exists():
         return
     run, method = folder / "run", folder.name.rpartition("-")[0]
     train(
-        source, run, load_recipe(method, **settings), split=split,
+        source, run, load_recipe(method, **settings), split=split, init=init,
         resume=(run / "checkpoints" / "last.ckpt").exists(),
     )  # fmt: skip
     export(run, folder / "model.onnx", name=method)
 
 
 def untrained(run: Path, seed: int, folder: Path) -> None:
-    """Export the initial network of a run, with the normalisation of the run."""
+    """Export an untrained network of the architecture of a run, with the normalisation of the run."""
     if (folder / "model.onnx").exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
-    trained, weights = read_source(run), folder / "weights.pt"
+    torch.manual_seed(seed)
+    torch.save(make_backbone(read_source(run).architecture)[0].state_dict(), folder / "weights.pt")
+    backbone_of(run, folder / "weights.pt", folder)
+
+
+def backbone_of(run: Path, weights: Path, folder: Path) -> None:
+    """Export given weights in the architecture of a run, with the normalisation of the run."""
+    if (folder / "model.onnx").exists():
+        return
+    trained = read_source(run)
     name = trained.architecture.removeprefix("timm/")
     family = "torchvision" if trained.architecture in torchvision_names() else "timm"
-    torch.manual_seed(seed)
-    torch.save(make_backbone(trained.architecture)[0].state_dict(), weights)
     given = Given(trained.mean, trained.std, trained.tile_px, trained.mpp)
-    export(f"{family}:{name}", folder / "model.onnx", given=given, weights=weights, name=UNTRAINED)
+    row = folder.name.rpartition("-")[0]
+    export(f"{family}:{name}", folder / "model.onnx", given=given, weights=weights, name=row)
 
 
-def evaluate(folder: Path, slides: Slides | None, tiles: ImageTiles | StoreTiles | None) -> None:
+def evaluate(folder: Path, slides: Slides | None, tiles: Tiles | None) -> None:
     """Compute the missing results of a model: `tiles.json` and `slides.json`."""
     model = folder / "model.onnx"
-    if isinstance(tiles, ImageTiles):
+    if isinstance(tiles, ImageTiles | FoldedTiles):
         once(folder / "tiles.json", lambda: tiles.score(model))
     if slides:
         store = cache(

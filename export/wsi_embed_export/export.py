@@ -29,7 +29,7 @@ KEPT = 128
 
 
 def export(
-    source: str | Path,
+    source: str | Path | TrainedModel,
     out: Path,
     *,
     precision: str = "fp32",
@@ -51,7 +51,7 @@ def export(
 
     Args:
         source: A run folder or a checkpoint of `wsi-embed train`, a checkpoint of the CluSiam repository,
-            `timm:NAME` or `torchvision:NAME`.
+            `timm:NAME` or `torchvision:NAME`; or a network of your own with its properties.
         out: File to write, `.onnx` or `.ts` (TorchScript).
         precision: `fp32`, `fp16` (backbone in half precision) or `int8` (backbone quantised; ONNX only).
         mpp: Micrometres per pixel of the tiles; by default that of the training.
@@ -82,7 +82,10 @@ def export(
     _check(out, precision, calibrate, min_cosine)
     given = given or Given()
     given = given if mpp is None else replace(given, mpp=mpp)
-    trained = read_source(source, given, weights=weights, settings=settings)
+    if isinstance(source, TrainedModel):
+        trained = source
+    else:
+        trained = read_source(source, given, weights=weights, settings=settings)
     tiles = users_tiles(calibrate, trained, split) if calibrate else None
     reference = TileModel(trained, extra=outputs)
     model = TileModel(trained, "fp16", outputs) if precision == "fp16" else reference

@@ -27,7 +27,7 @@ demo: $(VENV)/.installed $(SLIDE)
 test: export PYTHONDONTWRITEBYTECODE =
 test: $(TEST_VENV)/.installed demo/slides/cmu_small_region.svs
 	$(TEST_VENV)/bin/python -m pytest -m "not cluster"
-	$(TEST_VENV)/bin/python -m pytest -m cluster -n 0
+	$(TEST_VENV)/bin/python -m pytest -m cluster -n 0 tests/jobs/engines/ray
 
 fuzz: $(TEST_VENV)/.installed demo/slides/cmu_small_region.svs
 	$(TEST_VENV)/bin/python -m tests.fuzz.run --kinds $(KIND) --cases $(CASES) --real demo/slides/cmu_small_region.svs

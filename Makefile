@@ -22,9 +22,12 @@ demo: $(VENV)/.installed $(SLIDE)
 	$(VENV)/bin/wsi-embed info $(DEMO)/feats.zarr
 	$(VENV)/bin/wsi-embed plot $(DEMO)/feats.zarr --slides $(DEMO)/slides/ --out $(DEMO)/plots
 
+# An empty value lets Python keep what it compiles, whatever the environment says: hundreds of processes of the
+# tests import the same packages, PyTorch among them.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(TEST_VENV)/.installed demo/slides/cmu_small_region.svs
 	$(TEST_VENV)/bin/python -m pytest -m "not cluster"
-	$(TEST_VENV)/bin/python -m pytest -m cluster -n 0
+	$(TEST_VENV)/bin/python -m pytest -m cluster -n 0 tests/jobs/engines/ray
 
 fuzz: $(TEST_VENV)/.installed demo/slides/cmu_small_region.svs
 	$(TEST_VENV)/bin/python -m tests.fuzz.run --kinds $(KIND) --cases $(CASES) --real demo/slides/cmu_small_region.svs

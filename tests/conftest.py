@@ -12,6 +12,7 @@ import pytest
 from tests.made_packages import Packages
 from tests.made_slides import he_pixels, write_svs
 from wsi_embed.util.registry import entry_points
+from wsi_embed_train import curves
 
 REPO = Path(__file__).parents[1]
 
@@ -28,6 +29,14 @@ def _one_thread_a_model() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for engine in ("onnx", "torchscript", "openvino"):
             patch.setattr(f"wsi_embed.encoder.{engine}_encoder.cpu_count", lambda: 1)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_panel_of_curves() -> Iterator[None]:
+    """Every run of a training draws its curves; all eleven panels take longer than the training of a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(curves, "PANELS", curves.PANELS[:1])
         yield
 
 

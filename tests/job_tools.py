@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import os
 import resource
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,12 +31,17 @@ def make_slides(folder: Path, count: int = 3, side: int = 600) -> Path:
     """A folder of real TIFF and SVS files, some in a subfolder."""
     (folder / "batch 2").mkdir(parents=True)
     for index in range(count):
-        pixels = he_pixels(side, side + 100 * index, seed=index)
-        if index % 2:
-            write_svs(folder / "batch 2" / f"s{index}.svs", pixels, mpp=0.5)
-        else:
-            write_tiff(folder / f"s{index}.tif", pixels, mpp=0.5)
+        name = f"batch 2/s{index}.svs" if index % 2 else f"s{index}.tif"
+        (folder / name).write_bytes(_slide(index, side))
     return folder
+
+
+@functools.cache
+def _slide(index: int, side: int) -> bytes:
+    pixels = he_pixels(side, side + 100 * index, seed=index)
+    write = write_svs if index % 2 else write_tiff
+    with tempfile.TemporaryDirectory() as folder:
+        return write(Path(folder) / "slide", pixels, mpp=0.5).read_bytes()
 
 
 def make_model(folder: Path, **options: Any) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from tests.made_models import TINY_BACKBONE
 from tests.made_slides import he_pixels, write_tiff
+from wsi_embed.evaluate.mil.settings import MilSettings
 
 pytest.importorskip("torch")
 
@@ -38,6 +40,13 @@ def slides(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / "regions" / f"s{n}.geojson").write_text(json.dumps([feature]))
     (folder / "slides.csv").write_text("\n".join(lines) + "\n")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _few_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the evaluation of bags, which a colour tells apart."""
+    few = functools.partial(MilSettings, epochs=20)
+    monkeypatch.setattr("benchmarks.table_slides.MilSettings", few)
 
 
 def table(*arguments: object) -> None:

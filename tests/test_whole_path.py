@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import wsi_embed
-from tests.job_tools import run
+from tests.job_tools import invoke, run
 from tests.made_models import TINY_BACKBONE, TINY_DIM
 from tests.made_slides import he_pixels, write_svs
 
@@ -50,7 +50,9 @@ def test_tiles_to_encoder_to_file_to_store(tmp_path: Path) -> None:
     assert "against PyTorch fp32" in exported.stdout
     assert exported.stderr == ""
 
-    embedded = run(tmp_path / "slide.svs", "--out", tmp_path / "f.zarr", "--model", tmp_path / "model.onnx")
+    embedded = invoke(
+        tmp_path / "slide.svs", "--out", tmp_path / "f.zarr", "--model", tmp_path / "model.onnx"
+    )
     assert embedded.returncode == 0, embedded.stderr
     store = wsi_embed.open_store(tmp_path / "f.zarr")
     assert store.attrs["model"]["training"]["tiles"] == 16

@@ -39,3 +39,15 @@ def exported(run: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, P
     for name, precision in files.items():
         export(run, folder / name, precision=precision, name="tiny", licence="CC0-1.0")
     return {name: folder / name for name in files}
+
+
+@pytest.fixture(scope="session")
+def exported_further(run: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The run with its further outputs, as `.ts` and `.onnx`."""
+    from wsi_embed_export import export
+
+    folder = tmp_path_factory.mktemp("further")
+    files = {suffix: folder / f"model{suffix}" for suffix in (".ts", ".onnx")}
+    for path in files.values():
+        export(run, path, outputs=["cluster_logits", "projection"])
+    return files

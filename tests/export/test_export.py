@@ -79,16 +79,15 @@ def assert_same(encoded: Encoded, features: Floats, probabilities: Floats, near:
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.load:FutureWarning")
-def test_further_outputs(run: Path, tmp_path: Path) -> None:
+def test_further_outputs(run: Path, exported_further: dict[str, Path]) -> None:
     batch = tiles(32)
     features, probabilities, projection, logits = independent(run, batch)
     found: list[Any] = []
-    for name in ("model.ts", "model.onnx"):
-        export(run, tmp_path / name, outputs=["cluster_logits", "projection"])
-        encoded = load_encoder(tmp_path / name, device="cpu").encode(batch)
+    for path in exported_further.values():
+        encoded = load_encoder(path, device="cpu").encode(batch)
         assert_same(encoded, features, probabilities, 1e-5)  # in nobody's way
-    found.append(torch.jit.load(tmp_path / "model.ts")(torch.from_numpy(batch)))  # type: ignore[no-untyped-call]
-    session = ort.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
+    found.append(torch.jit.load(exported_further[".ts"])(torch.from_numpy(batch)))  # type: ignore[no-untyped-call]
+    session = ort.InferenceSession(str(exported_further[".onnx"]), providers=["CPUExecutionProvider"])
     found.append(session.run(None, {"tiles": batch}))
     for out in found:
         for given, expected in zip((out[0], out[3], out[4]), (features, projection, logits), strict=True):
@@ -263,9 +262,9 @@ def test_onnx_without_clusters_has_features_alone(tmp_path: Path) -> None:
 def test_other_backbones_export(tmp_path: Path) -> None:
     """All other tests here have one of timm's."""
     name = "squeezenet1_1"
-    about = export(untrained(tmp_path, "clubyol", backbone=name), tmp_path / "model.onnx")
+    about = export(untrained(tmp_path, "clubyol", backbone=name), tmp_path / "model.ts")
     assert about.backbone == name
-    features = load_encoder(tmp_path / "model.onnx", device="cpu").encode(tiles(2)).features
+    features = load_encoder(tmp_path / "model.ts", device="cpu").encode(tiles(2)).features
     assert features.shape == (2, about.feature_dim)
 
 

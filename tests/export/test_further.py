@@ -9,11 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from tests.made_models import made_metadata
 from wsi_embed_export import TileModel, read_source
 from wsi_embed_export.further import check_further
 from wsi_embed_export.parity import Limits, ParityError, limits_of, made_tiles
-from wsi_embed_export.write import write_onnx, write_torchscript
 
 OUTPUTS = ("projection", "cluster_logits")
 BATCHES = [made_tiles(np.random.default_rng(count), count, 32) for count in (1, 9)]
@@ -23,15 +21,9 @@ def model_of(run: Path, outputs: tuple[str, ...] = OUTPUTS) -> TileModel:
     return TileModel(read_source(run), extra=outputs)
 
 
-def written(model: TileModel, path: Path) -> Path:
-    write = write_onnx if path.suffix == ".onnx" else write_torchscript
-    write(model, made_metadata(dim=512, clusters=5), path)
-    return path
-
-
-@pytest.fixture(scope="module", params=[".onnx", ".ts"])
-def path(request: pytest.FixtureRequest, run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return written(model_of(run), tmp_path_factory.mktemp("further") / f"model{request.param}")
+@pytest.fixture(params=[".onnx", ".ts"])
+def path(request: pytest.FixtureRequest, exported_further: dict[str, Path]) -> Path:
+    return exported_further[request.param]
 
 
 def test_the_model_itself_passes(run: Path, path: Path) -> None:

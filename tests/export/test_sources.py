@@ -113,9 +113,9 @@ def assert_same(encoder: Encoder, network: Published) -> None:
     [
         ("clubyol", 10, [".onnx", ".ts"], {}),
         ("clubyol", 100, [".ts"], {"prefix": "module."}),
-        ("clusiam", 10, [".onnx"], {"width": 2048}),
+        ("clusiam", 10, [".ts"], {"width": 2048}),
         ("clusiam", 100, [".ts"], {}),
-        ("clubyol", 100, [".onnx"], {"resnet": "resnet50"}),
+        ("clubyol", 100, [".ts"], {"resnet": "resnet50"}),
     ],
 )
 def test_checkpoints_of_the_clusiam_repository(

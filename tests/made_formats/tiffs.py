@@ -30,7 +30,7 @@ class Encoding:
 
 ENCODINGS = {
     "none": Encoding(lambda p: p.tobytes(), 1),
-    "deflate": Encoding(lambda p: zlib.compress(p.tobytes()), 8),
+    "deflate": Encoding(lambda p: zlib.compress(p.tobytes(), 1), 8),
     "lzw": Encoding(lambda p: lzw(p.tobytes()), 5),
     "jpeg 4:4:4": Encoding(lambda p: jpeg(p), 7, YCBCR, (1, 1)),
     "jpeg 4:2:0": Encoding(lambda p: jpeg(p, subsampling="420"), 7, YCBCR, (2, 2)),

@@ -23,6 +23,7 @@ from wsi_embed.jobs.report import JobReport
 from wsi_embed.storage import Address, objects
 
 IDS = ["a", "batch%202__b", "c"]
+MANY = 7
 
 
 @pytest.fixture(scope="module")
@@ -60,26 +61,26 @@ def statuses(report: JobReport) -> dict[str, str]:
     return {result.slide_id: result.status for result in report.slides}
 
 
-def test_twenty_slides_become_a_store(
+def test_many_slides_become_a_store(
     slides: Path, local: Path, bucket: Address, model: Path, tmp_path: Path, server: Server
 ) -> None:
     (tmp_path / "in").mkdir()
-    for number in range(20):
+    for number in range(MANY):
         shutil.copyfile(
             slides / ("a.tif", "batch 2/b.tif", "c.tif")[number % 3], tmp_path / f"in/{number:02}.tif"
         )
     uploaded, out = put(tmp_path / "in", bucket / "in"), bucket / "f.zarr"
     report = embed(uploaded, out, model, cache=tmp_path / "cache")
-    assert report.count("done") == 20
+    assert report.count("done") == MANY
     assert list((tmp_path / "cache").iterdir()) == []
     store = wsi_embed.open_store(str(out))
-    assert store.slide_ids == [f"{number:02}" for number in range(20)]
+    assert store.slide_ids == [f"{number:02}" for number in range(MANY)]
     for number, bag in enumerate(store.values()):
         expected = wsi_embed.open_store(local)[IDS[number % 3]]
         np.testing.assert_array_equal(bag.features[:], expected.features[:])
         assert bag.attrs["slide"] == f"{number:02}.tif"
     since = len(server.seen)
-    assert embed(uploaded, out, model).count("skipped") == 20
+    assert embed(uploaded, out, model).count("skipped") == MANY
     assert server.count(f"GET /{bucket.host}/in/", since) == 0  # nothing is fetched to know that it is done
     assert server.count("PUT", since) == 0
 

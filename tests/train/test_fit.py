@@ -14,7 +14,7 @@ import yaml
 from tests.made_models import tiny_config, tiny_tiles
 from tests.made_slides import write_tiff
 from wsi_embed.errors import DeviceError, UsageError
-from wsi_embed_train import TrainConfig, train
+from wsi_embed_train import TrainConfig, fit, train
 from wsi_embed_train.methods.clubyol import CluBYOL
 
 
@@ -127,6 +127,23 @@ def test_another_seed_gives_other_weights(finished_run: Path, tiles: Path, tmp_p
     train(tiles, tmp_path / "run", tiny_config(epochs=1, seed=1))
     name = "network.encoder.backbone.conv1.0.weight"
     assert not torch.equal(load(tmp_path / "run")["state_dict"][name], load(finished_run)["state_dict"][name])
+
+
+def test_decoding_processes_get_nothing_of_lightning(
+    tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A function of Lightning's that seeds them would be imported, with all of Lightning, by each."""
+    loaders: list[Any] = []
+
+    def noted(*args: Any) -> Any:
+        loader, sampler = real(*args)
+        loaders.append(loader)
+        return loader, sampler
+
+    real = fit._loader
+    monkeypatch.setattr(fit, "_loader", noted)
+    train(tiles, tmp_path / "run", tiny_config(epochs=1))
+    assert [loader.worker_init_fn for loader in loaders] == [None]
 
 
 def test_a_run_is_not_overwritten(finished_run: Path, tiles: Path) -> None:

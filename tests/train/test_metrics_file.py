@@ -2,7 +2,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wsi_embed_train.curves import draw_curves
+import pytest
+
+from wsi_embed_train import curves
+from wsi_embed_train.curves import PANELS, draw_curves
 from wsi_embed_train.metrics_file import MetricsFile, mean_row, read_metrics
 
 
@@ -39,10 +42,11 @@ def test_means_are_of_what_is_there() -> None:
     assert mean_row([{"a": 1.0, "b": 2.0}, {"a": 3.0}]) == {"a": 2.0, "b": 2.0}
 
 
-def test_curves_are_a_picture_of_what_is_there(tmp_path: Path) -> None:
+def test_curves_are_a_picture_of_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import numpy as np
     from PIL import Image
 
+    monkeypatch.setattr(curves, "PANELS", PANELS)
     file = MetricsFile(tmp_path / "m.csv", 0)
     for step in range(1, 60):
         file.append({"step": float(step), "loss": 1 / step, "effective_rank": float(step)})

@@ -16,6 +16,7 @@ import yaml
 from tests.made_models import tiny_config
 from wsi_embed_train.metrics_file import read_metrics
 
+EPOCHS, STEPS = 4, 16
 LAUNCHERS = {
     "flag": [sys.executable, "-m", "wsi_embed"],
     "torchrun": [
@@ -45,29 +46,31 @@ def load(folder: Path) -> dict[str, Any]:
 def together(tiles: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("two")
     done = subprocess.run(
-        command("flag", tiles, folder, epochs=6), capture_output=True, text=True, check=True, timeout=300
+        command("flag", tiles, folder, epochs=EPOCHS), capture_output=True, text=True, check=True, timeout=300
     )
     return folder, done.stdout
 
 
 def test_two_processes_make_one_run(together: tuple[Path, str]) -> None:
     folder, said = together
-    assert len([line for line in said.splitlines() if line.startswith("epoch ")]) == 6
+    assert len([line for line in said.splitlines() if line.startswith("epoch ")]) == EPOCHS
     assert said.count("trained: ") == 1
     assert "batch 4, 2 x CPU" in said
     saved = load(folder)
-    assert saved["global_step"] == 24
+    assert saved["global_step"] == STEPS
     states = [state["cpu"] for state in saved["wsi_embed"]["random"]]
     assert len(states) == 2
     assert not torch.equal(*states), "each draws its own views"
-    assert [row["step"] for row in read_metrics(folder / "run" / "metrics.csv")] == list(range(1, 25))
+    assert [row["step"] for row in read_metrics(folder / "run" / "metrics.csv")] == list(range(1, STEPS + 1))
 
 
 def test_stopped_under_torchrun_and_gone_on_with_by_flag(
     together: tuple[Path, str], tiles: Path, tmp_path: Path
 ) -> None:
     process = subprocess.Popen(
-        command("torchrun", tiles, tmp_path / "x", epochs=6), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command("torchrun", tiles, tmp_path / "x", epochs=EPOCHS),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
     metrics = tmp_path / "x" / "run" / "metrics.csv"
     deadline = time.monotonic() + 100
@@ -77,9 +80,9 @@ def test_stopped_under_torchrun_and_gone_on_with_by_flag(
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)  # torchrun passes it on to both
     process.communicate(timeout=100)
-    assert 1 <= load(tmp_path / "x")["global_step"] < 24
+    assert 1 <= load(tmp_path / "x")["global_step"] < STEPS
     subprocess.run(
-        [*command("flag", tiles, tmp_path / "x", epochs=6), "--resume"],
+        [*command("flag", tiles, tmp_path / "x", epochs=EPOCHS), "--resume"],
         check=True,
         capture_output=True,
         timeout=300,

@@ -93,7 +93,8 @@ def train(
     folder = RunFolder(run)
     before = folder.check(config, resume)
     labelled = read_labelled(knn) if knn else None
-    L.seed_everything(config.seed, workers=True, verbose=False)
+    # without `workers=True`: decoding processes draw nothing from global generators, and would load Lightning
+    L.seed_everything(config.seed, verbose=False)
     tiles = open_tiles(source, config, split=split, labelled=METHODS.get(config.method).needs_labels)
     data = tiles.about()
     if before is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 
 RECORDED = (
@@ -25,6 +26,7 @@ def versions() -> dict[str, str]:
     return found
 
 
+@functools.cache  # reading a package's metadata takes ten milliseconds
 def _version(name: str) -> str:
     try:
         return importlib.metadata.version(name)

@@ -61,6 +61,12 @@ class Views(nn.Module):
         with torch.autocast(tiles.device.type, enabled=False):
             return [self._view(tiles) for _ in range(self.n_views)]
 
+    @torch.no_grad()
+    def pixels(self, view: Tensor) -> Tensor:
+        """Return the pixels of a normalised view, uint8 [B, tile_px, tile_px, 3]."""
+        grey_levels = (view * self.std + self.mean).mul_(255).round_().clamp_(0, 255)
+        return grey_levels.to(torch.uint8).permute(0, 2, 3, 1)
+
     def _view(self, tiles: Tensor) -> Tensor:
         batch, px = len(tiles), self.config.tile_px
         draw = Draw.make(self.config, batch, tiles.shape[1])

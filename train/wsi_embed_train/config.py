@@ -88,6 +88,10 @@ class TrainConfig:
         queue_from: Share of the run after which SwAV uses its queue.
         concepts: Number of prototypes of each clustering of PCL.
         concepts_from: Share of the run after which PCL uses prototypes.
+        teacher_sees: What the teacher of a distillation sees: `view`, the view of the student, or `tile`, the
+            whole tile without augmentation.
+        relational: Weight of the similarities between tiles in a distillation.
+        cluster_weight: Weight of the clusters of the teacher in a distillation; 0: no cluster head.
     """
 
     method: str
@@ -150,10 +154,13 @@ class TrainConfig:
     queue_from: float | None = None
     concepts: tuple[int, ...] | None = None
     concepts_from: float | None = None
+    teacher_sees: str | None = None
+    relational: float | None = None
+    cluster_weight: float | None = None
 
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
-            if getattr(self, name) not in allowed:
+            if getattr(self, name) is not None and getattr(self, name) not in allowed:
                 raise unknown_name(name, str(getattr(self, name)), allowed)
         if self.lr <= 0:
             raise self._wrong("lr", "above 0 is expected")

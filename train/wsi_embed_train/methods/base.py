@@ -59,6 +59,7 @@ class Method(nn.Module, abc.ABC):
     Attributes:
         n_views: Number of views of a tile in a step.
         needs_labels: Whether a step needs labels.
+        needs_teacher: Whether a step needs the outputs of a teacher, as a third argument of `forward`.
         encoder: Network to export. Its projector is only exported if a cluster head follows.
         predictor_lr: Factor on the learning rate of the submodule `predictor`.
         fix_pred_lr: Whether the learning rate of `predictor` stays constant.
@@ -66,6 +67,7 @@ class Method(nn.Module, abc.ABC):
 
     n_views: ClassVar[int] = 2
     needs_labels: ClassVar[bool] = False
+    needs_teacher: ClassVar[bool] = False
     encoder: Encoder
     predictor_lr: float = 1.0
     fix_pred_lr: bool = False

@@ -32,7 +32,7 @@ SHIPPED = [
     "pcl",
 ]
 # Recipes with an augmentation or optimiser of their own.
-OTHERS = ["distil"]
+OTHERS = ["dino", "distil"]
 PUBLISHED: dict[str, Any] = {
     "method": "clubyol", "backbone": "resnet18", "tile_px": 224, "feat_size": 256, "predictor_hidden": 4096,
     "clusters": 100, "alpha": 0.9, "ema": 0.99, "crop_scale": (0.2, 1.0), "jitter": (0.4, 0.4, 0.4, 0.1),

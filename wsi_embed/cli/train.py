@@ -29,7 +29,7 @@ def command(
         str,
         typer.Option(
             "--recipe",
-            help="clubyol, clubyol-paper, clusiam, byol, simsiam, simclr, swav, barlow, pcl, distil "
+            help="clubyol, clubyol-paper, clusiam, byol, simsiam, simclr, swav, barlow, pcl, dino, distil "
             "(needs --teacher), supervised (needs a column `label`), or a YAML file.",
         ),
     ] = "clubyol",

@@ -44,7 +44,7 @@ def read_run(path: Path, content: Mapping[str, Any], given: Given) -> TrainedMod
     load_strictly(network, without_prefix(state, "network."), path.name)
     facts = {name: value for name, value in data.items() if name not in ("slide_ids", "skipped_slides")}
     return TrainedModel(
-        backbone=network.encoder.backbone,
+        backbone=network.encoder.plain_backbone(),
         feature_dim=network.encoder.feature_dim,
         projector=network.encoder.projector,
         cluster_head=network.cluster_head,

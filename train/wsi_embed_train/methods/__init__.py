@@ -24,6 +24,7 @@ METHODS: Registry[type[Method]] = Registry(
         "barlow": "wsi_embed_train.methods.barlow:BarlowTwins",
         "supervised": "wsi_embed_train.methods.supervised:Supervised",
         "pcl": "wsi_embed_train.methods.pcl:PCL",
+        "dino": "wsi_embed_train.methods.dino:DINO",
         "distil": "wsi_embed_train.methods.distil:Distil",
     },
 )
@@ -75,5 +76,5 @@ def build_method(
     if METHODS.get(name).needs_teacher and teacher is not None:
         arguments |= {"teacher_dim": teacher["feature_dim"], "teacher_clusters": teacher["clusters"]}
     method = METHODS.get(name)(**arguments)
-    check_tile_px(method.encoder.backbone, settings["backbone"], settings["tile_px"])
+    check_tile_px(method.encoder.plain_backbone(), settings["backbone"], settings["tile_px"])
     return method

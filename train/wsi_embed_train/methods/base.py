@@ -37,12 +37,23 @@ class Encoder(nn.Module):
     Args:
         backbone: Name of the backbone; see `make_backbone`.
         projector: Function that creates the projector, given the number of features of the backbone.
+        **settings: Arguments of `make_backbone` that only the training needs.
     """
 
-    def __init__(self, backbone: str, projector: Callable[[int], nn.Module]) -> None:
+    def __init__(self, backbone: str, projector: Callable[[int], nn.Module], **settings: Any) -> None:
         super().__init__()
-        self.backbone, self.feature_dim = make_backbone(backbone)
+        self.name, self._settings = backbone, settings
+        self.backbone, self.feature_dim = make_backbone(backbone, **settings)
         self.projector = projector(self.feature_dim)
+
+    def plain_backbone(self) -> nn.Module:
+        """Return the backbone, or one with its weights, without settings that only the training needs."""
+        if not self._settings:
+            return self.backbone
+        with torch.random.fork_rng(devices=[]):
+            plain, _ = make_backbone(self.name)
+        plain.load_state_dict(self.backbone.state_dict())
+        return plain
 
     def forward(self, images: Tensor) -> Tensor:
         """Project normalised images, float [B, 3, H, W], to [B, D]."""

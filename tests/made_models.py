@@ -247,13 +247,14 @@ def tiny_config(recipe: str = "clubyol", /, **overrides: Any) -> TrainConfig:
         "backbone": TINY_BACKBONE,
         "tile_px": 32,
         "epochs": 2,
+        "warmup_epochs": 0,
         "batch_size": 8,
         "workers": 0,
         "devices": "cpu",
     }
     of_methods = {
         "feat_size": 16, "projector_hidden": 32, "predictor_hidden": 32, "clusters": 5, "prototypes": 6,
-        "queue": 16, "concepts": [2, 4],
+        "queue": 16, "concepts": [2, 4], "local_crops": 2, "local_px": 16,
     }  # fmt: skip
     used = method_settings(load_recipe(recipe).method)
     small |= {name: value for name, value in of_methods.items() if name in used}

@@ -63,7 +63,8 @@ def export(
         split: Value of the column `split` of a calibration CSV; other rows are ignored.
         min_cosine: Minimum mean centred cosine of int8 features.
         name: Readable name of the model; by default the stem of `out`.
-        licence: Licence of the weights; by default that of the weights the training started from.
+        licence: Licence of the weights; by default those of the weights that the training started from and
+            of the teacher.
 
     Returns:
         The metadata of the file, including the figures of the comparison.
@@ -89,8 +90,7 @@ def export(
     tiles = users_tiles(calibrate, trained, split) if calibrate else None
     reference = TileModel(trained, extra=outputs)
     model = TileModel(trained, "fp16", outputs) if precision == "fp16" else reference
-    licence = licence or trained.training.get("init", {}).get("licence", "")
-    metadata = _metadata(trained, model, name or out.stem, licence)
+    metadata = _metadata(trained, model, name or out.stem, licence or trained.licence)
     if precision == "int8":
         assert tiles is not None
         metadata = replace(metadata, precision="int8", model_id=quantised_id(model.digest(), tiles))

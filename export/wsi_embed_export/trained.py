@@ -47,6 +47,15 @@ class TrainedModel:
     slides: tuple[str, ...] = ()
     name: str | None = None
 
+    @property
+    def licence(self) -> str:
+        """Licences of the weights that the training started from and of its teacher, as far as known."""
+        teacher = self.training.get("teacher", {})
+        licences = [self.training.get("init", {}).get("licence")]
+        if teacher.get("licence"):
+            licences.append(f"{teacher['licence']} (teacher {teacher['name']})")
+        return "; ".join(filter(None, licences))
+
 
 @dataclass(frozen=True)
 class Given:

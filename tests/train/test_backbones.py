@@ -9,7 +9,7 @@ from torch import nn
 from torchvision import models
 
 from wsi_embed.errors import MissingExtraError, UsageError
-from wsi_embed_train.backbones import check_tile_px, make_backbone
+from wsi_embed_train.backbones import check_tile_px, make_backbone, several_sizes
 
 # One of each of torchvision's families, for the heads they have.
 FAMILIES = {
@@ -87,6 +87,28 @@ def test_without_timm_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(MissingExtraError, match=r"pip install 'wsi-embed\[timm\]'"):
         make_backbone("resnet10t")
     assert isinstance(make_backbone("resnet18")[0], nn.Module)
+
+
+def test_vision_transformers_take_images_of_several_sizes() -> None:
+    pytest.importorskip("timm")
+    assert several_sizes("resnet18", 33) == {}
+    assert several_sizes("vit_tiny_patch16_224", 224) == {}
+    settings = several_sizes("vit_tiny_patch16_224", 96)
+    with torch.device("meta"):
+        net, dim = make_backbone("vit_tiny_patch16_224", **settings)
+        for px in (224, 96):
+            assert net(torch.empty(2, 3, px, px)).shape == (2, dim)
+
+
+@pytest.mark.parametrize(
+    ("name", "px"), [("vit_tiny_patch16_224", 90), ("vit_b_32", 96), ("timm/test_vit_relpos", 48)]
+)
+def test_networks_that_take_one_size_are_refused(name: str, px: int) -> None:
+    pytest.importorskip("timm")
+    with pytest.raises(
+        UsageError, match=rf"{name} does not take tiles of {px} pixels .*; choose a `local_px=`"
+    ):
+        several_sizes(name, px)
 
 
 def test_size_of_tiles() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import difflib
 import itertools
@@ -17,6 +18,7 @@ from wsi_embed.errors import MissingExtraError, UsageError
 _HEADS = ("fc", "classifier", "heads", "head")
 _RESNETS = ("resnet", "resnext", "wide_resnet")
 _TIMM = "timm/"
+_ONE_SIZE = "choose a `local_px=` that its patches divide, a vision transformer of timm, or `local_crops=0`"
 
 
 def make_backbone(name: str, **settings: Any) -> tuple[nn.Module, int]:
@@ -45,6 +47,31 @@ def make_backbone(name: str, **settings: Any) -> tuple[nn.Module, int]:
     raise _unknown(name, timm)
 
 
+def several_sizes(name: str, px: int) -> dict[str, Any]:
+    """Return the arguments of `make_backbone` for a network that takes images of another size, too.
+
+    Vision transformers of timm then interpolate their position embeddings; others need no argument.
+
+    Args:
+        name: Name of the network.
+        px: The other size, pixels.
+
+    Raises:
+        UsageError: If the network only takes images of one size.
+    """
+    with torch.random.fork_rng(devices=[]):
+        backbone, _ = make_backbone(name)
+        try:
+            check_tile_px(backbone, name, px)
+            return {}
+        except UsageError as error:
+            settings = {"dynamic_img_size": True}
+            with contextlib.suppress(UsageError):
+                check_tile_px(make_backbone(name, **settings)[0], name, px)
+                return settings
+            raise error.replace(remedy=_ONE_SIZE) from error
+
+
 def check_tile_px(backbone: nn.Module, name: str, tile_px: int) -> None:
     """Check that a network accepts tiles of a size; vision transformers only accept their own.
 
@@ -64,7 +91,8 @@ def check_tile_px(backbone: nn.Module, name: str, tile_px: int) -> None:
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(
-            f"backbone {name} does not take tiles of {tile_px} pixels ({reason}); most take `tile_px=224`"
+            f"backbone {name} does not take tiles of {tile_px} pixels ({reason})",
+            remedy="most take `tile_px=224`",
         ) from error
 
 

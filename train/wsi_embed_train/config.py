@@ -78,16 +78,25 @@ class TrainConfig:
         alpha: Weight of the cluster term; the invariance term has 1 - alpha.
         ema: Momentum of the target network at the start.
         ema_end: Momentum of the target network at the end, reached by half a cosine; None: constant.
-        temperature: Temperature of the contrastive loss.
+        temperature: Temperature of the contrastive loss, and of the student of DINO.
         redundancy: Weight of the off-diagonal terms of Barlow Twins.
-        prototypes: Number of prototypes of SwAV.
+        prototypes: Number of prototypes of SwAV; number of outputs of DINO's head.
         sinkhorn_epsilon: Smoothness of SwAV's assignments.
         sinkhorn_iterations: Number of iterations that balance SwAV's assignments.
-        freeze_prototypes: Share of the run, from its start, in which SwAV's prototypes are frozen.
+        freeze_prototypes: Share of the run, from its start, in which the prototypes are frozen.
         queue: Number of projections of earlier tiles in the queue.
         queue_from: Share of the run after which SwAV uses its queue.
         concepts: Number of prototypes of each clustering of PCL.
         concepts_from: Share of the run after which PCL uses prototypes.
+        teacher_sees: What the teacher of a distillation sees: `view`, the view of the student, or `tile`, the
+            whole tile without augmentation.
+        relational: Weight of the similarities between tiles in a distillation.
+        cluster_weight: Weight of the clusters of the teacher in a distillation; 0: no cluster head.
+        teacher_temp: Temperature of the teacher of DINO at the start and after its warm-up.
+        teacher_temp_warmup: Share of the run in which that temperature changes from the first to the second.
+        local_crops: Number of local crops of DINO, beside the two global views.
+        local_px: Side of a local crop, pixels.
+        local_scale: Minimum and maximum area of a local crop, as a share of the tile.
     """
 
     method: str
@@ -150,10 +159,18 @@ class TrainConfig:
     queue_from: float | None = None
     concepts: tuple[int, ...] | None = None
     concepts_from: float | None = None
+    teacher_sees: str | None = None
+    relational: float | None = None
+    cluster_weight: float | None = None
+    teacher_temp: tuple[float, float] | None = None
+    teacher_temp_warmup: float | None = None
+    local_crops: int | None = None
+    local_px: int | None = None
+    local_scale: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
-            if getattr(self, name) not in allowed:
+            if getattr(self, name) is not None and getattr(self, name) not in allowed:
                 raise unknown_name(name, str(getattr(self, name)), allowed)
         if self.lr <= 0:
             raise self._wrong("lr", "above 0 is expected")
@@ -161,8 +178,9 @@ class TrainConfig:
             if not all(low <= number <= high for number in numbers(getattr(self, name))):
                 limits = f"{low:g} to {high:.10g}" if high < math.inf else f"{low:g} or more"
                 raise self._wrong(name, f"{limits} is expected")
-        for name in ("crop_scale", "blur_sigma"):
-            if getattr(self, name)[0] > getattr(self, name)[1]:
+        for name in ("crop_scale", "blur_sigma", "local_scale"):
+            low, high = getattr(self, name) or (0, 0)
+            if low > high:
                 raise self._wrong(name, "the minimum must come first")
         if len(self.mean) != len(self.std) or len(self.mean) not in (0, 3):
             name = "mean" if self.mean else "std"

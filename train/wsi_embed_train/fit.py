@@ -26,6 +26,7 @@ from wsi_embed_train.metrics_file import mean_row, read_metrics
 from wsi_embed_train.module import Training
 from wsi_embed_train.run_folder import RunFolder, check_data
 from wsi_embed_train.sampler import TileSampler
+from wsi_embed_train.teacher import load_teacher, start_teaching
 from wsi_embed_train.trainer import make_trainer, quiet, rank_here, where
 from wsi_embed_train.weights.start import check_resumed, initial_weights
 
@@ -39,6 +40,7 @@ def train(
     knn: Path | None = None,
     init: Path | None = None,
     init_licence: str = "",
+    teacher: Path | None = None,
     resume: bool = False,
     on_collapse: str = "warn",
     listener: Listener | None = None,
@@ -58,6 +60,7 @@ def train(
         init: Weights to start the backbone from: a run folder or a checkpoint of `wsi-embed train`, a
             checkpoint of the CluSiam repository, a state dict or a safetensors file.
         init_licence: Licence of these weights. It is recorded in the run and the exported model.
+        teacher: Exported model whose features the encoder learns, for the method `distil`.
         resume: Whether to continue an interrupted run from `checkpoints/last.ckpt`, at the same step.
         on_collapse: Action if the training collapses: `warn`, or `stop` the run and restore the last
             checkpoint from before the collapse.
@@ -68,8 +71,8 @@ def train(
         Path of the last checkpoint.
 
     Raises:
-        UsageError: If there is nothing to train on, `run` already contains a run, or the initial weights do
-            not fit the backbone.
+        UsageError: If there is nothing to train on, `run` already contains a run, the initial weights do not
+            fit the backbone, or the method needs another teacher or none.
         DeviceError: If the requested GPUs are not available.
         DivergedError: If the loss becomes NaN or infinite.
         CollapseError: If the training collapses and `on_collapse` is `stop`.
@@ -92,6 +95,7 @@ def train(
     batch = per_process(config.batch_size, devices.processes, config.accumulate)
     folder = RunFolder(run)
     before = folder.check(config, resume)
+    encoder = load_teacher(teacher, config, devices)
     labelled = read_labelled(knn) if knn else None
     # without `workers=True`: decoding processes draw nothing from global generators, and would load Lightning
     L.seed_everything(config.seed, verbose=False)
@@ -113,8 +117,11 @@ def train(
         initial = initial_weights(init, init_licence, config, data, listener)
     else:
         check_resumed(init, before, data, run)
+    taught_by = None
+    if encoder is not None:
+        taught_by = start_teaching(encoder, config, tiles, data, before, run, listener)
     loader, sampler = _loader(config, tiles, batch, devices)
-    module = Training(config, data, sampler, initial)
+    module = Training(config, data, sampler, initial, taught_by)
     watching = _callbacks(folder, config, data, labelled, on_collapse, listener, stop, devices)
     started = time.monotonic()
     with quiet():

@@ -15,9 +15,11 @@ from wsi_embed_train.config import TrainConfig
 from wsi_embed_train.data import TileBatch
 from wsi_embed_train.distributed import processes
 from wsi_embed_train.methods import Encoder, Method, build_method
+from wsi_embed_train.methods.distil import Taught
 from wsi_embed_train.sampler import TileSampler
 from wsi_embed_train.schedule import learning_rate_factor
 from wsi_embed_train.stages import evaluate_frozen, freeze_parameters, frozen_names, learning_rate_factors
+from wsi_embed_train.teacher import Teacher
 from wsi_embed_train.weights.initial import InitialWeights, load_initial
 
 
@@ -30,6 +32,7 @@ class Training(L.LightningModule):
             the tiles have labels.
         sampler: Sampler of the batches. Its position is saved in the checkpoint.
         initial: Weights that the backbone starts from; None for random ones.
+        teacher: Teacher of a distillation.
 
     Attributes:
         row: Figures of the current step. Callbacks add to them and log them.
@@ -42,11 +45,12 @@ class Training(L.LightningModule):
         data: dict[str, Any],
         sampler: TileSampler,
         initial: InitialWeights | None = None,
+        teacher: Teacher | None = None,
     ) -> None:
         super().__init__()
-        self.config, self.data, self.sampler = config, data, sampler
+        self.config, self.data, self.sampler, self.teacher = config, data, sampler, teacher
         classes = len(data["classes"]) if "classes" in data else None
-        self.network = build_method(config.method, vars(config), classes).to(
+        self.network = build_method(config.method, vars(config), classes, data.get("teacher")).to(
             memory_format=torch.channels_last
         )
         self._frozen = frozen_names(self.network.encoder.backbone, config.freeze)
@@ -75,14 +79,26 @@ class Training(L.LightningModule):
         """Return the loss of a batch."""
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             views: Sequence[Tensor] = self.views(batch.tiles)
-        step = self.network(views, batch.labels)
+            taught = () if self.teacher is None else (self._taught(self.teacher, batch, views),)
+        step = self.network(views, batch.labels, *taught)
         self.logits = step.logits
         self.row |= {"loss": step.loss.detach(), **step.terms}
         loss: Tensor = step.loss
         return loss
 
+    def _taught(self, teacher: Teacher, batch: TileBatch, views: Sequence[Tensor]) -> Taught:
+        """Return what the teacher says of the tiles, or of the student's view of them."""
+        if self.config.teacher_sees == "view":
+            return teacher(self.views.pixels(views[0]))
+        return teacher(batch.tiles, batch.numbers)
+
     def on_train_start(self) -> None:
         """Restore the random state of a resumed run, or seed each process differently."""
+        if self.teacher is not None and self.teacher.cache is not None:
+            if self.trainer.is_global_zero:
+                self.teacher.cache.create()
+            self.trainer.strategy.barrier("teacher")
+            self.teacher.cache.open()
         if self._resumed is not None:
             _restore_random(self._resumed["random"], self.config.seed + self.global_step)
             self._resumed = None

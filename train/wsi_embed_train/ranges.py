@@ -16,6 +16,7 @@ CHOICES: dict[str, tuple[str, ...] | Registry[Any]] = {
     "precision": ("32", "bf16", "16"),
     "optimizer": ("sgd", "adamw"),
     "reader": READERS,
+    "teacher_sees": ("view", "tile"),
 }
 _ANY, _PART = (0.0, math.inf), (0.0, 1.0)
 RANGES: dict[str, tuple[float, float]] = {
@@ -31,5 +32,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "ema": _PART, "ema_end": _PART, "temperature": (0.001, 100), "redundancy": _ANY,
     "prototypes": (2, 1e6), "sinkhorn_epsilon": (0.01, 10), "sinkhorn_iterations": (1, 100),
     "freeze_prototypes": _PART, "queue": (0, 1e7), "queue_from": _PART, "concepts": (2, 1e6),
-    "concepts_from": _PART,
+    "concepts_from": _PART, "relational": _ANY, "cluster_weight": _ANY,
+    "teacher_temp": (0.001, 100), "teacher_temp_warmup": _PART, "local_crops": (0, 64),
+    "local_px": (16, 4096), "local_scale": (0.01, 1),
 }  # fmt: skip

@@ -29,8 +29,8 @@ def command(
         str,
         typer.Option(
             "--recipe",
-            help="clubyol, clubyol-paper, clusiam, byol, simsiam, simclr, swav, barlow, pcl, supervised "
-            "(needs a column `label`), or a YAML file.",
+            help="clubyol, clubyol-paper, clusiam, byol, simsiam, simclr, swav, barlow, pcl, dino, distil "
+            "(needs --teacher), supervised (needs a column `label`), or a YAML file.",
         ),
     ] = "clubyol",
     settings: Annotated[
@@ -93,6 +93,14 @@ def command(
             "--init-license", "--init-licence", help="Licence of these weights; recorded.", show_default=False
         ),
     ] = "",
+    teacher: Annotated[
+        Path | None,
+        typer.Option(
+            "--teacher",
+            help="Exported model (.onnx, .ts) whose features the encoder learns. distil only.",
+            show_default=False,
+        ),
+    ] = None,
     knn: Annotated[
         Path | None,
         typer.Option(
@@ -145,7 +153,8 @@ def command(
         try:
             checkpoint = train(
                 source, out, config, split=split, knn=knn, init=init, init_licence=init_licence,
-                resume=resume or _requeued(out), on_collapse=on_collapse, listener=listener, stop=stop,
+                teacher=teacher, resume=resume or _requeued(out), on_collapse=on_collapse, listener=listener,
+                stop=stop,
             )  # fmt: skip
         except Stopped as stopped:
             raise Stopped(f"stopped early at {stopped}, and saved; go on with --resume") from None

@@ -38,15 +38,17 @@ def read_run(path: Path, content: Mapping[str, Any], given: Given) -> TrainedMod
     except (LookupError, TypeError) as error:
         raise UsageError(f"a damaged checkpoint of wsi-embed train ({error!r})", where=path.name) from error
     classes = len(data["classes"]) if "classes" in data else None
-    network = build_method(config["method"], vars(settings_of_run(config)), classes)
+    teacher = data.get("teacher")
+    network = build_method(config["method"], vars(settings_of_run(config)), classes, teacher)
+    clusters = config.get("clusters") or (teacher or {}).get("clusters")
     load_strictly(network, without_prefix(state, "network."), path.name)
     facts = {name: value for name, value in data.items() if name not in ("slide_ids", "skipped_slides")}
     return TrainedModel(
-        backbone=network.encoder.backbone,
+        backbone=network.encoder.plain_backbone(),
         feature_dim=network.encoder.feature_dim,
         projector=network.encoder.projector,
         cluster_head=network.cluster_head,
-        clusters=config["clusters"] if network.cluster_head is not None else None,
+        clusters=clusters if network.cluster_head is not None else None,
         method=config["method"],
         architecture=config["backbone"],
         tile_px=config["tile_px"],

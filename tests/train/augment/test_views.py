@@ -261,3 +261,26 @@ def test_what_is_no_batch_of_tiles_is_refused(tiles: Tensor) -> None:
 
 def test_statistics_of_the_data_are_not_in_checkpoints() -> None:
     assert Views(tiny_config(), MEAN, STD).state_dict() == {}
+
+
+def test_pixels_of_a_view() -> None:
+    """A view of the whole tile, without other changes, is the tile."""
+    tiles = stacked(he_tiles(3, 32))
+    module = Views(tiny_config(**PLAIN), MEAN, STD, 1)
+    (view,) = module(tiles)
+    pixels = module.pixels(view)
+    assert (pixels.dtype, pixels.shape) == (torch.uint8, tiles.shape)
+    assert (pixels.int() - tiles.int()).abs().max() <= 1
+    beyond = (module.pixels(torch.full_like(view, value)) for value in (-1e3, 1e3))
+    assert [torch.unique(levels).tolist() for levels in beyond] == [[0], [255]]
+
+
+def test_local_crops_follow_the_views() -> None:
+    config = tiny_config("dino", local_crops=3, local_px=16, local_scale=[0.05, 0.1], crop_scale=[0.9, 1.0])
+    tiles = torch.zeros(2, 64, 64, 3, dtype=torch.uint8)
+    tiles[:, 32:] = 255
+    found = Views(config, *BARE)(tiles)
+    assert [view.shape[-1] for view in found] == [32, 32, 16, 16, 16]
+    assert all(view.std() > 0.3 for view in found[:2]), "large crops show both halves"
+    small = torch.cat([view for seed in range(5) for view in drawn(Views(config, *BARE), tiles, seed)[2:]])
+    assert (small.flatten(1).std(dim=1) < 0.01).float().mean() > 0.3, "small ones often one of them"

@@ -157,10 +157,11 @@ def test_pickling_keeps_the_tiles_and_closes_nothing(tiles: TrainingTiles) -> No
 
 def test_collate_with_labels_and_bad_tiles() -> None:
     tile = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
-    batch = TrainingTiles.collate([Sample(tile, 1, None), Sample(tile + 1, 0, "x.png")])
+    batch = TrainingTiles.collate([Sample(tile, 1, None, 7), Sample(tile + 1, 0, "x.png", 3)])
     assert batch.tiles.shape == (2, 2, 2, 3)
     assert batch.labels is not None
     assert (batch.labels.tolist(), batch.labels.dtype, batch.bad) == ([1, 0], torch.int64, ["x.png"])
+    assert batch.numbers == [7, 3]
     assert batch.tiles[1, 0, 0].tolist() == [1, 2, 3]
 
 
@@ -199,6 +200,7 @@ def test_the_label_is_that_of_the_tile_in_its_place(tmp_path: Path) -> None:
         sample = tiles[0, epoch]
         assert sample.bad == "tile_00.png"
         assert sample.label == of_tile[sample.tile.tobytes()]
+        assert tiles[sample.number, epoch].tile.tobytes() == sample.tile.tobytes()
 
 
 def test_when_nothing_can_be_read_it_ends(tmp_path: Path) -> None:

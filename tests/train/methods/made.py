@@ -12,13 +12,14 @@ from wsi_embed_train import build_method
 from wsi_embed_train.methods import Method
 
 M = TypeVar("M", bound=Method)
+TEACHER = {"feature_dim": 12, "clusters": 4}
 
 
 def small(kind: type[M], recipe: str, classes: int | None = None, /, **settings: object) -> M:
     """A method of a shipped recipe with its own backbone and tiny heads, always the same weights."""
     torch.manual_seed(0)
     config = tiny_config(recipe, **({"backbone": "resnet18"} | settings))
-    method = build_method(config.method, vars(config), classes)
+    method = build_method(config.method, vars(config), classes, TEACHER)
     assert isinstance(method, kind)
     return method
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from tests.made_models import TINY_BACKBONE, tiny_config
-from tests.train.methods.made import small
+from tests.train.methods.made import TEACHER, small
 from wsi_embed.errors import UsageError
 from wsi_embed_train import build_method
 from wsi_embed_train.methods import METHODS, Method, method_settings
@@ -16,8 +16,8 @@ from wsi_embed_train.methods.clubyol import CluBYOL
 RECIPES = [*METHODS, "clubyol-paper"]
 
 
-def groups(method: Method, **options: bool) -> list[dict[str, object]]:
-    return method.parameter_groups(1e-4, **options)
+def groups(method: Method) -> list[dict[str, object]]:
+    return method.parameter_groups(1e-4)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -70,7 +70,7 @@ def test_state_goes_through_weights_only(recipe: str, tmp_path: object) -> None:
     path = f"{tmp_path}/state.pt"
     torch.save(method.state_dict(), path)
     config = tiny_config(recipe)
-    other = build_method(config.method, vars(config), 3)
+    other = build_method(config.method, vars(config), 3, TEACHER)
     other.load_state_dict(torch.load(path, weights_only=True))
     assert all(
         torch.equal(a, b)

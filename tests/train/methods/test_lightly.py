@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from wsi_embed_train.methods.barlow import cross_correlation_terms
+from wsi_embed_train.methods.dino import cross_entropy
 from wsi_embed_train.methods.siamese import mean_cosine
 from wsi_embed_train.methods.simclr import nt_xent
 from wsi_embed_train.methods.swav import sinkhorn, swapped_prediction
@@ -35,6 +36,16 @@ def test_swav() -> None:
     codes = [sinkhorn(s, 0.05, 3) for s in scores]
     expected = losses.SwaVLoss(0.1, 3, 0.05)(scores, [])
     torch.testing.assert_close(swapped_prediction(scores, codes, 0.1), expected.squeeze())
+
+
+def test_dino() -> None:
+    views = [rows(seed) for seed in range(4)]
+    wanted = [rows(seed) for seed in (4, 5)]
+    loss = losses.DINOLoss(16, teacher_temp=0.05)
+    loss.center = rows(6)[:1, None]
+    teacher = torch.stack([((row - rows(6)[0]) / 0.05).softmax(dim=1) for row in wanted])
+    student = torch.stack([(row / 0.1).log_softmax(dim=1) for row in views])
+    torch.testing.assert_close(cross_entropy(teacher, student), loss(wanted, views))
 
 
 def test_negative_cosine() -> None:

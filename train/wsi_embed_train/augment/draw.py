@@ -48,15 +48,25 @@ class Draw:
     sigma: Tensor
 
     @classmethod
-    def make(cls, config: TrainConfig, batch: int, side: int) -> Draw:
-        """Draw the parameters for a batch of tiles of `side` x `side` pixels."""
+    def make(
+        cls, config: TrainConfig, batch: int, side: int, scale: tuple[float, float] | None = None
+    ) -> Draw:
+        """Draw the parameters for a batch of tiles of `side` x `side` pixels.
+
+        Args:
+            config: Settings of the augmentation.
+            batch: Number of tiles.
+            side: Side of the tiles, pixels.
+            scale: Minimum and maximum area of the crops, as a share of the tile; by default that of the
+                settings.
+        """
         strength = torch.tensor(config.jitter)
         centre = torch.tensor([1.0, 1.0, 1.0, 0.0])
         # factors are not negative
         low = torch.maximum(centre - strength, torch.tensor([0.0, 0.0, 0.0, -1.0]))
         spread = 2 * torch.rand(batch, 2, 3) - 1
         return cls(
-            box=boxes(batch, side, config.crop_scale),
+            box=boxes(batch, side, scale or config.crop_scale),
             flip=torch.rand(batch, 2) < torch.tensor([config.vflip_p, config.flip_p]),
             stained=torch.rand(batch) < config.stain_p * (config.stain > 0),
             stain=config.stain * spread + torch.tensor([[1.0], [0.0]]),

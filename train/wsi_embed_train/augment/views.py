@@ -29,7 +29,7 @@ class Views(nn.Module):
         config: Crop, flip, stain, jitter, grey and blur settings.
         mean: Mean of the data, RGB, in [0, 1].
         std: Standard deviation of the data, RGB, in [0, 1].
-        n_views: Number of views of each tile.
+        n_views: Number of views of each tile; local crops of the settings are added.
     """
 
     mean: Tensor
@@ -39,7 +39,10 @@ class Views(nn.Module):
         self, config: TrainConfig, mean: Sequence[float], std: Sequence[float], n_views: int = 2
     ) -> None:
         super().__init__()
-        self.config, self.n_views = config, n_views
+        self.config = config
+        self._crops = [(config.tile_px, config.crop_scale)] * n_views
+        if config.local_crops and config.local_px and config.local_scale:
+            self._crops += [(config.local_px, config.local_scale)] * config.local_crops
         for name, values in (("mean", mean), ("std", std)):
             self.register_buffer(name, torch.tensor(values).view(3, 1, 1), persistent=False)
 
@@ -51,7 +54,8 @@ class Views(nn.Module):
             tiles: uint8 [B, S, S, 3], of any S.
 
         Returns:
-            `n_views` tensors, normalised float32 [B, 3, tile_px, tile_px], channels_last.
+            `n_views` tensors, normalised float32 [B, 3, tile_px, tile_px], channels_last; then the local
+            crops, [B, 3, local_px, local_px].
 
         Raises:
             ValueError: If the tiles have another dtype or shape.
@@ -59,22 +63,28 @@ class Views(nn.Module):
         if tiles.dtype != torch.uint8 or tiles.ndim != 4 or tiles.shape[1:] != (tiles.shape[1],) * 2 + (3,):
             raise ValueError(f"expected tiles uint8 [B, S, S, 3], got {tiles.dtype} {tuple(tiles.shape)}")
         with torch.autocast(tiles.device.type, enabled=False):
-            return [self._view(tiles) for _ in range(self.n_views)]
+            return [self._view(tiles, px, scale) for px, scale in self._crops]
 
-    def _view(self, tiles: Tensor) -> Tensor:
-        batch, px = len(tiles), self.config.tile_px
-        draw = Draw.make(self.config, batch, tiles.shape[1])
+    @torch.no_grad()
+    def pixels(self, view: Tensor) -> Tensor:
+        """Return the pixels of a normalised view, uint8 [B, tile_px, tile_px, 3]."""
+        grey_levels = (view * self.std + self.mean).mul_(255).round_().clamp_(0, 255)
+        return grey_levels.to(torch.uint8).permute(0, 2, 3, 1)
+
+    def _view(self, tiles: Tensor, px: int, scale: tuple[float, float]) -> Tensor:
+        batch = len(tiles)
+        draw = Draw.make(self.config, batch, tiles.shape[1], scale)
         view = torch.empty(batch, 3, px, px, device=tiles.device, memory_format=torch.channels_last)
         pixels = CPU_PIXELS if tiles.device.type == "cpu" else DEVICE_PIXELS
         step = max(1, pixels // max(px, tiles.shape[1]) ** 2)
         for start in range(0, batch, step):
             part = slice(start, start + step)
-            view[part] = self._changed(tiles[part], draw[part]).sub_(self.mean).div_(self.std)
+            view[part] = self._changed(tiles[part], draw[part], px).sub_(self.mean).div_(self.std)
         return view
 
-    def _changed(self, tiles: Tensor, draw: Draw) -> Tensor:
-        """Apply the drawn augmentations; return float [B, 3, tile_px, tile_px] in [0, 1]."""
-        view = crop(tiles, on(tiles, draw.box), on(tiles, draw.flip), self.config.tile_px)
+    def _changed(self, tiles: Tensor, draw: Draw, px: int) -> Tensor:
+        """Apply the drawn augmentations; return float [B, 3, px, px] in [0, 1]."""
+        view = crop(tiles, on(tiles, draw.box), on(tiles, draw.flip), px)
         view = some(view, draw.stained, stain, mixing(draw.stain))
         view = some(view, draw.jittered, lambda chosen, by: jitter(chosen, by, draw.order), draw.jitter)
         view = some(view, draw.greyed, lambda chosen, _: grey(chosen).expand_as(chosen), draw.sigma)

@@ -32,11 +32,13 @@ class Sample(NamedTuple):
         tile: uint8 [S, S, 3].
         label: Class of the tile; None without labels.
         bad: Name of the unreadable tile that this one replaces; None if it replaces none.
+        number: Index of the tile in the data set.
     """
 
     tile: UInt8Array
     label: int | None
     bad: str | None
+    number: int
 
 
 class TileBatch(NamedTuple):
@@ -46,11 +48,13 @@ class TileBatch(NamedTuple):
         tiles: uint8 [B, S, S, 3].
         labels: int64 [B]; None without labels.
         bad: Names of the tiles that could not be read and were replaced.
+        numbers: Index of each tile in the data set.
     """
 
     tiles: Tensor
     labels: Tensor | None
     bad: list[str]
+    numbers: list[int]
 
 
 class TrainingTiles(Dataset[Sample]):
@@ -151,7 +155,8 @@ class TrainingTiles(Dataset[Sample]):
         tiles = torch.from_numpy(np.stack([sample.tile for sample in samples]))
         labels = [sample.label for sample in samples if sample.label is not None]
         bad = [sample.bad for sample in samples if sample.bad is not None]
-        return TileBatch(tiles, torch.tensor(labels) if labels else None, bad)
+        numbers = [sample.number for sample in samples]
+        return TileBatch(tiles, torch.tensor(labels) if labels else None, bad, numbers)
 
     def _read_group(self, first: int, epoch: int, numbers: list[int]) -> Sequence[UInt8Array | SlideError]:
         if first < len(self.tiles.images):
@@ -171,12 +176,12 @@ class TrainingTiles(Dataset[Sample]):
 
     def _sample(self, number: int, epoch: int, tile: UInt8Array | SlideError) -> Sample:
         if not isinstance(tile, SlideError):
-            return Sample(tile, self._label(number), None)
+            return Sample(tile, self._label(number), None, number)
         rng, reason = self._random(REPLACEMENT, epoch, number), self.tiles.reason(number, tile)
         for other in rng.integers(len(self), size=TRIES).tolist():
             tile = self.read([(other, epoch)])[other, epoch]
             if not isinstance(tile, SlideError):
-                return Sample(tile, self._label(other), self.tiles.name(number))
+                return Sample(tile, self._label(other), self.tiles.name(number), other)
         raise WsiEmbedError(
             reason, remedy=f"nor can any of {TRIES} tiles that were drawn in its place: check the source"
         )

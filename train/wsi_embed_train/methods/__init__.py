@@ -24,9 +24,12 @@ METHODS: Registry[type[Method]] = Registry(
         "barlow": "wsi_embed_train.methods.barlow:BarlowTwins",
         "supervised": "wsi_embed_train.methods.supervised:Supervised",
         "pcl": "wsi_embed_train.methods.pcl:PCL",
+        "dino": "wsi_embed_train.methods.dino:DINO",
+        "distil": "wsi_embed_train.methods.distil:Distil",
     },
 )
-_FROM_DATA = "classes"
+# Arguments of constructors that are no settings: they come from the data and the teacher.
+_KNOWN = ("classes", "teacher_dim", "teacher_clusters")
 
 
 def method_settings(method: str) -> dict[str, bool]:
@@ -36,10 +39,15 @@ def method_settings(method: str) -> dict[str, bool]:
         Whether each setting is required, by name.
     """
     arguments = inspect.signature(METHODS.get(method)).parameters.values()
-    return {a.name: a.default is a.empty for a in arguments if a.name != _FROM_DATA}
+    return {a.name: a.default is a.empty for a in arguments if a.name not in _KNOWN}
 
 
-def build_method(name: str, settings: Mapping[str, Any], classes: int | None = None) -> Method:
+def build_method(
+    name: str,
+    settings: Mapping[str, Any],
+    classes: int | None = None,
+    teacher: Mapping[str, Any] | None = None,
+) -> Method:
     """Create the untrained network and loss of a recipe.
 
     Args:
@@ -47,6 +55,8 @@ def build_method(name: str, settings: Mapping[str, Any], classes: int | None = N
         settings: The settings of the recipe by name, at least `backbone`, `tile_px` and those of the method,
             such as `vars(config)`. None stands for the default of the method.
         classes: Number of classes in the data, for a method that needs labels.
+        teacher: Description of the teacher, for a method that needs one: at least `feature_dim` and
+            `clusters`.
 
     Raises:
         UsageError: If there is no such backbone, or it does not accept tiles of `tile_px` pixels.
@@ -62,7 +72,9 @@ def build_method(name: str, settings: Mapping[str, Any], classes: int | None = N
     given = {setting: settings.get(setting) for setting in method_settings(name)}
     arguments = {setting: value for setting, value in given.items() if value is not None}
     if METHODS.get(name).needs_labels:
-        arguments[_FROM_DATA] = classes
+        arguments["classes"] = classes
+    if METHODS.get(name).needs_teacher and teacher is not None:
+        arguments |= {"teacher_dim": teacher["feature_dim"], "teacher_clusters": teacher["clusters"]}
     method = METHODS.get(name)(**arguments)
-    check_tile_px(method.encoder.backbone, settings["backbone"], settings["tile_px"])
+    check_tile_px(method.encoder.plain_backbone(), settings["backbone"], settings["tile_px"])
     return method

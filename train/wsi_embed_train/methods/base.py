@@ -37,12 +37,23 @@ class Encoder(nn.Module):
     Args:
         backbone: Name of the backbone; see `make_backbone`.
         projector: Function that creates the projector, given the number of features of the backbone.
+        **settings: Arguments of `make_backbone` that only the training needs.
     """
 
-    def __init__(self, backbone: str, projector: Callable[[int], nn.Module]) -> None:
+    def __init__(self, backbone: str, projector: Callable[[int], nn.Module], **settings: Any) -> None:
         super().__init__()
-        self.backbone, self.feature_dim = make_backbone(backbone)
+        self.name, self._settings = backbone, settings
+        self.backbone, self.feature_dim = make_backbone(backbone, **settings)
         self.projector = projector(self.feature_dim)
+
+    def plain_backbone(self) -> nn.Module:
+        """Return the backbone, or one with its weights, without settings that only the training needs."""
+        if not self._settings:
+            return self.backbone
+        with torch.random.fork_rng(devices=[]):
+            plain, _ = make_backbone(self.name)
+        plain.load_state_dict(self.backbone.state_dict())
+        return plain
 
     def forward(self, images: Tensor) -> Tensor:
         """Project normalised images, float [B, 3, H, W], to [B, D]."""
@@ -59,6 +70,7 @@ class Method(nn.Module, abc.ABC):
     Attributes:
         n_views: Number of views of a tile in a step.
         needs_labels: Whether a step needs labels.
+        needs_teacher: Whether a step needs the outputs of a teacher, as a third argument of `forward`.
         encoder: Network to export. Its projector is only exported if a cluster head follows.
         predictor_lr: Factor on the learning rate of the submodule `predictor`.
         fix_pred_lr: Whether the learning rate of `predictor` stays constant.
@@ -66,6 +78,7 @@ class Method(nn.Module, abc.ABC):
 
     n_views: ClassVar[int] = 2
     needs_labels: ClassVar[bool] = False
+    needs_teacher: ClassVar[bool] = False
     encoder: Encoder
     predictor_lr: float = 1.0
     fix_pred_lr: bool = False

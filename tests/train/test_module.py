@@ -13,7 +13,7 @@ from wsi_embed_train.methods.clubyol import CluBYOL
 from wsi_embed_train.module import make_optimizer, set_learning_rates
 
 
-def optimizer_of(config: TrainConfig) -> torch.optim.SGD:
+def optimizer_of(config: TrainConfig) -> torch.optim.Optimizer:
     return make_optimizer(build_method(config.method, vars(config)), config)
 
 

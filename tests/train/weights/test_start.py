@@ -42,8 +42,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     net, _ = make_backbone(TINY_BACKBONE)
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.running_mean, -0.1, 0.1)
-            nn.init.uniform_(module.running_var, 0.5, 1.5)
+            module.get_buffer("running_mean").uniform_(-0.1, 0.1)
+            module.get_buffer("running_var").uniform_(0.5, 1.5)
     torch.save(net.state_dict(), path)
     return path
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wsi_embed.bags.bag import Bag
-from wsi_embed.bags.cluster_head import ARRAYS, DOCUMENT, ClusterHead
-from wsi_embed.bags.cluster_names import ClusterNames, read_names
+from wsi_embed.bags.open_clusters import open_clusters
 from wsi_embed.bags.patient import PatientBag
 from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.storage.address import Address, Location, location
@@ -52,11 +51,13 @@ class Store(Mapping[str, Bag]):
         if self.place.state(METADATA_FILE) is None:
             raise StoreError("no store there", where=self.where, remedy="check the path")
         self.attrs = read_attributes(self.place)
-        self.head, self.cluster_names = self._named_clusters(clusters)
         found = self.attrs.get("format_version")
         if found != FORMAT_VERSION:
             unlike = f"format {found}, this wsi-embed reads {FORMAT_VERSION}"
             raise StoreError("not a wsi-embed store" if found is None else unlike, where=self.where)
+        own = (self.attrs.get("settings") or {}).get("clusters")
+        model = str(self.attrs.get("model_id"))
+        self.head, self.cluster_names = open_clusters(clusters, store=self.name, model_id=model, own=own)
 
     @property
     def name(self) -> str:
@@ -93,27 +94,6 @@ class Store(Mapping[str, Bag]):
     def clusters(self) -> int | None:
         """Number of clusters; None if the model has no cluster head."""
         return self.attrs["settings"]["clusters"] if self.head is None else len(self.head)
-
-    def _named_clusters(self, clusters: str | Path | None) -> tuple[ClusterHead | None, ClusterNames]:
-        if clusters is None:
-            return None, ClusterNames()
-        path = Path(clusters)
-        own = self.attrs.get("settings", {}).get("clusters")
-        if path.suffix == ".json" and not (path.parent / ARRAYS).exists() and own is not None:
-            return None, read_names(path, own, self.model_id)
-        head = self._head(path.parent if path.name == DOCUMENT else path)
-        return head, head.names
-
-    def _head(self, folder: Path) -> ClusterHead:
-        head = ClusterHead.load(folder)
-        if head.model_id != self.attrs.get("model_id"):
-            raise UsageError(
-                f"clusters of the features of {head.model_id}, but {self.name} has features of "
-                f"{self.attrs.get('model_id')}",
-                where=folder,
-                remedy="make clusters of this store with wsi-embed cluster",
-            )
-        return head
 
     @property
     def slide_ids(self) -> list[str]:

@@ -18,7 +18,7 @@ from wsi_embed_export.write import quiet
 
 BATCH = 16
 # Operators with weights and those between them; pooling and heads stay in floating point.
-QUANTISED = ("Conv", "Gemm", "MatMul", "Add", "MaxPool", "Relu")
+QUANTISED = ("Conv", "Gemm", "MatMul", "Add", "MaxPool", "Relu", "Clip")
 
 
 def quantise(source: Path, out: Path, tiles: UInt8Array) -> None:

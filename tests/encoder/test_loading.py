@@ -42,7 +42,8 @@ def test_default_model_says_what_it_is(name: str) -> None:
 def test_none_is_the_default_model_and_int8_is_near_it() -> None:
     exact, fast = load_encoder(device="cpu"), load_encoder("default-int8", device="cpu")
     assert exact.path == default_model()
-    assert fast.metadata.training == exact.metadata.training
+    clusters = [encoder.metadata.training["clusters"] for encoder in (exact, fast)]
+    assert clusters[0]["shares"] == clusters[1]["shares"]
     picture, px = tissue_picture(), exact.metadata.tile_px
     places = np.random.default_rng(0).integers(0, min(picture.shape[:2]) - px, (32, 2))
     tiles = np.stack([picture[y : y + px, x : x + px] for x, y in places])

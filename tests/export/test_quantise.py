@@ -18,7 +18,7 @@ from wsi_embed.encoder import Encoded, ModelMetadata, load_encoder
 from wsi_embed.encoder.difference import difference
 from wsi_embed.errors import UsageError
 from wsi_embed.slide import UInt8Array
-from wsi_embed_export import TileModel, export
+from wsi_embed_export import TileModel, TrainedModel, export
 from wsi_embed_export.parity import ParityError
 from wsi_embed_export.quantise import quantised_id
 from wsi_embed_export.real_tiles import packaged_tiles, users_tiles
@@ -140,3 +140,21 @@ def test_calibration_tiles_of_slides_and_of_a_split(checkpoint: Path, tiles: Pat
 def test_one_tile_is_not_enough(checkpoint: Path, tiles: Path) -> None:
     with pytest.raises(UsageError, match="one tile is not enough"):
         users_tiles(tiles / "00.png", read_source(checkpoint, GIVEN))
+
+
+def test_networks_with_bounded_activations_keep_their_precision(tiles: Path, tmp_path: Path) -> None:
+    """What a ReLU6 cuts off takes no part of the range of eight bits."""
+    torch.manual_seed(1)
+    wide = torch.nn.Conv2d(3, 16, 3, stride=2)
+    with torch.no_grad():
+        wide.weight *= 1000
+    network = torch.nn.Sequential(
+        wide, torch.nn.ReLU6(), torch.nn.Conv2d(16, 16, 3, groups=16), torch.nn.ReLU6(),
+        torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten(),
+    )  # fmt: skip
+    trained = TrainedModel(
+        backbone=network, feature_dim=64, projector=None, cluster_head=None, clusters=None, method="weights",
+        architecture="bounded", tile_px=PX, mpp=0.5, mean=(0.5,) * 3, std=(0.25,) * 3,
+    )  # fmt: skip
+    said = export(trained, tmp_path / "m.onnx", precision="int8", calibrate=tiles, min_cosine=0.5).parity
+    assert said["centred_cosine"] > 0.995

@@ -9,6 +9,7 @@ from torch import nn
 
 from wsi_embed.errors import UsageError
 from wsi_embed.util.text import argument
+from wsi_embed_train.weights.initial import licence_of
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,7 @@ class TrainedModel:
     @property
     def licence(self) -> str:
         """Licences of the weights that the training started from and of its teacher, as far as known."""
-        teacher = self.training.get("teacher", {})
-        licences = [self.training.get("init", {}).get("licence")]
-        if teacher.get("licence"):
-            licences.append(f"{teacher['licence']} (teacher {teacher['name']})")
-        return "; ".join(filter(None, licences))
+        return licence_of(self.training)
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ PUBLISHED: dict[str, Any] = {
     "clusters": 100, "alpha": 0.9, "ema": 0.99, "crop_scale": (0.2, 1.0), "jitter": (0.4, 0.4, 0.4, 0.1),
     "jitter_p": 0.8, "grey_p": 0.2, "blur_sigma": (0.1, 2.0), "blur_p": 0.5, "flip_p": 0.5, "epochs": 50,
     "batch_size": 512, "lr": 0.05, "momentum": 0.9, "weight_decay": 1e-4, "ema_end": 0.99,
+    "cluster_lr": 1.0, "gumbel_noise": 1.0,
     "predictor_lr": 1.0, "fix_pred_lr": False, "exclude_norm_bias": False, "warmup_epochs": 0,
 }  # fmt: skip
 
@@ -58,8 +59,10 @@ def test_clusiam_has_the_published_values() -> None:
     assert values("clusiam") == PUBLISHED | differ
 
 
-def test_clubyol_is_the_published_one_but_for_two_settings() -> None:
-    assert values("clubyol") == PUBLISHED | {"ema_end": 1.0, "exclude_norm_bias": True}
+def test_clubyol_is_the_published_one_but_for_four_settings() -> None:
+    assert values("clubyol") == PUBLISHED | {
+        "ema_end": 1.0, "exclude_norm_bias": True, "cluster_lr": 10.0, "gumbel_noise": 0.1,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", SHIPPED + OTHERS)

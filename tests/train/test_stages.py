@@ -24,6 +24,9 @@ FAMILIES = {
         "encoder.ln.weight",
     ),
     "inception_v3": (None, None, None),
+    "googlenet": (None, None, None),
+    "timm/vgg11": ([f"features.{n}" for n in (0, 3, 6, 8, 11, 13, 16, 18)], None, None),
+    "timm/hrnet_w18_small": (["stage2", "stage3", "stage4"], "conv1.weight", None),
     "timm/test_efficientnet": ([f"blocks.{n}" for n in range(5)], "conv_stem.weight", "conv_head.weight"),
     "timm/test_vit": ([f"blocks.{n}" for n in range(6)], "cls_token", "norm.weight"),
     "timm/test_resnet": (["layer1", "layer2", "layer3", "layer4"], "conv1.0.weight", None),
@@ -37,7 +40,7 @@ def test_stages_of_each_family(name: str) -> None:
         backbone, _ = make_backbone(name)
     found, stage = stages_of(backbone), stage_of_parameters(backbone)
     assert stages is None or found == stages
-    assert len(found) >= 4
+    assert len(found) >= 3
     order = [stage[parameter] for parameter in stage]
     assert order == sorted(order), "stages follow each other"
     assert set(range(1, len(found) + 1)) <= set(order)

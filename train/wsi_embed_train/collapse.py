@@ -33,12 +33,15 @@ def representation_figures(features: Tensor) -> dict[str, float]:
     return {"feature_std": float(std), "effective_rank": float(entropy.exp())}
 
 
-def assignment_figures(logits: Tensor, generator: torch.Generator | None = None) -> dict[str, float]:
+def assignment_figures(
+    logits: Tensor, generator: torch.Generator | None = None, *, scale: float = 1.0
+) -> dict[str, float]:
     """Measure how the assigner spreads a batch over the clusters, without and with Gumbel noise.
 
     Args:
         logits: Cluster logits, float [N, K].
         generator: Generator of the noise; by default a new one, so that measuring does not affect training.
+        scale: Scale of the noise.
 
     Returns:
         `clusters_used` and `clusters_noisy`: number of clusters chosen without and with noise.
@@ -49,7 +52,7 @@ def assignment_figures(logits: Tensor, generator: torch.Generator | None = None)
     """
     logits = logits.detach().float()
     generator = generator or torch.Generator(logits.device).manual_seed(0)
-    noise = -torch.empty_like(logits).exponential_(generator=generator).log()
+    noise = -scale * torch.empty_like(logits).exponential_(generator=generator).log()
     plain, noisy = logits.argmax(dim=1), (logits + noise).argmax(dim=1)
     count = logits.shape[1]
     shares = torch.bincount(plain, minlength=count) / len(logits)

@@ -75,6 +75,8 @@ class TrainConfig:
         predictor_lr: Factor on the learning rate of the predictor.
         fix_pred_lr: Whether the learning rate of the predictor stays constant.
         clusters: Number of clusters K, the outputs of the cluster assigner.
+        cluster_lr: Factor on the learning rate of the cluster head.
+        gumbel_noise: Scale of the Gumbel noise on the cluster logits.
         alpha: Weight of the cluster term; the invariance term has 1 - alpha.
         ema: Momentum of the target network at the start.
         ema_end: Momentum of the target network at the end, reached by half a cosine; None: constant.
@@ -147,6 +149,8 @@ class TrainConfig:
     fix_pred_lr: bool | None = None
     clusters: int | None = None
     alpha: float | None = None
+    cluster_lr: float | None = None
+    gumbel_noise: float | None = None
     ema: float | None = None
     ema_end: float | None = None
     temperature: float | None = None
@@ -185,10 +189,16 @@ class TrainConfig:
         if len(self.mean) != len(self.std) or len(self.mean) not in (0, 3):
             name = "mean" if self.mean else "std"
             raise self._wrong(name, "three numbers are expected for each of mean and std")
+        if self.optimizer == "adamw" and self.momentum >= 1:
+            raise self._wrong("momentum", "below 1 is expected for adamw")
         if self.jitter[3] > 0.5:
             raise self._wrong("jitter", "a hue of 0 to 0.5 is expected")
         if self.warmup_epochs >= self.epochs:
-            raise self._wrong("warmup_epochs", f"fewer than {counted(self.epochs, 'epoch')} are expected")
+            raise UsageError(
+                f"fewer than {counted(self.epochs, 'epoch')} are expected",
+                where=argument("warmup_epochs", self.warmup_epochs),
+                remedy="set fewer epochs of warm-up, or more `epochs=`",
+            )
         check_devices(self.devices)
         self._check_method_settings()
 

@@ -116,7 +116,7 @@ def train(
     if before is None:
         initial = initial_weights(init, init_licence, config, data, listener)
     else:
-        check_resumed(init, before, data, run)
+        check_resumed(init, init_licence, before, data, run)
     taught_by = None
     if encoder is not None:
         taught_by = start_teaching(encoder, config, tiles, data, before, run, listener)

@@ -29,6 +29,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "seed": (0, 2**32 - 1), "log_steps": (1, 1e9), "save_steps": (1, 1e9), "keep_epochs": (1, 1e9),
     "knn_epochs": (1, 1e9), "feat_size": (2, 65536), "projector_hidden": (1, 65536),
     "predictor_hidden": (1, 65536), "predictor_lr": _ANY, "clusters": (2, 65536), "alpha": _PART,
+    "cluster_lr": _ANY, "gumbel_noise": (0, 10),
     "ema": _PART, "ema_end": _PART, "temperature": (0.001, 100), "redundancy": _ANY,
     "prototypes": (2, 1e6), "sinkhorn_epsilon": (0.01, 10), "sinkhorn_iterations": (1, 100),
     "freeze_prototypes": _PART, "queue": (0, 1e7), "queue_from": _PART, "concepts": (2, 1e6),

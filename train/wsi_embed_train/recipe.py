@@ -87,7 +87,8 @@ def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
             raise UsageError(f"{text!r} is not a YAML value", where=argument("settings", [pair])) from error
         if value is None:
             raise UsageError("give a value", where=argument("settings", [pair]))
-        if found.setdefault(name.strip(), value) != value:
+        kept = found.setdefault(name.strip(), value)
+        if kept is not value and kept != value:  # NaN does not equal itself
             raise UsageError(
                 f"{argument('settings', [name.strip()])} is given twice, with different values",
                 remedy="keep one",

@@ -68,7 +68,7 @@ class RunFolder:
         for name in ["method", *sorted((now.keys() | before.keys()) - FREE)]:  # method first
             if before.get(name) != now.get(name):
                 raise UsageError(
-                    f"was trained with {name} = {before.get(name)}, not {now.get(name)}",
+                    f"was trained with {name} = {_shown(before.get(name))}, not {_shown(now.get(name))}",
                     where=self.path,
                     remedy="resume with the same settings, or start another run",
                 )
@@ -84,6 +84,10 @@ class RunFolder:
     def write_summary(self, summary: dict[str, Any]) -> None:
         """Write `summary.json`."""
         (self.path / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", "utf-8")
+
+
+def _shown(value: object) -> object:
+    return "''" if value == "" else value
 
 
 def _defaults() -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable
 
 from torch import nn
@@ -19,14 +18,17 @@ _NUMBERED = re.compile(r"(.*?)\d+")
 def stages_of(backbone: nn.Module) -> list[str]:
     """Return the names of the stages of a backbone: submodules that follow each other.
 
-    These are numbered parts of the network, such as `layer1` to `layer4` of a ResNet, or the modules of a
-    list that has most of the weights, such as the blocks of a vision transformer, or else all parts.
+    These are numbered parts with most of the weight tensors, such as `layer1` to `layer4` of a ResNet, or the
+    modules of the longest list of modules, such as the blocks of a vision transformer, or else all parts.
     """
     parts = {name: part for name, part in backbone.named_children() if _size(part)}
-    stems = Counter(match[1] for name in parts if (match := _NUMBERED.fullmatch(name)))
-    stem, count = max(stems.items(), key=lambda item: item[1], default=("", 0))
-    if count >= 3:
-        return [name for name in parts if re.fullmatch(rf"{re.escape(stem)}\d+", name)]
+    numbered: dict[str, list[str]] = {}
+    for name in parts:
+        if match := _NUMBERED.fullmatch(name):
+            numbered.setdefault(match[1], []).append(name)
+    named = max(numbered.values(), key=lambda names: sum(_size(parts[name]) for name in names), default=[])
+    if len(named) >= 3 and sum(_size(parts[name]) for name in named) >= _size(backbone) / 2:
+        return named
     name = max(parts, key=lambda part: _size(parts[part]), default="")
     if not name or _size(parts[name]) < _size(backbone) / 2:
         return list(parts)
@@ -34,6 +36,18 @@ def stages_of(backbone: nn.Module) -> list[str]:
     if isinstance(parts[name], nn.Sequential | nn.ModuleList) and len(inner) > 1:
         return [f"{name}.{child}" for child in inner]
     return [f"{name}.{stage}" for stage in stages_of(parts[name])] or [name]
+
+
+def frozen_modules(backbone: nn.Module, frozen: frozenset[str]) -> list[str]:
+    """Return the names of stages, and of modules before and after them, that are frozen as a whole."""
+    stages = stages_of(backbone)
+    others = [name for name, part in backbone.named_children() if _size(part)]
+    units = [name for name in others if not any(stage.startswith(f"{name}.") for stage in stages)]
+    units += [stage for stage in stages if stage not in units]
+    tensors = {
+        unit: [name for name in backbone.state_dict() if name.startswith(f"{unit}.")] for unit in units
+    }
+    return [unit for unit in units if tensors[unit] and frozen.issuperset(tensors[unit])]
 
 
 def stage_of_parameters(backbone: nn.Module) -> dict[str, int]:
@@ -128,4 +142,5 @@ def learning_rate_factors(backbone: nn.Module, decay: float) -> dict[str, float]
 
 
 def _size(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
+    """Return the number of weight tensors."""
+    return len(list(module.parameters()))

@@ -74,7 +74,9 @@ def test_what_does_not_fit_keeps_its_start_and_is_named(tmp_path: Path) -> None:
     assert (found.missing, found.misfits, found.unused) == (("norm.bias",), ("pos_embed",), ("mask_token",))
     total = len(before)
     assert f"{total - 2} of {total} tensors of the backbone" in str(found)
-    assert "not in the file: norm.bias; of another shape: pos_embed; not used: mask_token" in str(found)
+    assert "not in the file: norm.bias; of another shape or type: pos_embed; not used: mask_token" in str(
+        found
+    )
     load_initial(found, net)
     kept = {name for name, tensor in net.state_dict().items() if torch.equal(tensor, before[name])}
     assert {"pos_embed", "norm.bias"} <= kept
@@ -113,6 +115,74 @@ def test_weights_that_are_not_finite_are_refused(value: float, tmp_path: Path) -
 
 
 def test_missing_file_is_refused(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "w.pt"):
-        with pytest.raises(UsageError, match="no such file or run; check `init=`"):
+    for path, message in {
+        tmp_path: "has no checkpoints/last.ckpt; give weights, or a run folder, as `init=`",
+        tmp_path / "w.pt": "no such file; give weights",
+        Path("https://example.org/w.pt"): "an address, and nothing is downloaded; download the file first",
+    }.items():
+        with pytest.raises(UsageError, match=message):
             read_initial(path, vit(), least_share=0.9)
+
+
+def cyclic() -> dict[str, Any]:
+    content: dict[str, Any] = {"epoch": 1}
+    content["state_dict"] = content
+    return content
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {name: torch.zeros(tensor.shape, dtype=torch.int8) for name, tensor in state().items()},
+        {name: tensor.to(torch.complex64) for name, tensor in state().items()},
+        {name: tensor.to("meta") for name, tensor in state().items()},
+        {name: tensor.to_sparse() for name, tensor in state().items()},
+        cyclic(),
+    ],
+    ids=["int8", "complex", "meta", "sparse", "cyclic"],
+)
+def test_tensors_that_are_no_plain_numbers_are_refused(weights: dict[str, Any], tmp_path: Path) -> None:
+    torch.save(weights, tmp_path / "w.pt")
+    with pytest.raises(UsageError, match="too few of its weights fit"):
+        read_initial(tmp_path / "w.pt", vit(), least_share=0.9)
+
+
+def test_weights_beyond_float32_and_negative_variances_are_refused(tmp_path: Path) -> None:
+    huge = state()
+    huge["norm.bias"] = torch.full_like(huge["norm.bias"], 1e300, dtype=torch.float64)
+    torch.save(huge, tmp_path / "huge.pt")
+    with pytest.raises(UsageError, match="NaN or infinite"):
+        read_initial(tmp_path / "huge.pt", vit(), least_share=0.9)
+    net = make_backbone("timm/test_resnet")[0]
+    net.get_buffer("bn1.running_var").fill_(-1)
+    torch.save(net.state_dict(), tmp_path / "bn.pt")
+    with pytest.raises(UsageError, match=r"negative variances: bn1\.running_var"):
+        read_initial(tmp_path / "bn.pt", net, least_share=0.9)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "the file is empty"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+            "a Git LFS pointer, not the weights",
+        ),
+        (b"\n<!DOCTYPE html><html></html>", "a web page, not weights; download the file itself"),
+    ],
+)
+@pytest.mark.parametrize("name", ["w.pt", "w.safetensors"])
+def test_files_that_hold_something_else_are_called_so(
+    name: str, content: bytes, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UsageError, match=message):
+        read_initial(tmp_path / name, vit(), least_share=0.9)
+
+
+@pytest.mark.parametrize("mean", [["a"], [0.5], [float("nan")] * 3, None])
+def test_a_damaged_normalisation_is_not_taken(mean: Any, tmp_path: Path) -> None:
+    content = {"state_dict": state(), "wsi_embed": {"data": {"mean": mean, "std": [0.2, 0.2, 0.2]}}}
+    torch.save(content, tmp_path / "w.pt")
+    found = read_initial(tmp_path / "w.pt", vit(), least_share=0.9)
+    assert (found.mean, found.std) == (None, None)

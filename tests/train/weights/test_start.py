@@ -100,8 +100,7 @@ def test_a_run_is_a_start_with_its_own_normalisation(adapted: Path, tiles: Path,
     counted = {name for name in before if not name.endswith("num_batches_tracked")}
     assert all(torch.equal(after[name], before[name]) for name in counted)
     assert load(tmp_path / "again")["wsi_embed"]["data"]["mean"] == MEAN
-    (note,) = lines.notes
-    assert note.startswith("starts from last.ckpt sha256:")
+    assert lines.notes[0].startswith("starts from adapted/last.ckpt sha256:")
     assert lines.warnings == []
 
 
@@ -149,7 +148,10 @@ def test_unknown_normalisation(tiles: Path, weights: Path, tmp_path: Path) -> No
     lines = Lines()
     train(tiles, tmp_path / "b", tiny_config(epochs=1), init=weights, listener=lines)
     (warning,) = lines.warnings
-    assert "that of the training tiles is used; give it by `mean=[R,G,B]` and `std=[R,G,B]`" in warning
+    assert (
+        "that of the training tiles is used; give it, such as ImageNet's `mean=(0.485, 0.456, 0.406)`"
+        in warning
+    )
 
 
 def test_freezing_untrained_weights_is_refused(tiles: Path, tmp_path: Path) -> None:
@@ -165,3 +167,29 @@ def test_adamw_learns(tiles: Path, tmp_path: Path) -> None:
     states = load(run)["optimizer_states"][0]["state"]
     assert all({"exp_avg", "exp_avg_sq"} <= state.keys() for state in states.values())
     assert all(math.isfinite(state["exp_avg_sq"].sum()) for state in states.values())
+
+
+def test_what_has_no_weights_is_not_frozen(tiles: Path, weights: Path, tmp_path: Path) -> None:
+    state = torch.load(weights, weights_only=True)
+    torch.save({k: v for k, v in state.items() if not k.startswith("layer1")}, tmp_path / "part.pt")
+    config = tiny_config(**(FROZEN | {"init_share": 0.5}))
+    with pytest.raises(UsageError, match=r"the weights do not have what would be frozen: layer1\.0"):
+        train(tiles, tmp_path / "run", config, init=tmp_path / "part.pt")
+
+
+def test_frozen_modules_are_told(tiles: Path, adapted: Path, tmp_path: Path) -> None:
+    lines = Lines()
+    config = tiny_config(epochs=1, freeze="2")
+    train(tiles, tmp_path / "run", config, init=adapted, listener=lines)
+    assert lines.notes[0].startswith("starts from adapted/last.ckpt sha256:")
+    assert lines.notes[1].startswith("frozen: conv1, bn1, layer1, layer2 (")
+    data = load(tmp_path / "run")["wsi_embed"]["data"]
+    assert data["init"]["licence"] == "Apache-2.0", "that of the weights the first run started from"
+    assert data["init"]["of_run"]["init"]["weights"].startswith("start.pt sha256:")
+
+
+def test_licence_without_weights_or_against_the_record(tiles: Path, adapted: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there are no weights with this licence"):
+        train(tiles, tmp_path / "run", tiny_config(), init_licence="MIT")
+    with pytest.raises(UsageError, match=r"records the licence 'Apache-2\.0' of its initial weights"):
+        train(tiles, adapted, tiny_config(**FROZEN), init_licence="MIT", resume=True)

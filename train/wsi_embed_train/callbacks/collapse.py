@@ -78,7 +78,8 @@ class CollapseMonitor(L.Callback):
         assert isinstance(pl_module, Training)
         figures = representation_figures(self._features)
         if pl_module.logits is not None:
-            figures |= assignment_figures(pl_module.logits)
+            scale = pl_module.config.gumbel_noise
+            figures |= assignment_figures(pl_module.logits, scale=1.0 if scale is None else scale)
         pl_module.row |= figures
         self._ranks.append(figures["effective_rank"])
         if self.judges:

@@ -74,6 +74,8 @@ class Method(nn.Module, abc.ABC):
         encoder: Network to export. Its projector is only exported if a cluster head follows.
         predictor_lr: Factor on the learning rate of the submodule `predictor`.
         fix_pred_lr: Whether the learning rate of `predictor` stays constant.
+        cluster_lr: Factor on the learning rate of the cluster head, `cluster_projector` and
+            `cluster_assigner`.
     """
 
     n_views: ClassVar[int] = 2
@@ -82,6 +84,7 @@ class Method(nn.Module, abc.ABC):
     encoder: Encoder
     predictor_lr: float = 1.0
     fix_pred_lr: bool = False
+    cluster_lr: float = 1.0
 
     @abc.abstractmethod
     def forward(self, views: Sequence[Tensor], labels: Tensor | None = None) -> Step:
@@ -122,6 +125,7 @@ class Method(nn.Module, abc.ABC):
             predictor = name.startswith("predictor.")
             decay = 0.0 if exclude_norm_bias and parameter.ndim < 2 else weight_decay
             factor = self.predictor_lr if predictor else factors.get(name, 1.0)
+            factor = self.cluster_lr if name.startswith("cluster_") else factor
             groups.setdefault((decay, predictor and self.fix_pred_lr, factor), []).append(parameter)
         return [
             {"params": params, "weight_decay": decay, "fixed_lr": fixed, "lr_factor": factor}

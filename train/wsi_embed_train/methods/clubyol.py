@@ -22,6 +22,8 @@ class CluBYOL(Clustered, BYOL):
         ema_end: Momentum at the end, reached by half a cosine; None: constant, as published.
         predictor_lr: Factor on the learning rate of the predictor.
         fix_pred_lr: Whether the learning rate of the predictor stays constant (false).
+        cluster_lr: Factor on the learning rate of the cluster head (1).
+        gumbel_noise: Scale of the Gumbel noise on the cluster logits (1).
     """
 
     def __init__(
@@ -36,9 +38,13 @@ class CluBYOL(Clustered, BYOL):
         ema_end: float | None = None,
         predictor_lr: float = 1.0,
         fix_pred_lr: bool = False,
+        cluster_lr: float = 1.0,
+        gumbel_noise: float = 1.0,
     ) -> None:
         super().__init__(
             backbone=backbone, feat_size=feat_size, predictor_hidden=predictor_hidden, ema=ema,
             ema_end=ema_end, predictor_lr=predictor_lr, fix_pred_lr=fix_pred_lr,
         )  # fmt: skip
-        self.add_cluster_head(feat_size, feat_size, clusters, alpha)
+        self.add_cluster_head(
+            feat_size, feat_size, clusters, alpha, cluster_lr=cluster_lr, gumbel_noise=gumbel_noise
+        )

@@ -20,6 +20,8 @@ class CluSiam(Clustered, SimSiam):
         alpha: Weight of the cluster term (0.5).
         predictor_lr: Factor on the learning rate of the predictor.
         fix_pred_lr: Whether the learning rate of the predictor stays constant (true).
+        cluster_lr: Factor on the learning rate of the cluster head (1).
+        gumbel_noise: Scale of the Gumbel noise on the cluster logits (1).
     """
 
     def __init__(
@@ -32,9 +34,13 @@ class CluSiam(Clustered, SimSiam):
         alpha: float,
         predictor_lr: float = 1.0,
         fix_pred_lr: bool = False,
+        cluster_lr: float = 1.0,
+        gumbel_noise: float = 1.0,
     ) -> None:
         super().__init__(
             backbone=backbone, feat_size=feat_size, predictor_hidden=predictor_hidden,
             predictor_lr=predictor_lr, fix_pred_lr=fix_pred_lr,
         )  # fmt: skip
-        self.add_cluster_head(feat_size, predictor_hidden, clusters, alpha)
+        self.add_cluster_head(
+            feat_size, predictor_hidden, clusters, alpha, cluster_lr=cluster_lr, gumbel_noise=gumbel_noise
+        )

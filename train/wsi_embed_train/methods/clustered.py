@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from wsi_embed_train.clustering import global_cluster_similarity
+from wsi_embed_train.clustering import global_cluster_similarity, gumbel_noise
 from wsi_embed_train.methods.base import Step
 from wsi_embed_train.methods.siamese import Siamese
 
@@ -18,9 +18,18 @@ class Clustered(Siamese):
     As published, the invariance is a sum over the two views, not a mean.
     """
 
-    def add_cluster_head(self, feat_size: int, hidden: int, clusters: int, alpha: float) -> None:
+    def add_cluster_head(
+        self,
+        feat_size: int,
+        hidden: int,
+        clusters: int,
+        alpha: float,
+        *,
+        cluster_lr: float = 1.0,
+        gumbel_noise: float = 1.0,
+    ) -> None:
         """Create the cluster head: from projections through a hidden layer to cluster logits."""
-        self.alpha = alpha
+        self.alpha, self.cluster_lr, self.gumbel_noise = alpha, cluster_lr, gumbel_noise
         self.cluster_projector = nn.Sequential(
             nn.Linear(feat_size, hidden), nn.BatchNorm1d(hidden), nn.ReLU(inplace=True)
         )
@@ -32,7 +41,8 @@ class Clustered(Siamese):
         # One view at a time, so that the batch norm of the head sees views separately, as published.
         logits = torch.cat([self.assign(projection) for projection in projections])
         representations = torch.cat(projections).detach()
-        cluster = global_cluster_similarity(representations, logits)
+        noise = self.gumbel_noise * gumbel_noise(logits)
+        cluster = global_cluster_similarity(representations, logits, noise=noise)
         loss = (1 - self.alpha) * invariance + self.alpha * cluster
         terms = {"invariance": invariance.detach(), "cluster_similarity": cluster.detach()}
         return Step(loss, terms, representations, logits.detach())

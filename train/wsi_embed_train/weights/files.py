@@ -18,12 +18,16 @@ from wsi_embed.util.text import names_of
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "teacher", "net", "network")
 
 
+_DEEPEST = 8
+
+
 def load_tensors(path: Path) -> dict[str, Any]:
     """Load a checkpoint of tensors, numbers and text in dictionaries.
 
     Raises:
         UsageError: If it is damaged, or contains other pickled objects, whose loading would run code.
     """
+    _check_beginning(path)
     if path.suffix == ".safetensors":
         return _safetensors(path)
     try:
@@ -41,6 +45,17 @@ def load_tensors(path: Path) -> dict[str, Any]:
     if not isinstance(content, Mapping):
         raise UsageError(f"holds a {type(content).__name__}, expected a state dict", where=path.name)
     return dict(content)
+
+
+def _check_beginning(path: Path) -> None:
+    with path.open("rb") as file:
+        start = file.read(200).lstrip()
+    if not start:
+        raise UsageError("the file is empty", where=path.name)
+    if start.startswith(b"version https://git-lfs"):
+        raise UsageError("a Git LFS pointer, not the weights", where=path.name, remedy="git lfs pull")
+    if start.startswith(b"<"):
+        raise UsageError("a web page, not weights", where=path.name, remedy="download the file itself")
 
 
 def _safetensors(path: Path) -> dict[str, Any]:
@@ -61,9 +76,11 @@ def named_digest(path: Path) -> str:
 
 def state_dict_of(content: Mapping[str, Any]) -> dict[str, Tensor]:
     """Return the state dict in a checkpoint, without the dictionaries around it."""
-    for name in _WRAPPERS:
-        if isinstance(content.get(name), Mapping):
-            return state_dict_of(content[name])
+    for _ in range(_DEEPEST):
+        inner = next((content[name] for name in _WRAPPERS if isinstance(content.get(name), Mapping)), None)
+        if inner is None:
+            break
+        content = inner
     return {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
 
 

@@ -31,7 +31,8 @@ class InitialWeights:
         unused: Names in the file, behind the same prefix, that the backbone does not have.
         mean: RGB mean of the images that the weights expect; None if the file does not tell.
         std: RGB standard deviation of these images; None if the file does not tell.
-        licence: Licence of the weights, as given by the user.
+        licence: Licence of the weights, as given by the user, or recorded in a run of `wsi-embed train`.
+        history: Weights and teacher of the run that the weights are from, as it records them.
     """
 
     name: str
@@ -42,6 +43,7 @@ class InitialWeights:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     licence: str = ""
+    history: dict[str, Any] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
@@ -55,16 +57,18 @@ class InitialWeights:
             "licence": self.licence,
             "tensors": len(self.tensors),
             "tensors_of_backbone": self.total,
+            **({"of_run": self.history} if self.history else {}),
         }
 
     def __str__(self) -> str:
         text = f"{self.name}: {len(self.tensors)} of {counted(self.total, 'tensor')} of the backbone"
         for names, what in (
             (self.missing, "not in the file"),
-            (self.misfits, "of another shape"),
+            (self.misfits, "of another shape or type"),
             (self.unused, "not used"),
         ):
-            text += f"; {what}: {names_of(names)}" if names else ""
+            shown = [name if name.isprintable() else repr(name) for name in names]
+            text += f"; {what}: {names_of(shown)}" if names else ""
         return text
 
 
@@ -84,32 +88,36 @@ def read_initial(path: Path, backbone: nn.Module, *, least_share: float, licence
     Raises:
         UsageError: If the file cannot be read, or fewer weights fit.
     """
-    path = checkpoint_of(path)
+    folder, path = path, checkpoint_of(path)
     content = load_tensors(path)
     wanted = {name: tensor for name, tensor in backbone.state_dict().items() if not name.endswith(_COUNTERS)}
     everything = state_dict_of(content)
     state = without_prefix(everything, _best_prefix(everything, wanted))
     state = {name: tensor for name, tensor in state.items() if not name.endswith(_COUNTERS)}
-    fitting = {name: state[name] for name in wanted if _fits(state.get(name), wanted[name])}
+    fitting = {name: state[name].float() for name in wanted if _fits(state.get(name), wanted[name])}
     mean, std = _normalisation(content)
+    history = _history(content)
     found = InitialWeights(
-        name=named_digest(path),
+        name=f"{folder.resolve().name}/" * folder.is_dir() + named_digest(path),
         tensors=fitting,
         missing=tuple(name for name in wanted if name not in state),
         misfits=tuple(name for name in wanted if name in state and name not in fitting),
         unused=tuple(name for name in state if name not in wanted),
         mean=mean,
         std=std,
-        licence=licence,
+        licence=licence or licence_of(history),
+        history=history,
     )
     if len(fitting) < least_share * len(wanted) or not fitting:
         raise UsageError(
             f"too few of its weights fit the backbone: {found}",
             where=argument("init", path.name),
-            remedy="choose the `backbone=` they belong to, or a lower `init_share=`",
+            remedy="choose the `backbone=` they belong to" + ", or a lower `init_share=`" * bool(fitting),
         )
     if bad := [name for name, tensor in fitting.items() if not torch.isfinite(tensor).all()]:
         raise UsageError(f"weights that are NaN or infinite: {names_of(bad)}", where=path.name)
+    if bad := [name for name, t in fitting.items() if name.endswith("running_var") and (t < 0).any()]:
+        raise UsageError(f"negative variances: {names_of(bad)}", where=path.name, remedy="is the file whole?")
     return found
 
 
@@ -119,9 +127,14 @@ def checkpoint_of(path: Path) -> Path:
     Raises:
         UsageError: If there is no such file.
     """
+    if "://" in str(path) or str(path).startswith(("http:/", "https:/")):
+        raise UsageError(
+            "an address, and nothing is downloaded", where=path, remedy="download the file first"
+        )
     file = path / "checkpoints" / "last.ckpt" if path.is_dir() else path
     if not file.is_file():
-        raise UsageError("no such file or run", where=path, remedy="check `init=`")
+        what = "has no checkpoints/last.ckpt" if path.is_dir() else "no such file"
+        raise UsageError(what, where=path, remedy="give weights, or a run folder, as `init=`")
     return file
 
 
@@ -131,7 +144,13 @@ def load_initial(weights: InitialWeights, backbone: nn.Module) -> None:
 
 
 def _fits(tensor: Tensor | None, wanted: Tensor) -> bool:
-    return tensor is not None and tensor.shape == wanted.shape
+    return (
+        tensor is not None
+        and tensor.shape == wanted.shape
+        and tensor.is_floating_point()
+        and tensor.layout == torch.strided
+        and not tensor.is_meta
+    )
 
 
 def _best_prefix(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
@@ -156,6 +175,27 @@ def _normalisation(content: Mapping[str, Any]) -> tuple[tuple[float, ...] | None
     """Return the normalisation that a checkpoint of `wsi-embed train` records."""
     try:
         data = content["wsi_embed"]["data"]
-        return tuple(data["mean"]), tuple(data["std"])
-    except (KeyError, TypeError):
+        mean, std = ([float(value) for value in data[key]] for key in ("mean", "std"))
+    except (KeyError, TypeError, ValueError):
         return None, None
+    usable = (
+        len(mean) == len(std) == 3 and all(0 <= m <= 1 for m in mean) and all(1e-3 <= s <= 1 for s in std)
+    )
+    return (tuple(mean), tuple(std)) if usable else (None, None)
+
+
+def _history(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a run of `wsi-embed train` records of its initial weights and its teacher."""
+    try:
+        data = content["wsi_embed"]["data"]
+        return {key: data[key] for key in ("init", "teacher") if isinstance(data.get(key), dict)}
+    except (KeyError, TypeError, AttributeError):
+        return {}
+
+
+def licence_of(training: Mapping[str, Any]) -> str:
+    """Return the licences of the initial weights and of the teacher that a run records."""
+    licences = [training.get("init", {}).get("licence")]
+    if teacher := training.get("teacher"):
+        licences.append(f"{teacher.get('licence') or 'unknown'} (teacher {teacher.get('name')})")
+    return "; ".join(filter(None, licences))

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from wsi_embed.errors import UsageError
-from wsi_embed.util.text import argument
+from wsi_embed.util.text import argument, names_of
 from wsi_embed_train.backbones import make_backbone
 from wsi_embed_train.config import TrainConfig
 from wsi_embed_train.listener import Listener
+from wsi_embed_train.stages import SHOWN, frozen_modules, frozen_names
 from wsi_embed_train.weights.files import named_digest
 from wsi_embed_train.weights.initial import InitialWeights, checkpoint_of, read_initial
 
@@ -34,12 +36,19 @@ def initial_weights(
             weights or normalisation are unknown.
     """
     found = None
+    if licence and init is None:
+        raise UsageError(
+            "there are no weights with this licence",
+            where=argument("init_licence", licence),
+            remedy="give them by `init=FILE`",
+        )
     if init is not None:
         with torch.random.fork_rng(devices=[]):  # the run draws the same numbers as one without `init`
             backbone, _ = make_backbone(config.backbone)
         found = read_initial(init, backbone, least_share=config.init_share, licence=licence)
         data["init"] = found.to_dict()
         listener.noted(f"starts from {found}")
+        _check_frozen(backbone, found, config, listener)
     elif config.freeze:
         raise UsageError(
             "untrained weights would be frozen",
@@ -48,6 +57,22 @@ def initial_weights(
         )
     _normalise(config, data, found, listener)
     return found
+
+
+def _check_frozen(
+    backbone: nn.Module, found: InitialWeights, config: TrainConfig, listener: Listener
+) -> None:
+    """Check that no tensor without initial weights is frozen, and tell what is frozen."""
+    frozen = frozen_names(backbone, config.freeze)
+    if untrained := [name for name in (*found.missing, *found.misfits) if name in frozen]:
+        raise UsageError(
+            f"the weights do not have what would be frozen: {names_of(untrained)}",
+            where=argument("freeze", config.freeze),
+            remedy="freeze less, or use the `tile_px=` and `backbone=` of the weights",
+        )
+    if frozen:
+        modules = names_of(frozen_modules(backbone, frozen), SHOWN)
+        listener.noted(f"frozen: {modules} ({len(frozen)} of {len(backbone.state_dict())} tensors)")
 
 
 def _normalise(
@@ -59,23 +84,26 @@ def _normalise(
         data["mean"], data["std"] = list(found.mean), list(found.std)
     elif found is not None:
         unknown = f"{found.name} does not tell the normalisation that its weights expect"
-        remedy = "give it by `mean=[R,G,B]` and `std=[R,G,B]`"
+        remedy = "give it, such as ImageNet's `mean=(0.485, 0.456, 0.406)` and `std=(0.229, 0.224, 0.225)`"
         if config.freeze:
             raise UsageError(f"{unknown}, and frozen weights cannot adapt to another", remedy=remedy)
         listener.warned(f"{unknown}: that of the training tiles is used; {remedy}")
 
 
-def check_resumed(init: Path | None, before: dict[str, Any], data: dict[str, Any], run: Path) -> None:
+def check_resumed(
+    init: Path | None, licence: str, before: dict[str, Any], data: dict[str, Any], run: Path
+) -> None:
     """Check that a run resumes with the weights it started from, and take over what is known of them.
 
     Args:
         init: File of the initial weights; None is taken for those of the run.
+        licence: Licence of the weights; empty is taken for that of the run.
         before: Description of the data in the checkpoint.
         data: Description of the data of the source, to which `init`, `mean` and `std` are added.
         run: The run folder, for the message.
 
     Raises:
-        UsageError: If the weights are others than those of the run.
+        UsageError: If the weights, or their licence, are others than those of the run.
     """
     recorded = before.get("init")
     if init is not None:
@@ -87,4 +115,10 @@ def check_resumed(init: Path | None, before: dict[str, Any], data: dict[str, Any
                 where=run,
                 remedy="resume without `init=`, or start another run",
             )
+    if licence and licence != (recorded or {}).get("licence"):
+        raise UsageError(
+            f"records the licence {(recorded or {}).get('licence', '')!r} of its initial weights",
+            where=run,
+            remedy="resume without `init_licence=`",
+        )
     data.update({key: before[key] for key in ("init", "mean", "std") if key in before})

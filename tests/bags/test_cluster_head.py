@@ -102,13 +102,14 @@ def test_both_arrays_read_the_features_once(
     assert calls == [20, 17]
 
 
-@pytest.mark.parametrize("damage", ["missing", "no json", "another array", "text", "other numbers"])
+@pytest.mark.parametrize("damage", ["missing", "another array", "text", "empty", "half", "other numbers"])
 def test_damaged_folders_are_one_line(damage: str, tmp_path: Path) -> None:
     make_head().save(tmp_path)
     if damage == "missing":
         (tmp_path / ARRAYS).unlink()
-    elif damage == "no json":
-        (tmp_path / DOCUMENT).write_text("{")
+    elif damage in ("empty", "half"):
+        content = (tmp_path / ARRAYS).read_bytes()
+        (tmp_path / ARRAYS).write_bytes(content[: len(content) // 2 if damage == "half" else 0])
     elif damage == "another array":
         make_head(k=4).save(tmp_path / "other")
         (tmp_path / "other" / ARRAYS).replace(tmp_path / ARRAYS)
@@ -119,6 +120,27 @@ def test_damaged_folders_are_one_line(damage: str, tmp_path: Path) -> None:
         (tmp_path / DOCUMENT).write_text(json.dumps(document | {"temperature": 1.0}))
     with pytest.raises(UsageError, match=r"make (them|the clusters)"):
         ClusterHead.load(tmp_path)
+
+
+def test_a_mistake_in_the_document_is_said_with_its_line_and_nothing_is_lost(tmp_path: Path) -> None:
+    make_head().save(tmp_path)
+    document = tmp_path / DOCUMENT
+    edited = document.read_text().rstrip("}\n") + ',\n  "names": {"0": "fat" "1": "stroma"}\n}\n'
+    line = edited.count("\n", 0, edited.index("names")) + 1
+    document.write_text(edited)
+    mistake = rf"clusters\.json, line {line}: not JSON \(Expecting ',' delimiter at column 24\); "
+    with pytest.raises(UsageError, match=rf"{mistake}mend line {line} of clusters\.json$"):
+        ClusterHead.load(tmp_path)
+    with pytest.raises(UsageError, match=rf"{mistake}mend it, or choose another folder$"):
+        make_head().save(tmp_path)
+    assert document.read_text() == edited
+
+
+def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:
+    head = make_head()
+    head.save(tmp_path)
+    (tmp_path / DOCUMENT).write_text((tmp_path / DOCUMENT).read_text(), "utf-8-sig")
+    assert ClusterHead.load(tmp_path).digest == head.digest
 
 
 def test_bags_take_the_clusters_of_a_folder(made_store: Store, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -73,12 +74,39 @@ def test_names_in_a_folder_of_clusters_survive_and_do_not_change_assignments(tmp
         make_head(4, seed=9).save(tmp_path)
 
 
+def test_the_same_clusters_again_keep_the_names_in_the_folder(tmp_path: Path) -> None:
+    make_head(4, names=NAMES).save(tmp_path)
+    make_head(4).save(tmp_path)
+    assert ClusterHead.load(tmp_path).names == NAMES
+    other = ClusterNames({1: "fat"})
+    make_head(4, names=other).save(tmp_path)
+    assert ClusterHead.load(tmp_path).names == other
+
+
+def test_names_under_a_wrong_key_are_not_overwritten(tmp_path: Path) -> None:
+    make_head(4).save(tmp_path)
+    document = json.loads((tmp_path / DOCUMENT).read_text()) | {"Names": {"0": "fat"}}
+    (tmp_path / DOCUMENT).write_text(json.dumps(document))
+    with pytest.raises(UsageError, match="there is no key 'Names'; write 'names'"):
+        make_head(4).save(tmp_path)
+    with pytest.raises(UsageError, match="holds other clusters"):
+        make_head(4, seed=9).save(tmp_path)
+    assert json.loads((tmp_path / DOCUMENT).read_text()) == document
+
+
 @pytest.mark.parametrize(
     ("document", "message"),
     [
         ({"names": {"4": "fat"}}, "there is no cluster '4'; they are 0 to 3"),
         ({"names": {"-1": "fat"}}, "there is no cluster '-1'"),
         ({"names": {"²": "fat"}}, "there is no cluster '²'"),
+        ({"names": {"0": "fat", "00": "fat"}}, "there is no cluster '00'"),
+        ({"names": {"9" * 5000: "fat"}}, r"there is no cluster '9+\.\.\.9+'; they are 0 to 3$"),
+        ({"names": {"0": "fat"}, "colors": {"0": "#ff0000"}}, "no key 'colors'; write 'colours'"),
+        ({"color": {"0": "#ff0000"}}, "no key 'color'; write 'colours'"),
+        ({"colour": {"0": "#ff0000"}}, "no key 'colour'; write 'colours'"),
+        ({"name": ["fat"]}, "no key 'name'; write 'names'"),
+        ({"names": {"3": "cluster 1"}}, "cluster 3 is named 'cluster 1', as another cluster is called"),
         ({"names": ["fat"]}, "'names': an object with a text for each cluster number is expected"),
         ({"names": {"0": " "}}, "' ' is no name of a cluster"),
         ({"names": {"0": 7}}, "7 is no name of a cluster"),
@@ -96,11 +124,51 @@ def test_wrong_names_are_refused(document: dict[str, Any], message: str, store: 
         named(store, **document)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3"])
-def test_files_that_hold_no_names_are_refused(text: str, store: Path) -> None:
+def test_a_cluster_may_be_named_by_a_number_that_no_other_one_has(store: Path) -> None:
+    given = {"1": "cluster 1", "2": "cluster 3", "3": "cluster 9"}
+    assert named(store, names=given).cluster_names.to_dict() == {"names": given}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "line 1: not JSON"),
+        ('{\n  "names": {', "line 2: not JSON"),
+        ("[]", "a JSON object is expected"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"names": ' + "9" * 5000 + "}", r"not JSON \(Exceeds the limit"),
+        ('{"names": {"0": "fat", "0": "stroma"}}', "the key '0' is given twice"),
+        ('{"names": {}, "names": {"0": "fat"}}', "the key 'names' is given twice"),
+    ],
+)
+def test_files_that_hold_no_names_are_refused(text: str, message: str, store: Path) -> None:
     (store.parent / "names.json").write_text(text)
-    with pytest.raises(UsageError, match=r"names\.json"):
+    with pytest.raises(UsageError, match=rf"names\.json[:,] {message}") as error:
         open_store(store, clusters=store.parent / "names.json")
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_byte_order_mark_is_accepted(store: Path) -> None:
+    path = store.parent / "marked.json"
+    path.write_text(json.dumps(DOCUMENTED), "utf-8-sig")
+    assert open_store(store, clusters=path).cluster_names == NAMES
+
+
+@pytest.mark.parametrize("name", ["pipe", "pipe.json", "clusters.json", "model.pt"])
+def test_what_is_neither_folder_nor_json_file_is_refused(name: str, store: Path, tmp_path: Path) -> None:
+    if name == "model.pt":
+        (tmp_path / name).write_bytes(b"PK")
+    else:
+        os.mkfifo(tmp_path / name)
+    with pytest.raises(UsageError, match=f"{name}: neither a folder of clusters nor a JSON file"):
+        open_store(store, clusters=tmp_path / name)
+
+
+def test_names_beside_centroids_are_sent_to_their_document(store: Path, tmp_path: Path) -> None:
+    make_head(4).save(tmp_path)
+    (tmp_path / "names.json").write_text(json.dumps(DOCUMENTED))
+    with pytest.raises(UsageError, match=r"names\.json: .*write the names into clusters\.json"):
+        open_store(store, clusters=tmp_path / "names.json")
 
 
 def test_legend_joins_clusters_of_one_name() -> None:

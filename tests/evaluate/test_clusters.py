@@ -16,6 +16,7 @@ from sklearn import metrics
 from typer.testing import CliRunner, Result
 
 import wsi_embed
+from tests.bags.test_cluster_head import make_head
 from tests.evaluate.made import EXTENT, MadeSlide, annotate, made_store, region, table
 from tests.job_tools import make_model
 from tests.made_slides import he_pixels, write_tiff
@@ -156,6 +157,18 @@ def test_what_is_missing_is_said(store: Store, arguments: list[str], says: str) 
     done = typed(store.path, *arguments)
     assert isinstance(done.exception, UsageError)
     assert says in str(done.exception)
+
+
+def test_a_folder_of_clusters_is_not_overwritten(store: Store, tmp_path: Path) -> None:
+    make_head().save(tmp_path)
+    before = (tmp_path / "clusters.json").read_bytes()
+    error = typed(store.path, "--out", tmp_path).exception
+    assert isinstance(error, UsageError)
+    assert (
+        "holds clusters of wsi-embed cluster, whose clusters.json would be replaced; choose another folder"
+        in str(error)
+    )
+    assert (tmp_path / "clusters.json").read_bytes() == before
 
 
 def test_a_contact_sheet(tmp_path: Path) -> None:

@@ -51,6 +51,11 @@ def test_equal_groups_of_one_class_are_dealt_evenly(sizes: list[int], count: int
         assert max(tested) - min(tested) <= 1
 
 
+def test_a_negative_seed_is_refused() -> None:
+    with pytest.raises(UsageError, match="`seed=-1`: 0 to 4294967295 is expected"):
+        drawn([*"abab"], [0, 1, 2, 3], 2, seed=-1)
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.permutations(range(40)), st.integers(0, 3))
 def test_the_order_of_the_table_does_not_matter(order: list[int], seed: int) -> None:

@@ -116,6 +116,23 @@ def test_a_line_each_in_a_log(images: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("folds", [(), ("--folds", 3, "--group", "specimen")])
+def test_folder_and_seed_are_checked_before_the_model_is_loaded(
+    folds: tuple[object, ...], images: Path, tmp_path: Path
+) -> None:
+    asked = ("--model", images / "none.onnx", "--tiles", images / "tiles.csv", *folds)
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file" / "new"):
+        error = typed(*asked, "--out", out).exception
+        assert isinstance(error, UsageError)
+        assert f"--out {out}: cannot be written (Not a directory)" in str(error)
+    for seed in (-1, 2**32):
+        error = typed(*asked, "--seed", seed).exception
+        assert isinstance(error, UsageError)
+        assert f"--seed {seed}: 0 to 4294967295 is expected" in str(error)
+    assert not (tmp_path / "new").exists()
+
+
 @pytest.mark.parametrize("width", [80, 120])
 def test_a_table_on_a_terminal(
     images: Path, width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

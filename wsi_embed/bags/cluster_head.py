@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,8 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_embed.bags.array import LazyArray
-from wsi_embed.bags.cluster_names import COLOURS, NAMES, ClusterNames
+from wsi_embed.bags.cluster_names import COLOURS, NAMES, ClusterNames, are_given
+from wsi_embed.bags.json_document import read_document
 from wsi_embed.errors import UsageError
+from wsi_embed.util.atomic_files import replacing
 from wsi_embed.util.digest import canonical_digest
 
 DOCUMENT, ARRAYS = "clusters.json", "centroids.npz"
@@ -102,13 +105,17 @@ class ClusterHead:
     def save(self, folder: Path) -> None:
         """Write `clusters.json` and `centroids.npz`.
 
+        If the folder holds the same clusters, and these have no names, the names and colours in the folder
+        are kept.
+
         Args:
             folder: Output folder; created if missing.
 
         Raises:
-            UsageError: If the folder cannot be written, or holds other clusters that have been given names.
+            UsageError: If the folder cannot be written, or holds other clusters that have been given names,
+                or a `clusters.json` that cannot be read.
         """
-        self._keep_names(folder)
+        names = self._names_to_save(folder)
         document = {
             "schema": SCHEMA,
             "model_id": self.model_id,
@@ -116,29 +123,30 @@ class ClusterHead:
             "temperature": self.temperature,
             "digest": self.digest,
             **self.about,
-            **self.names.to_dict(),
+            **names.to_dict(),
         }
         try:
             folder.mkdir(parents=True, exist_ok=True)
             np.savez(folder / ARRAYS, mean=self.mean, centroids=self.centroids)
-            (folder / DOCUMENT).write_text(json.dumps(document, indent=2) + "\n", "utf-8")
+            with replacing(folder / DOCUMENT) as part:
+                part.write_text(json.dumps(document, indent=2) + "\n", "utf-8")
         except OSError as error:
             raise UsageError(
                 f"cannot be written ({error.strerror})", where=folder, remedy="choose another folder"
             ) from error
 
-    def _keep_names(self, folder: Path) -> None:
-        try:
-            there = json.loads((folder / DOCUMENT).read_text("utf-8"))
-            named = there.get("digest") != self.digest and bool(there.get(NAMES) or there.get(COLOURS))
-        except (OSError, ValueError, AttributeError):
-            return
-        if named:
+    def _names_to_save(self, folder: Path) -> ClusterNames:
+        """Return the names of these clusters, or else those that the folder has for them."""
+        there = written_document(folder)
+        if there.get("digest") != self.digest and are_given(there):
             raise UsageError(
                 "holds other clusters, to which names or colours have been given",
                 where=folder,
                 remedy="choose another folder, or remove this one",
             )
+        if self.names or there.get("digest") != self.digest:
+            return self.names
+        return ClusterNames.from_dict(there, len(self), folder / DOCUMENT)
 
     @classmethod
     def load(cls, folder: str | Path) -> ClusterHead:
@@ -149,7 +157,7 @@ class ClusterHead:
         """
         folder = Path(folder)
         try:
-            document = json.loads((folder / DOCUMENT).read_text("utf-8"))
+            document = read_document(folder / DOCUMENT)
             with np.load(folder / ARRAYS, allow_pickle=False) as arrays:
                 mean, centroids = arrays["mean"].astype(np.float32), arrays["centroids"].astype(np.float32)
             known = {"schema", "model_id", "clusters", "temperature", "digest", NAMES, COLOURS}
@@ -160,7 +168,7 @@ class ClusterHead:
             raise UsageError(
                 "no clusters there", where=folder, remedy="make them with wsi-embed cluster"
             ) from error
-        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        except (OSError, EOFError, ValueError, LookupError, TypeError, zipfile.BadZipFile) as error:
             raise UsageError(
                 f"its clusters cannot be read ({error!r})", where=folder, remedy="make them again"
             ) from error
@@ -170,6 +178,24 @@ class ClusterHead:
             )
         names = ClusterNames.from_dict(document, len(head), folder / DOCUMENT)
         return replace(head, names=names)
+
+
+def written_document(folder: Path) -> dict[str, Any]:
+    """Return the `clusters.json` that saving clusters would replace; an empty one if there is none.
+
+    Raises:
+        UsageError: If it cannot be read.
+    """
+    try:
+        return read_document(folder / DOCUMENT)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise UsageError(
+            f"cannot be read ({error.strerror})", where=folder / DOCUMENT, remedy="choose another folder"
+        ) from error
+    except UsageError as error:
+        raise error.replace(remedy="mend it, or choose another folder") from error
 
 
 class AssignedArray(LazyArray):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import re
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from wsi_embed.bags.json_document import read_document
 from wsi_embed.errors import UsageError
 
 NAMES, COLOURS = "names", "colours"
 LONGEST = 80
+# Keys that people write for ours.
+_MISTAKEN = {"name": NAMES, "names": NAMES} | dict.fromkeys(("color", "colors", "colour", "colours"), COLOURS)
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
@@ -66,8 +69,11 @@ class ClusterNames:
             where: The file, for messages.
 
         Raises:
-            UsageError: If a cluster does not exist, or a name or colour is none.
+            UsageError: If a cluster does not exist, a name or colour is none, or a name is that of a cluster
+                without one.
         """
+        for key, right in _mistaken_keys(document).items():
+            raise UsageError(f"there is no key {key!r}", where=where, remedy=f"write {right!r}")
         names = {
             _cluster(key, clusters, where): _name(name, where)
             for key, name in _part(document, NAMES, where).items()
@@ -76,7 +82,13 @@ class ClusterNames:
             _cluster(key, clusters, where): _rgb(colour, where)
             for key, colour in _part(document, COLOURS, where).items()
         }
+        _check_distinct(names, clusters, where)
         return cls(names, colours)
+
+
+def are_given(document: Mapping[str, Any]) -> bool:
+    """Return whether a `clusters.json` has names or colours, under whichever key."""
+    return bool(document.get(NAMES) or document.get(COLOURS) or _mistaken_keys(document))
 
 
 def read_names(path: Path, clusters: int, model_id: str) -> ClusterNames:
@@ -91,16 +103,37 @@ def read_names(path: Path, clusters: int, model_id: str) -> ClusterNames:
         UsageError: If the file cannot be read, is not such a file, or belongs to another model.
     """
     try:
-        document = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"names of clusters cannot be read ({error})", where=path) from error
-    if not isinstance(document, dict) or not document.keys() & {NAMES, COLOURS}:
+        document = read_document(path)
+    except OSError as error:
+        raise UsageError(f"names of clusters cannot be read ({error.strerror})", where=path) from error
+    if not are_given(document) and not document.keys() & {NAMES, COLOURS}:
         raise UsageError(f"has no {NAMES!r} and no {COLOURS!r} of clusters", where=path)
     if document.get("model_id", model_id) != model_id:
         raise UsageError(
             f"names the clusters of {document['model_id']}, but these are of {model_id}", where=path
         )
     return ClusterNames.from_dict(document, clusters, path)
+
+
+def _mistaken_keys(document: Mapping[str, Any]) -> dict[str, str]:
+    """Return the keys that are nearly ours and hold values of several clusters, each with the right key."""
+    return {
+        key: right
+        for key, value in document.items()
+        if isinstance(value, dict | list) and (right := _MISTAKEN.get(key.strip().lower(), key)) != key
+    }
+
+
+def _check_distinct(names: Mapping[int, str], clusters: int, where: Path) -> None:
+    """Check that no name is what a cluster without a name is called."""
+    unnamed = {f"cluster {number}" for number in range(clusters) if number not in names}
+    for cluster, name in names.items():
+        if name in unnamed:
+            raise UsageError(
+                f"cluster {cluster} is named {name!r}, as another cluster is called without a name",
+                where=where,
+                remedy="choose another name",
+            )
 
 
 def _part(document: Mapping[str, Any], key: str, where: Path) -> Mapping[str, Any]:
@@ -111,22 +144,26 @@ def _part(document: Mapping[str, Any], key: str, where: Path) -> Mapping[str, An
 
 
 def _cluster(key: str, clusters: int, where: Path) -> int:
-    if not (key.isascii() and key.isdecimal() and int(key) < clusters):
-        raise UsageError(f"there is no cluster {key!r}; they are 0 to {clusters - 1}", where=where)
-    return int(key)
+    numbers = {str(number): number for number in range(clusters)}
+    if key not in numbers:
+        raise UsageError(
+            f"there is no cluster {reprlib.repr(key)}; they are 0 to {clusters - 1}", where=where
+        )
+    return numbers[key]
 
 
 def _name(name: object, where: Path) -> str:
     text = name.strip() if isinstance(name, str) else ""
     if not text or len(text) > LONGEST or not text.isprintable():
         raise UsageError(
-            f"{name!r} is no name of a cluster: one line of 1 to {LONGEST} characters", where=where
+            f"{reprlib.repr(name)} is no name of a cluster: one line of 1 to {LONGEST} characters",
+            where=where,
         )
     return text
 
 
 def _rgb(colour: object, where: Path) -> tuple[int, int, int]:
     if not isinstance(colour, str) or not _COLOUR.fullmatch(colour):
-        raise UsageError(f"{colour!r} is no colour, such as '#1f77b4'", where=where)
+        raise UsageError(f"{reprlib.repr(colour)} is no colour, such as '#1f77b4'", where=where)
     red, green, blue = bytes.fromhex(colour[1:])
     return red, green, blue

@@ -15,6 +15,7 @@ from wsi_embed.bags.patient import PatientBag
 from wsi_embed.bags.source import BagSource
 from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.util.extras import needs_extra
+from wsi_embed.util.seed import check_seed
 from wsi_embed.util.text import argument
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class BagDataset:
                 where="`adjacency=True`",
                 remedy="give `style='torchmil'`, too",
             )
+        check_seed(seed)
         with needs_extra("mil", "a data set of bags"):
             import torch
         self.ids, self._slides = list(bags), list(bags.values())

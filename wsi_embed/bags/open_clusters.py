@@ -25,12 +25,14 @@ def open_clusters(
         The clusters, None for the model's own, and their names.
 
     Raises:
-        UsageError: If the clusters or names are of another model, or cannot be read.
+        UsageError: If the clusters or names are of another model, or cannot be read, or the path is something
+            else.
     """
     if path is None:
         return None, ClusterNames()
     path = Path(path)
-    if path.suffix == ".json" and not (path.parent / ARRAYS).exists() and own is not None:
+    _check_kind(path, store, own)
+    if _has_names_only(path) and own is not None:
         return None, read_names(path, own, model_id)
     head = ClusterHead.load(path.parent if path.name == DOCUMENT else path)
     if head.model_id != model_id:
@@ -40,3 +42,34 @@ def open_clusters(
             remedy="make clusters of this store with wsi-embed cluster",
         )
     return head, head.names
+
+
+def _has_names_only(path: Path) -> bool:
+    """Return whether a path is a JSON file that does not belong to the centroids of a folder."""
+    return path.suffix.lower() == ".json" and not path.is_dir() and not (path.parent / ARRAYS).exists()
+
+
+def _check_kind(path: Path, store: str, own: int | None) -> None:
+    """Check that a path, if it exists, is a folder, a `clusters.json` or a JSON file with names."""
+    if not path.exists() or path.is_dir():
+        return
+    if not path.is_file() or path.suffix.lower() != ".json":
+        raise UsageError(
+            "neither a folder of clusters nor a JSON file with names of clusters",
+            where=path,
+            remedy="give the folder that wsi-embed cluster wrote",
+        )
+    if path.name == DOCUMENT:
+        return
+    if not _has_names_only(path):
+        raise UsageError(
+            f"lies in a folder of clusters, whose names are in {DOCUMENT}",
+            where=path,
+            remedy=f"write the names into {DOCUMENT}, and give the folder",
+        )
+    if own is None:
+        raise UsageError(
+            f"names clusters of the model, but the model of {store} has none",
+            where=path,
+            remedy=f"make clusters with wsi-embed cluster, and write the names into their {DOCUMENT}",
+        )

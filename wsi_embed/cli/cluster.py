@@ -34,11 +34,13 @@ def command(
     The store is not changed: plot, eval clusters and convert take the folder with --clusters, and `wsi-embed
     export MODEL.onnx --cluster-head DIR` adds the clusters to a model. Clusters are numbered by size.
     """
+    from wsi_embed.bags.cluster_head import written_document
     from wsi_embed.cli.tables import show_facts
     from wsi_embed.clustering import fit_clusters
     from wsi_embed.store import open_store
     from wsi_embed.util.text import percent
 
+    written_document(out)  # fail before the work
     head = fit_clusters(open_store(store), k, sample=sample, seed=seed)
     head.save(out)
     if as_json:

@@ -14,6 +14,7 @@ from wsi_embed.clustering.kmeans import kmeans
 from wsi_embed.clustering.stability import stable_count
 from wsi_embed.errors import UsageError
 from wsi_embed.store import Bag, Store
+from wsi_embed.util.seed import check_seed
 from wsi_embed.util.text import argument
 
 # Tiles of a store to fit the clusters to: half a gigabyte with 1,280 features.
@@ -53,6 +54,7 @@ def fit_clusters(store: Store, k: int | str, *, sample: int = SAMPLE, seed: int 
         >>> wsi_embed.open_store("feats.zarr", clusters="clusters").clusters
         3
     """
+    check_seed(seed)
     if sample < 2:
         raise UsageError("at least 2 tiles are needed", where=argument("sample", sample))
     features = _sample(store, sample, seed)
@@ -72,9 +74,10 @@ def fit_features(
         seed: Seed of the starts of k-means.
 
     Raises:
-        UsageError: If there are too few tiles.
+        UsageError: If the seed is out of range, or there are too few tiles.
         MissingExtraError: If scikit-learn is not installed.
     """
+    check_seed(seed)
     mean = features.mean(0, dtype=np.float64).astype(np.float32)
     rows = unit_rows(features - mean)
     count = stable_count(rows, seed) if k == "auto" else _count(k, len(rows), source)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,13 +12,14 @@ import numpy.typing as npt
 from scipy.spatial.distance import pdist
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
+from wsi_embed.bags.cluster_head import ARRAYS
 from wsi_embed.bags.cluster_names import ClusterNames
 from wsi_embed.bags.damage import damage_named
 from wsi_embed.errors import UsageError
-from wsi_embed.evaluate.results import results_in, write_json
+from wsi_embed.evaluate.results import check_results_folder, results_in, write_json, write_table
 from wsi_embed.evaluate.store_labels import TileLabels
 from wsi_embed.store import Store
-from wsi_embed.util.atomic_files import replacing
+from wsi_embed.util.text import argument
 
 Int = npt.NDArray[np.int64]
 Float = npt.NDArray[np.float64]
@@ -158,6 +158,21 @@ def evaluate_clusters(store: Store, labels: TileLabels | None = None) -> Cluster
     )
 
 
+def check_clusters_folder(folder: Path | None) -> None:
+    """Check, before an evaluation, that its results can be written; see `check_results_folder`.
+
+    Raises:
+        UsageError: If they cannot, or would replace the `clusters.json` of a folder of clusters.
+    """
+    check_results_folder(folder)
+    if folder is not None and (folder / ARRAYS).exists():
+        raise UsageError(
+            "holds clusters of wsi-embed cluster, whose clusters.json would be replaced",
+            where=argument("out", folder),
+            remedy="choose another folder",
+        )
+
+
 def write_clusters(evaluation: ClusterEvaluation, folder: Path) -> list[Path]:
     """Write `clusters.json` and `clusters.csv`.
 
@@ -169,15 +184,15 @@ def write_clusters(evaluation: ClusterEvaluation, folder: Path) -> list[Path]:
         Paths of the files.
 
     Raises:
+        UsageError: If the folder is one of `wsi-embed cluster`.
         WsiEmbedError: If the files cannot be written.
     """
+    check_clusters_folder(folder)
     files = [folder / "clusters.json", folder / "clusters.csv"]
     with results_in(folder):
         write_json(files[0], evaluation.to_dict())
-        with replacing(files[1]) as part, part.open("w", newline="", encoding="utf-8") as file:
-            out = csv.DictWriter(file, list(ClusterRow.__dataclass_fields__))
-            out.writeheader()
-            out.writerows(asdict(row) for row in evaluation.rows)
+        rows = (asdict(row).values() for row in evaluation.rows)
+        write_table(files[1], [ClusterRow.__dataclass_fields__, *rows])
     return files
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -14,9 +13,8 @@ import numpy as np
 from wsi_embed.evaluate.bootstrap import Float, balanced_accuracies, bootstrap_accuracies
 from wsi_embed.evaluate.folds import Folds
 from wsi_embed.evaluate.interval import Interval, percentile_interval
-from wsi_embed.evaluate.results import results_in, write_json
+from wsi_embed.evaluate.results import results_in, write_json, write_table
 from wsi_embed.evaluate.tile_set import Strings
-from wsi_embed.util.atomic_files import replacing
 
 # Predicted label of each tile by (classifier, features).
 Predicted = Mapping[tuple[str, str], Strings]
@@ -186,9 +184,6 @@ def write_cross_validation(result: CrossValidation, folder: Path) -> list[Path]:
     columns = [tiles.names, tiles.groups, result.folds.of_tile, tiles.labels, *(s.predicted for s in scores)]
     with results_in(folder):
         write_json(files[0], result.to_dict())
-        with replacing(files[1]) as part, part.open("w", newline="", encoding="utf-8") as file:
-            out = csv.writer(file)
-            heads = [f"{one.features}: {one.classifier}" for one in scores]
-            out.writerow(["tile", "group", "fold", "label", *heads])
-            out.writerows(zip(*columns, strict=True))
+        heads = [f"{one.features}: {one.classifier}" for one in scores]
+        write_table(files[1], [["tile", "group", "fold", "label", *heads], *zip(*columns, strict=True)])
     return files

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from wsi_embed.errors import UsageError
 from wsi_embed.evaluate.tile_set import Strings, TileSet
+from wsi_embed.util.seed import check_seed
 from wsi_embed.util.text import argument, counted, names_of
 
 Int = npt.NDArray[np.intp]
@@ -96,9 +97,10 @@ def draw_folds(tiles: TileSet, count: int = FOLDS, seed: int = 0) -> Folds:
         The folds. They do not depend on the order of the tiles.
 
     Raises:
-        UsageError: If a tile has no group, all tiles have one label, there are fewer groups than folds, or
-            all tiles of a class are in one group.
+        UsageError: If the seed is out of range, a tile has no group, all tiles have one label, there are
+            fewer groups than folds, or all tiles of a class are in one group.
     """
+    check_seed(seed)
     tiles.check_classes()
     if not (tiles.groups != "").all():
         missing = np.flatnonzero(tiles.groups == "")

@@ -19,6 +19,7 @@ from wsi_embed.evaluate.tile_table import text
 from wsi_embed.inputs.columns import PATIENT, SLIDE, cell_text, first_of, patient_of
 from wsi_embed.inputs.tables import read_table
 from wsi_embed.store import Store
+from wsi_embed.util.seed import check_seed
 from wsi_embed.util.text import counted, names_of
 
 
@@ -73,6 +74,7 @@ def store_tiles(
         StoreError: If the store is damaged.
     """
     chosen = sorted(labels.codes.keys() & splits.keys())
+    check_seed(seed)
     parts = {slide_id: _sample(labels.codes[slide_id], max_tiles, seed, slide_id) for slide_id in chosen}
     if not any(map(len, parts.values())):
         raise UsageError(

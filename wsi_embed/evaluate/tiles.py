@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,10 @@ import numpy as np
 
 from wsi_embed.evaluate.knn import classify_by_neighbours
 from wsi_embed.evaluate.probe import fit_probe
-from wsi_embed.evaluate.results import results_in, write_json
+from wsi_embed.evaluate.results import results_in, write_json, write_table
 from wsi_embed.evaluate.scores import Scores, draw_confusion, score
 from wsi_embed.evaluate.tile_set import TileFeatures, TileSet
-from wsi_embed.util.atomic_files import replacing
+from wsi_embed.util.seed import check_seed
 
 
 @dataclass(frozen=True)
@@ -89,6 +88,7 @@ def evaluate_tiles(found: TileFeatures, *, k: int = 1, probe: bool = False, seed
         2
     """
     tiles, features, test = found.tiles, found.features, found.tiles.test
+    check_seed(seed)
     notes = [*tiles.check(k), *found.notes]
     found.check_finite()
     labels, truth = tiles.labels[~test].tolist(), tiles.labels[test].tolist()
@@ -121,19 +121,16 @@ def write_evaluation(evaluation: TileEvaluation, tiles: TileSet, folder: Path) -
     files = [folder / "scores.json", folder / "predictions.csv"]
     with results_in(folder):
         write_json(files[0], evaluation.to_dict())
-        with replacing(files[1]) as part:
-            _write_predictions(evaluation.classified, tiles, part)
+        write_table(files[1], _predictions(evaluation.classified, tiles))
         for key, found in evaluation.classified.items():
             files.append(folder / f"confusion-{key}.png")
             draw_confusion(found.scores, files[-1], f"{found.name}, {evaluation.test_tiles:,} test tiles")
     return files
 
 
-def _write_predictions(classified: dict[str, Classified], tiles: TileSet, path: Path) -> None:
-    rows = np.flatnonzero(tiles.test).tolist()
-    with path.open("w", newline="", encoding="utf-8") as file:
-        out = csv.writer(file)
-        out.writerow(["tile", "slide_id", "label", *classified])
-        for n, row in enumerate(rows):
-            given: Sequence[str] = [tiles.names[row], tiles.slides[row], tiles.labels[row]]
-            out.writerow([*given, *(found.predicted[n] for found in classified.values())])
+def _predictions(classified: dict[str, Classified], tiles: TileSet) -> Iterator[list[str]]:
+    """Yield the rows of `predictions.csv`, the header first."""
+    yield ["tile", "slide_id", "label", *classified]
+    for n, row in enumerate(np.flatnonzero(tiles.test).tolist()):
+        given = [tiles.names[row], tiles.slides[row], tiles.labels[row]]
+        yield [*given, *(found.predicted[n] for found in classified.values())]

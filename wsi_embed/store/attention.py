@@ -127,6 +127,21 @@ class Attention(Mapping[str, SlideAttention]):
         return sum(1 for _ in self)
 
 
+def check_replaceable(path: Path) -> None:
+    """Check that a folder is missing, or holds attention that may be replaced.
+
+    Raises:
+        StoreMismatchError: If it exists and holds something else.
+    """
+    if path.exists():
+        try:
+            Attention(path)
+        except StoreError as error:
+            raise StoreMismatchError(
+                "exists and contains other files", where=path, remedy="choose another `out=`"
+            ) from error
+
+
 def write_attention(path: Path, about: Mapping[str, Any], slides: Iterable[SlideAttention]) -> None:
     """Write attention atomically, replacing that of an earlier run.
 
@@ -139,13 +154,7 @@ def write_attention(path: Path, about: Mapping[str, Any], slides: Iterable[Slide
         StoreMismatchError: If the folder exists and holds something else.
         StoreError: If the folder cannot be written.
     """
-    if path.exists():
-        try:
-            Attention(path)
-        except StoreError as error:
-            raise StoreMismatchError(
-                "exists and contains other files", where=path, remedy="choose another `out=`"
-            ) from error
+    check_replaceable(path)
     temporary = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
     try:
         attributes = {"kind": KIND, "format_version": FORMAT_VERSION, **about}

@@ -43,6 +43,19 @@ def labels_of(path: Path, labels: Mapping[str, str]) -> Path:
     return table(path, "slide_id,label", *(f"{name},{label}" for name, label in labels.items()))
 
 
+def test_a_folder_that_cannot_take_the_files_is_refused_before_the_training(
+    made: Witnessed, tmp_path: Path
+) -> None:
+    labels = labels_of(tmp_path / "l.csv", made.labels)
+    (tmp_path / "file").write_text("")
+    (tmp_path / "other" / "attention.zarr").mkdir(parents=True)
+    for name, says in {"file": "cannot be written", "other": "exists and contains other files"}.items():
+        done = typed(made.store.path, labels, "--method", "abmil", "--out", tmp_path / name)
+        assert isinstance(done.exception, UsageError)
+        assert says in str(done.exception)
+        assert "fold" not in done.stderr
+
+
 def test_a_networks_files(made: Witnessed, tmp_path: Path) -> None:
     before = object_bytes(made.store.path)
     labels, out = labels_of(tmp_path / "l.csv", made.labels), tmp_path / "out"

@@ -62,8 +62,9 @@ def command(
         raise UsageError("--slides needs --out, where the contact sheet is written")
     opened = open_store(store, clusters=clusters)
     with needs_extra("train", "wsi-embed eval clusters"):
-        from wsi_embed.evaluate.clusters import evaluate_clusters, write_clusters
+        from wsi_embed.evaluate.clusters import check_clusters_folder, evaluate_clusters, write_clusters
 
+        check_clusters_folder(out)
         labels = _labels(opened, annotations, joined(classes), rest, tiles, column)
         evaluation = evaluate_clusters(opened, labels)
     files = [str(path) for path in write_clusters(evaluation, out)] if out else []

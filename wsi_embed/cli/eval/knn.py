@@ -127,8 +127,12 @@ def command(
     patient of a store in both. With --folds, all tiles are tested, and several models can be compared.
     """
     from wsi_embed.errors import UsageError
+    from wsi_embed.evaluate.results import check_results_folder
     from wsi_embed.util.extras import needs_extra
+    from wsi_embed.util.seed import check_seed
 
+    check_seed(seed)
+    check_results_folder(out)
     models = model or []
     if folds is None and (len(models) > 1 or group or colour_histogram):
         raise UsageError("several models, --group and --colour-histogram need --folds")

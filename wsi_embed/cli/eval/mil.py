@@ -114,14 +114,16 @@ def command(
     from wsi_embed.util.extras import needs_extra
 
     opened = open_store(store)
+    folder = out or opened.near.with_name(f"{opened.near.stem}-mil-{method}")
     with needs_extra("mil", "wsi-embed eval mil"):
-        from wsi_embed.evaluate.mil.output import write_mil
+        from wsi_embed.evaluate.mil.output import check_mil_folder, write_mil
         from wsi_embed.evaluate.mil.run import evaluate_mil
         from wsi_embed.evaluate.mil.settings import MilSettings
 
         settings = MilSettings(
             method, epochs, patience, lr, max_tiles=max_tiles, device=device, threads=threads
         )
+        check_mil_folder(folder, method)
         bags = join_labels(opened, labels, by=by, missing=missing)  # type: ignore[arg-type]  # checked by it
         evaluation = evaluate_mil(
             opened,
@@ -132,7 +134,6 @@ def command(
             memory=round(memory * 2**30),
             on_fold=_report_fold,
         )
-        folder = out or opened.near.with_name(f"{opened.near.stem}-mil-{method}")
         files = write_mil(evaluation, opened, folder)
     if as_json:
         typer.echo(json.dumps(reworded(evaluation.to_dict()), indent=2))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,13 +10,27 @@ import numpy.typing as npt
 
 from wsi_embed.evaluate.mil.run import MilEvaluation
 from wsi_embed.evaluate.mil.settings import NETS
-from wsi_embed.evaluate.results import results_in, write_json
+from wsi_embed.evaluate.results import check_results_folder, results_in, write_json, write_table
 from wsi_embed.evaluate.scores import draw_confusion
 from wsi_embed.store import Bag, Store
-from wsi_embed.store.attention import SlideAttention, write_attention
-from wsi_embed.util.atomic_files import replacing
+from wsi_embed.store.attention import SlideAttention, check_replaceable, write_attention
 
 ATTENTION = "attention.zarr"
+
+
+def check_mil_folder(folder: Path, method: str) -> None:
+    """Check, before an evaluation, that its results can be written; nothing is created.
+
+    Args:
+        folder: Folder of the files.
+        method: The method; only networks write `attention.zarr`.
+
+    Raises:
+        UsageError: If the folder is a file or cannot be written, or its `attention.zarr` is something else.
+    """
+    check_results_folder(folder)
+    if method in NETS:
+        check_replaceable(folder / ATTENTION)
 
 
 def write_mil(evaluation: MilEvaluation, store: Store, folder: Path) -> list[Path]:
@@ -38,8 +51,7 @@ def write_mil(evaluation: MilEvaluation, store: Store, folder: Path) -> list[Pat
     files = [folder / "scores.json", folder / "predictions.csv", folder / "confusion.png"]
     with results_in(folder):
         write_json(files[0], evaluation.to_dict())
-        with replacing(files[1]) as part:
-            _write_predictions(evaluation, part)
+        write_table(files[1], _predictions(evaluation))
         method, bags = evaluation.settings.method, len(evaluation.bags)
         draw_confusion(evaluation.overall, files[2], f"{method}, {bags} {evaluation.bags.by}s")
     if evaluation.settings.method in NETS:
@@ -74,15 +86,12 @@ def slide_attention(evaluation: MilEvaluation, store: Store) -> Iterator[SlideAt
             )
 
 
-def _write_predictions(evaluation: MilEvaluation, path: Path) -> None:
+def _predictions(evaluation: MilEvaluation) -> Iterator[list[object]]:
+    """Yield the rows of `predictions.csv`, the header first."""
     bags = evaluation.bags
-    with path.open("w", newline="", encoding="utf-8") as file:
-        out = csv.writer(file)
-        out.writerow(
-            [bags.by, "patient", "label", "predicted", "seed", "fold", *(f"p {c}" for c in bags.classes)]
-        )
-        for found in evaluation.predictions:
-            for number, of in zip(found.fold.test.tolist(), found.probabilities, strict=True):
-                bag, predicted = bags[number], bags.classes[int(of.argmax())]
-                facts = [bag.id, bag.patient or "", bag.label, predicted, found.fold.seed, found.fold.number]
-                out.writerow([*facts, *(f"{p:.6f}" for p in of)])
+    yield [bags.by, "patient", "label", "predicted", "seed", "fold", *(f"p {c}" for c in bags.classes)]
+    for found in evaluation.predictions:
+        for number, of in zip(found.fold.test.tolist(), found.probabilities, strict=True):
+            bag, predicted = bags[number], bags.classes[int(of.argmax())]
+            facts = [bag.id, bag.patient or "", bag.label, predicted, found.fold.seed, found.fold.number]
+            yield [*facts, *(f"{p:.6f}" for p in of)]

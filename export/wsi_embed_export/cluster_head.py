@@ -86,7 +86,8 @@ def add_cluster_head(model: Path, clusters: Path, out: Path, *, name: str | None
     with replacing(out) as temporary:
         helper.set_model_props(proto, {KEY: metadata.to_json()})
         onnx.save(proto, str(temporary))
-        metadata = replace(metadata, parity=_compare(model, temporary, head, before.tile_px))
+        found = _compare(model, temporary, head, before.tile_px)  # the features are those of the model
+        metadata = replace(metadata, parity={**before.parity, **found})
         add_onnx_metadata(temporary, metadata)
     return metadata
 

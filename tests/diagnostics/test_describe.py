@@ -23,10 +23,10 @@ def test_a_slide_with_and_without_resolution(tmp_path: Path) -> None:
 
 def test_the_shipped_model_describes_itself() -> None:
     facts, _ = describe("default")
-    assert facts["method"] == "clubyol"
+    assert facts["method"] == "weights"
     assert facts["licence"]
     assert facts["parity"]["min_cosine"] > 0.999
-    assert facts["training"]["epochs"] >= 1
+    assert facts["training"]["data"] == "ImageNet"
 
 
 def test_a_model_that_does_not_know_its_resolution(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ class TrainConfig:
         queue_from: Share of the run after which SwAV uses its queue.
         concepts: Number of prototypes of each clustering of PCL.
         concepts_from: Share of the run after which PCL uses prototypes.
-        teacher_sees: What the teacher of a distillation sees: `view`, the view of the student, or `tile`, the
+        teacher_sees: Input of the teacher of a distillation: `view`, the view of the student, or `tile`, the
             whole tile without augmentation.
         relational: Weight of the similarities between tiles in a distillation.
         cluster_weight: Weight of the clusters of the teacher in a distillation; 0: no cluster head.

@@ -47,9 +47,16 @@ def test_norms_and_biases_are_excluded_by_what_they_are() -> None:
 
 @pytest.mark.parametrize(("fix", "factor"), [(True, 1.0), (False, 10.0), (True, 0.5)])
 def test_predictor_has_its_own_rate(fix: bool, factor: float) -> None:
-    method = small(CluBYOL, "clubyol", fix_pred_lr=fix, predictor_lr=factor)
+    method = small(CluBYOL, "clubyol-paper", fix_pred_lr=fix, predictor_lr=factor)
     own = [g for g in method.parameter_groups(1e-4) if (g["fixed_lr"], g["lr_factor"]) == (fix, factor)]
     assert {id(p) for g in own for p in g["params"]} == {id(p) for p in method.predictor.parameters()}
+
+
+def test_cluster_head_has_its_own_rate() -> None:
+    method = small(CluBYOL, "clubyol", cluster_lr=7.0)
+    own = [g for g in method.parameter_groups(1e-4) if g["lr_factor"] == 7.0]
+    head = [*method.cluster_projector.parameters(), *method.cluster_assigner.parameters()]
+    assert {id(p) for g in own for p in g["params"]} == {id(p) for p in head}
 
 
 @pytest.mark.parametrize("method", list(METHODS))

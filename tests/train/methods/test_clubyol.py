@@ -9,7 +9,7 @@ from torch import nn
 
 from tests.train.methods.made import count, linears, mean_cosine, norms, small, views, without_gradient
 from tests.train.test_clustering import reference
-from wsi_embed_train import build_method, load_recipe
+from wsi_embed_train import build_method, cluster_similarity, load_recipe
 from wsi_embed_train.methods.clubyol import CluBYOL
 
 
@@ -76,7 +76,18 @@ def test_features_are_the_pooled_backbone_output(tiny: CluBYOL) -> None:
     assert tiny.encoder(views()[0]).shape == (6, 16)
 
 
+def test_noise_is_scaled(tiny: CluBYOL) -> None:
+    logits = tiny([*views()]).logits
+    assert logits is not None
+    tiny.gumbel_noise = 0.0
+    step = tiny([*views()])
+    assert step.logits is not None
+    expected = cluster_similarity(step.projection, step.logits, noise=torch.zeros_like(step.logits))
+    torch.testing.assert_close(step.terms["cluster_similarity"], expected)
+
+
 def test_loss_equals_the_published_formula(tiny: CluBYOL) -> None:
+    tiny.gumbel_noise = 1.0
     view1, view2 = views()
     other = copy.deepcopy(tiny)
     torch.manual_seed(3)

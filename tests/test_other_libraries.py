@@ -23,6 +23,10 @@ EFFECTS = {
 PRIVATE = {
     ("wsi_embed/slide/openslide.py", "lowlevel._read_region"): "slides are read three times as slowly",
     ("wsi_embed/slide/openslide.py", "osr._osr"): "OpenSlide's C functions have no slide to work on",
+    (
+        "wsi_embed/slide/colour_check.py",
+        "slide._read",
+    ): "our own: checking the level would check colours again",
     ("wsi_embed/jobs/engines/ray/cluster.py", "ray._private"): "Ray prints lines of its own amid ours",
     ("wsi_embed/jobs/engines/ray/cluster.py", "output._worker_logs_enabled"): "as above",
     (

@@ -24,7 +24,10 @@ from wsi_embed.util.text import argument
 
 ROOT = Path(__file__).parents[2]
 # A command line that is named as a whole, a word that stores hold, and an option of sbatch.
-COMMAND = re.compile(r"wsi-embed [a-z]+( timm:NAME)? --\S+|^--mpp-override$|\(--array=0-9\)")
+COMMAND = re.compile(
+    r"wsi-embed [a-z]+( timm:NAME| MODEL)? --\S+|^ (--weights FILE )?--out model\.onnx$"
+    r"|^--mpp-override$|\(--array=0-9\)"
+)
 PROGRAMS = re.compile(r"\b(vips|gdcmconv|pip) ")
 FLAG = re.compile(r"(?<![\w-])--([a-z][a-z0-9-]*)")
 

@@ -227,10 +227,13 @@ def untrained(folder: Path, recipe: str, **settings: Any) -> Path:
     """A checkpoint of a method with its first weights, as a run writes it."""
     torch.manual_seed(0)
     config = tiny_config(recipe, **settings)
-    net = build_method(config.method, vars(config), 2)
+    teacher = {"feature_dim": 12, "clusters": 4} if config.method == "distil" else None
+    net = build_method(config.method, vars(config), 2, teacher)
     for _ in range(30):  # norms without statistics let nothing through
         net.encoder.backbone(torch.randn(8, 3, 32, 32))
     data = {"mean": (0.6, 0.5, 0.7), "std": (0.2, 0.2, 0.2), "tiles": 16, "source": "none"}
+    if teacher:
+        data["teacher"] = teacher
     if recipe == "supervised":
         data["classes"] = ["a", "b"]
     ours = {"config": config.to_dict(), "data": data, "epochs_done": 0, "steps": 0}

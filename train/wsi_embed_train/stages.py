@@ -54,7 +54,8 @@ def stage_of_parameters(backbone: nn.Module) -> dict[str, int]:
     """Return the index of the stage of each parameter and buffer of a backbone.
 
     Returns:
-        By name: 0 for what comes before the first stage, 1 to N for the N stages, N + 1 for what follows.
+        By name: 0 for what comes before the first stage, 1 to N for the N stages and what stands between them
+        and the next one, N + 1 for what follows.
     """
     stages = stages_of(backbone)
     found: dict[str, int] = {}
@@ -62,7 +63,7 @@ def stage_of_parameters(backbone: nn.Module) -> dict[str, int]:
     for name in backbone.state_dict():
         own = next((n for n, stage in enumerate(stages, 1) if name.startswith(f"{stage}.")), None)
         reached = max(reached, own or 0)
-        found[name] = own or (len(stages) + 1 if reached else 0)
+        found[name] = own or (reached + (reached == len(stages)))
     return found
 
 

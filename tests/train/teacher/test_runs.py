@@ -87,7 +87,7 @@ def test_student_starts_from_given_weights(run: Path, tiles: Path, teacher: Path
         tiles, tmp_path / "run", tiny_config("distil", **settings), teacher=teacher, init=run,
         init_licence="MIT", listener=lines,
     )  # fmt: skip
-    assert [note.split()[0] for note in lines.notes] == ["starts", "taught"]
+    assert [note.split()[0] for note in lines.notes] == ["starts", "frozen:", "taught"]
     before, after = (load(each)["state_dict"] for each in (run, tmp_path / "run"))
     names = {name for name in before if not name.endswith("num_batches_tracked")}
     moved = {name for name in names if not np.array_equal(before[name], after[name])}

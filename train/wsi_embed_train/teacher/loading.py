@@ -129,19 +129,19 @@ def _check_exported(model: Path) -> None:
     """Check that a file is an exported model, by its suffix."""
     path = model_file(model)
     if path.is_dir() or path.suffix == ".ckpt":
-        source = str(path)
+        command = f"wsi-embed export {path} --out model.onnx"
     elif str(model).startswith(("timm:", "torchvision:")):
-        source = f"{model} --weights FILE"
+        command = f"wsi-embed export {model} --weights FILE --out model.onnx"
     elif not path.is_file():
         raise UsageError("no such file", where=path, remedy="check `teacher=`")
     elif path.suffix.lower() in ENCODERS:
         return
     else:
-        source = f"timm:NAME --weights {path}"
+        command = f"wsi-embed export timm:NAME --weights {path} --out model.onnx"
     raise UsageError(
         "is no exported model",
         where=argument("teacher", str(model)),
-        remedy=f"export it first: wsi-embed export {source} --out model.onnx",
+        remedy=f"export it first: {command}",
     )
 
 

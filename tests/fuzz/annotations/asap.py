@@ -88,7 +88,8 @@ def nest_groups(root: Element, rng: random.Random) -> None:
     node.set("PartOfGroup", inner)
     if rng.random() < 0.2:
         for group in groups:
-            if group.get("Name") == outer:
+            # one that is in no other: a circle would take a group out of the group it is in
+            if group.get("Name") == outer and group.get("PartOfGroup", "None") == "None":
                 group.set("PartOfGroup", rng.choice((inner, outer)))
 
 

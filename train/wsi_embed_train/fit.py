@@ -103,13 +103,7 @@ def train(
     data = tiles.about()
     if before is not None:
         check_data(folder, before, data)
-    if len(tiles) < config.batch_size:
-        few = len(tiles) < 2  # a batch has at least two
-        raise UsageError(
-            f"{counted(len(tiles), 'tile')}, fewer than one batch ({config.batch_size})",
-            where=source,
-            remedy="add slides or tiles" if few else f"use {argument('batch_size', len(tiles))} or less",
-        )
+    _check_enough(len(tiles), config, source)
     for text in tiles.warnings:
         listener.warned(text)
     initial = None
@@ -136,6 +130,16 @@ def train(
     if trainer.is_global_zero:
         _write_summary(folder, trainer, data, watching, time.monotonic() - started)
     return folder.last
+
+
+def _check_enough(tiles: int, config: TrainConfig, source: Path) -> None:
+    if tiles < config.batch_size:
+        few = tiles < 2  # a batch has at least two
+        raise UsageError(
+            f"{counted(tiles, 'tile')}, fewer than one batch ({config.batch_size})",
+            where=source,
+            remedy="add slides or tiles" if few else f"use {argument('batch_size', tiles)} or less",
+        )
 
 
 def _loader(

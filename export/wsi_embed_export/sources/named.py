@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 from torchvision import models
 
 from wsi_embed.errors import UsageError
@@ -20,12 +20,12 @@ from wsi_embed_train.weights.files import (
     state_dict_of,
     without_prefix,
 )
+from wsi_embed_train.weights.initial import best_prefix
 
 FAMILIES = ("timm", "torchvision")
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 # Prefixes of classifiers, which a backbone for features does not have.
 _CLASSIFIERS = ("fc.", "classifier.", "head.", "heads.", "head_dist.", "last_linear.")
-_PREFIXES = ("module.", "backbone.", "model.", "encoder.", "teacher.backbone.")
 
 
 def read_named(
@@ -62,7 +62,8 @@ def read_named(
     noted = _noted(family, name, backbone)
     px = given.tile_px or noted[2]
     check_tile_px(backbone, f"{family}:{name}", px)
-    state = _state_of(weights, backbone)
+    state = state_dict_of(load_tensors(weights))
+    state = without_prefix(state, best_prefix(state, backbone.state_dict()))
     load_strictly(backbone, state, weights.name, ignored=_CLASSIFIERS)
     return TrainedModel(
         backbone=backbone, feature_dim=width, projector=None, cluster_head=None, clusters=None,
@@ -92,16 +93,6 @@ def _noted(family: str, name: str, backbone: nn.Module) -> tuple[tuple[float, ..
         return tuple(noted.get("mean") or IMAGENET[0]), tuple(noted.get("std") or IMAGENET[1]), int(size[-1])
     transforms = models.get_model_weights(name)["DEFAULT"].transforms()
     return tuple(transforms.mean), tuple(transforms.std), int(transforms.crop_size[0])
-
-
-def _state_of(weights: Path, backbone: nn.Module) -> dict[str, Tensor]:
-    """Load a state dict, and remove the key prefix after which most keys fit the backbone."""
-    state = state_dict_of(load_tensors(weights))
-    wanted = backbone.state_dict().keys()
-    for _ in range(2):  # two prefixes, as in module.backbone.
-        best = max(("", *_PREFIXES), key=lambda prefix: len(wanted & without_prefix(state, prefix).keys()))
-        state = without_prefix(state, best)
-    return state
 
 
 def _resolved(settings: Mapping[str, object]) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def read_initial(path: Path, backbone: nn.Module, *, least_share: float, licence
     content = load_tensors(path)
     wanted = {name: tensor for name, tensor in backbone.state_dict().items() if not name.endswith(_COUNTERS)}
     everything = state_dict_of(content)
-    state = without_prefix(everything, _best_prefix(everything, wanted))
+    state = without_prefix(everything, best_prefix(everything, wanted))
     state = {name: tensor for name, tensor in state.items() if not name.endswith(_COUNTERS)}
     fitting = {name: state[name].float() for name in wanted if _fits(state.get(name), wanted[name])}
     mean, std = _normalisation(content)
@@ -153,10 +153,14 @@ def _fits(tensor: Tensor | None, wanted: Tensor) -> bool:
     )
 
 
-def _best_prefix(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
+def best_prefix(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
     """Return the prefix after which the most weights fit.
 
     Of several, that of a teacher is chosen before others, and that of a target network last.
+
+    Args:
+        state: The weights of a file.
+        wanted: The tensors of a network.
     """
     fitting: Counter[str] = Counter()
     for name, tensor in state.items():

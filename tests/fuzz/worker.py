@@ -21,7 +21,7 @@ from typing import Any
 from tests.fuzz.case import Case, WrongContentError, WrongResolutionError
 from tests.fuzz.kinds import KINDS, bases_of, case, stored_case
 
-SECONDS = 20.0  # of processor time; a second for most
+SECONDS, PER_MEGABYTE = 20.0, 0.5  # of processor time; a second for most, and more for a large file
 WAIT = 120.0  # on the clock, for what waits and does nothing
 MEMORY = 1024 * 1024 * 1024  # above what the process has before
 
@@ -81,7 +81,8 @@ def main() -> None:
             limited = True
         path = write_case(folder, found)
         say(begin=name)
-        signal.setitimer(signal.ITIMER_PROF, SECONDS)  # both end the process
+        size = sum(map(len, found.files.values())) / 1e6
+        signal.setitimer(signal.ITIMER_PROF, SECONDS + PER_MEGABYTE * size)  # both end the process
         signal.setitimer(signal.ITIMER_REAL, WAIT)
         began, find = time.process_time(), {}
         try:

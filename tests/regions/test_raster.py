@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.regions.oracle import fill
+from wsi_embed.errors import SlideError
 from wsi_embed.regions.raster import BAND, rasterise
 
 numbers = st.integers(-6, 24) | st.floats(-6, 24, width=16)
@@ -59,6 +60,45 @@ def test_a_long_zigzag_takes_little_memory() -> None:
         assert tracemalloc.get_traced_memory()[1] < 250 * 2**20
     finally:
         tracemalloc.stop()
+
+
+def test_polygons_with_many_and_with_few_crossings_are_filled_alike() -> None:
+    """A zigzag with more crossings than pixels is filled in another way than the squares beside it."""
+    x = np.linspace(0, 9, 62)
+    zigzag = np.stack([x, np.where(np.arange(62) % 2, 1.3, 13.6)], 1)
+    squares = [np.array([(a, a), (a + 3.0, a), (a + 3.0, a + 3.0), (a, a + 3.0)]) for a in (1.0, 6.0, 12.0)]
+    polygons = [[squares[0]], [zigzag], [squares[1], squares[1] + 1], [squares[2]]]
+    together = rasterise(polygons, (16, 16), (1, 1))
+    alone = np.any([rasterise([rings], (16, 16), (1, 1)) for rings in polygons], axis=0)
+    expected, sure = fill([[ring.tolist() for ring in rings] for rings in polygons], (16, 16), (1, 1))
+    assert np.array_equal(together, alone)
+    assert np.array_equal(together[sure], expected[sure])
+    assert together[sure].any()
+
+
+def test_copies_of_a_polygon_cost_no_time() -> None:
+    """A file of one outline a hundred times: found by the fuzzer, 28 s instead of 0.1 s."""
+    x = np.linspace(0, 400, 2001)
+    zigzag = np.stack([x, np.where(np.arange(2001) % 2, 0.0, 300.0)], 1)
+    once = rasterise([[zigzag]], (300, 400), (1, 1))
+    began = time.perf_counter()
+    assert np.array_equal(rasterise([[zigzag.copy()] for _ in range(1000)], (300, 400), (1, 1)), once)
+    assert time.perf_counter() - began < 5
+
+
+def test_a_ring_given_twice_is_a_hole_and_not_a_copy() -> None:
+    square = np.array([(2.0, 2.0), (9.0, 2.0), (9.0, 9.0), (2.0, 9.0)])
+    assert not rasterise([[square, square]], (12, 12), (1, 1)).any()
+    assert rasterise([[square, square], [square]], (12, 12), (1, 1)).sum() == 49
+
+
+def test_outlines_that_cross_too_many_rows_are_refused() -> None:
+    x = np.linspace(0, 500, 100_001)
+    zigzag = np.stack([x, np.where(np.arange(100_001) % 2, 0.0, 2000.0)], 1)
+    with pytest.raises(
+        SlideError, match=r"cross the 2,001 rows of their picture 200,100,000 times; simplify"
+    ):
+        rasterise([[zigzag]], (2001, 512), (0.999, 0.999))
 
 
 def test_the_corner_moves_the_picture() -> None:

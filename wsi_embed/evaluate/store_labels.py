@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from wsi_embed.bags.damage import damage_named
 from wsi_embed.bags.geometry import bag_grid
-from wsi_embed.errors import UsageError
+from wsi_embed.errors import SlideError, UsageError
 from wsi_embed.evaluate.tile_set import choose_classes
 from wsi_embed.evaluate.tile_table import text
 from wsi_embed.inputs.slides import SlideInput
@@ -75,7 +75,11 @@ def labels_by_regions(
     codes = {}
     for slide_id, found in polygons.items():
         layers = [[p for p in found if p.nearest(wanted) == key] for key in wanted]
-        codes[slide_id] = number[tile_classes(bag_grid(store[slide_id]), layers)].astype(np.int16)
+        try:
+            tiles = tile_classes(bag_grid(store[slide_id]), layers)
+        except SlideError as error:
+            raise error.at(files[slide_id].name) from error
+        codes[slide_id] = number[tiles].astype(np.int16)
     return TileLabels(source.name, names, codes, tuple(notes))
 
 

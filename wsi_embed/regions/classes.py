@@ -20,6 +20,9 @@ def tile_classes(grid: TileGrid, layers: Sequence[Sequence[Polygon]]) -> npt.NDA
     Args:
         grid: Tiles.
         layers: Polygons of each class, level-0 pixels; a tile in several classes belongs to the first.
+
+    Raises:
+        SlideError: If the outlines zigzag too much to be filled.
     """
     found = np.full(len(grid), -1, np.int16)
     if not len(grid):

@@ -122,11 +122,11 @@ class Regions:
             scale: Level-0 pixels per mask pixel, (x, y).
 
         Raises:
-            SlideError: If no pixel is left.
+            SlideError: If no pixel is left, or the outlines zigzag too much.
         """
-        inside = np.ones(shape, np.bool_) if self.include is None else _fill(self.include, shape, scale)
+        inside = np.ones(shape, np.bool_) if self.include is None else self._fill(self.include, shape, scale)
         if self.exclude:
-            inside &= ~_fill(self.exclude, shape, scale)
+            inside &= ~self._fill(self.exclude, shape, scale)
         if not inside.any():
             raise SlideError(
                 "nothing of the slide is left: its regions cover no pixel of the tissue mask "
@@ -150,7 +150,7 @@ class Regions:
             tile: (width, height) of a tile, level-0 pixels.
 
         Raises:
-            SlideError: If all regions are outside the slide.
+            SlideError: If all regions are outside the slide, or their outlines zigzag too much.
         """
         x, y = bounds[:2] if self.origin == "bounds" else (0, 0)
         include = None if self.include is None else [p.moved(x, y) for p in self.include]
@@ -190,13 +190,20 @@ class Regions:
         low, high = box[:, :2].min(0), box[:, 2:].max(0)
         step = max(float((high - low).max()) / AREA_PX, 1e-9)
         w, h = (max(1, int(side)) for side in np.ceil((high - low) / step))
-        filled = rasterise([p.rings for p in self.polygons], (h, w), (step, step), (low[0], low[1]))
+        filled = self._fill(self.polygons, (h, w), (step, step), (low[0], low[1]))
         x, y = low[0] + (np.arange(w) + 0.5) * step, low[1] + (np.arange(h) + 0.5) * step
         inside = ((y >= 0) & (y < size[1]))[:, None] & ((x >= 0) & (x < size[0]))
         return min(float(1 - filled[inside].sum() / max(1, filled.sum())), 0.999) if filled.any() else 0.0
 
-
-def _fill(
-    polygons: Iterable[Polygon], shape: tuple[int, int], scale: tuple[float, float]
-) -> npt.NDArray[np.bool_]:
-    return rasterise([polygon.rings for polygon in polygons], shape, scale)
+    def _fill(
+        self,
+        polygons: Iterable[Polygon],
+        shape: tuple[int, int],
+        scale: tuple[float, float],
+        corner: tuple[float, float] = (0.0, 0.0),
+    ) -> npt.NDArray[np.bool_]:
+        """Rasterise polygons of the file; see `rasterise`."""
+        try:
+            return rasterise([polygon.rings for polygon in polygons], shape, scale, corner)
+        except SlideError as error:
+            raise error.at(self.name) from error

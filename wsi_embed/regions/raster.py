@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from hashlib import blake2b
 
 import numpy as np
 import numpy.typing as npt
 
+from wsi_embed.errors import SlideError
+
+Rings = Sequence[npt.NDArray[np.float64]]
+
 # Rows filled at a time, and edges that cross them: both bound the memory for any polygons.
-BAND, MOST_CROSSINGS = 128, 2_000_000
+BAND, MOST_CROSSINGS = 128, 250_000
+# Crossings of edges and rows in all: some ten seconds. Outlines of tissue have a thousandth of it.
+TOO_MANY_CROSSINGS = 200_000_000
 # No slide is larger; keeps absurd coordinates from overflowing.
 FARTHEST = 1e9
 
 
 def rasterise(
-    polygons: Sequence[Sequence[npt.NDArray[np.float64]]],
+    polygons: Sequence[Rings],
     shape: tuple[int, int],
     scale: tuple[float, float],
     corner: tuple[float, float] = (0.0, 0.0),
@@ -22,6 +29,7 @@ def rasterise(
     """Rasterise the union of polygons, each filled by the even-odd rule.
 
     Uses scanlines through the pixel centres, for all polygons at once, without an array per polygon.
+    Copies of a polygon are filled once.
 
     Args:
         polygons: Polygons, each a list of rings, float [P, 2] of (x, y); closed or not.
@@ -31,9 +39,13 @@ def rasterise(
 
     Returns:
         True where the pixel's centre is inside a polygon, bool [h, w].
+
+    Raises:
+        SlideError: If the outlines cross the rows of pixels more than `TOO_MANY_CROSSINGS` times.
     """
     height, width = shape
     filled = np.zeros(shape, np.bool_)
+    polygons = _distinct(polygons)
     rings = [ring for rings in polygons for ring in rings]
     if not rings:
         return filled
@@ -47,6 +59,11 @@ def rasterise(
     # the rows y with min(y0, y1) <= y < max(y0, y1)
     first = np.ceil(np.minimum(y0, y1)).clip(0, height).astype(np.int64)
     last = np.ceil(np.maximum(y0, y1)).clip(0, height).astype(np.int64)
+    if (crossings := int((last - first).sum())) > TOO_MANY_CROSSINGS:
+        raise SlideError(
+            f"its outlines zigzag: they cross the {height:,} rows of their picture {crossings:,} times",
+            remedy="simplify them, for example in QuPath: Objects > Annotations > Simplify shape",
+        )
     slope = np.divide(x1 - x0, y1 - y0, out=np.zeros_like(x0), where=y0 != y1)
     for top, bottom in _bands(first, last, height):
         low, high = np.maximum(first, top), np.minimum(last, bottom)
@@ -58,14 +75,47 @@ def rasterise(
         row = np.arange(len(edge)) - np.repeat(np.cumsum(count) - count, count) + low[edge]
         x = x0[edge] + (row - y0[edge]) * slope[edge]
         column = np.ceil(x).clip(0, width).astype(np.int64)
-        # a row crosses a polygon's outline an even number of times: in, out, in, out
-        size = (bottom - top) * (width + 1)
-        crossings = np.sort(owner[edge] * size + (row - top) * (width + 1) + column) % size
-        steps = np.zeros(size, np.int32)
-        np.add.at(steps, crossings[0::2], 1)
-        np.add.at(steps, crossings[1::2], -1)
-        np.cumsum(steps, dtype=np.int32, out=steps)  # over all rows at once: each adds up to zero
-        filled[top:bottom] = steps.reshape(bottom - top, width + 1)[:, :-1] > 0
+        filled[top:bottom] = _inside(
+            owner[edge], (row - top) * (width + 1) + column, (bottom - top, width + 1)
+        )[:, :-1]
+    return filled
+
+
+def _distinct(polygons: Sequence[Rings]) -> list[Rings]:
+    """Return the polygons without copies of earlier ones."""
+    found: dict[bytes, Rings] = {}
+    for rings in polygons:
+        digest = blake2b(digest_size=16)
+        for ring in rings:
+            digest.update(len(ring).to_bytes(8, "little") + ring.tobytes())
+        found.setdefault(digest.digest(), rings)
+    return list(found.values())
+
+
+def _inside(
+    owner: npt.NDArray[np.int64], cell: npt.NDArray[np.int64], shape: tuple[int, int]
+) -> npt.NDArray[np.bool_]:
+    """Return the cells inside any polygon, bool `shape`.
+
+    A row crosses a polygon's outline an even number of times: in, out, in, out.
+
+    Args:
+        owner: Polygon of each crossing, in ascending order.
+        cell: First cell right of each crossing, counted row by row.
+        shape: (rows, columns) of the cells.
+    """
+    size = shape[0] * shape[1]
+    count = np.bincount(owner)
+    many = count > size  # a counter for each cell is then faster than sorting
+    filled = np.zeros(shape, np.bool_)
+    for number in np.flatnonzero(many):
+        begin, end = np.searchsorted(owner, (number, number + 1))
+        crossed = np.bincount(cell[begin:end], minlength=size) % 2 == 1
+        filled |= np.logical_xor.accumulate(crossed.reshape(shape), axis=1)
+    few = ~many[owner]
+    crossings = np.sort(owner[few] * size + cell[few]) % size
+    steps = np.bincount(crossings[0::2], minlength=size) - np.bincount(crossings[1::2], minlength=size)
+    filled |= np.cumsum(steps).reshape(shape) > 0  # over all rows at once: each adds up to zero
     return filled
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
@@ -197,6 +197,8 @@ class Directory:
 
     file: TiffFile
     tags: dict[int, Tag]
+    # Integers that were read before: opening a slide asks for most of them several times.
+    _numbers: dict[int, int] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def tiled(self) -> bool:
@@ -254,6 +256,8 @@ class Directory:
 
     def number(self, code: int, default: int = 0) -> int:
         """Return the integer in a tag, or `default` without the tag. Errors as for `bytes`."""
+        if (known := self._numbers.get(code)) is not None:
+            return known
         tag = self.tags.get(code)
         if tag is None or not tag.count:
             return default
@@ -262,6 +266,7 @@ class Directory:
         value = int.from_bytes(self.bytes(code, 1), order, signed=kind[0] == "i")
         if not 0 <= value < 1 << 63:
             raise TiffError(f"tag {code} is beyond all measure")
+        self._numbers[code] = value
         return value
 
     def text(self, code: int, most: int) -> str:

@@ -32,7 +32,7 @@ BAD = {
     "text": ("not a slide", "extension"),
     "truncated": ("it ends before byte", "copy it again"),
     "corrupt": ("cannot be read", "copy it again"),
-    "no_mpp": ("does not say its resolution", "--mpp-override"),
+    "no_mpp": ("does not say its resolution", "--mpp-default"),
     "absurd_mpp": ("outside 0.05 to 20", "--mpp-override"),
     "coarse": ("coarser than", "--mpp 4"),
     "small": ("smaller than one tile", "--edge pad"),

@@ -97,25 +97,52 @@ def test_a_job_records_each_mpp_with_its_source_and_fails_the_others_with_the_fl
     assert {name for name, s in results.items() if s.warnings} == {"contradicted", "power"}
     assert "the metadata say 0.25" in results["contradicted"].warnings[0]
     assert "20x taken as 0.5" in results["power"].warnings[0]
-    for name, why in {
-        "nothing": "does not say its resolution",
-        "absurd": "outside 0.05 to 20",
-        "stretched": "not square",
-    }.items():
+    for name, why, option in (
+        ("nothing", "does not say its resolution", "`mpp_default=`"),
+        ("absurd", "outside 0.05 to 20", "`mpp_override=`"),
+        ("stretched", "not square", "`mpp_override=`"),
+    ):
         assert results[name].status == "failed"
         assert why in str(results[name].reason)
-        assert "`mpp_override=`" in str(results[name].reason)
+        assert option in str(results[name].reason)
 
 
 def test_the_flag_mends_what_failed_and_yields_to_the_manifest(tmp_path: Path) -> None:
     manifest = slides_of_every_kind(tmp_path)
-    options: dict[str, Any] = {"tissue": "none", "mpp_override": 0.45}
+    options: dict[str, Any] = {"tissue": "none", "mpp_override": 0.45, "force": True}
     report = embed(manifest, tmp_path / "a.zarr", model=make_model(tmp_path), **options)
     assert report.exit_code == 0
     found = {name: bag.attrs["mpp"] for name, bag in open_store(tmp_path / "a.zarr").items()}
     assert found == dict.fromkeys(found, 0.45) | {"manifest": 0.5, "contradicted": 0.5}
     silent = {s.slide_id for s in report.slides if not s.warnings}
     assert silent == {"manifest", "nothing", "power"}  # their metadata say nothing to contradict
+
+
+def test_a_default_is_taken_by_the_slide_that_says_nothing_and_by_no_other(tmp_path: Path) -> None:
+    manifest, model = slides_of_every_kind(tmp_path), make_model(tmp_path)
+    plain = {
+        s.slide_id: s.mpp for s in embed(manifest, tmp_path / "a.zarr", model=model, tissue="none").slides
+    }
+    out = tmp_path / "b.zarr"
+    report = embed(manifest, out, model=model, tissue="none", mpp_default=0.45)
+    assert {s.slide_id: s.mpp for s in report.slides} == plain | {"nothing": 0.45}
+    assert open_store(out)["nothing"].attrs["mpp_source"] == "--mpp-default"
+    again = {s.slide_id: s.status for s in embed(manifest, out, model=model, tissue="none").slides}
+    assert again["nothing"] == "failed"  # without the option nothing says its resolution
+    assert again["metadata"] == "skipped"
+
+
+def test_an_override_far_from_the_metadata_fails_that_slide_alone(tmp_path: Path) -> None:
+    manifest = slides_of_every_kind(tmp_path)
+    report = embed(
+        manifest, tmp_path / "a.zarr", model=make_model(tmp_path), tissue="none", mpp_override=0.45
+    )
+    assert {s.slide_id for s in report.slides if s.status == "failed"} == {"absurd"}
+    reason = next(str(s.reason) for s in report.slides if s.slide_id == "absurd")
+    assert (
+        "the metadata say 30 um per pixel, which differs from `mpp_override=0.45` by a factor of 66.7"
+        in reason
+    )
 
 
 @pytest.mark.parametrize("override", [0.5, 0.25])

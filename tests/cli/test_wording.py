@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 # A command line that is named as a whole, a word that stores hold, and an option of sbatch.
 COMMAND = re.compile(
     r"wsi-embed [a-z]+( timm:NAME| MODEL)? --\S+|^ (--weights FILE )?--out model\.onnx$"
-    r"|^--mpp-override$|\(--array=0-9\)"
+    r"|^--mpp-(override|default)$|\(--array=0-9\)"
 )
 PROGRAMS = re.compile(r"\b(vips|gdcmconv|pip) ")
 FLAG = re.compile(r"(?<![\w-])--([a-z][a-z0-9-]*)")
@@ -150,12 +150,12 @@ def test_reasons_in_reports_and_on_the_screen_speak_of_flags(tmp_path: Path) -> 
     assert done.exit_code == 1
     (slide,) = json.loads(reports[0].read_text())["slides"]
     assert slide["reason"].endswith(
-        "; give it with --mpp-override (um per pixel of level 0) or a manifest column mpp"
+        "; give it with --mpp-default (um per pixel of level 0) or a manifest column mpp"
     )
-    assert slide["remedy"].startswith("give it with --mpp-override")
+    assert slide["remedy"].startswith("give it with --mpp-default")
     for text in (done.output, *(report.read_text() for report in reports)):
-        assert "--mpp-override" in text
-        assert "mpp_override=" not in text
+        assert "--mpp-default" in text
+        assert "mpp_default=" not in text
 
 
 def test_the_library_names_no_flags() -> None:

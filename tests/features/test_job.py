@@ -214,7 +214,7 @@ def test_failing_slides_do_not_stop_the_others(slides: Path, model: Path, tmp_pa
     assert reasons.keys() == {"empty", "text", "no_mpp"}
     assert "empty" in str(reasons["empty"])
     assert "not a slide" in str(reasons["text"])
-    assert "`mpp_override=`" in str(reasons["no_mpp"])
+    assert "`mpp_default=`" in str(reasons["no_mpp"])
     assert wsi_embed.open_store(tmp_path / "f.zarr").slide_ids == ["batch%202__s1", "s0", "s2"]
 
 

@@ -56,7 +56,7 @@ def test_what_the_user_says_wins_over_the_objective_power(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("power", [None, 0])
 def test_an_unknown_resolution_names_the_flag_that_fixes_it(tmp_path: Path, power: float | None) -> None:
-    with pytest.raises(ResolutionError, match=r"a\.svs: .*`mpp_override=` .* manifest column mpp"):
+    with pytest.raises(ResolutionError, match=r"a\.svs: .*`mpp_default=` .* manifest column mpp"):
         resolve_mpp(svs(tmp_path, power=power))
 
 
@@ -71,10 +71,52 @@ def test_values_out_of_range_are_refused_whoever_says_them(tmp_path: Path, mpp: 
         resolve_mpp(svs(tmp_path), mpp, "manifest")
 
 
-@pytest.mark.parametrize("mpp", [0.02, 352.8])
-def test_metadata_out_of_range_are_refused(tmp_path: Path, mpp: float) -> None:
-    with pytest.raises(ResolutionError, match=r"outside 0\.05 to 20; .* `mpp_override=`"):
+@pytest.mark.parametrize(
+    ("mpp", "say"),
+    [(0.02, "mpp_override"), (28.97, "mpp_override"), (352.8, "mpp_default"), (1000, "mpp_default")],
+)
+def test_metadata_out_of_range_are_refused(tmp_path: Path, mpp: float, say: str) -> None:
+    with pytest.raises(ResolutionError, match=rf"outside 0\.05 to 20; .* `{say}=`"):
         resolve_mpp(tiff(tmp_path, mpp, mpp))
+
+
+def test_a_default_is_for_slides_that_say_nothing(tmp_path: Path) -> None:
+    assert resolve_mpp(svs(tmp_path), default=0.5) == Resolution(0.5, "--mpp-default", None)
+    assert resolve_mpp(tiff(tmp_path, 352.8, 352.8), default=0.5) == Resolution(0.5, "--mpp-default", None)
+    assert resolve_mpp(svs(tmp_path, mpp=0.25), default=0.5) == Resolution(0.25, "openslide.mpp-x", None)
+    assert resolve_mpp(svs(tmp_path, power=40), default=0.5).source == "objective power"
+    assert resolve_mpp(svs(tmp_path), 0.3, default=0.5) == Resolution(0.3, "override", None)
+
+
+def test_a_default_is_not_for_slides_that_say_an_absurd_resolution(tmp_path: Path) -> None:
+    """An overview of 28.97 um per pixel is no slide of 0.5 um."""
+    with pytest.raises(ResolutionError, match=r"28\.97 um per pixel .* outside 0\.05 to 20"):
+        resolve_mpp(tiff(tmp_path, 28.97, 28.97), default=0.5)
+
+
+@pytest.mark.parametrize(("said", "given"), [(28.97, 0.5), (0.25, 0.52), (0.5, 0.24), (0.02, 0.25)])
+def test_what_the_user_says_may_differ_by_more_than_a_factor_of_two_only_by_force(
+    tmp_path: Path, said: float, given: float
+) -> None:
+    slide = tiff(tmp_path, said, said)
+    with pytest.raises(
+        ResolutionError, match=r"a\.tif: .* by a factor of .*`mpp_default=`.* add `force=True`"
+    ):
+        resolve_mpp(slide, given)
+    found = resolve_mpp(slide, given, force=True)
+    assert found.mpp == given
+    assert found.warning is not None
+
+
+@pytest.mark.parametrize(
+    ("said", "given"), [(0.25, 0.5), (0.5, 0.25), (352.8, 0.5), (84.67, 0.25), (1000, 0.25)]
+)
+def test_a_factor_of_two_and_meaningless_defaults_are_overridden_with_a_warning(
+    tmp_path: Path, said: float, given: float
+) -> None:
+    found = resolve_mpp(tiff(tmp_path, said, said), given)
+    assert found.mpp == given
+    assert found.warning is not None
 
 
 def test_an_objective_power_out_of_range_is_refused(tmp_path: Path) -> None:

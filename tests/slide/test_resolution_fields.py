@@ -126,8 +126,8 @@ class TestOme:
     def test_with_nothing_but_a_default_the_default_is_named(self, tmp_path: Path) -> None:
         assert refusal(described(tmp_path, ome(""), (10, 10), "CENTIMETER")) == (
             "a.tif: the file does not say its resolution: 1000 um per pixel (openslide.mpp-x) is outside "
-            "0.05 to 20; if it is right leave the slide out, else give `mpp_override=` or a manifest "
-            "column mpp"
+            "0.05 to 20; if it is right leave the slide out, else give `mpp_default=` (um per "
+            "pixel of level 0) or a manifest column mpp"
         )
 
     def test_the_physical_size_of_an_image_of_another_size_is_not_this_ones(self, tmp_path: Path) -> None:

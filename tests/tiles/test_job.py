@@ -189,7 +189,7 @@ def test_failing_slides_do_not_stop_the_others(slides: Path, tmp_path: Path) -> 
     assert report.exit_code == 1
     assert report.count("done") == 3
     assert reasons.keys() == {"empty", "text", "no_mpp", "cut"}
-    assert "`mpp_override=`" in str(reasons["no_mpp"])
+    assert "`mpp_default=`" in str(reasons["no_mpp"])
     assert {row["slide_id"] for row in rows_of(tmp_path / "tiles")} == {"batch%202__s1", "s0", "s2"}
     assert not list((tmp_path / "tiles").glob(".*~*"))
 

@@ -13,7 +13,7 @@ from wsi_embed.cli.parameters import INPUT, RUN, option, takes
 from wsi_embed.util.text import counted
 
 # Tiling options that the benchmark accepts.
-TILING = {"mpp_override", "tissue", "reader", "fast_downsample"}
+TILING = {"mpp_default", "mpp_override", "force", "tissue", "reader", "fast_downsample"}
 
 if TYPE_CHECKING:
     from wsi_embed.diagnostics.bench import Bench

@@ -71,6 +71,14 @@ class TilingOptions:
     min_tissue: Annotated[
         float, option("--min-tissue", "Smallest share of tissue in a tile, 0 to 1.", TILES)
     ] = 0.25
+    mpp_default: Annotated[
+        float | None,
+        option(
+            "--mpp-default",
+            "Resolution of level 0, um per pixel, of slides whose metadata do not say it. Default: none.",
+            TILES,
+        ),
+    ] = None
     mpp_override: Annotated[
         float | None,
         option(
@@ -80,6 +88,15 @@ class TilingOptions:
             TILES,
         ),
     ] = None
+    force: Annotated[
+        bool,
+        option(
+            "--force",
+            "Accept a given resolution that differs from the metadata by more than a factor of two. "
+            "Default: off.",
+            TILES,
+        ),
+    ] = False
     icc: Annotated[
         bool,
         option(

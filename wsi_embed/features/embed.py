@@ -44,7 +44,9 @@ def embed(
     tissue: str | TissueRecipe = "otsu",
     tissue_set: Sequence[str] | Mapping[str, Any] = (),
     min_tissue: float = 0.25,
+    mpp_default: float | None = None,
     mpp_override: float | None = None,
+    force: bool = False,
     roi: str | Path | None = None,
     roi_include: Sequence[str] = (),
     roi_exclude: Sequence[str] = (),
@@ -88,7 +90,10 @@ def embed(
         tissue: `otsu`, `otsu-local`, `hsv`, `none`, `model:FILE`, or a recipe.
         tissue_set: Parameters of the tissue recipe, as `key=value` texts or a mapping (see `TissueRecipe`).
         min_tissue: Smallest share of tissue in a tile, 0 to 1.
+        mpp_default: Micrometres per level-0 pixel of slides whose metadata do not say it.
         mpp_override: Micrometres per level-0 pixel of every slide, instead of the slide's metadata.
+        force: Whether a resolution given here or in a manifest may differ from the metadata by more than a
+            factor of two.
         roi: Annotations (GeoJSON, ASAP XML): a file for a single slide, or a folder with one file per slide.
         roi_include: Classes of regions to take; by default all that are not excluded.
         roi_exclude: Classes of regions to leave out.
@@ -163,7 +168,9 @@ def embed(
         tissue=tissue,
         tissue_set=tissue_set,
         min_tissue=min_tissue,
+        mpp_default=mpp_default,
         mpp_override=mpp_override,
+        force=force,
         roi=roi,
         roi_include=roi_include,
         roi_exclude=roi_exclude,

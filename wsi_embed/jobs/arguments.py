@@ -30,7 +30,9 @@ def make_tiling(
     tissue: str | TissueRecipe,
     tissue_set: Sequence[str] | Mapping[str, Any],
     min_tissue: float,
+    mpp_default: float | None,
     mpp_override: float | None,
+    force: bool,
     roi: str | Path | None,
     roi_include: Sequence[str],
     roi_exclude: Sequence[str],
@@ -44,6 +46,7 @@ def make_tiling(
     Raises:
         UsageError: If a value is invalid.
     """
+    check_mpp("mpp_default", mpp_default)
     check_mpp("mpp_override", mpp_override)
     if isinstance(tissue, TissueRecipe) and tissue_set:
         raise UsageError(
@@ -56,7 +59,9 @@ def make_tiling(
         edge=edge,
         tissue=recipe,
         min_tissue=min_tissue,
+        mpp_default=mpp_default,
         mpp_override=mpp_override,
+        force=force,
         regions=RegionRules(Path(roi) if roi else None, tuple(roi_include), tuple(roi_exclude), roi_missing),
         icc=icc,
         reader=reader,

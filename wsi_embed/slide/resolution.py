@@ -6,13 +6,18 @@ from dataclasses import dataclass
 
 from wsi_embed.errors import ResolutionError, UsageError
 from wsi_embed.slide.base import Slide
-from wsi_embed.slide.stated import MPP_MAX, MPP_MIN, MPP_TIMES_POWER, Stated, alike
+from wsi_embed.slide.stated import MPP_MAX, MPP_MIN, MPP_TIMES_POWER, TOLERANCE, Stated, alike
 
 # Camera adapters change the ratio by a factor of at most 2.2.
 MOST_TIMES_POWER = 2.5
+# Factor by which a given resolution may differ from the metadata without `force`.
+MOST_TIMES = 2.0
+# Source of a resolution by `mpp_default`, as stores record it.
+BY_DEFAULT = "--mpp-default"
 # How a user says a resolution, for messages.
 SAY_MPP = "`mpp_override=` or a manifest column mpp"
-SAY_MPP_UM = SAY_MPP.replace(" or", " (um per pixel of level 0) or")
+SAY_MISSING_MPP = "`mpp_default=` (um per pixel of level 0) or a manifest column mpp"
+SAY_FORCE = "for slides that do not say their resolution give `mpp_default=`; if the metadata are wrong, add `force=True`"
 
 
 @dataclass(frozen=True)
@@ -35,44 +40,54 @@ def resolve_mpp(
     override: float | None = None,
     override_source: str = "override",
     override_words: str | None = None,
+    *,
+    default: float | None = None,
+    force: bool = False,
 ) -> Resolution:
     """Determine a slide's resolution.
 
     A value given by the user (manifest column or option) takes precedence and is compared with the metadata;
-    then the metadata, whose plausible fields have to agree; then the objective power, with a warning.
+    then the metadata, whose plausible fields have to agree; then the objective power, with a warning; then
+    `default`.
 
     Args:
         slide: Open slide.
         override: Micrometres per level-0 pixel given by the user.
         override_source: Recorded source of `override`.
-        override_words: Description of `override` in the warning; None: its value and its source.
+        override_words: Description of `override` in messages; None: its value and its source.
+        default: Micrometres per level-0 pixel of a slide whose metadata do not say it.
+        force: Whether `override` may differ from the metadata by more than a factor of two.
 
     Raises:
-        ResolutionError: If there is no source, a value is outside 0.05 to 20, or two values (of x and y, or
-            of two metadata fields) differ by more than 2 %.
+        ResolutionError: If there is no source, a value is outside 0.05 to 20, two values (of x and y, or
+            of two metadata fields) differ by more than 2 %, or `override` and the metadata by more than a
+            factor of two.
     """
     name = slide.path.name
     if override is not None:
         if not Stated((override, override), override_source).plausible:
-            raise _outside(name, override, override_source)
+            raise _outside(name, override, override_source, SAY_MPP)
         words = override_words or f"{override:g} ({override_source})"
-        return Resolution(override, override_source, _disagreement(slide, override, words))
+        return Resolution(override, override_source, _disagreement(slide, override, words, force=force))
     if slide.mpp is not None and slide.mpp_source is not None:
         return Resolution(_agreed(slide), slide.mpp_source, _power_disagreement(slide))
-    if slide.stated:
-        (x, y), source = slide.stated[0].mpp, slide.stated[0].source
+    if said := [stated for stated in slide.stated if default is None or not stated.meaningless]:
+        (x, y), source = said[0].mpp, said[0].source
         absurd = y if MPP_MIN <= x <= MPP_MAX else x
-        raise _outside(name, absurd, source, "the file does not say its resolution: ")
+        say = SAY_MISSING_MPP if said[0].meaningless else f"{SAY_MPP}, and `force=True`"
+        raise _outside(name, absurd, source, say, "the file does not say its resolution: ")
     if slide.objective_power:
         mpp = MPP_TIMES_POWER / slide.objective_power
         if not MPP_MIN <= mpp <= MPP_MAX:
-            raise _outside(name, mpp, "objective power")
+            raise _outside(name, mpp, "objective power", SAY_MPP)
         warning = f"{name}: no mpp in the metadata; {slide.objective_power:g}x taken as {mpp:g} um per pixel"
         return Resolution(mpp, "objective power", warning)
+    if default is not None:
+        return Resolution(default, BY_DEFAULT)
     raise ResolutionError(
         "the file does not say its resolution",
         where=name,
-        remedy=f"give it with {SAY_MPP_UM}",
+        remedy=f"give it with {SAY_MISSING_MPP}",
     )
 
 
@@ -86,11 +101,11 @@ def check_mpp(option: str, mpp: float | None) -> None:
         raise UsageError(f"must be {MPP_MIN:g} to {MPP_MAX:g} um per pixel", where=f"`{option}={mpp:g}`")
 
 
-def _outside(name: str, mpp: float, source: str, before: str = "") -> ResolutionError:
+def _outside(name: str, mpp: float, source: str, say: str, before: str = "") -> ResolutionError:
     return ResolutionError(
         f"{before}{mpp:g} um per pixel ({source}) is outside {MPP_MIN:g} to {MPP_MAX:g}",
         where=name,
-        remedy=f"if it is right leave the slide out, else give {SAY_MPP}",
+        remedy=f"if it is right leave the slide out, else give {say}",
     )
 
 
@@ -116,13 +131,25 @@ def _agreed(slide: Slide) -> float:
     return (x + y) / 2
 
 
-def _disagreement(slide: Slide, override: float, words: str) -> str | None:
-    """Return a warning if the metadata contradict the user, or None."""
+def _disagreement(slide: Slide, override: float, words: str, *, force: bool) -> str | None:
+    """Return a warning if the metadata contradict the user, or None.
+
+    Raises:
+        ResolutionError: If they contradict by more than a factor of two, without `force`.
+    """
     said = [stated for stated in slide.stated if stated.plausible] or slide.stated
     others = [str(stated) for stated in said if not stated.agrees((override, override))]
     if not others:
         return None
     numbers = " or ".join(dict.fromkeys(others))
+    factor = min(stated.times(override) for stated in said)
+    meaningless = all(stated.meaningless for stated in said)
+    if factor > MOST_TIMES * (1 + TOLERANCE) and not meaningless and not force:
+        raise ResolutionError(
+            f"the metadata say {numbers} um per pixel, which differs from {words} by a factor of {factor:.3g}",
+            where=slide.path.name,
+            remedy=SAY_FORCE,
+        )
     return f"{slide.path.name}: the metadata say {numbers} um per pixel; using {words}"
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 MPP_MIN, MPP_MAX = 0.05, 20.0
 TOLERANCE = 0.02
+# Resolutions that programs write when they know none: common dots per inch, and 1 pixel per mm, cm or inch.
+MEANINGLESS = (*(25_400 / dpi for dpi in (1, 72, 96, 100, 150, 200, 300, 600)), 1000.0, 10_000.0)
 MPP_TIMES_POWER = 10.0  # a 10x objective gives about 1 um per pixel on the cameras that scanners use
 
 
@@ -25,6 +27,15 @@ class Stated:
     def plausible(self) -> bool:
         """Whether a slide may have this resolution, unlike defaults such as 72 dpi or 1 pixel per mm."""
         return all(MPP_MIN <= mpp <= MPP_MAX for mpp in self.mpp)
+
+    @property
+    def meaningless(self) -> bool:
+        """Whether it is a number that programs write when they know no resolution."""
+        return any(all(abs(mpp / number - 1) < 0.002 for mpp in self.mpp) for number in MEANINGLESS)
+
+    def times(self, mpp: float) -> float:
+        """Return the factor to another resolution, 1 or more, on the axis that differs least."""
+        return min(max(own / mpp, mpp / own) for own in self.mpp)
 
     def agrees(self, mpp: tuple[float, float]) -> bool:
         """Return whether both axes are within 2 % of another resolution."""

@@ -13,12 +13,15 @@ from wsi_embed import __version__
 from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.regions import read_annotations
 from wsi_embed.slide.fingerprint import fingerprint
+from wsi_embed.slide.resolution import BY_DEFAULT
 from wsi_embed.tiling.settings import Tiling, TilingTarget, plain
 from wsi_embed.util.digest import canonical_digest
 
 # Options whose effect depends on the slide, and the field of `SlideFacts` that records it.
 RESOLVED = {
+    "mpp_default": "slide_mpp",
     "mpp_override": "slide_mpp",
+    "force": "slide_mpp",
     "regions": "roi",
     "icc": "icc",
     "reader": "reader",
@@ -31,7 +34,7 @@ ALWAYS = frozenset({"overlap", "edge", "tissue", "min_tissue"})
 IDENTITY = frozenset({"slide_id", "path", "name", "patient", "remote"})
 # Sources of a resolution that may cause an error or a warning when the slide is opened.
 BY_OVERRIDE = "--mpp-override"  # as stores record it
-UNSURE_MPP = ("objective power", "manifest", BY_OVERRIDE, None)
+UNSURE_MPP = ("objective power", "manifest", BY_OVERRIDE, BY_DEFAULT, None)
 
 
 @dataclass(frozen=True)

@@ -182,11 +182,7 @@ def plan_slide(item: SlideInput, tiling: Tiling, target: TilingTarget) -> SlideP
         states = _states(item)
         if tiling.icc:
             slide, icc = to_srgb(slide)
-        if item.mpp is not None:
-            resolution = resolve_mpp(slide, item.mpp, "manifest")
-        else:
-            given = argument("mpp_override", tiling.mpp_override)
-            resolution = resolve_mpp(slide, tiling.mpp_override, BY_OVERRIDE, given)
+        resolution = _resolution(slide, item, tiling)
         read = _plan_read(slide, resolution.mpp, tiling, target)
         if regions is not None:
             across, down = (read.read_px * scale for scale in slide.level_scales[read.level])
@@ -205,6 +201,15 @@ def plan_slide(item: SlideInput, tiling: Tiling, target: TilingTarget) -> SlideP
     )
     settings, origin = decisive_settings(tiling, target, facts), remote_origin(item, tiling, target)
     return SlidePlan(item, slide, resolution, read, regions, settings, states, origin)
+
+
+def _resolution(slide: Slide, item: SlideInput, tiling: Tiling) -> Resolution:
+    """Determine the resolution of a slide from the manifest, the options and its metadata."""
+    default, force, override = tiling.mpp_default, tiling.force, tiling.mpp_override
+    if item.mpp is not None:
+        return resolve_mpp(slide, item.mpp, "manifest", default=default, force=force)
+    words = argument("mpp_override", override)
+    return resolve_mpp(slide, override, BY_OVERRIDE, words, default=default, force=force)
 
 
 def _plan_read(slide: Slide, mpp: float, tiling: Tiling, target: TilingTarget) -> ReadPlan:

@@ -41,7 +41,9 @@ class Tiling:
         edge: Whether to `drop` or `pad` tiles that extend beyond the slide.
         tissue: Tissue recipe.
         min_tissue: Smallest share of tissue in a tile, 0 to 1.
+        mpp_default: Micrometres per level-0 pixel of slides whose metadata do not say it.
         mpp_override: Micrometres per level-0 pixel of every slide, instead of the slide's metadata.
+        force: Whether a given resolution may differ from the metadata by more than a factor of two.
         regions: Rules for annotated regions.
         icc: Whether pixels are converted to sRGB with the slide's embedded ICC profile.
         reader: Name of the reader; see `open_slide`.
@@ -52,7 +54,9 @@ class Tiling:
     edge: Edge = "drop"
     tissue: TissueRecipe = field(default_factory=TissueRecipe)
     min_tissue: float = 0.25
+    mpp_default: float | None = None
     mpp_override: float | None = None
+    force: bool = False
     regions: RegionRules = field(default_factory=RegionRules)
     icc: bool = False
     reader: Reader = "auto"

@@ -17,7 +17,10 @@ BY_DEFAULT = "--mpp-default"
 # How a user says a resolution, for messages.
 SAY_MPP = "`mpp_override=` or a manifest column mpp"
 SAY_MISSING_MPP = "`mpp_default=` (um per pixel of level 0) or a manifest column mpp"
-SAY_FORCE = "for slides that do not say their resolution give `mpp_default=`; if the metadata are wrong, add `force=True`"
+SAY_FORCE = (
+    "for slides that do not say their resolution give `mpp_default=`; "
+    "if the metadata are wrong, add `force=True`"
+)
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,8 @@ def _disagreement(slide: Slide, override: float, words: str, *, force: bool) -> 
     meaningless = all(stated.meaningless for stated in said)
     if factor > MOST_TIMES * (1 + TOLERANCE) and not meaningless and not force:
         raise ResolutionError(
-            f"the metadata say {numbers} um per pixel, which differs from {words} by a factor of {factor:.3g}",
+            f"the metadata say {numbers} um per pixel, which differs from {words} "
+            f"by a factor of {factor:.3g}",
             where=slide.path.name,
             remedy=SAY_FORCE,
         )

@@ -214,6 +214,28 @@ def test_slides_without_annotations(
         assert list(wsi_embed.open_store(tmp_path / "f.zarr")) == ["a"]
 
 
+@pytest.mark.parametrize("missing", ["fail", "skip", "whole"])
+def test_a_class_that_no_file_has_is_refused_before_any_work(
+    slides: Path, model: Path, tmp_path: Path, missing: str
+) -> None:
+    """As `--roi-missing skip` with `tumour` where all files have `Tumor`: every slide would be left out."""
+    roi = tmp_path / "roi"
+    roi.mkdir()
+    (roi / "a.geojson").write_text(collection(square(0, 0, 64, 64, "Tumor")))
+    (roi / "b.geojson").write_text(collection(square(0, 0, 64, 64, "Stroma"), square(0, 0, 9, 9)))
+    (roi / "c.geojson").write_text("damaged")
+    given: dict[str, Any] = {"roi": roi, "roi_missing": missing}
+    with pytest.raises(wsi_embed.UsageError) as error:
+        embed(slides, tmp_path / "f.zarr", model, roi_include=["tumour,Stroma"], **given)
+    assert str(error.value) == (
+        "no annotation file has a region of class tumour; they have Stroma, Tumor, and 1 without a class; "
+        "name one of those with `roi_include=`"
+    )
+    assert not (tmp_path / "f.zarr").exists()
+    done = embed(slides, tmp_path / "f.zarr", model, roi_include=["tumor,stroma"], shard="1/2", **given)
+    assert done.slides[0].status == "done"  # b, whose shard has no Tumor
+
+
 def test_skipped_slides_are_not_called_complete(slides: Path, model: Path, tmp_path: Path) -> None:
     roi = tmp_path / "roi"
     roi.mkdir()

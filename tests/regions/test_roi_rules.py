@@ -171,7 +171,7 @@ def test_a_class_that_the_file_lacks_is_said(tmp_path: Path) -> None:
     assert warned == (
         "s.geojson: no region of class Necrosis, Pen; it has Stroma, Tumor, and 1 without a class",
     )
-    with pytest.raises(NoRegionsError, match="its polygons have no class"):
+    with pytest.raises(NoRegionsError, match="it has only polygons without a class"):
         chosen(annotated(tmp_path, None), include=("Tumor",))
     with pytest.raises(NoRegionsError, match=r"c0, c1, .*, c8, c9 and 5 more"):
         chosen(annotated(tmp_path, *(f"c{i}" for i in range(10)), *"vwxyz"), include=("Tumor",))
@@ -189,7 +189,7 @@ def test_a_file_without_polygons_has_nothing_to_take(tmp_path: Path, document: A
         chosen(path, include=("Tumor",))
     found = chosen(path, exclude=("Pen",))
     assert (found.include, found.exclude) == (None, [])
-    assert found.warnings[-1] == "s.geojson: no region of class Pen; it holds no polygon"
+    assert found.warnings[-1] == "s.geojson: no region of class Pen; it has no polygon"
 
 
 def test_the_digest_is_of_file_and_choice(tmp_path: Path) -> None:

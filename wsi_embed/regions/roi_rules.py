@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from wsi_embed.errors import NoRegionsError, UsageError, printable
+from wsi_embed.errors import NoRegionsError, SlideError, UsageError, printable
 from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.regions.annotation_files import ANNOTATION_SUFFIXES, annotation_names, read_annotations
 from wsi_embed.regions.misplaced import check_class_names
@@ -57,14 +58,39 @@ class RegionRules:
 
 
 def check_rules(rules: RegionRules, items: list[SlideInput]) -> None:
-    """Check that classes are named only if there are annotations.
+    """Check that classes are named only if there are annotations, and only those that a file has.
 
     Raises:
-        UsageError: If classes are named, but neither `--roi` nor a manifest names a file.
+        UsageError: If classes are named, but neither `--roi` nor a manifest names a file, or no file has a
+            region of a class to include.
     """
     if (rules.include or rules.exclude) and rules.source is None and all(item.roi is None for item in items):
         raise UsageError(
             "`roi_include=` and `roi_exclude=` need `roi=FILE|DIR`, or a manifest with a column roi"
+        )
+    if rules.include and not any(item.remote is not None and item.remote.roi is not None for item in items):
+        _check_known(rules.include, [item.roi for item in items if item.roi is not None])
+
+
+def _check_known(include: Sequence[str], files: Sequence[Path]) -> None:
+    """Check that every class is in a file; files are read until it is, and may be damaged.
+
+    Raises:
+        UsageError: If a class is in none of the files.
+    """
+    polygons, absent = list[Polygon](), list[str]()
+    for file in files:
+        with contextlib.suppress(SlideError):
+            found = {p.classes: p for p in (*polygons, *read_annotations(file).polygons)}
+            polygons = list(found.values())
+        there = {class_key(name) for p in polygons for name in p.classes}
+        absent = [name for name in _names(include, there) if class_key(name) not in there]
+        if not absent:
+            return
+    if polygons:
+        raise UsageError(
+            f"no annotation file has a region of class {', '.join(absent)}; {_classes(polygons, 'they have')}",
+            remedy="name one of those with `roi_include=`",
         )
 
 
@@ -144,11 +170,13 @@ def _check_apart(include: set[str], exclude: set[str]) -> None:
         raise UsageError(f"class {', '.join(sorted(both))} is both in `roi_include=` and `roi_exclude=`")
 
 
-def _classes(polygons: list[Polygon]) -> str:
-    """Describe the classes of a file, for messages."""
+def _classes(polygons: list[Polygon], subject: str = "it has") -> str:
+    """Describe the classes of one file or several, for messages."""
     names = sorted({name.strip() for p in polygons for name in p.classes})
     if not names:
-        return "its polygons have no class" if polygons else "it holds no polygon"
+        return f"{subject} {'only polygons without a class' if polygons else 'no polygon'}"
     more = f" and {len(names) - 10} more" if len(names) > 10 else ""
     without = sum(not p.classes for p in polygons)
-    return f"it has {', '.join(names[:10])}{more}" + (f", and {without} without a class" if without else "")
+    return f"{subject} {', '.join(names[:10])}{more}" + (
+        f", and {without} without a class" if without else ""
+    )

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from wsi_embed.errors import UsageError
 from wsi_embed.util.text import argument
@@ -27,9 +28,10 @@ class StagePooling(nn.Module):
         channels: Number of channels of the activations of each stage.
 
     Attributes:
-        feature_dim: Number of features D.
-        shift: Value subtracted from each feature, float32 [D]; zeros until `standardise`.
-        scale: Divisor of each feature, float32 [D]; ones until `standardise`.
+        feature_dim: Number of features D: of all pools, P, or fewer after `standardise(..., components=D)`.
+        shift: Value subtracted from each pool, float32 [P]; zeros until `standardise`.
+        scale: Divisor of each pool, float32 [P]; ones until `standardise`.
+        projection: Matrix from standardised pools to features, float32 [D, P], or None.
 
     Raises:
         UsageError: If a pool has another name, or there is not one entry for each stage.
@@ -44,6 +46,7 @@ class StagePooling(nn.Module):
 
     shift: Tensor
     scale: Tensor
+    projection: Tensor | None
 
     def __init__(
         self,
@@ -62,6 +65,7 @@ class StagePooling(nn.Module):
         self.feature_dim = sum(width * len(names) for width, names in zip(channels, self.pools, strict=True))
         self.register_buffer("shift", torch.zeros(self.feature_dim))
         self.register_buffer("scale", torch.ones(self.feature_dim))
+        self.register_buffer("projection", None)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the features of normalised images, float32 [B, D]; half precision ends before pooling."""
@@ -69,21 +73,60 @@ class StagePooling(nn.Module):
         for stage, names in zip(self.stages, self.pools, strict=True):
             x = stage(x)
             found += [_pooled(x, name) for name in names]
-        features = torch.cat(found, dim=1)
-        return (features - self.shift.float()) / self.scale.float()
+        pools = torch.cat(found, dim=1)
+        # `type_as` and not `float`, which leaves no trace while these are still float32
+        pools = (pools - self.shift.type_as(pools)) / self.scale.type_as(pools)
+        return pools if self.projection is None else linear(pools, self.projection.type_as(pools))
 
-    @torch.inference_mode()
-    def standardise(self, batches: Iterable[Tensor]) -> None:
-        """Set shift and scale to the mean and standard deviation of the features of some images.
+    @torch.no_grad()
+    def standardise(self, batches: Iterable[Tensor], components: int | None = None) -> None:
+        """Set shift and scale to the mean and standard deviation of the pools of some images.
 
         Args:
             batches: Normalised images, float [B, 3, H, W] each; at least two images in all.
+            components: Number of principal components of the standardised pools that become the features;
+                by default the pools are. See `_partly_whitened`.
         """
+        self.projection = None
         self.shift.zero_()
         self.scale.fill_(1)
-        features = torch.cat([self(batch) for batch in batches]).double()
-        self.shift.copy_(features.mean(0))
-        self.scale.copy_(features.std(0).clamp(min=1e-6))
+        pools = torch.cat([self(batch) for batch in batches]).double()
+        self.shift.copy_(pools.mean(0))
+        self.scale.copy_(pools.std(0).clamp(min=1e-6))
+        if components is not None:
+            projection = _partly_whitened((pools - self.shift) / self.scale, components)
+            self.projection = projection.to(self.shift)
+        self.feature_dim = pools.shape[1] if components is None else components
+
+
+def _partly_whitened(pools: Tensor, components: int) -> Tensor:
+    """Return the projection onto principal components, divided by the fourth root of their variances.
+
+    Whitening divides by the square root, which gives noise the weight of the first components; without it a
+    few of them decide every cosine. The features have a mean variance of 1.
+
+    Args:
+        pools: Standardised values, float64 [N, P].
+        components: Number of components.
+
+    Returns:
+        Matrix, float64 [components, P], with a positive largest entry in each row.
+
+    Raises:
+        UsageError: If there are fewer components with a variance.
+    """
+    variances, vectors = torch.linalg.eigh(torch.cov(pools.T))
+    variances, vectors = variances.flip(0)[:components], vectors.flip(1)[:, :components]
+    if len(variances) < components or not variances[-1] > 1e-9:
+        raise UsageError(
+            f"{len(pools)} images have fewer components",
+            where=argument("components", components),
+            remedy="give more images or fewer components",
+        )
+    largest = vectors.abs().argmax(0)
+    vectors = vectors * vectors[largest, torch.arange(components)].sign()
+    scaled: Tensor = vectors / variances**0.25 / variances.sqrt().mean().sqrt()
+    return scaled.T.contiguous()
 
 
 def _pooled(x: Tensor, pool: str) -> Tensor:

@@ -57,14 +57,38 @@ def test_standardised_features_have_mean_zero_and_deviation_one() -> None:
     torch.testing.assert_close(model.shift, before)
 
 
+def test_components_are_those_of_an_independent_decomposition() -> None:
+    model, images = pooled(), torch.rand(90, 3, 64, 64, generator=torch.Generator().manual_seed(5))
+    model.standardise([images])
+    with torch.no_grad():
+        pools = model(images).double().numpy()
+        model.standardise([images[:30], images[30:]], components=4)
+        features = model(images).double().numpy()
+    assert features.shape == (90, 4) == (90, model.feature_dim)
+    left, singular, _ = np.linalg.svd(pools - pools.mean(0), full_matrices=False)
+    variances = singular[:4] ** 2 / 89
+    expected = left[:, :4] * np.sqrt(89) * variances**0.25 / np.sqrt(np.sqrt(variances).mean())
+    np.testing.assert_allclose(np.abs(features - features.mean(0)), np.abs(expected), rtol=5e-3, atol=5e-3)
+    assert features.var(0, ddof=1).mean() == pytest.approx(1, rel=1e-3)
+    assert (np.diff(features.var(0)) <= 0).all()
+    assert model.projection is not None
+    assert (model.projection.abs().amax(1) == model.projection.amax(1)).all()
+
+
+def test_more_components_than_images_have_are_refused() -> None:
+    with pytest.raises(UsageError, match="`components=9`: 5 images have fewer components; give more images"):
+        pooled().standardise([torch.rand(5, 3, 64, 64)], components=9)
+
+
+@pytest.mark.parametrize("components", [None, 8])
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
-def test_a_network_of_ones_own_is_exported(precision: str, tmp_path: Path) -> None:
+def test_a_network_of_ones_own_is_exported(precision: str, components: int | None, tmp_path: Path) -> None:
     model, rng = pooled(), np.random.default_rng(0)
     tiles = made_tiles(rng, 12, 64)
     images = (
         torch.from_numpy(tiles).permute(0, 3, 1, 2).float() / 255 - torch.tensor(MEAN).view(3, 1, 1)
     ) / (torch.tensor(STD).view(3, 1, 1))
-    model.standardise([images])
+    model.standardise([images], components)
     trained = TrainedModel(
         backbone=model, feature_dim=model.feature_dim, projector=None, cluster_head=None, clusters=None,
         method="weights", architecture="mine", tile_px=64, mpp=0.5, mean=MEAN, std=STD,

@@ -88,8 +88,9 @@ def _check_known(include: Sequence[str], files: Sequence[Path]) -> None:
         if not absent:
             return
     if polygons:
+        known = _classes(polygons, "they have")
         raise UsageError(
-            f"no annotation file has a region of class {', '.join(absent)}; {_classes(polygons, 'they have')}",
+            f"no annotation file has a region of class {', '.join(absent)}; {known}",
             remedy="name one of those with `roi_include=`",
         )
 

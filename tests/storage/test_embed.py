@@ -325,7 +325,7 @@ def test_commands_take_addresses(
     assert said.returncode == 2  # it needs labels; the store was opened
     assert "--labels" in said.stderr
     said = invoke("plot", str(out), "--geojson", cwd=tmp_path)
-    assert (tmp_path / "plots/a.geojson").is_file()
+    assert (tmp_path / "f-plots/a.geojson").is_file()
 
 
 def test_a_damaged_store_is_found_out(uploaded: Address, out: Address, model: Path) -> None:

@@ -81,8 +81,9 @@ def with_default_command(args: Sequence[str]) -> list[str]:
     """Insert `embed` before arguments that do not name a command.
 
     Raises:
-        UsageError: If the first argument looks like a mistyped command.
+        UsageError: If an argument is empty, or the first one looks like a mistyped command.
     """
+    _check_filled(args)
     if not args or args[0] in NAMES or args[0] in ("-h", "--help", "--version"):
         return list(args)
     first = args[0]
@@ -90,6 +91,19 @@ def with_default_command(args: Sequence[str]) -> list[str]:
     if looks_typed and not Path(first).exists() and (close := difflib.get_close_matches(first, NAMES, n=1)):
         raise UsageError(f"no command and no file is called {first!r}; did you mean `wsi-embed {close[0]}`?")
     return ["embed", *args]
+
+
+def _check_filled(args: Sequence[str]) -> None:
+    """Check that no argument is empty: an unset variable would otherwise mean the current folder.
+
+    Raises:
+        UsageError: If one is.
+    """
+    for before, argument in zip(("", *args), args, strict=False):
+        name, _, value = argument.partition("=")
+        if not argument or (name.startswith("--") and "=" in argument and not value):
+            place = name or (before if before.startswith("-") else None)
+            raise UsageError("an argument is empty", where=place, remedy="is a variable unset?")
 
 
 def _wants_json() -> bool:

@@ -23,7 +23,7 @@ def command(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Output folder. Default: plots/ beside the store."),
+        typer.Option("--out", help="Output folder. Default: <store>-plots, beside the store."),
     ] = None,
     annotations: Annotated[
         Path | None,
@@ -91,7 +91,7 @@ def command(
     from wsi_embed.store import open_store
 
     opened = open_store(store, clusters=clusters)
-    folder = out or opened.near.parent / "plots"
+    folder = out or opened.near.with_name(f"{opened.near.stem}-plots")
     if not slides and not geojson:
         raise UsageError("give --slides DIR for pictures, --geojson for QuPath, or both")
     failed = _write_geojson(opened, folder, joined(geojson_parts)) if geojson else 0

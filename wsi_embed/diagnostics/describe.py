@@ -22,7 +22,7 @@ def describe(what: str, reader: Reader = "auto") -> tuple[Facts, list[Facts]]:
     """Describe a slide, an exported model or a store.
 
     Args:
-        what: Path of a slide, a model or a store, URL of a store, `default` or `default-int8`.
+        what: Path of a slide, a model or a store, URL of a store, or name of a packaged model.
         reader: Reader of a slide; see `open_slide`.
 
     Returns:
@@ -49,7 +49,7 @@ def describe(what: str, reader: Reader = "auto") -> tuple[Facts, list[Facts]]:
         raise UsageError(
             "no such file or folder",
             where=what,
-            remedy="give a slide, a model, a store, `default` or `default-int8`",
+            remedy="give a slide, a model, a store, `default`, `default-fp16` or `default-int8`",
         )
     if path.suffix.lower() in (".onnx", ".ts", ".torchscript"):
         return _model(path), []

@@ -9,7 +9,7 @@ from pathlib import Path
 from wsi_embed.encoder.base import Encoder
 from wsi_embed.encoder.device import Device, parse_device, parse_devices
 from wsi_embed.encoder.pool import EncoderPool
-from wsi_embed.errors import ModelError
+from wsi_embed.errors import ModelError, UsageError
 from wsi_embed.util.cpu import cpu_count
 from wsi_embed.util.registry import Registry
 
@@ -31,12 +31,12 @@ ENCODERS: Registry[Callable[..., Encoder]] = Registry(
         OPENVINO: "wsi_embed.encoder.openvino_encoder:OpenVinoEncoder",
     },
 )
-# Packaged models: half precision (computed in single precision on CPUs), and int8, which is faster on CPUs.
-PACKAGED = ("default", "default-int8")
+# Packaged models: the same network in single and half precision, and in int8, which is faster on CPUs.
+PACKAGED = ("default", "default-fp16", "default-int8")
 
 
 def default_model(name: str = "default") -> Path:
-    """Return the path of a packaged demonstration model, `default` or `default-int8`."""
+    """Return the path of a packaged demonstration model, by a name of `PACKAGED`."""
     return Path(__file__).parents[1] / "models" / f"{name}.onnx"
 
 
@@ -46,7 +46,13 @@ def is_demonstration(model: object) -> bool:
 
 
 def model_file(model: str | Path | None) -> Path:
-    """Return the file of a model: a packaged one for its name or None, else the path itself."""
+    """Return the file of a model: a packaged one for its name or None, else the path itself.
+
+    Raises:
+        UsageError: If the path is empty.
+    """
+    if model == "":
+        raise UsageError("the path of the model is empty")
     return default_model(str(model or "default")) if is_demonstration(model) else Path(str(model))
 
 
@@ -63,8 +69,8 @@ def load_encoder(
     An ONNX file is data. A TorchScript file is a program: load only files from people you trust.
 
     Args:
-        path: An `.onnx` or `.ts` file, or the name of a packaged demonstration model, `default` (as None) or
-            `default-int8`.
+        path: An `.onnx` or `.ts` file, or the name of a packaged demonstration model: `default` (as None),
+            `default-fp16` or `default-int8`.
         device: `auto` (CUDA if it works, else the CPU), `cpu`, `cuda[:N]`, `tensorrt[:N]`, `openvino` or
             `openvino:bf16`.
         tile_px: Side of a tile in pixels; required for files without wsi-embed metadata.

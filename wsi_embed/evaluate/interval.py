@@ -8,6 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 LEVEL = 0.95
+NO_SPREAD = (
+    "no spread: all folds or resamples gave the same score, which is no certainty; test with more data"
+)
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,14 @@ class Interval:
     def __str__(self) -> str:
         if self.low is None or self.high is None:
             return f"{self.mean:.3f}"
+        if not self.has_spread:
+            return f"{self.mean:.3f} (no spread)"
         return f"{self.mean:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+    @property
+    def has_spread(self) -> bool:
+        """Whether the limits differ. They agree if all tests were right, however few there were."""
+        return self.low is None or self.high is None or self.high - self.low > 1e-9
 
     def to_dict(self) -> dict[str, float | None]:
         """Return the values for JSON."""

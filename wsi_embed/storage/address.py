@@ -78,10 +78,12 @@ def location(text: str | Path | Address) -> Location:
     """Convert a text to a path or an address.
 
     Raises:
-        UsageError: If the address has an unknown scheme, or contains credentials.
+        UsageError: If the text is empty, or the address has an unknown scheme or contains credentials.
     """
     if isinstance(text, Address):
         return text
+    if not str(text):
+        raise UsageError("a path is empty", remedy="the current folder is `.`")
     return parse_address(str(text)) if is_address(text) else Path(text)
 
 

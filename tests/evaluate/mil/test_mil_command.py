@@ -99,7 +99,28 @@ def test_the_folder_lies_beside_the_store(made: Witnessed, tmp_path: Path) -> No
     labels = labels_of(tmp_path / "l.csv", made.labels)
     done = typed(made.store.path, labels, "--method", "mean", "--folds", 3)
     assert done.exit_code == 0, done.output
-    assert (made.store.path.parent / "f-mil-mean" / "predictions.csv").is_file()
+    written = made.store.path.parent / "f-mil-mean" / "predictions.csv"
+    before = written.read_bytes()
+    done = typed(made.store.path, labels, "--method", "mean", "--folds", 4)
+    assert isinstance(done.exception, UsageError)
+    assert "contains an earlier evaluation; give another --out, or replace it with --overwrite" in str(
+        done.exception
+    )
+    assert written.read_bytes() == before
+    done = typed(made.store.path, labels, "--method", "mean", "--folds", 4, "--overwrite")
+    assert done.exit_code == 0, done.output
+    assert written.read_bytes() != before
+
+
+def test_scores_without_spread_are_called_so(made: Witnessed, tmp_path: Path) -> None:
+    """All slides are classified correctly in every fold, by one feature that is the label."""
+    slides = {f"s{n:02}": MadeSlide(np.full((2, 4), 1.0 if n % 2 else -1.0, np.float32)) for n in range(12)}
+    store = made_store(tmp_path / "f.zarr", slides).path
+    labels = labels_of(tmp_path / "l.csv", {name: "ab"[int(name[1:]) % 2] for name in slides})
+    done = typed(store, labels, "--method", "mean", "--folds", 3)
+    assert done.exit_code == 0, done.output
+    assert "1.000 (no spread)" in done.output
+    assert "note: no spread: all folds or resamples gave the same score" in done.output
 
 
 @pytest.fixture(scope="module")

@@ -74,6 +74,7 @@ def test_an_interval_stays_where_scores_can_be_and_says_nothing_of_one() -> None
     assert fold_interval([0.9, math.nan], 0.25) == Interval(0.9)
     assert math.isnan(fold_interval([math.nan], 0.25).mean)
     assert [str(Interval(0.5)), str(Interval(0.5, 0.25, 0.75))] == ["0.500", "0.500 (0.250 to 0.750)"]
+    assert str(Interval(1, 1, 1)) == "1.000 (no spread)"
 
 
 def test_a_bootstrap_interval_is_about_the_normal_one() -> None:

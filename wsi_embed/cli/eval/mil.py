@@ -49,6 +49,9 @@ def command(
             "--out", help="Folder for scores, predictions and attention. Default: <store>-mil-<method>."
         ),
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier evaluation in --out.")
+    ] = False,
     folds: Annotated[
         int | None,
         typer.Option(
@@ -123,7 +126,7 @@ def command(
         settings = MilSettings(
             method, epochs, patience, lr, max_tiles=max_tiles, device=device, threads=threads
         )
-        check_mil_folder(folder, method)
+        check_mil_folder(folder, method, overwrite=overwrite)
         bags = join_labels(opened, labels, by=by, missing=missing)  # type: ignore[arg-type]  # checked by it
         evaluation = evaluate_mil(
             opened,

@@ -8,27 +8,37 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from wsi_embed.errors import UsageError
 from wsi_embed.evaluate.mil.run import MilEvaluation
 from wsi_embed.evaluate.mil.settings import NETS
 from wsi_embed.evaluate.results import check_results_folder, results_in, write_json, write_table
 from wsi_embed.evaluate.scores import draw_confusion
 from wsi_embed.store import Bag, Store
 from wsi_embed.store.attention import SlideAttention, check_replaceable, write_attention
+from wsi_embed.util.text import argument
 
-ATTENTION = "attention.zarr"
+SCORES, ATTENTION = "scores.json", "attention.zarr"
 
 
-def check_mil_folder(folder: Path, method: str) -> None:
+def check_mil_folder(folder: Path, method: str, *, overwrite: bool = True) -> None:
     """Check, before an evaluation, that its results can be written; nothing is created.
 
     Args:
         folder: Folder of the files.
         method: The method; only networks write `attention.zarr`.
+        overwrite: Whether to replace an earlier evaluation.
 
     Raises:
-        UsageError: If the folder is a file or cannot be written, or its `attention.zarr` is something else.
+        UsageError: If the folder is a file or cannot be written, its `attention.zarr` is something else, or
+            it contains an earlier evaluation and `overwrite` is false.
     """
     check_results_folder(folder)
+    if not overwrite and (folder / SCORES).exists():
+        raise UsageError(
+            "contains an earlier evaluation",
+            where=argument("out", folder),
+            remedy="give another `out=`, or replace it with `overwrite=True`",
+        )
     if method in NETS:
         check_replaceable(folder / ATTENTION)
 
@@ -48,7 +58,7 @@ def write_mil(evaluation: MilEvaluation, store: Store, folder: Path) -> list[Pat
         StoreMismatchError: If `attention.zarr` exists and is something else.
         WsiEmbedError: If the files cannot be written.
     """
-    files = [folder / "scores.json", folder / "predictions.csv", folder / "confusion.png"]
+    files = [folder / SCORES, folder / "predictions.csv", folder / "confusion.png"]
     with results_in(folder):
         write_json(files[0], evaluation.to_dict())
         write_table(files[1], _predictions(evaluation))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,19 @@ def files_of(folder: Path) -> dict[str, bytes]:
     """Every file that a consumer may see."""
     found = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
     return {name: p.read_bytes() for name, p in sorted(found.items()) if not name.startswith(".wsi-embed")}
+
+
+@contextlib.contextmanager
+def at_most(size: int) -> Iterator[None]:
+    """Let the kernel refuse to write more than so many bytes into a file, as on a full disk."""
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 class FormatConformance:
@@ -136,6 +151,20 @@ class FormatConformance:
             assert all(content == whole[name] for name, content in left.items())
             self.convert(source, out, labels)
             assert files_of(out) == whole
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="file sizes are limited on POSIX")
+    def test_a_write_that_fails_leaves_nothing_that_counts_as_complete(
+        self, source: Store, labels: Path, tmp_path: Path
+    ) -> None:
+        self.convert(source, tmp_path / "whole" / "out", labels)
+        whole = files_of(tmp_path / "whole" / "out")
+        most, out = max(map(len, whole.values())), tmp_path / "out"
+        for limit in (most - 1, most // 2, 1000):
+            with at_most(limit), pytest.raises(StoreError, match="File too large"):
+                self.convert(source, out, labels)
+            assert all(content == whole[name] for name, content in files_of(out).items())
+        self.convert(source, out, labels)
+        assert files_of(out) == whole
 
     def test_a_damaged_slide_fails_alone(self, source: Store, labels: Path, tmp_path: Path) -> None:
         shutil.copytree(source.path, tmp_path / "feats.zarr")

@@ -187,6 +187,23 @@ class FormatConformance:
         self.convert(source, tmp_path / "whole" / "out", labels)
         assert files_of(tmp_path / "out") == files_of(tmp_path / "whole" / "out")
 
+    @pytest.mark.parametrize("damage", ["zarr.json", "features/zarr.json"])
+    def test_a_slide_that_cannot_be_opened_fails_alone(
+        self, source: Store, labels: Path, tmp_path: Path, damage: str
+    ) -> None:
+        shutil.copytree(source.path, tmp_path / "feats.zarr")
+        (tmp_path / "feats.zarr" / "a2" / damage).write_text("{")
+        told = {}
+        done = self.convert(
+            open_store(tmp_path / "feats.zarr"), tmp_path / "out", labels, on_bag=told.__setitem__
+        )
+        assert sorted(done.written) == ["a1", "b%202"]
+        assert done.failed.keys() == {"a2"}
+        assert told["a2"].startswith("failed: a2")
+        self.convert(source, tmp_path / "out", labels)
+        self.convert(source, tmp_path / "whole" / "out", labels)
+        assert files_of(tmp_path / "out") == files_of(tmp_path / "whole" / "out")
+
     def test_a_missing_library_is_named_with_its_extra(
         self, source: Store, labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

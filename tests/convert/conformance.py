@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from tests.job_tools import no_room
 from wsi_embed import Store, open_store
 from wsi_embed.convert import convert
 from wsi_embed.convert.registry import FORMATS
@@ -28,19 +27,6 @@ def files_of(folder: Path) -> dict[str, bytes]:
     """Every file that a consumer may see."""
     found = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
     return {name: p.read_bytes() for name, p in sorted(found.items()) if not name.startswith(".wsi-embed")}
-
-
-@contextlib.contextmanager
-def at_most(size: int) -> Iterator[None]:
-    """Let the kernel refuse to write more than so many bytes into a file, as on a full disk."""
-    import resource
-
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 class FormatConformance:
@@ -160,7 +146,7 @@ class FormatConformance:
         whole = files_of(tmp_path / "whole" / "out")
         most, out = max(map(len, whole.values())), tmp_path / "out"
         for limit in (most - 1, most // 2, 1000):
-            with at_most(limit), pytest.raises(StoreError, match="File too large"):
+            with no_room(limit), pytest.raises(StoreError, match="File too large"):
                 self.convert(source, out, labels)
             assert all(content == whole[name] for name, content in files_of(out).items())
         self.convert(source, out, labels)
@@ -193,7 +179,7 @@ class FormatConformance:
     ) -> None:
         shutil.copytree(source.path, tmp_path / "feats.zarr")
         (tmp_path / "feats.zarr" / "a2" / damage).write_text("{")
-        told = {}
+        told: dict[str, str] = {}
         done = self.convert(
             open_store(tmp_path / "feats.zarr"), tmp_path / "out", labels, on_bag=told.__setitem__
         )

@@ -9,6 +9,7 @@ the old and the new group.
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -34,7 +35,7 @@ def record(store: Place, slide_id: str, digests: Sequence[str]) -> None:
         digests: Digests that the group of the slide may have.
 
     Raises:
-        OSError: If the record cannot be written.
+        OSError: If the record cannot be written, or is not there as it was written.
         RemoteError: If object storage cannot be reached, or refuses.
     """
     content = json.dumps({"slide_id": slide_id, "digests": list(digests)}).encode()
@@ -43,6 +44,8 @@ def record(store: Place, slide_id: str, digests: Sequence[str]) -> None:
         folder.write(key, content)
     except FileNotFoundError:  # the first slide of a local store
         folder.create(key, content)
+    if folder.read(key) != content:
+        raise OSError(errno.EIO, f"{FOLDER}/{key} is not there as it was written")
 
 
 def forget(store: Place, slide_id: str) -> None:

@@ -10,7 +10,7 @@ from wsi_embed.grid import TileGrid
 from wsi_embed.storage.address import Location
 from wsi_embed.storage.folder import METADATA_FILE, Place
 from wsi_embed.storage.open_folder import place_at
-from wsi_embed.store.layout import FORMAT_VERSION, StoreSettings, as_json, find_attributes
+from wsi_embed.store.layout import FORMAT_VERSION, StoreSettings, as_json, find_attributes, read_attributes
 from wsi_embed.store.replacing import committed_attributes, recover
 from wsi_embed.store.slide_writer import SlideWriter
 from wsi_embed.tissue import TissueMask
@@ -108,3 +108,8 @@ def _create_root(store: Place, settings: StoreSettings, model: ModelMetadata) ->
     attributes = {**root, "digest": canonical_digest(root)}
     text = json_text({"attributes": attributes, "zarr_format": 3, "node_type": "group"}, indent=2)
     store.create(METADATA_FILE, text.encode())
+    there = read_attributes(store)
+    if there.get("digest") != canonical_digest({k: v for k, v in there.items() if k != "digest"}):
+        raise StoreError(
+            f"{METADATA_FILE} is not there as it was written", where=store, remedy="delete it and run again"
+        )

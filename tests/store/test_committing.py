@@ -21,10 +21,9 @@ from tests.store.made_stores import (
     write_slide,
 )
 from wsi_embed.errors import StoreError
-from wsi_embed.storage.folder import LocalPlace, Place
-from wsi_embed.store import StoreSettings, open_store, slide_writer, verify
+from wsi_embed.storage.folder import Place
+from wsi_embed.store import StoreSettings, finalize, open_store, slide_writer, verify
 from wsi_embed.store.layout import written_objects
-from wsi_embed.store.replacing import remove_group
 
 
 def test_the_commit_replaces_the_document_in_one_step(tmp_path: Path, settings: StoreSettings) -> None:
@@ -128,6 +127,18 @@ def test_a_replacement_that_a_kill_interrupted_is_finished(tmp_path: Path, setti
     assert moved
 
 
+def test_finalize_removes_what_killed_jobs_left(tmp_path: Path, settings: StoreSettings) -> None:
+    path, encoded = tmp_path / "s", make_encoded(13, settings)
+    store = open_writer(path, settings)
+    write_slide(store, "a", make_encoded(31, settings, seed=1))
+    assert killed(path, 12, lambda: write_slide(store, "a", encoded))
+    assert list((path / ".wsi-embed-new").iterdir())
+    finalize(path)
+    assert not (path / ".wsi-embed-new").exists()
+    assert len(open_store(path)["a"]) == 31
+    assert verify(path) == []
+
+
 def test_a_slide_that_fails_leaves_the_one_before(tmp_path: Path, settings: StoreSettings) -> None:
     store = open_writer(tmp_path / "s", settings)
     write_slide(store, "a", make_encoded(7, settings))
@@ -157,34 +168,37 @@ def test_a_store_that_is_removed_is_an_error(tmp_path: Path, settings: StoreSett
 
 
 @pytest.mark.parametrize("how", ["overwrite", "give up"])
-def test_a_slide_that_is_being_removed_is_neither_there_nor_damaged(
+def test_a_slide_that_is_being_removed_is_neither_half_there_nor_damaged(
     tmp_path: Path, small_layout: None, settings: StoreSettings, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     path = tmp_path / "s"
     store = open_writer(path, settings)
     if how == "overwrite":
         write_slide(store, "a", make_encoded(40, settings))
-    seen = []
+    seen, lengths = [], []
 
     def watch(remove: Any) -> Any:
         def removing(*args: Any, **kwargs: Any) -> None:
             # a process killed here would leave what is there now
-            seen.append(verify(path) + list(open_store(path)))
+            seen.append(verify(path))
+            lengths.append([len(bag.features[:]) for bag in open_store(path).values()])
             remove(*args, **kwargs)
 
         return removing
 
-    writer = store.slide("a", make_grid(40)) if how == "give up" else None
-    with monkeypatch.context() as patched:
-        for name in ("unlink", "rmdir"):
-            patched.setattr(os, name, watch(getattr(os, name)))
-        if writer:
-            with writer:
-                writer.append(make_encoded(30, settings))
-        else:
-            remove_group(LocalPlace(path / "a"))
+    with store.slide("a", make_grid(30)) as writer:
+        writer.append(make_encoded(30, settings))
+        with monkeypatch.context() as patched:
+            for name in ("unlink", "rmdir"):
+                patched.setattr(os, name, watch(getattr(os, name)))
+            if how == "overwrite":
+                writer.commit({})
+            else:
+                writer.__exit__(None, None, None)
     assert len(seen) > 5
     assert not any(seen)
+    assert {*map(tuple, lengths)} <= ({(40,), (), (30,)} if how == "overwrite" else {()})
+    assert len(open_store(path)) == (how == "overwrite")
 
 
 def test_what_a_kill_leaves_before_the_group_began_is_no_problem(

@@ -47,6 +47,11 @@ def add(file: Path) -> None:
     file.write_text("")
 
 
+def empty(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
 def swap(store: Path) -> None:
     (store / "a").rename(store / "x")
     (store / "b").rename(store / "a")
@@ -63,6 +68,20 @@ CHANGES: dict[str, tuple[Change, list[str]]] = {
     "removed": (
         lambda s: shutil.rmtree(s / "b"),
         [f"store: the slide b is gone: embed it again; {NOT_HERE}"],
+    ),
+    "emptied": (
+        lambda s: empty(s / "b"),
+        ["store: the slide b was complete once and is not any more: embed it again"],
+    ),
+    "made incomplete": (
+        lambda s: (s / "b" / "zarr.json").write_text(
+            '{"zarr_format": 3, "node_type": "group", "attributes": {"complete": false}}'
+        ),
+        ["store: the slide b was complete once and is not any more: embed it again"],
+    ),
+    "records removed": (
+        lambda s: shutil.rmtree(s / ".wsi-embed-slides"),
+        [f"store: the records of its slides, .wsi-embed-slides, are gone; {NOT_HERE}"],
     ),
     "renamed": (
         lambda s: (s / "b").rename(s / "z"),

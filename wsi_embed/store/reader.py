@@ -11,11 +11,13 @@ from wsi_embed.bags.open_clusters import open_clusters
 from wsi_embed.bags.patient import PatientBag
 from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.storage.address import Address, Location, location
+from wsi_embed.storage.folder import cannot_write
 from wsi_embed.storage.open_folder import place_at
 from wsi_embed.store.group import read_group
 from wsi_embed.store.index import Row, read_row, scan, write_index
-from wsi_embed.store.layout import FORMAT_VERSION, is_group, read_attributes
+from wsi_embed.store.layout import FORMAT_VERSION, StoreSettings, is_group, read_attributes
 from wsi_embed.store.members import accept_slides, slide_folders
+from wsi_embed.store.replacing import sweep
 
 if TYPE_CHECKING:
     from wsi_embed.bags.dataset import BagDataset, Style
@@ -282,7 +284,7 @@ def finalize(path: str | Location, *, accept: bool = False) -> tuple[list[Row], 
     """Write the index of a store, a table of its complete slides that makes listing fast.
 
     Readers do not need the index, and see slides that were added after it. Every slide's metadata document is
-    read again.
+    read again. What killed jobs left of slides that they were replacing is removed.
 
     Args:
         path: Folder or address of the store.
@@ -302,7 +304,12 @@ def finalize(path: str | Location, *, accept: bool = False) -> tuple[list[Row], 
         []
     """
     store = Store(path)
-    folders, settings = slide_folders(store.place), store.attrs["settings"]
+    settings = store.attrs["settings"]
+    try:
+        sweep(store.place, StoreSettings(**settings))
+    except OSError as error:
+        raise cannot_write(store.place, error) from error
+    folders = slide_folders(store.place)
     read = store.place.map(lambda name: read_row(store.place, name, settings), folders)
     found = dict(zip(folders, read, strict=True))
     rows = [row for row in found.values() if row is not None and row.damage is None]

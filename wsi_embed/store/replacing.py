@@ -14,6 +14,7 @@ from typing import Any
 
 from wsi_embed.errors import RemoteError, StoreError
 from wsi_embed.storage.folder import METADATA_FILE, Place, cannot_write
+from wsi_embed.storage.lock import slide_lock
 from wsi_embed.store.group import complete_attributes
 from wsi_embed.store.layout import DamagedError, StoreSettings, read_attributes
 
@@ -70,6 +71,22 @@ def finish_replacing(store: Place, slide_id: str) -> None:
         staged(store, slide_id).move(folder)
     except OSError as error:
         raise cannot_write(folder, error) from error
+
+
+def sweep(store: Place, settings: StoreSettings) -> None:
+    """Finish interrupted replacements, and remove new groups that killed jobs left, unless a job runs.
+
+    Raises:
+        StoreError: If the store cannot be written.
+        RemoteError: If object storage cannot be reached, or refuses.
+    """
+    for slide_id in unfinished(store):
+        with slide_lock(store.lock_file(METADATA_FILE), slide_id) as free:
+            if not free:
+                return
+            recover(store, slide_id, settings)
+            remove_group(staged(store, slide_id))
+    (store / FOLDER).remove()
 
 
 def remove_group(folder: Place) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from wsi_embed.inputs.ids import slide_id_of
@@ -26,36 +26,47 @@ def harmless(key: str) -> bool:
     return _HARMLESS.fullmatch(key.rpartition("/")[2]) is not None
 
 
-def store_problems(store: Place, settings: Mapping[str, Any], slides: Slides) -> Iterator[str]:
+def store_problems(
+    store: Place, settings: Mapping[str, Any], slides: Slides, damaged: Collection[str] = ()
+) -> Iterator[str]:
     """Describe the problems of a store that concern no slide alone.
 
     Args:
         store: Folder of the store.
         settings: Settings of the store.
         slides: Attributes of the complete slides, by id.
+        damaged: Ids of the slides with problems of their own.
     """
     here = {key for key in store.files() if "/" not in key}
     for key in sorted(here - {METADATA_FILE, INDEX_FILE}):
         if not harmless(key):
             yield f"the file {key} is no part of the store"
-    yield from _record_problems(store, slides)
+    yield from _record_problems(store, slides, damaged)
     if INDEX_FILE in here and (what := index_damage(store, settings)):
         yield f"{INDEX_FILE} is wrong ({what}) and not used; run wsi-embed finalize"
     yield from _moved(slides)
 
 
-def _record_problems(store: Place, slides: Slides) -> Iterator[str]:
+def _record_problems(store: Place, slides: Slides, damaged: Collection[str]) -> Iterator[str]:
     """Describe where the slides differ from those that were recorded when they were written."""
-    records, damaged = recorded(store)
-    for key in damaged:
+    records, unreadable = recorded(store)
+    folders = set(slide_folders(store))
+    for key in unreadable:
         yield f"the record {FOLDER}/{key} is damaged; {ACCEPT}"
-    for slide_id in sorted(records.keys() - set(slide_folders(store)) - set(unfinished(store))):
-        yield f"the slide {slide_id} is gone: embed it again; {ACCEPT}"
+    for slide_id in sorted(records.keys() - slides.keys() - set(unfinished(store)) - set(damaged)):
+        if slide_id in folders:
+            yield f"the slide {slide_id} was complete once and is not any more: embed it again"
+        else:
+            yield f"the slide {slide_id} is gone: embed it again; {ACCEPT}"
+    own = {slide_id: attributes for slide_id, attributes in slides.items() if "slide_id" in attributes}
+    if own and not records and not unreadable:
+        yield f"the records of its slides, {FOLDER}, are gone; {ACCEPT}"
+        return
     for slide_id, attributes in slides.items():
-        if slide_id in records and attributes.get("digest") not in records[slide_id]:
-            yield f"the group {slide_id} is not the one that was written last; {ACCEPT}"
-        if (records or damaged) and slide_id not in records and "slide_id" in attributes:
+        if slide_id in own and slide_id not in records:
             yield f"the group {slide_id} was not written here; {ACCEPT}"
+        elif slide_id in records and attributes.get("digest") not in records[slide_id]:
+            yield f"the group {slide_id} is not the one that was written last; {ACCEPT}"
 
 
 def _moved(slides: Slides) -> Iterator[str]:

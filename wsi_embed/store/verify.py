@@ -73,7 +73,8 @@ def verify(path: str | Location) -> list[Problem]:
         problems += [Problem(name, what) for what in checked.problems()]
         if checked.attributes is not None:
             complete[name] = checked.attributes
-    found = store_problems(store.place, settings.to_dict(), complete)
+    damaged = {problem.where for problem in problems}
+    found = store_problems(store.place, settings.to_dict(), complete, damaged)
     return problems + [Problem("store", what) for what in found]
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from tests.job_tools import no_room
 from wsi_embed import Store, open_store
 from wsi_embed.convert import convert
 from wsi_embed.convert.registry import FORMATS
@@ -137,6 +138,20 @@ class FormatConformance:
             self.convert(source, out, labels)
             assert files_of(out) == whole
 
+    @pytest.mark.skipif(sys.platform == "win32", reason="file sizes are limited on POSIX")
+    def test_a_write_that_fails_leaves_nothing_that_counts_as_complete(
+        self, source: Store, labels: Path, tmp_path: Path
+    ) -> None:
+        self.convert(source, tmp_path / "whole" / "out", labels)
+        whole = files_of(tmp_path / "whole" / "out")
+        most, out = max(map(len, whole.values())), tmp_path / "out"
+        for limit in (most - 1, most // 2, 1000):
+            with no_room(limit), pytest.raises(StoreError, match="File too large"):
+                self.convert(source, out, labels)
+            assert all(content == whole[name] for name, content in files_of(out).items())
+        self.convert(source, out, labels)
+        assert files_of(out) == whole
+
     def test_a_damaged_slide_fails_alone(self, source: Store, labels: Path, tmp_path: Path) -> None:
         shutil.copytree(source.path, tmp_path / "feats.zarr")
         chunk = next(p for p in (tmp_path / "feats.zarr" / "a2" / "features" / "c").rglob("*") if p.is_file())
@@ -155,6 +170,23 @@ class FormatConformance:
         shutil.copytree(source.path, tmp_path / "feats.zarr")
         done = self.convert(open_store(tmp_path / "feats.zarr"), tmp_path / "out", labels)
         assert (done.written, sorted(done.skipped)) == (["a2"], ["a1", "b%202"])
+        self.convert(source, tmp_path / "whole" / "out", labels)
+        assert files_of(tmp_path / "out") == files_of(tmp_path / "whole" / "out")
+
+    @pytest.mark.parametrize("damage", ["zarr.json", "features/zarr.json"])
+    def test_a_slide_that_cannot_be_opened_fails_alone(
+        self, source: Store, labels: Path, tmp_path: Path, damage: str
+    ) -> None:
+        shutil.copytree(source.path, tmp_path / "feats.zarr")
+        (tmp_path / "feats.zarr" / "a2" / damage).write_text("{")
+        told: dict[str, str] = {}
+        done = self.convert(
+            open_store(tmp_path / "feats.zarr"), tmp_path / "out", labels, on_bag=told.__setitem__
+        )
+        assert sorted(done.written) == ["a1", "b%202"]
+        assert done.failed.keys() == {"a2"}
+        assert told["a2"].startswith("failed: a2")
+        self.convert(source, tmp_path / "out", labels)
         self.convert(source, tmp_path / "whole" / "out", labels)
         assert files_of(tmp_path / "out") == files_of(tmp_path / "whole" / "out")
 

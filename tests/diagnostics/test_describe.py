@@ -55,5 +55,9 @@ def test_damaged_attributes_are_no_traceback(tmp_path: Path) -> None:
         values = json.loads(document.read_text())
         del values["attributes"][name]
         document.write_text(json.dumps(values))
-        with pytest.raises(wsi_embed.StoreError, match="wsi-embed verify"):
-            describe(str(tmp_path / "f.zarr"))
+        if folder == "a":
+            facts, rows = describe(str(tmp_path / "f.zarr"))
+            assert (facts["slides"], rows) == (0, [])
+            assert [line.partition(":")[0] for line in facts["damaged"]] == ["left out, a"]
+    with pytest.raises(wsi_embed.StoreError, match="wsi-embed verify"):
+        describe(str(tmp_path / "f.zarr"))

@@ -21,7 +21,7 @@ from tests.evaluate.made import EXTENT, MadeSlide, annotate, made_store, region,
 from tests.job_tools import make_model
 from tests.made_slides import he_pixels, write_tiff
 from wsi_embed.cli import app
-from wsi_embed.errors import UsageError
+from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.evaluate.clusters import evaluate_clusters
 from wsi_embed.evaluate.store_labels import TileLabels
 from wsi_embed.store import Store
@@ -105,6 +105,20 @@ def test_clusters_that_are_slides_and_clusters_that_are_not(tmp_path: Path) -> N
 def test_one_slide_says_nothing_of_others(tmp_path: Path) -> None:
     found = evaluate_clusters(made_store(tmp_path / "f.zarr", {"a": slide([0, 1, 1])}))
     assert (found.slide_distance, found.slide_nmi, found.rows[0].evenness) == (None, None, None)
+
+
+@pytest.mark.parametrize("damage", ["zarr.json", "cluster/zarr.json", "cluster/c/0"])
+def test_a_damaged_slide_is_left_out_with_a_note(tmp_path: Path, damage: str) -> None:
+    slides = {name: slide(clusters) for name, clusters in CLUSTERS.items()}
+    store = made_store(tmp_path / "f.zarr", slides)
+    (tmp_path / "f.zarr" / "b" / damage).write_bytes(b"{")
+    found = evaluate_clusters(store)
+    assert (found.tiles, found.slides) == (17, 2)
+    assert [note.startswith("left out, b") for note in found.notes] == [True]
+    for name in "ac":
+        (tmp_path / "f.zarr" / name / damage).write_bytes(b"{")
+    with pytest.raises(StoreError, match="left out, a"):
+        evaluate_clusters(store)
 
 
 def test_nothing_to_evaluate(store: Store, tmp_path: Path) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.evaluate.made import EXTENT, MadeSlide, annotate, made_store, region, table
-from wsi_embed.errors import SlideError, UsageError
+from wsi_embed.errors import SlideError, StoreError, UsageError
 from wsi_embed.evaluate.store_labels import labels_by_regions, labels_by_table
 from wsi_embed.evaluate.store_tiles import read_splits, store_tiles
-from wsi_embed.store import Store
+from wsi_embed.store import Store, open_store
 
 CLASSES = {"Tumor": "tumour", "Stroma": "stroma"}
 
@@ -157,6 +158,32 @@ def test_tiles_with_their_features(store: Store, regions_of: Path) -> None:
         "1 slide with labels but no split left out: d",
     )
     assert found.seen == {"slides": [], "tiles": 0, "known_tiles": 0}
+
+
+@pytest.mark.parametrize("damage", ["zarr.json", "features/zarr.json", "features/c/0/0", "coords/c/0/0"])
+def test_a_damaged_slide_is_left_out_with_a_note(
+    tmp_path: Path, store: Store, regions_of: Path, damage: str
+) -> None:
+    path = Path(shutil.copytree(store.path, tmp_path / "f.zarr"))
+    (path / "a" / damage).write_bytes(b"[]")
+    broken = open_store(path)
+    labels = labels_by_regions(broken, regions_of, CLASSES)
+    found = store_tiles(broken, labels, {"a": "train", "c": "train", "d": "test"})
+    assert set(found.tiles.slides) == {"c", "d"}
+    assert [note for note in found.notes if note.startswith("left out, a")]
+    for name in "cd":
+        (path / name / "features" / "zarr.json").write_bytes(b"")
+    with pytest.raises((StoreError, UsageError)):
+        store_tiles(broken, labels, {"a": "train", "c": "train", "d": "test"})
+
+
+def test_a_table_skips_a_damaged_slide(tmp_path: Path, store: Store) -> None:
+    path = Path(shutil.copytree(store.path, tmp_path / "f.zarr"))
+    (path / "a" / "zarr.json").write_text("[" * 100_000)
+    source = table(tmp_path / "t.csv", "slide_id,x,y,label", "a,0,0,t", "b,0,0,t")
+    found = labels_by_table(open_store(path), source)
+    assert found.codes.keys() == {"b"}
+    assert found.notes[0].startswith("left out, a: not a readable Zarr group")
 
 
 def test_a_sample_of_each_slide_and_class(store: Store, regions_of: Path) -> None:

@@ -132,6 +132,17 @@ def test_a_damaged_group_is_one_line_and_the_others_go_on(made: Path, sheet: boo
     assert console.pictures == (["clusters.png"] if sheet else ["new.png", "sub__b.png", "legend.png"])
 
 
+@pytest.mark.parametrize("damage", ["zarr.json", "coords/zarr.json", "coords/c/0/0"])
+def test_geojson_of_a_damaged_slide_fails_alone(made: Path, damage: str, tmp_path: Path) -> None:
+    store = Path(shutil.copytree(made / "f.zarr", tmp_path / "f.zarr"))
+    (store / "a" / damage).write_bytes(b"[" * 100_000)
+    done = invoke("plot", store, "--geojson", "--out", tmp_path / "p")
+    assert done.returncode == 1
+    assert done.stderr.startswith("a: a")
+    assert len(done.stderr.splitlines()) == 1
+    assert [path.name for path in (tmp_path / "p").iterdir()] == ["sub__b.geojson"]
+
+
 def test_a_missing_array_is_one_line(made: Path, tmp_path: Path) -> None:
     store = tmp_path / "f.zarr"
     shutil.copytree(made / "f.zarr", store)

@@ -6,6 +6,8 @@ The server is moto's. Faults are injected in front of it, where a real network a
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import io
 import logging
 import re
 import socket
@@ -38,7 +40,8 @@ class Fault:
 
     Attributes:
         requests: Which, a pattern that `METHOD /bucket/key` begins with.
-        what: 500, 503, 429, expired, denied, slow, reset (before an answer) or cut (in mid-answer).
+        what: 500, 503, 429, expired, denied, slow, reset (before an answer), cut (in mid-answer), or for an
+            upload that is confirmed: flip (a bit of it is stored otherwise) or drop (it is not stored).
         times: To so many of them.
         met: So many it happened to.
     """
@@ -56,11 +59,13 @@ class Server:
     Attributes:
         faults: In force.
         seen: Requests so far, `METHOD /bucket/key?query`.
+        headers: Of the last upload, as WSGI names them.
         slow: Seconds that a slow answer takes.
     """
 
     faults: list[Fault] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)
     slow: float = 1.0
     url: str = ""
 
@@ -91,6 +96,8 @@ class Server:
         query = f"?{environ['QUERY_STRING']}" if environ["QUERY_STRING"] else ""
         request = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}{query}"
         self.seen.append(request)
+        if environ["REQUEST_METHOD"] == "PUT":
+            self.headers = {name: value for name, value in environ.items() if name.startswith("HTTP_")}
         # what Google's client says otherwise than Amazon's
         environ["HTTP_AUTHORIZATION"] = _SIGNED
         if environ.pop("HTTP_X_GOOG_IF_GENERATION_MATCH", None) == "0":
@@ -104,6 +111,8 @@ class Server:
         return answer
 
     def _fail(self, what: str, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        if what in ("flip", "drop"):
+            return self._lie(what, environ, start)
         environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         connection: socket.socket = environ["werkzeug.socket"]
         if what in _ERRORS:
@@ -119,6 +128,16 @@ class Server:
             return self._cut(environ, start, connection)
         connection.shutdown(socket.SHUT_RDWR)
         raise ConnectionResetError
+
+    def _lie(self, what: str, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        body = bytearray(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
+        if what == "drop":
+            start("200 OK", [("ETag", f'"{hashlib.md5(body).hexdigest()}"'), ("Content-Length", "0")])
+            return [b""]
+        body[len(body) // 2] ^= 4
+        environ["wsgi.input"] = io.BytesIO(body)
+        answer: Iterable[bytes] = self._moto(environ, start)
+        return answer
 
     def _cut(
         self, environ: dict[str, Any], start: Callable[..., Any], connection: socket.socket

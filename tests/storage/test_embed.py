@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import shutil
 import threading
@@ -17,10 +19,11 @@ from tests.made_formats.mirax import write_mirax
 from tests.made_slides import he_pixels
 from tests.storage.conftest import put
 from tests.storage.server import Server
-from wsi_embed.errors import StoreMismatchError, UsageError
+from wsi_embed.errors import StoreError, StoreMismatchError, UsageError
 from wsi_embed.jobs.listener import Listener
 from wsi_embed.jobs.report import JobReport
 from wsi_embed.storage import Address, objects
+from wsi_embed.storage.open_folder import place_at
 
 IDS = ["a", "batch%202__b", "c"]
 MANY = 7
@@ -188,6 +191,70 @@ def test_not_even_where_it_cannot_be_cleared_away(
     assert (store.slide_ids, store.incomplete()) == (IDS[:2], ["c"])
     assert statuses(embed(uploaded, out, model))["c"] == "done"
     assert wsi_embed.verify(out) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "what"),
+    [
+        ("features/c/0/0", "flip"),
+        ("grid/zarr.json", "flip"),
+        ("zarr.json", "flip"),
+        ("tissue_mask/c/0/0", "drop"),
+        ("coords/zarr.json", "drop"),
+        ("zarr.json", "drop"),
+    ],
+)
+def test_what_the_server_confirmed_and_did_not_store_is_found_before_the_slide_is_complete(
+    uploaded: Address, out: Address, model: Path, local: Path, server: Server, key: str, what: str
+) -> None:
+    with server.failing(f"PUT /{out.host}/{out.key}/a/{key}$", what, times=2 if key == "zarr.json" else 1):
+        report = embed(uploaded, out, model)
+    assert statuses(report) == {"a": "failed", "batch%202__b": "done", "c": "done"}
+    assert f"{key} is not there as it was written" in reason(report) or "metadata document" in reason(report)
+    assert list(wsi_embed.open_store(out)) == ["batch%202__b", "c"]
+    assert wsi_embed.verify(out) == []
+    assert embed(uploaded, out, model).count("done") == 1
+    assert_same_as(local, out)
+    assert wsi_embed.verify(out) == []
+
+
+@pytest.mark.parametrize("what", ["flip", "drop"])
+def test_a_root_or_record_that_is_not_stored_is_found(
+    uploaded: Address, out: Address, model: Path, server: Server, what: str
+) -> None:
+    with (
+        server.failing(f"PUT /{out.host}/{out.key}/zarr.json$", what, times=1),
+        pytest.raises(StoreError, match=r"f\.zarr"),
+    ):
+        embed(uploaded, out, model)
+    place_at(out).delete("zarr.json")
+    with server.failing(f"PUT /{out.host}/{out.key}/.wsi-embed-slides/", what, times=1):
+        assert embed(uploaded, out, model).count("failed") == 1
+    assert embed(uploaded, out, model).count("done") == 1
+    assert wsi_embed.verify(out) == []
+
+
+def test_uploads_carry_a_checksum(out: Address, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    objects.write(out / "a", b"content")
+    assert (
+        server.headers["HTTP_X_AMZ_CHECKSUM_SHA256"]
+        == base64.b64encode(hashlib.sha256(b"content").digest()).decode()
+    )
+
+
+def test_a_slide_is_replaced_only_by_a_whole_one(
+    uploaded: Address, out: Address, model: Path, server: Server
+) -> None:
+    embed(uploaded, out, model)
+    before = arrays(wsi_embed.open_store(out))
+    with server.failing(f"PUT /{out.host}/{out.key}/.wsi-embed-new/a/grid/zarr.json$", "denied"):
+        report = embed(uploaded, out, model, overlap=8, overwrite=True)
+    assert report.count("failed") == 1
+    left = arrays(wsi_embed.open_store(out))
+    assert all(np.array_equal(left[name], before[name]) for name in left if name.startswith("a/"))
+    assert embed(uploaded, out, model, overlap=8, overwrite=True).count("done") == 1
+    assert wsi_embed.verify(out) == []
+    assert not [key for key in place_at(out).files() if "-new/" in key]
 
 
 @pytest.mark.parametrize("what", ["slow", "reset", "cut"])

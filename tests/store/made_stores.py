@@ -10,7 +10,6 @@ import numpy as np
 from wsi_embed.encoder.base import Encoded
 from wsi_embed.encoder.metadata import ModelMetadata
 from wsi_embed.grid import ReadPlan, TileGrid
-from wsi_embed.storage.folder import METADATA_FILE
 from wsi_embed.store import StoreSettings, StoreWriter
 
 DIM = 4
@@ -92,4 +91,4 @@ def object_bytes(folder: Path) -> dict[str, bytes]:
 
 def chunk_keys(folder: Path) -> list[str]:
     """Chunk and shard objects below a folder."""
-    return [key for key in object_bytes(folder) if not key.endswith(METADATA_FILE)]
+    return [key for key in object_bytes(folder) if not key.endswith(".json")]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.killed import killed
@@ -19,7 +22,7 @@ from tests.store.made_stores import (
 )
 from wsi_embed.errors import StoreError
 from wsi_embed.storage.folder import Place
-from wsi_embed.store import StoreSettings, open_store, slide_writer, verify
+from wsi_embed.store import StoreSettings, finalize, open_store, slide_writer, verify
 from wsi_embed.store.layout import written_objects
 
 
@@ -67,10 +70,12 @@ def test_killed_at_every_write_of_a_slide_that_is_replaced(
     while killed(path, write, lambda: write_slide(store, "a", encoded)):
         write += 1
         assert verify(path) == []
-        # the old one until something of it goes, and then none until the new one is whole
+        # the old one until the new one is whole, and then none until it is in its place
         left = {key: content for key, content in object_bytes(path / "a").items() if key[0] != "."}
         assert list(open_store(path)) == (["a", "b"] if left in (old, new) else ["b"])
-        chunks |= set(chunk_keys(path / "a"))
+        begun = path / ".wsi-embed-new" / "a"
+        chunks |= set(chunk_keys(begun))
+        assert left == old or json.loads((begun / "zarr.json").read_text())["attributes"]["complete"]
     assert {"features/c/0/0", "tissue_fraction/c/0"} <= chunks  # it had come some way
     assert object_bytes(path / "a") == new
     assert list(open_store(path)) == ["a", "b"]
@@ -89,7 +94,7 @@ def test_what_another_job_removed_is_not_committed(
         return written_objects(folder)
 
     monkeypatch.setattr(slide_writer, "written_objects", after_removal)
-    with pytest.raises(StoreError, match=r"objects were written, \d+ are there"):
+    with pytest.raises(StoreError, match=f"{key} is not there as it was written"):
         write_slide(store, "a", make_encoded(37, settings))
     assert store.committed("a") is None
 
@@ -103,34 +108,97 @@ def test_committed_gives_the_attributes(tmp_path: Path, settings: StoreSettings)
     assert committed["settings_fingerprint"] == "f"
 
 
+def test_a_replacement_that_a_kill_interrupted_is_finished(tmp_path: Path, settings: StoreSettings) -> None:
+    path, encoded = tmp_path / "s", make_encoded(13, settings)
+    store = open_writer(path, settings)
+    write_slide(store, "a", make_encoded(31, settings, seed=1))
+    store.recover("a")
+    assert len(open_store(path)["a"]) == 31
+    write, moved = 1, 0
+    while killed(path, write, lambda: write_slide(store, "a", encoded)):
+        write += 1
+        if "a" in open_store(path):
+            continue
+        store.recover("a")
+        moved += 1
+        np.testing.assert_array_equal(open_store(path)["a"].features[:], encoded.features.astype(np.float16))
+        assert verify(path) == []
+        write_slide(store, "a", make_encoded(31, settings, seed=1))
+    assert moved
+
+
+def test_finalize_removes_what_killed_jobs_left(tmp_path: Path, settings: StoreSettings) -> None:
+    path, encoded = tmp_path / "s", make_encoded(13, settings)
+    store = open_writer(path, settings)
+    write_slide(store, "a", make_encoded(31, settings, seed=1))
+    assert killed(path, 12, lambda: write_slide(store, "a", encoded))
+    assert list((path / ".wsi-embed-new").iterdir())
+    finalize(path)
+    assert not (path / ".wsi-embed-new").exists()
+    assert len(open_store(path)["a"]) == 31
+    assert verify(path) == []
+
+
+def test_a_slide_that_fails_leaves_the_one_before(tmp_path: Path, settings: StoreSettings) -> None:
+    store = open_writer(tmp_path / "s", settings)
+    write_slide(store, "a", make_encoded(7, settings))
+    before = object_bytes(tmp_path / "s")
+    with store.slide("a", make_grid(9)) as writer:
+        writer.append(make_encoded(9, settings))
+        assert len(open_store(tmp_path / "s")["a"]) == 7
+    assert object_bytes(tmp_path / "s") == before
+
+
+@pytest.mark.parametrize("when", ["before", "while it is written"])
+def test_a_store_that_is_removed_is_an_error(tmp_path: Path, settings: StoreSettings, when: str) -> None:
+    store = open_writer(tmp_path / "s", settings)
+    write_slide(store, "a", make_encoded(7, settings))
+
+    def write() -> None:
+        if when == "before":
+            shutil.rmtree(tmp_path / "s")
+        with store.slide("b", make_grid(7)) as writer:
+            writer.append(make_encoded(7, settings))
+            if when != "before":
+                (tmp_path / "s" / "zarr.json").unlink()
+            writer.commit({})
+
+    with pytest.raises(StoreError, match="the store was removed while"):
+        write()
+
+
 @pytest.mark.parametrize("how", ["overwrite", "give up"])
-def test_a_slide_that_is_being_removed_is_neither_there_nor_damaged(
+def test_a_slide_that_is_being_removed_is_neither_half_there_nor_damaged(
     tmp_path: Path, small_layout: None, settings: StoreSettings, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     path = tmp_path / "s"
     store = open_writer(path, settings)
-    write_slide(store, "a", make_encoded(40, settings))
-    seen = []
+    if how == "overwrite":
+        write_slide(store, "a", make_encoded(40, settings))
+    seen, lengths = [], []
 
     def watch(remove: Any) -> Any:
         def removing(*args: Any, **kwargs: Any) -> None:
             # a process killed here would leave what is there now
-            seen.append(verify(path) + list(open_store(path)))
+            seen.append(verify(path))
+            lengths.append([len(bag.features[:]) for bag in open_store(path).values()])
             remove(*args, **kwargs)
 
         return removing
 
-    writer = store.slide("a", make_grid(40)) if how == "give up" else None
-    with monkeypatch.context() as patched:
-        for name in ("unlink", "rmdir"):
-            patched.setattr(os, name, watch(getattr(os, name)))
-        if writer:
-            with writer:
-                writer.append(make_encoded(30, settings))
-        else:
-            store.slide("a", make_grid(40))
+    with store.slide("a", make_grid(30)) as writer:
+        writer.append(make_encoded(30, settings))
+        with monkeypatch.context() as patched:
+            for name in ("unlink", "rmdir"):
+                patched.setattr(os, name, watch(getattr(os, name)))
+            if how == "overwrite":
+                writer.commit({})
+            else:
+                writer.__exit__(None, None, None)
     assert len(seen) > 5
     assert not any(seen)
+    assert {*map(tuple, lengths)} <= ({(40,), (), (30,)} if how == "overwrite" else {()})
+    assert len(open_store(path)) == (how == "overwrite")
 
 
 def test_what_a_kill_leaves_before_the_group_began_is_no_problem(

@@ -20,7 +20,7 @@ from wsi_embed.cli import app
 from wsi_embed.errors import StoreError
 from wsi_embed.storage.folder import LocalPlace, Place
 from wsi_embed.store import StoreSettings, index
-from wsi_embed.store.layout import read_attributes
+from wsi_embed.store.group import complete_attributes
 
 INDEX = "index.json"
 
@@ -39,7 +39,7 @@ def seen(path: Path) -> dict[str, Any]:
 def there(path: Path) -> dict[str, Any]:
     """What is there, by every document."""
     documents = {}
-    for folder in sorted(p for p in path.iterdir() if p.is_dir()):
+    for folder in sorted(p for p in path.iterdir() if p.is_dir() and p.name[0] != "."):
         document = json.loads((folder / "zarr.json").read_text())["attributes"]
         documents[folder.name] = document
     complete = {name: a for name, a in documents.items() if a["complete"]}
@@ -73,7 +73,13 @@ def test_the_index_is_never_the_authority(tmp_path: Path, settings: StoreSetting
     def rename(name: str) -> None:
         if (path / name).exists():
             lose("moved")
+            complete = name in open_store(path)
             (path / name).rename(path / "moved")
+            assert ("moved" in list(open_store(path))) is complete
+            if complete:
+                with pytest.raises(StoreError, match=f"moved: it is the group of another slide, {name}"):
+                    seen(path)
+            lose("moved")
 
     def copy(name: str) -> None:
         shutil.copytree(path, tmp_path / "copy")  # other times of change
@@ -91,18 +97,18 @@ def test_the_index_is_never_the_authority(tmp_path: Path, settings: StoreSetting
     for _ in range(80):
         rng.choice(steps)(rng.choice("abcd"))
         assert seen(path) == there(path)
-    finalize(path)
+    finalize(path, accept=True)
     assert verify(path) == []
 
 
 def test_with_an_index_no_document_is_read_to_list(store_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
 
-    def count(folder: Place) -> dict[str, Any]:
+    def count(folder: Place, settings: Any) -> dict[str, Any] | None:
         read.append(folder.name)
-        return read_attributes(folder)
+        return complete_attributes(folder, settings)
 
-    monkeypatch.setattr(index, "read_attributes", count)
+    monkeypatch.setattr(index, "complete_attributes", count)
     assert open_store(store_path).slide_ids == ["a", "empty"]
     assert read == ["a", "empty"]
     finalize(store_path)
@@ -133,7 +139,51 @@ def test_an_index_of_another_model_is_not_believed(store_path: Path) -> None:
     finalize(store_path)
     text = (store_path / INDEX).read_text()
     (store_path / INDEX).write_text(text.replace("sha256:a", "sha256:b").replace('"tiles": 37', '"tiles": 1'))
-    assert [row.tiles for row in index.scan(LocalPlace(store_path), "sha256:a")] == [37, 0]
+    assert [row.tiles for row in index.scan(LocalPlace(store_path), {"model_id": "sha256:a"})] == [37, 0]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "what"),
+    [
+        ('"p1"', '"p2"', "patient of a is p2, in its group p1"),
+        ('"tiles": 37', '"tiles": 0', "tiles of a is 0, in its group 37"),
+        ('"slide_id": "a"', '"slide_id": "b"', "it lists b, which is not in the store"),
+    ],
+)
+def test_a_changed_row_is_not_believed_and_found(
+    store_path: Path, before: str, after: str, what: str
+) -> None:
+    finalize(store_path)
+    assert verify(store_path) == []
+    text = (store_path / INDEX).read_text()
+    (store_path / INDEX).write_text(text.replace(before, after))
+    assert [(row.slide_id, row.patient, row.tiles) for row in open_store(store_path).rows()] == [
+        ("a", "p1", 37),
+        ("empty", None, 0),
+    ]
+    assert [p.what for p in verify(store_path)] == [
+        f"index.json is wrong ({what}) and not used; run wsi-embed finalize"
+    ]
+
+
+def test_every_flipped_bit_of_a_row_is_noticed(store_path: Path) -> None:
+    finalize(store_path)
+    content, rows = (store_path / INDEX).read_bytes(), list(open_store(store_path).rows())
+    for position in range(len(content)):
+        flipped = bytearray(content)
+        flipped[position] ^= 1
+        (store_path / INDEX).write_bytes(flipped)
+        assert list(open_store(store_path).rows()) == rows
+
+
+def test_an_index_of_an_earlier_version_is_read_no_more(store_path: Path) -> None:
+    finalize(store_path)
+    rows = json.loads((store_path / INDEX).read_text())
+    for row in rows:
+        del row["check"]
+    (store_path / INDEX).write_text(json.dumps(rows))
+    assert index.read_index(LocalPlace(store_path)) == {}
+    assert verify(store_path) == []
 
 
 def test_zarr_reads_the_store_as_before(store_path: Path) -> None:
@@ -148,7 +198,7 @@ def test_an_index_that_cannot_be_written_is_an_error(store_path: Path, tmp_path:
     (store_path / INDEX).mkdir()
     with pytest.raises(StoreError, match=r"index\.json: cannot be written"):
         finalize(store_path)
-    assert [p.name for p in store_path.iterdir() if p.name.startswith(".")] == []
+    assert [p.name for p in store_path.iterdir() if p.name.startswith(".")] == [".wsi-embed-slides"]
     with pytest.raises(StoreError, match="no store there"):
         finalize(tmp_path / "nothing")
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,9 @@ from tests.store.made_stores import (
     write_slide,
 )
 from wsi_embed.errors import StoreError
-from wsi_embed.store import StoreSettings, open_store
+from wsi_embed.storage.folder import LocalPlace
+from wsi_embed.store import StoreSettings, open_store, verify
+from wsi_embed.store.group import read_group
 
 
 def test_a_store_is_a_mapping_of_complete_slides(store_path: Path) -> None:
@@ -36,13 +38,97 @@ def test_what_is_no_slide_is_no_key(store_path: Path, slide_id: str) -> None:
         store[slide_id]
 
 
-def test_arrays_are_read_when_sliced(store_path: Path, tmp_path: Path, settings: StoreSettings) -> None:
+def test_arrays_are_read_when_sliced_and_compared(
+    store_path: Path, tmp_path: Path, settings: StoreSettings
+) -> None:
     other = make_encoded(37, settings, seed=1)
     write_slide(open_writer(tmp_path / "other", settings), "a", other)
     features = open_store(store_path)["a"].features
     shutil.rmtree(store_path / "a" / "features" / "c")
     shutil.copytree(tmp_path / "other" / "a" / "features" / "c", store_path / "a" / "features" / "c")
-    np.testing.assert_array_equal(np.asarray(features[:]), other.features.astype(np.float16))
+    with pytest.raises(StoreError, match="features/c/0/0 is not the object that was written"):
+        features[:]
+
+
+@pytest.mark.parametrize("read", ["coords", "grid"])
+def test_swapped_arrays_are_an_error(store_path: Path, read: str) -> None:
+    (store_path / "a" / "coords").rename(store_path / "a" / "x")
+    (store_path / "a" / "grid").rename(store_path / "a" / "coords")
+    (store_path / "a" / "x").rename(store_path / "a" / "grid")
+    bag = open_store(store_path)["a"]
+    with pytest.raises(StoreError, match=f"{read}/c/0/0 is not the object that was written"):
+        getattr(bag, read)[:]
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "shape": lambda a: edit(a / "features" / "zarr.json", shape=[36, 4]),
+    "an absurd shape": lambda a: edit(a / "features" / "zarr.json", shape=[10**15, 4]),
+    "fill value": lambda a: edit(a / "features" / "zarr.json", fill_value=0.0),
+    "type": lambda a: edit(a / "coords" / "zarr.json", data_type="uint32"),
+    "an array removed": lambda a: shutil.rmtree(a / "cluster"),
+    "a document removed": lambda a: (a / "grid" / "zarr.json").unlink(),
+    "a document emptied": lambda a: (a / "grid" / "zarr.json").write_bytes(b""),
+    "a document no text": lambda a: (a / "grid" / "zarr.json").write_bytes(b"\xff\xfe"),
+    "a document too deep": lambda a: (a / "grid" / "zarr.json").write_text("[" * 100_000),
+    "attributes": lambda a: edit(a / "zarr.json", attributes={"complete": True, "n_tiles": 37}),
+    "number of tiles": lambda a: edit_attributes(a, n_tiles=10**15),
+    "patient": lambda a: edit_attributes(a, patient="p2"),
+    "slide id": lambda a: edit_attributes(a, slide_id="b"),
+    "model": lambda a: edit_attributes(a, model_id="sha256:b"),
+    "complete": lambda a: edit_attributes(a, complete="yes"),
+    "no digest": lambda a: edit_attributes(a, digest=None),
+    "a group too deep": lambda a: (a / "zarr.json").write_text('{"a":' * 100_000),
+    "a group that is a list": lambda a: (a / "zarr.json").write_text("[]"),
+    "a group with a number": lambda a: (a / "zarr.json").write_text("9" * 10_000),
+    "a folder for a document": lambda a: as_folder(a / "zarr.json"),
+}
+
+
+def as_folder(document: Path) -> None:
+    document.unlink()
+    document.mkdir()
+
+
+def edit(document: Path, **values: object) -> None:
+    document.write_text(json.dumps({**json.loads(document.read_text()), **values}))
+
+
+def edit_attributes(group: Path, **values: object) -> None:
+    edit(
+        group / "zarr.json",
+        attributes={**json.loads((group / "zarr.json").read_text())["attributes"], **values},
+    )
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_slide_is_one_error_that_names_it(store_path: Path, change: str) -> None:
+    CHANGES[change](store_path / "a")
+    store = open_store(store_path)
+    with pytest.raises(StoreError, match=r"^a") as found:
+        store["a"]
+    assert len(str(found.value).splitlines()) == 1
+    assert "run wsi-embed verify" in str(found.value) or "cannot be read" in str(found.value)
+    assert list(store) == ["a", "empty"]
+    assert "a" in store
+    assert len(store["empty"]) == 0
+    assert [p.where for p in verify(store_path)][:1] == ["a"]
+
+
+def test_a_store_that_another_process_rewrites_can_be_read(store_path: Path, settings: StoreSettings) -> None:
+    """The documents may be of another group than the attributes that were read before."""
+    folder = LocalPlace(store_path / "a")
+    writer, rounds = open_writer(store_path, settings), iter(range(2))
+
+    class Rewritten(LocalPlace):
+        def read(self, key: str) -> bytes:
+            content = super().read(key)
+            if key == "zarr.json" and next(rounds, None) is not None:
+                write_slide(writer, "a", make_encoded(5, settings))
+            return content
+
+    group = read_group(Rewritten(folder.path), settings.to_dict())
+    assert group is not None
+    assert group.attributes["n_tiles"] == 5
 
 
 def test_a_missing_object_is_an_error_not_a_hole(store_path: Path) -> None:
@@ -96,10 +182,14 @@ def test_a_slide_being_written_is_invisible(store_path: Path, settings: StoreSet
         assert store.incomplete() == ["b"]
 
 
-def test_a_damaged_slide_is_invisible_and_others_are_not(store_path: Path) -> None:
+def test_a_damaged_slide_is_named_and_others_are_read(store_path: Path) -> None:
     (store_path / "a" / "zarr.json").write_text("{")
     store = open_store(store_path)
-    assert list(store) == ["empty"]
+    assert list(store) == ["a", "empty"]
+    assert "a" in store
+    with pytest.raises(StoreError, match="a: not a readable Zarr group"):
+        store["a"]
+    assert len(store["empty"]) == 0
     assert store.incomplete() == ["a"]
 
 

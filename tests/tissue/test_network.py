@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from pathlib import Path
@@ -180,7 +181,7 @@ def test_files_that_are_no_networks_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no such file"):
         parse_recipe(f"model:{tmp_path / 'none.onnx'}")
     (tmp_path / "text.onnx").write_text("hello")
-    with pytest.raises(ModelError, match=r"text\.onnx: not a network that ONNX Runtime"):
+    with pytest.raises(ModelError, match=r"text\.onnx: not a model that can be loaded"):
         parse_recipe(f"model:{tmp_path / 'text.onnx'}")
     with pytest.raises(
         ModelError, match=r"two\.onnx: takes a tensor\(float\) .*; a tissue network takes one tensor"
@@ -251,6 +252,35 @@ def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
     made_network(tmp_path / "a.onnx", gain=-39.0, batch=1)
     with pytest.raises(ModelError, match=r"a\.onnx: has changed since it was loaded"):
         segment(he_pixels(20, 20), recipe)
+
+
+def with_weights_in_a_file(path: Path, offset: float) -> Path:
+    """Save a network with its weights beside it; the ONNX file is the same for all weights."""
+    model = onnx.load(
+        made_network(path.with_name("whole.onnx"), about={"activation": "sigmoid"}, offset=offset)
+    )
+    path.with_name("weights.bin").unlink(missing_ok=True)
+    onnx.save(model, path, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    return path
+
+
+def test_weights_in_a_file_of_their_own_belong_to_the_settings(tmp_path: Path) -> None:
+    path = with_weights_in_a_file(tmp_path / "n.onnx", 34.0)
+    before, content = parse_recipe(f"model:{path}"), path.read_bytes()
+    with_weights_in_a_file(path, 20.0)
+    assert path.read_bytes() == content
+    after = parse_recipe(f"model:{path}")
+    assert after.sha256 != before.sha256
+    with pytest.raises(ModelError, match="has changed since it was loaded"):
+        segment(np.full((32, 32, 3), 255, np.uint8), before)
+    (tmp_path / "weights.bin").unlink()
+    with pytest.raises(ModelError, match=r"its weights weights\.bin cannot be read"):
+        parse_recipe(f"model:{path}")
+
+
+def test_a_network_in_one_file_keeps_its_digest(tmp_path: Path) -> None:
+    path = made_network(tmp_path / "n.onnx")
+    assert load_network(path).sha256 == hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def test_made_tissue_is_found_by_a_network(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import yaml
 from torch import Tensor
 
 from wsi_embed.errors import UsageError
+from wsi_embed.util.json_text import json_text
 from wsi_embed_train.config import TrainConfig
 
 # Settings that may change on resuming, as they do not affect what is learned.
@@ -83,7 +83,7 @@ class RunFolder:
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         """Write `summary.json`."""
-        (self.path / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", "utf-8")
+        (self.path / "summary.json").write_text(json_text(summary, indent=2) + "\n", "utf-8")
 
 
 def _shown(value: object) -> object:

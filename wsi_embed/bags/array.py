@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import zarr
+from zarr.storage import StorePath
 
 from wsi_embed.errors import StoreError
+from wsi_embed.storage.folder import Place
+from wsi_embed.storage.zarr_checks import CheckedObjects, zarr_store
 
 
 class LazyArray:
@@ -55,7 +59,7 @@ class LazyArray:
         rows = isinstance(index, list | np.ndarray)
         try:
             values = np.asarray(self.zarr.oindex[np.asarray(index)] if rows else self.zarr[index])
-        except ValueError as error:  # wrong checksum, or truncated object
+        except (ValueError, OSError, RuntimeError) as error:  # wrong checksum, truncated object, bad disk
             raise StoreError(
                 f"cannot be read ({error})", where=self._name, remedy="run wsi-embed verify"
             ) from error
@@ -74,3 +78,20 @@ class LazyArray:
 
     def __repr__(self) -> str:
         return f"LazyArray(shape={self.shape}, dtype={self.dtype})"
+
+
+def open_arrays(
+    folder: Place, documents: Mapping[str, Any], objects: Mapping[str, Sequence[int]]
+) -> Mapping[str, zarr.Array[Any]]:
+    """Open the arrays of a group.
+
+    Args:
+        folder: Folder of the group.
+        documents: Metadata documents of the arrays, by name.
+        objects: Size in bytes and CRC-32 of the objects of the arrays, by key. They are compared when an
+            object is read as a whole.
+    """
+    store = CheckedObjects(zarr_store(folder, read_only=True), objects)
+    return {
+        name: zarr.Array.from_dict(StorePath(store, name), document) for name, document in documents.items()
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import zarr
 
-from wsi_embed.bags.array import LazyArray
+from wsi_embed.bags.array import LazyArray, open_arrays
 from wsi_embed.bags.cluster_head import AssignedArray, ClusterHead
 from wsi_embed.bags.cluster_names import ClusterNames
 from wsi_embed.bags.histogram import cluster_histogram
@@ -28,6 +29,15 @@ class Bag:
         head: Clusters that replace those of the model; None for the model's own.
         cluster_names: Names and colours of the clusters.
 
+    Args:
+        slide_id: Slide id.
+        folder: Group of the slide in the store.
+        attrs: Attributes of the slide.
+        clusters: Number of clusters of the model; None without a cluster head.
+        head: Clusters that replace those of the model.
+        cluster_names: Names and colours of the clusters.
+        documents: Metadata documents of the arrays by name; read from the group if they are not given.
+
     Example:
         >>> import wsi_embed
         >>> bag = next(iter(wsi_embed.open_store("feats.zarr").values()))
@@ -43,14 +53,19 @@ class Bag:
         clusters: int | None = None,
         head: ClusterHead | None = None,
         cluster_names: ClusterNames | None = None,
+        documents: Mapping[str, Any] | None = None,
     ) -> None:
         self.slide_id, self.folder, self.attrs, self.head = slide_id, folder, attrs, head
         self.clusters = clusters if head is None else len(head)
         self.cluster_names = cluster_names or ClusterNames()
+        self._documents = documents
 
     @cached_property
-    def _group(self) -> zarr.Group:
-        return zarr.open_group(self.folder.zarr, mode="r", zarr_format=3, use_consolidated=False)
+    def _arrays(self) -> Mapping[str, zarr.Array[Any]]:
+        if self._documents is None:
+            group = zarr.open_group(self.folder.zarr, mode="r", zarr_format=3, use_consolidated=False)
+            return dict(group.arrays())
+        return open_arrays(self.folder, self._documents, self.attrs["objects"])
 
     @cached_property
     def _assigned(self) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.float16]]:
@@ -99,14 +114,14 @@ class Bag:
         """Cluster of each tile, int16 [N]; None if the model has no cluster head."""
         if self.head is not None:
             return AssignedArray(len(self), np.int16, lambda: self._assigned[0])
-        return self._array("cluster") if "cluster" in self._group else None
+        return self._array("cluster") if "cluster" in self._arrays else None
 
     @property
     def cluster_confidence(self) -> LazyArray | None:
         """Softmax probability of the tile's cluster, float16 [N]; None if the model has no cluster head."""
         if self.head is not None:
             return AssignedArray(len(self), np.float16, lambda: self._assigned[1])
-        return self._array("cluster_confidence") if "cluster_confidence" in self._group else None
+        return self._array("cluster_confidence") if "cluster_confidence" in self._arrays else None
 
     @property
     def tissue_mask(self) -> LazyArray | None:
@@ -114,7 +129,7 @@ class Bag:
 
         `attrs["tissue_mask_scale"]` holds the level-0 pixels per mask pixel, (x, y).
         """
-        return self._array("tissue_mask") if "tissue_mask" in self._group else None
+        return self._array("tissue_mask") if "tissue_mask" in self._arrays else None
 
     def cluster_histogram(self, *, normalise: bool = True, weighted: bool = False) -> npt.NDArray[np.float64]:
         """Return the share of the tiles in each cluster, float64 [K]: a descriptor of the slide.
@@ -136,7 +151,6 @@ class Bag:
         return cluster_histogram(self.cluster, confidence, self.clusters, normalise)
 
     def _array(self, name: str) -> LazyArray:
-        array = self._group[name]
-        if not isinstance(array, zarr.Array):
-            raise StoreError(f"{name} is not an array", where=self.slide_id, remedy="run wsi-embed verify")
-        return LazyArray(array)
+        if name not in self._arrays:
+            raise StoreError(f"has no array {name}", where=self.slide_id, remedy="run wsi-embed verify")
+        return LazyArray(self._arrays[name])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -18,6 +17,7 @@ from wsi_embed.bags.json_document import read_document
 from wsi_embed.errors import UsageError
 from wsi_embed.util.atomic_files import replacing
 from wsi_embed.util.digest import canonical_digest
+from wsi_embed.util.json_text import json_text
 
 DOCUMENT, ARRAYS = "clusters.json", "centroids.npz"
 SCHEMA = 1
@@ -129,7 +129,7 @@ class ClusterHead:
             folder.mkdir(parents=True, exist_ok=True)
             np.savez(folder / ARRAYS, mean=self.mean, centroids=self.centroids)
             with replacing(folder / DOCUMENT) as part:
-                part.write_text(json.dumps(document, indent=2) + "\n", "utf-8")
+                part.write_text(json_text(document, indent=2) + "\n", "utf-8")
         except OSError as error:
             raise UsageError(
                 f"cannot be written ({error.strerror})", where=folder, remedy="choose another folder"

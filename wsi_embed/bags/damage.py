@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wsi_embed.errors import StoreError
+
+if TYPE_CHECKING:
+    from wsi_embed.bags.bag import Bag
+    from wsi_embed.bags.source import BagSource
 
 
 @contextmanager
@@ -21,13 +25,38 @@ def damage_named(slide_id: str) -> Iterator[None]:
     """
     try:
         yield
-    except (KeyError, TypeError, ValueError, IndexError, OSError) as error:
+    except (LookupError, TypeError, ValueError, OSError, RecursionError, MemoryError) as error:
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         raise StoreError(
             f"its group in the store is damaged or incomplete ({what})",
             where=slide_id,
             remedy="run wsi-embed verify",
         ) from error
+
+
+def sound_bags(source: BagSource, slide_ids: Iterable[str]) -> tuple[dict[str, Bag], list[str]]:
+    """Open the bags of slides, without those that are damaged.
+
+    Args:
+        source: Store of the bags.
+        slide_ids: Slides to open.
+
+    Returns:
+        The bags by slide id, and a line on each slide that is damaged.
+    """
+    found, damaged = {}, []
+    for slide_id in slide_ids:
+        try:
+            found[slide_id] = source[slide_id]
+        except StoreError as error:
+            damaged.append(left_out(slide_id, error))
+    return found, damaged
+
+
+def left_out(slide_id: str, error: StoreError) -> str:
+    """Return a line on a slide that is left out because it is damaged."""
+    text = str(error)
+    return f"left out, {text if text.startswith(slide_id) else f'{slide_id}: {text}'}"
 
 
 def positive(value: Any) -> float:

@@ -28,6 +28,10 @@ class ListedSlide(Protocol):
     def tiles(self) -> int:
         """Number of tiles."""
 
+    @property
+    def damage(self) -> str | None:
+        """Description of the damage of a slide that cannot be opened; None for a sound slide."""
+
 
 class BagSource(Protocol):
     """Collection of bags by slide id, such as `wsi_embed.Store`.
@@ -52,4 +56,5 @@ class BagSource(Protocol):
 
         Raises:
             KeyError: If the collection has no complete slide of that id.
+            StoreError: If the slide is damaged.
         """

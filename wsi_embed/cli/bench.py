@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +9,7 @@ import typer
 
 from wsi_embed.cli.options import RunOptions, TilingOptions
 from wsi_embed.cli.parameters import INPUT, RUN, option, takes
+from wsi_embed.util.json_text import json_text
 from wsi_embed.util.text import counted
 
 # Tiling options that the benchmark accepts.
@@ -65,7 +65,7 @@ def command(
             batch_size=batch_size or default_batch(encoders.first), seconds=seconds,
         )  # fmt: skip
     if as_json:
-        typer.echo(json.dumps(bench.to_dict(), indent=2))
+        typer.echo(json_text(bench.to_dict(), indent=2))
     else:
         show_facts(_facts(bench), [])
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from wsi_embed.cli.options import StorePlace
+from wsi_embed.util.json_text import json_text
 
 
 def command(
@@ -44,7 +44,7 @@ def command(
     head = fit_clusters(open_store(store), k, sample=sample, seed=seed)
     head.save(out)
     if as_json:
-        typer.echo(json.dumps({"out": str(out), "clusters": len(head), "digest": head.digest, **head.about}))
+        typer.echo(json_text({"out": str(out), "clusters": len(head), "digest": head.digest, **head.about}))
         return
     shares: list[float] = head.about["shares"]
     facts: dict[str, object] = {

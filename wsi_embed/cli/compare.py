@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wsi_embed.cli.wording import in_flags, reworded
+from wsi_embed.util.json_text import json_text
 
 if TYPE_CHECKING:
     from wsi_embed.evaluate.compare import Comparison
@@ -54,7 +54,7 @@ def command(
     with needs_extra("train", "the nearest-neighbour evaluation of labelled tiles"):
         comparison = compare(models[0], models[1], found, batch_size=batch_size)
     if as_json:
-        typer.echo(json.dumps(reworded(comparison.to_dict()), indent=2))
+        typer.echo(json_text(reworded(comparison.to_dict()), indent=2))
     else:
         show_facts(_facts(comparison), _rows((a, b), comparison))
         for note in comparison.notes:

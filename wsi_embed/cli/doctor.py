@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from wsi_embed.cli.wording import reworded
+from wsi_embed.util.json_text import json_text
 
 
 def command(
@@ -24,7 +24,7 @@ def command(
 
     checks = diagnose(folder)
     if as_json:
-        typer.echo(json.dumps(reworded([check.to_dict() for check in checks]), indent=2))
+        typer.echo(json_text(reworded([check.to_dict() for check in checks]), indent=2))
     else:
         show_checks(checks)
     raise typer.Exit(1 if any(check.status == "problem" for check in checks) else 0)

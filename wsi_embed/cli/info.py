@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
 from wsi_embed.cli.wording import reworded
+from wsi_embed.util.json_text import json_text
 
 
 def command(
@@ -28,6 +28,6 @@ def command(
 
     facts, rows = describe(what, reader)
     if as_json:
-        typer.echo(json.dumps(reworded({**facts, **({"slides": rows} if rows else {})}), indent=2))
+        typer.echo(json_text(reworded({**facts, **({"slides": rows} if rows else {})}), indent=2))
     else:
         show_facts(facts, rows)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import sys
 import time
 from collections import Counter
@@ -17,6 +16,7 @@ import typer
 from wsi_embed.cli.wording import reworded
 from wsi_embed.jobs.listener import Listener
 from wsi_embed.jobs.report import JobReport, SlideResult
+from wsi_embed.util.json_text import json_text
 
 # A slide can take an hour: log in between that the job is alive.
 PROGRESS_SECONDS = 30.0
@@ -94,5 +94,5 @@ class JsonDisplay(Listener):
 def log_line(event: str, level: str = "info", **fields: Any) -> None:
     """Write one line to standard output, and flush it."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-    typer.echo(json.dumps({"time": now, "level": level, "event": event, **reworded(fields)}))
+    typer.echo(json_text({"time": now, "level": level, "event": event, **reworded(fields)}))
     sys.stdout.flush()

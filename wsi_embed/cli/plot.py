@@ -130,9 +130,10 @@ def _write_geojson(store: Store, folder: Path, wanted: str | None) -> int:
     from wsi_embed.plot.qupath import PARTS, parse_parts, write_bag
 
     failed, parts = 0, PARTS if wanted is None else parse_parts(wanted)
-    for slide_id, bag in store.items():
+    for slide_id in store:
         path = folder / f"{slide_id}.geojson"
         try:
+            bag = store[slide_id]
             count = write_bag(path, bag, parts)
         except WsiEmbedError as error:
             failed += 1

@@ -125,7 +125,7 @@ def _count(k: int | str, tiles: int, name: str) -> int:
 
 def _sample(store: Store, most: int, seed: int) -> Float32Array:
     """Return features of tiles drawn evenly over the slides, float32 [N, D]."""
-    rows = [(row.slide_id, row.tiles) for row in store.rows() if row.tiles]
+    rows = [(row.slide_id, row.tiles) for row in store.rows() if row.tiles or row.damage]
     if not rows:
         raise UsageError("no slide has tiles to make clusters of", where=store.name)
     share = _even_share([tiles for _, tiles in rows], most)

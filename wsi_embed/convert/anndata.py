@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from wsi_embed.convert.hdf5 import Hdf5File
 from wsi_embed.convert.outgoing_format import Format, Item, Write
 from wsi_embed.store import Bag
 
@@ -43,7 +44,6 @@ class AnnData(Format):
     def _write(self, items: Sequence[Item], path: Path) -> None:
         """Write the tiles of several bags, with the features of one bag at a time in memory."""
         import anndata
-        import h5py
         import pandas as pd
 
         clusters = self.store.clusters
@@ -62,16 +62,14 @@ class AnnData(Format):
         whole = anndata.AnnData(
             obs=obs, var=var, obsm={"spatial": spatial}, uns={"wsi_embed": self._facts(parts)}
         )
-        whole.write_h5ad(path)
-        with h5py.File(path, "r+") as file:
-            if "X" in file:
-                del file["X"]
-            x = file.create_dataset("X", (len(obs), dim), np.float32)
+        with Hdf5File() as target:
+            anndata.io.write_elem(target.file, "/", whole)
+            if "X" in target.file:
+                del target.file["X"]
+            blocks = (item.features() for item in items)
+            x = target.add("X", (len(obs), dim), np.float32, blocks)
             x.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
-            start = 0
-            for item in items:
-                x[start : start + len(item.bag)] = item.features()
-                start += len(item.bag)
+            target.save(path)
 
     def _facts(self, parts: Sequence[tuple[Item, Bag]]) -> dict[str, Any]:
         """Return the metadata shared by all tiles, and for a single slide its own."""

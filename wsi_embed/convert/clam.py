@@ -10,15 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import BinaryIO, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from wsi_embed.convert.hdf5 import write_h5
 from wsi_embed.convert.incoming_format import ForeignTiles, Source, number, read_h5
-from wsi_embed.convert.outgoing_format import Format, Item, Write, table, write_h5
+from wsi_embed.convert.outgoing_format import Format, Item, Write, table
 from wsi_embed.errors import SlideError, UsageError
 from wsi_embed.store import Bag
+from wsi_embed.util.verified_files import verified
 
 
 class Clam(Format):
@@ -38,8 +40,8 @@ class Clam(Format):
         import torch
 
         features, coords = item.features(), item.bag.coords[:].astype(np.int32)
-        with paths[0].open("wb") as file:  # given a path, PyTorch records its (temporary) name in the file
-            torch.save(torch.from_numpy(features), file)
+        with verified(paths[0]) as file:  # given a path, PyTorch records its (temporary) name in the file
+            torch.save(torch.from_numpy(features), cast("BinaryIO", file))
         write_h5(paths[1], {"features": features, "coords": coords}, {})
         if isinstance(item.bag, Bag):
             attrs = item.bag.attrs

@@ -14,6 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from wsi_embed.convert.outgoing_format import Format, Item, Write, file_name, table
+from wsi_embed.util.verified_files import verified
 
 
 class Dsmil(Format):
@@ -33,7 +34,8 @@ class Dsmil(Format):
         """Write the features of the bag."""
         features = item.features()
         header = ",".join(map(str, range(features.shape[1])))
-        np.savetxt(paths[0], features, fmt="%.4f", delimiter=",", header=header, comments="")
+        with verified(paths[0]) as file:
+            np.savetxt(file, features, fmt="%.4f", delimiter=",", header=header, comments="")
 
     def shared(self, items: Sequence[Item]) -> dict[str, Write]:
         """Return the writers of the bag lists: one per class, and one of all bags."""

@@ -124,6 +124,7 @@ def _bring(
     with slide_lock(store.place.lock_file(METADATA_FILE), slide_id) as free:
         if not free:
             raise SlideError("another job is writing it", where=slide_id, remedy="run again when it is done")
+        store.recover(slide_id)
         before = store.committed(slide_id)
         if before and before.get("settings_fingerprint") == attributes["settings_fingerprint"]:
             return None

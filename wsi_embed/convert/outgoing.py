@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-from wsi_embed.bags.labels import By, LabelSource, Missing, join_labels
+from wsi_embed.bags.labels import By, LabelledBags, LabelSource, Missing, join_labels
 from wsi_embed.bags.labels.bags import named
 from wsi_embed.convert.outgoing_format import Format, Item
 from wsi_embed.convert.records import Records, State
 from wsi_embed.convert.registry import FORMATS
 from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.storage import Location
-from wsi_embed.store import Store, open_store
+from wsi_embed.store import PatientBag, Store, open_store
 from wsi_embed.util.digest import canonical_digest
 from wsi_embed.util.text import argument, counted
 
@@ -92,12 +93,20 @@ def convert(
         raise UsageError("choose slide or patient", where=argument("by", by))
     kind.check(by, labels is not None)
     items = []
-    for item in _items(store, labels, by, missing, found.notes):
+    for bag_id, open_item in _items(store, labels, by, missing, found.notes):
+        try:
+            item = open_item()
+        except StoreError as error:
+            found.failed[bag_id] = str(error)
+            on_bag(bag_id, f"failed: {error}")
+            continue
         if len(item.bag) or kind.keeps_empty:
             items.append(item)
         else:
             found.left_out.append(item.id)
     if not items:
+        if found.failed:
+            return found
         raise UsageError(f"no {by} with tiles to convert", where=store.where)
     run = _Run(kind(store, Path(out)), items)
     run.check(overwrite)
@@ -110,17 +119,37 @@ def convert(
 
 def _items(
     store: Store, labels: LabelSource | None, by: By, missing: Missing, notes: list[str]
-) -> Iterator[Item]:
+) -> Iterator[tuple[str, Callable[[], Item]]]:
+    """Yield the id of each bag, and a function that opens it."""
     if labels is not None:
         joined = join_labels(store, labels, by=by, missing=missing)
         notes += joined.notes
         for index, (one, target) in enumerate(zip(joined, joined.targets.tolist(), strict=True)):
-            yield Item(one.id, joined.open(store, index), one.patient, one.label, target)
+            yield one.id, partial(_labelled, store, joined, index, target)
         return
-    if by == "patient" and (without := [bag.slide_id for bag in store.values() if bag.patient is None]):
+    if by == "slide":
+        for slide_id in store:
+            yield slide_id, partial(_slide, store, slide_id)
+        return
+    patients = store.rows_by_patient()
+    if without := [row.slide_id for row in store.rows() if row.patient is None]:
         notes.append(f"left out: slides without a patient: {named(without)}")
-    for bag_id, bag in (store.patients() if by == "patient" else store).items():
-        yield Item(bag_id, bag, bag.patient)
+    for patient, rows in patients.items():
+        yield patient, partial(_patient, store, patient, [row.slide_id for row in rows])
+
+
+def _slide(store: Store, slide_id: str) -> Item:
+    bag = store[slide_id]
+    return Item(slide_id, bag, bag.patient)
+
+
+def _patient(store: Store, patient: str, slide_ids: Sequence[str]) -> Item:
+    return Item(patient, PatientBag(patient, [store[slide_id] for slide_id in slide_ids]), patient)
+
+
+def _labelled(store: Store, joined: LabelledBags, index: int, target: int) -> Item:
+    bag = joined[index]
+    return Item(bag.id, joined.open(store, index), bag.patient, bag.label, target)
 
 
 class _Run:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import importlib
+import io
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -18,6 +19,7 @@ from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.store import Bag, PatientBag, Store
 from wsi_embed.util.extras import needs_extra
 from wsi_embed.util.text import argument
+from wsi_embed.util.verified_files import verified
 
 Write = Callable[[Path], None]
 
@@ -153,28 +155,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Write:
     lines = [columns, *rows]
 
     def write(path: Path) -> None:
-        with path.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file, lineterminator="\n").writerows(lines)
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(lines)
+        with verified(path) as file:
+            file.write(text.getvalue().encode())
 
     return write
-
-
-def write_h5(
-    path: Path,
-    arrays: Mapping[str, npt.NDArray[np.generic]],
-    attributes: Mapping[str, Mapping[str, object]],
-) -> None:
-    """Write an HDF5 file.
-
-    Args:
-        path: File to write.
-        arrays: Arrays by name.
-        attributes: Attributes by array name; those of the file itself under `/`.
-    """
-    import h5py
-
-    with h5py.File(path, "w") as file:
-        for name, values in arrays.items():
-            file.create_dataset(name, data=values)
-        for name, facts in attributes.items():
-            file[name].attrs.update(facts)

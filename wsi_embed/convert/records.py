@@ -23,6 +23,8 @@ from wsi_embed.storage.lock import slide_lock
 from wsi_embed.util.atomic_files import replacing
 
 State = Literal["missing", "complete", "other"]
+# In place of the digest of files that lack bags which could not be read: any run may write them again.
+PARTIAL = "partial"
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Records:
         existing = [file for file in files if (self.out / file).exists()]
         if record is None:
             return "other" if existing else "missing"
-        if record.digest != digest:
+        if record.digest not in (digest, PARTIAL):
             return "other"
         if not record.complete:
             return "missing"
@@ -122,7 +124,8 @@ class Records:
             shutil.rmtree(self._part, ignore_errors=True)
         for old in before.keys() - set(files):
             (self.out / old).unlink(missing_ok=True)
-        self._write(name, Record(digest, final, {file: (self.out / file).stat().st_size for file in files}))
+        sizes = {file: (self.out / file).stat().st_size for file in files}
+        self._write(name, Record(digest if final else PARTIAL, final, sizes))
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.json"

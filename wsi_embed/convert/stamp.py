@@ -13,7 +13,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from wsi_embed.convert.outgoing_format import Format, Item, Write, table, write_h5
+from wsi_embed.convert.hdf5 import write_h5
+from wsi_embed.convert.outgoing_format import Format, Item, Write, table
 from wsi_embed.errors import StoreError, UsageError
 
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from wsi_embed.bags.geometry import lattice
 from wsi_embed.convert.outgoing_format import Format, Item, Write, table
+from wsi_embed.util.verified_files import verified
 
 
 class Torchmil(Format):
@@ -37,7 +38,8 @@ class Torchmil(Format):
         """Write the bag's files; the label is a scalar, as the losses of torchmil's models expect."""
         values: list[npt.NDArray[Any]] = [item.features(), lattice(item.bag), np.array(item.target)]
         for path, value in zip(paths, values, strict=False):
-            np.save(path, value)
+            with verified(path) as file:
+                np.save(file, value)
 
     def shared(self, items: Sequence[Item]) -> dict[str, Write]:
         """Return the writer of the class table, if there are labels."""

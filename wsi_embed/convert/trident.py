@@ -12,8 +12,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from wsi_embed.convert.hdf5 import write_h5
 from wsi_embed.convert.incoming_format import ForeignTiles, Source, number, read_h5
-from wsi_embed.convert.outgoing_format import Format, Item, Write, table, write_h5
+from wsi_embed.convert.outgoing_format import Format, Item, Write, table
 from wsi_embed.errors import SlideError, UsageError
 
 # Micrometres per pixel at 1x, by the usual convention that 20x is 0.5.

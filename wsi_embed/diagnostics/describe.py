@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from wsi_embed.bags.damage import sound_bags
 from wsi_embed.encoder import PACKAGED, default_model, load_encoder
 from wsi_embed.errors import ResolutionError, StoreError, UsageError
 from wsi_embed.slide import Reader, open_slide, resolve_mpp
@@ -101,7 +102,8 @@ def _store(path: Location) -> tuple[Facts, list[Facts]]:
 
 
 def _store_facts(path: Location, store: Store) -> tuple[Facts, list[Facts]]:
-    bags = list(store.values())
+    found, damaged = sound_bags(store, store)
+    bags = list(found.values())
     facts = {
         "kind": "store",
         "name": path.name,
@@ -112,6 +114,7 @@ def _store_facts(path: Location, store: Store) -> tuple[Facts, list[Facts]]:
         "patients": len({b.patient for b in bags if b.patient}),
         "tiles": sum(len(b) for b in bags),
         "incomplete": store.incomplete(),
+        **({"damaged": damaged} if damaged else {}),
     }
     return facts, [_bag(b) for b in bags]
 

@@ -16,6 +16,9 @@ from wsi_embed.errors import DeviceMemoryError, ModelError, UsageError
 from wsi_embed.slide.base import UInt8Array
 from wsi_embed.util.text import argument
 
+# Rounding error of a softmax in half precision.
+TOLERANCE = 1e-3
+
 
 @dataclass(frozen=True)
 class Encoded:
@@ -83,6 +86,8 @@ class Encoder(abc.ABC):
 
         Raises:
             ValueError: If the tiles have another shape or dtype.
+            ModelError: If the model returns another number of rows, a cluster that it does not have, or a
+                confidence that is not a probability.
             DeviceMemoryError: If not even one tile fits into device memory.
 
         Example:
@@ -104,8 +109,7 @@ class Encoder(abc.ABC):
         while start < len(tiles) or not parts:
             size = min(self.most or len(tiles), len(tiles) - start)
             try:
-                parts.append(self._encode(tiles[start : start + size]))
-                start += size
+                part = self._encode(tiles[start : start + size])
             except Exception as error:  # runtimes raise different types, some only RuntimeError
                 if not _is_out_of_memory(error):
                     raise
@@ -115,11 +119,31 @@ class Encoder(abc.ABC):
                         remedy="use a smaller model",
                     ) from error
                 self.most = size // 2
+                continue
+            self._check(part, size)
+            parts.append(part)
+            start += size
         return concatenated(parts)
 
     @abc.abstractmethod
     def _encode(self, tiles: UInt8Array) -> Encoded:
         """Run the model on checked tiles."""
+
+    def _check(self, encoded: Encoded, size: int) -> None:
+        """Check the outputs for a batch of `size` tiles. Features are checked when they are stored."""
+        features, cluster, confidence = encoded.features, encoded.cluster, encoded.confidence
+        what = None
+        if features.shape != (size, self.feature_dim):
+            what = f"features of shape {features.shape} for {size} tiles, expected {(size, self.feature_dim)}"
+        elif cluster is not None and confidence is not None:
+            if cluster.shape != (size,) or confidence.shape != (size,):
+                what = f"clusters of shape {cluster.shape} and {confidence.shape} for {size} tiles"
+            elif not ((cluster >= 0) & (cluster < (self.clusters or 0))).all():
+                what = f"clusters {cluster.min()} to {cluster.max()}, of which there are {self.clusters}"
+            elif not ((confidence >= -TOLERANCE) & (confidence <= 1 + TOLERANCE)).all():  # NaN too
+                what = f"a cluster_confidence of {confidence.min():g} to {confidence.max():g}, not 0 to 1"
+        if what:
+            raise ModelError(f"returns {what}", where=self.path.name, remedy="export it again")
 
     def _check_outputs(self) -> None:
         """Encode one white tile and compare the outputs with the metadata."""
@@ -140,6 +164,7 @@ class Encoder(abc.ABC):
             raise ModelError(
                 "the features of a white tile are not finite", where=where, remedy="export it again"
             )
+        self._check(out, 1)
 
 
 def concatenated(parts: Sequence[Encoded]) -> Encoded:

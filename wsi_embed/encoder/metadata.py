@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
 from wsi_embed.errors import ModelError
+from wsi_embed.util.json_text import json_text
 
 # The document is stored in metadata_props[KEY] of an ONNX file, in the extra file FILE of TorchScript.
 KEY = "wsi_embed"
@@ -83,7 +84,7 @@ class ModelMetadata:
 
     def to_json(self) -> str:
         """Return the JSON document."""
-        return json.dumps(asdict(self), sort_keys=True)
+        return json_text(asdict(self), sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str, where: str) -> Self:

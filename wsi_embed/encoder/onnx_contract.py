@@ -37,10 +37,16 @@ class Contract:
     names: tuple[str, ...]
 
     def encoded(self, arrays: Sequence[npt.NDArray[Any]]) -> Encoded:
-        """Convert the outputs, in the order of `names`, to the dtypes of the contract."""
+        """Convert the outputs, in the order of `names`, to the dtypes of the contract.
+
+        Raises:
+            ModelError: If the clusters are no integers.
+        """
         features = np.asarray(arrays[0], np.float32)
         if len(self.names) == 1:
             return Encoded(features)
+        if arrays[1].dtype.kind not in "iu":
+            raise ModelError(f"returns clusters of type {arrays[1].dtype}", remedy="export them as int64")
         return Encoded(features, np.asarray(arrays[1], np.int64), np.asarray(arrays[2], np.float32))
 
 

@@ -14,8 +14,8 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from wsi_embed.bags.cluster_head import ARRAYS
 from wsi_embed.bags.cluster_names import ClusterNames
-from wsi_embed.bags.damage import damage_named
-from wsi_embed.errors import UsageError
+from wsi_embed.bags.damage import damage_named, left_out, sound_bags
+from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.evaluate.results import check_results_folder, results_in, write_json, write_table
 from wsi_embed.evaluate.store_labels import TileLabels
 from wsi_embed.store import Store
@@ -131,7 +131,7 @@ def evaluate_clusters(store: Store, labels: TileLabels | None = None) -> Cluster
     total = store.clusters
     if total is None:
         raise UsageError("the model that made it has no clusters: nothing to evaluate", where=store.name)
-    of_slides = _clusters(store)
+    of_slides, damaged = _clusters(store)
     if not of_slides:
         raise UsageError("no slide has tiles: nothing to evaluate", where=store.name)
     counts = np.stack([np.bincount(found, minlength=total) for found in of_slides.values()])
@@ -154,7 +154,7 @@ def evaluate_clusters(store: Store, labels: TileLabels | None = None) -> Cluster
         slide_nmi=float(normalized_mutual_info_score(slides, numbers)) if several else None,
         rows=_rows(counts, by_label, labels, store.cluster_names),
         agreement=_agreement(by_label, labels) if labels and by_label is not None else None,
-        notes=labels.notes if labels else (),
+        notes=(*damaged, *(labels.notes if labels else ())),
     )
 
 
@@ -196,14 +196,20 @@ def write_clusters(evaluation: ClusterEvaluation, folder: Path) -> list[Path]:
     return files
 
 
-def _clusters(store: Store) -> dict[str, Int]:
-    """Return the clusters of the tiles of every slide that has tiles."""
-    found = {}
-    for slide_id, bag in store.items():
-        with damage_named(slide_id):
-            if len(bag) and bag.cluster is not None:
-                found[slide_id] = np.asarray(bag.cluster[:], np.int64)
-    return found
+def _clusters(store: Store) -> tuple[dict[str, Int], list[str]]:
+    """Return the clusters of the tiles of every slide that has tiles, and a line on each damaged slide."""
+    found: dict[str, Int] = {}
+    bags, notes = sound_bags(store, store)
+    for slide_id, bag in bags.items():
+        try:
+            with damage_named(slide_id):
+                if len(bag) and bag.cluster is not None:
+                    found[slide_id] = np.asarray(bag.cluster[:], np.int64)
+        except StoreError as error:
+            notes.append(left_out(slide_id, error))
+    if notes and not found:
+        raise StoreError(notes[0], where=store.name)
+    return found, notes
 
 
 def _entropy(shares: Float) -> float:

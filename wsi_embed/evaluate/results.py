@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import errno
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -14,6 +13,7 @@ from typing import Any
 
 from wsi_embed.errors import UsageError, WsiEmbedError
 from wsi_embed.util.atomic_files import replacing
+from wsi_embed.util.json_text import json_text
 from wsi_embed.util.text import argument
 
 # Spreadsheets take a text that begins with one of these for a formula; a number is none.
@@ -70,7 +70,7 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
         OSError: If the file cannot be written.
     """
     with replacing(path) as part:
-        part.write_text(json.dumps(values, indent=2) + "\n", "utf-8")
+        part.write_text(json_text(values, indent=2) + "\n", "utf-8")
 
 
 def write_table(path: Path, rows: Iterable[Iterable[object]]) -> None:

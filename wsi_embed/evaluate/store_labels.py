@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from wsi_embed.bags.damage import damage_named
+from wsi_embed.bags.damage import damage_named, left_out, sound_bags
 from wsi_embed.bags.geometry import bag_grid
-from wsi_embed.errors import SlideError, UsageError
+from wsi_embed.errors import SlideError, StoreError, UsageError
 from wsi_embed.evaluate.tile_set import choose_classes
 from wsi_embed.evaluate.tile_table import text
 from wsi_embed.inputs.slides import SlideInput
@@ -62,7 +62,8 @@ def labels_by_regions(
         StoreError: If the store is damaged.
     """
     files, notes = _files(store, source)
-    polygons = {slide_id: _polygons(store[slide_id], file, notes) for slide_id, file in files.items()}
+    bags = {slide_id: store[slide_id] for slide_id in files}
+    polygons = {slide_id: _polygons(bags[slide_id], file, notes) for slide_id, file in files.items()}
     wanted = {class_key(label): name for label, name in classes.items()}
     for slide_id, found in polygons.items():
         check_class_names(files[slide_id].name, found, wanted)
@@ -76,9 +77,12 @@ def labels_by_regions(
     for slide_id, found in polygons.items():
         layers = [[p for p in found if p.nearest(wanted) == key] for key in wanted]
         try:
-            tiles = tile_classes(bag_grid(store[slide_id]), layers)
+            tiles = tile_classes(bag_grid(bags[slide_id]), layers)
         except SlideError as error:
             raise error.at(files[slide_id].name) from error
+        except StoreError as error:
+            notes.append(left_out(slide_id, error))
+            continue
         codes[slide_id] = number[tiles].astype(np.int16)
     return TileLabels(source.name, names, codes, tuple(notes))
 
@@ -119,10 +123,15 @@ def labels_by_table(
     names = tuple(sorted({label for tiles in given.values() for label in tiles.values()}))
     number_of = {name: number for number, name in enumerate(names)}
     codes, matched = {}, 0
-    for slide_id, tiles in given.items():
-        if slide_id in store:
+    bags, damaged = sound_bags(store, [slide_id for slide_id in given if slide_id in store])
+    for slide_id, bag in bags.items():
+        tiles = given[slide_id]
+        try:
             with damage_named(slide_id):
-                places = map(tuple, store[slide_id].coords[:].tolist())
+                places = map(tuple, bag.coords[:].tolist())
+        except StoreError as error:
+            damaged.append(left_out(slide_id, error))
+        else:
             codes[slide_id] = np.array([number_of.get(tiles.get(p, ""), -1) for p in places], np.int16)
             matched += int((codes[slide_id] >= 0).sum())
     if not matched:
@@ -130,14 +139,15 @@ def labels_by_table(
             f"no row matches a tile of {store.name}", where=source.name, remedy="check slide_id, x, y"
         )
     lost = sum(map(len, given.values())) - matched
-    notes = (f"{counted(lost, 'labelled tile')} of {source.name} not in the store",) if lost else ()
-    return TileLabels(source.name, names, codes, notes)
+    notes = [f"{counted(lost, 'labelled tile')} of {source.name} not in the store"] if lost else []
+    return TileLabels(source.name, names, codes, (*damaged, *notes))
 
 
 def _files(store: Store, source: Path) -> tuple[dict[str, Path], list[str]]:
     """Return the annotation files by slide id, and a note on slides without one."""
     items = []
-    for slide_id, bag in store.items():
+    bags, damaged = sound_bags(store, store)
+    for slide_id, bag in bags.items():
         with damage_named(slide_id):
             name = str(bag.attrs["slide"])
         items.append(SlideInput(slide_id, Path(name), name))
@@ -150,8 +160,8 @@ def _files(store: Store, source: Path) -> tuple[dict[str, Path], list[str]]:
             "<slide id>.xml or .geojson",
             where=argument("annotations", source),
         )
-    left_out = f"{counted(len(without), 'slide')} without annotations left out: {names_of(without)}"
-    return files, [left_out] if without else []
+    others = f"{counted(len(without), 'slide')} without annotations left out: {names_of(without)}"
+    return files, [*damaged, *([others] if without else [])]
 
 
 def _polygons(bag: Bag, file: Path, notes: list[str]) -> list[Polygon]:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from wsi_embed.bags.damage import damage_named
+from wsi_embed.bags.damage import damage_named, left_out
 from wsi_embed.bags.labels import LabelRow
 from wsi_embed.bags.labels.match import Matcher, slide_facts
-from wsi_embed.errors import UsageError
+from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.evaluate.seen import seen_in_training
 from wsi_embed.evaluate.store_labels import Codes, TileLabels
 from wsi_embed.evaluate.tile_set import SPLITS, TileFeatures, TileSet
@@ -82,14 +82,22 @@ def store_tiles(
             f"{counted(len(splits), 'slide')} in `splits=`, {len(chosen)} in both"
         )
     names, features, slides, patients, codes = list[str](), [], list[str](), list[str](), []
+    damaged = []
     for slide_id, rows in parts.items():
-        bag = store[slide_id]
-        with damage_named(slide_id):
-            features.append(bag.features[:][rows])
-            names += [f"{slide_id} ({x}, {y})" for x, y in bag.coords[:][rows].tolist()]
+        try:
+            bag = store[slide_id]
+            with damage_named(slide_id):
+                values, places = bag.features[:][rows], bag.coords[:][rows].tolist()
+        except StoreError as error:
+            damaged.append(left_out(slide_id, error))
+            continue
+        features.append(values)
+        names += [f"{slide_id} ({x}, {y})" for x, y in places]
         codes.append(labels.codes[slide_id][rows])
         slides += [slide_id] * len(rows)
         patients += [bag.patient or ""] * len(rows)
+    if not features:
+        raise StoreError(damaged[0], where=store.name)
     test = np.array([splits[slide_id] == "test" for slide_id in slides])
     # a slide without a patient is a group of its own
     groups = np.array([p or s for p, s in zip(patients, slides, strict=True)], np.str_)
@@ -98,7 +106,9 @@ def store_tiles(
         np.array(slides, np.str_), np.array(patients, np.str_),
     )  # fmt: skip
     seen, seen_notes = seen_in_training(store.attrs["model"], tiles.slides[test])
-    return TileFeatures(tiles, np.concatenate(features), seen, (*_notes(labels, splits, parts), *seen_notes))
+    return TileFeatures(
+        tiles, np.concatenate(features), seen, (*damaged, *_notes(labels, splits, parts), *seen_notes)
+    )
 
 
 def _sample(codes: Codes, most: int, seed: int, slide_id: str) -> np.ndarray:

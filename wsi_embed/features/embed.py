@@ -23,9 +23,9 @@ from wsi_embed.regions.roi_rules import Missing
 from wsi_embed.slide import Reader
 from wsi_embed.slide.resolution import check_mpp
 from wsi_embed.storage import Location, location
-from wsi_embed.storage.folder import METADATA_FILE
 from wsi_embed.storage.open_folder import place_at
 from wsi_embed.store import StoreWriter
+from wsi_embed.store.layout import is_group
 from wsi_embed.tissue import TissueRecipe
 from wsi_embed.util.text import argument
 
@@ -199,7 +199,7 @@ def embed(
         settings = store_settings(encoder, dtype)
         check_overlap(overlap, settings.tile_px)
         # a dry run reads an existing store, but does not create one
-        known = place_at(where).state(METADATA_FILE) is not None
+        known = is_group(place_at(where))
         job = FeatureJob(
             slides=items,
             out=where,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,6 +68,14 @@ class FeatureJob(Job):
     def lock_file(self) -> Path | None:
         """Metadata document of the store's root."""
         return place_at(self.out).lock_file(METADATA_FILE)
+
+    @contextlib.contextmanager
+    def lock(self, slide_id: str) -> Iterator[bool]:
+        """Lock a slide, and finish its replacement if a job ended in the middle of it."""
+        with super().lock(slide_id) as free:
+            if free and self.store is not None:
+                self.store.recover(slide_id)
+            yield free
 
     def committed(self, slide_id: str) -> dict[str, Any] | None:
         """Return the attributes of a slide that is complete in the store, or None."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from wsi_embed.errors import WsiEmbedError
 from wsi_embed.util.atomic_files import replacing
+from wsi_embed.util.json_text import json_text
 
 Status = Literal["done", "skipped", "failed", "stopped", "planned"]
 
@@ -121,7 +121,7 @@ class JobReport:
         Raises:
             WsiEmbedError: If the file cannot be written.
         """
-        write_whole(path, json.dumps(self.to_dict(), indent=2) + "\n")
+        write_whole(path, json_text(self.to_dict(), indent=2) + "\n")
 
 
 def write_whole(path: Path, text: str) -> None:

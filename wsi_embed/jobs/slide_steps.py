@@ -18,7 +18,7 @@ from wsi_embed.jobs.report import SlideResult
 from wsi_embed.jobs.seconds import Seconds
 from wsi_embed.jobs.slide_work import Busy, SlideWork
 from wsi_embed.regions import slide_regions
-from wsi_embed.tiling.fingerprint import differences, matches_unopened, remote_origin
+from wsi_embed.tiling.fingerprint import differences, matches_unopened, remote_origin, same_sample
 from wsi_embed.tiling.plan import SlidePlan, plan_slide
 from wsi_embed.tissue import TissueMask
 from wsi_embed.util.memory import give_back
@@ -161,7 +161,8 @@ def _is_current(job: Job, plan: SlidePlan, committed: dict[str, Any]) -> bool:
         SlideError: If it has other settings, and `overwrite` is off.
     """
     if committed.get("settings_fingerprint") == plan.fingerprint:
-        return True
+        # else the same file was not complete before
+        return same_sample(committed, plan.sample)
     if job.options.overwrite:
         return False
     what = differences(committed.get("settings", {}), plan.settings)

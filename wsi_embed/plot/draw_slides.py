@@ -140,8 +140,9 @@ def draw_sheet(
     failed = set()
 
     def on_error(slide_id: str, error: WsiEmbedError) -> None:
+        if slide_id not in failed:
+            warn(f"{slide_id}: {error}")
         failed.add(slide_id)
-        warn(f"{slide_id}: {error}")
 
     paths = {item.slide_id: item.path for item in items}
     drawable = set()

@@ -25,6 +25,7 @@ import numpy as np
 from wsi_embed.errors import WsiEmbedError
 from wsi_embed.regions.polygons import Areas, Colour, Polygon, Ring
 from wsi_embed.util.atomic_files import replacing
+from wsi_embed.util.json_text import json_text
 
 Feature = dict[str, Any]
 WITHOUT_AREA = frozenset({"point", "multipoint", "linestring", "multilinestring"})
@@ -167,7 +168,7 @@ def _class_parts(found: Any) -> list[str]:
             *_class_parts(found.get("parentClass")),
             *_class_parts(found.get("name")),
         ]
-    raise ValueError(f"a class of an unknown form: {json.dumps(found)[:80]}")
+    raise ValueError(f"a class of an unknown form: {json_text(found)[:80]}")
 
 
 def _decoded(found: Any) -> Any:
@@ -241,7 +242,7 @@ def write_geojson(path: Path, features: Iterable[Feature]) -> int:
             lines.write('{"type":"FeatureCollection","features":[')
             for item in features:
                 lines.write(",\n" if count else "\n")
-                lines.write(json.dumps(item, separators=(",", ":")))
+                lines.write(json_text(item, separators=(",", ":")))
                 count += 1
             lines.write("\n]}\n")
     except OSError as error:

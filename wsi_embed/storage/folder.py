@@ -76,6 +76,14 @@ class Place(ABC):
         """Remove the folder and its content, if it exists."""
 
     @abstractmethod
+    def move(self, target: Self) -> None:
+        """Move the folder to a place where there is none."""
+
+    @abstractmethod
+    def delete(self, key: str) -> None:
+        """Delete a file, if it exists."""
+
+    @abstractmethod
     def lock_file(self, key: str) -> Path | None:
         """Return the file on which locks are taken; None if locks are not supported."""
 
@@ -108,7 +116,8 @@ class LocalPlace(Place):
 
     def read(self, key: str) -> bytes:
         """Return the content of a file."""
-        return (self.path / key).read_bytes()
+        with open(f"{self.path}/{key}", "rb") as file:  # opening a bag reads eight small files
+            return file.read()
 
     def write(self, key: str, content: bytes) -> None:
         """Write a temporary file beside the file, and rename it."""
@@ -124,7 +133,7 @@ class LocalPlace(Place):
         """Return size in bytes and modification time in ns."""
         try:
             found = os.stat(f"{self.path}/{key}")
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         return [found.st_size, found.st_mtime_ns]
 
@@ -152,6 +161,14 @@ class LocalPlace(Place):
         """Remove the folder and its content, if it exists."""
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self.path)
+
+    def move(self, target: Self) -> None:
+        """Rename the folder."""
+        self.path.rename(target.path)
+
+    def delete(self, key: str) -> None:
+        """Delete a file, if it exists."""
+        (self.path / key).unlink(missing_ok=True)
 
     def lock_file(self, key: str) -> Path:
         """Return the file itself."""

@@ -11,7 +11,7 @@ from wsi_embed.errors import RemoteError, UsageError
 from wsi_embed.storage import objects
 from wsi_embed.storage.address import Address
 from wsi_embed.storage.client import client
-from wsi_embed.storage.folder import Place
+from wsi_embed.storage.folder import METADATA_FILE, Place
 from wsi_embed.storage.zarr_objects import ZarrObjects
 
 T = TypeVar("T")
@@ -112,6 +112,17 @@ class RemotePlace(Place):
     def remove(self) -> None:
         """Delete all objects below the address."""
         objects.delete([found.address for found in objects.below(self.address)])
+
+    def move(self, target: Self) -> None:
+        """Copy all objects, the folder's own metadata document last, then delete them."""
+        keys = sorted(self.files(), key=lambda key: (key == METADATA_FILE, key))
+        for key in keys:
+            target.write(key, self.read(key))
+        self.remove()
+
+    def delete(self, key: str) -> None:
+        """Delete an object, if it exists."""
+        objects.delete([self.address / key])
 
     def lock_file(self, key: str) -> None:
         """Return None: object storage has no locks that end with their process."""

@@ -25,6 +25,7 @@ import numpy as np
 from wsi_embed.errors import StoreError
 from wsi_embed.storage.folder import METADATA_FILE, Place
 from wsi_embed.util.digest import canonical_digest
+from wsi_embed.util.json_text import json_text
 
 FORMAT_VERSION = 1
 
@@ -36,6 +37,10 @@ SHARD_BYTES = 16 * 2**20
 
 # Settings of a store that follow from its model.
 FROM_MODEL = frozenset({"feature_dim", "clusters"})
+
+
+class DamagedError(StoreError):
+    """A group was changed after it was written, or is of another slide or store."""
 
 
 @dataclass(frozen=True)
@@ -127,15 +132,23 @@ def _layout(shape: tuple[int, ...], dtype: str, fill: float) -> ArrayLayout:
     return ArrayLayout(shape, dtype, chunk_rows, chunk_rows * shard_chunks, fill)
 
 
-def group_digest(folder: Place, attributes: dict[str, Any]) -> str:
+def array_documents(folder: Place) -> dict[str, Any]:
+    """Read the metadata documents of all arrays in a group, by array name.
+
+    Raises:
+        ValueError: If a document cannot be parsed.
+    """
+    keys = [key for key in folder.files() if key.endswith(f"/{METADATA_FILE}") and key.count("/") == 1]
+    return {key.partition("/")[0]: parse_json(folder.read(key)) for key in keys}
+
+
+def group_digest(attributes: dict[str, Any], documents: dict[str, Any]) -> str:
     """Return a digest of a group's attributes and its arrays' metadata documents.
 
-    Chunks have checksums of their own; the digest covers the rest, so that `verify` notices any change.
+    Chunks have checksums of their own; the digest covers the rest, so that any change is noticed.
     """
-    documents = [key for key in folder.files() if key.endswith(f"/{METADATA_FILE}") and key.count("/") == 1]
-    arrays = {key.partition("/")[0]: json.loads(folder.read(key)) for key in documents}
     covered = {k: v for k, v in attributes.items() if k not in ("digest", "complete")}
-    return canonical_digest({"attributes": covered, "arrays": arrays})
+    return canonical_digest({"attributes": covered, "arrays": documents})
 
 
 def written_objects(folder: Place) -> dict[str, list[int]]:
@@ -152,6 +165,28 @@ def written_objects(folder: Place) -> dict[str, list[int]]:
     return objects
 
 
+def find_attributes(folder: Place) -> dict[str, Any] | None:
+    """Read the attributes of a group; None if there is no group.
+
+    Raises:
+        DamagedError: If the metadata document of the group is damaged.
+        StoreError: If it cannot be read, so that it is unknown whether there is a group.
+        RemoteError: If the server does not answer, so that it is unknown whether there is a group.
+    """
+    try:
+        document = parse_json(folder.read(METADATA_FILE))
+        # check all keys, so that no damage goes unnoticed
+        if document["zarr_format"] != 3 or document["node_type"] != "group":
+            raise ValueError("not a group of Zarr format 3")
+        return dict(document["attributes"])
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise StoreError(f"cannot be read ({error.strerror or error})", where=folder) from error
+    except (ValueError, LookupError, TypeError) as error:
+        raise DamagedError(f"not a readable Zarr group ({error})", where=folder) from error
+
+
 def read_attributes(folder: Place) -> dict[str, Any]:
     """Read the attributes of a group.
 
@@ -159,17 +194,38 @@ def read_attributes(folder: Place) -> dict[str, Any]:
         StoreError: If there is no readable group.
         RemoteError: If the server does not answer, so that it is unknown whether there is a group.
     """
+    attributes = find_attributes(folder)
+    if attributes is None:
+        raise StoreError(f"not a readable Zarr group (no {METADATA_FILE})", where=folder)
+    return attributes
+
+
+def is_group(folder: Place) -> bool:
+    """Return whether a folder has the metadata document of a group.
+
+    Raises:
+        StoreError: If this cannot be found out.
+        RemoteError: If the server does not answer.
+    """
     try:
-        document = json.loads(folder.read(METADATA_FILE))
-        # check all keys, so that no damage goes unnoticed
-        if document["zarr_format"] != 3 or document["node_type"] != "group":
-            raise ValueError("not a group of Zarr format 3")
-        return dict(document["attributes"])
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise StoreError(f"not a readable Zarr group ({error})", where=folder) from error
+        return folder.state(METADATA_FILE) is not None
+    except OSError as error:
+        raise StoreError(f"cannot be read ({error.strerror or error})", where=folder) from error
+
+
+def parse_json(content: bytes) -> Any:
+    """Return the value of a JSON document.
+
+    Raises:
+        ValueError: If it is not JSON, or is nested too deeply.
+    """
+    try:
+        return json.loads(content)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 def as_json(value: dict[str, Any]) -> dict[str, Any]:
     """Return a value as a JSON round trip returns it: tuples become lists, keys text."""
-    plain: dict[str, Any] = json.loads(json.dumps(value))
+    plain: dict[str, Any] = json.loads(json_text(value))
     return plain

@@ -11,10 +11,13 @@ from wsi_embed.bags.open_clusters import open_clusters
 from wsi_embed.bags.patient import PatientBag
 from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.storage.address import Address, Location, location
-from wsi_embed.storage.folder import METADATA_FILE
+from wsi_embed.storage.folder import cannot_write
 from wsi_embed.storage.open_folder import place_at
+from wsi_embed.store.group import read_group
 from wsi_embed.store.index import Row, read_row, scan, write_index
-from wsi_embed.store.layout import FORMAT_VERSION, read_attributes
+from wsi_embed.store.layout import FORMAT_VERSION, StoreSettings, is_group, read_attributes
+from wsi_embed.store.members import accept_slides, slide_folders
+from wsi_embed.store.replacing import sweep
 
 if TYPE_CHECKING:
     from wsi_embed.bags.dataset import BagDataset, Style
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 
 class Store(Mapping[str, Bag]):
     """Feature store as a mapping from slide id to bag. Slides that are not complete are left out.
+
+    A slide that was complete and is damaged is listed, and opening it raises a StoreError.
 
     Args:
         path: Folder or address of the store, as for `open_store`.
@@ -48,7 +53,7 @@ class Store(Mapping[str, Bag]):
     def __init__(self, path: str | Location, clusters: str | Path | None = None) -> None:
         self.where = location(path)
         self.place = place_at(self.where)
-        if self.place.state(METADATA_FILE) is None:
+        if not is_group(self.place):
             raise StoreError("no store there", where=self.where, remedy="check the path")
         self.attrs = read_attributes(self.place)
         found = self.attrs.get("format_version")
@@ -103,10 +108,26 @@ class Store(Mapping[str, Bag]):
         ]  # list(self) would call len() first, which lists them too
 
     def __getitem__(self, slide_id: str) -> Bag:
-        attributes = self._attributes(slide_id)
-        if attributes is None:
+        group = read_group(self.place / slide_id, self._settings) if _is_name(slide_id) else None
+        if group is None:
             raise KeyError(f"{slide_id}: no complete slide of that id in {self.where}")
-        return Bag(slide_id, self.place / slide_id, attributes, self.clusters, self.head, self.cluster_names)
+        return Bag(
+            slide_id,
+            self.place / slide_id,
+            group.attributes,
+            self.clusters,
+            self.head,
+            self.cluster_names,
+            group.documents,
+        )
+
+    def __contains__(self, slide_id: object) -> bool:
+        try:
+            return isinstance(slide_id, str) and self[slide_id] is not None
+        except KeyError:
+            return False
+        except StoreError:
+            return True  # there, and damaged
 
     def __iter__(self) -> Iterator[str]:
         return (row.slide_id for row in self.rows())
@@ -132,16 +153,23 @@ class Store(Mapping[str, Bag]):
             >>> sorted(store.patients())
             []
         """
-        slides = {patient: [row.slide_id for row in rows] for patient, rows in self._by_patient().items()}
+        slides = {patient: [row.slide_id for row in rows] for patient, rows in self.rows_by_patient().items()}
         ids = [slide_id for some in slides.values() for slide_id in some]
         bags = dict(zip(ids, self.place.map(self.__getitem__, ids), strict=True))
         return {
             patient: PatientBag(patient, [bags[name] for name in some]) for patient, some in slides.items()
         }
 
-    def _by_patient(self) -> dict[str, list[Row]]:
+    def rows_by_patient(self) -> dict[str, list[Row]]:
+        """Return the index rows of the slides of each patient, by patient.
+
+        Raises:
+            StoreError: If a slide is damaged, so that its patient is unknown.
+        """
         found: dict[str, list[Row]] = {}
         for row in self.rows():
+            if row.damage is not None:
+                raise StoreError(row.damage, where=row.slide_id, remedy="run wsi-embed verify")
             if row.patient is not None:
                 found.setdefault(row.patient, []).append(row)
         return dict(sorted(found.items()))
@@ -195,8 +223,12 @@ class Store(Mapping[str, Bag]):
                 raise UsageError(
                     f"split {split!r}: only labels say which bags are in it", remedy="give them too"
                 )
-            groups = self._by_patient() if by == "patient" else {row.slide_id: [row] for row in self.rows()}
-            with_tiles = {name: rows for name, rows in groups.items() if any(row.tiles for row in rows)}
+            groups = (
+                self.rows_by_patient() if by == "patient" else {row.slide_id: [row] for row in self.rows()}
+            )
+            with_tiles = {
+                name: rows for name, rows in groups.items() if any(row.tiles or row.damage for row in rows)
+            }
             bags = {name: tuple(row.slide_id for row in rows) for name, rows in with_tiles.items()}
         else:
             labels = labels if split is None else labels.where(split=split)
@@ -206,23 +238,21 @@ class Store(Mapping[str, Bag]):
         )
 
     def incomplete(self) -> list[str]:
-        """Return the names of incomplete groups, which the next run redoes."""
-        complete = set(self)
-        return [name for name in self.place.folders() if name not in complete]
+        """Return the names of incomplete and damaged groups, which the next run redoes."""
+        complete = {row.slide_id for row in self.rows() if row.damage is None}
+        return [name for name in slide_folders(self.place) if name not in complete]
 
     def rows(self) -> Iterator[Row]:
         """Yield the index row of each complete slide, by id, without opening bags."""
-        return scan(self.place, str(self.attrs.get("model_id")))
+        return scan(self.place, self._settings)
 
-    def _attributes(self, slide_id: str) -> dict[str, Any] | None:
-        """Return the attributes of a complete slide, or None."""
-        if not slide_id or "/" in slide_id:
-            return None
-        try:
-            attributes = read_attributes(self.place / slide_id)
-        except StoreError:  # missing or damaged; `verify` tells which
-            return None
-        return attributes if attributes.get("complete") is True else None
+    @property
+    def _settings(self) -> dict[str, Any]:
+        return dict(self.attrs.get("settings") or {})
+
+
+def _is_name(slide_id: str) -> bool:
+    return bool(slide_id) and "/" not in slide_id
 
 
 def open_store(path: str | Location, *, clusters: str | Path | None = None) -> Store:
@@ -250,17 +280,19 @@ def open_store(path: str | Location, *, clusters: str | Path | None = None) -> S
     return Store(path, clusters)
 
 
-def finalize(path: str | Location) -> tuple[list[Row], list[str]]:
+def finalize(path: str | Location, *, accept: bool = False) -> tuple[list[Row], list[str]]:
     """Write the index of a store, a table of its complete slides that makes listing fast.
 
     Readers do not need the index, and see slides that were added after it. Every slide's metadata document is
-    read again.
+    read again. What killed jobs left of slides that they were replacing is removed.
 
     Args:
         path: Folder or address of the store.
+        accept: Whether to record the slides that are there as those that belong to the store, although
+            `verify` reports that slides were removed or added.
 
     Returns:
-        The rows of the table, and the names of incomplete groups.
+        The rows of the table, and the names of incomplete and damaged groups.
 
     Raises:
         StoreError: If there is no store, or the index cannot be written.
@@ -272,9 +304,17 @@ def finalize(path: str | Location) -> tuple[list[Row], list[str]]:
         []
     """
     store = Store(path)
-    folders = store.place.folders()
-    read = store.place.map(lambda name: read_row(store.place, name, store.model_id), folders)
+    settings = store.attrs["settings"]
+    try:
+        sweep(store.place, StoreSettings(**settings))
+    except OSError as error:
+        raise cannot_write(store.place, error) from error
+    folders = slide_folders(store.place)
+    read = store.place.map(lambda name: read_row(store.place, name, settings), folders)
     found = dict(zip(folders, read, strict=True))
-    rows = [row for row in found.values() if row is not None]
+    rows = [row for row in found.values() if row is not None and row.damage is None]
     write_index(store.place, rows)
-    return rows, [name for name, row in found.items() if row is None]
+    if accept:
+        accept_slides(store.place, [row.slide_id for row in rows])
+    complete = {row.slide_id for row in rows}
+    return rows, [name for name in folders if name not in complete]

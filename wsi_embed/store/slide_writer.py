@@ -1,9 +1,12 @@
-"""Writer for the group of one slide, which becomes visible with its last write."""
+"""Writer for the group of one slide, which becomes visible with its last write.
+
+A slide that the store has already stays until the new group is complete: that is written into a folder of its
+own, and then moved.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import json
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,40 +19,55 @@ from wsi_embed.encoder.base import Encoded
 from wsi_embed.errors import RemoteError, SlideError, StoreError
 from wsi_embed.grid import TileGrid
 from wsi_embed.storage.folder import METADATA_FILE, Place, cannot_write
+from wsi_embed.storage.zarr_checks import RecordedObjects, checksum, zarr_store
 from wsi_embed.store.layout import (
     ArrayLayout,
     StoreSettings,
     array_layouts,
     as_json,
+    find_attributes,
     group_digest,
-    read_attributes,
+    parse_json,
     written_objects,
 )
+from wsi_embed.store.members import forget, record
+from wsi_embed.store.replacing import committed_attributes, finish_replacing, remove_group, staged
 from wsi_embed.tissue import TissueMask
 
 
 class SlideWriter:
     """Writer for the group of one slide. Rows are appended in grid order; `commit` makes the slide visible.
 
-    Leaving the context without `commit` removes the group.
+    Leaving the context without `commit` removes what was written; a group of the slide that was complete
+    before is unchanged.
 
     Args:
-        folder: Folder of the group.
+        store: Folder of the store.
+        slide_id: Slide id.
         grid: The tiles, all of which have to be appended.
         settings: Settings of the store.
         mask: Tissue mask, saved so that thumbnails and polygons can be drawn without the slide.
     """
 
     def __init__(
-        self, folder: Place, grid: TileGrid, settings: StoreSettings, mask: TissueMask | None = None
+        self,
+        store: Place,
+        slide_id: str,
+        grid: TileGrid,
+        settings: StoreSettings,
+        mask: TissueMask | None = None,
     ) -> None:
-        self.folder, self.grid, self.settings, self.mask = folder, grid, settings, mask
+        self.store, self.slide_id = store, slide_id
+        self.grid, self.settings, self.mask = grid, settings, mask
         self._layouts = array_layouts(len(grid), settings, mask.mask.shape if mask else None)
         self._rows = 0
         self._committed = False
-        _remove_group(folder)
+        self._before = committed_attributes(store / slide_id, settings)
+        self.folder = folder = store / slide_id if self._before is None else staged(store, slide_id)
+        remove_group(folder)
         try:
-            self._group = zarr.create_group(folder.zarr, zarr_format=3, attributes={"complete": False})
+            self._objects = RecordedObjects(zarr_store(folder, read_only=False))
+            self._group = zarr.create_group(self._objects, zarr_format=3, attributes={"complete": False})
             self._arrays = {name: _create(self._group, name, a) for name, a in self._layouts.items()}
         except OSError as error:
             raise cannot_write(folder, error) from error
@@ -70,8 +88,10 @@ class SlideWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if not self._committed:
-            with contextlib.suppress(StoreError, RemoteError):
-                _remove_group(self.folder)
+            with contextlib.suppress(StoreError, RemoteError, OSError):
+                if self._before is None:
+                    forget(self.store, self.slide_id)
+                remove_group(self.folder)
 
     def append(self, encoded: Encoded) -> None:
         """Append the next rows, in grid order.
@@ -143,29 +163,57 @@ class SlideWriter:
             self._write("tissue_mask", slice(0, shape[0]), self.mask.mask)
             attributes = {**attributes, "tissue_mask_shape": shape, "tissue_mask_scale": scale}
         try:
-            objects = written_objects(self.folder)
-            self._check_objects(len(objects))
-            whole = as_json({**attributes, "n_tiles": n, "objects": objects})
-            whole["digest"] = group_digest(self.folder, whole)
-            # replaces the group's document atomically; before this, readers do not see the slide
-            self._group.update_attributes({**whole, "complete": True})
+            self._commit(attributes)
         except OSError as error:
             raise cannot_write(self.folder, error) from error
         self._committed = True
 
-    def _check_objects(self, found: int) -> None:
-        """Check that all written objects still exist.
-
-        Without locks, two jobs may write the same slide; this keeps one from committing what the other
-        removed.
-        """
-        written = sum(layout.objects for layout in self._layouts.values())
-        if found != written:
+    def _commit(self, attributes: dict[str, Any]) -> None:
+        """Read the arrays back, and write the group's document, with which readers see the slide."""
+        objects, documents = written_objects(self.folder), self._documents()
+        self._compare(objects | {key: checksum(content) for key, content in documents.items()})
+        own = {"slide_id": self.slide_id, "model_id": self.settings.model_id}
+        whole = as_json({**own, **attributes, "n_tiles": len(self.grid), "objects": objects})
+        arrays = {key.partition("/")[0]: parse_json(content) for key, content in documents.items()}
+        whole["digest"] = group_digest(whole, arrays)
+        if self.store.state(METADATA_FILE) is None:
             raise StoreError(
-                f"{written} objects were written, {found} are there",
-                where=self.folder,
-                remedy="run again when no other job writes this store",
+                "the store was removed while it was written", where=self.store, remedy="run again"
             )
+        before = [] if self._before is None else [str(self._before.get("digest"))]
+        record(self.store, self.slide_id, [whole["digest"], *before])
+        # replaces the group's document atomically; before this, readers do not see the slide
+        self._group.update_attributes({**whole, "complete": True})
+        if find_attributes(self.folder) != {**whole, "complete": True}:
+            raise self._changed(METADATA_FILE)
+        if before:
+            finish_replacing(self.store, self.slide_id)
+            record(self.store, self.slide_id, [whole["digest"]])
+
+    def _documents(self) -> dict[str, bytes]:
+        """Read the metadata documents of the arrays, by key."""
+        keys = [f"{name}/{METADATA_FILE}" for name in self._layouts]
+        try:
+            return dict(zip(keys, self.folder.map(self.folder.read, keys), strict=True))
+        except FileNotFoundError as error:
+            raise self._changed("an array's metadata document") from error
+
+    def _compare(self, there: dict[str, list[int]]) -> None:
+        """Check that all objects are there, as they were sent.
+
+        A disk or server may lose or change what it confirmed. Without locks, two jobs may write the same
+        slide; this keeps one from committing what the other removed.
+        """
+        for key, sent in self._objects.objects.items():
+            if key != METADATA_FILE and there.get(key) != sent:
+                raise self._changed(key)
+
+    def _changed(self, key: str) -> StoreError:
+        return StoreError(
+            f"{key} is not there as it was written",
+            where=self.folder,
+            remedy="run again when no other job writes this store",
+        )
 
     def _write(self, name: str, rows: slice, values: npt.NDArray[Any]) -> None:
         try:
@@ -186,28 +234,3 @@ def _create(group: zarr.Group, name: str, layout: ArrayLayout) -> zarr.Array[Any
         fill_value=layout.fill,
         config={"write_empty_chunks": True},
     )
-
-
-def _remove_group(folder: Place) -> None:
-    """Remove a group without ever leaving a part of it that looks complete or damaged.
-
-    Its metadata document is removed last, and says `complete: false` while the arrays are removed.
-    """
-    try:
-        if not folder.exists():
-            return
-        if folder.state(METADATA_FILE) is not None and not _says_incomplete(folder):
-            incomplete = {"zarr_format": 3, "node_type": "group", "attributes": {"complete": False}}
-            folder.write(METADATA_FILE, json.dumps(incomplete).encode())
-        for array in folder.folders():
-            (folder / array).remove()
-        folder.remove()
-    except OSError as error:
-        raise cannot_write(folder, error) from error
-
-
-def _says_incomplete(folder: Place) -> bool:
-    try:
-        return read_attributes(folder).get("complete") is False
-    except StoreError:
-        return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from wsi_embed.encoder.metadata import ModelMetadata
@@ -11,15 +10,12 @@ from wsi_embed.grid import TileGrid
 from wsi_embed.storage.address import Location
 from wsi_embed.storage.folder import METADATA_FILE, Place
 from wsi_embed.storage.open_folder import place_at
-from wsi_embed.store.layout import (
-    FORMAT_VERSION,
-    StoreSettings,
-    as_json,
-    read_attributes,
-)
+from wsi_embed.store.layout import FORMAT_VERSION, StoreSettings, as_json, find_attributes, read_attributes
+from wsi_embed.store.replacing import committed_attributes, recover
 from wsi_embed.store.slide_writer import SlideWriter
 from wsi_embed.tissue import TissueMask
 from wsi_embed.util.digest import canonical_digest
+from wsi_embed.util.json_text import json_text
 
 
 class StoreWriter:
@@ -54,7 +50,9 @@ class StoreWriter:
         self._check_root()
 
     def _check_root(self) -> None:
-        attributes = read_attributes(self.place)
+        attributes = find_attributes(self.place)
+        if attributes is None:
+            raise StoreError("the store was removed while the job ran", where=self.where, remedy="run again")
         found = attributes.get("settings")
         if attributes.get("format_version") != FORMAT_VERSION or not isinstance(found, dict):
             raise StoreMismatchError(
@@ -72,16 +70,28 @@ class StoreWriter:
                 )
 
     def committed(self, slide_id: str) -> dict[str, Any] | None:
-        """Return the attributes of a complete slide, or None."""
-        try:
-            attributes = read_attributes(self.place / slide_id)
-        except StoreError:
-            return None  # missing, or unreadable and to be redone
-        return attributes if attributes.get("complete") is True else None
+        """Return the attributes of a complete slide, or None.
+
+        Raises:
+            StoreError: If the slide's document cannot be read, so that it is unknown whether it is complete.
+            RemoteError: If object storage cannot be reached, or refuses.
+        """
+        return committed_attributes(self.place / slide_id, self.settings)
+
+    def recover(self, slide_id: str) -> None:
+        """Finish the replacement of a slide, if a job ended in the middle of it; the slide must be locked."""
+        recover(self.place, slide_id, self.settings)
 
     def slide(self, slide_id: str, grid: TileGrid, mask: TissueMask | None = None) -> SlideWriter:
-        """Start writing a slide, replacing any group of the same id."""
-        return SlideWriter(self.place / slide_id, grid, self.settings, mask)
+        """Start writing a slide; `commit` replaces a complete group of the same id.
+
+        Raises:
+            StoreError: If the store was removed or cannot be written.
+            StoreMismatchError: If the store was replaced by one with other settings.
+            RemoteError: If object storage cannot be reached, or refuses.
+        """
+        self._check_root()
+        return SlideWriter(self.place, slide_id, grid, self.settings, mask)
 
 
 def _create_root(store: Place, settings: StoreSettings, model: ModelMetadata) -> None:
@@ -96,5 +106,10 @@ def _create_root(store: Place, settings: StoreSettings, model: ModelMetadata) ->
         }
     )
     attributes = {**root, "digest": canonical_digest(root)}
-    text = json.dumps({"attributes": attributes, "zarr_format": 3, "node_type": "group"}, indent=2)
+    text = json_text({"attributes": attributes, "zarr_format": 3, "node_type": "group"}, indent=2)
     store.create(METADATA_FILE, text.encode())
+    there = read_attributes(store)
+    if there.get("digest") != canonical_digest({k: v for k, v in there.items() if k != "digest"}):
+        raise StoreError(
+            f"{METADATA_FILE} is not there as it was written", where=store, remedy="delete it and run again"
+        )

@@ -1,8 +1,8 @@
-"""Verification of a store: checksums, missing objects, row counts, finite numbers."""
+"""Verification of a store: checksums, missing and foreign objects, row counts, finite numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,14 +12,19 @@ import zarr
 from wsi_embed.errors import RemoteError, StoreError
 from wsi_embed.storage.address import Location
 from wsi_embed.storage.folder import METADATA_FILE, Place
+from wsi_embed.store.group import complete_attributes
 from wsi_embed.store.layout import (
+    ArrayLayout,
     StoreSettings,
+    array_documents,
     array_layouts,
     group_digest,
-    read_attributes,
+    is_group,
     written_objects,
 )
+from wsi_embed.store.members import slide_folders
 from wsi_embed.store.reader import Store
+from wsi_embed.store.structure import harmless, store_problems
 from wsi_embed.util.digest import canonical_digest
 
 
@@ -57,47 +62,70 @@ def verify(path: str | Location) -> list[Problem]:
         []
     """
     store = Store(path)
-    problems: list[Problem] = []
     covered = {k: v for k, v in store.attrs.items() if k != "digest"}
     if store.attrs.get("digest") != canonical_digest(covered):
-        problems.append(Problem("store", "the root attributes were changed after they were written"))
-        return problems
+        return [Problem("store", "the root attributes were changed after they were written")]
     settings = StoreSettings(**store.attrs["settings"])
-    for folder in map(store.place.__truediv__, store.place.folders()):
-        problems += [Problem(folder.name, what) for what in _slide_problems(folder, settings)]
-    return problems
+    problems: list[Problem] = []
+    complete = {}
+    for name in slide_folders(store.place):
+        checked = _Slide(store.place / name, settings)
+        problems += [Problem(name, what) for what in checked.problems()]
+        if checked.attributes is not None:
+            complete[name] = checked.attributes
+    damaged = {problem.where for problem in problems}
+    found = store_problems(store.place, settings.to_dict(), complete, damaged)
+    return problems + [Problem("store", what) for what in found]
 
 
-def _slide_problems(folder: Place, settings: StoreSettings) -> Iterator[str]:
-    if folder.state(METADATA_FILE) is None:
-        # a killed job may leave a folder of plain files, without arrays
-        if folder.folders():
-            yield f"{METADATA_FILE} is missing, so readers do not see the slide; the next run redoes it"
-        return
-    try:
-        attributes = read_attributes(folder)
-    except StoreError as error:
-        yield str(error)
-        return
-    if attributes.get("complete") is not True:
-        if "objects" in attributes:
-            yield "it was complete once, but its `complete` mark is damaged"
-        return
-    try:
-        if attributes.get("digest") != group_digest(folder, attributes):
+class _Slide:
+    """Check of one slide.
+
+    Attributes:
+        attributes: Attributes of the slide; None if it is not complete.
+    """
+
+    def __init__(self, folder: Place, settings: StoreSettings) -> None:
+        self.folder, self.settings = folder, settings
+        self.attributes: dict[str, Any] | None = None
+
+    def problems(self) -> Iterator[str]:
+        """Describe the problems of the slide."""
+        try:
+            if not is_group(self.folder):
+                yield from self._problems_without_group()
+                return
+            self.attributes = complete_attributes(self.folder, self.settings.to_dict())
+        except StoreError as error:
+            yield error.what
+            return
+        if self.attributes is None:
+            return
+        try:
+            documents = array_documents(self.folder)
+        except ValueError:
+            yield "the metadata of an array cannot be parsed"
+            return
+        if self.attributes.get("digest") != group_digest(self.attributes, documents):
             yield "attributes or array metadata were changed after they were written"
             return
-    except ValueError:
-        yield "the metadata of an array cannot be parsed"
-        return
-    yield from _object_problems(folder, attributes["objects"])
-    group = zarr.open_group(folder.zarr, mode="r", zarr_format=3, use_consolidated=False)
-    shape = attributes.get("tissue_mask_shape")
-    for name, layout in array_layouts(attributes["n_tiles"], settings, shape).items():
-        yield from _array_problems(group, name, layout.shape, settings)
+        yield from _object_problems(self.folder, self.attributes["objects"], documents.keys())
+        group = zarr.open_group(self.folder.zarr, mode="r", zarr_format=3, use_consolidated=False)
+        shape = self.attributes.get("tissue_mask_shape")
+        for name, layout in array_layouts(self.attributes["n_tiles"], self.settings, shape).items():
+            yield from _array_problems(group, name, layout, self.settings)
+
+    def _problems_without_group(self) -> Iterator[str]:
+        # a killed job may leave an empty folder, or one with a temporary file
+        if self.folder.folders():
+            yield f"{METADATA_FILE} is missing, so readers do not see the slide; the next run redoes it"
+            return
+        for key in self.folder.files():
+            if not harmless(key):
+                yield f"{key} is no part of the store"
 
 
-def _object_problems(folder: Place, recorded: dict[str, list[int]]) -> Iterator[str]:
+def _object_problems(folder: Place, recorded: dict[str, list[int]], arrays: Iterable[str]) -> Iterator[str]:
     found = written_objects(folder)
     for key, (size, crc) in recorded.items():
         if key not in found:
@@ -106,19 +134,21 @@ def _object_problems(folder: Place, recorded: dict[str, list[int]]) -> Iterator[
             yield f"{key} has {found[key][0]} bytes, {size} were written"
         elif found[key][1] != crc:
             yield f"{key} is not the object that was written"
-    for key in sorted(found.keys() - recorded.keys()):
-        yield f"{key} was not there when the slide was written"
+    documents = {METADATA_FILE, *(f"{name}/{METADATA_FILE}" for name in arrays)}
+    for key in sorted(set(folder.files()) - recorded.keys() - documents):
+        if key in found or not harmless(key):
+            yield f"{key} was not there when the slide was written"
 
 
 def _array_problems(
-    group: zarr.Group, name: str, shape: tuple[int, ...], settings: StoreSettings
+    group: zarr.Group, name: str, layout: ArrayLayout, settings: StoreSettings
 ) -> Iterator[str]:
     if name not in group:
         yield f"the array {name} is missing"
         return
     array: Any = group[name]
-    if array.shape != shape:
-        yield f"{name} has shape {array.shape}, expected {shape}"
+    if (array.shape, array.dtype) != (layout.shape, layout.dtype):
+        yield f"{name} is {array.dtype} {array.shape}, expected {layout.dtype} {layout.shape}"
         return
     try:
         values = array[:]
@@ -129,5 +159,7 @@ def _array_problems(
         return
     if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
         yield f"{name} holds numbers that are not finite"
+    if name == "cluster_confidence" and len(values) and not -1e-3 <= values.min() <= values.max() <= 1 + 1e-3:
+        yield "cluster_confidence holds numbers outside 0 to 1"
     if name == "cluster" and len(values) and not 0 <= values.min() <= values.max() < (settings.clusters or 0):
         yield f"cluster holds numbers outside 0 to {(settings.clusters or 0) - 1}"

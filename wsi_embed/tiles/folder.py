@@ -28,6 +28,7 @@ from wsi_embed.storage.folder import cannot_write
 from wsi_embed.storage.lock import whole_lock
 from wsi_embed.tiles.settings import FORMAT_VERSION
 from wsi_embed.util.atomic_files import PARTIAL, create
+from wsi_embed.util.json_text import json_text
 from wsi_embed.util.text import counted
 
 TABLE = "tiles.csv"
@@ -63,7 +64,7 @@ class TileFolder:
                         "exists and contains other files", where=path, remedy="choose another `out=`"
                     )
                 path.mkdir(parents=True, exist_ok=True)
-                create(mark, json.dumps({"format_version": FORMAT_VERSION}) + "\n")
+                create(mark, json_text({"format_version": FORMAT_VERSION}) + "\n")
         except OSError as error:
             raise StoreError(f"cannot make the folder ({error.strerror or error})", where=path) from error
 
@@ -205,7 +206,7 @@ class SlideFolder:
         """
         try:
             (self.temporary / ROWS).write_text(rows, "utf-8")
-            (self.temporary / RECORD).write_text(json.dumps({**record, "complete": True}, indent=2) + "\n")
+            (self.temporary / RECORD).write_text(json_text({**record, "complete": True}, indent=2) + "\n")
             if self.folder.exists():
                 self.folder.rename(self._before)
             self.temporary.rename(self.folder)

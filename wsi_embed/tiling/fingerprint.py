@@ -12,6 +12,7 @@ from typing import Any
 from wsi_embed import __version__
 from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.regions import read_annotations
+from wsi_embed.slide.content_sample import ContentSample, content_sample
 from wsi_embed.slide.fingerprint import fingerprint
 from wsi_embed.slide.resolution import BY_DEFAULT
 from wsi_embed.tiling.settings import Tiling, TilingTarget, plain
@@ -121,13 +122,23 @@ def matches_unopened(
     if tiling.icc and not (isinstance(icc, dict) and icc["profile"]):
         return False
     try:
-        content = fingerprint(item.path)
+        content, sample = fingerprint(item.path), content_sample(item.path)
     except OSError:
+        return False
+    if not same_sample(committed, sample):
         return False
     mpp, reader, levels = settings.get("slide_mpp", 0.0), settings.get("reader"), settings.get("levels")
     facts = SlideFacts(content, mpp, icc=icc, reader=reader, levels=levels)
     now = decisive_settings(tiling, target, facts)
     return settings_fingerprint(now) == committed.get("settings_fingerprint")
+
+
+def same_sample(committed: dict[str, Any], sample: ContentSample) -> bool:
+    """Return whether a complete slide is of the same content as far as a sample tells.
+
+    The sample is no setting: stores of versions before 0.2 do not record it, and stay valid.
+    """
+    return committed.get("slide_sample") in (None, sample.digest)
 
 
 def remote_origin(item: SlideInput, tiling: Tiling, target: TilingTarget) -> str | None:

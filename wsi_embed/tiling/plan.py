@@ -11,6 +11,7 @@ from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.regions import Regions, slide_regions
 from wsi_embed.slide import Resolution, Slide, open_slide, resolve_mpp
 from wsi_embed.slide.base import unreadable
+from wsi_embed.slide.content_sample import ContentSample, content_sample
 from wsi_embed.slide.fingerprint import file_states
 from wsi_embed.slide.icc import to_srgb
 from wsi_embed.slide.readers import reader_version
@@ -38,6 +39,7 @@ class SlidePlan:
         regions: Regions of interest, in level-0 pixels; None for the whole slide.
         settings: Settings that determine the slide's arrays, as JSON values.
         states: States of the slide's files before reading.
+        sample: Sample of the content of the slide's files.
         origin: Digest of a remote slide's objects and of all options; see `remote_origin`.
     """
 
@@ -48,6 +50,7 @@ class SlidePlan:
     regions: Regions | None
     settings: dict[str, Any]
     states: list[tuple[str, int, int]]
+    sample: ContentSample
     origin: str | None = None
 
     @property
@@ -57,6 +60,8 @@ class SlidePlan:
         icc = self.settings["icc"]
         if icc and icc["profile"] is None:
             warnings.append(f"{self.item.name}: no ICC profile in the file; its colours are left as they are")
+        if self.sample.warning:
+            warnings.append(self.sample.warning)
         return [*warnings, *(self.regions.warnings if self.regions else ())]
 
     def check_unchanged(self) -> None:
@@ -137,6 +142,7 @@ class SlidePlan:
             "size": list(slide.level_sizes[0]),
             "bounds": list(slide.bounds),
             "slide_fingerprint": slide.fingerprint,
+            "slide_sample": self.sample.digest,
             "vendor": slide.vendor,
             "reader": slide.reader,
             "reader_asked": tiling.reader,
@@ -179,7 +185,7 @@ def plan_slide(item: SlideInput, tiling: Tiling, target: TilingTarget) -> SlideP
     slide = open_slide(item.path, tiling.reader)
     icc: dict[str, Any] | bool = False
     try:
-        states = _states(item)
+        states, sample = _states(item)
         if tiling.icc:
             slide, icc = to_srgb(slide)
         resolution = _resolution(slide, item, tiling)
@@ -200,7 +206,7 @@ def plan_slide(item: SlideInput, tiling: Tiling, target: TilingTarget) -> SlideP
         slide.decisive_levels,
     )
     settings, origin = decisive_settings(tiling, target, facts), remote_origin(item, tiling, target)
-    return SlidePlan(item, slide, resolution, read, regions, settings, states, origin)
+    return SlidePlan(item, slide, resolution, read, regions, settings, states, sample, origin)
 
 
 def _resolution(slide: Slide, item: SlideInput, tiling: Tiling) -> Resolution:
@@ -229,8 +235,8 @@ def _plan_read(slide: Slide, mpp: float, tiling: Tiling, target: TilingTarget) -
     return with_dct_scale(read, dct_scales, scale, size, slide.bounds, tiling.overlap)
 
 
-def _states(item: SlideInput) -> list[tuple[str, int, int]]:
+def _states(item: SlideInput) -> tuple[list[tuple[str, int, int]], ContentSample]:
     try:
-        return file_states(item.path)
+        return file_states(item.path), content_sample(item.path)
     except OSError as error:
         raise unreadable(item.path, error) from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import itertools
 import json
 import threading
@@ -18,6 +17,7 @@ import onnxruntime as ort
 from wsi_embed.errors import ModelError, SlideError, UsageError
 from wsi_embed.slide.base import UInt8Array
 from wsi_embed.tissue.glass import BoolArray
+from wsi_embed.tissue.network_files import State, network_digest, network_states
 from wsi_embed.tissue.recipe import TissueRecipe
 from wsi_embed.util.cpu import cpu_count
 from wsi_embed.util.text import argument, counted
@@ -42,7 +42,7 @@ class TissueNetwork:
 
     Attributes:
         path: The file.
-        sha256: First 16 digits of the SHA-256 of its contents.
+        sha256: First 16 digits of the SHA-256 of its contents and of its external weight files.
         defaults: Settings in its metadata.
 
     Raises:
@@ -51,15 +51,7 @@ class TissueNetwork:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise ModelError(
-                f"cannot be read ({error.strerror})",
-                where=argument("tissue", f"model:{path}"),
-                remedy="check the path",
-            ) from error
-        self.sha256 = hashlib.sha256(content).hexdigest()[:16]
+        self.sha256 = network_digest(path)
         ort.set_default_logger_severity(4)  # of the process: some warnings are of no session
         options = ort.SessionOptions()
         options.intra_op_num_threads = cpu_count()
@@ -242,25 +234,17 @@ def _windows(length: int, side: int) -> list[tuple[int, tuple[int, int]]]:
 
 
 def load_network(path: Path) -> TissueNetwork:
-    """Load a network, cached by path and modification time.
+    """Load a network, cached by path and by size and modification time of its files.
 
     Raises:
         ModelError: If the file is missing, is not ONNX, or does not follow the contract.
     """
-    try:
-        stat = path.stat()
-    except OSError as error:
-        raise ModelError(
-            f"no such file ({error.strerror})",
-            where=argument("tissue", f"model:{path}"),
-            remedy="check the path",
-        ) from error
     with _loading:
-        return _load(path, stat.st_mtime_ns, stat.st_size)
+        return _load(path, network_states(path))
 
 
 @functools.lru_cache(maxsize=2)
-def _load(path: Path, changed: int, size: int) -> TissueNetwork:
+def _load(path: Path, states: tuple[State, ...]) -> TissueNetwork:
     return TissueNetwork(path)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from wsi_embed.evaluate.mil.output import slide_attention  # noqa: E402
 from wsi_embed.evaluate.mil.run import evaluate_mil  # noqa: E402
 from wsi_embed.evaluate.mil.scores import bootstrap_intervals  # noqa: E402
 from wsi_embed.evaluate.mil.settings import LINEAR, NETS, MilSettings  # noqa: E402
+from wsi_embed.store import open_store  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -185,6 +187,17 @@ def test_some_tiles_of_a_bag_a_step(made: Witnessed, limit: int, monkeypatch: py
     evaluate_mil(made.store, bags, MilSettings("abmil", epochs=1, max_tiles=limit))
     assert seen[:19] == [limit] * 19  # 24 bags to learn from, five of them to validate
     assert min(seen[19:]) > 4  # validation and test take all
+
+
+def test_a_damaged_bag_is_left_out_with_a_note(made: Witnessed, tmp_path: Path) -> None:
+    path = Path(shutil.copytree(made.store.path, tmp_path / "f.zarr"))
+    name = next(iter(made.labels))
+    (path / name / "coords" / "zarr.json").write_text("{")
+    store, bags = open_store(path), bags_of(made.labels)
+    found = evaluate_mil(store, bags, MilSettings("mean"), folds=3)
+    assert name not in [bag.id for bag in found.bags]
+    assert len(found.bags) == len(bags) - 1
+    assert [note for note in found.notes if note.startswith(f"left out, {name}")]
 
 
 def test_what_cannot_be(made: Witnessed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

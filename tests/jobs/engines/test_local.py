@@ -100,6 +100,7 @@ def test_what_the_other_process_has_done_is_not_done_again(slides: Path, model: 
 
         def commit_and_go() -> None:
             shutil.copytree(calm / FIRST, out / FIRST)
+            shutil.copytree(calm / ".wsi-embed-slides", out / ".wsi-embed-slides", dirs_exist_ok=True)
             other.kill()
 
         report = wsi_embed.embed(slides, out, model=model, listener=Watcher(commit_and_go))

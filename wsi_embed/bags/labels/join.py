@@ -60,7 +60,7 @@ def join_labels(
     bags = [_bag(slide_id, row, slides[slide_id]) for slide_id, row in sorted(rows.items())]
     if by == "patient":
         bags = _of_patients(bags, name)
-    empty = {bag.id for bag in bags if not sum(slides[slide_id].tiles for slide_id in bag.slides)}
+    empty = {bag.id for bag in bags if all(slides[slide_id].empty for slide_id in bag.slides)}
     kept = tuple(bag for bag in bags if bag.id not in empty)
     if not kept:
         raise UsageError(

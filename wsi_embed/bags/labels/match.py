@@ -19,17 +19,25 @@ _SUFFIXES = SLIDE_SUFFIXES | set(FOREIGN_SUFFIXES) | {".h5", ".pt"}
 
 @dataclass(frozen=True)
 class SlideFacts:
-    """Facts that the store records about a slide: patient, file and number of tiles."""
+    """Facts that the store records about a slide.
+
+    Attributes:
+        patient: Patient, if known.
+        file: Slide file.
+        empty: Whether the slide has no tiles; of a damaged slide this is unknown.
+    """
 
     patient: str | None
     file: str
-    tiles: int
+    empty: bool
 
 
 def slide_facts(store: BagSource) -> dict[str, SlideFacts]:
     """Return the facts of all complete slides by id."""
     return {
-        row.slide_id: SlideFacts(row.patient, str(row.slide or row.slide_id), row.tiles)
+        row.slide_id: SlideFacts(
+            row.patient, str(row.slide or row.slide_id), row.tiles == 0 and row.damage is None
+        )
         for row in store.rows()
     }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +12,7 @@ from wsi_embed.cli.eval import options
 from wsi_embed.cli.once import joined
 from wsi_embed.cli.options import ClustersFolder, StorePlace
 from wsi_embed.cli.wording import in_flags, reworded
+from wsi_embed.util.json_text import json_text
 
 if TYPE_CHECKING:
     from wsi_embed.evaluate.clusters import ClusterEvaluation
@@ -70,7 +70,7 @@ def command(
     files = [str(path) for path in write_clusters(evaluation, out)] if out else []
     failed = _draw(opened, slides, out, files) if slides and out else 0
     if as_json:
-        typer.echo(json.dumps(reworded(evaluation.to_dict()), indent=2))
+        typer.echo(json_text(reworded(evaluation.to_dict()), indent=2))
     else:
         _show(evaluation, files)
     raise typer.Exit(1 if failed else 0)

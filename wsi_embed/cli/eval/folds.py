@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from wsi_embed.cli.wording import in_flags, reworded
 from wsi_embed.evaluate.interval import LEVEL, NO_SPREAD, Interval
+from wsi_embed.util.json_text import json_text
 
 if TYPE_CHECKING:
     from wsi_embed.evaluate.fold_scores import CrossValidation, FoldScores, PairedDifference
@@ -95,7 +95,7 @@ def on_folds(tiles: Path, models: Sequence[Path], out: Path | None, as_json: boo
         result = compare_encoders(tiles, models, progress=steps, **settings)
     files = write_cross_validation(result, out) if out else []
     if as_json:
-        typer.echo(json.dumps(reworded(result.to_dict()), indent=2))
+        typer.echo(json_text(reworded(result.to_dict()), indent=2))
     else:
         show(result, files)
 

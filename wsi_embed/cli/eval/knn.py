@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +11,7 @@ import typer
 from wsi_embed.cli.eval import options
 from wsi_embed.cli.once import joined
 from wsi_embed.cli.wording import in_flags, reworded
+from wsi_embed.util.json_text import json_text
 
 if TYPE_CHECKING:
     from wsi_embed.evaluate.tile_set import TileFeatures
@@ -161,7 +161,7 @@ def command(
         evaluation = evaluate_tiles(found, k=k, probe=probe, seed=seed)
         files = write_evaluation(evaluation, found.tiles, out) if out else []
     if as_json:
-        typer.echo(json.dumps(reworded(evaluation.to_dict()), indent=2))
+        typer.echo(json_text(reworded(evaluation.to_dict()), indent=2))
     else:
         _show(evaluation, files)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,7 @@ import typer
 
 from wsi_embed.cli.options import StorePlace
 from wsi_embed.cli.wording import in_flags, reworded
+from wsi_embed.util.json_text import json_text
 
 if TYPE_CHECKING:
     from wsi_embed.evaluate.mil.run import MilEvaluation
@@ -139,7 +139,7 @@ def command(
         )
         files = write_mil(evaluation, opened, folder)
     if as_json:
-        typer.echo(json.dumps(reworded(evaluation.to_dict()), indent=2))
+        typer.echo(json_text(reworded(evaluation.to_dict()), indent=2))
     else:
         _show(evaluation, files)
 

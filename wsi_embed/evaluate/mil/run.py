@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from wsi_embed.bags.damage import left_out
 from wsi_embed.bags.labels import LabelledBags
+from wsi_embed.errors import StoreError
 from wsi_embed.evaluate.interval import NO_SPREAD, Interval
 from wsi_embed.evaluate.mil.bags import GIB, BagFeatures
 from wsi_embed.evaluate.mil.folds import Fold, make_folds, unused
@@ -109,6 +111,7 @@ def evaluate_mil(
         >>> len(found.predictions)
         3
     """
+    bags = _sound(store, bags)
     planned = make_folds(bags, folds, seeds)
     classify = _classifier(store, bags, settings, memory)
     predictions, figures = [], []
@@ -128,6 +131,20 @@ def evaluate_mil(
         settings, bags, predictions, figures, intervals, how, overall, seen,
         [*bags.notes, *unused(bags, planned), *_spread_notes(intervals.values()), *notes],
     )  # fmt: skip
+
+
+def _sound(store: Store, bags: LabelledBags) -> LabelledBags:
+    """Leave out the bags that cannot be opened because they are damaged, with a note on each."""
+    kept, notes = [], []
+    for index, bag in enumerate(bags):
+        try:
+            bags.open(store, index)
+            kept.append(bag)
+        except StoreError as error:
+            notes.append(left_out(bag.id, error))
+    if not kept:
+        raise StoreError(notes[0], where=store.name)
+    return replace(bags, bags=tuple(kept), notes=(*bags.notes, *notes)) if notes else bags
 
 
 def averaged(

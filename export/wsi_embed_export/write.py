@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
-import logging
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
@@ -15,6 +11,7 @@ import torch
 from wsi_embed.encoder.metadata import FILE, KEY, ModelMetadata
 from wsi_embed.errors import UsageError
 from wsi_embed_export.graph import TileModel
+from wsi_embed_export.quiet import quiet
 
 OPSET = 18
 # A protocol buffer, and therefore an ONNX file without external data, cannot be larger.
@@ -93,16 +90,3 @@ def _without_debugging(path: Path) -> bytes:
             writer.write_record(name, record, len(record))
     writer.write_end_of_file()
     return out.getvalue()
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Silence the exporters, which report through stdout, warnings and logs."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)

@@ -18,6 +18,11 @@ OPSET = 18
 LARGEST = 2**31 - 2**20
 
 
+def weight_bytes(model: TileModel) -> int:
+    """Return the size of the weights of a model in bytes."""
+    return sum(tensor.nbytes for tensor in model.state_dict().values())
+
+
 def write_onnx(model: TileModel, metadata: ModelMetadata, path: Path) -> None:
     """Write an ONNX file with a dynamic batch size, and check it with the ONNX checker.
 
@@ -29,27 +34,31 @@ def write_onnx(model: TileModel, metadata: ModelMetadata, path: Path) -> None:
     Raises:
         UsageError: If the weights are too large for one ONNX file.
     """
-    size = sum(tensor.nbytes for tensor in model.state_dict().values())
+    size = weight_bytes(model)
     if size > LARGEST:
         raise UsageError(
             f"weights of {size / 2**30:.1f} GiB do not fit into one ONNX file, which holds 2 GiB",
             remedy="use `precision='fp16'`, or a name that ends in .ts",
         )
+    onnx.save(_to_onnx(model), str(path))
+    add_onnx_metadata(path, metadata)
+
+
+def _to_onnx(model: TileModel) -> onnx.ModelProto:
     # Three tiles, because the exporter would treat a batch size of 1 as constant (pytorch#157621).
     example = torch.randint(0, 256, (3, model.tile_px, model.tile_px, 3), dtype=torch.uint8)
     with quiet():
-        torch.onnx.export(
+        program = torch.onnx.export(
             model,
             (example,),
-            str(path),
             dynamo=True,
             input_names=["tiles"],
             output_names=list(model.outputs),
             dynamic_shapes={"tiles": {0: "batch"}},
             opset_version=OPSET,
-            external_data=False,
         )
-    add_onnx_metadata(path, metadata)
+    assert program is not None
+    return program.model_proto
 
 
 def add_onnx_metadata(path: Path, metadata: ModelMetadata) -> None:
@@ -57,8 +66,9 @@ def add_onnx_metadata(path: Path, metadata: ModelMetadata) -> None:
     proto = onnx.load(str(path))
     _remove_notes(proto.graph)
     onnx.helper.set_model_props(proto, {KEY: metadata.to_json()})
-    onnx.checker.check_model(proto, full_check=True)
     onnx.save(proto, str(path))
+    del proto  # its copy of the weights is not needed while the checker reads the file
+    onnx.checker.check_model(str(path), full_check=True)
 
 
 def _remove_notes(graph: onnx.GraphProto) -> None:
@@ -72,21 +82,24 @@ def _remove_notes(graph: onnx.GraphProto) -> None:
 def write_torchscript(model: TileModel, metadata: ModelMetadata, path: Path) -> None:
     """Write a TorchScript file with the metadata as an extra file."""
     example = torch.randint(0, 256, (3, model.tile_px, model.tile_px, 3), dtype=torch.uint8)
+    # PyTorch aborts the process when it cannot write to a disk, so that it writes to memory.
+    saved = io.BytesIO()
     with quiet(), torch.inference_mode():
         traced = torch.jit.trace(  # type: ignore[no-untyped-call]
             model, (example,), check_trace=False
         )
-        torch.jit.save(traced, str(path), _extra_files={FILE: metadata.to_json()})
-    path.write_bytes(_without_debugging(path))
+        torch.jit.save(traced, saved, _extra_files={FILE: metadata.to_json()})
+    path.write_bytes(_without_debugging(saved).getbuffer())
 
 
-def _without_debugging(path: Path) -> bytes:
-    """Return the bytes of a TorchScript file without the source locations of its operations."""
+def _without_debugging(saved: io.BytesIO) -> io.BytesIO:
+    """Return a TorchScript file without the source locations of its operations."""
     out = io.BytesIO()
-    reader, writer = torch._C.PyTorchFileReader(str(path)), torch._C.PyTorchFileWriter(out)
+    saved.seek(0)
+    reader, writer = torch._C.PyTorchFileReader(saved), torch._C.PyTorchFileWriter(out)
     for name in reader.get_all_records():
         if not name.endswith(".debug_pkl") and name not in (".data/serialization_id", "version", "byteorder"):
             record = reader.get_record(name)
             writer.write_record(name, record, len(record))
     writer.write_end_of_file()
-    return out.getvalue()
+    return out

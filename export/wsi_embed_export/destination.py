@@ -13,6 +13,7 @@ from pathlib import Path
 from wsi_embed.errors import UsageError, WsiEmbedError
 from wsi_embed.util.atomic_files import replacing
 from wsi_embed.util.text import argument
+from wsi_embed_export.beside import data_file, rename_data
 
 # Graph, metadata and tables of the file, besides the weights.
 OVERHEAD = 2**20
@@ -65,13 +66,15 @@ def check_space(folder: Path, size: int) -> None:
 def writing(out: Path) -> Iterator[Path]:
     """Yield a temporary path that replaces `out` when the block ends; after an error nothing is left behind.
 
+    The same holds for weights beside it.
+
     Raises:
         WsiEmbedError: If a file cannot be written within the block, for example because the disk is full.
     """
     missing = [folder for folder in (out.parent, *out.parent.parents) if not folder.exists()]
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(out) as temporary:
+        with replacing(out) as temporary, _with_data(temporary, out):
             yield temporary
     except BaseException as error:
         for folder in missing:
@@ -85,6 +88,20 @@ def writing(out: Path) -> Iterator[Path]:
             where=out,
             remedy="make room, or choose another folder",
         ) from error
+
+
+@contextlib.contextmanager
+def _with_data(temporary: Path, out: Path) -> Iterator[None]:
+    """Give the weights beside a temporary file their name when the block ends; after an error remove them."""
+    data = data_file(temporary)
+    try:
+        yield
+        if data.exists():
+            rename_data(temporary, data_file(out).name)
+            os.replace(data, data_file(out))
+    finally:
+        with contextlib.suppress(OSError):
+            data.unlink()
 
 
 def _existing(out: Path) -> Path:

@@ -9,12 +9,12 @@ import onnx
 import torch
 
 from wsi_embed.encoder.metadata import FILE, KEY, ModelMetadata
-from wsi_embed.errors import UsageError
+from wsi_embed_export.beside import data_file, rename_data
 from wsi_embed_export.graph import TileModel
 from wsi_embed_export.quiet import quiet
 
 OPSET = 18
-# A protocol buffer, and therefore an ONNX file without external data, cannot be larger.
+# A protocol buffer, and therefore an ONNX file with its weights, cannot be larger.
 LARGEST = 2**31 - 2**20
 
 
@@ -23,28 +23,15 @@ def weight_bytes(model: TileModel) -> int:
     return sum(tensor.nbytes for tensor in model.state_dict().values())
 
 
-def write_onnx(model: TileModel, metadata: ModelMetadata, path: Path) -> None:
+def write_onnx(model: TileModel, metadata: ModelMetadata, path: Path, largest: int = LARGEST) -> None:
     """Write an ONNX file with a dynamic batch size, and check it with the ONNX checker.
 
     Args:
         model: Model to export.
         metadata: Metadata for `metadata_props`.
         path: File to write.
-
-    Raises:
-        UsageError: If the weights are too large for one ONNX file.
+        largest: Size of the weights, bytes, beyond which they are written beside the file.
     """
-    size = weight_bytes(model)
-    if size > LARGEST:
-        raise UsageError(
-            f"weights of {size / 2**30:.1f} GiB do not fit into one ONNX file, which holds 2 GiB",
-            remedy="use `precision='fp16'`, or a name that ends in .ts",
-        )
-    onnx.save(_to_onnx(model), str(path))
-    add_onnx_metadata(path, metadata)
-
-
-def _to_onnx(model: TileModel) -> onnx.ModelProto:
     # Three tiles, because the exporter would treat a batch size of 1 as constant (pytorch#157621).
     example = torch.randint(0, 256, (3, model.tile_px, model.tile_px, 3), dtype=torch.uint8)
     with quiet():
@@ -57,13 +44,36 @@ def _to_onnx(model: TileModel) -> onnx.ModelProto:
             dynamic_shapes={"tiles": {0: "batch"}},
             opset_version=OPSET,
         )
-    assert program is not None
-    return program.model_proto
+        assert program is not None
+        if weight_bytes(model) > largest:
+            program.save(path, external_data=True)
+            rename_data(path, data_file(path).name)
+        else:
+            program.save(path, external_data=False)
+    del program
+    add_onnx_metadata(path, metadata)
+
+
+def save_onnx(proto: onnx.ModelProto, metadata: ModelMetadata, path: Path, largest: int = LARGEST) -> None:
+    """Write a model of ONNX with metadata, and check it with the ONNX checker.
+
+    Args:
+        proto: Model, whose weights are moved to the file if they are written beside it.
+        metadata: Metadata for `metadata_props`.
+        path: File to write.
+        largest: Size of the model, bytes, beyond which its weights are written beside the file.
+    """
+    if sum(len(tensor.raw_data) for tensor in proto.graph.initializer) > largest:
+        onnx.save(proto, str(path), save_as_external_data=True, location=data_file(path).name)
+        rename_data(path, data_file(path).name)
+    else:
+        onnx.save(proto, str(path))
+    add_onnx_metadata(path, metadata)
 
 
 def add_onnx_metadata(path: Path, metadata: ModelMetadata) -> None:
     """Write metadata into an ONNX file, replacing existing metadata, and check the file."""
-    proto = onnx.load(str(path))
+    proto = onnx.load(str(path), load_external_data=False)
     _remove_notes(proto.graph)
     onnx.helper.set_model_props(proto, {KEY: metadata.to_json()})
     onnx.save(proto, str(path))

@@ -10,7 +10,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from wsi_embed.errors import UsageError, WsiEmbedError
+from wsi_embed.encoder.onnx_external_files import external_files
+from wsi_embed.errors import ModelError, UsageError, WsiEmbedError
 from wsi_embed.util.atomic_files import replacing
 from wsi_embed.util.text import argument
 from wsi_embed_export.beside import data_file, rename_data
@@ -71,11 +72,14 @@ def writing(out: Path) -> Iterator[Path]:
     Raises:
         WsiEmbedError: If a file cannot be written within the block, for example because the disk is full.
     """
+    data = _data_of(out)
     missing = [folder for folder in (out.parent, *out.parent.parents) if not folder.exists()]
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with replacing(out) as temporary, _with_data(temporary, out):
             yield temporary
+        if data is not None and _data_of(out) is None:
+            data.unlink(missing_ok=True)  # the weights of the file that was replaced
     except BaseException as error:
         for folder in missing:
             with contextlib.suppress(OSError):
@@ -102,6 +106,15 @@ def _with_data(temporary: Path, out: Path) -> Iterator[None]:
     finally:
         with contextlib.suppress(OSError):
             data.unlink()
+
+
+def _data_of(out: Path) -> Path | None:
+    """Return the weights beside an ONNX file, if it exists and has them in a file of their own."""
+    try:
+        named = out.suffix == ".onnx" and out.is_file() and data_file(out).name in external_files(out)
+    except ModelError:
+        return None
+    return data_file(out) if named else None
 
 
 def _existing(out: Path) -> Path:

@@ -11,6 +11,7 @@ import mmap
 from collections.abc import Iterator
 from pathlib import Path
 
+from wsi_embed.encoder.content import check_content
 from wsi_embed.errors import ModelError
 
 # Field numbers (onnx.proto3) that lead from a model to the file names, by kind of message.
@@ -64,8 +65,7 @@ def _sha1(file: str, size: int, modified: int) -> str:
 
 def _checksums(path: Path) -> dict[str, str]:
     """Return the names of the files with the weights of an ONNX file, each with its checksum or ""."""
-    if path.stat().st_size == 0:
-        raise ModelError("not a model that can be loaded (it is empty)", where=path)
+    check_content(path)
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         try:
             found = dict(sorted(set(_located(content, 0, len(content), _MODEL))))

@@ -13,13 +13,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from wsi_embed.bags.cluster_head import ClusterHead
 from wsi_embed.encoder import ModelMetadata, load_encoder
-from wsi_embed.encoder.metadata import KEY
 from wsi_embed.errors import UsageError
-from wsi_embed.util.atomic_files import replacing
 from wsi_embed.util.digest import canonical_digest
+from wsi_embed_export.destination import check_destination, writing
 from wsi_embed_export.graph import CLUSTERS
 from wsi_embed_export.parity import ParityError, parity_tiles
-from wsi_embed_export.write import add_onnx_metadata
+from wsi_embed_export.write import add_onnx_metadata, save_onnx
 
 # Tiles whose two largest cosines differ by less may change their cluster with the order of summation.
 TIE = 1e-4
@@ -56,6 +55,7 @@ def add_cluster_head(model: Path, clusters: Path, out: Path, *, name: str | None
     """
     if model.suffix != ".onnx" or out.suffix != ".onnx":
         raise UsageError("`cluster_head=` reads and writes .onnx files only", where=model.name)
+    check_destination(out)
     before, head = load_encoder(model, device="cpu").metadata, ClusterHead.load(clusters)
     if head.model_id != before.model_id:
         raise UsageError(
@@ -82,10 +82,9 @@ def add_cluster_head(model: Path, clusters: Path, out: Path, *, name: str | None
     )
     proto = onnx.load(str(model))
     _append(proto, head)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(out) as temporary:
-        helper.set_model_props(proto, {KEY: metadata.to_json()})
-        onnx.save(proto, str(temporary))
+    with writing(out) as temporary:
+        save_onnx(proto, metadata, temporary)
+        del proto
         found = _compare(model, temporary, head, before.tile_px)  # the features are those of the model
         metadata = replace(metadata, parity={**before.parity, **found})
         add_onnx_metadata(temporary, metadata)

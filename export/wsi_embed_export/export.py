@@ -6,14 +6,16 @@ import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 from wsi_embed.encoder import ModelMetadata, load_encoder
 from wsi_embed.encoder.difference import Difference
 from wsi_embed.errors import UsageError
 from wsi_embed.slide import UInt8Array
-from wsi_embed.util.atomic_files import replacing
+from wsi_embed.util.memory import give_back
 from wsi_embed.util.text import argument
+from wsi_embed_export.activations import largest_batch
+from wsi_embed_export.destination import check_destination, check_space, writing
 from wsi_embed_export.further import check_further
 from wsi_embed_export.graph import TileModel
 from wsi_embed_export.parity import check_parity, limits_of, parity_tiles
@@ -21,7 +23,13 @@ from wsi_embed_export.quantise import quantise, quantised_id
 from wsi_embed_export.real_tiles import users_tiles
 from wsi_embed_export.sources import read_source
 from wsi_embed_export.trained import Given, TrainedModel
-from wsi_embed_export.write import add_onnx_metadata, write_onnx, write_torchscript
+from wsi_embed_export.write import (
+    LARGEST,
+    add_onnx_metadata,
+    weight_bytes,
+    write_onnx,
+    write_torchscript,
+)
 
 PRECISIONS = ("fp32", "fp16", "int8")
 # A quarter of the calibration tiles, but at most this many, is set aside for the comparison.
@@ -43,6 +51,7 @@ def export(
     min_cosine: float = 0.97,
     name: str | None = None,
     licence: str = "",
+    largest_file: int = LARGEST,
 ) -> ModelMetadata:
     """Export a model to ONNX or TorchScript.
 
@@ -65,6 +74,8 @@ def export(
         name: Readable name of the model; by default the stem of `out`.
         licence: Licence of the weights; by default those of the weights that the training started from and
             of the teacher.
+        largest_file: Size of the weights, bytes, beyond which an ONNX file `NAME.onnx` has them beside it in
+            `NAME.onnx.data`; by default what one ONNX file can hold, 2 GiB.
 
     Returns:
         The metadata of the file, including the figures of the comparison.
@@ -81,6 +92,7 @@ def export(
         512
     """
     _check(out, precision, calibrate, min_cosine)
+    check_destination(out)
     given = given or Given()
     given = given if mpp is None else replace(given, mpp=mpp)
     if isinstance(source, TrainedModel):
@@ -93,10 +105,18 @@ def export(
     metadata = _metadata(trained, model, name or out.stem, licence or trained.licence)
     if precision == "int8":
         assert tiles is not None
+        if weight_bytes(model) > largest_file:
+            raise UsageError(
+                f"weights of {weight_bytes(model) / 2**30:.1f} GiB are too large for int8",
+                remedy="use `precision='fp16'`",
+            )
+        check_space(Path(gettempdir()), 3 * weight_bytes(model))
         metadata = replace(metadata, precision="int8", model_id=quantised_id(model.digest(), tiles))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(out) as temporary:
-        _write(model, metadata, temporary, tiles)
+    del trained  # its weights, if nobody else has them: the models have copies
+    check_space(out.parent, weight_bytes(model))
+    with writing(out) as temporary:
+        _write(model, metadata, temporary, tiles, largest_file)
+        give_back()
         found = _compare(reference, temporary, metadata, tiles, min_cosine)
         metadata = replace(metadata, parity=found.to_dict())
         if temporary.suffix == ".onnx":
@@ -129,11 +149,13 @@ def _split(tiles: UInt8Array) -> tuple[UInt8Array, UInt8Array]:
     return tiles[rest], tiles[chosen] if chosen else tiles
 
 
-def _write(model: TileModel, metadata: ModelMetadata, path: Path, tiles: UInt8Array | None) -> None:
+def _write(
+    model: TileModel, metadata: ModelMetadata, path: Path, tiles: UInt8Array | None, largest: int
+) -> None:
     if path.suffix == ".ts":
         write_torchscript(model, metadata, path)
     elif metadata.precision != "int8" or tiles is None:
-        write_onnx(model, metadata, path)
+        write_onnx(model, metadata, path, largest)
     else:
         with TemporaryDirectory() as folder:
             exact = Path(folder) / "fp32.onnx"
@@ -146,7 +168,8 @@ def _compare(
     reference: TileModel, path: Path, metadata: ModelMetadata, tiles: UInt8Array | None, min_cosine: float
 ) -> Difference:
     limits = limits_of(metadata.precision, min_cosine)
-    kinds = parity_tiles(reference.tile_px, None if tiles is None else _split(tiles)[1])
+    most = largest_batch(reference, reference.tile_px)
+    kinds = parity_tiles(reference.tile_px, None if tiles is None else _split(tiles)[1], most=most)
     if metadata.precision == "int8":  # calibrated on real tiles, so it is compared on real tiles only
         kinds = kinds[1:]
     tiles_of_kinds = [list(batches) for batches in kinds]

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
-from torch.fx.proxy import TraceError
 
 from wsi_embed.errors import UsageError
 from wsi_embed.util.text import argument
+from wsi_embed_export.identity import model_digest
 from wsi_embed_export.trained import TrainedModel
 
 CLUSTERS = ("cluster", "cluster_confidence")
@@ -80,14 +78,8 @@ class TileModel(nn.Module):
         return chosen if len(chosen) > 1 else features
 
     def digest(self) -> str:
-        """Compute the `model_id`, a digest of weights, preprocessing, outputs and precision."""
-        sha = hashlib.sha256()
-        about = {"tile_px": self.tile_px, "precision": self.precision, "outputs": self.outputs}
-        sha.update(json.dumps(about, sort_keys=True).encode())
-        for name, tensor in sorted(self.state_dict().items()):
-            sha.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-            sha.update(tensor.contiguous().numpy().tobytes())
-        return f"sha256:{sha.hexdigest()[:32]}"
+        """Compute the `model_id`, a digest of weights, graph, preprocessing, outputs and precision."""
+        return model_digest(self)
 
 
 def _outputs(trained: TrainedModel, extra: Sequence[str]) -> tuple[str, ...]:
@@ -106,6 +98,6 @@ def _folded(backbone: nn.Module) -> nn.Module:
     """Fold batch norms into convolutions; return the backbone unchanged if it cannot be traced."""
     try:
         folded: nn.Module = fuse(backbone)
-    except (TraceError, TypeError, NotImplementedError):
+    except Exception:  # the network's code may raise anything for the symbols that stand for its tensors
         return copy.deepcopy(backbone)  # its precision is changed, and the caller keeps the original
     return folded

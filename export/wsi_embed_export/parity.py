@@ -19,6 +19,8 @@ from wsi_embed_export.graph import TileModel
 from wsi_embed_export.real_tiles import packaged_tiles
 
 BATCHES = (1, 2, 7, 64)
+# Number of tiles that replaces the last, where so many do not fit into memory: they take long then, too.
+FEWEST = 16
 # A tile whose two largest logits differ by no more than this may get either cluster.
 TIE = {"fp32": 1e-4, "fp16": 1e-2, "int8": 1e-2}
 
@@ -98,13 +100,16 @@ def _compare(
     return difference(a, b)
 
 
-def parity_tiles(px: int, users: UInt8Array | None = None, seed: int = 0) -> list[Iterator[UInt8Array]]:
+def parity_tiles(
+    px: int, users: UInt8Array | None = None, seed: int = 0, most: int = BATCHES[-1]
+) -> list[Iterator[UInt8Array]]:
     """Create batches of synthetic and of real tiles, in several batch sizes.
 
     Args:
         px: Side of a tile, pixels.
         users: Real tiles, uint8 [N, px, px, 3]; by default tiles of the packaged tissue.
         seed: Seed of the tiles.
+        most: Largest batch. Larger ones are divided, and the largest then has fewer tiles.
     """
     rng = np.random.default_rng(seed)
 
@@ -113,7 +118,14 @@ def parity_tiles(px: int, users: UInt8Array | None = None, seed: int = 0) -> lis
             return packaged_tiles(rng, count, px)
         return users[rng.permutation(len(users))[:count]]
 
-    return [(made_tiles(rng, count, px) for count in BATCHES), (real(count) for count in BATCHES)]
+    counts = (*BATCHES[:-1], min(BATCHES[-1], max(most, FEWEST)))
+    made = (made_tiles(rng, count, px) for count in counts)
+    return [_divided(made, most), _divided(map(real, counts), most)]
+
+
+def _divided(batches: Iterable[UInt8Array], most: int) -> Iterator[UInt8Array]:
+    for tiles in batches:
+        yield from (tiles[start : start + most] for start in range(0, len(tiles), most))
 
 
 def made_tiles(rng: np.random.Generator, count: int, px: int) -> UInt8Array:

@@ -14,7 +14,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from wsi_embed.slide import UInt8Array
-from wsi_embed_export.write import quiet
+from wsi_embed_export.quiet import quiet
 
 BATCH = 16
 # Operators with weights and those between them; pooling and heads stay in floating point.

@@ -22,7 +22,21 @@ class Untraceable(nn.Module):
         return features if images.sum() >= 0 else -features
 
 
-@pytest.mark.parametrize("backbone", [Untraceable(), nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten())])
+class Counting(nn.Module):
+    """A backbone that takes the length of a tensor, as Hiera does: symbols have none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features: Tensor = self.conv(images).reshape(len(images), 4, -1).mean(2)
+        return features
+
+
+@pytest.mark.parametrize(
+    "backbone", [Untraceable(), Counting(), nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten())]
+)
 def test_half_precision_leaves_the_given_backbone_as_it_is(backbone: nn.Module) -> None:
     before = {name: value.clone() for name, value in backbone.state_dict().items()}
     trained = TrainedModel(

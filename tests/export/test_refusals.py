@@ -115,13 +115,3 @@ def test_code_in_a_checkpoint_does_not_run(run: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "made").exists()
     pickle.loads(pickle.dumps(Harmful(tmp_path / "made")))
     assert (tmp_path / "made").exists()  # it would have
-
-
-def test_weights_beyond_one_onnx_file_are_refused(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("wsi_embed_export.write.LARGEST", 1.2 * 2**20)  # fp32 has 1.6 MB, fp16 0.9
-    with pytest.raises(UsageError, match=r"GiB do not fit into one .*`precision='fp16'`, or .* \.ts"):
-        export(run, tmp_path / "model.onnx")
-    assert list(tmp_path.iterdir()) == []
-    export(run, tmp_path / "model.onnx", precision="fp16")

@@ -37,6 +37,13 @@ def command(
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="CPU threads. Default: one per core.")
     ] = None,
+    tile_px: Annotated[
+        int | None, typer.Option("--tile-px", help="Side of a tile in pixels, for a model without metadata.")
+    ] = None,
+    mpp: Annotated[
+        float | None,
+        typer.Option("--mpp", help="Resolution of the tiles, um per pixel, for a model without metadata."),
+    ] = None,
     min_cosine: Annotated[
         float | None, typer.Option("--min-cosine", help="Exit 1 below this mean centred cosine.")
     ] = None,
@@ -50,7 +57,7 @@ def command(
     from wsi_embed.util.extras import needs_extra
 
     found = find_tiles(tiles, limit)
-    models = [load_encoder(path, device=device, threads=threads) for path in (a, b)]
+    models = [load_encoder(path, device=device, threads=threads, tile_px=tile_px, mpp=mpp) for path in (a, b)]
     with needs_extra("train", "the nearest-neighbour evaluation of labelled tiles"):
         comparison = compare(models[0], models[1], found, batch_size=batch_size)
     if as_json:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wsi_embed.cli.once import joined
+
+if TYPE_CHECKING:
+    from wsi_embed.encoder import ModelMetadata
 
 
 def command(
@@ -15,7 +18,8 @@ def command(
         str,
         typer.Argument(
             help="A run folder or checkpoint of wsi-embed train, a checkpoint of the CluSiam repository, "
-            "timm:NAME or torchvision:NAME (with --weights); with --cluster-head an exported .onnx.",
+            "timm:NAME or torchvision:NAME (with --weights), or an .onnx of another tool (with --mean and "
+            "--std); with --cluster-head an exported .onnx.",
             show_default=False,
         ),
     ],
@@ -83,6 +87,18 @@ def command(
     mpp: Annotated[
         float | None, typer.Option("--mpp", help="Resolution of the tiles, um per pixel. Default: the run's.")
     ] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option("--layout", help="Layout of the images that another tool's .onnx takes: nchw or nhwc."),
+    ] = None,
+    features: Annotated[
+        str | None,
+        typer.Option(
+            "--features",
+            metavar="NAME",
+            help="Output of another tool's .onnx with the features; NAME[0] is a token, NAME[1:] their mean.",
+        ),
+    ] = None,
     cluster_head: Annotated[
         Path | None,
         typer.Option(
@@ -103,23 +119,51 @@ def command(
     from wsi_embed.util.extras import needs_extra
 
     with needs_extra("export", "wsi-embed export"):
-        from wsi_embed_export import Given, add_cluster_head, export
+        from wsi_embed_export import Given, add_cluster_head, export, wrap_onnx
         from wsi_embed_train import parse_settings
 
     if cluster_head is not None:
         with_clusters = add_cluster_head(Path(source), cluster_head, out, name=name)
         typer.echo(f"{out}: {with_clusters.clusters} clusters, {with_clusters.model_id}")
         return
+    given = Given(_colour("--mean", mean), _colour("--std", std), tile_px, mpp)
+    if source.endswith(".onnx"):
+        others = {
+            "precision": precision != "fp32",
+            "outputs": outputs,
+            "weights": weights,
+            "settings": settings,
+            "calibrate": calibrate,
+        }
+        _refuse(source, [option for option, value in others.items() if value])
+        wrapped = wrap_onnx(
+            Path(source), out, given=given, layout=layout, features=features, name=name, licence=licence
+        )
+        _show(out, wrapped, f"against {Path(source).name}")
+        return
+    _refuse(source, [key for key, value in (("layout", layout), ("features", features)) if value])
     wanted = dict.fromkeys(part.strip() for part in (joined(outputs) or "").split(","))
     metadata = export(
         source, out, precision=precision, weights=weights, settings=parse_settings(settings or ()),
-        given=Given(_colour("--mean", mean), _colour("--std", std), tile_px, mpp),
+        given=given,
         outputs=[part for part in wanted if part],
         calibrate=calibrate, split=split, min_cosine=min_cosine, name=name, licence=licence,
     )  # fmt: skip
+    _show(out, metadata, "against PyTorch fp32")
+
+
+def _refuse(source: str, options: list[str]) -> None:
+    """Refuse options that this kind of source does not take."""
+    from wsi_embed.errors import UsageError
+
+    if options:
+        raise UsageError(f"`{options[0]}=` does not apply to this source", where=Path(source).name)
+
+
+def _show(out: Path, metadata: ModelMetadata, against: str) -> None:
     parity = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in metadata.parity.items())
     typer.echo(f"{out}: {metadata.method} {metadata.backbone}, {metadata.precision}, {metadata.model_id}")
-    typer.echo(f"against PyTorch fp32: {parity}")
+    typer.echo(f"{against}: {parity}")
     if metadata.mpp is None:
         typer.echo("its resolution is not known: give --mpp here, or every time the model is used")
 

@@ -20,13 +20,20 @@ def command(
     reader: Annotated[
         str, typer.Option("--reader", help="Reader of slides: auto, openslide or tiff.")
     ] = "auto",
+    tile_px: Annotated[
+        int | None, typer.Option("--tile-px", help="Side of a tile in pixels, for a model without metadata.")
+    ] = None,
+    mpp: Annotated[
+        float | None,
+        typer.Option("--mpp", help="Resolution of the tiles, um per pixel, for a model without metadata."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Describe a slide, an exported model or a store."""
     from wsi_embed.cli.tables import show_facts
     from wsi_embed.diagnostics.describe import describe
 
-    facts, rows = describe(what, reader)
+    facts, rows = describe(what, reader, tile_px=tile_px, mpp=mpp)
     if as_json:
         typer.echo(json_text(reworded({**facts, **({"slides": rows} if rows else {})}), indent=2))
     else:

@@ -8,6 +8,9 @@ from typing import Any
 
 from wsi_embed.bags.damage import sound_bags
 from wsi_embed.encoder import PACKAGED, default_model, load_encoder
+from wsi_embed.encoder.metadata import KEY
+from wsi_embed.encoder.onnx_external_files import external_files
+from wsi_embed.encoder.onnx_session import plain_session
 from wsi_embed.errors import ResolutionError, StoreError, UsageError
 from wsi_embed.slide import Reader, open_slide, resolve_mpp
 from wsi_embed.slide.icc import profile_digest
@@ -19,12 +22,16 @@ from wsi_embed.util.text import counted
 Facts = dict[str, Any]
 
 
-def describe(what: str, reader: Reader = "auto") -> tuple[Facts, list[Facts]]:
+def describe(
+    what: str, reader: Reader = "auto", *, tile_px: int | None = None, mpp: float | None = None
+) -> tuple[Facts, list[Facts]]:
     """Describe a slide, an exported model or a store.
 
     Args:
         what: Path of a slide, a model or a store, URL of a store, or name of a packaged model.
         reader: Reader of a slide; see `open_slide`.
+        tile_px: Side of a tile in pixels, for a model without metadata.
+        mpp: Micrometres per pixel of a tile, for a model without metadata.
 
     Returns:
         Facts, and for a store one row of facts for each slide.
@@ -53,7 +60,7 @@ def describe(what: str, reader: Reader = "auto") -> tuple[Facts, list[Facts]]:
             remedy="give a slide, a model, a store, `default`, `default-fp16` or `default-int8`",
         )
     if path.suffix.lower() in (".onnx", ".ts", ".torchscript"):
-        return _model(path), []
+        return _model(path, tile_px, mpp), []
     return _slide(path, reader), []
 
 
@@ -82,13 +89,37 @@ def _slide(path: Path, reader: Reader) -> Facts:
         }
 
 
-def _model(path: Path) -> Facts:
-    metadata = load_encoder(path, device="cpu").metadata
+def _model(path: Path, tile_px: int | None = None, mpp: float | None = None) -> Facts:
+    signature = _signature(path) if path.suffix.lower() == ".onnx" and path.is_file() else {}
+    if signature and not signature.pop("ours") and (tile_px is None or mpp is None):
+        return {"kind": "ONNX file of another tool", "file": path.name, **signature}
+    metadata = load_encoder(path, device="cpu", tile_px=tile_px, mpp=mpp).metadata
     facts = {k: v for k, v in metadata.__dict__.items() if k != "schema"}
     if digests := metadata.training.get("image_digests"):
         known = f"of {counted(len(digests), 'tile image')}"
         facts["training"] = {**metadata.training, "image_digests": known}
-    return {"kind": "model", "file": path.name, **facts}
+    return {"kind": "model", "file": path.name, **facts, **signature}
+
+
+def _signature(path: Path) -> Facts:
+    """Return what an ONNX file takes and returns, and whether it has metadata of wsi-embed."""
+    names = external_files(path)
+    session = plain_session(path)
+
+    def listed(values: Any) -> list[str]:
+        kinds = [each.type.removeprefix("tensor(").removesuffix(")") for each in values]
+        return [f"{each.name}: {kind} {_shape(each.shape)}" for each, kind in zip(values, kinds, strict=True)]
+
+    return {
+        "ours": KEY in session.get_modelmeta().custom_metadata_map,
+        "takes": listed(session.get_inputs()),
+        "returns": listed(session.get_outputs()),
+        **({"weights": names} if names else {}),
+    }
+
+
+def _shape(shape: list[Any]) -> str:
+    return f"[{', '.join('?' if size is None else str(size) for size in shape)}]"
 
 
 def _store(path: Location) -> tuple[Facts, list[Facts]]:

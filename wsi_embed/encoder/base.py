@@ -41,7 +41,7 @@ class Encoder(abc.ABC):
     Attributes:
         path: Model file.
         metadata: Metadata of the file; for a file without metadata, derived from the arguments.
-        model_id: Digest that identifies weights, preprocessing, outputs and precision.
+        model_id: Digest that identifies weights, graph, preprocessing, outputs and precision.
         device: Device the model runs on: `cpu`, `cuda:0`.
         mpp: Micrometres per pixel of the tiles: the caller's, else the file's; None if neither is known.
         most: Largest number of tiles that fits into device memory; None until a batch did not fit.
@@ -55,7 +55,7 @@ class Encoder(abc.ABC):
 
     @property
     def model_id(self) -> str:
-        """Digest that identifies weights, preprocessing, outputs and precision."""
+        """Digest that identifies weights, graph, preprocessing, outputs and precision."""
         return self.metadata.model_id
 
     @property

@@ -7,7 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from wsi_embed.encoder.base import Encoder
+from wsi_embed.encoder.content import check_content
 from wsi_embed.encoder.device import Device, parse_device, parse_devices
+from wsi_embed.encoder.onnx_external_files import external_files
 from wsi_embed.encoder.pool import EncoderPool
 from wsi_embed.errors import ModelError, UsageError
 from wsi_embed.util.cpu import cpu_count
@@ -118,7 +120,7 @@ def load_pool(
         MissingExtraError: If PyTorch or OpenVINO is needed and not installed.
     """
     path = model_file(path)
-    size = path.stat().st_size if path.is_file() else 0
+    size = _size(path) if path.is_file() else 0
     sessions, threads = cpu_sessions(cores or cpu_count(), size)
     devices = parse_devices(device)
     if path.suffix.lower() != ".onnx" or devices[0].kind == "openvino":
@@ -144,6 +146,12 @@ def cpu_sessions(cores: int, model_bytes: int) -> tuple[int, int]:
     return sessions, max(1, cores // sessions)
 
 
+def _size(path: Path) -> int:
+    """Return the size of a model with the weights beside it, bytes."""
+    names = external_files(path) if path.suffix.lower() == ".onnx" else []
+    return sum(file.stat().st_size for file in (path, *(path.parent / name for name in names)))
+
+
 def _same(encoder: Encoder) -> Encoder:
     return encoder
 
@@ -152,8 +160,7 @@ def _load(path: Path, chosen: Device, tile_px: int | None, mpp: float | None, th
     try:
         if not path.is_file():
             raise ModelError("no such model file", where=path, remedy="check `model=`")
-        with path.open("rb"):
-            pass
+        check_content(path)
     except OSError as error:
         raise ModelError(
             f"cannot be opened ({error.strerror})", where=path, remedy="check its permissions"

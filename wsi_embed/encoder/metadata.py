@@ -45,7 +45,7 @@ class ModelMetadata:
         feature_dim: Number of features per tile.
         clusters: Number of clusters; None without a cluster head.
         precision: Precision the file is computed in, for instance `fp32` or `fp16`.
-        model_id: Digest of weights, preprocessing, outputs and precision.
+        model_id: Digest of weights, graph, preprocessing, outputs and precision.
         training: Data and settings of the training.
         training_slides: Ids of the slides used in training.
         source_checkpoint: File name and digest of the checkpoint.

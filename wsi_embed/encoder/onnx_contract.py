@@ -66,7 +66,7 @@ def read_contract(path: Path, session: Any, tile_px: int | None, mpp: float | No
     name = _check_input(path, session, tile_px)
     text = session.get_modelmeta().custom_metadata_map.get(KEY)
     if text is None:
-        metadata = foreign_metadata(path, _digest(path), tile_px, mpp)
+        metadata = foreign_metadata(path, file_digest(path), tile_px, mpp)
     else:
         metadata = ModelMetadata.from_json(text, str(path))
     check_tile_px(metadata, tile_px, path)
@@ -81,11 +81,13 @@ def read_contract(path: Path, session: Any, tile_px: int | None, mpp: float | No
     return Contract(metadata, metadata.mpp if mpp is None else mpp, name, wanted)
 
 
-def _digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file and of its external weight files."""
-    digest = hashlib.sha256(path.read_bytes())
-    for name in external_files(path):
-        digest.update((path.parent / name).read_bytes())
+    digest = hashlib.sha256()
+    for file in (path, *(path.parent / name for name in external_files(path))):
+        with file.open("rb") as content:
+            while block := content.read(2**20):
+                digest.update(block)
     return digest.hexdigest()
 
 

@@ -8,7 +8,7 @@ from wsi_embed.encoder.base import Encoded, Encoder
 from wsi_embed.encoder.device import Device
 from wsi_embed.encoder.onnx_buffers import BoundSession
 from wsi_embed.encoder.onnx_contract import read_contract
-from wsi_embed.encoder.onnx_external_files import external_files
+from wsi_embed.encoder.onnx_external_files import check_external_files
 from wsi_embed.encoder.onnx_session import open_session, plain_session
 from wsi_embed.slide.base import UInt8Array
 from wsi_embed.util.cpu import cpu_count
@@ -39,7 +39,7 @@ class OnnxEncoder(Encoder):
         threads: int | None = None,
     ) -> None:
         self.path = path
-        external_files(path)
+        check_external_files(path)
         precision = ""
         if device.kind == "tensorrt":  # needs to know beforehand which types it may use
             precision = read_contract(path, plain_session(path), tile_px, mpp).metadata.precision

@@ -13,7 +13,7 @@ import numpy as np
 from wsi_embed.encoder.base import Encoded, Encoder
 from wsi_embed.encoder.device import Device
 from wsi_embed.encoder.onnx_contract import read_contract
-from wsi_embed.encoder.onnx_external_files import external_files
+from wsi_embed.encoder.onnx_external_files import check_external_files
 from wsi_embed.encoder.onnx_session import plain_session
 from wsi_embed.errors import MissingExtraError, ModelError
 from wsi_embed.slide.base import UInt8Array
@@ -44,7 +44,7 @@ class OpenVinoEncoder(Encoder):
     ) -> None:
         openvino = _import_openvino()
         self.path, self.device = path, str(device)
-        external_files(path)
+        check_external_files(path)
         self._contract = read_contract(path, plain_session(path), tile_px, mpp)
         self.metadata, self.mpp = self._contract.metadata, self._contract.mpp
         model_id = self.metadata.model_id

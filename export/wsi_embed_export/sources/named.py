@@ -12,20 +12,12 @@ from torchvision import models
 from wsi_embed.errors import UsageError
 from wsi_embed.util.text import argument
 from wsi_embed_export.trained import Given, TrainedModel
+from wsi_embed_export.weights import load_published
 from wsi_embed_train.backbones import check_tile_px, make_backbone, torchvision_names
-from wsi_embed_train.weights.files import (
-    load_strictly,
-    load_tensors,
-    named_digest,
-    state_dict_of,
-    without_prefix,
-)
-from wsi_embed_train.weights.initial import best_prefix
+from wsi_embed_train.weights.files import load_tensors, named_digest
 
 FAMILIES = ("timm", "torchvision")
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-# Prefixes of classifiers, which a backbone for features does not have.
-_CLASSIFIERS = ("fc.", "classifier.", "head.", "heads.", "head_dist.", "last_linear.")
 
 
 def read_named(
@@ -62,9 +54,7 @@ def read_named(
     noted = _noted(family, name, backbone)
     px = given.tile_px or noted[2]
     check_tile_px(backbone, f"{family}:{name}", px)
-    state = state_dict_of(load_tensors(weights))
-    state = without_prefix(state, best_prefix(state, backbone.state_dict()))
-    load_strictly(backbone, state, weights.name, ignored=_CLASSIFIERS)
+    load_published(backbone, load_tensors(weights), weights.name)
     return TrainedModel(
         backbone=backbone, feature_dim=width, projector=None, cluster_head=None, clusters=None,
         method="weights", architecture=architecture, tile_px=px,

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from wsi_embed.errors import UsageError
 from wsi_embed.util.text import names_of
 from wsi_embed_export.key_layouts import translated
+from wsi_embed_export.positions import resampled
 from wsi_embed_train.weights.files import load_strictly, state_dict_of, without_prefix
 from wsi_embed_train.weights.initial import best_prefix
 
@@ -24,7 +25,9 @@ _HARMLESS = re.compile(
 )
 
 
-def load_published(backbone: nn.Module, content: Mapping[str, Any], where: str) -> None:
+def load_published(
+    backbone: nn.Module, content: Mapping[str, Any], where: str, positions: Mapping[str, Any] | None = None
+) -> None:
     """Load the weights of a checkpoint in any known key layout, behind any prefix.
 
     Classifiers and other parts that do not change the features may be surplus.
@@ -33,12 +36,13 @@ def load_published(backbone: nn.Module, content: Mapping[str, Any], where: str) 
         backbone: Network to load into.
         content: Contents of the file.
         where: Name of the file, for messages.
+        positions: Resampling of position embeddings; see `positions.resampled`.
 
     Raises:
         UsageError: If the weights do not fit, or some are not finite.
     """
-    state = network_weights(content, backbone.state_dict())
     wanted = backbone.state_dict()
+    state = network_weights(content, wanted, positions)
     state = {
         name: tensor for name, tensor in state.items() if name in wanted or not _HARMLESS.fullmatch(name)
     }
@@ -50,19 +54,22 @@ def load_published(backbone: nn.Module, content: Mapping[str, Any], where: str) 
         raise error.replace(remedy=_remedy(state, wanted)) from error
 
 
-def network_weights(content: Mapping[str, Any], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def network_weights(
+    content: Mapping[str, Any], wanted: Mapping[str, Tensor], positions: Mapping[str, Any] | None = None
+) -> dict[str, Tensor]:
     """Return the weights of a network in a checkpoint by their names in timm or torchvision.
 
     Args:
         content: Contents of the file.
         wanted: The tensors of the network.
+        positions: Resampling of position embeddings; see `positions.resampled`.
     """
     state = translated(state_dict_of(content))
     state = without_prefix(state, best_prefix(state, wanted))
     for name in {"cls_token", "pos_embed"} & state.keys():  # CLIP's have no dimension of the batch
         while state[name].ndim < 3:
             state[name] = state[name].unsqueeze(0)
-    return _without_class_position(state, wanted)
+    return _without_class_position(resampled(state, wanted, positions), wanted)
 
 
 def _without_class_position(state: dict[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:

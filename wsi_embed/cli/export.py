@@ -140,6 +140,14 @@ def command(
             show_default=False,
         ),
     ] = None,
+    golden: Annotated[
+        Path | None,
+        typer.Option(
+            "--golden",
+            help="Tiles and their features by the model card (.npz), which the file must agree with.",
+            show_default=False,
+        ),
+    ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Display name. Default: the file's.")] = None,
     licence: Annotated[
         str, typer.Option("--licence", help="Licence of the weights.", show_default=False)
@@ -171,11 +179,15 @@ def command(
             pooling=pooling, resize=resize, crop=crop, interpolation=interpolation,
         ),
         outputs=[part for part in wanted if part],
-        calibrate=calibrate, split=split, min_cosine=min_cosine, name=name, licence=licence,
+        calibrate=calibrate, split=split, min_cosine=min_cosine, name=name, licence=licence, golden=golden,
     )  # fmt: skip
-    parity = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in metadata.parity.items())
+    figures = {key.replace("_", " "): f"{value:g}" for key, value in metadata.parity.items()}
+    parity = ", ".join(f"{key} {value}" for key, value in figures.items() if not key.startswith("golden"))
     typer.echo(f"{out}: {metadata.method} {metadata.backbone}, {metadata.precision}, {metadata.model_id}")
     typer.echo(f"against PyTorch fp32: {parity}")
+    if golden is not None:
+        said = (f"{key[7:]} {value}" for key, value in figures.items() if key.startswith("golden "))
+        typer.echo(f"against {golden.name}: {', '.join(said)}")
     if metadata.licence:
         typer.echo(f"licence: {metadata.licence}")
     for note in metadata.training.get("notes", ()):

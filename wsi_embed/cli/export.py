@@ -32,8 +32,8 @@ def command(
         str,
         typer.Argument(
             help="A run folder or checkpoint of wsi-embed train, a checkpoint of the CluSiam repository, "
-            "a preset (see --list), timm:NAME or torchvision:NAME (with --weights); with --cluster-head an "
-            "exported .onnx.",
+            "a preset (see --list), timm:NAME or torchvision:NAME (with --weights), weights of timm beside "
+            "their config.json; with --cluster-head an exported .onnx.",
             show_default=False,
         ),
     ],

@@ -10,7 +10,8 @@ from wsi_embed.errors import UsageError
 from wsi_embed.util.text import argument
 from wsi_embed_export.presets import presets
 from wsi_embed_export.sources.clusiam import is_clusiam, read_clusiam
-from wsi_embed_export.sources.named import FAMILIES, read_named
+from wsi_embed_export.sources.hub_config import hub_weights
+from wsi_embed_export.sources.named import FAMILIES, read_hub, read_named
 from wsi_embed_export.sources.preset import read_preset
 from wsi_embed_export.sources.run import read_run
 from wsi_embed_export.trained import Given, TrainedModel
@@ -30,7 +31,8 @@ def read_source(
 
     Args:
         source: A run folder or a checkpoint of `wsi-embed train`; a checkpoint of the CluSiam repository;
-            the name of a preset, `timm:NAME` or `torchvision:NAME`.
+            the name of a preset, `timm:NAME` or `torchvision:NAME`; weights of timm, or their folder, with
+            their `config.json`.
         given: Properties of the model that the source does not contain.
         weights: Weights of a preset or a named architecture: a safetensors file or a state dict.
         settings: Arguments of a timm architecture.
@@ -52,6 +54,8 @@ def read_source(
     path = Path(source)
     if (preset := presets().get(str(source))) and (weights is not None or not path.exists()):
         return read_preset(preset, weights, settings, given)
+    if weights is None and (found := hub_weights(path)):
+        return read_hub(found, settings, given)
     if weights is not None or settings:
         raise UsageError(
             f"`weights=` and `settings=` are for presets, timm:NAME and torchvision:NAME{_near(source)}",

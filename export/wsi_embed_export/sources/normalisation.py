@@ -10,6 +10,7 @@ from torchvision import models
 from wsi_embed.errors import UsageError
 from wsi_embed.util.text import names_of
 from wsi_embed_export.presets import presets
+from wsi_embed_export.sources.hub_config import HubConfig
 from wsi_embed_export.trained import Given
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -37,7 +38,7 @@ def noted(family: str, name: str, network: nn.Module) -> tuple[Colours, Colours,
 
 
 def normalisation(
-    given: Given, source: str, default: tuple[Colours, Colours]
+    given: Given, source: str, default: tuple[Colours, Colours], config: HubConfig | None = None
 ) -> tuple[Colours, Colours, str]:
     """Return mean and standard deviation, and a note if they are a library's defaults.
 
@@ -45,6 +46,7 @@ def normalisation(
         given: Values of the user, which come first.
         source: The architecture, `timm:NAME` or `torchvision:NAME`.
         default: Mean and standard deviation that the library notes.
+        config: Description beside the weights, which comes before the library.
 
     Returns:
         Mean, standard deviation, and a sentence for the user; empty if both were given.
@@ -55,6 +57,9 @@ def normalisation(
     """
     if given.mean is not None and given.std is not None:
         return given.mean, given.std, ""
+    if config is not None and config.mean is not None and config.std is not None:
+        mean, std = given.mean or config.mean, given.std or config.std
+        return mean, std, f"mean {_numbers(mean)} and std {_numbers(std)} are those of config.json"
     family = source.partition(":")[0]
     others = [each for each in presets().values() if each.architecture == source]
     if wrong := [each.name for each in others if (each.mean, each.std) != default]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 from pathlib import Path
@@ -38,7 +39,8 @@ def parse(arguments: list[str]) -> None:
     while hasattr(command, "commands"):
         name, *rest = rest
         command = command.commands[name]
-    command.make_context(name, rest)
+    with contextlib.suppress(typer.Exit):  # of options that print something and end, such as --list
+        command.make_context(name, rest)
 
 
 @pytest.mark.parametrize("name", sorted(PAGES))

@@ -17,6 +17,7 @@ from wsi_embed.util.text import argument
 from wsi_embed_export.activations import largest_batch
 from wsi_embed_export.destination import check_destination, check_space, writing
 from wsi_embed_export.further import check_further
+from wsi_embed_export.golden import check_golden, read_golden
 from wsi_embed_export.graph import TileModel
 from wsi_embed_export.parity import check_parity, limits_of, parity_tiles
 from wsi_embed_export.quantise import quantise, quantised_id
@@ -52,6 +53,7 @@ def export(
     name: str | None = None,
     licence: str = "",
     largest_file: int = LARGEST,
+    golden: Path | None = None,
 ) -> ModelMetadata:
     """Export a model to ONNX or TorchScript.
 
@@ -60,22 +62,25 @@ def export(
 
     Args:
         source: A run folder or a checkpoint of `wsi-embed train`, a checkpoint of the CluSiam repository,
-            `timm:NAME` or `torchvision:NAME`; or a network of your own with its properties.
+            the name of a preset, `timm:NAME` or `torchvision:NAME`; or a network of your own with its
+            properties.
         out: File to write, `.onnx` or `.ts` (TorchScript).
         precision: `fp32`, `fp16` (backbone in half precision) or `int8` (backbone quantised; ONNX only).
         mpp: Micrometres per pixel of the tiles; by default that of the training.
-        given: Normalisation and tile size, if the source does not contain them.
-        weights: Weights of a named architecture: a safetensors file or a state dict.
+        given: Normalisation, tile size and pooling, if the source does not contain them.
+        weights: Weights of a preset or a named architecture: a safetensors file or a state dict.
         settings: Arguments of a timm architecture.
         outputs: Additional outputs: `projection`, `cluster_logits`.
         calibrate: Real tiles: a folder, a CSV or slides. They calibrate int8 and are used in the comparison.
         split: Value of the column `split` of a calibration CSV; other rows are ignored.
         min_cosine: Minimum mean centred cosine of int8 features.
         name: Readable name of the model; by default the stem of `out`.
-        licence: Licence of the weights; by default those of the weights that the training started from and
-            of the teacher.
+        licence: Licence of the weights; by default that of the preset, or those of the weights that the
+            training started from and of the teacher.
         largest_file: Size of the weights, bytes, beyond which an ONNX file `NAME.onnx` has them beside it in
             `NAME.onnx.data`; by default what one ONNX file can hold, 2 GiB.
+        golden: An `.npz` file with `tiles` and their `features` as the model card computes them, which the
+            file is compared with.
 
     Returns:
         The metadata of the file, including the figures of the comparison.
@@ -100,6 +105,7 @@ def export(
     else:
         trained = read_source(source, given, weights=weights, settings=settings)
     tiles = users_tiles(calibrate, trained, split) if calibrate else None
+    wanted = read_golden(golden, trained) if golden else None
     reference = TileModel(trained, extra=outputs)
     model = TileModel(trained, "fp16", outputs) if precision == "fp16" else reference
     metadata = _metadata(trained, model, name or out.stem, licence or trained.licence)
@@ -119,6 +125,10 @@ def export(
         give_back()
         found = _compare(reference, temporary, metadata, tiles, min_cosine)
         metadata = replace(metadata, parity=found.to_dict())
+        if wanted is not None:
+            encoder = load_encoder(temporary, device="cpu", mpp=metadata.mpp or 1.0)
+            limit = min_cosine if precision == "int8" else None
+            metadata = replace(metadata, parity=metadata.parity | check_golden(encoder, wanted, limit))
         if temporary.suffix == ".onnx":
             add_onnx_metadata(temporary, metadata)
         else:

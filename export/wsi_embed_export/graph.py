@@ -19,7 +19,7 @@ EXTRA = ("projection", "cluster_logits")
 
 
 class TileModel(nn.Module):
-    """Normalisation, backbone and optional cluster head as one module in evaluation mode.
+    """Resizing, normalisation, backbone and optional cluster head as one module in evaluation mode.
 
     Batch norms are folded into the convolutions if PyTorch can trace the backbone. With `fp16` the backbone
     has weights and activations in half precision; normalisation, features and heads stay float32.
@@ -41,6 +41,7 @@ class TileModel(nn.Module):
         self.tile_px, self.precision = trained.tile_px, precision
         self.outputs = _outputs(trained, extra)
         self.dtype = torch.float16 if precision == "fp16" else torch.float32
+        self.resize = trained.resize
         self.backbone = _folded(trained.backbone.eval()).to(self.dtype)
         self.head: nn.Sequential | None = None
         self.projector: nn.Module | None = None
@@ -65,7 +66,10 @@ class TileModel(nn.Module):
             cluster int64 [B] and cluster_confidence float32 [B]; if requested, projection float32 [B, P] and
             cluster_logits float32 [B, K]. A single output is not wrapped in a tuple.
         """
-        images = tiles.permute(0, 3, 1, 2).float() * self.scale + self.shift
+        images = tiles.permute(0, 3, 1, 2).float()
+        if self.resize is not None:
+            images = self.resize(images)
+        images = images * self.scale + self.shift
         features: Tensor = self.backbone(images.to(self.dtype)).float()
         found = {"features": features}
         if self.head is not None:

@@ -44,7 +44,7 @@ def quantise(source: Path, out: Path, tiles: UInt8Array) -> None:
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             op_types_to_quantize=list(QUANTISED),
-            nodes_to_exclude=sorted(_dependents(graph, "features")),
+            nodes_to_exclude=sorted(_dependents(graph, "features") | _of_resizing(graph)),
         )
         _remove_unused_domains(out)
 
@@ -74,6 +74,13 @@ def _remove_unused_domains(path: Path) -> None:
     del proto.opset_import[:]
     proto.opset_import.extend(kept)
     onnx.save(proto, str(path))
+
+
+def _of_resizing(graph: onnx.GraphProto) -> set[str]:
+    """Return the names of the nodes that resize tiles: those up to the last rounding to whole pixels."""
+    first = next((at for at, node in enumerate(graph.node) if node.op_type == "Conv"), 0)
+    rounding = [at for at, node in enumerate(graph.node[:first]) if node.op_type == "Floor"]
+    return {node.name for node in graph.node[: rounding[-1]]} if rounding else set()
 
 
 def _dependents(graph: onnx.GraphProto, name: str) -> set[str]:

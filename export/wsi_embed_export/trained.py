@@ -17,7 +17,7 @@ class TrainedModel:
     """Trained networks in float32 on the CPU, and metadata for the exported file.
 
     Attributes:
-        backbone: Network from normalised images [B, 3, tile_px, tile_px] to features [B, D].
+        backbone: Network from normalised images [B, 3, H, W] to features [B, D].
         feature_dim: Number of features D.
         projector: Network from features to projections [B, P]; None if there is none.
         cluster_head: Network from projections to cluster logits [B, K]; None if there is none.
@@ -31,6 +31,9 @@ class TrainedModel:
         training: Data, epochs and settings of the training, if known.
         slides: Ids of the training slides.
         name: File name and digest of the checkpoint.
+        resize: Resizing and crop of tiles before the normalisation, from [B, 3, tile_px, tile_px] to the
+            input of the backbone, in [0, 255]; None if the backbone sees the whole tile.
+        published_licence: Licence of published weights, as the preset records it.
     """
 
     backbone: nn.Module
@@ -47,11 +50,13 @@ class TrainedModel:
     training: dict[str, Any] = field(default_factory=dict)
     slides: tuple[str, ...] = ()
     name: str | None = None
+    resize: nn.Module | None = None
+    published_licence: str = ""
 
     @property
     def licence(self) -> str:
-        """Licences of the weights that the training started from and of its teacher, as far as known."""
-        return licence_of(self.training)
+        """Licence of the weights, or of those that the training started from and of its teacher."""
+        return self.published_licence or licence_of(self.training)
 
 
 @dataclass(frozen=True)
@@ -63,12 +68,20 @@ class Given:
         std: RGB standard deviation of the normalisation, in [0, 1].
         tile_px: Side of a tile, pixels.
         mpp: Micrometres per pixel of a tile.
+        pooling: Pooling of the tokens of a vision transformer: `token`, `mean`, `token+mean` or `map`.
+        resize: Side to which the graph resizes tiles, pixels.
+        crop: Side of the centre of the resized tile that the network sees, pixels.
+        interpolation: Interpolation of the resizing: `bilinear` or `bicubic`.
     """
 
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     tile_px: int | None = None
     mpp: float | None = None
+    pooling: str | None = None
+    resize: int | None = None
+    crop: int | None = None
+    interpolation: str | None = None
 
     def __post_init__(self) -> None:
         for name, values in (("mean", self.mean), ("std", self.std)):
@@ -78,7 +91,8 @@ class Given:
                     f"expected three numbers in [{low:g}, 1], R,G,B of images scaled to [0, 1]",
                     where=f"`{name}={','.join(f'{v:g}' for v in values)}`",
                 )
-        if self.tile_px is not None and not 8 <= self.tile_px <= 8192:
-            raise UsageError("expected 8 to 8192 pixels", where=argument("tile_px", self.tile_px))
+        for name, px in (("tile_px", self.tile_px), ("resize", self.resize), ("crop", self.crop)):
+            if px is not None and not 8 <= px <= 8192:
+                raise UsageError("expected 8 to 8192 pixels", where=argument(name, px))
         if self.mpp is not None and not 0.05 <= self.mpp <= 20:
             raise UsageError("expected 0.05 to 20 um per pixel", where=f"`mpp={self.mpp:g}`")

@@ -34,6 +34,16 @@ def test_a_model_that_does_not_know_its_resolution(tmp_path: Path) -> None:
     assert facts["mpp"] is None
 
 
+def test_a_licence_that_forbids_commercial_use_is_said(tmp_path: Path) -> None:
+    model = make_model(tmp_path / "m", changes={"licence": "CC-BY-NC-ND-4.0"})
+    facts, _ = describe(str(model))
+    assert (facts["licence"], facts["use"]) == ("CC-BY-NC-ND-4.0", "non-commercial only")
+    slide = write_tiff(tmp_path / "a.tif", he_pixels(300, 200), mpp=0.5)
+    report = wsi_embed.embed(slide, tmp_path / "f.zarr", model=model)
+    assert (report.model["licence"], report.model["non_commercial"]) == ("CC-BY-NC-ND-4.0", True)
+    assert "use" not in describe("default")[0]
+
+
 def test_a_store_lists_its_slides(tmp_path: Path) -> None:
     slide = write_tiff(tmp_path / "a.tif", he_pixels(600, 400), mpp=0.5)
     wsi_embed.embed(slide, tmp_path / "f.zarr", model=make_model(tmp_path / "m"))

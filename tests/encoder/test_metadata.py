@@ -40,6 +40,19 @@ def test_document_and_back(
     assert ModelMetadata.from_json(about.to_json(), "model.onnx") == about
 
 
+@pytest.mark.parametrize(
+    ("licence", "forbidden"),
+    [
+        ("CC-BY-NC-ND-4.0", True), ("cc-by-nc-4.0", True), ("Owkin non-commercial licence", True),
+        ("Kaiko Non-Commercial Public License 1", True), ("for noncommercial use", True), ("CC BY NC", True),
+        ("CC-BY-4.0; CC-BY-NC-4.0 (teacher a)", True), ("Apache-2.0", False), ("", False),
+        ("CC-BY-4.0", False), ("Lumen Inc. sync licence", False),
+    ],
+)  # fmt: skip
+def test_licences_that_forbid_commercial_use(licence: str, forbidden: bool) -> None:
+    assert replace(made_metadata(), licence=licence).non_commercial == forbidden
+
+
 @pytest.mark.parametrize("name", [f for f in FIELDS if f not in ("schema", "outputs")])
 def test_missing_field_is_named(name: str) -> None:
     values = json.loads(made_metadata().to_json())

@@ -63,6 +63,16 @@ def report() -> JobReport:
     )
 
 
+def test_a_model_for_non_commercial_use_is_said(tmp_path: Path) -> None:
+    made = report()
+    write_html(made, tmp_path / "r.html")
+    assert "non-commercial" not in Page(tmp_path / "r.html").text
+    made.model.update(licence="CC-BY-NC-ND-4.0", non_commercial=True)
+    write_html(made, tmp_path / "r.html")
+    words = "The model is for non-commercial use only (CC-BY-NC-ND-4.0)."
+    assert words in Page(tmp_path / "r.html").text
+
+
 def test_the_page_says_what_happened_and_what_to_do(tmp_path: Path) -> None:
     write_html(report(), tmp_path / "r.html")
     page = Page(tmp_path / "r.html")

@@ -47,6 +47,19 @@ def values(recipe: str) -> dict[str, Any]:
     return {name: getattr(load_recipe(recipe), name) for name in PUBLISHED}
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-5", 1e-5), ("1E3", 1000.0), ("-2.5e+2", -250.0), (".5e-1", 0.05), ("1.e2", 100.0), ("3", 3),
+        ("'1e-5'", "1e-5"), ("e-5", "e-5"), ("1e", "1e"), ("1e-5m", "1e-5m"), ("[1e-5, 2]", [1e-5, 2]),
+    ],
+)  # fmt: skip
+def test_numbers_with_an_exponent_are_numbers(text: str, value: object) -> None:
+    """YAML 1.1, which PyYAML reads, takes those without a point for text."""
+    found = parse_settings([f"init_values={text}"])["init_values"]
+    assert (found, type(found)) == (value, type(value))
+
+
 def test_clubyol_paper_has_the_published_values() -> None:
     assert values("clubyol-paper") == PUBLISHED
 

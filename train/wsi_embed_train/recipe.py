@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import fields
 from importlib import resources
@@ -57,6 +58,15 @@ def load_recipe(name: str, /, **overrides: Any) -> TrainConfig:
     return TrainConfig.from_dict(values)
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML as of version 1.2 for numbers: `1e-5` is a number, and text only in quotes."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+\Z"), list("-+.0123456789")
+)
+
+
 def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
     """Parse `KEY=VALUE` pairs, with YAML values.
 
@@ -82,7 +92,7 @@ def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
                 "give KEY=VALUE, as in `settings=['alpha=0.9']`", where=argument("settings", [pair])
             )
         try:
-            value = yaml.safe_load(text)
+            value = yaml.load(text, Loader=_Loader)
         except yaml.YAMLError as error:
             raise UsageError(f"{text!r} is not a YAML value", where=argument("settings", [pair])) from error
         if value is None:

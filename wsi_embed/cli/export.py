@@ -8,6 +8,24 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wsi_embed.cli.once import joined
+from wsi_embed.cli.wording import in_flags
+
+
+def _list(wanted: bool) -> None:
+    """Print the presets and end the command."""
+    if not wanted:
+        return
+    from wsi_embed.util.extras import needs_extra
+
+    with needs_extra("export", "wsi-embed export --list"):
+        from wsi_embed_export.presets import preset_rows
+
+    rows = preset_rows()
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    raise typer.Exit
+
 
 if TYPE_CHECKING:
     from wsi_embed.encoder import ModelMetadata
@@ -18,8 +36,9 @@ def command(
         str,
         typer.Argument(
             help="A run folder or checkpoint of wsi-embed train, a checkpoint of the CluSiam repository, "
-            "timm:NAME or torchvision:NAME (with --weights), or an .onnx of another tool (with --mean and "
-            "--std); with --cluster-head an exported .onnx.",
+            "a preset (see --list), timm:NAME or torchvision:NAME (with --weights), weights of timm beside "
+            "their config.json, an .onnx of another tool (with --mean and --std); with --cluster-head an "
+            "exported .onnx.",
             show_default=False,
         ),
     ],
@@ -55,7 +74,7 @@ def command(
         Path | None,
         typer.Option(
             "--weights",
-            help="Weights for timm:NAME or torchvision:NAME: .safetensors or a state dict.",
+            help="Weights for a preset, timm:NAME or torchvision:NAME: .safetensors or a state dict.",
             show_default=False,
         ),
     ] = None,
@@ -84,6 +103,37 @@ def command(
         int | None,
         typer.Option("--tile-px", help="Side of a tile in pixels, if the file does not contain it."),
     ] = None,
+    pooling: Annotated[
+        str | None,
+        typer.Option(
+            "--pooling",
+            help="Pooling of a vision transformer: token, mean, token+mean or map.",
+            show_default=False,
+        ),
+    ] = None,
+    resize: Annotated[
+        int | None,
+        typer.Option(
+            "--resize",
+            metavar="PX",
+            help="Resize tiles to this side inside the model, as Pillow does.",
+            show_default=False,
+        ),
+    ] = None,
+    crop: Annotated[
+        int | None,
+        typer.Option(
+            "--crop", metavar="PX", help="Side of the centre that the network sees.", show_default=False
+        ),
+    ] = None,
+    interpolation: Annotated[
+        str | None,
+        typer.Option(
+            "--interpolation",
+            help="bilinear or bicubic. Default: the preset's, or bicubic.",
+            show_default=False,
+        ),
+    ] = None,
     mpp: Annotated[
         float | None, typer.Option("--mpp", help="Resolution of the tiles, um per pixel. Default: the run's.")
     ] = None,
@@ -107,14 +157,26 @@ def command(
             show_default=False,
         ),
     ] = None,
+    golden: Annotated[
+        Path | None,
+        typer.Option(
+            "--golden",
+            help="Tiles and their features by the model card (.npz), which the file must agree with.",
+            show_default=False,
+        ),
+    ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Display name. Default: the file's.")] = None,
     licence: Annotated[
         str, typer.Option("--licence", help="Licence of the weights.", show_default=False)
     ] = "",
+    _: Annotated[
+        bool,
+        typer.Option("--list", help="List the presets of published encoders.", callback=_list, is_eager=True),
+    ] = False,
 ) -> None:
-    """Export a trained encoder to one self-describing file (extra `export`).
+    """Export a trained or a published encoder to one self-describing file (extra `export`).
 
-    The file is written only if its outputs agree with PyTorch.
+    The file is written only if its outputs agree with PyTorch. Nothing is downloaded.
     """
     from wsi_embed.util.extras import needs_extra
 
@@ -126,7 +188,10 @@ def command(
         with_clusters = add_cluster_head(Path(source), cluster_head, out, name=name)
         typer.echo(f"{out}: {with_clusters.clusters} clusters, {with_clusters.model_id}")
         return
-    given = Given(_colour("--mean", mean), _colour("--std", std), tile_px, mpp)
+    given = Given(
+        _colour("--mean", mean), _colour("--std", std), tile_px, mpp,
+        pooling=pooling, resize=resize, crop=crop, interpolation=interpolation,
+    )  # fmt: skip
     if source.endswith(".onnx"):
         others = {
             "precision": precision != "fp32",
@@ -134,6 +199,11 @@ def command(
             "weights": weights,
             "settings": settings,
             "calibrate": calibrate,
+            "golden": golden,
+            "pooling": pooling,
+            "resize": resize,
+            "crop": crop,
+            "interpolation": interpolation,
         }
         _refuse(source, [option for option, value in others.items() if value])
         wrapped = wrap_onnx(
@@ -147,9 +217,14 @@ def command(
         source, out, precision=precision, weights=weights, settings=parse_settings(settings or ()),
         given=given,
         outputs=[part for part in wanted if part],
-        calibrate=calibrate, split=split, min_cosine=min_cosine, name=name, licence=licence,
+        calibrate=calibrate, split=split, min_cosine=min_cosine, name=name, licence=licence, golden=golden,
     )  # fmt: skip
     _show(out, metadata, "against PyTorch fp32")
+    if golden is not None:
+        figures = (
+            f"{k[7:].replace('_', ' ')} {v:g}" for k, v in metadata.parity.items() if k.startswith("golden")
+        )
+        typer.echo(f"against {golden.name}: {', '.join(figures)}")
 
 
 def _refuse(source: str, options: list[str]) -> None:
@@ -161,9 +236,14 @@ def _refuse(source: str, options: list[str]) -> None:
 
 
 def _show(out: Path, metadata: ModelMetadata, against: str) -> None:
-    parity = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in metadata.parity.items())
+    figures = {key.replace("_", " "): f"{value:g}" for key, value in metadata.parity.items()}
+    parity = ", ".join(f"{key} {value}" for key, value in figures.items() if not key.startswith("golden"))
     typer.echo(f"{out}: {metadata.method} {metadata.backbone}, {metadata.precision}, {metadata.model_id}")
     typer.echo(f"{against}: {parity}")
+    if metadata.licence:
+        typer.echo(f"licence: {metadata.licence}")
+    for note in metadata.training.get("notes", ()):
+        typer.echo(in_flags(note))
     if metadata.mpp is None:
         typer.echo("its resolution is not known: give --mpp here, or every time the model is used")
 

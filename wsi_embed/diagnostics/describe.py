@@ -98,6 +98,8 @@ def _model(path: Path, tile_px: int | None = None, mpp: float | None = None) -> 
     if digests := metadata.training.get("image_digests"):
         known = f"of {counted(len(digests), 'tile image')}"
         facts["training"] = {**metadata.training, "image_digests": known}
+    if metadata.non_commercial:
+        facts["use"] = "non-commercial only"
     return {"kind": "model", "file": path.name, **facts, **signature}
 
 

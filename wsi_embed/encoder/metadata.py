@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
@@ -28,6 +29,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "mean": (0, 1), "std": (1e-6, 1),
 }  # fmt: skip
 LONGEST = 2**24
+# Licences name it in full, or as the element NC of Creative Commons.
+_NON_COMMERCIAL = re.compile(r"non-?\s?commercial|(?<![a-z])nc(?![a-z])", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,11 @@ class ModelMetadata:
     parity: dict[str, Any] = field(default_factory=dict)
     outputs: tuple[str, ...] = ()
     schema: int = SCHEMA
+
+    @property
+    def non_commercial(self) -> bool:
+        """Whether the licence says that the weights are not for commercial use."""
+        return bool(_NON_COMMERCIAL.search(self.licence))
 
     def to_json(self) -> str:
         """Return the JSON document."""

@@ -217,5 +217,7 @@ def embed(
             "model_id": encoder.model_id,
             "device": encoders.where,
             "demonstration": is_demonstration(model),
+            **({"licence": encoder.metadata.licence} if encoder.metadata.licence else {}),
+            **({"non_commercial": True} if encoder.metadata.non_commercial else {}),
         }
         return run_job(runner, job, about, began, listener, stop)

@@ -59,8 +59,8 @@ class JobReport:
 
     Attributes:
         store: Name of the store, or of the folder of tiles.
-        model: Name and id of the model, device, and whether it is the demonstration model; empty if no model
-            is needed.
+        model: Name, id and licence of the model, device, and whether it is the demonstration model; empty if
+            no model is needed.
         settings: Resolution, tiling, batch size, readers.
         versions: Versions of wsi-embed and of the libraries that affect results.
         slides: Result of every slide, in the order of their ids.

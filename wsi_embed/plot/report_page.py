@@ -88,6 +88,8 @@ def _head(report: JobReport) -> str:
     )
     how = f", {report.model['name']} on {report.model['device']}" if report.model else ""
     note = " <b>This is the demonstration model.</b>" if report.model.get("demonstration") else ""
+    if report.model.get("non_commercial"):
+        note += f" <b>The model is for non-commercial use only ({escape(report.model['licence'])}).</b>"
     end = "Stopped early: run the same command again to go on." if report.stopped else report.error
     stopped = f'<p class="failed">{escape(end)}</p>' if end else ""
     return (

@@ -6,26 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-from torchvision import models
-
 from wsi_embed.errors import UsageError
 from wsi_embed.util.text import argument
+from wsi_embed_export.sources.assembly import feature_width, make_network, transform_of
+from wsi_embed_export.sources.hub_config import HubConfig, read_hub_config
+from wsi_embed_export.sources.normalisation import normalisation, noted
+from wsi_embed_export.token_pooling import with_pooling
 from wsi_embed_export.trained import Given, TrainedModel
-from wsi_embed_train.backbones import check_tile_px, make_backbone, torchvision_names
-from wsi_embed_train.weights.files import (
-    load_strictly,
-    load_tensors,
-    named_digest,
-    state_dict_of,
-    without_prefix,
-)
-from wsi_embed_train.weights.initial import best_prefix
+from wsi_embed_export.weights import load_published
+from wsi_embed_train.backbones import torchvision_names
+from wsi_embed_train.weights.files import load_tensors, named_digest
 
 FAMILIES = ("timm", "torchvision")
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-# Prefixes of classifiers, which a backbone for features does not have.
-_CLASSIFIERS = ("fc.", "classifier.", "head.", "heads.", "head_dist.", "last_linear.")
 
 
 def read_named(
@@ -33,45 +25,109 @@ def read_named(
 ) -> TrainedModel:
     """Create an architecture without cluster head and load its weights.
 
-    Normalisation, tile size and pooling are the library's defaults for the architecture, unless `given`
-    overrides them.
+    Arguments, normalisation, tile size and pooling are those of a `config.json` of timm beside the weights,
+    or else the library's defaults for the architecture, unless `given` and `settings` override them. Notes in
+    the metadata say so.
 
     Args:
         family: `timm` or `torchvision`.
         name: Name of the architecture.
-        weights: A safetensors file or a state dict. Prefixes such as `module.` and classifiers are removed.
+        weights: A safetensors file or a state dict, in any layout of `key_layouts`.
         settings: Arguments of timm's `create_model`.
         given: Values that override the library's defaults, and the resolution `mpp`.
 
     Raises:
-        UsageError: If `weights` is missing or does not fit, or the architecture is unknown.
+        UsageError: If `weights` is missing or does not fit, the architecture is unknown, or its defaults are
+            known to be wrong for published weights.
         MissingExtraError: If timm is needed but not installed.
     """
+    source = f"{family}:{name}"
     if weights is None:
         raise UsageError(
             "needs weights, and nothing is downloaded",
-            where=f"{family}:{name}",
+            where=source,
             remedy="give `weights=FILE` (.safetensors or a state dict)",
         )
     if not weights.is_file():
         raise UsageError("no such file", where=weights, remedy="check `weights=`")
     if family == "torchvision":
         _check_torchvision(name, settings)
-    architecture = f"timm/{name}" if family == "timm" else name
-    backbone, width = make_backbone(architecture, **_resolved(settings))
-    noted = _noted(family, name, backbone)
-    px = given.tile_px or noted[2]
-    check_tile_px(backbone, f"{family}:{name}", px)
-    state = state_dict_of(load_tensors(weights))
-    state = without_prefix(state, best_prefix(state, backbone.state_dict()))
-    load_strictly(backbone, state, weights.name, ignored=_CLASSIFIERS)
+    config = _config(family, name, weights)
+    arguments = {**(config.arguments if config else {}), **settings}
+    content = load_tensors(weights)
+    network = make_network(f"timm/{name}" if family == "timm" else name, arguments, given.pooling, content)
+    *default, px = noted(family, name, network)
+    mean, std, note = normalisation(given, source, (default[0], default[1]), config)
+    px = (
+        _side(settings.get("img_size"))
+        or (config.px if config else None)
+        or _side(arguments.get("img_size"))
+        or px
+    )
+    transform = transform_of(given, px, how=config.interpolation if config else "bicubic")
+    backbone = with_pooling(network, given.pooling, source)
+    width = feature_width(backbone, source, transform.crop)
+    load_published(network, content, weights.name)
     return TrainedModel(
         backbone=backbone, feature_dim=width, projector=None, cluster_head=None, clusters=None,
-        method="weights", architecture=architecture, tile_px=px,
-        mpp=given.mpp, mean=given.mean or noted[0], std=given.std or noted[1],
-        training={"arguments": {key: str(value) for key, value in settings.items()}} if settings else {},
-        name=named_digest(weights),
+        method="weights", architecture=f"timm/{name}" if family == "timm" else name,
+        tile_px=transform.tile_px, mpp=given.mpp, mean=mean, std=std,
+        training=_about(arguments, given, str(transform), [note, config.note if config else ""]),
+        name=named_digest(weights), resize=transform.module(),
+        published_licence=config.licence if config else "",
     )  # fmt: skip
+
+
+def read_hub(weights: Path, settings: Mapping[str, object], given: Given) -> TrainedModel:
+    """Read weights with a `config.json` of timm beside them, which names the architecture.
+
+    Args:
+        weights: File of the weights.
+        settings: Arguments of timm's `create_model` that replace those of the config.
+        given: Values that replace those of the config.
+
+    Raises:
+        UsageError: If the config is damaged, or the weights do not fit it.
+        MissingExtraError: If timm is not installed.
+    """
+    config = read_hub_config(weights)
+    assert config is not None
+    return read_named("timm", config.architecture, weights, settings, given)
+
+
+def _config(family: str, name: str, weights: Path) -> HubConfig | None:
+    """Return the config beside the weights of a network of timm.
+
+    Raises:
+        UsageError: If it is that of another architecture.
+    """
+    config = read_hub_config(weights) if family == "timm" else None
+    if config is not None and config.architecture != name:
+        raise UsageError(
+            f"config.json beside the weights says that they are of {config.architecture}, not of {name}",
+            where=weights.name,
+            remedy=f"use timm:{config.architecture}, or move the weights",
+        )
+    return config
+
+
+def _about(arguments: Mapping[str, object], given: Given, transform: str, notes: list[str]) -> dict[str, Any]:
+    """Return what the metadata record of the architecture, without what is as the library has it."""
+    about: dict[str, Any] = {}
+    if arguments:
+        about["arguments"] = {key: str(value) for key, value in arguments.items()}
+    if given.pooling is not None:
+        about["pooling"] = given.pooling
+    if transform != "none":
+        about["transform"] = transform
+    if any(notes):
+        about["notes"] = [note for note in notes if note]
+    return about
+
+
+def _side(size: object) -> int | None:
+    """Return the side of `img_size`; None if it is not a number."""
+    return size if isinstance(size, int) and not isinstance(size, bool) else None
 
 
 def _check_torchvision(name: str, settings: Mapping[str, object]) -> None:
@@ -83,30 +139,3 @@ def _check_torchvision(name: str, settings: Mapping[str, object]) -> None:
             where=argument("settings", list(settings)[:1]),
             remedy="use timm:NAME",
         )
-
-
-def _noted(family: str, name: str, backbone: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...], int]:
-    """Return the library's defaults: mean, standard deviation and side of the images."""
-    if family == "timm":
-        noted: dict[str, Any] = getattr(backbone, "pretrained_cfg", None) or {}
-        size = noted.get("input_size") or (3, 224, 224)
-        return tuple(noted.get("mean") or IMAGENET[0]), tuple(noted.get("std") or IMAGENET[1]), int(size[-1])
-    transforms = models.get_model_weights(name)["DEFAULT"].transforms()
-    return tuple(transforms.mean), tuple(transforms.std), int(transforms.crop_size[0])
-
-
-def _resolved(settings: Mapping[str, object]) -> dict[str, Any]:
-    """Replace layer names in the arguments of a timm model: `mlp_layer=SwiGLUPacked`, `act_layer=SiLU`."""
-    resolved: dict[str, Any] = dict(settings)
-    for key, value in settings.items():
-        if key.endswith("_layer") and isinstance(value, str):
-            import timm.layers
-
-            layer = getattr(timm.layers, value, None) or getattr(nn, value, None)
-            if layer is None:
-                raise UsageError(
-                    f"neither timm.layers nor torch.nn has a {value}",
-                    where=argument("settings", {key: value}),
-                )
-            resolved[key] = layer
-    return resolved

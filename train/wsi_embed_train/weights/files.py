@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import pickle
 from collections.abc import Iterable, Mapping
@@ -14,8 +15,18 @@ from torch import Tensor, nn
 from wsi_embed.errors import UsageError
 from wsi_embed.util.text import names_of
 
-# Keys under which training codes store a state dict, outermost first.
-_WRAPPERS = ("state_dict", "model_state_dict", "model", "teacher", "net", "network")
+# Keys under which training codes store a state dict, outermost first. Averaged weights come before others,
+# as in timm.
+_WRAPPERS = (
+    "state_dict_ema",
+    "model_ema",
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "teacher",
+    "net",
+    "network",
+)
 
 
 _DEEPEST = 8
@@ -31,7 +42,9 @@ def load_tensors(path: Path) -> dict[str, Any]:
     if path.suffix == ".safetensors":
         return _safetensors(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        # DINO, MAE and others store their arguments in a namespace, which holds values only
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = next((f" ({line.strip()})" for line in str(error).splitlines() if "GLOBAL" in line), "")
         raise UsageError(
@@ -81,7 +94,19 @@ def state_dict_of(content: Mapping[str, Any]) -> dict[str, Tensor]:
         if inner is None:
             break
         content = inner
-    return {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
+    tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
+    return tensors or _flattened(content)
+
+
+def _flattened(content: Mapping[str, Any], depth: int = 0) -> dict[str, Tensor]:
+    """Return the tensors in nested dictionaries, with the names of the dictionaries before theirs."""
+    found: dict[str, Tensor] = {}
+    for key, value in content.items():
+        if isinstance(value, Tensor):
+            found[str(key)] = value
+        elif isinstance(value, Mapping) and depth < _DEEPEST:
+            found |= {f"{key}.{name}": tensor for name, tensor in _flattened(value, depth + 1).items()}
+    return found
 
 
 def without_prefix(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

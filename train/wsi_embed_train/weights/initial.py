@@ -156,7 +156,7 @@ def _fits(tensor: Tensor | None, wanted: Tensor) -> bool:
 def best_prefix(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
     """Return the prefix after which the most weights fit.
 
-    Of several, that of a teacher is chosen before others, and that of a target network last.
+    Of several, that of a teacher is chosen before others, and that of a student or of a target network last.
 
     Args:
         state: The weights of a file.
@@ -172,7 +172,8 @@ def best_prefix(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> st
 
 
 def _rank(prefix: str) -> int:
-    return 0 if "teacher" in prefix else 2 if "target" in prefix or "student" in prefix else 1
+    last = ("target", "student", "momentum", "encoder_k.")
+    return 0 if "teacher" in prefix else 2 if any(name in prefix for name in last) else 1
 
 
 def _normalisation(content: Mapping[str, Any]) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:

@@ -150,6 +150,21 @@ def test_contradictions_are_refused(
     assert "export it anew" in str(raised.value)
 
 
+def test_parts_whose_numbers_contradict_their_frames_are_refused(tmp_path: Path) -> None:
+    first, second, *_ = write_dicom(tmp_path / "s", PIXELS, parts=2)
+    change(first, lambda d: setattr(d, "ConcatenationFrameOffsetNumber", 3))
+    change(second, lambda d: setattr(d, "ConcatenationFrameOffsetNumber", 0))
+    with pytest.raises(SlideError, match="InConcatenationNumber and ConcatenationFrameOffsetNumber"):
+        open_slide(first)
+
+
+def test_a_missing_part_is_the_reason(tmp_path: Path) -> None:
+    first, second, *_ = write_dicom(tmp_path / "s", PIXELS, parts=2)
+    second.unlink()
+    with pytest.raises(SlideError, match=r"3 frames of .* which are 6 \(is a file missing\?\)"):
+        open_slide(first)
+
+
 def test_a_file_beside_a_slide_that_openslide_would_open_is_looked_at(tmp_path: Path) -> None:
     path = write_dicom(tmp_path / "s", PIXELS)[0]
     other = write_dicom(tmp_path / "other", PIXELS)[0].rename(path.parent / "other")

@@ -72,6 +72,7 @@ def by_pydicom(path: Path) -> DicomInstance:
         container=d.get("ContainerIdentifier"),
         frame_of_reference=d.get("FrameOfReferenceUID"),
         concatenation=d.get("ConcatenationUID"),
+        part=d.get("InConcatenationNumber"),
         frame_offset=d.get("ConcatenationFrameOffsetNumber"),
         frame_head=bytes(head)[:HEAD],
     )

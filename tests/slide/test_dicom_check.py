@@ -255,6 +255,29 @@ def test_a_sparse_level_that_lacks_frames_where_level_0_has_content_is_left_out(
         assert slide.left_out == ("level 1 (650 x 550): it lacks 1 tiles, also where level 0 has content",)
 
 
+def test_frames_that_only_a_coarser_level_shows_are_a_warning(tmp_path: Path) -> None:
+    pixels = he_pixels(1100, 1300, seed=3)
+    paths = write_dicom(tmp_path / "s", pixels, tiling="TILED_SPARSE", factors=(1, 4), parts=3)
+    with open_slide(paths[0]) as slide:
+        assert slide.warnings == ()
+    paths[2].unlink()  # the file does not say how many there are
+    with open_slide(paths[0]) as slide:
+        assert slide.level_sizes == [(1300, 1100), (325, 275)]
+        (warning,) = slide.warnings
+        assert "1_0.dcm: level 0 lacks tiles with content (at least" in warning
+        assert "is a file of the slide missing" in warning
+
+
+@pytest.mark.parametrize("colour", [0, 128, 243, 255])
+def test_frames_that_were_not_scanned_are_no_warning(colour: int, tmp_path: Path) -> None:
+    pixels = he_pixels(1100, 1300, seed=3)
+    pixels[512:768] = pixels[:, 1024:] = colour
+    missing = [n for n in range(30) if n // 6 == 2 or n % 6 > 3]
+    options: dict[str, Any] = {"tiling": "TILED_SPARSE", "factors": (1, 4), "missing": missing}
+    with open_slide(write_dicom(tmp_path / "s", pixels, **options)[0]) as slide:
+        assert (len(slide.level_sizes), slide.warnings) == (2, ())
+
+
 def drop_frame(data: Dataset, number: int) -> None:
     frames = frames_of(data)
     del frames[number], data.PerFrameFunctionalGroupsSequence[number]

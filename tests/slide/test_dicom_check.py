@@ -300,6 +300,15 @@ def test_a_finer_image_that_openslide_ignores_is_refused(word: str, tmp_path: Pa
             open_slide(path)
 
 
+@pytest.mark.parametrize(("word", "left_out"), [("volume", True), ("IMAGE", True), ("OVERVIEW", False)])
+def test_a_coarser_image_that_openslide_ignores_is_named(word: str, left_out: bool, tmp_path: Path) -> None:
+    first, level, _ = write_dicom(tmp_path / "s", PIXELS)
+    set_kinds(level, ["DERIVED", "PRIMARY", word, "RESAMPLED"])
+    name = f"4_0.dcm (125 x 150): its ImageType is DERIVED/PRIMARY/{word}/RESAMPLED"
+    with open_slide(first) as slide:
+        assert (slide.level_sizes, slide.left_out) == ([(500, 600)], (name,) * left_out)
+
+
 @pytest.mark.parametrize("word", ["LABEL", "OVERVIEW", "THUMBNAIL", "LOCALIZER"])
 def test_a_picture_of_the_glass_may_be_larger_than_the_slide(word: str, tmp_path: Path) -> None:
     first, level, label = write_dicom(tmp_path / "s", PIXELS)

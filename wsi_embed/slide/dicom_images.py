@@ -11,6 +11,7 @@ import numpy as np
 
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.dicom import dicom_series, named_as_dicom
+from wsi_embed.slide.dicom_check import OF_GLASS, SLIDE_IMAGE
 from wsi_embed.slide.dicom_frames import frame_places
 from wsi_embed.slide.dicom_instance import DicomInstance, dicom_instance, dicom_instances, without_copies
 from wsi_embed.slide.levels import SAME_MPP, LevelImage, Pair
@@ -35,6 +36,25 @@ def dicom_levels(path: Path, sizes: Sequence[tuple[int, int]]) -> list[LevelImag
     """
     volumes = [instance for instance in without_copies(dicom_instances(path)) if instance.is_volume]
     return [_level(number, size, volumes) for number, size in enumerate(sizes)]
+
+
+def ignored_images(path: Path) -> list[str]:
+    """Describe the images of a DICOM slide that are no levels and no pictures of the glass, by ImageType.
+
+    Args:
+        path: One of the slide's files.
+
+    Raises:
+        OSError: If a file cannot be read.
+    """
+    return [
+        f"{found.path.name} ({found.matrix[0]} x {found.matrix[1]}): its ImageType is "
+        f"{'/'.join(found.image_type) or 'empty'}"
+        for found in without_copies(dicom_instances(path))
+        if found.sop_class == SLIDE_IMAGE
+        and not found.is_volume
+        and not OF_GLASS & set(map(str.upper, found.image_type))
+    ]
 
 
 def dicom_tiles(path: Path, sizes: Sequence[tuple[int, int]]) -> TilesOf:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from wsi_embed.slide.dicom_images import dicom_levels, dicom_tiles, further_scans, spacing_warnings
+from wsi_embed.slide.dicom_images import (
+    dicom_levels,
+    dicom_tiles,
+    further_scans,
+    ignored_images,
+    spacing_warnings,
+)
 from wsi_embed.slide.levels import Level, LevelImage, Size, choose_levels
 from wsi_embed.slide.missing_tiles import leave_out_lacking, tiles_by_size
 from wsi_embed.slide.places import Picture, UInt8Array, places_of
@@ -49,6 +55,7 @@ def settle_levels(
         known = _tiff_levels(path, vendor, sizes, images, settled)
     elif vendor == "dicom":
         known = dicom_levels(path, sizes)
+        settled.left_out = ignored_images(path)
     else:
         stored = _stored_sizes(vendor, images) or sizes
         settled = _openslide_levels(sizes, downsamples, stored)

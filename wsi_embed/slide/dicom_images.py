@@ -14,12 +14,9 @@ from wsi_embed.slide.dicom import dicom_series, named_as_dicom
 from wsi_embed.slide.dicom_check import OF_GLASS, SLIDE_IMAGE
 from wsi_embed.slide.dicom_frames import frame_places
 from wsi_embed.slide.dicom_instance import DicomInstance, dicom_instance, dicom_instances, without_copies
-from wsi_embed.slide.levels import SAME_MPP, LevelImage, Pair
+from wsi_embed.slide.levels import SAME_MPP, LevelImage
 from wsi_embed.slide.missing_tiles import StoredTiles, TilesOf
-from wsi_embed.slide.resolution import SAY_MPP
 
-# Spacings are written with few digits, and levels are padded.
-OTHER_SPACING = 0.02
 # Files in folders nearby that are considered as parts of a series.
 MOST_NEARBY = 1024
 
@@ -155,28 +152,3 @@ def _finer_nearby(path: Path, level0: tuple[int, int]) -> Path | None:
         if found is not None and found.is_volume and found.matrix[0] > level0[0]:
             return file
     return None
-
-
-def spacing_warnings(
-    path: Path, images: Sequence[LevelImage], levels: Sequence[int], scales: Sequence[Pair]
-) -> list[str]:
-    """Return warnings about levels whose PixelSpacing contradicts that of level 0; either may be wrong.
-
-    Args:
-        path: Slide file.
-        images: All images, level 0 first.
-        levels: Indices of the levels among them.
-        scales: Level-0 pixels per pixel of each level, (x, y).
-    """
-    first, warnings = images[0].mpp, list[str]()
-    for number, scale in zip(levels, scales, strict=True):
-        mpp = images[number].mpp
-        if first is None or mpp is None:
-            continue
-        if any(abs(a * s - b) > OTHER_SPACING * a * s for a, b, s in zip(first, mpp, scale, strict=True)):
-            warnings.append(
-                f"{path.name}: PixelSpacing says {mpp[0]:g} um per pixel of {images[number].name} and "
-                f"{first[0]:g} of level 0, but the former has 1/{scale[0]:.4g} of the pixels across; check "
-                f"the resolution, and give the right one with {SAY_MPP}"
-            )
-    return warnings

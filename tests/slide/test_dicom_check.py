@@ -165,6 +165,22 @@ def test_a_missing_part_is_the_reason(tmp_path: Path) -> None:
         open_slide(first)
 
 
+@pytest.mark.parametrize("attribute", ["SpecimenLabelInImage", "BurnedInAnnotation"])
+def test_an_image_that_shows_the_label_is_no_level(attribute: str, tmp_path: Path) -> None:
+    first, second, third, _ = write_dicom(tmp_path / "s", PIXELS, factors=(1, 2, 4))
+    for path in (first, second):
+        change(path, lambda d: setattr(d, attribute, "NO"))
+    change(third, lambda d: setattr(d, attribute, "YES"))
+    with open_slide(first) as slide:
+        assert slide.level_sizes == [(500, 600), (250, 300)]
+        assert slide.left_out == (
+            f"4_0.dcm (125 x 150): the file calls it a picture of the label ({attribute})",
+        )
+    change(first, lambda d: setattr(d, attribute, "YES"))
+    with pytest.raises(SlideError, match=rf"1_0\.dcm: it may show the name .* {attribute} is YES; export"):
+        open_slide(first)
+
+
 def test_a_file_beside_a_slide_that_openslide_would_open_is_looked_at(tmp_path: Path) -> None:
     path = write_dicom(tmp_path / "s", PIXELS)[0]
     other = write_dicom(tmp_path / "other", PIXELS)[0].rename(path.parent / "other")

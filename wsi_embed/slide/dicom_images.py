@@ -29,9 +29,16 @@ def dicom_levels(path: Path, sizes: Sequence[tuple[int, int]]) -> list[LevelImag
         sizes: (width, height) of OpenSlide's levels, pixels.
 
     Raises:
+        SlideError: If level 0 shows the label of the slide.
         OSError: If a file cannot be read.
     """
     volumes = [instance for instance in without_copies(dicom_instances(path)) if instance.is_volume]
+    if shown := next((found for found in volumes if found.matrix == sizes[0] and found.label), None):
+        raise SlideError(
+            f"it may show the name of a patient, as its {shown.label} is YES",
+            where=shown.path,
+            remedy="export it without the label; if it shows none, set that to NO",
+        )
     return [_level(number, size, volumes) for number, size in enumerate(sizes)]
 
 
@@ -92,6 +99,7 @@ def _level(number: int, size: tuple[int, int], volumes: Sequence[DicomInstance])
         tile=instance.tile,
         mpp=instance.mpp,
         origin=origin,
+        role=next((f"a picture of the label ({each.label})" for each in found if each.label), None),
         orientation=instance.orientation,
         # programs write it in upper or lower case
         container=instance.container and instance.container.casefold(),

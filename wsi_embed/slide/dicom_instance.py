@@ -21,7 +21,7 @@ from wsi_embed.slide.fingerprint import slide_files
 
 HEAD = 1 << 16  # bytes of the first frame; a profile may precede the colour information
 TRANSFER_SYNTAX, IMAGE_TYPE, SOP_CLASS, SOP_INSTANCE = 0x00020010, 0x00080008, 0x00080016, 0x00080018
-FRAME_OF_REFERENCE = 0x00200052
+FRAME_OF_REFERENCE, BURNED_IN, LABEL_IN_IMAGE = 0x00200052, 0x00280301, 0x00480010
 CONCATENATION, PART, FRAME_OFFSET, ORGANIZATION = 0x00209161, 0x00209162, 0x00209228, 0x00209311
 SAMPLES, PHOTOMETRIC, FRAMES, ROWS, COLUMNS = 0x00280002, 0x00280004, 0x00280008, 0x00280010, 0x00280011
 PIXEL_SPACING, BITS_ALLOCATED, BITS_STORED, PIXEL_MEASURES = 0x00280030, 0x00280100, 0x00280101, 0x00289110
@@ -39,11 +39,13 @@ WANTED: Mapping[int, Any] = {
     ),
     **dict.fromkeys((ROWS, COLUMNS, BITS_ALLOCATED, BITS_STORED, CONTAINER, VOLUME_WIDTH, VOLUME_HEIGHT)),
     **dict.fromkeys((MATRIX_COLUMNS, MATRIX_ROWS, ORIENTATION, OPTICAL_PATH_COUNT, FOCAL_PLANES)),
+    **dict.fromkeys((BURNED_IN, LABEL_IN_IMAGE)),
     ORIGIN: {X_OFFSET: None, Y_OFFSET: None},
     OPTICAL_PATHS: {OBJECTIVE_POWER: None},
     SHARED_GROUPS: _GROUPS,
     PER_FRAME_GROUPS: _GROUPS,
 }
+SHOWN = {"SpecimenLabelInImage": LABEL_IN_IMAGE, "BurnedInAnnotation": BURNED_IN}
 # Implicit, deflated, big-endian.
 OTHER_ENCODINGS = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"})
 
@@ -59,6 +61,7 @@ class DicomInstance:
         sop_instance: UID of the object; copies of a file have one.
         series: SeriesInstanceUID.
         image_type: ORIGINAL or DERIVED, PRIMARY, then VOLUME, LABEL, OVERVIEW or THUMBNAIL, and so on.
+        label: Name of the attribute by which the image shows the label or other text; empty without one.
         matrix: (columns, rows) of the whole image, pixels.
         tile: (columns, rows) of a frame, pixels.
         mpp: Micrometres per pixel, (x, y), from PixelSpacing; None if missing.
@@ -90,6 +93,7 @@ class DicomInstance:
     sop_instance: str
     series: str
     image_type: tuple[str, ...]
+    label: str
     matrix: tuple[int, int]
     tile: tuple[int, int]
     mpp: tuple[float, float] | None
@@ -236,6 +240,7 @@ def _told(path: Path, scan: _Scan) -> DicomInstance | None:
         sop_instance=text(SOP_INSTANCE),
         series=series,
         image_type=values[IMAGE_TYPE].texts if IMAGE_TYPE in values else (),
+        label=next((name for name, tag in SHOWN.items() if text(tag).upper() == "YES"), ""),
         matrix=(columns, rows),
         tile=tile,
         mpp=None if spacing is None else (spacing[1] * 1000, spacing[0] * 1000),

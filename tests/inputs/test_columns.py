@@ -56,6 +56,8 @@ def test_what_is_called_almost_like_a_column_that_is_missing_is_refused(column: 
     ("column", "meant"),
     [
         *((column, "mpp") for column in ("nm_per_pixel", "px_size", "pixelwidth", "Pixel Width (um)")),
+        *((column, "mpp") for column in ("um", "microns", "px_um", "res (\u00b5m)", "micrometres/px", "mmp")),
+        ("pt_id", "patient"),
         *(
             (column, "patient")
             for column in ("participant", "participant_id", "donor", "submitter_id", "pid")
@@ -119,7 +121,7 @@ def test_the_patient_of_all_rows_is_from_one_column() -> None:
 
 
 FURTHER = """label hospital split fold site study_id site_id image_id scanner patient_age patient_sex
-annotator pathologist row x map roi_x has_roi"""
+annotator pathologist row x map roi_x has_roi pT px umap"""
 
 
 @pytest.mark.parametrize("column", [*FURTHER.split(), "", "Unnamed: 0"])

@@ -186,6 +186,7 @@ class TestManifests:
         [
             ({"path": ""}, "the path is empty"),
             ({"path": "b.svs", "mpp": "fine"}, "mpp 'fine' is not a number"),
+            ({"path": "b.svs", "mpp": "0_5"}, "mpp '0_5' is not a number"),
             ({"path": "b.svs", "slide_id": "a/b"}, "slide_id 'a/b' may hold only"),
             ({"path": "b.svs", "slide_id": "__b"}, "slide_id '__b' may hold only"),
         ],

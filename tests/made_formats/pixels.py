@@ -63,6 +63,13 @@ def jpeg2000(pixels: UInt8Array, *, ycc: bool = False, mct: bool = False) -> byt
     return out.getvalue()
 
 
+def with_bits(data: bytes, number: int) -> bytes:
+    """Change what a JPEG 2000 of 8 bits says of the samples of blue: bits - 1, and 128 more if signed."""
+    start = data.index(b"\xff\x51") + 2 + 38
+    assert data[start : start + 9] == bytes([7, 1, 1] * 3)
+    return data[: start + 6] + bytes([number]) + data[start + 7 :]
+
+
 def png(pixels: UInt8Array) -> bytes:
     """A PNG."""
     out = io.BytesIO()

@@ -231,6 +231,26 @@ def test_what_has_no_area_is_counted() -> None:
     }  # fmt: skip
 
 
+def test_empty_outlines_are_counted_and_empty_holes_are_none() -> None:
+    ring = POLYGON["coordinates"][0]
+    empty = [
+        {"type": "Polygon", "coordinates": [[]]},
+        {"type": "MultiPolygon", "coordinates": [[[]], [ring]]},
+    ]
+    whole = {"type": "Polygon", "coordinates": [ring, []]}
+    found = read_geojson(json.dumps([of(geometry) for geometry in ({}, *empty, whole)]).encode())
+    assert [[part.tolist() for part in polygon.rings] for polygon in found.polygons] == [[ring], [ring]]
+    assert found.left_out == {"Feature without geometry": 1, "empty Polygon": 1, "empty MultiPolygon": 1}
+
+
+@pytest.mark.parametrize(
+    ("document", "name"), [({"features": [POLYGON]}, "type"), ({"type": "Feature"}, "geometry")]
+)
+def test_what_an_object_lacks_is_named(document: dict[str, Any], name: str) -> None:
+    with pytest.raises(ValueError, match=f"an object lacks '{name}'"):
+        read_geojson(json.dumps(document).encode())
+
+
 def test_children_have_classes_of_their_own() -> None:
     child = of(POLYGON, classification={"name": "Necrosis"})
     parent = of(POLYGON, classification={"name": "Tumor"}, childObjects=[child, of(POLYGON)])

@@ -18,7 +18,7 @@ from pydicom.encaps import encapsulate
 from tests.made_formats import hamamatsu, mirax
 from tests.made_formats.dicom import write_dicom
 from tests.made_formats.jpeg_tiles import Kind, encode, segments, write_jpeg_slide
-from tests.made_formats.pixels import jpeg2000, jpeg_rgb, shrunk, tiles
+from tests.made_formats.pixels import jpeg2000, jpeg_rgb, shrunk, tiles, with_bits
 from tests.made_formats.raw_tiff import Image, Samples, write_images
 from tests.made_formats.tiffs import write_aperio, write_leica, write_philips
 from tests.made_slides import UInt8Array, he_pixels
@@ -200,6 +200,20 @@ class TestAperioJpeg2000:
         with pytest.raises(SlideError, match=r"a\.svs: its tag Compression, 33003, .*; set it to 33005"):
             open_slide(said(path, compression=33003))
 
+    @pytest.mark.parametrize(
+        ("number", "words"), [(11, "samples of 12 bits"), (135, "signed samples of 8 bits")]
+    )
+    def test_samples_of_more_bits_than_the_tags_say_are_refused(
+        self, number: int, words: str, tmp_path: Path
+    ) -> None:
+        tags = {270: "Aperio Image Library|AppMag = 20|MPP = 0.5"}
+        image = Image(PIXELS, compression=33005, encode=lambda p: with_bits(jpeg2000(p), number), tags=tags)
+        path = write_images(tmp_path / "a.svs", [image])
+        with pytest.raises(
+            SlideError, match=rf"a\.svs: its JPEG 2000 tiles hold {words}, but the file says 8"
+        ):
+            open_slide(path)
+
 
 def recoded(path: Path, encode_frame: Callable[[UInt8Array], bytes], word: str) -> Path:
     """A DICOM file with other frames and another word for their colours."""
@@ -274,6 +288,13 @@ class TestDicom:
         path = write_dicom(tmp_path, PIXELS, "jpeg 2000", factors=(1,))[0]
         with open_slide(recoded(path, lambda tile: jpeg2000(tile, mct=mct), word)) as slide:
             assert difference(slide) == 0
+
+    def test_jpeg_2000_of_more_bits_than_the_file_says_is_refused(self, tmp_path: Path) -> None:
+        path = write_dicom(tmp_path, PIXELS, "jpeg 2000", factors=(1,))[0]
+        with pytest.raises(
+            SlideError, match=r"JPEG 2000 frames hold samples of 12 bits, but the file says 8"
+        ):
+            open_slide(recoded(path, lambda tile: with_bits(jpeg2000(tile), 11), "RGB"))
 
     def test_frames_of_two_kinds_are_refused(self, tmp_path: Path) -> None:
         path, kinds = write_dicom(tmp_path, PIXELS, factors=(1,))[0], iter("abcd")

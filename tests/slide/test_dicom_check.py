@@ -150,6 +150,37 @@ def test_contradictions_are_refused(
     assert "export it anew" in str(raised.value)
 
 
+def test_parts_whose_numbers_contradict_their_frames_are_refused(tmp_path: Path) -> None:
+    first, second, *_ = write_dicom(tmp_path / "s", PIXELS, parts=2)
+    change(first, lambda d: setattr(d, "ConcatenationFrameOffsetNumber", 3))
+    change(second, lambda d: setattr(d, "ConcatenationFrameOffsetNumber", 0))
+    with pytest.raises(SlideError, match="InConcatenationNumber and ConcatenationFrameOffsetNumber"):
+        open_slide(first)
+
+
+def test_a_missing_part_is_the_reason(tmp_path: Path) -> None:
+    first, second, *_ = write_dicom(tmp_path / "s", PIXELS, parts=2)
+    second.unlink()
+    with pytest.raises(SlideError, match=r"3 frames of .* which are 6 \(is a file missing\?\)"):
+        open_slide(first)
+
+
+@pytest.mark.parametrize("attribute", ["SpecimenLabelInImage", "BurnedInAnnotation"])
+def test_an_image_that_shows_the_label_is_no_level(attribute: str, tmp_path: Path) -> None:
+    first, second, third, _ = write_dicom(tmp_path / "s", PIXELS, factors=(1, 2, 4))
+    for path in (first, second):
+        change(path, lambda d: setattr(d, attribute, "NO"))
+    change(third, lambda d: setattr(d, attribute, "YES"))
+    with open_slide(first) as slide:
+        assert slide.level_sizes == [(500, 600), (250, 300)]
+        assert slide.left_out == (
+            f"4_0.dcm (125 x 150): the file calls it a picture of the label ({attribute})",
+        )
+    change(first, lambda d: setattr(d, attribute, "YES"))
+    with pytest.raises(SlideError, match=rf"1_0\.dcm: it may show the name .* {attribute} is YES; export"):
+        open_slide(first)
+
+
 def test_a_file_beside_a_slide_that_openslide_would_open_is_looked_at(tmp_path: Path) -> None:
     path = write_dicom(tmp_path / "s", PIXELS)[0]
     other = write_dicom(tmp_path / "other", PIXELS)[0].rename(path.parent / "other")
@@ -240,6 +271,29 @@ def test_a_sparse_level_that_lacks_frames_where_level_0_has_content_is_left_out(
         assert slide.left_out == ("level 1 (650 x 550): it lacks 1 tiles, also where level 0 has content",)
 
 
+def test_frames_that_only_a_coarser_level_shows_are_a_warning(tmp_path: Path) -> None:
+    pixels = he_pixels(1100, 1300, seed=3)
+    paths = write_dicom(tmp_path / "s", pixels, tiling="TILED_SPARSE", factors=(1, 4), parts=3)
+    with open_slide(paths[0]) as slide:
+        assert slide.warnings == ()
+    paths[2].unlink()  # the file does not say how many there are
+    with open_slide(paths[0]) as slide:
+        assert slide.level_sizes == [(1300, 1100), (325, 275)]
+        (warning,) = slide.warnings
+        assert "1_0.dcm: level 0 lacks tiles with content (at least" in warning
+        assert "is a file of the slide missing" in warning
+
+
+@pytest.mark.parametrize("colour", [0, 128, 243, 255])
+def test_frames_that_were_not_scanned_are_no_warning(colour: int, tmp_path: Path) -> None:
+    pixels = he_pixels(1100, 1300, seed=3)
+    pixels[512:768] = pixels[:, 1024:] = colour
+    missing = [n for n in range(30) if n // 6 == 2 or n % 6 > 3]
+    options: dict[str, Any] = {"tiling": "TILED_SPARSE", "factors": (1, 4), "missing": missing}
+    with open_slide(write_dicom(tmp_path / "s", pixels, **options)[0]) as slide:
+        assert (len(slide.level_sizes), slide.warnings) == (2, ())
+
+
 def drop_frame(data: Dataset, number: int) -> None:
     frames = frames_of(data)
     del frames[number], data.PerFrameFunctionalGroupsSequence[number]
@@ -260,6 +314,15 @@ def test_a_finer_image_that_openslide_ignores_is_refused(word: str, tmp_path: Pa
             SlideError, match=r"1_0\.dcm: it has 500 x 600 pixels, more than every level, but"
         ):
             open_slide(path)
+
+
+@pytest.mark.parametrize(("word", "left_out"), [("volume", True), ("IMAGE", True), ("OVERVIEW", False)])
+def test_a_coarser_image_that_openslide_ignores_is_named(word: str, left_out: bool, tmp_path: Path) -> None:
+    first, level, _ = write_dicom(tmp_path / "s", PIXELS)
+    set_kinds(level, ["DERIVED", "PRIMARY", word, "RESAMPLED"])
+    name = f"4_0.dcm (125 x 150): its ImageType is DERIVED/PRIMARY/{word}/RESAMPLED"
+    with open_slide(first) as slide:
+        assert (slide.level_sizes, slide.left_out) == ([(500, 600)], (name,) * left_out)
 
 
 @pytest.mark.parametrize("word", ["LABEL", "OVERVIEW", "THUMBNAIL", "LOCALIZER"])

@@ -54,6 +54,7 @@ def by_pydicom(path: Path) -> DicomInstance:
         sop_instance=str(d.SOPInstanceUID),
         series=str(d.SeriesInstanceUID),
         image_type=tuple(d.ImageType),
+        label="SpecimenLabelInImage" if d.get("SpecimenLabelInImage") == "YES" else "",
         matrix=(d.TotalPixelMatrixColumns, d.TotalPixelMatrixRows),
         tile=(d.Columns, d.Rows),
         mpp=pair([v * 1000 for v in measures.PixelSpacing[::-1]] if measures else None),
@@ -72,6 +73,7 @@ def by_pydicom(path: Path) -> DicomInstance:
         container=d.get("ContainerIdentifier"),
         frame_of_reference=d.get("FrameOfReferenceUID"),
         concatenation=d.get("ConcatenationUID"),
+        part=d.get("InConcatenationNumber"),
         frame_offset=d.get("ConcatenationFrameOffsetNumber"),
         frame_head=bytes(head)[:HEAD],
     )

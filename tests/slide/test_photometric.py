@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.made_formats.jpeg_tiles import Kind, encode, without_tables
-from tests.made_formats.pixels import jpeg2000
+from tests.made_formats.pixels import jpeg2000, with_bits
 from tests.made_slides import UInt8Array, he_pixels
 from wsi_embed.slide.photometric import (
     has_small_colours,
@@ -16,6 +16,7 @@ from wsi_embed.slide.photometric import (
     jpeg_colours,
     marked_colours,
     misread_as_ycbcr,
+    other_samples,
     sample_tiles,
     transforms_colours,
 )
@@ -167,6 +168,16 @@ def test_a_jpeg_2000_with_colours_of_half_the_size_is_ycbcr() -> None:
     assert jpeg2000_colours([bytes(data)], RGB) == {YCBCR}
 
 
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(7, None), (11, "samples of 12 bits"), (15, "samples of 16 bits"), (135, "signed samples of 8 bits")],
+)
+def test_the_samples_of_a_jpeg_2000_are_described_if_they_are_no_bytes(
+    number: int, words: str | None
+) -> None:
+    assert other_samples(with_bits(jpeg2000(TILE), number)) == words
+
+
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 1000])
 def test_tiles_are_sampled_from_all_over_and_both_ends_of_the_sizes(count: int) -> None:
     sizes = np.random.default_rng(count).integers(1, 1000, count)
@@ -187,6 +198,7 @@ def test_tiles_are_sampled_from_all_over_and_both_ends_of_the_sizes(count: int) 
 def test_what_is_no_jpeg_2000_says_nothing(data: bytes) -> None:
     assert transforms_colours(data) is None
     assert not has_small_colours(data)
+    assert other_samples(data) is None
     assert jpeg2000_colours([data], YCBCR) == {YCBCR}
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 
-from tests.made_formats.pixels import jpeg2000
+from tests.made_formats.dicom import write_dicom
+from tests.made_formats.pixels import jpeg2000, jpeg_grey
 from tests.made_formats.raw_tiff import Image, write_images
 from tests.made_formats.tiffs import write_philips
 from tests.made_slides import he_pixels
@@ -71,6 +75,51 @@ def test_compressions_that_are_not_read_are_named(compression: int, name: str, t
     image = Image(PIXELS, compression=compression, encode=jpeg2000)
     expected = f"its pixels are compressed as {name}, which is not read; convert it with {TIFFSAVE}"
     assert refused(write_images(tmp_path / "a.tif", [image])) == expected
+
+
+def test_jpeg_tiles_of_one_sample_in_rgb_are_not_called_damaged(tmp_path: Path) -> None:
+    image = Image(PIXELS, compression=7, tile=64, encode=lambda p: jpeg_grey(np.ascontiguousarray(p[..., 1])))
+    text = "convert it to another variety, or to DICOM or a pyramidal TIFF"
+    with (
+        open_slide(write_images(tmp_path / "a.tif", [image])) as slide,
+        pytest.raises(SlideError, match=text),
+    ):
+        slide.read(0, 0, 0, 64, 64)
+
+
+def dicom(folder: Path, changes: Sequence[tuple[int, str, Any]]) -> Path:
+    """Write an image in three files, a level and a label, and change attributes of some of them by number."""
+    paths = write_dicom(folder, he_pixels(600, 500), parts=3)
+    for number, name, value in changes:
+        data = dcmread(paths[number])
+        setattr(data, name, value)
+        data.save_as(paths[number])
+    return paths[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            [(n, "InConcatenationTotalNumber", 4) for n in range(3)],
+            "one of its images is in 4 files, of which 3 are here; put all files of the series "
+            "into one folder",
+        ),
+        (
+            [(1, "InConcatenationNumber", 1)],
+            "several parts of one of its images say that they are number 1; export it anew",
+        ),
+        (
+            [(3, "ImageType", ["DERIVED", "PRIMARY", "LABEL", "NONE"])],
+            "its series has several pictures of the glass of one kind (labels, or overviews?); "
+            "keep one of each",
+        ),
+    ],
+)
+def test_faults_of_dicom_series_are_named(
+    changes: Sequence[tuple[int, str, Any]], message: str, tmp_path: Path
+) -> None:
+    assert refused(dicom(tmp_path / "s", changes)) == message
 
 
 def test_a_truncated_tiff_is_called_damaged_and_not_in_strips(tmp_path: Path) -> None:

@@ -228,6 +228,7 @@ class TestImageJ:
         ("resolution", "tag_unit", "unit", "mpp"),
         [
             (4, "NONE", "micron", 0.25),
+            (4, "NONE", "Micrometers", 0.25),
             (4, "NONE", "\\u00B5m", 0.25),
             (4, "INCH", "um", 0.25),  # its own word for the unit counts, as in ImageJ
             (0.004, "NONE", "nm", 0.25),

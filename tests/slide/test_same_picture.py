@@ -82,6 +82,20 @@ def test_another_picture_is_another(change: object) -> None:
     assert compare(picture(PIXELS), picture(changed, 4), places, shifts=True).verdict == "other"
 
 
+def grey(pixels: UInt8Array) -> UInt8Array:
+    return cv2.cvtColor(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB).astype(np.uint8)
+
+
+def test_a_grey_level_of_a_few_small_pieces_is_another() -> None:
+    """The mean colour of a place hardly changes there."""
+    pieces = BLANK.copy()
+    pieces[500:560, 700:760] = PIXELS[500:560, 700:760]
+    assert verdict(shrunk(pieces, 2), 2, pieces) == "same"
+    assert verdict(compressed(shrunk(pieces, 2)), 2, pieces) == "same"
+    assert verdict(grey(shrunk(pieces, 2)), 2, pieces) == "other"
+    assert verdict(grey(shrunk(pieces, 2)), 2, grey(pieces)) == "same"
+
+
 @pytest.mark.parametrize("factor", [2, 4, 8])
 @pytest.mark.parametrize("shift", [(1, 0), (0, -1), (1, 1), (2, 0), (0, -2), (-3, 2), (5, 5), (0, 30)])
 def test_shifts_of_two_pixels_and_more_are_found(factor: int, shift: tuple[int, int]) -> None:

@@ -57,6 +57,21 @@ def test_what_the_file_calls_something_else_is_no_level(
     assert left_out == (f"image 2 of the file (400 x 300): the file calls it {role}",)
 
 
+@pytest.mark.parametrize(
+    ("mpp", "warned"), [(0.25, True), (2, True), (1, False), (0.5, False), (352.8, False)]
+)
+def test_a_level_with_another_pixel_size_than_its_sides_say_is_a_warning(
+    mpp: float, warned: bool, tmp_path: Path
+) -> None:
+    """Tags of a level that are a copy of level 0's, or a default such as 72 dpi, mean nothing."""
+    sizes, _, warnings = levels_of(tmp_path, [LEVELS[0], Page(shrunk(PIXELS, 2), reduced=True, mpp=mpp)])
+    assert sizes == [(800, 600), (400, 300)]
+    text = (
+        f"a.tif: its tags say {mpp:g} um per pixel of image 2 of the file and 0.5 of level 0, but the former"
+    )
+    assert [warning.partition(" has 1/2 ")[0] for warning in warnings] == [text] * warned
+
+
 @pytest.mark.parametrize("description", ["a level of the labelled set", "tissue of 3 mm, maps well", "1/2"])
 def test_other_words_say_nothing(description: str, tmp_path: Path) -> None:
     sizes, *_ = levels_of(tmp_path, [LEVELS[0], named(shrunk(PIXELS, 2), description)])

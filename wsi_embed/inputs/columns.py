@@ -21,8 +21,9 @@ MEANT = {
     "path": r"(slide|wsi|image)(path|file|filename)?|file(name|path)",
     "slide_id": r"slides?(name|uid|key|number|no)?",
     "patient": r"(bcr|tcga)?(patients?|pat|subjects?|cases?|participants?|donors?|individuals?|persons?"
-    r"|submitters?)(name|uid|id|key|number|nr|no|code|barcode|submitterid)?|pid|mrn",
-    "mpp": r"mpp\w*|\w*mpp|(um|μm|nm|microns?|micrometers?)(per)?p(x|ixel)"
+    r"|submitters?|pt(?=id))(name|uid|id|key|number|nr|no|code|barcode|submitterid)?|pid|mrn",
+    "mpp": r"mpp\w*|\w*mpp|mmp|(um|μm|microns?|micromet(er|re)s?)((per)?p(x|ixel)s?)?|nm(per)?p(x|ixel)"
+    r"|(px|pixels?|res|level0)(um|μm|nm|microns?|micromet(er|re)s?)"
     r"|(pixel|px|physical)(size|spacing|width|height)\w*"
     r"|spacing\w*|res|resolution\w*",
     "roi": r"(rois?|annotations?|annots?|annos?)(file|filename|path|geojson|json|xml)*"

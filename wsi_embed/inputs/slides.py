@@ -15,7 +15,7 @@ from wsi_embed.inputs.ids import slide_id_of
 from wsi_embed.inputs.remote_slides import RemoteSlide, find_below
 from wsi_embed.inputs.tables import MANIFEST_COLUMNS, MANIFEST_SUFFIXES, read_manifest
 from wsi_embed.slide.fingerprint import slide_files
-from wsi_embed.slide.lengths import decimal_point
+from wsi_embed.slide.lengths import decimal
 from wsi_embed.slide.ome_zarr import is_ome_zarr
 from wsi_embed.slide.suffixes import named_as_slide
 from wsi_embed.storage import Address, Location, is_address, location, objects
@@ -180,7 +180,7 @@ def manifest_slide(source: Location, number: int, row: dict[str, Any]) -> SlideI
     elif slide_id_of(f"{slide_id}.x") != slide_id:
         raise UsageError(f"slide_id {slide_id!r} may hold only A-Z a-z 0-9 . _ -", where=where)
     try:
-        mpp = float(decimal_point(values["mpp"])) if "mpp" in values else None
+        mpp = decimal(values["mpp"]) if "mpp" in values else None
     except ValueError as error:
         raise UsageError(f"mpp {values['mpp']!r} is not a number", where=where) from error
     roi = _beside(source, values["roi"]) if "roi" in values else None

@@ -58,7 +58,9 @@ def read_geojson(content: bytes) -> Areas:
         return Areas(polygons, left_out)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
-    except (KeyError, TypeError, AttributeError, OverflowError) as error:
+    except KeyError as error:
+        raise ValueError(f"an object lacks {error}") from error
+    except (TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
@@ -81,7 +83,8 @@ def _parts(node: Any, like: Polygon) -> Iterator[Polygon | str]:
         case "polygon" | "multipolygon":
             shapes = [node["coordinates"]] if kind.lower() == "polygon" else node["coordinates"]
             for rings in shapes or [[]]:
-                yield replace(like, rings=[_ring(ring) for ring in rings]) if rings else f"empty {kind}"
+                outline = rings and rings[0]  # QuPath and JTS write an empty polygon as [[]]
+                yield replace(like, rings=_rings(rings)) if outline else f"empty {kind}"
         case lower if lower in WITHOUT_AREA:
             yield kind
         case _:
@@ -90,7 +93,7 @@ def _parts(node: Any, like: Polygon) -> Iterator[Polygon | str]:
 
 def _feature_parts(node: dict[str, Any]) -> Iterator[Polygon | str]:
     """Yield the areas of a feature and of its children; see `_parts`."""
-    geometry = node["geometry"]
+    geometry = node["geometry"] or None
     further = {name: value for name, value in node.items() if name not in MEMBERS}
     properties = {**further, **(node.get("properties") or {})}
     # QuPath's hierarchy of objects
@@ -111,6 +114,10 @@ def _no_region(properties: dict[str, Any]) -> str | None:
     if str(properties.get("objectType")).lower() == "root":
         return "root object (the whole slide)"
     return None
+
+
+def _rings(rings: list[Any]) -> list[Ring]:
+    return [_ring(ring) for ring in rings if ring]
 
 
 def _ring(points: Any) -> Ring:

@@ -275,7 +275,7 @@ def unreadable(path: Path, error: object) -> SlideError:
     error = "".join(letter if letter.isprintable() else "?" for letter in str(error))
     advice = "the file may be damaged or truncated: copy it again"
     if re.search(
-        "support|unrecognized|can ?not handle", str(error), re.IGNORECASE
+        "support|unrecognized|can ?not handle|colou?r ?space", str(error), re.IGNORECASE
     ):  # OpenSlide's words for it
         advice = "convert it to another variety, or to DICOM or a pyramidal TIFF"
     elif "Permission denied" in str(error):  # of a file beside it: MIRAX, VMS, DICOM

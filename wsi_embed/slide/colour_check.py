@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Collection
 
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.dicom_frames import sample_frames
 from wsi_embed.slide.dicom_instance import DicomInstance, dicom_instances
 from wsi_embed.slide.openslide import OpenSlideSlide
-from wsi_embed.slide.photometric import NAMES, jpeg2000_colours, jpeg_colours, misread_as_ycbcr
+from wsi_embed.slide.photometric import NAMES, jpeg2000_colours, jpeg_colours, misread_as_ycbcr, other_samples
+from wsi_embed.slide.refusals import EIGHT_BITS
 from wsi_embed.slide.settle import TIFF_VENDORS
 from wsi_embed.slide.tiff import directory as tiff
 from wsi_embed.slide.tiff.directory import Directory, TiffError
@@ -112,6 +114,8 @@ def _wrong_jpeg2000(directory: Directory) -> SlideError | None:
     said = APERIO_JPEG2000[word]
     places = (directory.numbers(code, MOST_TILES) for code in (tiff.TILE_OFFSETS, tiff.TILE_BYTE_COUNTS))
     found = Tiles(directory.file, *places).jpeg2000_colours(said)
+    if found.samples:
+        return _other_samples("tiles", found.samples)
     if found.mixed:
         return _mixed("JPEG 2000 tiles")
     (colours,) = found.held
@@ -155,7 +159,10 @@ def _wrong_dicom_jpeg(instance: DicomInstance, said: int) -> SlideError | None:
 
 
 def _wrong_dicom_jpeg2000(instance: DicomInstance) -> SlideError | None:
-    held = jpeg2000_colours(sample_frames(instance), RGB)
+    frames = sample_frames(instance)
+    if samples := set(filter(None, map(other_samples, frames))):
+        return _other_samples("frames", samples)
+    held = jpeg2000_colours(frames, RGB)
     if held <= {RGB}:
         return None
     if len(held) > 1:
@@ -164,6 +171,14 @@ def _wrong_dicom_jpeg2000(instance: DicomInstance) -> SlideError | None:
         f"its PhotometricInterpretation says {instance.photometric}, but its JPEG 2000 frames "
         "hold YCbCr without a colour transform, which OpenSlide takes for RGB",
         remedy="convert the slide to JPEG or TIFF",
+    )
+
+
+def _other_samples(what: str, samples: Collection[str]) -> SlideError:
+    return SlideError(
+        f"its JPEG 2000 {what} hold {' and '.join(sorted(samples))}, but the file says 8, and OpenSlide "
+        "believes it",
+        remedy=EIGHT_BITS,
     )
 
 

@@ -225,15 +225,24 @@ def _image_fault(parts: Sequence[DicomInstance]) -> str | None:
     if places and frames > places and frames % places == 0:
         return None  # several focal planes that are not counted: rejected as such once the slide is open
     if frames > places or (frames < places and full):
-        return f"it has {said}"
+        missing = " (is a file missing?)" if frames < places and first.concatenation else ""
+        return f"it has {said}{missing}"
     pixels, size = first.matrix[0] * first.matrix[1], sum(part.path.stat().st_size for part in parts)
     if tiles > MOST_TILES or pixels > MOST_PIXELS_A_BYTE * size:
         return f"it has {said}, in {size} bytes"
+    return _order_fault(sorted(parts, key=lambda part: part.frame_offset or 0))
+
+
+def _order_fault(parts: Sequence[DicomInstance]) -> str | None:
+    """Describe how the files of an image, sorted by their frames, contradict their order, or return None."""
     following = 0
-    for part in sorted(parts, key=lambda part: part.frame_offset or 0):
+    for part in parts:
         if (part.frame_offset is None and len(parts) > 1) or (part.frame_offset or 0) != following:
             return "its ConcatenationFrameOffsetNumber does not follow the part before (is a file missing?)"
         following += part.frames
+    numbers = [part.part for part in parts if part.part is not None]
+    if numbers != sorted(numbers):
+        return "InConcatenationNumber and ConcatenationFrameOffsetNumber of its parts give different orders"
     return None
 
 

@@ -11,14 +11,12 @@ import numpy as np
 
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.dicom import dicom_series, named_as_dicom
+from wsi_embed.slide.dicom_check import OF_GLASS, SLIDE_IMAGE
 from wsi_embed.slide.dicom_frames import frame_places
 from wsi_embed.slide.dicom_instance import DicomInstance, dicom_instance, dicom_instances, without_copies
-from wsi_embed.slide.levels import SAME_MPP, LevelImage, Pair
+from wsi_embed.slide.levels import SAME_MPP, LevelImage
 from wsi_embed.slide.missing_tiles import StoredTiles, TilesOf
-from wsi_embed.slide.resolution import SAY_MPP
 
-# Spacings are written with few digits, and levels are padded.
-OTHER_SPACING = 0.02
 # Files in folders nearby that are considered as parts of a series.
 MOST_NEARBY = 1024
 
@@ -31,10 +29,36 @@ def dicom_levels(path: Path, sizes: Sequence[tuple[int, int]]) -> list[LevelImag
         sizes: (width, height) of OpenSlide's levels, pixels.
 
     Raises:
+        SlideError: If level 0 shows the label of the slide.
         OSError: If a file cannot be read.
     """
     volumes = [instance for instance in without_copies(dicom_instances(path)) if instance.is_volume]
+    if shown := next((found for found in volumes if found.matrix == sizes[0] and found.label), None):
+        raise SlideError(
+            f"it may show the name of a patient, as its {shown.label} is YES",
+            where=shown.path,
+            remedy="export it without the label; if it shows none, set that to NO",
+        )
     return [_level(number, size, volumes) for number, size in enumerate(sizes)]
+
+
+def ignored_images(path: Path) -> list[str]:
+    """Describe the images of a DICOM slide that are no levels and no pictures of the glass, by ImageType.
+
+    Args:
+        path: One of the slide's files.
+
+    Raises:
+        OSError: If a file cannot be read.
+    """
+    return [
+        f"{found.path.name} ({found.matrix[0]} x {found.matrix[1]}): its ImageType is "
+        f"{'/'.join(found.image_type) or 'empty'}"
+        for found in without_copies(dicom_instances(path))
+        if found.sop_class == SLIDE_IMAGE
+        and not found.is_volume
+        and not OF_GLASS & set(map(str.upper, found.image_type))
+    ]
 
 
 def dicom_tiles(path: Path, sizes: Sequence[tuple[int, int]]) -> TilesOf:
@@ -75,6 +99,7 @@ def _level(number: int, size: tuple[int, int], volumes: Sequence[DicomInstance])
         tile=instance.tile,
         mpp=instance.mpp,
         origin=origin,
+        role=next((f"a picture of the label ({each.label})" for each in found if each.label), None),
         orientation=instance.orientation,
         # programs write it in upper or lower case
         container=instance.container and instance.container.casefold(),
@@ -135,28 +160,3 @@ def _finer_nearby(path: Path, level0: tuple[int, int]) -> Path | None:
         if found is not None and found.is_volume and found.matrix[0] > level0[0]:
             return file
     return None
-
-
-def spacing_warnings(
-    path: Path, images: Sequence[LevelImage], levels: Sequence[int], scales: Sequence[Pair]
-) -> list[str]:
-    """Return warnings about levels whose PixelSpacing contradicts that of level 0; either may be wrong.
-
-    Args:
-        path: Slide file.
-        images: All images, level 0 first.
-        levels: Indices of the levels among them.
-        scales: Level-0 pixels per pixel of each level, (x, y).
-    """
-    first, warnings = images[0].mpp, list[str]()
-    for number, scale in zip(levels, scales, strict=True):
-        mpp = images[number].mpp
-        if first is None or mpp is None:
-            continue
-        if any(abs(a * s - b) > OTHER_SPACING * a * s for a, b, s in zip(first, mpp, scale, strict=True)):
-            warnings.append(
-                f"{path.name}: PixelSpacing says {mpp[0]:g} um per pixel of {images[number].name} and "
-                f"{first[0]:g} of level 0, but the former has 1/{scale[0]:.4g} of the pixels across; check "
-                f"the resolution, and give the right one with {SAY_MPP}"
-            )
-    return warnings

@@ -21,8 +21,8 @@ from wsi_embed.slide.fingerprint import slide_files
 
 HEAD = 1 << 16  # bytes of the first frame; a profile may precede the colour information
 TRANSFER_SYNTAX, IMAGE_TYPE, SOP_CLASS, SOP_INSTANCE = 0x00020010, 0x00080008, 0x00080016, 0x00080018
-FRAME_OF_REFERENCE = 0x00200052
-CONCATENATION, FRAME_OFFSET, ORGANIZATION = 0x00209161, 0x00209228, 0x00209311
+FRAME_OF_REFERENCE, BURNED_IN, LABEL_IN_IMAGE = 0x00200052, 0x00280301, 0x00480010
+CONCATENATION, PART, FRAME_OFFSET, ORGANIZATION = 0x00209161, 0x00209162, 0x00209228, 0x00209311
 SAMPLES, PHOTOMETRIC, FRAMES, ROWS, COLUMNS = 0x00280002, 0x00280004, 0x00280008, 0x00280010, 0x00280011
 PIXEL_SPACING, BITS_ALLOCATED, BITS_STORED, PIXEL_MEASURES = 0x00280030, 0x00280100, 0x00280101, 0x00289110
 CONTAINER, X_OFFSET, Y_OFFSET = 0x00400512, 0x0040072A, 0x0040073A
@@ -35,15 +35,17 @@ _GROUPS: Mapping[int, Any] = {PIXEL_MEASURES: {PIXEL_SPACING: None}}
 WANTED: Mapping[int, Any] = {
     **dict.fromkeys((TRANSFER_SYNTAX, IMAGE_TYPE, SOP_CLASS, SOP_INSTANCE, SERIES_INSTANCE_UID)),
     **dict.fromkeys(
-        (FRAME_OF_REFERENCE, CONCATENATION, FRAME_OFFSET, ORGANIZATION, SAMPLES, PHOTOMETRIC, FRAMES, ROWS)
+        (FRAME_OF_REFERENCE, CONCATENATION, PART, FRAME_OFFSET, ORGANIZATION, SAMPLES, PHOTOMETRIC, FRAMES)
     ),
-    **dict.fromkeys((COLUMNS, BITS_ALLOCATED, BITS_STORED, CONTAINER, VOLUME_WIDTH, VOLUME_HEIGHT)),
+    **dict.fromkeys((ROWS, COLUMNS, BITS_ALLOCATED, BITS_STORED, CONTAINER, VOLUME_WIDTH, VOLUME_HEIGHT)),
     **dict.fromkeys((MATRIX_COLUMNS, MATRIX_ROWS, ORIENTATION, OPTICAL_PATH_COUNT, FOCAL_PLANES)),
+    **dict.fromkeys((BURNED_IN, LABEL_IN_IMAGE)),
     ORIGIN: {X_OFFSET: None, Y_OFFSET: None},
     OPTICAL_PATHS: {OBJECTIVE_POWER: None},
     SHARED_GROUPS: _GROUPS,
     PER_FRAME_GROUPS: _GROUPS,
 }
+SHOWN = {"SpecimenLabelInImage": LABEL_IN_IMAGE, "BurnedInAnnotation": BURNED_IN}
 # Implicit, deflated, big-endian.
 OTHER_ENCODINGS = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"})
 
@@ -59,6 +61,7 @@ class DicomInstance:
         sop_instance: UID of the object; copies of a file have one.
         series: SeriesInstanceUID.
         image_type: ORIGINAL or DERIVED, PRIMARY, then VOLUME, LABEL, OVERVIEW or THUMBNAIL, and so on.
+        label: Name of the attribute by which the image shows the label or other text; empty without one.
         matrix: (columns, rows) of the whole image, pixels.
         tile: (columns, rows) of a frame, pixels.
         mpp: Micrometres per pixel, (x, y), from PixelSpacing; None if missing.
@@ -77,6 +80,7 @@ class DicomInstance:
         container: Identifier of the glass slide, or None.
         frame_of_reference: UID of the coordinate system, or None.
         concatenation: UID shared by the parts of one image, or None.
+        part: Number of the part among those of one image, from 1, or None.
         frame_offset: Number of frames in preceding parts of the image, or None.
         frame_head: First bytes of the first frame, at most 64 KB; empty if frames are not compressed.
         pixels: Element of the pixel data, or None.
@@ -89,6 +93,7 @@ class DicomInstance:
     sop_instance: str
     series: str
     image_type: tuple[str, ...]
+    label: str
     matrix: tuple[int, int]
     tile: tuple[int, int]
     mpp: tuple[float, float] | None
@@ -107,6 +112,7 @@ class DicomInstance:
     container: str | None
     frame_of_reference: str | None
     concatenation: str | None
+    part: int | None
     frame_offset: int | None
     frame_head: bytes
     pixels: Element | None = field(default=None, compare=False)
@@ -226,7 +232,7 @@ def _told(path: Path, scan: _Scan) -> DicomInstance | None:
     if min(columns, rows, *tile) < 1 or not syntax or syntax in OTHER_ENCODINGS:
         return None
     spacing = pair(PIXEL_SPACING)  # the distance between rows is y
-    offset = values.number(FRAME_OFFSET)
+    part, offset = values.number(PART), values.number(FRAME_OFFSET)
     return DicomInstance(
         path=path,
         transfer_syntax=syntax,
@@ -234,6 +240,7 @@ def _told(path: Path, scan: _Scan) -> DicomInstance | None:
         sop_instance=text(SOP_INSTANCE),
         series=series,
         image_type=values[IMAGE_TYPE].texts if IMAGE_TYPE in values else (),
+        label=next((name for name, tag in SHOWN.items() if text(tag).upper() == "YES"), ""),
         matrix=(columns, rows),
         tile=tile,
         mpp=None if spacing is None else (spacing[1] * 1000, spacing[0] * 1000),
@@ -252,6 +259,7 @@ def _told(path: Path, scan: _Scan) -> DicomInstance | None:
         container=text(CONTAINER) or None,
         frame_of_reference=text(FRAME_OF_REFERENCE) or None,
         concatenation=text(CONCATENATION) or None,
+        part=None if part is None else int(part),
         frame_offset=None if offset is None else int(offset),
         frame_head=scan.head,
         pixels=scan.pixels,

@@ -1,4 +1,4 @@
-"""Detection of levels that lack tiles where level 0 has content: missing tiles are read as white."""
+"""Detection of tiles that one level lacks and another shows: missing tiles are read as white."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.levels import Pair, Size
-from wsi_embed.slide.places import FLAT
+from wsi_embed.slide.places import FLAT, MOST_WHOLE
 from wsi_embed.slide.settled import ReadLevel, Settled
 from wsi_embed.slide.tiff import directory as tiff
 from wsi_embed.slide.tiff.directory import Directory
@@ -27,6 +27,8 @@ MOST_PLANES = 1024
 LARGEST_SIDE = 1024
 # Grey values: glass is brighter.
 DARK = 200
+# Missing tiles of level 0 that are looked for on a coarser level.
+MOST_SOUGHT = 2000
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def tiles_by_size(images: Sequence[TiffImage], sizes: Sequence[Size]) -> TilesOf
 
 
 def leave_out_lacking(settled: Settled, tiles_of: TilesOf, read: ReadLevel, path: Path) -> None:
-    """Leave out the levels that lack tiles where level 0 has content.
+    """Leave out the levels that lack tiles where level 0 has content, and warn if level 0 lacks some.
 
     Args:
         settled: Levels, from which such levels are removed.
@@ -106,6 +108,41 @@ def leave_out_lacking(settled: Settled, tiles_of: TilesOf, read: ReadLevel, path
                 del values[place]
     if len(settled.sizes) == 1:
         settled.state = "alike"
+    elif (first := tiles_of(0)) is not None and (lost := _lost_tiles(first, settled, read)):
+        settled.warnings.append(
+            f"{path.name}: level 0 lacks tiles with content (at least {lost}, by its coarser levels), which "
+            "are read as white; is a file of the slide missing, or is it incomplete?"
+        )
+
+
+def _lost_tiles(first: StoredTiles, settled: Settled, read: ReadLevel) -> int:
+    """Return the number of tiles that level 0 lacks where the finest small level has content.
+
+    Args:
+        first: Tiles of level 0.
+        settled: Levels.
+        read: Function that reads a region of an image, by its number.
+    """
+    levels = zip(settled.numbers, settled.sizes, settled.scales, strict=True)
+    small = next((level for level in levels if level[0] and level[1][0] * level[1][1] <= MOST_WHOLE), None)
+    missing = np.argwhere(first.missing)
+    if small is None or not len(missing):
+        return 0
+    number, size, scale = small
+    try:
+        grey = read(number, 0, 0, *size).mean(2)
+    except SlideError:
+        return 0  # reported when these pixels are read
+    spread = np.linspace(0, len(missing) - 1, min(len(missing), MOST_SOUGHT)).astype(int)
+    step = np.array(first.side[::-1]) / scale[::-1]
+    lost = 0
+    for place in missing[spread]:
+        top, left = np.ceil(place * step).astype(int) + 1  # colours of the tiles beside it may reach into it
+        bottom, right = np.floor((place + 1) * step).astype(int) - 1
+        part = grey[top:bottom, left:right]
+        # what was not scanned may be black, but it is uniform
+        lost += bool(part.size and part.std() >= 2 * FLAT and part.min() < DARK)
+    return lost
 
 
 def lacks_content(

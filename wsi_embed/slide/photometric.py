@@ -26,6 +26,7 @@ NAMES = {RGB: "RGB", YCBCR: "YCbCr"}
 ADOBE_YCBCR = 1  # the transform of an Adobe segment
 COD, SOT = 0x52, 0x90  # markers of JPEG 2000: coding style, first part of a tile
 SIZ_COMPONENTS = 36  # bytes from the length of the segment SIZ to the number of components
+UNSIGNED_8 = 7  # SIZ's number for unsigned samples of 8 bits; 128 more for signed ones
 # YCbCr of real pixels hardly ever exceeds the range of RGB, except for compression noise. If RGB is taken for
 # YCbCr, white, black and most colours of a stained slide do.
 NOISE = 24
@@ -141,12 +142,25 @@ def transforms_colours(data: bytes) -> bool | None:
 
 def has_small_colours(data: bytes) -> bool:
     """Return whether further components of a JPEG 2000 codestream have fewer pixels, like chroma."""
+    return any(a[1:] != b[1:] for a, b in pairwise(_components(data)))
+
+
+def other_samples(data: bytes) -> str | None:
+    """Describe the samples of a JPEG 2000 codestream; None if they are unsigned and have 8 bits."""
+    for number, *_ in _components(data):
+        if number != UNSIGNED_8:
+            return f"{'signed ' if number & 128 else ''}samples of {(number & 127) + 1} bits"
+    return None
+
+
+def _components(data: bytes) -> list[bytes]:
+    """Return samples, and steps across and down, of up to three components of a JPEG 2000 codestream."""
     at = data.find(b"\xff\x4f\xff\x51") + 4 + SIZ_COMPONENTS
     if at < 4 + SIZ_COMPONENTS:
-        return False
+        return []
     count = min(3, int.from_bytes(data[at : at + 2], "big"))
-    steps = [data[at + 3 + 3 * i : at + 5 + 3 * i] for i in range(count)]
-    return any(a != b for a, b in pairwise(steps) if len(b) == 2)
+    found = [data[at + 2 + 3 * i : at + 5 + 3 * i] for i in range(count)]
+    return [each for each in found if len(each) == 3]
 
 
 def _decoded(data: bytes) -> UInt8Array | None:

@@ -31,6 +31,21 @@ KINDS = (
         "keep the files of one",
     ),
     (
+        r"unexpected associated image",
+        "its series has several pictures of the glass of one kind (labels, or overviews?)",
+        "keep one of each",
+    ),
+    (
+        r"Expected (\d+) SOP instances in concatenation \S+, found (\d+)",
+        "one of its images is in {} files, of which {} are here",
+        "put all files of the series into one folder",
+    ),
+    (
+        r"Found multiple SOP instances in concatenation with index (\d+)",
+        "several parts of one of its images say that they are number {}",
+        "export it anew",
+    ),
+    (
         r"Can't find main image",
         "it has no brightfield image of an area (fluorescence?), and only such is read",
         "export it as RGB",

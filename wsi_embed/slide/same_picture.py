@@ -202,7 +202,8 @@ def _compare_pixels(fine: Float32Array, coarse: Float32Array, alike: float) -> M
     """Compare two views of one place at one size, blurred, float32 [h, w, 3]."""
     a, b = fine.mean(2), coarse.mean(2)
     limit = OTHER_COLOUR if alike == ALIKE else OTHER_STITCHED
-    coloured = np.abs(fine.mean((0, 1)) - coarse.mean((0, 1))).max() > limit or _exchanged(fine, coarse)
+    apart = np.abs(fine.mean((0, 1)) - coarse.mean((0, 1))).max()
+    coloured = apart > limit or _exchanged(fine, coarse) or _one_is_grey(fine, coarse)
     if max(a.std(), b.std()) < FLAT:
         return Match("other" if coloured else "unknown", faint=_faint(a, b))
     margin = max(0, min(REACH, (min(a.shape) - 4) // 3))
@@ -241,6 +242,12 @@ def _exchanged(fine: Float32Array, coarse: Float32Array) -> bool:
     if min(a.std(), b.std()) < FLAT / 2:
         return False
     return float(((a - a.mean()) * (b - b.mean())).mean()) < 0 and a.mean() * b.mean() < 0
+
+
+def _one_is_grey(fine: Float32Array, coarse: Float32Array) -> bool:
+    """Return whether one of two views has colours, and the other is grey."""
+    less, more = sorted(float((view[..., ::2] - view[..., 1:2]).std((0, 1)).max()) for view in (fine, coarse))
+    return less < FLAT / 4 and more >= 2 * FLAT
 
 
 def _peak(values: Sequence[float], at: int) -> float:

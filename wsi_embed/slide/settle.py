@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from wsi_embed.slide.dicom_images import dicom_levels, dicom_tiles, further_scans, spacing_warnings
+from wsi_embed.slide.dicom_images import dicom_levels, dicom_tiles, further_scans, ignored_images
 from wsi_embed.slide.levels import Level, LevelImage, Size, choose_levels
 from wsi_embed.slide.missing_tiles import leave_out_lacking, tiles_by_size
 from wsi_embed.slide.places import Picture, UInt8Array, places_of
 from wsi_embed.slide.same_picture import compare
 from wsi_embed.slide.settled import ReadLevel, Settled
+from wsi_embed.slide.spacing import spacing_warnings, with_own_sizes
 from wsi_embed.slide.tiff.directory import IMAGE_DESCRIPTION
 from wsi_embed.slide.tiff_images import MOST_TEXT, TiffImage, check_first, further_images, level_images
 
@@ -49,6 +50,7 @@ def settle_levels(
         known = _tiff_levels(path, vendor, sizes, images, settled)
     elif vendor == "dicom":
         known = dicom_levels(path, sizes)
+        settled.left_out = ignored_images(path)
     else:
         stored = _stored_sizes(vendor, images) or sizes
         settled = _openslide_levels(sizes, downsamples, stored)
@@ -67,8 +69,10 @@ def settle_levels(
         believed.warnings.append(_further(path, scans))
     if vendor == "dicom" and (scans := further_scans(known, believed.numbers)):
         believed.warnings.append(_further(path, scans))
-    if vendor == "dicom":
-        believed.warnings += spacing_warnings(path, known, believed.numbers, believed.scales)
+    source, sized = (
+        ("PixelSpacing says", known) if vendor == "dicom" else ("its tags say", with_own_sizes(known))
+    )
+    believed.warnings += spacing_warnings(path, source, sized, believed.numbers, believed.scales)
     return believed
 
 

@@ -202,6 +202,13 @@ def test_a_level_that_lacks_tiles_where_level_0_has_content_is_left_out(
         assert (slide.thumbnail(200) == 255).all(2).mean() < 0.5
 
 
+@pytest.mark.parametrize("reader", ["tiff", "openslide"])
+def test_tiles_that_only_a_coarser_level_shows_are_a_warning(reader: str, tmp_path: Path) -> None:
+    path = write_jpeg_slide(tmp_path / "a.tif", PIXELS, tile=64, missing={0: [0, 44, 45]})
+    with open_slide(path, reader) as slide:
+        assert "level 0 lacks tiles with content (at least 2, by its coarser levels)" in slide.warnings[0]
+
+
 def test_tiles_that_level_0_lacks_too_or_that_are_blank_there_may_be_missing(tmp_path: Path) -> None:
     pixels = he_pixels(512, 512, seed=3)
     pixels[:128, :128] = 244

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from wsi_embed.slide.photometric import jpeg2000_colours, jpeg_colours, marked_colours, sample_tiles
+from wsi_embed.slide.photometric import (
+    jpeg2000_colours,
+    jpeg_colours,
+    marked_colours,
+    other_samples,
+    sample_tiles,
+)
 from wsi_embed.slide.tiff.directory import TiffError, TiffFile
 from wsi_embed.slide.tiff.jpeg import RGB, YCBCR
 
@@ -26,10 +32,12 @@ class TileColours:
     Attributes:
         held: RGB, YCBCR, or both if tiles differ.
         marks: Colours according to their codestreams: RGB, YCBCR, or None without a mark.
+        samples: Descriptions of samples of JPEG 2000 that are not unsigned with 8 bits.
     """
 
     held: frozenset[int]
     marks: frozenset[int | None] = frozenset()
+    samples: frozenset[str] = frozenset()
 
     @property
     def mixed(self) -> bool:
@@ -79,9 +87,13 @@ class Tiles:
         Raises:
             OSError: If the file cannot be read.
         """
-        return self._known(
-            lambda: TileColours(frozenset(jpeg2000_colours(self._some(), said) or {said})), said
-        )
+
+        def find() -> TileColours:
+            tiles = self._some()
+            held = frozenset(jpeg2000_colours(tiles, said) or {said})
+            return TileColours(held, samples=frozenset(filter(None, map(other_samples, tiles))))
+
+        return self._known(find, said)
 
     def _some(self) -> list[bytes]:
         found = []

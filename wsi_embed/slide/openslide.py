@@ -26,6 +26,7 @@ from wsi_embed.slide.tiff import directory as tiff
 from wsi_embed.slide.tiff.directory import TiffError
 from wsi_embed.slide.tiff.precheck import open_tiff
 from wsi_embed.slide.tiff_images import tiff_images
+from wsi_embed.slide.trial import check_opens
 from wsi_embed.slide.ventana import ventana_fault
 
 UInt32Array = npt.NDArray[np.uint32]
@@ -66,6 +67,8 @@ class OpenSlideSlide(Slide):
         try:
             if self.tiff is None:
                 check_dicom(path)
+            if self.tiff is None or path.suffix.lower() == ".ndpi":
+                check_opens(path)
             self._handles = Handles(path)
         except openslide.OpenSlideUnsupportedFormatError as error:
             raise unknown(path) from error

@@ -390,6 +390,16 @@ class TestDicom:
         message = f"0.5 um per pixel (openslide.mpp-x) or {mpp:g} (DICOM ImagedVolumeWidth)"
         assert message in refusal(path)
 
+    def test_the_spacing_of_single_frames_is_read(self, tmp_path: Path) -> None:
+        path = write_dicom(tmp_path, PIXELS, tiling="TILED_SPARSE", factors=(1,), mpp=(0.25, 0.25))[0]
+        data = pydicom.dcmread(path)
+        (shared,) = data.SharedFunctionalGroupsSequence
+        for frame in data.PerFrameFunctionalGroupsSequence:
+            frame.PixelMeasuresSequence = shared.PixelMeasuresSequence
+        del shared.PixelMeasuresSequence
+        data.save_as(path)
+        assert resolved(path) == Resolution(0.25, "DICOM PixelSpacing")
+
     def test_the_volume_stands_in_for_pixel_spacing(self, tmp_path: Path) -> None:
         found = resolved(self.volume(tmp_path, 0.75, 0.5, spacing=False))
         assert found.mpp == pytest.approx(0.25)

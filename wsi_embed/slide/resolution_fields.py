@@ -53,7 +53,10 @@ def stated_resolutions(
     elif vendor == "leica":
         stated += leica_resolutions(description)
     elif vendor == "dicom":
-        stated += (found for i in dicom_instances(path) if i.matrix == size for found in _volume(i))
+        for instance in (found for found in dicom_instances(path) if found.matrix == size):
+            if instance.mpp and not stated:  # OpenSlide does not read that of single frames
+                stated.append(Stated(instance.mpp, "DICOM PixelSpacing"))
+            stated += _volume(instance)
     return tuple(dict.fromkeys(stated))  # the parts of one DICOM image state the same
 
 

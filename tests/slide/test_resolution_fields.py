@@ -12,6 +12,7 @@ import pytest
 import tifffile
 
 from tests.made_formats.dicom import write_dicom
+from tests.made_formats.raw_tiff import Image, write_images
 from tests.made_formats.tiffs import write_huron, write_philips
 from tests.made_slides import he_pixels, write_svs, write_tiff
 from wsi_embed.errors import ResolutionError
@@ -265,6 +266,13 @@ class TestImageJ:
 
 
 class TestAperio:
+    @pytest.mark.parametrize("field", ["mpp = 0.2500", "Mpp = 0.25 um", "MPP = 0.25 \xb5m", "MPP = 250 nm"])
+    def test_what_openslide_overlooks_is_read(self, field: str, tmp_path: Path) -> None:
+        text = f"Aperio Image Library v12.0.15 \r\n203x150 (64x64)|AppMag = 20|{field}"
+        image = Image(PIXELS[:150, :203], tags={270: text, 282: [], 283: []})
+        found = resolved(write_images(tmp_path / "a.svs", [image]))
+        assert found == Resolution(0.25, f"aperio.{field.partition(' ')[0]}")
+
     @pytest.mark.parametrize(("resolution", "unit"), DEFAULTS)
     @pytest.mark.parametrize("mpp", [0.25, None])
     def test_defaults_of_the_tags_change_nothing(
@@ -389,6 +397,16 @@ class TestDicom:
         path = self.volume(tmp_path, 3 * mpp, 2 * mpp)
         message = f"0.5 um per pixel (openslide.mpp-x) or {mpp:g} (DICOM ImagedVolumeWidth)"
         assert message in refusal(path)
+
+    def test_the_spacing_of_single_frames_is_read(self, tmp_path: Path) -> None:
+        path = write_dicom(tmp_path, PIXELS, tiling="TILED_SPARSE", factors=(1,), mpp=(0.25, 0.25))[0]
+        data = pydicom.dcmread(path)
+        (shared,) = data.SharedFunctionalGroupsSequence
+        for frame in data.PerFrameFunctionalGroupsSequence:
+            frame.PixelMeasuresSequence = shared.PixelMeasuresSequence
+        del shared.PixelMeasuresSequence
+        data.save_as(path)
+        assert resolved(path) == Resolution(0.25, "DICOM PixelSpacing")
 
     def test_the_volume_stands_in_for_pixel_spacing(self, tmp_path: Path) -> None:
         found = resolved(self.volume(tmp_path, 0.75, 0.5, spacing=False))

@@ -72,6 +72,12 @@ def test_a_level_with_another_pixel_size_than_its_sides_say_is_a_warning(
     assert [warning.partition(" has 1/2 ")[0] for warning in warnings] == [text] * warned
 
 
+def test_levels_in_strips_are_named_and_labels_in_strips_are_not(tmp_path: Path) -> None:
+    level, label = (Page(p, tile=None, reduced=True) for p in (shrunk(PIXELS, 2), LABEL[:, :200]))
+    text = "image 2 of the file (400 x 300): stored in strips, so it is no level"
+    assert levels_of(tmp_path, [LEVELS[0], level, label]) == ([(800, 600)], (text,), ())
+
+
 @pytest.mark.parametrize("description", ["a level of the labelled set", "tissue of 3 mm, maps well", "1/2"])
 def test_other_words_say_nothing(description: str, tmp_path: Path) -> None:
     sizes, *_ = levels_of(tmp_path, [LEVELS[0], named(shrunk(PIXELS, 2), description)])

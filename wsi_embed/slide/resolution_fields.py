@@ -38,6 +38,7 @@ def stated_resolutions(
     x, y = (_number(properties.get(name)) for name in ("openslide.mpp-x", "openslide.mpp-y"))
     stated = [Stated((x, y), "openslide.mpp-x")] if x is not None and y is not None else []
     if vendor == "aperio":
+        stated = stated or list(_aperio(properties))
         stated += _resized_aperio(properties, size, stated)
     if vendor in VENDORS_WITH_TAGS_BESIDE:
         unit = TAG_UNITS.get(properties.get("tiff.ResolutionUnit", ""), "")
@@ -53,8 +54,23 @@ def stated_resolutions(
     elif vendor == "leica":
         stated += leica_resolutions(description)
     elif vendor == "dicom":
-        stated += (found for i in dicom_instances(path) if i.matrix == size for found in _volume(i))
+        for instance in (found for found in dicom_instances(path) if found.matrix == size):
+            if instance.mpp and not stated:  # OpenSlide does not read that of single frames
+                stated.append(Stated(instance.mpp, "DICOM PixelSpacing"))
+            stated += _volume(instance)
     return tuple(dict.fromkeys(stated))  # the parts of one DICOM image state the same
+
+
+def _aperio(properties: Mapping[str, str]) -> Iterator[Stated]:
+    """Yield the resolution in the description of an Aperio slide that OpenSlide overlooks.
+
+    OpenSlide reads `MPP = 0.25`, but not `mpp = 0.25` or `MPP = 0.25 um`.
+    """
+    for name, text in properties.items():
+        number, _, unit = text.strip().partition(" ")
+        mpp = micrometers(number, unit or "um")
+        if name.casefold() == "aperio.mpp" and mpp is not None:
+            yield Stated((mpp, mpp), name)
 
 
 def _resized_aperio(

@@ -21,7 +21,7 @@ def spacing_warnings(
 
     Args:
         path: Slide file.
-        source: What states the pixel sizes, with its verb.
+        source: Subject and verb of the warning: `PixelSpacing says`.
         images: All images, level 0 first.
         levels: Indices of the levels among them.
         scales: Level-0 pixels per pixel of each level, (x, y).

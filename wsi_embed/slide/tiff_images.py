@@ -197,9 +197,12 @@ def further_images(images: Sequence[TiffImage], levels: Sequence[Directory]) -> 
     for image in images:
         facts = image.facts
         large = facts.size[0] * facts.size[1] * 2 > first.size[0] * first.size[1]
+        size = f"{facts.size[0]} x {facts.size[1]}"
+        if image.reduced and not image.tiled and not facts.role and _shrunk(first, image):
+            left_out.append(f"{facts.name} ({size}): stored in strips, so it is no level")
+            continue
         if image.directory in levels or not (image.tiled or large):
             continue
-        size = f"{facts.size[0]} x {facts.size[1]}"
         if facts.role:
             left_out.append(f"{facts.name} ({size}): the file calls it {facts.role}")
             continue

@@ -57,7 +57,7 @@ def test_slides_are_embedded_and_the_store_is_read(embedded: tuple[str, Store]) 
     assert sorted(store) == ["a", "b", "glass"]
     assert "glass: no tissue" in printed
     for slide_id in ("a", "b"):
-        found = re.search(rf"^{slide_id}: (\d+) tiles, 576 features, .* at \((\d+), (\d+)\)$", printed, re.M)
+        found = re.search(rf"^{slide_id}: (\d+) tiles, 96 features, .* at \((\d+), (\d+)\)$", printed, re.M)
         assert found
         tiles, x, y = map(int, found.groups())
         assert tiles == len(store[slide_id]) > 0

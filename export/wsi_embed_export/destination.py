@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -84,8 +85,10 @@ def writing(out: Path) -> Iterator[Path]:
         for folder in missing:
             with contextlib.suppress(OSError):
                 folder.rmdir()
+        if isinstance(error, WsiEmbedError):
+            raise _named(error, out) from error
         cause = _disk_error(error)
-        if cause is None or isinstance(error, WsiEmbedError):
+        if cause is None:
             raise
         raise WsiEmbedError(
             f"cannot be written ({cause.strerror}); nothing was written",
@@ -106,6 +109,13 @@ def _with_data(temporary: Path, out: Path) -> Iterator[None]:
     finally:
         with contextlib.suppress(OSError):
             data.unlink()
+
+
+def _named(error: WsiEmbedError, out: Path) -> WsiEmbedError:
+    """Return an error with the name of the file in place of that of the temporary one."""
+    hidden = re.compile(rf"\.[0-9a-f]{{8}}\.{re.escape(out.name)}")
+    texts = {"what": error.what, "where": error.where, "remedy": error.remedy}
+    return error.replace(**{key: text and hidden.sub(out.name, text) for key, text in texts.items()})
 
 
 def _data_of(out: Path) -> Path | None:

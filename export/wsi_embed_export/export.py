@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from wsi_embed.util.memory import give_back
 from wsi_embed.util.text import argument
 from wsi_embed_export.activations import largest_batch
 from wsi_embed_export.destination import check_destination, check_space, writing
+from wsi_embed_export.finite import check_finite
 from wsi_embed_export.further import check_further
 from wsi_embed_export.golden import check_golden, read_golden
 from wsi_embed_export.graph import TileModel
@@ -104,25 +106,24 @@ def export(
         trained = source
     else:
         trained = read_source(source, given, weights=weights, settings=settings)
-    tiles = users_tiles(calibrate, trained, split) if calibrate else None
     wanted = read_golden(golden, trained) if golden else None
     reference = TileModel(trained, extra=outputs)
+    if precision == "int8" and (size := weight_bytes(reference)) > largest_file:
+        raise UsageError(
+            f"weights of {size / 2**30:.1f} GiB are too large for int8", remedy="use `precision='fp16'`"
+        )
+    tiles = users_tiles(calibrate, trained, split) if calibrate else None
     model = TileModel(trained, "fp16", outputs) if precision == "fp16" else reference
+    check_finite(reference, model, out.name)
     metadata = _metadata(trained, model, name or out.stem, licence or trained.licence)
     if precision == "int8":
         assert tiles is not None
-        if weight_bytes(model) > largest_file:
-            raise UsageError(
-                f"weights of {weight_bytes(model) / 2**30:.1f} GiB are too large for int8",
-                remedy="use `precision='fp16'`",
-            )
         check_space(Path(gettempdir()), 3 * weight_bytes(model))
         metadata = replace(metadata, precision="int8", model_id=quantised_id(model.digest(), tiles))
     del trained  # its weights, if nobody else has them: the models have copies
     check_space(out.parent, weight_bytes(model))
     with writing(out) as temporary:
         _write(model, metadata, temporary, tiles, largest_file)
-        give_back()
         found = _compare(reference, temporary, metadata, tiles, min_cosine)
         metadata = replace(metadata, parity=found.to_dict())
         if wanted is not None:
@@ -179,10 +180,13 @@ def _compare(
 ) -> Difference:
     limits = limits_of(metadata.precision, min_cosine)
     most = largest_batch(reference, reference.tile_px)
+    gc.collect()  # the exporters leave their copies of the weights in circles of references
+    give_back()
     kinds = parity_tiles(reference.tile_px, None if tiles is None else _split(tiles)[1], most=most)
     if metadata.precision == "int8":  # calibrated on real tiles, so it is compared on real tiles only
         kinds = kinds[1:]
-    tiles_of_kinds = [list(batches) for batches in kinds]
+    # the largest first, whose memory the runtime then uses for the others
+    tiles_of_kinds = [sorted(batches, key=len, reverse=True) for batches in kinds]
     for batches in tiles_of_kinds:
         check_further(reference, path, limits, batches)
     encoder = load_encoder(path, device="cpu", mpp=metadata.mpp or 1.0)

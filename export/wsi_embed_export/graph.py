@@ -96,7 +96,7 @@ class TileModel(nn.Module):
 
     def digest(self) -> str:
         """Compute the `model_id`, a digest of weights, graph, preprocessing, outputs and precision."""
-        return model_digest(self)
+        return model_digest(self, self.tile_px, {"precision": self.precision, "outputs": self.outputs})
 
 
 def _outputs(trained: TrainedModel, extra: Sequence[str]) -> tuple[str, ...]:

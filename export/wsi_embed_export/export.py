@@ -72,7 +72,7 @@ def export(
         given: Normalisation, tile size and pooling, if the source does not contain them.
         weights: Weights of a preset or a named architecture: a safetensors file or a state dict.
         settings: Arguments of a timm architecture.
-        outputs: Additional outputs: `projection`, `cluster_logits`.
+        outputs: Additional outputs: `projection`, `cluster_logits`, `tokens`.
         calibrate: Real tiles: a folder, a CSV or slides. They calibrate int8 and are used in the comparison.
         split: Value of the column `split` of a calibration CSV; other rows are ignored.
         min_cosine: Minimum mean centred cosine of int8 features.

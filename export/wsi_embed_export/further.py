@@ -1,4 +1,4 @@
-"""Comparison of additional outputs (`projection`, `cluster_logits`) of an exported file with the model."""
+"""Comparison of additional outputs (`projection`, `tokens`, ...) of an exported file with the model."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ def check_further(reference: TileModel, path: Path, limits: Limits, batches: Ite
         if a.shape != b.shape:
             shapes = f"{list(b.shape)}, expected {list(a.shape)}"
             raise ParityError(f"the exported model's {name} has shape {shapes}; no file was written")
-        checks += feature_checks(name, difference(Encoded(a), Encoded(b)), limits)
+        vectors = (Encoded(side.reshape(len(side), -1)) for side in (a, b))
+        checks += feature_checks(name, difference(*vectors), limits)
     judge(checks)
 
 

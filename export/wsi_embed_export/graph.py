@@ -12,10 +12,16 @@ from torch.fx.experimental.optimization import fuse
 from wsi_embed.errors import UsageError
 from wsi_embed.util.text import argument
 from wsi_embed_export.identity import model_digest
+from wsi_embed_export.token_pooling import PooledTokens
 from wsi_embed_export.trained import TrainedModel
 
 CLUSTERS = ("cluster", "cluster_confidence")
-EXTRA = ("projection", "cluster_logits")
+EXTRA = ("projection", "cluster_logits", "tokens")
+_LACKS = {
+    "projection": "projector",
+    "cluster_logits": "cluster head",
+    "tokens": "tokens: it is no vision transformer that is pooled by `pooling=`",
+}
 
 
 class TileModel(nn.Module):
@@ -27,7 +33,7 @@ class TileModel(nn.Module):
     Args:
         trained: Networks, normalisation and tile size.
         precision: `fp32` or `fp16`.
-        extra: Additional outputs: `projection`, `cluster_logits`.
+        extra: Additional outputs: `projection`, `cluster_logits`, `tokens`.
 
     Raises:
         UsageError: If the model has no such output.
@@ -42,7 +48,10 @@ class TileModel(nn.Module):
         self.outputs = _outputs(trained, extra)
         self.dtype = torch.float16 if precision == "fp16" else torch.float32
         self.resize = trained.resize
-        self.backbone = _folded(trained.backbone.eval()).to(self.dtype)
+        backbone = trained.backbone
+        if isinstance(backbone, PooledTokens) and "tokens" in self.outputs:
+            backbone = PooledTokens(backbone.network, backbone.pooling, dense=True)
+        self.backbone = _folded(backbone.eval()).to(self.dtype)
         self.head: nn.Sequential | None = None
         self.projector: nn.Module | None = None
         if trained.projector is not None and trained.cluster_head is not None:
@@ -63,15 +72,19 @@ class TileModel(nn.Module):
 
         Returns:
             The tensors named by `outputs`, in that order: features float32 [B, D]; with a cluster head,
-            cluster int64 [B] and cluster_confidence float32 [B]; if requested, projection float32 [B, P] and
-            cluster_logits float32 [B, K]. A single output is not wrapped in a tuple.
+            cluster int64 [B] and cluster_confidence float32 [B]; if requested, projection float32 [B, P],
+            cluster_logits float32 [B, K] and tokens float32 [B, H * W, D]. A single output is not wrapped in
+            a tuple.
         """
         images = tiles.permute(0, 3, 1, 2).float()
         if self.resize is not None:
             images = self.resize(images)
         images = images * self.scale + self.shift
-        features: Tensor = self.backbone(images.to(self.dtype)).float()
+        encoded = self.backbone(images.to(self.dtype))
+        features: Tensor = (encoded[0] if isinstance(encoded, tuple) else encoded).float()
         found = {"features": features}
+        if isinstance(encoded, tuple):
+            found["tokens"] = encoded[1].float()
         if self.head is not None:
             found["projection"] = self.head[0](features)
             logits = found["cluster_logits"] = self.head[1:](found["projection"])
@@ -83,17 +96,20 @@ class TileModel(nn.Module):
 
     def digest(self) -> str:
         """Compute the `model_id`, a digest of weights, graph, preprocessing, outputs and precision."""
-        return model_digest(self)
+        return model_digest(self, self.tile_px, {"precision": self.precision, "outputs": self.outputs})
 
 
 def _outputs(trained: TrainedModel, extra: Sequence[str]) -> tuple[str, ...]:
-    there = {"projection": trained.projector is not None, "cluster_logits": trained.cluster_head is not None}
+    there = {
+        "projection": trained.projector is not None,
+        "cluster_logits": trained.cluster_head is not None,
+        "tokens": isinstance(trained.backbone, PooledTokens),
+    }
     for name in extra:
         if name not in there:
             raise UsageError(f"choose of {', '.join(EXTRA)}", where=argument("outputs", name))
         if not there[name]:
-            lacks = "projector" if name == "projection" else "cluster head"
-            raise UsageError(f"this model has no {lacks}", where=argument("outputs", name))
+            raise UsageError(f"this model has no {_LACKS[name]}", where=argument("outputs", name))
     clusters = CLUSTERS if trained.cluster_head is not None else ()
     return ("features", *clusters, *(name for name in EXTRA if name in extra))
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from wsi_embed_export.quiet import quiet
-
-if TYPE_CHECKING:
-    from wsi_embed_export.graph import TileModel
 
 # Trailing arguments that choose an implementation and follow the settings of the process.
 _FLAGS = {"aten::_convolution": 4, "aten::batch_norm": 1}
@@ -22,7 +19,7 @@ _FLAGS = {"aten::_convolution": 4, "aten::batch_norm": 1}
 _IDENTITIES = ("aten::dropout", "aten::feature_dropout", "aten::alpha_dropout")
 
 
-def model_digest(model: TileModel) -> str:
+def model_digest(model: nn.Module, tile_px: int, about: Mapping[str, Any]) -> str:
     """Compute the `model_id`, a digest of weights, graph, preprocessing, outputs and precision.
 
     The graph is recorded by tracing, so that the same weights with another pooling or another number of
@@ -30,11 +27,12 @@ def model_digest(model: TileModel) -> str:
     then the id differs for the same model.
 
     Args:
-        model: Model in evaluation mode.
+        model: Model of tiles in evaluation mode.
+        tile_px: Side of a tile, pixels.
+        about: Further values that tell models apart, for JSON.
     """
     sha = hashlib.sha256()
-    about = {"tile_px": model.tile_px, "precision": model.precision, "outputs": model.outputs}
-    sha.update(json.dumps(about, sort_keys=True).encode())
+    sha.update(json.dumps({"tile_px": tile_px, **about}, sort_keys=True).encode())
     state = model.state_dict()
     for name, tensor in sorted(state.items()):
         sha.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
@@ -42,7 +40,7 @@ def model_digest(model: TileModel) -> str:
     for name, tensor in sorted(model.named_buffers()):
         if name not in state:
             sha.update(f"{name} {_summary(tensor)}".encode())
-    example = torch.zeros(2, model.tile_px, model.tile_px, 3, dtype=torch.uint8)
+    example = torch.zeros(2, tile_px, tile_px, 3, dtype=torch.uint8)
     for operation in operations(model, example):
         sha.update(f"\n{operation}".encode())
     return f"sha256:{sha.hexdigest()[:32]}"

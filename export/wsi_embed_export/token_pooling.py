@@ -21,19 +21,27 @@ class PooledTokens(nn.Module):
 
     Args:
         network: Transformer of timm that returns its tokens [B, N, D] after the last normalisation.
-        pooling: `mean` or `token+mean`.
+        pooling: `token`, `mean` or `token+mean`.
+        dense: Whether the patch tokens are returned, too.
     """
 
-    def __init__(self, network: nn.Module, pooling: str) -> None:
+    def __init__(self, network: nn.Module, pooling: str, dense: bool = False) -> None:
         super().__init__()
-        self.network, self.pooling = network, pooling
+        self.network, self.pooling, self.dense = network, pooling, dense
         self.prefix = int(network.num_prefix_tokens)  # type: ignore[arg-type]
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the features of normalised images, [B, D] or, of both, [B, 2 D]."""
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Return the features of normalised images, and with `dense` their patch tokens.
+
+        Returns:
+            Features [B, D], or [B, 2 D] for `token+mean`; patch tokens [B, H * W, D], row by row.
+        """
         tokens = self.network(images)
-        mean = tokens[:, self.prefix :].mean(dim=1)
-        return mean if self.pooling == "mean" else torch.cat([tokens[:, 0], mean], dim=1)
+        patches = tokens[:, self.prefix :]
+        parts = {"token": lambda: tokens[:, 0], "mean": lambda: patches.mean(dim=1)}
+        features = [parts[part]() for part in self.pooling.split("+")]
+        pooled = features[0] if len(features) == 1 else torch.cat(features, dim=1)
+        return (pooled, patches) if self.dense else pooled
 
 
 def pooling_arguments(pooling: str | None, keys: Iterable[str]) -> dict[str, Any]:
@@ -52,7 +60,7 @@ def pooling_arguments(pooling: str | None, keys: Iterable[str]) -> dict[str, Any
         raise UsageError(f"choose {', '.join(POOLINGS)}", where=argument("pooling", pooling))
     if pooling == "mean" and any(key.endswith("fc_norm.weight") for key in keys):
         return {"global_pool": "avg"}
-    return {"global_pool": pooling if pooling in ("token", "map") else ""}
+    return {"global_pool": "map" if pooling == "map" else ""}
 
 
 def with_pooling(network: nn.Module, pooling: str | None, name: str) -> nn.Module:

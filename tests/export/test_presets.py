@@ -156,6 +156,32 @@ def test_tiles_of_another_size_are_resized_as_on_the_card(
     assert_same(found, run("uni", network, tiles))
 
 
+@pytest.mark.parametrize("name", ["uni", "virchow2"])
+def test_another_input_resamples_positions_as_timm(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, card = saved(name, tmp_path)
+    patch = {key: shape for key, shape in presets()[name].signature.items() if "patch_embed" in key}
+    preset = replace(smaller(name, monkeypatch), signature=patch)
+    monkeypatch.setattr("wsi_embed_export.sources.preset._check_signature", lambda *_: None)
+    trained = read_preset(preset, path, {}, Given(tile_px=336, resize=336, pooling="token"))
+    assert trained.training["notes"][-1] == "the network sees 336 pixels, on the card 224"
+    dynamic = CARDS[name].make({**SMALL, "dynamic_img_size": True}).eval()
+    dynamic.load_state_dict(card.state_dict())
+    images = torch.randn(2, 3, 336, 336)
+    with torch.inference_mode():
+        expected = dynamic(images)
+        found = trained.backbone.eval()(images)
+    expected = expected[:, 0] if expected.ndim == 3 else expected
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_the_size_of_the_input_is_not_an_argument(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, _ = saved("uni", tmp_path)
+    with pytest.raises(UsageError, match=r"'img_size': 448.* follows from the tiles; give `resize=`"):
+        read_preset(smaller("uni", monkeypatch), path, {"img_size": 448}, Given())
+
+
 def test_values_of_the_user_come_first_and_are_recorded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnxruntime
 import pytest
 import torch
 from torch import Tensor, nn
 
 from tests.export.published import randomised
+from wsi_embed.encoder import load_encoder
 from wsi_embed.errors import UsageError
 from wsi_embed_export import Given, export, read_source
+from wsi_embed_export.real_tiles import packaged_tiles
 
 timm = pytest.importorskip("timm")
 
@@ -76,7 +80,7 @@ def test_attention_pooling(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "pooling", "message"),
     [
-        ("resnet18", "token", "`pooling='token'`: timm/resnet18 does not offer this .*Invalid pool type"),
+        ("resnet18", "map", "`pooling='map'`: timm/resnet18 does not offer this .*Invalid pool type"),
         ("resnet18", "token+mean", "`pooling='token.mean'`: timm:resnet18 does not offer its tokens"),
         ("vit_tiny_patch16_224", "max", "`pooling='max'`: choose token, mean, token\\+mean, map"),
     ],
@@ -94,6 +98,43 @@ def test_all_tokens_are_no_features(tmp_path: Path) -> None:
         UsageError, match=r"does not return one vector .* \[2, 5, 48\]; give `pooling='token'`"
     ):
         features(tmp_path, "vit_tiny_patch16_224", network, None, **SIZES, global_pool="")
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".ts"])
+def test_patch_tokens_as_an_output(tmp_path: Path, suffix: str) -> None:
+    name, settings = "vit_tiny_patch16_224", {**SIZES, "reg_tokens": 4}
+    network = randomised(timm.create_model(name, num_classes=0, global_pool="", **settings))
+    torch.save(network.state_dict(), tmp_path / "w.pth")
+    path = tmp_path / f"m{suffix}"
+    given = Given((0.0,) * 3, (1.0,) * 3, tile_px=32, mpp=0.5, pooling="token+mean")
+    about = export(
+        f"timm:{name}", path, weights=tmp_path / "w.pth", settings=settings, given=given, outputs=["tokens"]
+    )
+    assert (about.outputs, about.feature_dim) == (("features", "tokens"), 96)
+    tiles = packaged_tiles(np.random.default_rng(1), 3, 32)
+    with torch.inference_mode():
+        tokens = network(torch.from_numpy(tiles).permute(0, 3, 1, 2) / 255)
+    if suffix == ".onnx":
+        session = onnxruntime.InferenceSession(str(path))
+        features, dense = session.run(["features", "tokens"], {"tiles": tiles})
+    else:
+        module = torch.jit.load(str(path))  # type: ignore[no-untyped-call]
+        features, dense = module(torch.from_numpy(tiles))
+    torch.testing.assert_close(torch.as_tensor(dense), tokens[:, 5:], atol=1e-4, rtol=1e-4)
+    expected = torch.cat([tokens[:, 0], tokens[:, 5:].mean(1)], 1)
+    torch.testing.assert_close(torch.as_tensor(features), expected, atol=1e-4, rtol=1e-4)
+    found = load_encoder(path, device="cpu").encode(tiles).features
+    torch.testing.assert_close(torch.from_numpy(found), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_tokens_need_a_pooling(tmp_path: Path) -> None:
+    network = timm.create_model("vit_tiny_patch16_224", num_classes=0, **SIZES)
+    torch.save(network.state_dict(), tmp_path / "w.pth")
+    with pytest.raises(UsageError, match=r"`outputs='tokens'`: this model has no tokens: .* `pooling=`"):
+        export(
+            "timm:vit_tiny_patch16_224", tmp_path / "m.ts", weights=tmp_path / "w.pth", settings=SIZES,
+            given=Given(*COLOURS, tile_px=32), outputs=["tokens"],
+        )  # fmt: skip
 
 
 def test_pooling_is_for_named_architectures_only(run: Path, tmp_path: Path) -> None:

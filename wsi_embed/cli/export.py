@@ -52,7 +52,7 @@ def command(
         list[str] | None,
         typer.Option(
             "--outputs",
-            help="Further outputs: projection,cluster_logits; may be repeated.",
+            help="Further outputs: projection,cluster_logits,tokens; may be repeated.",
             show_default=False,
         ),
     ] = None,

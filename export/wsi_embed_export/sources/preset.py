@@ -9,8 +9,10 @@ from typing import Any
 from torch import nn
 
 from wsi_embed.errors import UsageError
+from wsi_embed.util.text import argument
 from wsi_embed_export.networks import NETWORKS
 from wsi_embed_export.presets import Preset, presets
+from wsi_embed_export.resize import Transform
 from wsi_embed_export.sources.assembly import feature_width, make_network, transform_of
 from wsi_embed_export.token_pooling import with_pooling
 from wsi_embed_export.trained import Given, TrainedModel
@@ -41,16 +43,18 @@ def read_preset(
         )
     if not weights.is_file():
         raise UsageError("no such file", where=weights, remedy="check `weights=`")
+    if "img_size" in settings:
+        raise UsageError(
+            "the size of the input follows from the tiles",
+            where=argument("settings", {"img_size": settings["img_size"]}),
+            remedy="give `resize=`, or `tile_px=`",
+        )
     content = load_tensors(weights)
     _check_signature(preset, content, weights.name)
     transform = transform_of(given, preset.tile_px, preset.resize, preset.crop, preset.interpolation)
     pooling = given.pooling or preset.pooling
-    backbone = _network(
-        preset, {**preset.arguments, **settings}, pooling, content, weights.name, transform.crop
-    )
-    changed = {
-        name for name in ("mean", "std", "pooling", "resize", "crop") if getattr(given, name) is not None
-    }
+    arguments = {**preset.arguments, **settings}
+    backbone = _network(preset, arguments, pooling, content, weights.name, transform.crop)
     return TrainedModel(
         backbone=backbone,
         feature_dim=feature_width(backbone, preset.name, transform.crop),
@@ -63,19 +67,39 @@ def read_preset(
         mpp=given.mpp or preset.mpp,
         mean=given.mean or preset.mean,
         std=given.std or preset.std,
-        training={
-            "preset": preset.name,
-            "model_card": preset.repository,
-            "arguments": {key: str(value) for key, value in {**preset.arguments, **settings}.items()},
-            **({"pooling": pooling} if pooling else {}),
-            "transform": str(transform),
-            **({"changed": sorted(changed | set(settings))} if changed or settings else {}),
-            **({"notes": [f"{preset.title}: {preset.remark}"]} if preset.remark else {}),
-        },
+        training=_about(preset, arguments, pooling, transform, _changed(settings, given)),
         name=named_digest(weights),
         resize=transform.module(),
         published_licence=preset.terms,
     )
+
+
+def _changed(settings: Mapping[str, object], given: Given) -> list[str]:
+    """Return the names of values of the preset that the user replaced."""
+    names = ("mean", "std", "pooling", "resize", "crop", "interpolation")
+    return sorted({*settings, *(name for name in names if getattr(given, name) is not None)})
+
+
+def _about(
+    preset: Preset,
+    arguments: Mapping[str, Any],
+    pooling: str | None,
+    transform: Transform,
+    changed: list[str],
+) -> dict[str, Any]:
+    """Return what the metadata record of the preset."""
+    notes = [f"{preset.title}: {preset.remark}"] if preset.remark else []
+    if transform.crop != preset.crop:
+        notes.append(f"the network sees {transform.crop} pixels, on the card {preset.crop}")
+    return {
+        "preset": preset.name,
+        "model_card": preset.repository,
+        "arguments": {key: str(value) for key, value in arguments.items()},
+        **({"pooling": pooling} if pooling else {}),
+        "transform": str(transform),
+        **({"changed": changed} if changed else {}),
+        **({"notes": notes} if notes else {}),
+    }
 
 
 def _network(
@@ -92,14 +116,23 @@ def _network(
         return own.finish(network)
     if "img_size" in arguments:
         arguments = {**arguments, "img_size": px}
+    positions = preset.positions or _positions(preset)
     architecture = f"timm/{name}" if family == "timm" else name
     network = make_network(architecture, arguments, pooling, content)
     if preset.norm_eps is not None:
         for module in network.modules():
             if isinstance(module, nn.LayerNorm):
                 module.eps = preset.norm_eps
-    load_published(network, content, where, preset.positions)
+    load_published(network, content, where, positions)
     return with_pooling(network, pooling, preset.name)
+
+
+def _positions(preset: Preset) -> dict[str, Any] | None:
+    """Return how positions are resampled for another input than that of the card, if timm runs the model."""
+    patch = preset.signature.get("patch_embed.proj.weight")
+    if preset.layout != "timm" or patch is None:
+        return None
+    return {"grid": preset.crop // patch[-1], "resampling": "timm"}
 
 
 def _check_signature(preset: Preset, content: Mapping[str, Any], where: str) -> None:

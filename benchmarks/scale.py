@@ -29,7 +29,8 @@ from wsi_embed.inputs.slides import find_slides
 from wsi_embed.slide.fingerprint import fingerprint
 from wsi_embed.storage.folder import METADATA_FILE, LocalPlace
 from wsi_embed.store.index import INDEX_FILE
-from wsi_embed.store.layout import group_digest
+from wsi_embed.store.layout import array_documents, group_digest
+from wsi_embed.store.members import record
 
 SLIDE_BYTES = 2**20
 BAGS = 100
@@ -70,9 +71,12 @@ def copy_slide(slides: Path, store: Path, slide_id: str, patient: str) -> None:
     group = store / slide_id
     shutil.copytree(store / "slide00000", group)
     document = json.loads((group / METADATA_FILE).read_bytes())
-    attributes = document["attributes"] | {"slide": f"{slide_id}.tif", "patient": patient}
-    document["attributes"] = attributes | {"digest": group_digest(LocalPlace(group), attributes)}
+    own = {"slide_id": slide_id, "slide": f"{slide_id}.tif", "patient": patient}
+    attributes = document["attributes"] | own
+    digest = group_digest(attributes, array_documents(LocalPlace(group)))
+    document["attributes"] = attributes | {"digest": digest}
     (group / METADATA_FILE).write_text(json.dumps(document, indent=2))
+    record(LocalPlace(store), slide_id, [digest])
 
 
 def seconds(what: Callable[[], object], repeats: int = 3) -> Seconds:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -21,7 +22,7 @@ from tests.store.made_stores import (
     write_slide,
 )
 from wsi_embed.errors import StoreError
-from wsi_embed.storage.folder import Place
+from wsi_embed.storage.folder import LocalPlace, Place
 from wsi_embed.store import StoreSettings, finalize, open_store, slide_writer, verify
 from wsi_embed.store.layout import written_objects
 
@@ -125,6 +126,36 @@ def test_a_replacement_that_a_kill_interrupted_is_finished(tmp_path: Path, setti
         assert verify(path) == []
         write_slide(store, "a", make_encoded(31, settings, seed=1))
     assert moved
+
+
+def test_a_replacement_that_fails_in_the_end_is_finished_later(
+    tmp_path: Path, settings: StoreSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, encoded = tmp_path / "s", make_encoded(13, settings)
+    store = open_writer(path, settings)
+    write_slide(store, "a", make_encoded(31, settings, seed=1))
+
+    def failing(self: LocalPlace, target: LocalPlace) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalPlace, "move", failing)
+        with pytest.raises(StoreError, match="Input/output error"):
+            write_slide(store, "a", encoded)
+    assert verify(path) == []
+    store.recover("a")
+    np.testing.assert_array_equal(open_store(path)["a"].features[:], encoded.features.astype(np.float16))
+    assert verify(path) == []
+
+
+def test_objects_of_another_job_are_not_committed(tmp_path: Path, settings: StoreSettings) -> None:
+    store = open_writer(tmp_path / "s", settings)
+    with store.slide("a", make_grid(7)) as writer:
+        writer.append(make_encoded(7, settings))
+        (tmp_path / "s/a/features/c/9").mkdir(parents=True)
+        (tmp_path / "s/a/features/c/9/0").write_bytes(b"x")
+        with pytest.raises(StoreError, match="features/c/9/0 is not there as it was written"):
+            writer.commit({})
 
 
 def test_finalize_removes_what_killed_jobs_left(tmp_path: Path, settings: StoreSettings) -> None:

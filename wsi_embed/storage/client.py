@@ -74,9 +74,10 @@ def _client(scheme: str, host: str) -> ObjectStore:
     options: ClientConfig = {**CLIENT}
     if endpoint and endpoint.startswith("http://"):
         options["allow_http"] = True
-    more: dict[str, Any] = {"endpoint": endpoint} if endpoint else {}
-    if "AWS_CHECKSUM_ALGORITHM" not in os.environ:
-        more["checksum_algorithm"] = "SHA256"  # of each upload, which the server compares
+    # the server compares the checksum of each upload
+    more: dict[str, Any] = {"checksum_algorithm": "SHA256"}
+    if endpoint:
+        more["endpoint"] = endpoint
     if _has_profile():
         with needs_extra("cloud", "a profile of the AWS command line"):
             from obstore.auth.boto3 import Boto3CredentialProvider

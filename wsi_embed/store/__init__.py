@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from wsi_embed.bags.array import LazyArray
 from wsi_embed.bags.bag import Bag
 from wsi_embed.bags.patient import PatientBag
+from wsi_embed.store.finalizing import finalize
 from wsi_embed.store.layout import FORMAT_VERSION, StoreSettings
-from wsi_embed.store.reader import Store, finalize, open_store
+from wsi_embed.store.reader import Store, open_store
 from wsi_embed.store.verify import Problem, verify
 
 if TYPE_CHECKING:

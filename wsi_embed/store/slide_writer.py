@@ -166,7 +166,6 @@ class SlideWriter:
             self._commit(attributes)
         except OSError as error:
             raise cannot_write(self.folder, error) from error
-        self._committed = True
 
     def _commit(self, attributes: dict[str, Any]) -> None:
         """Read the arrays back, and write the group's document, with which readers see the slide."""
@@ -186,6 +185,7 @@ class SlideWriter:
         self._group.update_attributes({**whole, "complete": True})
         if find_attributes(self.folder) != {**whole, "complete": True}:
             raise self._changed(METADATA_FILE)
+        self._committed = True  # from here on the next job finishes what fails
         if before:
             finish_replacing(self.store, self.slide_id)
             record(self.store, self.slide_id, [whole["digest"]])
@@ -204,8 +204,9 @@ class SlideWriter:
         A disk or server may lose or change what it confirmed. Without locks, two jobs may write the same
         slide; this keeps one from committing what the other removed.
         """
-        for key, sent in self._objects.objects.items():
-            if key != METADATA_FILE and there.get(key) != sent:
+        sent = {key: value for key, value in self._objects.objects.items() if key != METADATA_FILE}
+        for key in sorted(sent.keys() | there.keys()):
+            if there.get(key) != sent.get(key):
                 raise self._changed(key)
 
     def _changed(self, key: str) -> StoreError:

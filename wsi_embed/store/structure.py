@@ -6,8 +6,10 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from wsi_embed.errors import StoreError
 from wsi_embed.inputs.ids import slide_id_of
 from wsi_embed.storage.folder import METADATA_FILE, Place
+from wsi_embed.store.group import complete_attributes
 from wsi_embed.store.index import INDEX_FILE, index_damage
 from wsi_embed.store.members import FOLDER, recorded, slide_folders
 from wsi_embed.store.replacing import unfinished
@@ -41,32 +43,46 @@ def store_problems(
     for key in sorted(here - {METADATA_FILE, INDEX_FILE}):
         if not harmless(key):
             yield f"the file {key} is no part of the store"
-    yield from _record_problems(store, slides, damaged)
+    yield from _record_problems(store, settings, slides, damaged)
     if INDEX_FILE in here and (what := index_damage(store, settings)):
         yield f"{INDEX_FILE} is wrong ({what}) and not used; run wsi-embed finalize"
     yield from _moved(slides)
 
 
-def _record_problems(store: Place, slides: Slides, damaged: Collection[str]) -> Iterator[str]:
+def _record_problems(
+    store: Place, settings: Mapping[str, Any], slides: Slides, damaged: Collection[str]
+) -> Iterator[str]:
     """Describe where the slides differ from those that were recorded when they were written."""
     records, unreadable = recorded(store)
     folders = set(slide_folders(store))
     for key in unreadable:
         yield f"the record {FOLDER}/{key} is damaged; {ACCEPT}"
-    for slide_id in sorted(records.keys() - slides.keys() - set(unfinished(store)) - set(damaged)):
-        if slide_id in folders:
+    for slide_id in sorted(records.keys() - set(unfinished(store)) - set(damaged)):
+        known = slides.get(slide_id)
+        if known is not None and known.get("digest") in records[slide_id]:
+            continue
+        # a job that runs at the same time may have written it since
+        now = _attributes(store / slide_id, settings)
+        if now is not None and now.get("digest") not in records[slide_id]:
+            yield f"the group {slide_id} is not the one that was written last; {ACCEPT}"
+        elif now is None and slide_id in folders:
             yield f"the slide {slide_id} was complete once and is not any more: embed it again"
-        else:
+        elif now is None:
             yield f"the slide {slide_id} is gone: embed it again; {ACCEPT}"
-    own = {slide_id: attributes for slide_id, attributes in slides.items() if "slide_id" in attributes}
+    own = [slide_id for slide_id, attributes in slides.items() if "slide_id" in attributes]
     if own and not records and not unreadable:
         yield f"the records of its slides, {FOLDER}, are gone; {ACCEPT}"
         return
-    for slide_id, attributes in slides.items():
-        if slide_id in own and slide_id not in records:
+    for slide_id in own:
+        if slide_id not in records:
             yield f"the group {slide_id} was not written here; {ACCEPT}"
-        elif slide_id in records and attributes.get("digest") not in records[slide_id]:
-            yield f"the group {slide_id} is not the one that was written last; {ACCEPT}"
+
+
+def _attributes(folder: Place, settings: Mapping[str, Any]) -> dict[str, Any] | None:
+    try:
+        return complete_attributes(folder, settings)
+    except StoreError:
+        return None
 
 
 def _moved(slides: Slides) -> Iterator[str]:

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Self
 from wsi_embed.grid import TileGrid
 from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.inputs.staging import Staging
+from wsi_embed.jobs.crashes import CrashRecord
 from wsi_embed.jobs.options import JobOptions
 from wsi_embed.jobs.report import SlideResult
 from wsi_embed.jobs.slide_work import SlideWork
@@ -39,6 +40,8 @@ class Job(abc.ABC):
         workers: Number of reader threads per process.
         versions: Versions of the libraries in use, recorded with every slide.
         staging: Cache of remote slides while the job runs; None if no slide is remote.
+        crashes: Record of slides that ended the process while the job runs; None for object storage and
+            dry runs.
         output: Name of `out` in messages.
     """
 
@@ -50,6 +53,7 @@ class Job(abc.ABC):
     workers: int
     versions: dict[str, str] = field(default_factory=versions)
     staging: Staging | None = None
+    crashes: CrashRecord | None = None
     output: ClassVar[str]
 
     @property
@@ -128,6 +132,19 @@ class Job(abc.ABC):
             return
         with self.options.slide_cache().open(stop) as staging:
             yield replace(self, staging=staging)
+
+    @contextlib.contextmanager
+    def recording_crashes(self) -> Iterator[Self]:
+        """Return the job with an open record of crashes, which is closed when the context is left."""
+        if self.options.dry_run or not isinstance(self.out, Path):
+            yield self
+            return
+        with contextlib.closing(CrashRecord(self.out)) as crashes:
+            yield replace(self, crashes=crashes)
+
+    def in_work(self, item: SlideInput) -> AbstractContextManager[None]:
+        """Record that a slide is in work; see `CrashRecord.in_work`."""
+        return contextlib.nullcontext() if self.crashes is None else self.crashes.in_work(item)
 
     def make_grid(self, plan: SlidePlan) -> tuple[TileGrid, TissueMask]:
         """Return the tiles of a slide, and the tissue mask that selects them."""

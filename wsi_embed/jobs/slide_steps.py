@@ -68,6 +68,7 @@ def prepare_slide(job: Job, item: SlideInput) -> SlideWork | SlideResult | Busy:
         if not job.options.dry_run and not resources.enter_context(job.lock(item.slide_id)):
             return Busy(item)
         try:
+            resources.enter_context(job.in_work(item))
             item = _fetch(job, item, resources)
             return _prepare(job, item, result, resources)
         except Exception as error:

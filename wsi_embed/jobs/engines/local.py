@@ -46,6 +46,7 @@ def run_local(job: Job, listener: Listener, stop: threading.Event) -> list[Slide
     failures = FailureLimit(job)
     serial.job_started(len(job.slides), job.headline)
     with (
+        job.recording_crashes() as job,
         job.fetching(stop) as job,
         ThreadPoolExecutor(job.workers, "wsi-embed-read") as readers,
         contextlib.closing(LocalRun(job, readers, serial, stop, failures).results()) as finished,
@@ -109,24 +110,32 @@ class LocalRun:
             feeding.result()
 
     def _feed(self, items: Sequence[SlideInput]) -> None:
-        """Process slides as readers become free; None in the queue marks the end."""
+        """Process slides as readers become free; None in the queue marks the end.
+
+        Slides that were in work when an earlier process ended come last, each alone, so that a further end
+        tells which of them it was.
+        """
+        suspects = self._job.crashes.suspects(list(items)) if self._job.crashes else []
+        others = [item for item in items if item not in suspects]
         try:
-            with (
-                contextlib.closing(self._prepared(items)) as prepared_slides,
-                ThreadPoolExecutor(AT_ONCE, "wsi-embed-slide") as slides,
-            ):
-                for prepared in prepared_slides:
-                    if isinstance(prepared, SlideResult):
-                        self._finish(prepared)
-                        continue
-                    self._listener.slide_started(prepared.item.slide_id, prepared.result.tiles)
-                    self._in_work.append(slides.submit(self._work, prepared))
-                    if len(self._in_work) == AT_ONCE:
-                        self._in_work.popleft().result()
-                    prepared.all_read.wait()
-                self._drain()
+            with ThreadPoolExecutor(AT_ONCE, "wsi-embed-slide") as slides:
+                for together in (others, *([item] for item in suspects)):
+                    self._feed_some(together, slides)
         finally:
             self._finished.put(None)
+
+    def _feed_some(self, items: Sequence[SlideInput], slides: ThreadPoolExecutor) -> None:
+        with contextlib.closing(self._prepared(items)) as prepared_slides:
+            for prepared in prepared_slides:
+                if isinstance(prepared, SlideResult):
+                    self._finish(prepared)
+                    continue
+                self._listener.slide_started(prepared.item.slide_id, prepared.result.tiles)
+                self._in_work.append(slides.submit(self._work, prepared))
+                if len(self._in_work) == AT_ONCE:
+                    self._in_work.popleft().result()
+                prepared.all_read.wait()
+            self._drain()
 
     def _work(self, work: SlideWork) -> None:
         on_tiles = partial(self._listener.tiles_done, work.item.slide_id)

@@ -69,3 +69,20 @@ def test_a_bag_of_another_class_moves(source: Store, labels: Path, tmp_path: Pat
 def test_without_labels_there_are_no_classes(source: Store, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="give `labels="):
         convert(source, "dsmil", tmp_path)
+
+
+@pytest.mark.parametrize("label", ["..", ".", "mine", "x" * 300])
+def test_labels_that_cannot_be_folders_are_refused_before_anything_is_written(
+    source: Store, tmp_path: Path, label: str
+) -> None:
+    """A label `..` would write beside `--out`, one with its name loses its list."""
+    slides = list(source)
+    table = tmp_path / "labels.csv"
+    table.write_text(
+        "slide_id,label\n" + "".join(f"{s},{[label, 'b'][n % 2]}\n" for n, s in enumerate(slides))
+    )
+    with pytest.raises(
+        UsageError, match=r"cannot be the name of a folder in mine|is too long for a file name"
+    ):
+        convert(source, "dsmil", tmp_path / "datasets" / "mine", labels=table, missing="skip")
+    assert not list((tmp_path / "datasets").rglob("*.csv")) if (tmp_path / "datasets").exists() else True

@@ -54,3 +54,15 @@ def test_different_names_in_one_folder_get_different_ids(names: list[str]) -> No
 
 def test_a_name_that_is_not_utf8_keeps_its_bytes() -> None:
     assert slide_id_of(os.fsdecode(b"M\xfcller.svs")) == "M%FCller"
+
+
+def test_a_name_that_is_too_long_once_encoded_is_shortened_with_a_digest() -> None:
+    """27 Japanese letters are 243 characters: too long for a folder with the suffixes of temporary files."""
+    name = "\u75c5" * 27
+    ids = [slide_id_of(f"{name}{end}.svs") for end in ("", "\u7406", "a")]
+    assert len(set(ids)) == 3
+    for slide_id in ids:
+        assert 200 < len(slide_id) <= 240
+        assert re.fullmatch(r"(%E7%97%85)+(%E7(%97)?)?-[0-9a-f]{16}", slide_id)
+    assert slide_id_of(f"{'x' * 240}.svs") == "x" * 240
+    assert slide_id_of(f"{'x' * 241}.svs").startswith("x" * 223 + "-")

@@ -291,3 +291,11 @@ def test_a_manifest_with_only_a_header_holds_no_slides(tmp_path: Path) -> None:
     put(tmp_path, "a.csv", content=b"path\n")
     with pytest.raises(UsageError, match="no slides found"):
         find_slides([tmp_path / "a.csv"])
+
+
+@pytest.mark.parametrize("column", ["path", "roi", "patient"])
+def test_a_nul_in_a_manifest_is_named(tmp_path: Path, column: str) -> None:
+    cells = {"path": "a.svs", "roi": "a.xml", "patient": "p"} | {column: "x\0y"}
+    (tmp_path / "list.csv").write_bytes(f"{','.join(cells)}\n{','.join(cells.values())}\n".encode())
+    with pytest.raises(UsageError, match=f"row 2: {column} contains a NUL character"):
+        find_slides([tmp_path / "list.csv"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -26,6 +27,7 @@ from wsi_embed.cli import (
     train,
     verify,
 )
+from wsi_embed.cli.lasting_output import LastingOutput
 from wsi_embed.cli.log import log_line
 from wsi_embed.cli.once import Command
 from wsi_embed.cli.wording import use_flags_of
@@ -59,6 +61,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 GROUPS: dict[str, typer.Typer] = {"eval": eval.app}
 NAMES = (*COMMANDS, *GROUPS)
+# Commands that go on when their output cannot be written.
+LASTING = ("embed", "tile", "train")
 for _name, _command in COMMANDS.items():
     app.command(_name, cls=Command)(_command)
 for _name, _group in GROUPS.items():
@@ -117,8 +121,14 @@ def _wants_json() -> bool:
 
 def main() -> None:
     """Run the command line; user errors are printed as one line, bugs with their traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
-        app(with_default_command(sys.argv[1:]))
+        arguments = with_default_command(sys.argv[1:])
+        if arguments and arguments[0] in LASTING:
+            sys.stdout = LastingOutput(sys.stdout)  # has what is used of a stream
+        app(arguments)
     except WsiEmbedError as error:
         if _wants_json():
             log_line("error", "error", message=str(error), exit_code=error.exit_code)
@@ -129,3 +139,6 @@ def main() -> None:
         # the reader of the pipe (head, less) has exited, which is no error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    finally:
+        if isinstance(sys.stdout, LastingOutput):
+            sys.stdout.flush()

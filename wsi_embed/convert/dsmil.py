@@ -14,6 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from wsi_embed.convert.outgoing_format import Format, Item, Write, file_name, table
+from wsi_embed.errors import UsageError
 from wsi_embed.util.verified_files import verified
 
 
@@ -27,7 +28,19 @@ class Dsmil(Format):
     needs_labels: ClassVar[bool] = True
 
     def files(self, item: Item) -> list[str]:
-        """Return the name of the bag's CSV."""
+        """Return the name of the bag's CSV.
+
+        Raises:
+            UsageError: If the label cannot be a folder beside the lists of DSMIL.
+        """
+        label = str(item.label)
+        if set(label) <= {"."} or label == self.out.name:
+            raise UsageError(
+                f"the label {label!r} cannot be the name of a folder in {self.out.name}",
+                remedy="rename the class"
+                if set(label) <= {"."}
+                else "rename the class, or choose another `out=`",
+            )
         return [f"{file_name(str(item.label))}/{item.name}.csv"]
 
     def write(self, item: Item, paths: Sequence[Path]) -> None:

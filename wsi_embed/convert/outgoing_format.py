@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_embed.errors import StoreError, UsageError
+from wsi_embed.inputs.ids import LONGEST
 from wsi_embed.store import Bag, PatientBag, Store
 from wsi_embed.util.extras import needs_extra
 from wsi_embed.util.text import argument
@@ -146,8 +147,15 @@ class Format(ABC):
 
 
 def file_name(text: str) -> str:
-    """Return a text as a file name, with percent-encoding of other characters."""
-    return quote(text, safe=" ()+,=@").replace("~", "%7E")
+    """Return a text as a file name, with percent-encoding of other characters.
+
+    Raises:
+        UsageError: If the name would be too long.
+    """
+    name = quote(text, safe=" ()+,=@").replace("~", "%7E")
+    if len(name) > LONGEST:
+        raise UsageError(f"{text[:40]!r}... is too long for a file name", remedy="shorten it")
+    return name.replace(".", "%2E") if set(name) == {"."} else name
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Write:

@@ -11,7 +11,7 @@ from typing import Any
 from wsi_embed.errors import RemoteError, SlideError, UsageError
 from wsi_embed.inputs.columns import cell_text, first_of, patient_of
 from wsi_embed.inputs.folders import TILES_MARK, folder_files
-from wsi_embed.inputs.ids import slide_id_of
+from wsi_embed.inputs.ids import LONGEST, encoded_id, slide_id_of
 from wsi_embed.inputs.remote_slides import RemoteSlide, find_below
 from wsi_embed.inputs.tables import MANIFEST_COLUMNS, MANIFEST_SUFFIXES, read_manifest
 from wsi_embed.slide.fingerprint import slide_files
@@ -19,8 +19,6 @@ from wsi_embed.slide.lengths import decimal
 from wsi_embed.slide.ome_zarr import is_ome_zarr
 from wsi_embed.slide.suffixes import named_as_slide
 from wsi_embed.storage import Address, Location, is_address, location, objects
-
-LONGEST_ID = 240
 
 
 @dataclass(frozen=True)
@@ -101,11 +99,11 @@ def unique_slides(found: Iterable[SlideInput]) -> list[SlideInput]:
     """
     by_id: dict[str, SlideInput] = {}
     for item in found:
-        if len(item.slide_id) > LONGEST_ID:
+        if len(item.slide_id) > LONGEST:
             raise UsageError(
-                "its id would be too long for a file name",
+                f"the slide_id {item.slide_id[:40]}... is too long for a file name",
                 where=item.path,
-                remedy="give slide_id in a manifest",
+                remedy=f"give one of {LONGEST} characters at most",
             )
         other = by_id.setdefault(item.slide_id, item)
         if other is not item:
@@ -171,13 +169,15 @@ def manifest_slide(source: Location, number: int, row: dict[str, Any]) -> SlideI
     cells = {name: cell_text(value) for name, value in row.items()}
     values = {names[0]: found for names in MANIFEST_COLUMNS if (found := first_of(cells, names))}
     where = f"{source}, row {number}"
+    if wrong := next((name for name, value in cells.items() if "\0" in (value or "")), None):
+        raise UsageError(f"{wrong} contains a NUL character", where=where, remedy="save the table as UTF-8")
     if "path" not in values:
         raise UsageError("the path is empty", where=where)
     place = _beside(source, values["path"])
     slide_id = values.get("slide_id")
     if slide_id is None:
         slide_id = slide_id_of(place.name)
-    elif slide_id_of(f"{slide_id}.x") != slide_id:
+    elif encoded_id(f"{slide_id}.x") != slide_id:
         raise UsageError(f"slide_id {slide_id!r} may hold only A-Z a-z 0-9 . _ -", where=where)
     try:
         mpp = decimal(values["mpp"]) if "mpp" in values else None

@@ -78,12 +78,15 @@ def location(text: str | Path | Address) -> Location:
     """Convert a text to a path or an address.
 
     Raises:
-        UsageError: If the text is empty, or the address has an unknown scheme or contains credentials.
+        UsageError: If the text is empty or contains NUL, or the address has an unknown scheme or contains
+            credentials.
     """
     if isinstance(text, Address):
         return text
     if not str(text):
         raise UsageError("a path is empty", remedy="the current folder is `.`")
+    if "\0" in str(text):
+        raise UsageError("a path contains a NUL character", remedy="correct it")
     return parse_address(str(text)) if is_address(text) else Path(text)
 
 

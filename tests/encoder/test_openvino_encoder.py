@@ -14,8 +14,6 @@ from tests.made_models import tiny_clusters, tiny_features, tiny_onnx
 from tests.made_slides import he_pixels
 from wsi_embed.encoder import default_model, load_encoder, load_pool
 from wsi_embed.encoder.difference import difference
-from wsi_embed.encoder.openvino_encoder import _core
-from wsi_embed.encoder.openvino_int8 import fold_biases
 from wsi_embed.errors import DeviceError, MissingExtraError, ModelError
 
 Tiles = npt.NDArray[np.uint8]
@@ -122,16 +120,6 @@ def test_int8_has_the_features_of_onnx_runtime_but_for_rounding() -> None:
     assert encoder.model_id == f"{other.model_id}+openvino-int8"
     tiles = he_tiles(12, encoder.metadata.tile_px)
     assert 0.99 < difference(other.encode(tiles), encoder.encode(tiles)).centred_cosine < 0.99999
-
-
-def test_biases_of_int8_are_constants() -> None:
-    """45 of the 49 convolutions of EfficientNet-Lite0 are before the last stage that is pooled."""
-    model = _core().read_model(str(default_model("default-int8")))
-    before = len(model.get_ordered_ops())
-    assert fold_biases(model) == 45
-    assert len(model.get_ordered_ops()) < before
-    assert fold_biases(model) == 0
-    assert fold_biases(_core().read_model(str(default_model()))) == 0
 
 
 _SIGNALLED = """

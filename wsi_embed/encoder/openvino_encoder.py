@@ -15,7 +15,7 @@ from wsi_embed.encoder.device import Device
 from wsi_embed.encoder.onnx_contract import read_contract
 from wsi_embed.encoder.onnx_external_files import check_external_files
 from wsi_embed.encoder.onnx_session import plain_session
-from wsi_embed.encoder.openvino_int8 import fold_biases, int8_settings
+from wsi_embed.encoder.openvino_int8 import int8_settings, keep_addends
 from wsi_embed.errors import MissingExtraError, ModelError
 from wsi_embed.slide.base import UInt8Array
 from wsi_embed.util.cpu import cpu_count
@@ -64,7 +64,7 @@ class OpenVinoEncoder(Encoder):
         }
         try:
             model = _core().read_model(str(path))
-            fold_biases(model)
+            keep_addends(model)
             self._model = _core().compile_model(model, "CPU", settings)
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]

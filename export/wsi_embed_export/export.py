@@ -185,8 +185,7 @@ def _compare(
     kinds = parity_tiles(reference.tile_px, None if tiles is None else _split(tiles)[1], most=most)
     if metadata.precision == "int8":  # calibrated on real tiles, so it is compared on real tiles only
         kinds = kinds[1:]
-    # the largest first, whose memory the runtime then uses for the others
-    tiles_of_kinds = [sorted(batches, key=len, reverse=True) for batches in kinds]
+    tiles_of_kinds = [list(batches) for batches in kinds]
     for batches in tiles_of_kinds:
         check_further(reference, path, limits, batches)
     encoder = load_encoder(path, device="cpu", mpp=metadata.mpp or 1.0)

@@ -115,13 +115,11 @@ assert not tried, tried
     assert list(tmp_path.iterdir()) == []
 
 
-def test_int8_is_another_model_than_by_onnx_runtime() -> None:
-    if "vnni" not in Path("/proc/cpuinfo").read_text():
-        pytest.skip("OpenVINO's int8 saturates on processors without VNNI")
+def test_int8_has_the_features_of_onnx_runtime_but_for_rounding() -> None:
     other, encoder = (load_encoder("default-int8", device=device) for device in ("cpu", "openvino"))
-    assert encoder.model_id == f"{other.model_id}+openvino"
+    assert encoder.model_id == f"{other.model_id}+openvino-int8"
     tiles = he_tiles(12, encoder.metadata.tile_px)
-    assert 0.5 < difference(other.encode(tiles), encoder.encode(tiles)).centred_cosine < 0.9999
+    assert 0.99 < difference(other.encode(tiles), encoder.encode(tiles)).centred_cosine < 0.99999
 
 
 _SIGNALLED = """

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from torch import nn
 
 from tests.export.test_sources import GIVEN, PX
 from tests.made_slides import he_pixels, write_svs
@@ -140,6 +141,29 @@ def test_calibration_tiles_of_slides_and_of_a_split(checkpoint: Path, tiles: Pat
 def test_one_tile_is_not_enough(checkpoint: Path, tiles: Path) -> None:
     with pytest.raises(UsageError, match="one tile is not enough"):
         users_tiles(tiles / "00.png", read_source(checkpoint, GIVEN))
+
+
+@pytest.mark.parametrize("pool", [nn.AdaptiveAvgPool2d(1), nn.AdaptiveMaxPool2d(1)])
+def test_openvino_computes_the_same(tiles: Path, tmp_path: Path, pool: nn.Module) -> None:
+    """It loses biases and the normalisation if a graph computes shapes, as adaptive pooling does."""
+    pytest.importorskip("openvino")
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 16, 3, 2, 1), nn.ReLU(), nn.MaxPool2d(3, 2, 1), nn.Conv2d(16, 32, 3), nn.ReLU(), pool,
+        nn.Flatten(),
+    )  # fmt: skip
+    for layer in (network[0], network[3]):
+        nn.init.normal_(layer.bias, std=0.3)  # type: ignore[arg-type]
+    trained = TrainedModel(
+        backbone=network, feature_dim=32, projector=None, cluster_head=None, clusters=None, method="weights",
+        architecture="small", tile_px=PX, mpp=0.5, mean=(0.7, 0.5, 0.6), std=(0.2,) * 3,
+    )  # fmt: skip
+    export(trained, tmp_path / "m.onnx", precision="int8", calibrate=tiles)
+    unseen = packaged_tiles(np.random.default_rng(10), 24, PX)
+    ours, theirs = (
+        load_encoder(tmp_path / "m.onnx", device=device).encode(unseen) for device in ("cpu", "openvino")
+    )
+    assert difference(ours, theirs).centred_cosine > 0.995
 
 
 def test_networks_with_bounded_activations_keep_their_precision(tiles: Path, tmp_path: Path) -> None:

@@ -15,9 +15,13 @@ from wsi_embed.encoder.device import Device
 from wsi_embed.encoder.onnx_contract import read_contract
 from wsi_embed.encoder.onnx_external_files import check_external_files
 from wsi_embed.encoder.onnx_session import plain_session
+from wsi_embed.encoder.openvino_int8 import int8_settings, keep_addends
 from wsi_embed.errors import MissingExtraError, ModelError
 from wsi_embed.slide.base import UInt8Array
 from wsi_embed.util.cpu import cpu_count
+
+# Part of the id of int8 models. It was "openvino" as long as their features were wrong (`openvino_int8`).
+INT8_ID = "openvino-int8"
 
 
 class OpenVinoEncoder(Encoder):
@@ -51,14 +55,17 @@ class OpenVinoEncoder(Encoder):
         if device.bf16:
             self.metadata = replace(self.metadata, precision="bf16", model_id=f"{model_id}+bf16")
         elif self.metadata.precision == "int8":
-            self.metadata = replace(self.metadata, model_id=f"{model_id}+openvino")
+            self.metadata = replace(self.metadata, model_id=f"{model_id}+{INT8_ID}")
         settings = {
             "INFERENCE_PRECISION_HINT": "bf16" if device.bf16 else "f32",
             "PERFORMANCE_HINT": "LATENCY",  # one batch at a time on all threads
             "INFERENCE_NUM_THREADS": str(threads or cpu_count()),
+            **int8_settings(),
         }
         try:
-            self._model = _core().compile_model(str(path), "CPU", settings)
+            model = _core().read_model(str(path))
+            keep_addends(model)
+            self._model = _core().compile_model(model, "CPU", settings)
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
             raise ModelError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -233,6 +234,18 @@ def test_each_figure_has_a_source(name: str) -> None:
     assert preset.repository.startswith("https://")
     assert preset.non_commercial == bool(re.search(r"NC|non-commercial", preset.licence, re.IGNORECASE))
     assert len(preset.signature) >= 3
+
+
+def test_a_config_with_other_numbers_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one beside Lunit's weights on a model hub has the numbers of ImageNet."""
+    path, _ = saved("lunit-vits16", tmp_path)
+    for mean, said in (((0.485, 0.456, 0.406), True), (presets()["lunit-vits16"].mean, False)):
+        config = {"mean": mean, "std": presets()["lunit-vits16"].std}
+        text = json.dumps({"architecture": "vit_small_patch16_224", "pretrained_cfg": config})
+        (tmp_path / "config.json").write_text(text)
+        trained = read_preset(smaller("lunit-vits16", monkeypatch), path, {}, Given())
+        assert trained.mean == presets()["lunit-vits16"].mean
+        assert any("another mean or std" in note for note in trained.training["notes"]) == said
 
 
 def test_own_networks_take_no_pooling(tmp_path: Path) -> None:

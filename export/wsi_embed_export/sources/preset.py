@@ -14,6 +14,7 @@ from wsi_embed_export.networks import NETWORKS
 from wsi_embed_export.presets import Preset, presets
 from wsi_embed_export.resize import Transform
 from wsi_embed_export.sources.assembly import feature_width, make_network, transform_of
+from wsi_embed_export.sources.hub_config import read_hub_config
 from wsi_embed_export.token_pooling import with_pooling
 from wsi_embed_export.trained import Given, TrainedModel
 from wsi_embed_export.weights import load_published
@@ -67,7 +68,8 @@ def read_preset(
         mpp=given.mpp or preset.mpp,
         mean=given.mean or preset.mean,
         std=given.std or preset.std,
-        training=_about(preset, arguments, pooling, transform, _changed(settings, given)),
+        training=_about(preset, arguments, pooling, transform, _changed(settings, given))
+        | _notes(preset, transform, weights),
         name=named_digest(weights),
         resize=transform.module(),
         published_licence=preset.terms,
@@ -88,9 +90,6 @@ def _about(
     changed: list[str],
 ) -> dict[str, Any]:
     """Return what the metadata record of the preset."""
-    notes = [f"{preset.title}: {preset.remark}"] if preset.remark else []
-    if transform.crop != preset.crop:
-        notes.append(f"the network sees {transform.crop} pixels, on the card {preset.crop}")
     return {
         "preset": preset.name,
         "model_card": preset.repository,
@@ -98,8 +97,18 @@ def _about(
         **({"pooling": pooling} if pooling else {}),
         "transform": str(transform),
         **({"changed": changed} if changed else {}),
-        **({"notes": notes} if notes else {}),
     }
+
+
+def _notes(preset: Preset, transform: Transform, weights: Path) -> dict[str, list[str]]:
+    """Return the sentences for the user, as `notes`; empty if there are none."""
+    notes = [f"{preset.title}: {preset.remark}"] if preset.remark else []
+    if transform.crop != preset.crop:
+        notes.append(f"the network sees {transform.crop} pixels, on the card {preset.crop}")
+    config = read_hub_config(weights)
+    if config is not None and config.mean and (config.mean, config.std) != (preset.mean, preset.std):
+        notes.append("config.json beside the weights has another mean or std; the preset has the card's")
+    return {"notes": notes} if notes else {}
 
 
 def _network(

@@ -85,6 +85,20 @@ def test_a_session_that_cannot_be_loaded_fails_the_batch(tiny: Path) -> None:
         futures[0].result()
 
 
+def test_a_session_that_could_not_be_loaded_once_is_loaded_at_the_next_batch(tiny: Path) -> None:
+    calls = []
+
+    def flaky() -> Encoder:
+        calls.append(1)
+        if len(calls) == 1:
+            raise MemoryError("no room just now")
+        return load_encoder(tiny, device="cpu", threads=1)
+
+    with EncoderPool(load_encoder(tiny, device="cpu", threads=1), [flaky]) as pool:
+        failed = [future.exception() for future in [pool.submit(tiles) for tiles in batches(12)]]
+    assert [type(error) for error in failed if error is not None] == [MemoryError] * (len(calls) > 0)
+
+
 @pytest.mark.parametrize(
     ("cores", "size", "expected"),
     [

@@ -12,7 +12,9 @@ from tests.made_slides import UInt8Array, he_pixels
 from wsi_embed.errors import SlideError
 from wsi_embed.slide import open_slide
 from wsi_embed.slide.conformance import SlideConformance
+from wsi_embed.slide.image import ImageSlide
 from wsi_embed.slide.tile_images import TileError, read_image
+from wsi_embed.slide.transparency import BAND
 
 PIXELS = he_pixels(310, 270, seed=2)
 EXIF_ORIENTATION = 274
@@ -240,3 +242,28 @@ def test_an_image_beyond_pillows_limit_is_refused(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(SlideError, match=r"too large for a plain image .* convert it to a pyramidal TIFF"):
         open_slide(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "palette with a transparent colour"])
+def test_images_of_several_bands_are_blended_as_a_whole(tmp_path: Path, mode: str) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (2 * BAND + 77, 40, 4), np.uint8)
+    image = Image.fromarray(pixels, "RGBA")
+    path = tmp_path / "a.png"
+    if mode.startswith("pal"):
+        image.convert("RGB").quantize(16).save(path, transparency=3)
+    else:
+        image.convert(mode).save(path)
+    with Image.open(path) as stored:
+        rgba = stored.convert("RGBA")
+        expected = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    with ImageSlide(path) as slide:
+        assert np.array_equal(slide.read(0, 0, 0, *slide.level_sizes[0]), np.asarray(expected))
+
+
+def test_a_large_image_is_opened_without_a_warning(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    """Pillow warns of more than 89 million pixels, in the middle of the display."""
+    Image.new("L", (10_000, 9_000), 200).save(tmp_path / "a.png", compress_level=1)
+    with ImageSlide(tmp_path / "a.png") as slide:
+        assert slide.level_sizes == [(10_000, 9_000)]
+        assert slide.read(0, 9_990, 8_990, 4, 4).tolist() == np.full((4, 4, 3), 200).tolist()
+    assert not recwarn.list

@@ -69,11 +69,20 @@ class EncoderPool:
     def _encode(self, tiles: UInt8Array) -> tuple[Encoded, float]:
         encoder: Encoder | None = getattr(self._own, "encoder", None)
         if encoder is None:
-            with self._lock:
-                load = self._loads.pop(0)
-            encoder = self._own.encoder = load()
+            encoder = self._own.encoder = self._load()
         began = time.perf_counter()
         return encoder.encode(tiles), time.perf_counter() - began
+
+    def _load(self) -> Encoder:
+        """Load the encoder of a thread. After an error the next batch of a thread without one tries again."""
+        with self._lock:
+            load = self._loads.pop(0)
+        try:
+            return load()
+        except BaseException:
+            with self._lock:
+                self._loads.insert(0, load)
+            raise
 
     def __reduce__(self) -> tuple[Callable[[], EncoderPool], tuple[()]]:
         if self._reload is None:

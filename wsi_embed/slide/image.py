@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,7 @@ class ImageSlide(Slide):
         self._lock = threading.Lock()
         self._pixels: UInt8Array | None = None
         try:
-            with Image.open(path, formats=("PNG", "JPEG")) as image:
+            with open_image(path) as image:
                 _check_kind(path, image)
                 self._turn = exif_turn(image, path)
                 width, height = image.size
@@ -68,7 +69,7 @@ class ImageSlide(Slide):
 
     def _decode(self) -> UInt8Array:
         try:
-            with Image.open(self.path, formats=("PNG", "JPEG")) as image:
+            with open_image(self.path) as image:
                 if hides_picture(image):
                     raise SlideError(
                         HIDDEN, where=self.path, remedy="if the colours are right, save it without alpha"
@@ -85,6 +86,18 @@ class ImageSlide(Slide):
     def close(self) -> None:
         """Release the pixels. May be called several times."""
         self._pixels = None
+
+
+def open_image(path: Path) -> Image.Image:
+    """Open a PNG or JPEG image with Pillow, without its warning of images above 89 million pixels.
+
+    Raises:
+        Image.DecompressionBombError: If it has more than 179 million pixels.
+        OSError: If it is no image, or cannot be read.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(path, formats=("PNG", "JPEG"))
 
 
 def _check_kind(path: Path, image: Image.Image) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 HIDING = 1  # of 255: a mask of 0 and 1 also hides the picture
 PLACES, SIDE = 16, 256  # places per side of the slide, and side of a place in pixels
+BAND = 512  # rows of an image that are blended at once
 HIDDEN = "its alpha is 0 everywhere, so that nothing of its picture can be seen"
 REMEDY = f"if the colours are right, drop the alpha with {vips('extract_band', '0 --n 3')}"
 
@@ -51,17 +52,31 @@ def transparency_fault(slide: OpenSlideSlide, stored: Storage) -> SlideError | N
 
 
 def over_white(image: Image.Image) -> Image.Image:
-    """Return an image as RGB, blended over white."""
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    rgba = image.convert("RGBA")
-    white = Image.new("RGBA", rgba.size, "white")
-    return Image.alpha_composite(white, rgba).convert("RGB")
+    """Return an image as RGB, blended over white. Large images are blended in bands, to save memory."""
+    if image.mode == "RGB" and not image.has_transparency_data:
+        return image
+    whole = Image.new("RGB", image.size)
+    for top in range(0, image.height, BAND):
+        band = image.crop((0, top, image.width, min(top + BAND, image.height)))
+        band.info = image.info  # the transparent colour
+        if image.has_transparency_data:
+            rgba = band.convert("RGBA")
+            band = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+        whole.paste(band.convert("RGB"), (0, top))
+    return whole
 
 
 def hides_picture(image: Image.Image) -> bool:
     """Return whether an image has more than one colour, but is transparent everywhere."""
     if not image.has_transparency_data:
         return False
-    rgba = np.asarray(image.convert("RGBA")).reshape(-1, 4)
-    return bool(rgba[:, 3].max() <= HIDING and (rgba[:, :3] != rgba[0, :3]).any())
+    first, colours = None, False
+    for top in range(0, image.height, BAND):
+        band = image.crop((0, top, image.width, min(top + BAND, image.height)))
+        band.info = image.info  # the transparent colour
+        rgba = np.asarray(band.convert("RGBA")).reshape(-1, 4)
+        if rgba[:, 3].max() > HIDING:
+            return False
+        first = rgba[0, :3] if first is None else first
+        colours = colours or bool((rgba[:, :3] != first).any())
+    return colours

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import threading
@@ -184,6 +185,26 @@ def test_killed_terminated_and_interrupted_it_goes_on_exactly(
     same_run(run, tmp_path / "undisturbed")
     kept = sorted(p.name for p in (run / "checkpoints").glob("epoch-*.ckpt"))
     assert kept == ["epoch-0002.ckpt", "epoch-0004.ckpt"]
+
+
+def test_a_signal_to_all_processes_of_a_run_saves_it(tiles: Path, tmp_path: Path) -> None:
+    """As `kill -TERM -- -PGID`, `timeout` or a scheduler do: the decoding processes get the signal, too."""
+    run = tmp_path / "run"
+    arguments = [*command(tiles, run, tmp_path), "--workers", "2"]
+    for signals, how in (
+        ([signal.SIGTERM], []),
+        ([signal.SIGTERM, signal.SIGUSR1, signal.SIGTERM], ["--resume"]),
+    ):
+        process = subprocess.Popen(
+            [*COMMAND, *arguments, *how], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            start_new_session=True, env=os.environ | {"SLURM_JOB_ID": "1"},
+        )  # fmt: skip
+        with process:
+            wait_for_step(run, 2 if not how else load(run)["global_step"] + 1, process)
+            for number in signals:
+                os.killpg(process.pid, number)
+            said = process.communicate(timeout=120)[1]
+        assert_saved(process.returncode, said, run)
 
 
 def test_resume_of_nothing_is_refused(tiles: Path, tmp_path: Path) -> None:

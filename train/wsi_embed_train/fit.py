@@ -18,6 +18,7 @@ from wsi_embed_train import callbacks as cb
 from wsi_embed_train.config import TrainConfig
 from wsi_embed_train.curves import draw_curves
 from wsi_embed_train.data import TrainingTiles, open_tiles
+from wsi_embed_train.data.loader import SignalSafeLoader
 from wsi_embed_train.devices import Devices, choose_devices, per_process
 from wsi_embed_train.labelled import LabelledSet, read_labelled
 from wsi_embed_train.listener import Listener
@@ -150,7 +151,7 @@ def _loader(
     sampler = TileSampler(
         tiles.groups, batch, config.seed, rank=rank, processes=devices.processes, accumulate=config.accumulate
     )
-    loader: DataLoader[Any] = DataLoader(
+    loader = SignalSafeLoader(
         tiles,
         batch_sampler=sampler,
         num_workers=workers,

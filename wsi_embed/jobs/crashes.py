@@ -34,7 +34,7 @@ class CrashRecord:
         out: Local folder of the output.
 
     Attributes:
-        counts: How often each slide ended earlier processes, by slide id and version of its file.
+        counts: Number of earlier processes that each slide ended, by slide id and version of its file.
     """
 
     def __init__(self, out: Path) -> None:

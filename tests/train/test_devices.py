@@ -6,7 +6,8 @@ from wsi_embed.errors import DeviceError, UsageError
 from wsi_embed_train.devices import Devices, check_devices, choose_devices, per_process
 
 TORCHRUN = {"TORCHELASTIC_RUN_ID": "x", "LOCAL_WORLD_SIZE": "4", "WORLD_SIZE": "8"}
-SRUN = {"SLURM_NTASKS": "6", "SLURM_NNODES": "3", "SLURM_PROCID": "0", "SLURM_JOB_NAME": "train"}
+BATCH = {"SLURM_NTASKS": "6", "SLURM_NNODES": "3", "SLURM_PROCID": "0", "SLURM_JOB_NAME": "train"}
+SRUN = BATCH | {"SLURM_STEP_ID": "0"}
 
 
 @pytest.mark.parametrize(
@@ -54,3 +55,14 @@ def test_a_batch_is_divided_evenly() -> None:
         per_process(510, 4, 2)
     with pytest.raises(UsageError, match="leaves one tile per process; give 16 or more"):
         per_process(8, 4, 2)
+
+
+def test_a_batch_script_of_several_tasks_without_srun_is_refused() -> None:
+    """It would wait for the other processes for ever."""
+    with pytest.raises(
+        UsageError, match=r"started as one of 6 Slurm tasks, without srun; start .* with srun"
+    ):
+        choose_devices("cpu", "32", 0, BATCH)
+    assert choose_devices("cpu", "32", 0, BATCH | {"SLURM_NTASKS": "1", "SLURM_NNODES": "1"}) == Devices(
+        "cpu", 1
+    )

@@ -11,6 +11,8 @@ from wsi_embed.errors import DeviceError, UsageError
 from wsi_embed.util.text import argument
 
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+# Variables that srun sets for the processes it starts, and sbatch does not for its script.
+IN_STEP = ("SLURM_STEP_ID", "SLURM_STEPID", "SLURM_STEP_NUM_TASKS")
 _GRAMMAR = re.compile(r"auto|cpu(:[1-9]\d*)?|cuda|[1-9]\d*")
 
 
@@ -66,6 +68,7 @@ def choose_devices(
 
     Raises:
         DeviceError: If GPUs, or a precision that needs one, are requested but not available.
+        UsageError: If Slurm has several tasks for the job, and this process was not started by srun.
     """
     check_devices(devices)
     wants_gpu = devices == "cuda" or devices.isdecimal()
@@ -98,8 +101,14 @@ def _launched(environ: Mapping[str, str]) -> tuple[int, int] | None:
     # the same test as in Lightning: an interactive shell is not one of several tasks
     interactive = environ.get("SLURM_JOB_NAME") in ("bash", "interactive")
     if "SLURM_NTASKS" in environ and "SLURM_PROCID" in environ and not interactive:
-        nodes = int(environ.get("SLURM_NNODES", "1"))
-        return int(environ["SLURM_NTASKS"]) // nodes, nodes
+        tasks, nodes = int(environ["SLURM_NTASKS"]), int(environ.get("SLURM_NNODES", "1"))
+        if tasks > 1 and not any(name in environ for name in IN_STEP):
+            # a batch script has these numbers, too, and the other processes would be waited for for ever
+            raise UsageError(
+                f"started as one of {tasks} Slurm tasks, without srun",
+                remedy="start the command with srun, or give the job one task (#SBATCH --ntasks=1)",
+            )
+        return tasks // nodes, nodes
     return None
 
 

@@ -18,7 +18,7 @@ from wsi_embed_train import callbacks as cb
 from wsi_embed_train.config import TrainConfig
 from wsi_embed_train.curves import draw_curves
 from wsi_embed_train.data import TrainingTiles, open_tiles
-from wsi_embed_train.data.loader import SignalSafeLoader
+from wsi_embed_train.data.loader import SignalSafeLoader, check_shared_memory
 from wsi_embed_train.devices import Devices, choose_devices, per_process
 from wsi_embed_train.labelled import LabelledSet, read_labelled
 from wsi_embed_train.listener import Listener
@@ -148,6 +148,7 @@ def _loader(
 ) -> tuple[DataLoader[Any], TileSampler]:
     rank = rank_here()
     workers = min(config.workers, cpu_count())  # more would only compete for the cores
+    check_shared_memory(batch, tiles.side, workers)
     sampler = TileSampler(
         tiles.groups, batch, config.seed, rank=rank, processes=devices.processes, accumulate=config.accumulate
     )

@@ -2,14 +2,59 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 from pathlib import Path
 
+CGROUPS, OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+
 
 def cpu_count() -> int:
-    """Return the number of cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return the number of cores this process may use: by its affinity, and by the quota of its container."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = cpu_quota()
+    return cores if quota is None else max(1, min(cores, math.ceil(quota)))
+
+
+def cpu_quota() -> float | None:
+    """Return the cores' worth of time that control groups (Linux, v1 or v2) allow this process; None for no limit."""
+    try:
+        lines = OWN_GROUPS.read_text("utf-8").splitlines()
+    except OSError:
+        return None
+    quotas = []
+    for line in lines:
+        _, controllers, group = line.split(":", 2)
+        if not controllers:
+            roots, read = [CGROUPS, CGROUPS / "unified"], _quota_v2
+        elif "cpu" in controllers.split(","):
+            roots, read = [CGROUPS / controllers, CGROUPS / "cpu"], _quota_v1
+        else:
+            continue
+        for root in roots:
+            # a container sees its own group at the root, and others by their whole path
+            own = root / group.strip("/")
+            quotas += [read(folder) for folder in (own, *own.parents) if folder.is_relative_to(root)]
+    return min((quota for quota in quotas if quota is not None), default=None)
+
+
+def _quota_v2(folder: Path) -> float | None:
+    """Read `cpu.max`: quota and period in microseconds, or `max`."""
+    try:
+        quota, period = (folder / "cpu.max").read_text("ascii").split()
+        return int(quota) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
+
+
+def _quota_v1(folder: Path) -> float | None:
+    """Read quota (-1 for none) and period in microseconds."""
+    try:
+        quota, period = (int((folder / f"cpu.cfs_{name}_us").read_text()) for name in ("quota", "period"))
+        return quota / period if quota > 0 else None
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
 
 
 def has_vnni() -> bool:

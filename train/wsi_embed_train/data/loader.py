@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from torch.utils.data import DataLoader
+
+from wsi_embed.errors import UsageError
+
+SHARED = Path("/dev/shm")
+# Batches that each process reads ahead: the default of PyTorch.
+AHEAD = 2
 
 # A terminal, a scheduler or `timeout` signals every process of a job. The training then saves and ends, and
 # its decoding processes with it; one that ended by itself would be an error of the training.
@@ -37,6 +45,32 @@ def ignore_signals(_: int) -> None:
         signal.signal(number, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, LEFT)
+
+
+def check_shared_memory(batch: int, side: int, workers: int, folder: Path = SHARED) -> None:
+    """Check that the batches in flight fit into shared memory, through which the processes hand them over.
+
+    Without room they would wait for ever. Docker gives a container 64 MiB unless it is told otherwise.
+
+    Args:
+        batch: Number of tiles in a batch.
+        side: Side of a tile, pixels.
+        workers: Number of decoding processes.
+        folder: Mount point of the shared memory.
+
+    Raises:
+        UsageError: If they do not fit.
+    """
+    if not workers or not hasattr(os, "statvfs") or not folder.is_dir():
+        return
+    size, flying = 3 * batch * side * side, AHEAD * workers + 1
+    room = os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize
+    if size * flying > room:
+        raise UsageError(
+            f"has {room / 1e6:,.0f} MB free, and {flying} batches of {size / 1e6:,.0f} MB are in flight",
+            where=folder,
+            remedy="start the container with more (docker run --shm-size 8g), or use `workers=0`",
+        )
 
 
 @contextlib.contextmanager

@@ -48,6 +48,9 @@ def one_line(text: str) -> str:
         (["train", "x", "--out", "r"], ["train", "x", "--out", "r"]),
         (["a.svs"], ["embed", "a.svs"]),
         (["no-such-folder", "--out", "x"], ["embed", "no-such-folder", "--out", "x"]),
+        (["help"], ["--help"]),
+        (["help", "train"], ["train", "--help"]),
+        (["help", "eval", "knn"], ["eval", "knn", "--help"]),
     ],
 )
 def test_the_default_command_is_embed(given: list[str], expected: list[str]) -> None:

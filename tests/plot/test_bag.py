@@ -156,6 +156,8 @@ def test_options_that_make_no_sense_are_refused(slide: Path, bag: wsi_embed.Bag)
         draw(slide, bag, view="left")
     with pytest.raises(wsi_embed.UsageError, match="`max_px="):
         draw(slide, bag, max_px=20)
+    with pytest.raises(wsi_embed.UsageError, match="too large for a picture; use 20000 or less"):
+        draw(slide, bag, max_px=1_000_000)
 
 
 @given(st.floats(1, 1e6))

@@ -82,12 +82,14 @@ def _root(
 
 
 def with_default_command(args: Sequence[str]) -> list[str]:
-    """Insert `embed` before arguments that do not name a command.
+    """Insert `embed` before arguments that do not name a command; `help COMMAND` is `COMMAND --help`.
 
     Raises:
         UsageError: If an argument is empty, or the first one looks like a mistyped command.
     """
     _check_filled(args)
+    if args and args[0] == "help" and not Path("help").exists():
+        return [*args[1:], "--help"]
     if not args or args[0] in NAMES or args[0] in ("-h", "--help", "--version"):
         return list(args)
     first = args[0]

@@ -20,7 +20,8 @@ from wsi_embed.slide import Slide, UInt8Array
 from wsi_embed.store import Bag
 from wsi_embed.util.text import argument, counted
 
-SMALLEST_PX = 100
+# Longest side of a view; the largest picture takes some gigabytes.
+SMALLEST_PX, LARGEST_PX = 100, 20_000
 
 
 def plot_bag(
@@ -53,7 +54,7 @@ def plot_bag(
     Raises:
         SlideError: If the slide cannot be read, or is not the one from which the bag was made.
         StoreError: If the bag is damaged.
-        UsageError: If there is no such view, or `max_px` is too small.
+        UsageError: If there is no such view, or `max_px` is too small or too large.
 
     Example:
         >>> from pathlib import Path
@@ -128,6 +129,10 @@ def check_view(view: str, max_px: int) -> None:
     if max_px < SMALLEST_PX:
         raise UsageError(
             "too small to be legible", where=argument("max_px", max_px), remedy=f"use {SMALLEST_PX} or more"
+        )
+    if max_px > LARGEST_PX:
+        raise UsageError(
+            "too large for a picture", where=argument("max_px", max_px), remedy=f"use {LARGEST_PX} or less"
         )
 
 

@@ -18,7 +18,7 @@ def cpu_count() -> int:
 
 
 def cpu_quota() -> float | None:
-    """Return the cores' worth of time that control groups (Linux, v1 or v2) allow this process; None for no limit."""
+    """Return the number of cores that control groups (Linux, v1 or v2) grant this process, or None."""
     try:
         lines = OWN_GROUPS.read_text("utf-8").splitlines()
     except OSError:

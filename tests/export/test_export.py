@@ -300,7 +300,7 @@ def test_a_file_that_computes_something_else_is_not_left_behind(
     factor: float,
     output: str,
 ) -> None:
-    def write(model: TileModel, metadata: ModelMetadata, path: Path) -> None:
+    def write(model: TileModel, metadata: ModelMetadata, path: Path, largest: int) -> None:
         proto = onnx.load(str(exported["fp32.onnx"]))
         for weight in (i for i in proto.graph.initializer if i.name in initializers):
             changed = numpy_helper.to_array(weight) * np.float32(factor)
@@ -316,7 +316,7 @@ def test_a_file_that_computes_something_else_is_not_left_behind(
 def test_a_failed_export_keeps_the_file_that_was_there(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def write(model: TileModel, metadata: ModelMetadata, path: Path) -> None:
+    def write(model: TileModel, metadata: ModelMetadata, path: Path, largest: int) -> None:
         path.write_bytes(b"half a mod")
         raise OSError("disk full")
 

@@ -75,8 +75,8 @@ class CrashRecord:
                 self._file.close()
                 Path(self._file.name).unlink(missing_ok=True)
                 self._file = None
-                with contextlib.suppress(OSError):
-                    self._folder.rmdir()
+            with contextlib.suppress(OSError):  # others have records there, or there is no such folder
+                self._folder.rmdir()
 
     def _write(self, word: bytes, version: str) -> None:
         with self._lock, contextlib.suppress(OSError):  # a full disk is no reason to stop

@@ -42,6 +42,8 @@ def _fault(path: Path, size: int, modified: int) -> str | None:
         )
     except subprocess.TimeoutExpired:
         return f"OpenSlide does not open it within {3 * SECONDS} s"
+    except OSError:  # no process can be started here, so the file is not tried
+        return None
     if done.returncode >= 0:
         return None
     if done.returncode == -signal.SIGXCPU:

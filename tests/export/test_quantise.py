@@ -18,7 +18,6 @@ from tests.made_slides import he_pixels, write_svs
 from wsi_embed.encoder import Encoded, ModelMetadata, load_encoder
 from wsi_embed.encoder.difference import difference
 from wsi_embed.errors import UsageError
-from wsi_embed.slide import UInt8Array
 from wsi_embed_export import TileModel, TrainedModel, export
 from wsi_embed_export.parity import ParityError
 from wsi_embed_export.quantise import quantised_id
@@ -110,7 +109,7 @@ def test_id_is_of_model_and_tiles(checkpoint: Path, quantised: Path, tiles: Path
 def test_too_far_from_fp32_is_refused(
     checkpoint: Path, quantised: Path, tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def written(model: TileModel, metadata: ModelMetadata, path: Path, tiles: UInt8Array) -> None:
+    def written(model: TileModel, metadata: ModelMetadata, path: Path, *_: object) -> None:
         shutil.copy(quantised, path)  # it would be made once more, the same
 
     monkeypatch.setattr(writers, "_write", written)

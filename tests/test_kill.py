@@ -1,6 +1,6 @@
 """kill -9, at chosen writes and at random: nothing is lost but the slide in hand, nothing is corrupted."""
 
-from __future__ import annotations
+from __future__ import faulthandler
 
 import contextlib
 import os
@@ -21,6 +21,7 @@ KILLS = 6
 
 
 def test_killed_at_every_third_write_and_resumed(tmp_path: Path) -> None:
+    faulthandler.enable()  # else the record of crashes is left by this process, which lives on
     slides = make_slides(tmp_path / "slides", count=2, side=140)
     model = make_model(tmp_path / "model")
     out = tmp_path / "f.zarr"

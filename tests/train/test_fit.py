@@ -15,6 +15,7 @@ from tests.made_models import tiny_config, tiny_tiles
 from tests.made_slides import write_tiff
 from wsi_embed.errors import DeviceError, UsageError
 from wsi_embed_train import TrainConfig, fit, train
+from wsi_embed_train.data.loader import ignore_signals
 from wsi_embed_train.methods.clubyol import CluBYOL
 
 
@@ -143,7 +144,7 @@ def test_decoding_processes_get_nothing_of_lightning(
     real = fit._loader
     monkeypatch.setattr(fit, "_loader", noted)
     train(tiles, tmp_path / "run", tiny_config(epochs=1))
-    assert [loader.worker_init_fn for loader in loaders] == [None]
+    assert [loader.worker_init_fn for loader in loaders] == [ignore_signals]
 
 
 def test_a_run_is_not_overwritten(finished_run: Path, tiles: Path) -> None:

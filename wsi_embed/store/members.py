@@ -3,8 +3,8 @@
 .wsi-embed-slides/<digest of the slide id>.json    slide id, and the digests that its group may have
 
 Each slide has a file of its own, so that any number of processes can add slides at once, also on object
-storage. It is written before the slide becomes visible. While a slide is replaced, it lists the digests of
-the old and the new group.
+storage. It is written before the slide becomes visible, and again when it is. In between it lists two
+digests: those of the new and the old group, or `ABSENT` if there was none.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from wsi_embed.store.layout import parse_json, read_attributes
 from wsi_embed.util.digest import canonical_digest
 
 FOLDER = ".wsi-embed-slides"
+# Stands for the digest of a group that is not complete: until a slide is, its record allows it to be missing.
+ABSENT = ""
 
 
 def slide_folders(store: Place) -> list[str]:

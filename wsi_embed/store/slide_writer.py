@@ -30,7 +30,7 @@ from wsi_embed.store.layout import (
     parse_json,
     written_objects,
 )
-from wsi_embed.store.members import forget, record
+from wsi_embed.store.members import ABSENT, forget, record
 from wsi_embed.store.replacing import committed_attributes, finish_replacing, remove_group, staged
 from wsi_embed.tissue import TissueMask
 
@@ -179,16 +179,16 @@ class SlideWriter:
             raise StoreError(
                 "the store was removed while it was written", where=self.store, remedy="run again"
             )
-        before = [] if self._before is None else [str(self._before.get("digest"))]
-        record(self.store, self.slide_id, [whole["digest"], *before])
+        before = ABSENT if self._before is None else str(self._before.get("digest"))
+        record(self.store, self.slide_id, [whole["digest"], before])
         # replaces the group's document atomically; before this, readers do not see the slide
         self._group.update_attributes({**whole, "complete": True})
         if find_attributes(self.folder) != {**whole, "complete": True}:
             raise self._changed(METADATA_FILE)
         self._committed = True  # from here on the next job finishes what fails
-        if before:
+        if self._before is not None:
             finish_replacing(self.store, self.slide_id)
-            record(self.store, self.slide_id, [whole["digest"]])
+        record(self.store, self.slide_id, [whole["digest"]])
 
     def _documents(self) -> dict[str, bytes]:
         """Read the metadata documents of the arrays, by key."""

@@ -11,7 +11,7 @@ from wsi_embed.inputs.ids import slide_id_of
 from wsi_embed.storage.folder import METADATA_FILE, Place
 from wsi_embed.store.group import complete_attributes
 from wsi_embed.store.index import INDEX_FILE, index_damage
-from wsi_embed.store.members import FOLDER, recorded, slide_folders
+from wsi_embed.store.members import ABSENT, FOLDER, recorded, slide_folders
 from wsi_embed.store.replacing import unfinished
 
 # Files that are no part of a store, but no damage either: temporary files of killed jobs, and those that file
@@ -65,6 +65,8 @@ def _record_problems(
         now = _attributes(store / slide_id, settings)
         if now is not None and now.get("digest") not in records[slide_id]:
             yield f"the group {slide_id} is not the one that was written last; {ACCEPT}"
+        elif now is None and ABSENT in records[slide_id]:
+            continue  # a job is writing it, or was killed before it was complete
         elif now is None and slide_id in folders:
             yield f"the slide {slide_id} was complete once and is not any more: embed it again"
         elif now is None:

@@ -1,8 +1,9 @@
 """kill -9, at chosen writes and at random: nothing is lost but the slide in hand, nothing is corrupted."""
 
-from __future__ import faulthandler
+from __future__ import annotations
 
 import contextlib
+import faulthandler
 import os
 import random
 import signal

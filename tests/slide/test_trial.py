@@ -16,7 +16,7 @@ from tests.made_formats.hamamatsu import write_vms, write_vmu
 from tests.made_formats.mirax import write_mirax
 from tests.made_slides import he_pixels, write_tiff
 from wsi_embed.errors import SlideError
-from wsi_embed.slide import open_slide, trial
+from wsi_embed.slide import open_apart, open_slide, trial
 
 PIXELS = he_pixels(512, 512)
 
@@ -101,7 +101,7 @@ def test_a_file_is_tried_once_until_it_changes(tmp_path: Path, monkeypatch: pyte
 def test_a_file_that_takes_too_long_fails_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     slow = tmp_path / "slow.py"
     slow.write_text("while True: pass")
-    monkeypatch.setattr(trial.open_apart, "__file__", str(slow))
+    monkeypatch.setattr(open_apart, "__file__", str(slow))
     monkeypatch.setattr(trial, "SECONDS", 0.1)
     path = write_vms(tmp_path / "a.vms", PIXELS)
     with pytest.raises(SlideError, match="OpenSlide does not open it within"):
@@ -115,7 +115,7 @@ def test_the_program_keeps_to_lower_limits_of_the_system(tmp_path: Path) -> None
     def lower() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))
 
-    command = [sys.executable, "-I", "-S", str(trial.open_apart.__file__), lowlevel._lib._name, str(path)]
+    command = [sys.executable, "-I", "-S", str(open_apart.__file__), lowlevel._lib._name, str(path)]
     done = subprocess.run(
         [*command, str(2**32), "20"], preexec_fn=lower, capture_output=True, text=True, check=False
     )

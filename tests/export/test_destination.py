@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import resource
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from tests.job_tools import no_room
 from wsi_embed.errors import UsageError, WsiEmbedError
 from wsi_embed_export import TrainedModel, export
 from wsi_embed_export.destination import check_destination, check_space, writing
-
-
-@contextlib.contextmanager
-def small_files(size: int) -> Iterator[None]:
-    """Fail writes beyond this size, as on a full disk, with EFBIG."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def network() -> TrainedModel:
@@ -37,7 +24,7 @@ def network() -> TrainedModel:
 @pytest.mark.parametrize("suffix", ["onnx", "ts"])
 def test_a_disk_that_is_full_is_said_in_one_line(tmp_path: Path, suffix: str) -> None:
     out = tmp_path / "new" / "folder" / f"m.{suffix}"
-    with small_files(2**16), pytest.raises(WsiEmbedError) as failed:  # the weights have 196,608 bytes
+    with no_room(2**16), pytest.raises(WsiEmbedError) as failed:  # the weights have 196,608 bytes
         export(network(), out)
     assert "\n" not in str(failed.value)
     assert str(failed.value).startswith(f"{out}: cannot be written (File too large); nothing was written")

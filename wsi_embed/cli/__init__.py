@@ -27,7 +27,7 @@ from wsi_embed.cli import (
     train,
     verify,
 )
-from wsi_embed.cli.lasting_output import LastingOutput
+from wsi_embed.cli.lasting_output import LastingOutput, discard
 from wsi_embed.cli.log import log_line
 from wsi_embed.cli.once import Command
 from wsi_embed.cli.wording import use_flags_of
@@ -139,7 +139,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     except BrokenPipeError:
         # the reader of the pipe (head, less) has exited, which is no error
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard(sys.stdout)
         sys.exit(0)
     finally:
         if isinstance(sys.stdout, LastingOutput):

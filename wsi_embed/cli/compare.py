@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wsi_embed.cli.options import ModelMpp, ModelTilePx
 from wsi_embed.cli.wording import in_flags, reworded
 from wsi_embed.util.json_text import json_text
 
@@ -37,13 +38,8 @@ def command(
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="CPU threads. Default: one per core.")
     ] = None,
-    tile_px: Annotated[
-        int | None, typer.Option("--tile-px", help="Side of a tile in pixels, for a model without metadata.")
-    ] = None,
-    mpp: Annotated[
-        float | None,
-        typer.Option("--mpp", help="Resolution of the tiles, um per pixel, for a model without metadata."),
-    ] = None,
+    tile_px: ModelTilePx = None,
+    mpp: ModelMpp = None,
     min_cosine: Annotated[
         float | None, typer.Option("--min-cosine", help="Exit 1 below this mean centred cosine.")
     ] = None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from wsi_embed.cli.lasting_output import discard
 from wsi_embed.cli.log import JsonDisplay
 from wsi_embed.cli.wording import in_flags
 from wsi_embed.jobs.listener import Listener
@@ -25,7 +25,7 @@ LISTED = 30
 
 
 class JobConsole(Console):
-    """Console that ignores a closed pipe (`| head`), so that the job goes on.
+    """Console that ignores a closed pipe (`| head`), which is no error.
 
     Emoji codes are off: a slide's name may contain colons.
     """
@@ -36,7 +36,7 @@ class JobConsole(Console):
     def on_broken_pipe(self) -> None:
         """Discard further output."""
         self.quiet = True
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard(sys.stdout)
 
 
 class PlainDisplay(Listener):

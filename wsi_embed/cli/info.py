@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from wsi_embed.cli.options import ModelMpp, ModelTilePx
 from wsi_embed.cli.wording import reworded
 from wsi_embed.util.json_text import json_text
 
@@ -20,13 +21,8 @@ def command(
     reader: Annotated[
         str, typer.Option("--reader", help="Reader of slides: auto, openslide or tiff.")
     ] = "auto",
-    tile_px: Annotated[
-        int | None, typer.Option("--tile-px", help="Side of a tile in pixels, for a model without metadata.")
-    ] = None,
-    mpp: Annotated[
-        float | None,
-        typer.Option("--mpp", help="Resolution of the tiles, um per pixel, for a model without metadata."),
-    ] = None,
+    tile_px: ModelTilePx = None,
+    mpp: ModelMpp = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Describe a slide, an exported model or a store."""

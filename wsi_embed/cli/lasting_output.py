@@ -7,6 +7,14 @@ import os
 from typing import Any, TextIO
 
 
+def discard(stream: TextIO) -> None:
+    """Connect a stream to nothing: what is still in its buffer, and all that follows, goes there."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
 class LastingOutput:
     """Text stream that discards what cannot be written, from the first failure on.
 
@@ -22,7 +30,7 @@ class LastingOutput:
         try:
             return self._stream.write(text)
         except OSError:
-            self._discard()
+            discard(self._stream)
             return len(text)
 
     def flush(self) -> None:
@@ -30,12 +38,7 @@ class LastingOutput:
         try:
             self._stream.flush()
         except OSError:
-            self._discard()
-
-    def _discard(self) -> None:
-        """Connect the stream to nothing: what is still in its buffer goes there."""
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            discard(self._stream)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

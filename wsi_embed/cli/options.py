@@ -38,6 +38,13 @@ Report = Annotated[
         JOB,
     ),
 ]
+ModelTilePx = Annotated[
+    int | None, typer.Option("--tile-px", help="Side of a tile in pixels, for a model without metadata.")
+]
+ModelMpp = Annotated[
+    float | None,
+    typer.Option("--mpp", help="Resolution of the tiles, um per pixel, for a model without metadata."),
+]
 LogJson = Annotated[bool, option("--log-json", "Log JSON lines, for containers. Default: off.", JOB)]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from wsi_embed.evaluate.bootstrap import Float, balanced_accuracies, bootstrap_accuracies
 from wsi_embed.evaluate.folds import Folds
-from wsi_embed.evaluate.interval import Interval, percentile_interval
+from wsi_embed.evaluate.interval import Interval, percentile_interval, spread_notes
 from wsi_embed.evaluate.results import results_in, write_json, write_table
 from wsi_embed.evaluate.tile_set import Strings
 
@@ -152,6 +152,7 @@ def scored(
         )
         for n, ((kind, name), given) in enumerate(predicted.items())
     ]
+    notes = (*notes, *spread_notes(score.balanced_accuracy for score in scores))
     return CrossValidation(folds, resamples, scores, _differences(scores, drawn), seen, notes)
 
 

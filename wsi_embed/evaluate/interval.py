@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -36,6 +37,11 @@ class Interval:
     def to_dict(self) -> dict[str, float | None]:
         """Return the values for JSON."""
         return asdict(self)
+
+
+def spread_notes(intervals: Iterable[Interval]) -> list[str]:
+    """Return a note if an interval has no spread."""
+    return [] if all(interval.has_spread for interval in intervals) else [NO_SPREAD]
 
 
 def percentile_interval(value: float, drawn: npt.NDArray[np.float64]) -> Interval:

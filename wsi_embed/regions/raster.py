@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 
 import numpy as np
@@ -45,40 +46,65 @@ def rasterise(
     """
     height, width = shape
     filled = np.zeros(shape, np.bool_)
-    polygons = _distinct(polygons)
-    rings = [ring for rings in polygons for ring in rings]
-    if not rings:
+    if not any(map(len, polygons)):
         return filled
-    owner = np.repeat(
-        [number for number, rings in enumerate(polygons) for _ in rings], [len(ring) for ring in rings]
-    )
-    start = np.concatenate(rings).clip(-FARTHEST, FARTHEST)
-    end = np.concatenate([np.roll(ring, -1, axis=0) for ring in rings]).clip(-FARTHEST, FARTHEST)
-    # in units of pixels, with pixel centres at whole numbers
-    (x0, y0), (x1, y1) = ((points - corner).T / np.reshape(scale, (2, 1)) - 0.5 for points in (start, end))
-    # the rows y with min(y0, y1) <= y < max(y0, y1)
-    first = np.ceil(np.minimum(y0, y1)).clip(0, height).astype(np.int64)
-    last = np.ceil(np.maximum(y0, y1)).clip(0, height).astype(np.int64)
-    if (crossings := int((last - first).sum())) > TOO_MANY_CROSSINGS:
+    edges = _edges(_distinct(polygons), height, scale, corner)
+    if (crossings := int((edges.last - edges.first).sum())) > TOO_MANY_CROSSINGS:
         raise SlideError(
             f"its outlines zigzag: they cross the {height:,} rows of their picture {crossings:,} times",
             remedy="simplify them, for example in QuPath: Objects > Annotations > Simplify shape",
         )
-    slope = np.divide(x1 - x0, y1 - y0, out=np.zeros_like(x0), where=y0 != y1)
-    for top, bottom in _bands(first, last, height):
-        low, high = np.maximum(first, top), np.minimum(last, bottom)
-        edges = np.flatnonzero(low < high)
-        if not len(edges):
+    for top, bottom in _bands(edges.first, edges.last, height):
+        low, high = np.maximum(edges.first, top), np.minimum(edges.last, bottom)
+        there = np.flatnonzero(low < high)
+        if not len(there):
             continue
-        count = (high - low)[edges]
-        edge = np.repeat(edges, count)
+        count = (high - low)[there]
+        edge = np.repeat(there, count)
         row = np.arange(len(edge)) - np.repeat(np.cumsum(count) - count, count) + low[edge]
-        x = x0[edge] + (row - y0[edge]) * slope[edge]
+        x = edges.x[edge] + (row - edges.y[edge]) * edges.slope[edge]
         column = np.ceil(x).clip(0, width).astype(np.int64)
-        filled[top:bottom] = _inside(
-            owner[edge], (row - top) * (width + 1) + column, (bottom - top, width + 1)
-        )[:, :-1]
+        cell = (row - top) * (width + 1) + column
+        filled[top:bottom] = _inside(edges.owner[edge], cell, (bottom - top, width + 1))[:, :-1]
     return filled
+
+
+@dataclass(frozen=True)
+class _Edges:
+    """Edges of polygons, in pixels with pixel centres at whole numbers.
+
+    Attributes:
+        owner: Number of the polygon, int64 [E], in ascending order.
+        x: Start of the edge, float64 [E].
+        y: Start of the edge, float64 [E].
+        slope: Change of x from a row to the next, float64 [E].
+        first: First row that the edge crosses, int64 [E].
+        last: Row after the last one, int64 [E].
+    """
+
+    owner: npt.NDArray[np.int64]
+    x: npt.NDArray[np.float64]
+    y: npt.NDArray[np.float64]
+    slope: npt.NDArray[np.float64]
+    first: npt.NDArray[np.int64]
+    last: npt.NDArray[np.int64]
+
+
+def _edges(
+    polygons: Sequence[Rings], height: int, scale: tuple[float, float], corner: tuple[float, float]
+) -> _Edges:
+    """Return the edges of polygons; arguments as for `rasterise`."""
+    rings = [ring for rings in polygons for ring in rings]
+    owners = [number for number, rings in enumerate(polygons) for _ in rings]
+    start = np.concatenate(rings).clip(-FARTHEST, FARTHEST)
+    end = np.concatenate([np.roll(ring, -1, axis=0) for ring in rings]).clip(-FARTHEST, FARTHEST)
+    (x0, y0), (x1, y1) = ((points - corner).T / np.reshape(scale, (2, 1)) - 0.5 for points in (start, end))
+    # the rows y with min(y0, y1) <= y < max(y0, y1)
+    low, high = (
+        np.ceil(limit(y0, y1)).clip(0, height).astype(np.int64) for limit in (np.minimum, np.maximum)
+    )
+    slope = np.divide(x1 - x0, y1 - y0, out=np.zeros_like(x0), where=y0 != y1)
+    return _Edges(np.repeat(owners, [len(ring) for ring in rings]), x0, y0, slope, low, high)
 
 
 def _distinct(polygons: Sequence[Rings]) -> list[Rings]:

@@ -16,6 +16,7 @@ MOST_TIMES = 2.0
 BY_DEFAULT = "--mpp-default"
 # How a user says a resolution, for messages.
 SAY_MPP = "`mpp_override=` or a manifest column mpp"
+SAY_ANOTHER_MPP = f"{SAY_MPP}, and `force=True`"
 SAY_MISSING_MPP = "`mpp_default=` (um per pixel of level 0) or a manifest column mpp"
 SAY_FORCE = (
     "for slides that do not say their resolution give `mpp_default=`; "
@@ -77,7 +78,7 @@ def resolve_mpp(
     if said := [stated for stated in slide.stated if default is None or not stated.meaningless]:
         (x, y), source = said[0].mpp, said[0].source
         absurd = y if MPP_MIN <= x <= MPP_MAX else x
-        say = SAY_MISSING_MPP if said[0].meaningless else f"{SAY_MPP}, and `force=True`"
+        say = SAY_MISSING_MPP if said[0].meaningless else SAY_ANOTHER_MPP
         raise _outside(name, absurd, source, say, "the file does not say its resolution: ")
     if slide.objective_power:
         mpp = MPP_TIMES_POWER / slide.objective_power

@@ -13,7 +13,7 @@ from wsi_embed.errors import UsageError, WsiEmbedError
 from wsi_embed.grid import Int32Array, scanned_area
 from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.jobs.failures import without_folders
-from wsi_embed.slide.resolution import SAY_FORCE, SAY_MISSING_MPP, SAY_MPP
+from wsi_embed.slide.resolution import SAY_ANOTHER_MPP, SAY_FORCE, SAY_MISSING_MPP, SAY_MPP
 from wsi_embed.tissue.recipe import KEEP_PEN
 from wsi_embed.util.cpu import cpu_count
 from wsi_embed_train.data.regions import Int64Array, by_region, room_to_move
@@ -25,7 +25,7 @@ MOST_THREADS = 8  # the overview of a slide without a small level takes some hun
 # Advice about options that training does not have, and what to do instead.
 INSTEAD = {
     SAY_FORCE: "correct the column mpp",
-    f"{SAY_MPP}, and `force=True`": "a copy of the file with the right resolution",
+    SAY_ANOTHER_MPP: "a copy of the file with the right resolution",
     SAY_MPP: "a CSV with a column mpp",
     SAY_MISSING_MPP: "a CSV with a column mpp (um per pixel of level 0)",
     KEEP_PEN: "`wsi-embed tile --tissue-set pen=off` cuts tiles with them",

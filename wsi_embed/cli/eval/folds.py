@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from wsi_embed.cli.wording import in_flags, reworded
-from wsi_embed.evaluate.interval import LEVEL, NO_SPREAD, Interval
+from wsi_embed.evaluate.interval import LEVEL, Interval
 from wsi_embed.util.json_text import json_text
 
 if TYPE_CHECKING:
@@ -121,8 +121,7 @@ def show(result: CrossValidation, files: Sequence[Path]) -> None:
     else:
         for line in _lines(result):
             typer.echo(line)
-    spread = [] if all(one.balanced_accuracy.has_spread for one in result.scores) else [NO_SPREAD]
-    for note in (*result.notes, *spread):
+    for note in result.notes:
         typer.echo(f"note: {in_flags(note)}")
     for path in files:
         typer.echo(str(path))

@@ -20,7 +20,7 @@ from wsi_embed.util.text import argument
 SCORES, ATTENTION = "scores.json", "attention.zarr"
 
 
-def check_mil_folder(folder: Path, method: str, *, overwrite: bool = True) -> None:
+def check_mil_folder(folder: Path, method: str, *, overwrite: bool) -> None:
     """Check, before an evaluation, that its results can be written; nothing is created.
 
     Args:

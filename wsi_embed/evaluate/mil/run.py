@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from wsi_embed.bags.damage import left_out
 from wsi_embed.bags.labels import LabelledBags
 from wsi_embed.errors import StoreError
-from wsi_embed.evaluate.interval import NO_SPREAD, Interval
+from wsi_embed.evaluate.interval import Interval, spread_notes
 from wsi_embed.evaluate.mil.bags import GIB, BagFeatures
 from wsi_embed.evaluate.mil.folds import Fold, make_folds, unused
 from wsi_embed.evaluate.mil.scores import bag_scores, bootstrap_intervals, fold_interval
@@ -129,7 +129,7 @@ def evaluate_mil(
     seen, notes = seen_in_training(store.attrs["model"], tested)
     return MilEvaluation(
         settings, bags, predictions, figures, intervals, how, overall, seen,
-        [*bags.notes, *unused(bags, planned), *_spread_notes(intervals.values()), *notes],
+        [*bags.notes, *unused(bags, planned), *spread_notes(intervals.values()), *notes],
     )  # fmt: skip
 
 
@@ -183,10 +183,6 @@ def _classifier(store: Store, bags: LabelledBags, settings: MilSettings, memory:
 
     features = BagFeatures(store, bags, memory)
     return lambda fold: fit_fold(features, targets, classes, fold, settings)
-
-
-def _spread_notes(intervals: Iterable[Interval]) -> list[str]:
-    return [] if all(interval.has_spread for interval in intervals) else [NO_SPREAD]
 
 
 def _tested(predictions: list[Predictions]) -> npt.NDArray[np.intp]:

@@ -48,7 +48,8 @@ class _Death:
                 return
             if self.left == 0 and event == "open" and args[2] & os.O_CREAT:
                 self._own = True  # a file that was opened, and then came the kill: it is there, and empty
-                Path(path).write_bytes(b"")
+                with contextlib.suppress(FileNotFoundError):  # or there is no folder for it
+                    Path(path).write_bytes(b"")
                 self._own = False
         raise Killed(f"{event} {path}")
 

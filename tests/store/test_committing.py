@@ -25,6 +25,7 @@ from wsi_embed.errors import StoreError
 from wsi_embed.storage.folder import LocalPlace, Place
 from wsi_embed.store import StoreSettings, finalize, open_store, slide_writer, verify
 from wsi_embed.store.layout import written_objects
+from wsi_embed.store.members import recorded
 
 
 def test_the_commit_replaces_the_document_in_one_step(tmp_path: Path, settings: StoreSettings) -> None:
@@ -168,6 +169,30 @@ def test_finalize_removes_what_killed_jobs_left(tmp_path: Path, settings: StoreS
     assert not (path / ".wsi-embed-new").exists()
     assert len(open_store(path)["a"]) == 31
     assert verify(path) == []
+
+
+@pytest.mark.parametrize("before", [None, 31])
+def test_finalize_settles_the_record_of_a_slide_that_a_kill_left_open(
+    tmp_path: Path, settings: StoreSettings, before: int | None
+) -> None:
+    path, encoded, write, left = tmp_path / "s", make_encoded(13, settings), 65, 0
+    store = open_writer(path, settings)
+    while True:
+        shutil.rmtree(path / "a", ignore_errors=True)
+        shutil.rmtree(path / ".wsi-embed-slides", ignore_errors=True)
+        if before:
+            write_slide(store, "a", make_encoded(before, settings, seed=1))
+        if not killed(path, write, lambda: write_slide(store, "a", encoded)):
+            break
+        write += 1
+        left += len(open_store(path)) and len(recorded(store.place)[0]["a"]) > 1
+        finalize(path)
+        if open_store(path):
+            assert len(recorded(store.place)[0]["a"]) == 1
+            assert len(list((path / ".wsi-embed-slides").iterdir())) == 1
+            shutil.rmtree(path / "a")
+            assert verify(path) != []  # a loss is noticed
+    assert left > 1
 
 
 def test_a_slide_that_fails_leaves_the_one_before(tmp_path: Path, settings: StoreSettings) -> None:

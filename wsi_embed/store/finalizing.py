@@ -6,7 +6,7 @@ from wsi_embed.storage.address import Location
 from wsi_embed.storage.folder import cannot_write
 from wsi_embed.store.index import Row, read_row, write_index
 from wsi_embed.store.layout import StoreSettings
-from wsi_embed.store.members import accept_slides, slide_folders
+from wsi_embed.store.members import accept_slides, settle_records, slide_folders
 from wsi_embed.store.reader import Store
 from wsi_embed.store.replacing import sweep
 
@@ -15,7 +15,7 @@ def finalize(path: str | Location, *, accept: bool = False) -> tuple[list[Row], 
     """Write the index of a store, a table of its complete slides that makes listing fast.
 
     Readers do not need the index, and see slides that were added after it. Every slide's metadata document is
-    read again. What killed jobs left of slides that they were replacing is removed.
+    read again. What killed jobs left is removed: of slides that they were replacing, and of records.
 
     Args:
         path: Folder or address of the store.
@@ -45,7 +45,11 @@ def finalize(path: str | Location, *, accept: bool = False) -> tuple[list[Row], 
     found = dict(zip(folders, read, strict=True))
     rows = [row for row in found.values() if row is not None and row.damage is None]
     write_index(store.place, rows)
+    complete = {row.slide_id: row for row in rows}
+    try:
+        settle_records(store.place, list(complete))
+    except OSError as error:
+        raise cannot_write(store.place, error) from error
     if accept:
-        accept_slides(store.place, [row.slide_id for row in rows])
-    complete = {row.slide_id for row in rows}
+        accept_slides(store.place, list(complete))
     return rows, [name for name in folders if name not in complete]

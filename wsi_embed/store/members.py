@@ -4,7 +4,8 @@
 
 Each slide has a file of its own, so that any number of processes can add slides at once, also on object
 storage. It is written before the slide becomes visible, and again when it is. In between it lists two
-digests: those of the new and the old group, or `ABSENT` if there was none.
+digests: those of the new and the old group, or `ABSENT` if there was none. If the job is killed just then, it
+lists both until `settle_records`.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from wsi_embed.storage.folder import Place, cannot_write
+from wsi_embed.storage.folder import METADATA_FILE, Place, cannot_write
+from wsi_embed.storage.lock import slide_lock
 from wsi_embed.store.layout import parse_json, read_attributes
+from wsi_embed.util.atomic_files import PARTIAL
 from wsi_embed.util.digest import canonical_digest
 
 FOLDER = ".wsi-embed-slides"
@@ -104,6 +107,36 @@ def accept_slides(store: Place, slide_ids: Sequence[str]) -> None:
             record(store, slide_id, [str(read_attributes(store / slide_id).get("digest"))])
     except OSError as error:
         raise cannot_write(store / FOLDER, error) from error
+
+
+def settle_records(store: Place, slide_ids: Sequence[str]) -> None:
+    """Reduce the records of complete slides to one digest, and remove temporary files of killed jobs.
+
+    Slides that are being written at the same time are left as they are.
+
+    Args:
+        store: Folder of the store.
+        slide_ids: Ids of the complete slides.
+
+    Raises:
+        OSError: If a record cannot be written.
+        RemoteError: If object storage cannot be reached, or refuses.
+    """
+    folder, records = store / FOLDER, recorded(store)[0]
+    temporary = [key for key in folder.files() if key.startswith(".") or key.endswith(PARTIAL)]
+    for slide_id in slide_ids:
+        left = [name for name in temporary if _key(slide_id) in name]
+        unsettled = len(records.get(slide_id, ())) > 1
+        if not left and not unsettled:
+            continue
+        with slide_lock(store.lock_file(METADATA_FILE), slide_id) as free:
+            if not free:
+                continue
+            for name in left:
+                folder.delete(name)
+            digest = str(read_attributes(store / slide_id).get("digest"))
+            if unsettled and digest in records[slide_id]:
+                record(store, slide_id, [digest])
 
 
 def _key(slide_id: str) -> str:

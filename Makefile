@@ -1,4 +1,5 @@
 # make demo: the runtime alone, on one real slide.   make test: everything.   make check: style and types.
+# make docs: the documentation site, in build/site.
 # make fuzz: inconsistent files, CASES of each KIND (tiff ome dicom annotations).
 # make bench: the tables of benchmarks/RESULTS.md, `Throughput`: an hour, and 7 GB for each of PEERS in turn.
 PYTHON ?= python3
@@ -15,7 +16,7 @@ REGIONS ?=
 TRIDENT ?=
 SLIDE = $(DEMO)/slides/cmu_small_region.svs
 
-.PHONY: demo test fuzz bench check format clean
+.PHONY: demo test docs fuzz bench check format clean
 
 demo: $(VENV)/.installed $(SLIDE)
 	$(VENV)/bin/wsi-embed $(DEMO)/slides/ --overlap 112 --out $(DEMO)/feats.zarr --report $(DEMO)/report.json
@@ -28,6 +29,10 @@ test: export PYTHONDONTWRITEBYTECODE =
 test: $(TEST_VENV)/.installed demo/slides/cmu_small_region.svs
 	$(TEST_VENV)/bin/python -m pytest -m "not cluster"
 	$(TEST_VENV)/bin/python -m pytest -m cluster -n 0 tests/jobs/engines/ray
+
+# Warnings are errors: a link or anchor that leads nowhere, a page that no menu names.
+docs: $(TEST_VENV)/.installed
+	PYTHONPATH=.:train:export NO_MKDOCS_2_WARNING=1 $(TEST_VENV)/bin/python -m mkdocs build --quiet --strict
 
 fuzz: $(TEST_VENV)/.installed demo/slides/cmu_small_region.svs
 	$(TEST_VENV)/bin/python -m tests.fuzz.run --kinds $(KIND) --cases $(CASES) --real demo/slides/cmu_small_region.svs

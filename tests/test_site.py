@@ -87,5 +87,10 @@ def test_the_tutorial_runs(
             assert ended.value.code in (0, None), (line, capsys.readouterr())
     store = wsi_embed.open_store("pieces.zarr")
     assert len(store) == 12
-    for made in ("pieces.html", "pictures/clusters.png", "abmil/scores.json", "attention/piece00-attention.png"):
+    for made in (
+        "pieces.html",
+        "pictures/clusters.png",
+        "abmil/scores.json",
+        "attention/piece00-attention.png",
+    ):
         assert Path(made).stat().st_size > 500

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 import threading
 import time
@@ -214,5 +213,9 @@ def whole_rate(
 
 
 def peak_memory() -> int:
-    """Return the peak memory of the process, bytes."""
+    """Return the peak memory of the process, bytes; 0 on Windows, which does not record it this way."""
+    try:
+        import resource
+    except ImportError:
+        return 0
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -32,6 +32,10 @@ def check_opens(path: Path) -> None:
         raise SlideError(reason, where=path, remedy="is it complete? copy it again, or leave it out")
 
 
+# Least exit status of a process that Windows ended.
+CRASHED = 0xC0000000
+
+
 @functools.lru_cache(maxsize=1024)
 def _fault(path: Path, size: int, modified: int) -> str | None:
     """Return why OpenSlide cannot open a version of a file, or None if the trial ended by itself."""
@@ -44,11 +48,12 @@ def _fault(path: Path, size: int, modified: int) -> str | None:
         return f"OpenSlide does not open it within {3 * SECONDS} s"
     except OSError:  # no process can be started here, so the file is not tried
         return None
-    if done.returncode >= 0:
+    if 0 <= done.returncode < CRASHED:
         return None
-    if done.returncode == -signal.SIGXCPU:
+    if done.returncode > 0:
+        ending = f"status {done.returncode:#x}"
+    elif (ending := signal.Signals(-done.returncode).name) == "SIGXCPU":
         return f"OpenSlide does not open it within {SECONDS} s of processor time"
-    ending = signal.Signals(-done.returncode).name
     return (
         f"the file is malformed: opening it ends OpenSlide ({ending}, with {MEMORY // 2**30} GiB of memory)"
     )

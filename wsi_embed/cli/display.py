@@ -92,7 +92,8 @@ class PlainDisplay(Listener):
         show_report(report)
 
     def _line(self, text: str) -> None:
-        self.console.print(in_flags(text), markup=False, highlight=False, soft_wrap=True)
+        whole = not self.console.is_terminal  # a log has whole lines, a terminal whole words
+        self.console.print(in_flags(text), markup=False, highlight=False, soft_wrap=whole)
 
 
 class BarDisplay(PlainDisplay):
@@ -200,8 +201,8 @@ def show_report(report: JobReport) -> None:
     for slide_id, texts in list(report.outliers.items())[:LISTED]:
         console.print(f"unlike the rest: {slide_id}: {'; '.join(texts)}", markup=False, highlight=False)
     for note in report.notes:
-        console.print(note, markup=False, highlight=False, soft_wrap=True)
-    console.print(_summary(report), markup=False, highlight=False, soft_wrap=True)
+        console.print(note, markup=False, highlight=False, soft_wrap=not console.is_terminal)
+    console.print(_summary(report), markup=False, highlight=False, soft_wrap=not console.is_terminal)
 
 
 def _row(result: SlideResult) -> list[str]:

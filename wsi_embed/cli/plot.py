@@ -14,16 +14,25 @@ from wsi_embed.cli.wording import in_flags
 if TYPE_CHECKING:
     from wsi_embed.store import Store
 
+FILES, CONTENT, QUPATH = "Files", "Content", "QuPath"
+
 
 def command(
     store: StorePlace,
     slides: Annotated[
         list[Path] | None,
-        typer.Option("--slides", help="Slides of the store: files, folders, manifests.", show_default=False),
+        typer.Option(
+            "--slides",
+            help="Slides of the store: files, folders, manifests.",
+            show_default=False,
+            rich_help_panel=FILES,
+        ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Output folder. Default: <store>-plots, beside the store."),
+        typer.Option(
+            "--out", help="Output folder. Default: <store>-plots, beside the store.", rich_help_panel=FILES
+        ),
     ] = None,
     annotations: Annotated[
         Path | None,
@@ -31,6 +40,7 @@ def command(
             "--annotations",
             help="Draw annotated contours: a folder of ASAP XML or QuPath GeoJSON files named like the "
             "slides, or the file of one slide.",
+            rich_help_panel=CONTENT,
         ),
     ] = None,
     attention: Annotated[
@@ -39,12 +49,15 @@ def command(
             "--attention",
             help="Draw attention instead of clusters: the --out folder of wsi-embed eval mil.",
             show_default=False,
+            rich_help_panel=CONTENT,
         ),
     ] = None,
     attention_class: Annotated[
         str | None,
         typer.Option(
-            "--attention-class", help="Class of the attention (dsmil). Default: the predicted class."
+            "--attention-class",
+            help="Class of the attention (dsmil). Default: the predicted class.",
+            rich_help_panel=CONTENT,
         ),
     ] = None,
     clusters: ClustersFolder = None,
@@ -53,23 +66,44 @@ def command(
         typer.Option(
             "--contact-sheet",
             help="Draw typical tiles of each cluster of the store instead (A4 at 300 dpi). Default: off.",
+            rich_help_panel=CONTENT,
         ),
     ] = False,
     view: Annotated[
-        str, typer.Option("--view", help="both (slide and cluster map), or map (without title and legend).")
+        str,
+        typer.Option(
+            "--view",
+            help="both (slide and cluster map), or map (without title and legend).",
+            rich_help_panel=CONTENT,
+        ),
     ] = "both",
     max_px: Annotated[
-        int, typer.Option("--max-px", help="Longest side of a slide in the picture, pixels.")
+        int,
+        typer.Option(
+            "--max-px", help="Longest side of a slide in the picture, pixels.", rich_help_panel=CONTENT
+        ),
     ] = 1000,
-    dpi: Annotated[int, typer.Option("--dpi", help="Pixels per inch, recorded in the pictures.")] = 300,
-    picture_format: Annotated[str, typer.Option("--format", help="Picture format: png or tiff.")] = "png",
+    dpi: Annotated[
+        int, typer.Option("--dpi", help="Pixels per inch, recorded in the pictures.", rich_help_panel=FILES)
+    ] = 300,
+    picture_format: Annotated[
+        str, typer.Option("--format", help="Picture format: png or tiff.", rich_help_panel=FILES)
+    ] = "png",
     reader: Annotated[
         str | None,
-        typer.Option("--reader", help="Reader of slides: auto, openslide or tiff. Default: as in the job."),
+        typer.Option(
+            "--reader",
+            help="Reader of slides: auto, openslide or tiff. Default: as in the job.",
+            rich_help_panel=FILES,
+        ),
     ] = None,
     geojson: Annotated[
         bool,
-        typer.Option("--geojson", help="Write <slide id>.geojson for QuPath; does not need --slides."),
+        typer.Option(
+            "--geojson",
+            help="Write <slide id>.geojson for QuPath; does not need --slides.",
+            rich_help_panel=QUPATH,
+        ),
     ] = False,
     geojson_parts: Annotated[
         list[str] | None,
@@ -77,6 +111,7 @@ def command(
             "--geojson-parts",
             help="Parts to write, separated by commas; may be repeated. Default: tissue,clusters,tiles.",
             show_default=False,
+            rich_help_panel=QUPATH,
         ),
     ] = None,
 ) -> None:

@@ -13,6 +13,7 @@ import typer
 from wsi_embed.cli.signals import StopSignals
 from wsi_embed.cli.wording import errors_in_flags
 
+DATA, RECIPE, WEIGHTS, RUN = "Data", "Recipe", "Weights", "Run"
 LAST_WORDS = "stopped early, without saving; --resume goes on from the last checkpoint"
 
 
@@ -24,13 +25,16 @@ def command(
             show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", help="Run folder; created.", show_default=False)],
+    out: Annotated[
+        Path, typer.Option("--out", help="Run folder; created.", show_default=False, rich_help_panel=RUN)
+    ],
     recipe: Annotated[
         str,
         typer.Option(
             "--recipe",
             help="clubyol, clubyol-paper, clusiam, byol, simsiam, simclr, swav, barlow, pcl, dino, distil "
             "(needs --teacher), supervised (needs a column `label`), or a YAML file.",
+            rich_help_panel=RECIPE,
         ),
     ] = "clubyol",
     settings: Annotated[
@@ -40,44 +44,78 @@ def command(
             metavar="KEY=VALUE",
             help="Any setting of the recipe; may be repeated.",
             show_default=False,
+            rich_help_panel=RECIPE,
         ),
     ] = None,
     split: Annotated[
-        str | None, typer.Option("--split", help="Use only rows of a CSV with this value in `split`.")
+        str | None,
+        typer.Option(
+            "--split", help="Use only rows of a CSV with this value in `split`.", rich_help_panel=DATA
+        ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", help="Number of epochs. Recipe: 50.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", help="Number of epochs. Recipe: 50.", rich_help_panel=RECIPE)
+    ] = None,
     batch_size: Annotated[
-        int | None, typer.Option("--batch-size", help="Tiles per step. Recipe: 512.")
+        int | None, typer.Option("--batch-size", help="Tiles per step. Recipe: 512.", rich_help_panel=RECIPE)
     ] = None,
     tile_px: Annotated[
-        int | None, typer.Option("--tile-px", help="Side of a view, pixels. Recipe: 224.")
+        int | None,
+        typer.Option("--tile-px", help="Side of a view, pixels. Recipe: 224.", rich_help_panel=DATA),
     ] = None,
     mpp: Annotated[
         float | None,
-        typer.Option("--mpp", help="Resolution of the tiles that the model is meant for, um per pixel."),
+        typer.Option(
+            "--mpp",
+            help="Resolution of the tiles that the model is meant for, um per pixel.",
+            rich_help_panel=DATA,
+        ),
     ] = None,
     clusters: Annotated[
-        int | None, typer.Option("--clusters", help="Number of clusters. clubyol, clusiam: 100.")
+        int | None,
+        typer.Option("--clusters", help="Number of clusters. clubyol, clusiam: 100.", rich_help_panel=RECIPE),
     ] = None,
     feat_size: Annotated[
-        int | None, typer.Option("--feat-size", help="Width of the projection. clubyol: 256; clusiam: 2048.")
+        int | None,
+        typer.Option(
+            "--feat-size",
+            help="Width of the projection. clubyol: 256; clusiam: 2048.",
+            rich_help_panel=RECIPE,
+        ),
     ] = None,
     alpha: Annotated[
-        float | None, typer.Option("--alpha", help="Weight of the cluster term. clubyol: 0.9; clusiam: 0.5.")
+        float | None,
+        typer.Option(
+            "--alpha", help="Weight of the cluster term. clubyol: 0.9; clusiam: 0.5.", rich_help_panel=RECIPE
+        ),
     ] = None,
     lr: Annotated[
-        float | None, typer.Option("--lr", help="Learning rate for a batch of 256. Recipe: 0.05.")
+        float | None,
+        typer.Option("--lr", help="Learning rate for a batch of 256. Recipe: 0.05.", rich_help_panel=RECIPE),
     ] = None,
     backbone: Annotated[
         str | None,
-        typer.Option("--backbone", help="Name of a torchvision or timm architecture. Recipe: resnet18."),
+        typer.Option(
+            "--backbone",
+            help="Name of a torchvision or timm architecture. Recipe: resnet18.",
+            rich_help_panel=RECIPE,
+        ),
     ] = None,
     devices: Annotated[
-        str | None, typer.Option("--devices", help="auto, cpu, cpu:N, cuda (all GPUs) or a number of GPUs.")
+        str | None,
+        typer.Option(
+            "--devices", help="auto, cpu, cpu:N, cuda (all GPUs) or a number of GPUs.", rich_help_panel=RUN
+        ),
     ] = None,
-    precision: Annotated[str | None, typer.Option("--precision", help="32, bf16 or 16. Recipe: 32.")] = None,
-    workers: Annotated[int | None, typer.Option("--workers", help="Decoding processes. Recipe: 8.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Random seed. Recipe: 0.")] = None,
+    precision: Annotated[
+        str | None, typer.Option("--precision", help="32, bf16 or 16. Recipe: 32.", rich_help_panel=RUN)
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", help="Decoding processes. Recipe: 8.", rich_help_panel=RUN)
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Random seed. Recipe: 0.", rich_help_panel=RUN)
+    ] = None,
     init: Annotated[
         Path | None,
         typer.Option(
@@ -85,12 +123,17 @@ def command(
             help="Weights to start from: a state dict, safetensors file, run, or checkpoint (also of the "
             "CluSiam repository).",
             show_default=False,
+            rich_help_panel=WEIGHTS,
         ),
     ] = None,
     init_licence: Annotated[
         str,
         typer.Option(
-            "--init-license", "--init-licence", help="Licence of these weights; recorded.", show_default=False
+            "--init-license",
+            "--init-licence",
+            help="Licence of these weights; recorded.",
+            show_default=False,
+            rich_help_panel=WEIGHTS,
         ),
     ] = "",
     teacher: Annotated[
@@ -99,6 +142,7 @@ def command(
             "--teacher",
             help="Exported model (.onnx, .ts) whose features the encoder learns. distil only.",
             show_default=False,
+            rich_help_panel=WEIGHTS,
         ),
     ] = None,
     knn: Annotated[
@@ -107,18 +151,23 @@ def command(
             "--knn",
             help="CSV of labelled tiles (`path`, `label`, `split`) for evaluation, which selects best.ckpt.",
             show_default=False,
+            rich_help_panel=DATA,
         ),
     ] = None,
     on_collapse: Annotated[
         str,
         typer.Option(
-            "--on-collapse", help="Action if the representation or the clusters collapse: warn or stop."
+            "--on-collapse",
+            help="Action if the representation or the clusters collapse: warn or stop.",
+            rich_help_panel=RUN,
         ),
     ] = "warn",
     resume: Annotated[
-        bool, typer.Option("--resume", help="Continue an interrupted run at its step.")
+        bool, typer.Option("--resume", help="Continue an interrupted run at its step.", rich_help_panel=RUN)
     ] = False,
-    log_json: Annotated[bool, typer.Option("--log-json", help="Log JSON lines, for containers.")] = False,
+    log_json: Annotated[
+        bool, typer.Option("--log-json", help="Log JSON lines, for containers.", rich_help_panel=RUN)
+    ] = False,
 ) -> None:
     """Train a tile encoder on slides or tile images (extra `train`).
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from wsi_embed.errors import RemoteError
 from wsi_embed.storage.address import Address
 from wsi_embed.util.extras import needs_extra
+from wsi_embed.util.home import home
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
@@ -92,5 +93,5 @@ def _has_profile() -> bool:
     """Return whether there are AWS command-line credentials files, which obstore does not read by itself."""
     if "AWS_ACCESS_KEY_ID" in os.environ or "AWS_SKIP_SIGNATURE" in os.environ:
         return False
-    file = os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or Path.home() / ".aws" / "credentials"
+    file = os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or (home() or Path()) / ".aws" / "credentials"
     return "AWS_PROFILE" in os.environ or Path(file).is_file()

@@ -8,7 +8,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,6 +19,7 @@ from wsi_embed.errors import WsiEmbedError
 from wsi_embed.jobs.failures import without_folders
 from wsi_embed.jobs.listener import Listener
 from wsi_embed.jobs.report import JobReport, SlideResult
+from wsi_embed.storage import Location
 from wsi_embed.util.json_text import json_text
 
 # A slide can take an hour: log in between that the job is alive.
@@ -83,7 +83,7 @@ class JsonDisplay(Listener):
         self._tiles.pop(result.slide_id, None)
         self._done.pop(result.slide_id, None)
         level = "error" if result.status == "failed" else "warning" if result.warnings else "info"
-        log_line("slide_finished", level, **asdict(result))
+        log_line("slide_finished", level, **result.to_dict())
 
     def show_report(self, report: JobReport) -> None:
         """Log the end of the job."""
@@ -107,7 +107,7 @@ def log_error(error: WsiEmbedError, arguments: Sequence[str]) -> None:
     paths = [
         Path(part) for argument in arguments for part in (argument, argument.partition("=")[2]) if "/" in part
     ]
-    names = {path: path.name for path in paths if path.name}
+    names: dict[Location, str] = {path: path.name for path in paths if path.name}
     message = ABSOLUTE.sub("", without_folders(reworded(str(error)), names))
     log_line("error", "error", message=message, exit_code=error.exit_code)
 

@@ -16,6 +16,7 @@ from wsi_embed.grid import TileGrid
 from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.inputs.staging import Staging
 from wsi_embed.jobs.crashes import CrashRecord
+from wsi_embed.jobs.listener import DrawPreview
 from wsi_embed.jobs.options import JobOptions
 from wsi_embed.jobs.report import SlideResult
 from wsi_embed.jobs.slide_work import SlideWork
@@ -42,6 +43,7 @@ class Job(abc.ABC):
         staging: Cache of remote slides while the job runs; None if no slide is remote.
         crashes: Record of slides that ended the process while the job runs; None for object storage and
             dry runs.
+        preview: Function that draws prepared slides for the report; None for no pictures.
         output: Name of `out` in messages.
     """
 
@@ -54,6 +56,7 @@ class Job(abc.ABC):
     versions: dict[str, str] = field(default_factory=versions)
     staging: Staging | None = None
     crashes: CrashRecord | None = None
+    preview: DrawPreview | None = None
     output: ClassVar[str]
 
     @property

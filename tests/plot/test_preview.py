@@ -66,7 +66,7 @@ def test_a_report_has_pictures_without_a_store(slide: Path, tmp_path: Path, comm
     assert "0.5 µm per pixel" in text
     assert f"{100 * result['tissue']:.3g} % tissue" in text
     assert "previews" not in result
-    assert (result["level"], result["near_empty"]) == (0, 0.0)
+    assert (result["read_level"], result["near_empty"]) == (0, 0.0)
 
 
 def test_a_dry_run_counts_the_planned_tiles(slide: Path, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from wsi_embed_train.main_guard import check_main_guard
 from wsi_embed_train.methods import METHODS
 from wsi_embed_train.metrics_file import mean_row, read_metrics
 from wsi_embed_train.module import Training
-from wsi_embed_train.run_folder import RunFolder, check_data, known_mpp
+from wsi_embed_train.run_folder import RunFolder, check_data, known_mpp, written_to
 from wsi_embed_train.sampler import TileSampler
 from wsi_embed_train.teacher import load_teacher, start_teaching
 from wsi_embed_train.trainer import make_trainer, quiet, rank_here, where
@@ -80,7 +80,7 @@ def train(
         DivergedError: If the loss becomes NaN or infinite.
         CollapseError: If the training collapses and `on_collapse` is `stop`.
         Stopped: If `stop` was set. The run can be resumed at the same step.
-        WsiEmbedError: If more than 1 % of the tiles cannot be read.
+        WsiEmbedError: If more than 1 % of the tiles cannot be read, or the run folder cannot be written.
 
     Example:
         >>> from wsi_embed_train import load_recipe, train
@@ -129,15 +129,16 @@ def train(
     started = time.monotonic()
     with quiet():
         trainer = make_trainer(config, devices, run, watching)
-        if trainer.is_global_zero:
-            folder.begin(config)
-        try:
-            trainer.fit(module, loader, ckpt_path=folder.last if resume else None, weights_only=True)
-        finally:
+        with written_to(run):
             if trainer.is_global_zero:
-                _draw(run, config)
-    if trainer.is_global_zero:
-        _write_summary(folder, trainer, data, watching, time.monotonic() - started)
+                folder.begin(config)
+            try:
+                trainer.fit(module, loader, ckpt_path=folder.last if resume else None, weights_only=True)
+            finally:
+                if trainer.is_global_zero:
+                    _draw(run, config)
+            if trainer.is_global_zero:
+                _write_summary(folder, trainer, data, watching, time.monotonic() - started)
     return folder.last
 
 

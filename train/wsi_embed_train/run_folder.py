@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from wsi_embed.errors import UsageError
+from wsi_embed.errors import UsageError, WsiEmbedError
 from wsi_embed.util.json_text import json_text
 from wsi_embed_train.config import TrainConfig
 
@@ -105,6 +106,23 @@ def _defaults() -> dict[str, Any]:
     """Return the defaults of settings, which stand for those that an earlier version did not have."""
     found = {field.name: field.default for field in fields(TrainConfig) if field.default is not MISSING}
     return {name: list(v) if isinstance(v, tuple) else v for name, v in found.items()}
+
+
+@contextlib.contextmanager
+def written_to(run: Path) -> Iterator[None]:
+    """Turn errors of writing a run folder, such as a full disk, into errors of one line.
+
+    Raises:
+        WsiEmbedError: If the folder cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise WsiEmbedError(
+            f"cannot be written ({error.strerror or error})",
+            where=run,
+            remedy="make room, then go on with `resume=True`",
+        ) from error
 
 
 def known_mpp(settings: Mapping[str, Any], data: Mapping[str, Any]) -> float | None:

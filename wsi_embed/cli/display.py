@@ -215,7 +215,9 @@ def _row(result: SlideResult, planned: bool) -> list[str]:
     total = seconds.get("total", 0.0)
     if planned:
         shares = ["" if share is None else percent(share) for share in (result.tissue, result.near_empty)]
-        figures = [f"{value:g}" if value is not None else "" for value in (result.level, result.mpp)] + shares
+        figures = [
+            f"{value:g}" if value is not None else "" for value in (result.read_level, result.mpp)
+        ] + shares
     else:
         rate = f"{result.tiles / total:.0f}" if total and result.status == "done" else ""
         stages = ("read", "encode", "write")

@@ -36,7 +36,7 @@ class SlideResult:
         warnings: Warnings about a slide that was processed nevertheless.
         left_out: Images in the file that are not levels of the slide, each with the reason.
         traceback: Traceback of an unexpected error, which is a bug.
-        level: Level from which the tiles are read; None if it was not determined.
+        read_level: Level from which the tiles are read; None if it was not determined.
         near_empty: Share of the tiles that are nearly empty glass, 0 to 1; None if it was not determined.
         previews: Pictures by caption, JPEG, if the job's listener has a function that draws them.
     """
@@ -55,7 +55,7 @@ class SlideResult:
     warnings: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     traceback: str | None = None
-    level: int | None = None
+    read_level: int | None = None
     near_empty: float | None = None
     previews: dict[str, bytes] = field(default_factory=dict, repr=False)
 

@@ -143,7 +143,7 @@ def _prepare(
 def _open(job: Job, item: SlideInput, result: SlideResult) -> SlidePlan:
     """Open a slide and plan it; record in the result what is known then."""
     plan = plan_slide(item, job.tiling, job.settings)
-    result.mpp, result.level = round(plan.resolution.mpp, 6), plan.read.level
+    result.mpp, result.read_level = round(plan.resolution.mpp, 6), plan.read.level
     result.warnings += plan.warnings
     result.left_out = list(plan.slide.left_out)
     return plan

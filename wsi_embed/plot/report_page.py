@@ -185,8 +185,8 @@ def _known(result: SlideResult) -> Iterator[str]:
         yield f"{100 * result.tissue:.3g} % tissue"
     if result.mpp is not None:
         yield f"{result.mpp:.4g} µm per pixel"
-    if result.level is not None:
-        yield f"level {result.level}"
+    if result.read_level is not None:
+        yield f"level {result.read_level}"
     if result.near_empty:
         yield f"{percent(result.near_empty)} of the tiles nearly empty"
     if result.bad_tiles:

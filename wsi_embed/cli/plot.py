@@ -23,7 +23,8 @@ def command(
         list[Path] | None,
         typer.Option(
             "--slides",
-            help="Slides of the store: files, folders, manifests.",
+            help="Slides of the store: files, folders, manifests. Default: those beside the store, or in the "
+            "current folder or one in it, that have the recorded names.",
             show_default=False,
             rich_help_panel=FILES,
         ),
@@ -122,17 +123,16 @@ def command(
     """
     from wsi_embed.errors import UsageError
     from wsi_embed.inputs.slides import find_slides
-    from wsi_embed.plot.draw_slides import Drawing, draw_sheet, draw_slides, select
+    from wsi_embed.plot.chosen_slides import find_recorded, select
+    from wsi_embed.plot.draw_slides import Drawing, draw_sheet, draw_slides
     from wsi_embed.store import open_store
 
     opened = open_store(store, clusters=clusters)
     folder = out or opened.near.with_name(f"{opened.near.stem}-plots")
-    if not slides and not geojson:
-        raise UsageError("give --slides DIR for pictures, --geojson for QuPath, or both")
     failed = _write_geojson(opened, folder, joined(geojson_parts)) if geojson else 0
-    if not slides:
+    if geojson and not slides:
         raise typer.Exit(1 if failed else 0)
-    for source in slides:
+    for source in slides or ():
         if source.is_dir() and folder.resolve().is_relative_to(source.resolve()):
             raise UsageError(
                 "lies among the slides, and the next run would take pictures for slides",
@@ -143,7 +143,7 @@ def command(
         max_px, view, annotations, attention, attention_class, dpi, picture_format,
         reader,
     )  # fmt: skip
-    items = select(opened, find_slides(list(slides)), _warn)
+    items = select(opened, find_slides(list(slides)), _warn) if slides else find_recorded(opened)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -163,6 +163,7 @@ def _write_geojson(store: Store, folder: Path, wanted: str | None) -> int:
     """Write one file per slide; return the number of slides that failed."""
     from wsi_embed.errors import WsiEmbedError
     from wsi_embed.plot.qupath import PARTS, parse_parts, write_bag
+    from wsi_embed.util.text import counted
 
     failed, parts = 0, PARTS if wanted is None else parse_parts(wanted)
     for slide_id in store:
@@ -174,7 +175,7 @@ def _write_geojson(store: Store, folder: Path, wanted: str | None) -> int:
             failed += 1
             typer.echo(f"{slide_id}: {in_flags(str(error))}", err=True)
             continue
-        typer.echo(f"{path}  {count} objects")
+        typer.echo(f"{path}  {counted(count, 'object')}")
         if "tissue" in parts and bag.tissue_mask is None:
             typer.echo(f"{slide_id}: no tissue outline, the store was made without masks", err=True)
     return failed

@@ -22,9 +22,11 @@ from wsi_embed.jobs.report import SlideResult
 from wsi_embed.jobs.slide_work import SlideWork
 from wsi_embed.storage.address import Location
 from wsi_embed.storage.lock import has_locks, slide_lock
+from wsi_embed.storage.redirects import allow_private
 from wsi_embed.tiling.plan import SlidePlan
 from wsi_embed.tiling.settings import Tiling, TilingTarget
 from wsi_embed.tissue import TissueMask
+from wsi_embed.util.text import argument
 from wsi_embed.util.versions import versions
 
 
@@ -98,11 +100,16 @@ class Job(abc.ABC):
     @property
     def headline(self) -> str:
         """Description of model, device and threads, with a warning if two jobs could write the same slide."""
+        how, asked = self.how, self.options.workers or 0
+        if asked > self.workers:
+            how += (
+                f" (the most that are useful and possible here; {argument('workers', asked)} was asked for)"
+            )
         if self.options.dry_run or has_locks(self.lock_file):
-            return self.how
+            return how
         what = "this file system" if isinstance(self.out, Path) else "object storage"
         return (
-            f"{self.how}; {what} has no locks: run no second job on {self.out.name} at the same "
+            f"{how}; {what} has no locks: run no second job on {self.out.name} at the same "
             "time, except with `shard=`"
         )
 
@@ -116,6 +123,7 @@ class Job(abc.ABC):
         Raises:
             WsiEmbedError: If the job cannot run on this machine.
         """
+        allow_private(self.options.allow_private)
         return replace(self, versions=versions())
 
     @property

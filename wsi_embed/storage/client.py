@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wsi_embed.errors import RemoteError
-from wsi_embed.storage.address import Address
+from wsi_embed.storage.address import WEB, Address
+from wsi_embed.storage.redirects import check_redirects, endpoint_of
 from wsi_embed.util.extras import needs_extra
 from wsi_embed.util.home import home
 
@@ -32,7 +33,6 @@ CLIENT: ClientConfig = {
     "read_timeout": datetime.timedelta(seconds=60),
     "connect_timeout": datetime.timedelta(seconds=10),
 }
-_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 _used_by: list[int] = []
 
 
@@ -41,9 +41,14 @@ def client(address: Address) -> ObjectStore:
 
     Raises:
         MissingExtraError: If the extra `cloud` is not installed.
-        RemoteError: If this process was forked from one that used obstore, or credentials cannot be read.
+        RemoteError: If this process was forked from one that used obstore, credentials cannot be read, or
+            the server redirects to where it must not.
     """
     check_process()
+    if address.scheme in WEB:
+        check_redirects(address)
+    elif address.scheme == "s3":
+        check_redirects(Address(address.scheme, address.host, ""), endpoint_of())
     return _client(address.scheme, address.host)
 
 
@@ -71,7 +76,7 @@ def _client(scheme: str, host: str) -> ObjectStore:
     if scheme in ("http", "https"):
         plain: ClientConfig = {**CLIENT, "allow_http": scheme == "http"}
         return HTTPStore(f"{scheme}://{host}", client_options=plain, retry_config=RETRY)
-    endpoint = next(filter(None, map(os.environ.get, _ENDPOINTS)), None)
+    endpoint = endpoint_of()
     options: ClientConfig = {**CLIENT}
     if endpoint and endpoint.startswith("http://"):
         options["allow_http"] = True

@@ -1,6 +1,10 @@
 """`python -m wsi_embed`."""
 
-from wsi_embed.cli import main
+import sys
 
 if __name__ == "__main__":
+    try:
+        from wsi_embed.cli import main
+    except KeyboardInterrupt:
+        sys.exit(130)
     main()

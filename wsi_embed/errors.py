@@ -10,6 +10,7 @@
     - NoRegionsError        its annotations contain no region to take
     - TileError             a tile image cannot be used
   + StoreError              a store cannot be read or written
+    - MissingStoreError     there is none (exit code 2)
   + RemoteError             object storage or a web server cannot be reached, or refuses
   + DeviceError             the requested device cannot be used (exit code 2)
     - DeviceMemoryError     a batch does not fit into its memory: that slide fails
@@ -139,6 +140,12 @@ class TileError(SlideError):
 
 class StoreError(WsiEmbedError):
     """A store cannot be read or written."""
+
+
+class MissingStoreError(StoreError):
+    """There is no store at a path."""
+
+    exit_code = 2
 
 
 class RemoteError(WsiEmbedError):

@@ -89,3 +89,21 @@ def test_equal_slides_do_not_make_a_small_difference_odd() -> None:
     slides = [SlideResult(f"s{i}", "s.svs", "done", 100, 0.3, 0.25) for i in range(10)]
     slides.append(SlideResult("t", "t.svs", "done", 130, 0.35, 0.26))
     assert find_outliers(slides) == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"tissue": 1.0, "near_empty": 0.0}, "all of the slide is tissue"),
+        ({"tissue": 0.4, "near_empty": 0.27}, "27 % of its tiles are nearly empty"),
+    ],
+)
+def test_a_mask_that_looks_wrong_is_found_in_a_single_slide(change: dict[str, float], says: str) -> None:
+    slide = replace(cohort(1)[0], **change)  # type: ignore[arg-type]
+    assert says in find_outliers([slide])["s0"][0]
+
+
+@pytest.mark.parametrize("change", [{"tissue": 1.0}, {"tissue": 0.9, "near_empty": 0.05}, {}])
+def test_slides_taken_whole_and_usual_masks_are_not_odd(change: dict[str, float]) -> None:
+    """Without a mask (`--tissue none`) all of a slide is taken on purpose."""
+    assert find_outliers([replace(cohort(1)[0], **change)]) == {}  # type: ignore[arg-type]

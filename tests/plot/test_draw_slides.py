@@ -15,7 +15,8 @@ from tests.job_tools import invoke, make_model
 from tests.made_slides import he_pixels, write_tiff
 from wsi_embed import UsageError
 from wsi_embed.inputs.slides import find_slides
-from wsi_embed.plot.draw_slides import Drawing, draw_sheet, draw_slides, select
+from wsi_embed.plot.chosen_slides import select
+from wsi_embed.plot.draw_slides import Drawing, draw_sheet, draw_slides
 from wsi_embed.plot.save import save_picture
 
 

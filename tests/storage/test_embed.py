@@ -168,7 +168,7 @@ def test_a_group_that_cannot_be_written_is_never_complete(
     assert fault.met > 1  # it was tried again
     assert statuses(report) == {"a": "done", "batch%202__b": "failed", "c": "done"}
     assert "f.zarr/batch%202__b" in reason(report)
-    assert "the server goes on failing" in reason(report)
+    assert "the server keeps failing" in reason(report)
     assert "s3://" not in reason(report)  # the bucket's name stays here
     assert wsi_embed.open_store(out).slide_ids == ["a", "c"]
     assert wsi_embed.verify(out) == []

@@ -37,9 +37,9 @@ def test_writing_outlives_what_passes(what: str, server: Server, bucket: Address
 @pytest.mark.parametrize(
     ("what", "says"),
     [
-        ("500", "the server goes on failing (InternalError)"),
-        ("503", "the server goes on failing (SlowDown)"),
-        ("reset", "the server goes on failing"),
+        ("500", "the server keeps failing (InternalError)"),
+        ("503", "the server keeps failing (SlowDown)"),
+        ("reset", "the server keeps failing"),
         ("expired", "access is refused (ExpiredToken); renew or correct the credentials"),
         ("denied", "access is refused (AccessDenied); renew or correct the credentials"),
     ],

@@ -72,7 +72,7 @@ def test_what_cannot_be_read_is_no_hole(
     """Zarr takes an object that is not there for fill values; one that the server keeps back it must not."""
     with (
         server.failing(f"GET /{bucket.host}/deep/group/a/{key}", "500"),
-        pytest.raises(RemoteError, match="the server goes on failing"),
+        pytest.raises(RemoteError, match="the server keeps failing"),
     ):
         zarr.open_array(store, path="a", mode="r")[:]
 

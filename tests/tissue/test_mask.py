@@ -14,10 +14,11 @@ from PIL import Image
 from tests.made_slides import UInt8Array, blobs, he_pixels, write_tiff
 from tests.made_tissue import dice
 from wsi_embed.errors import SlideError
-from wsi_embed.grid import ReadPlan, TileGrid, make_grid
+from wsi_embed.grid import ReadPlan, TileGrid, make_grid, plan_read
 from wsi_embed.regions import Polygon, Regions
 from wsi_embed.slide import open_slide
 from wsi_embed.tissue import TissueMask, TissueRecipe, tissue_mask
+from wsi_embed.tissue.glass import DARKEST_GLASS, _smooth, glass_like
 
 OTSU = TissueRecipe()
 
@@ -208,3 +209,25 @@ def test_what_to_look_at_is_noted(tmp_path: Path) -> None:
     marked[20:60] = (20, 120, 60)
     note = str(mask_of(image(tmp_path, marked), 8.0).note)  # 3.2 x 0.32 mm, and what is next to it
     assert re.fullmatch(r"1\.[0-2] mm2 of pen marks left out \(`tissue_set=.*pen.*off.*` keeps them\)", note)
+
+
+def test_nearly_empty_tiles_are_counted() -> None:
+    """Tiles without structure within the mask are nearly empty, whatever the tint of the glass."""
+    view = np.full((1200, 80, 3), (240, 225, 232), np.uint8)
+    view[:, :40] = np.random.default_rng(0).integers(60, 220, (1200, 40, 3))
+    empty = glass_like(view)
+    np.testing.assert_array_equal(empty[:, 45:], True)
+    np.testing.assert_array_equal(empty[:, :38], False)
+    mask = TissueMask(np.ones((1200, 80), np.bool_), (1.0, 1.0), empty=empty)
+    grid = make_grid(plan_read(1.0, [1.0], 1.0, 20), (1.0, 1.0), (80, 1200), (0, 0, 80, 1200), 0, "drop")
+    assert mask.near_empty(grid) == 0.25  # the last of four columns; the third has the edge
+    assert TissueMask(mask.mask, (1.0, 1.0)).near_empty(grid) is None
+
+
+@given(st.integers(1, 1300), st.integers(0, 1000))
+@settings(max_examples=20, deadline=None)
+def test_bands_do_not_change_what_looks_like_glass(height: int, seed: int) -> None:
+    view = np.random.default_rng(seed).integers(225, 235, (height, 9, 3)).astype(np.uint8)
+    view[seed % height] = 100
+    low = view.min(2)
+    np.testing.assert_array_equal(glass_like(view), _smooth(view) & (low >= DARKEST_GLASS))

@@ -11,7 +11,7 @@ import lightning as L
 import torch
 from torch.utils.data import DataLoader
 
-from wsi_embed.errors import UsageError
+from wsi_embed.errors import Stopped, UsageError
 from wsi_embed.util.cpu import cpu_count
 from wsi_embed.util.text import argument, counted
 from wsi_embed_train import callbacks as cb
@@ -22,10 +22,11 @@ from wsi_embed_train.data.loader import SignalSafeLoader, check_shared_memory
 from wsi_embed_train.devices import Devices, choose_devices, per_process
 from wsi_embed_train.labelled import LabelledSet, read_labelled
 from wsi_embed_train.listener import Listener
+from wsi_embed_train.main_guard import check_main_guard
 from wsi_embed_train.methods import METHODS
 from wsi_embed_train.metrics_file import mean_row, read_metrics
 from wsi_embed_train.module import Training
-from wsi_embed_train.run_folder import RunFolder, check_data
+from wsi_embed_train.run_folder import RunFolder, check_data, known_mpp, written_to
 from wsi_embed_train.sampler import TileSampler
 from wsi_embed_train.teacher import load_teacher, start_teaching
 from wsi_embed_train.trainer import make_trainer, quiet, rank_here, where
@@ -33,15 +34,15 @@ from wsi_embed_train.weights.start import check_resumed, initial_weights
 
 
 def train(
-    source: Path,
-    run: Path,
+    source: str | Path,
+    run: str | Path,
     config: TrainConfig,
     *,
     split: str | None = None,
-    knn: Path | None = None,
-    init: Path | None = None,
+    knn: str | Path | None = None,
+    init: str | Path | None = None,
     init_licence: str = "",
-    teacher: Path | None = None,
+    teacher: str | Path | None = None,
     resume: bool = False,
     on_collapse: str = "warn",
     listener: Listener | None = None,
@@ -73,22 +74,25 @@ def train(
 
     Raises:
         UsageError: If there is nothing to train on, `run` already contains a run, the initial weights do not
-            fit the backbone, or the method needs another teacher or none.
+            fit the backbone, the method needs another teacher or none, or a script calls this with workers
+            at its top level without `if __name__ == "__main__":`.
         DeviceError: If the requested GPUs are not available.
         DivergedError: If the loss becomes NaN or infinite.
         CollapseError: If the training collapses and `on_collapse` is `stop`.
         Stopped: If `stop` was set. The run can be resumed at the same step.
-        WsiEmbedError: If more than 1 % of the tiles cannot be read.
+        WsiEmbedError: If more than 1 % of the tiles cannot be read, or the run folder cannot be written.
 
     Example:
-        >>> from pathlib import Path
         >>> from wsi_embed_train import load_recipe, train
         >>> config = load_recipe("clubyol", mpp=0.5, epochs=1, batch_size=8, workers=0)
-        >>> train(Path("slides"), Path("runs/first"), config)  # doctest: +SKIP
+        >>> train("slides", "runs/first", config)  # doctest: +SKIP
         PosixPath('runs/first/checkpoints/last.ckpt')
     """
     if on_collapse not in ("warn", "stop"):
         raise UsageError("choose warn or stop", where=argument("on_collapse", on_collapse))
+    source, run = Path(source), Path(run)
+    knn, init, teacher = (None if path is None else Path(path) for path in (knn, init, teacher))
+    check_main_guard(config.workers)
     stop = stop or threading.Event()
     # only the first of several processes reports
     listener = Listener() if listener is None or rank_here() else listener
@@ -102,11 +106,15 @@ def train(
     L.seed_everything(config.seed, verbose=False)
     tiles = open_tiles(source, config, split=split, labelled=METHODS.get(config.method).needs_labels)
     data = tiles.about()
+    if stop.is_set() and devices.processes == 1:  # several processes agree after their first step
+        raise Stopped("step 0")
     if before is not None:
         check_data(folder, before, data)
     _check_enough(len(tiles), config, source)
     for text in tiles.warnings:
         listener.warned(text)
+    if (mpp := known_mpp(config.to_dict(), data)) is not None and config.mpp is None:
+        listener.noted(f"the tiles have {mpp:g} um per pixel by their table, and so has the model")
     initial = None
     if before is None:
         initial = initial_weights(init, init_licence, config, data, listener)
@@ -121,15 +129,16 @@ def train(
     started = time.monotonic()
     with quiet():
         trainer = make_trainer(config, devices, run, watching)
-        if trainer.is_global_zero:
-            folder.begin(config)
-        try:
-            trainer.fit(module, loader, ckpt_path=folder.last if resume else None, weights_only=True)
-        finally:
+        with written_to(run):
             if trainer.is_global_zero:
-                _draw(run, config)
-    if trainer.is_global_zero:
-        _write_summary(folder, trainer, data, watching, time.monotonic() - started)
+                folder.begin(config)
+            try:
+                trainer.fit(module, loader, ckpt_path=folder.last if resume else None, weights_only=True)
+            finally:
+                if trainer.is_global_zero:
+                    _draw(run, config)
+            if trainer.is_global_zero:
+                _write_summary(folder, trainer, data, watching, time.monotonic() - started)
     return folder.last
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from wsi_embed.errors import UsageError
+from wsi_embed.errors import UsageError, WsiEmbedError
 from wsi_embed.util.json_text import json_text
 from wsi_embed_train.config import TrainConfig
 
@@ -59,10 +61,7 @@ class RunFolder:
                     remedy="choose another `out=`, or add `resume=True`",
                 )
             return None
-        if not self.last.is_file():
-            raise UsageError(
-                f"nothing to resume: there is no {self.last.name} in checkpoints/", where=self.path
-            )
+        self.settings()  # raises if there are none
         about, _ = load_checkpoint(self.last)
         before, now = _defaults() | about["config"], config.to_dict()
         for name in ["method", *sorted((now.keys() | before.keys()) - FREE)]:  # method first
@@ -74,6 +73,19 @@ class RunFolder:
                 )
         data: dict[str, Any] = about["data"]
         return data
+
+    def settings(self) -> tuple[dict[str, Any], str | None]:
+        """Return the settings and the split of the run in this folder, from its last checkpoint.
+
+        Raises:
+            UsageError: If there is no checkpoint.
+        """
+        if not self.last.is_file():
+            raise UsageError(
+                f"nothing to resume: there is no {self.last.name} in checkpoints/", where=self.path
+            )
+        about, _ = load_checkpoint(self.last)
+        return dict(about["config"]), about["data"].get("split")
 
     def begin(self, config: TrainConfig) -> None:
         """Create the folder and write the settings."""
@@ -94,6 +106,38 @@ def _defaults() -> dict[str, Any]:
     """Return the defaults of settings, which stand for those that an earlier version did not have."""
     found = {field.name: field.default for field in fields(TrainConfig) if field.default is not MISSING}
     return {name: list(v) if isinstance(v, tuple) else v for name, v in found.items()}
+
+
+@contextlib.contextmanager
+def written_to(run: Path) -> Iterator[None]:
+    """Turn errors of writing a run folder, such as a full disk, into errors of one line.
+
+    Raises:
+        WsiEmbedError: If the folder cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise WsiEmbedError(
+            f"cannot be written ({error.strerror or error})",
+            where=run,
+            remedy="make room, then go on with `resume=True`",
+        ) from error
+
+
+def known_mpp(settings: Mapping[str, Any], data: Mapping[str, Any]) -> float | None:
+    """Return the resolution of a run's tiles: of its settings, or else of the table of tile images.
+
+    Args:
+        settings: Settings of the run.
+        data: Description of its data.
+
+    Returns:
+        Micrometres per pixel; None if it is unknown, or the images have several.
+    """
+    stated = data.get("image_mpp") or []
+    mpp = settings.get("mpp") or (stated[0] if len(stated) == 1 else None)
+    return None if mpp is None else float(mpp)
 
 
 def check_data(run: RunFolder, before: dict[str, Any], now: dict[str, Any]) -> None:

@@ -28,19 +28,19 @@ from wsi_embed.cli import (
     verify,
 )
 from wsi_embed.cli.lasting_output import LastingOutput, discard
-from wsi_embed.cli.log import log_line
-from wsi_embed.cli.once import Command
+from wsi_embed.cli.lines import say_error
+from wsi_embed.cli.log import log_error
+from wsi_embed.cli.once import Command, Group
 from wsi_embed.cli.wording import use_flags_of
 from wsi_embed.errors import UsageError, WsiEmbedError
 
 app = typer.Typer(
     name="wsi-embed",
+    cls=Group,
     help="Whole-slide images to tile embeddings and cluster assignments.\n\n"
     "`wsi-embed SLIDES... --out STORE` is short for `wsi-embed embed SLIDES... --out STORE`.",
     epilog="Every option of embed and tile can also be set as WSI_EMBED_<OPTION>, "
     "WSI_EMBED_MIN_TISSUE for example.",
-    no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -61,6 +61,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 GROUPS: dict[str, typer.Typer] = {"eval": eval.app}
 NAMES = (*COMMANDS, *GROUPS)
+# Options without a command.
+ALONE = ("-h", "--help", "--version", "--install-completion", "--show-completion")
 # Commands that go on when their output cannot be written.
 LASTING = ("embed", "tile", "train")
 for _name, _command in COMMANDS.items():
@@ -90,7 +92,7 @@ def with_default_command(args: Sequence[str]) -> list[str]:
     _check_filled(args)
     if args and args[0] == "help" and not Path("help").exists():
         return [*args[1:], "--help"]
-    if not args or args[0] in NAMES or args[0] in ("-h", "--help", "--version"):
+    if not args or args[0] in NAMES or args[0] in ALONE:
         return list(args)
     first = args[0]
     looks_typed = not first.startswith("-") and not set(first) & set("/.\\")
@@ -130,12 +132,12 @@ def main() -> None:
         arguments = with_default_command(sys.argv[1:])
         if arguments and arguments[0] in LASTING:
             sys.stdout = LastingOutput(sys.stdout)  # has what is used of a stream
-        app(arguments)
+        app(arguments, prog_name="wsi-embed")
     except WsiEmbedError as error:
         if _wants_json():
-            log_line("error", "error", message=str(error), exit_code=error.exit_code)
+            log_error(error, sys.argv[1:])
             sys.exit(error.exit_code)
-        typer.secho(f"error: {error}", err=True, fg="red" if sys.stderr.isatty() else None)
+        say_error(f"error: {error}")
         sys.exit(error.exit_code)
     except BrokenPipeError:
         # the reader of the pipe (head, less) has exited, which is no error

@@ -17,9 +17,11 @@ from wsi_embed.cli.lasting_output import discard
 from wsi_embed.cli.log import JsonDisplay
 from wsi_embed.cli.wording import in_flags
 from wsi_embed.jobs.listener import Listener
-from wsi_embed.jobs.report import JobReport, SlideResult
-from wsi_embed.util.text import counted
+from wsi_embed.jobs.report import COMPLETE, JobReport, SlideResult, shown_name
+from wsi_embed.util.text import counted, percent
 
+PLAN = ("tiles", "level", "um/px", "tissue", "nearly empty")
+WORK = ("tiles", "tiles/s", "read s", "encode s", "write s")
 # Largest number of slides that are listed one by one at the end.
 LISTED = 30
 
@@ -83,7 +85,7 @@ class PlainDisplay(Listener):
     def slide_finished(self, result: SlideResult) -> None:
         """Print the result of a slide."""
         self._finished += 1
-        self._line(f"[{self._finished}/{self._total}] {result.slide_id}: {outcome(result)}")
+        self._line(f"[{self._finished}/{self._total}] {shown_name(result)}: {outcome(result)}")
         for warning in result.warnings:
             self._line(f"  warning: {warning}")
 
@@ -92,7 +94,8 @@ class PlainDisplay(Listener):
         show_report(report)
 
     def _line(self, text: str) -> None:
-        self.console.print(in_flags(text), markup=False, highlight=False, soft_wrap=True)
+        whole = not self.console.is_terminal  # a log has whole lines, a terminal whole words
+        self.console.print(in_flags(text), markup=False, highlight=False, soft_wrap=whole)
 
 
 class BarDisplay(PlainDisplay):
@@ -153,7 +156,7 @@ class BarDisplay(PlainDisplay):
         if self._slides is not None:
             self._progress.update(self._slides, completed=self._finished)
         if result.status == "failed":
-            self._line(f"{result.slide_id}: {outcome(result)}")
+            self._line(f"{shown_name(result)}: {outcome(result)}")
         for warning in result.warnings:
             self._line(f"warning: {warning}")
 
@@ -175,7 +178,7 @@ def outcome(result: SlideResult) -> str:
     if result.status == "planned":
         return f"{counted(result.tiles, 'tile')} would be made"
     if result.status == "skipped":
-        return f"{result.reason or 'complete already'}, skipped"
+        return f"{result.reason or COMPLETE}, skipped"
     return f"{result.status}: {result.reason}"
 
 
@@ -190,37 +193,55 @@ def show_report(report: JobReport) -> None:
         table = Table(box=None, pad_edge=False, header_style="bold")
         for name in ("slide", "status"):
             table.add_column(name, overflow="fold")
-        for name in ("tiles", "tiles/s", "read s", "encode s", "write s"):
+        planned = any(result.status == "planned" for result in shown)
+        for name in PLAN if planned else WORK:
             table.add_column(name, justify="right")
         for result in shown[:LISTED]:
-            table.add_row(*_row(result))
+            table.add_row(*_row(result, planned))
         console.print(table)
     for result in [s for s in report.slides if s.traceback][:3]:
         console.print(result.traceback, markup=False, highlight=False)
+    names = {result.slide_id: shown_name(result) for result in report.slides}
     for slide_id, texts in list(report.outliers.items())[:LISTED]:
-        console.print(f"unlike the rest: {slide_id}: {'; '.join(texts)}", markup=False, highlight=False)
+        line = f"to look at: {names.get(slide_id, slide_id)}: {'; '.join(texts)}"
+        console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)
     for note in report.notes:
-        console.print(note, markup=False, highlight=False, soft_wrap=True)
-    console.print(_summary(report), markup=False, highlight=False, soft_wrap=True)
+        console.print(note, markup=False, highlight=False, soft_wrap=not console.is_terminal)
+    console.print(_summary(report), markup=False, highlight=False, soft_wrap=not console.is_terminal)
 
 
-def _row(result: SlideResult) -> list[str]:
+def _row(result: SlideResult, planned: bool) -> list[str]:
     seconds = result.seconds
     total = seconds.get("total", 0.0)
-    stages = [f"{seconds[name]:.1f}" if name in seconds else "" for name in ("read", "encode", "write")]
-    known = result.status in ("done", "planned")
+    if planned:
+        shares = ["" if share is None else percent(share) for share in (result.tissue, result.near_empty)]
+        figures = [
+            f"{value:g}" if value is not None else "" for value in (result.read_level, result.mpp)
+        ] + shares
+    else:
+        rate = f"{result.tiles / total:.0f}" if total and result.status == "done" else ""
+        stages = ("read", "encode", "write")
+        figures = [rate, *(f"{seconds[name]:.1f}" if name in seconds else "" for name in stages)]
+    known = result.status in ("done", "planned") or result.reason == COMPLETE
     colour = {"failed": "red", "done": "green"}.get(result.status)
-    status = f"[{colour}]{result.status}[/]" if colour else result.status
-    rate = f"{result.tiles / total:.0f}" if total and known else ""
-    return [escape(result.slide_id), status, str(result.tiles) if known else "", rate, *stages]
+    word = (
+        "complete"
+        if result.reason == COMPLETE
+        else "left out"
+        if result.status == "skipped"
+        else result.status
+    )
+    status = f"[{colour}]{word}[/]" if colour else word
+    return [escape(shown_name(result)), status, f"{result.tiles:,}" if known else "", *figures]
 
 
 def _summary(report: JobReport) -> str:
     names = ("done", "skipped", "failed", "stopped", "planned")
     counts = [f"{report.count(n)} {n}" for n in names if report.count(n)]  # type: ignore[arg-type]
-    if report.slides and all((s.status, s.reason) == ("skipped", "complete already") for s in report.slides):
-        return f"nothing to do: {counted(len(report.slides), 'slide')} complete in {report.store} already"
-    planned = sum(s.tiles for s in report.slides if s.status == "planned")
+    if report.slides and all((s.status, s.reason) == ("skipped", COMPLETE) for s in report.slides):
+        done = f"{counted(len(report.slides), 'slide')} complete in {report.store} already"
+        return f"nothing to do: {done}; delete the folder of a slide in it to redo that slide"
+    planned = report.planned_tiles
     made = f"{counted(report.tiles, 'tile')} in {report.seconds:.1f} s"
     tiles = f"{counted(planned, 'tile')} would be made" if planned else made
     text = f"{', '.join(counts) or 'no slides'}; {tiles}"

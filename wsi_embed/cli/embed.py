@@ -77,7 +77,7 @@ def command(
     stop = threading.Event()
     with job_signals(stop):  # before the imports: they take most of the first second
         from wsi_embed.cli.display import open_display
-        from wsi_embed.cli.reports import check_reports, write_reports
+        from wsi_embed.cli.reports import check_reports, preview, wants_pictures, write_reports
         from wsi_embed.encoder import is_demonstration
         from wsi_embed.features.embed import embed
 
@@ -87,6 +87,8 @@ def command(
         if is_demonstration(model):
             notes.append(DEMONSTRATION)
         with open_display(log_json, notes) as display:
+            if shared["dry_run"] and wants_pictures(reports):
+                display.preview = preview()
             done = embed(
                 list(slides), out, model=model, mpp=mpp, tile_px=tile_px, device=device,
                 batch_size=batch_size, dtype=dtype,

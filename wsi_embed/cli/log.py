@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import datetime
+import re
 import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import typer
 
 from wsi_embed.cli.wording import reworded
+from wsi_embed.errors import WsiEmbedError
+from wsi_embed.jobs.failures import without_folders
 from wsi_embed.jobs.listener import Listener
 from wsi_embed.jobs.report import JobReport, SlideResult
+from wsi_embed.storage import Location
 from wsi_embed.util.json_text import json_text
 
 # A slide can take an hour: log in between that the job is alive.
 PROGRESS_SECONDS = 30.0
+# Folders of an absolute path, but not those of an address (s3://bucket/...).
+ABSOLUTE = re.compile(r"(?<![\w:/.~*-])/(?:[^\s/:;,'\"`]+/)+")
 
 
 class JsonDisplay(Listener):
@@ -77,7 +83,7 @@ class JsonDisplay(Listener):
         self._tiles.pop(result.slide_id, None)
         self._done.pop(result.slide_id, None)
         level = "error" if result.status == "failed" else "warning" if result.warnings else "info"
-        log_line("slide_finished", level, **asdict(result))
+        log_line("slide_finished", level, **result.to_dict())
 
     def show_report(self, report: JobReport) -> None:
         """Log the end of the job."""
@@ -89,6 +95,21 @@ class JsonDisplay(Listener):
             log_line("error", "error", message=report.error, exit_code=report.exit_code)
         level = "error" if report.exit_code else "info"
         log_line("job_finished", level, **report.summary(), seconds=report.seconds, store=report.store)
+
+
+def log_error(error: WsiEmbedError, arguments: Sequence[str]) -> None:
+    """Log the error that ends a command, with names instead of paths.
+
+    Args:
+        error: The error.
+        arguments: Arguments of the command line; those with folders are replaced by their last part.
+    """
+    paths = [
+        Path(part) for argument in arguments for part in (argument, argument.partition("=")[2]) if "/" in part
+    ]
+    names: dict[Location, str] = {path: path.name for path in paths if path.name}
+    message = ABSOLUTE.sub("", without_folders(reworded(str(error)), names))
+    log_line("error", "error", message=message, exit_code=error.exit_code)
 
 
 def log_line(event: str, level: str = "info", **fields: Any) -> None:

@@ -220,6 +220,22 @@ class RunOptions:
         float | None,
         option("--cache-gb", "Size limit of --cache in GB. Default: half of the free disk space.", RUN),
     ] = None
+    ext: Annotated[
+        list[str] | None,
+        option(
+            "--ext",
+            "Suffixes of the slides to take from folders: svs,ome.tif; may be repeated. Default: all.",
+            INPUT,
+        ),
+    ] = None
+    allow_private: Annotated[
+        bool,
+        option(
+            "--allow-private",
+            "Follow redirects of web servers to this machine or a private network. Default: off.",
+            JOB,
+        ),
+    ] = False
     dry_run: Annotated[
         bool, option("--dry-run", "Only open the slides and count tiles; write nothing. Default: off.", JOB)
     ] = False

@@ -14,16 +14,26 @@ from wsi_embed.cli.wording import in_flags
 if TYPE_CHECKING:
     from wsi_embed.store import Store
 
+FILES, CONTENT, QUPATH = "Files", "Content", "QuPath"
+
 
 def command(
     store: StorePlace,
     slides: Annotated[
         list[Path] | None,
-        typer.Option("--slides", help="Slides of the store: files, folders, manifests.", show_default=False),
+        typer.Option(
+            "--slides",
+            help="Slides of the store: files, folders, manifests. Default: those beside the store, or in the "
+            "current folder or one in it, that have the recorded names.",
+            show_default=False,
+            rich_help_panel=FILES,
+        ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Output folder. Default: <store>-plots, beside the store."),
+        typer.Option(
+            "--out", help="Output folder. Default: <store>-plots, beside the store.", rich_help_panel=FILES
+        ),
     ] = None,
     annotations: Annotated[
         Path | None,
@@ -31,6 +41,7 @@ def command(
             "--annotations",
             help="Draw annotated contours: a folder of ASAP XML or QuPath GeoJSON files named like the "
             "slides, or the file of one slide.",
+            rich_help_panel=CONTENT,
         ),
     ] = None,
     attention: Annotated[
@@ -39,12 +50,15 @@ def command(
             "--attention",
             help="Draw attention instead of clusters: the --out folder of wsi-embed eval mil.",
             show_default=False,
+            rich_help_panel=CONTENT,
         ),
     ] = None,
     attention_class: Annotated[
         str | None,
         typer.Option(
-            "--attention-class", help="Class of the attention (dsmil). Default: the predicted class."
+            "--attention-class",
+            help="Class of the attention (dsmil). Default: the predicted class.",
+            rich_help_panel=CONTENT,
         ),
     ] = None,
     clusters: ClustersFolder = None,
@@ -53,23 +67,44 @@ def command(
         typer.Option(
             "--contact-sheet",
             help="Draw typical tiles of each cluster of the store instead (A4 at 300 dpi). Default: off.",
+            rich_help_panel=CONTENT,
         ),
     ] = False,
     view: Annotated[
-        str, typer.Option("--view", help="both (slide and cluster map), or map (without title and legend).")
+        str,
+        typer.Option(
+            "--view",
+            help="both (slide and cluster map), or map (without title and legend).",
+            rich_help_panel=CONTENT,
+        ),
     ] = "both",
     max_px: Annotated[
-        int, typer.Option("--max-px", help="Longest side of a slide in the picture, pixels.")
+        int,
+        typer.Option(
+            "--max-px", help="Longest side of a slide in the picture, pixels.", rich_help_panel=CONTENT
+        ),
     ] = 1000,
-    dpi: Annotated[int, typer.Option("--dpi", help="Pixels per inch, recorded in the pictures.")] = 300,
-    picture_format: Annotated[str, typer.Option("--format", help="Picture format: png or tiff.")] = "png",
+    dpi: Annotated[
+        int, typer.Option("--dpi", help="Pixels per inch, recorded in the pictures.", rich_help_panel=FILES)
+    ] = 300,
+    picture_format: Annotated[
+        str, typer.Option("--format", help="Picture format: png or tiff.", rich_help_panel=FILES)
+    ] = "png",
     reader: Annotated[
         str | None,
-        typer.Option("--reader", help="Reader of slides: auto, openslide or tiff. Default: as in the job."),
+        typer.Option(
+            "--reader",
+            help="Reader of slides: auto, openslide or tiff. Default: as in the job.",
+            rich_help_panel=FILES,
+        ),
     ] = None,
     geojson: Annotated[
         bool,
-        typer.Option("--geojson", help="Write <slide id>.geojson for QuPath; does not need --slides."),
+        typer.Option(
+            "--geojson",
+            help="Write <slide id>.geojson for QuPath; does not need --slides.",
+            rich_help_panel=QUPATH,
+        ),
     ] = False,
     geojson_parts: Annotated[
         list[str] | None,
@@ -77,6 +112,7 @@ def command(
             "--geojson-parts",
             help="Parts to write, separated by commas; may be repeated. Default: tissue,clusters,tiles.",
             show_default=False,
+            rich_help_panel=QUPATH,
         ),
     ] = None,
 ) -> None:
@@ -87,17 +123,16 @@ def command(
     """
     from wsi_embed.errors import UsageError
     from wsi_embed.inputs.slides import find_slides
-    from wsi_embed.plot.draw_slides import Drawing, draw_sheet, draw_slides, select
+    from wsi_embed.plot.chosen_slides import find_recorded, select
+    from wsi_embed.plot.draw_slides import Drawing, draw_sheet, draw_slides
     from wsi_embed.store import open_store
 
     opened = open_store(store, clusters=clusters)
     folder = out or opened.near.with_name(f"{opened.near.stem}-plots")
-    if not slides and not geojson:
-        raise UsageError("give --slides DIR for pictures, --geojson for QuPath, or both")
     failed = _write_geojson(opened, folder, joined(geojson_parts)) if geojson else 0
-    if not slides:
+    if geojson and not slides:
         raise typer.Exit(1 if failed else 0)
-    for source in slides:
+    for source in slides or ():
         if source.is_dir() and folder.resolve().is_relative_to(source.resolve()):
             raise UsageError(
                 "lies among the slides, and the next run would take pictures for slides",
@@ -108,7 +143,7 @@ def command(
         max_px, view, annotations, attention, attention_class, dpi, picture_format,
         reader,
     )  # fmt: skip
-    items = select(opened, find_slides(list(slides)), _warn)
+    items = select(opened, find_slides(list(slides)), _warn) if slides else find_recorded(opened)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -128,6 +163,7 @@ def _write_geojson(store: Store, folder: Path, wanted: str | None) -> int:
     """Write one file per slide; return the number of slides that failed."""
     from wsi_embed.errors import WsiEmbedError
     from wsi_embed.plot.qupath import PARTS, parse_parts, write_bag
+    from wsi_embed.util.text import counted
 
     failed, parts = 0, PARTS if wanted is None else parse_parts(wanted)
     for slide_id in store:
@@ -139,7 +175,7 @@ def _write_geojson(store: Store, folder: Path, wanted: str | None) -> int:
             failed += 1
             typer.echo(f"{slide_id}: {in_flags(str(error))}", err=True)
             continue
-        typer.echo(f"{path}  {count} objects")
+        typer.echo(f"{path}  {counted(count, 'object')}")
         if "tissue" in parts and bag.tissue_mask is None:
             typer.echo(f"{slide_id}: no tissue outline, the store was made without masks", err=True)
     return failed

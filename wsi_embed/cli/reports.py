@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wsi_embed.errors import UsageError, WsiEmbedError
+from wsi_embed.jobs.listener import DrawPreview
 from wsi_embed.jobs.report import JobReport
 
 SUFFIXES = (".json", ".html")
@@ -33,6 +34,18 @@ def check_reports(reports: Sequence[Path]) -> None:
             raise UsageError(
                 "cannot be written there", where=f"--report {report}", remedy="choose another place"
             )
+
+
+def wants_pictures(reports: Sequence[Path]) -> bool:
+    """Return whether a report has pictures."""
+    return any(report.suffix.lower() == ".html" for report in reports)
+
+
+def preview() -> DrawPreview:
+    """Return the function that draws slides before their tiles are read."""
+    from wsi_embed.plot.preview import draw_preview
+
+    return draw_preview
 
 
 def write_reports(
@@ -62,8 +75,11 @@ def write_reports(
 
 def _write_html(done: JobReport, report: Path, slides: Sequence[str], store: str | None) -> None:
     from wsi_embed.inputs.slides import find_slides
-    from wsi_embed.plot.report_page import draw_slides, write_html
+    from wsi_embed.plot.report_page import draw_slides, previews, write_html
 
+    if drawn := previews(done):
+        write_html(done, report, drawn)
+        return
     if store is None:
         write_html(done, report)
         return

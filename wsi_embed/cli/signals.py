@@ -38,28 +38,53 @@ class StopSignals:
     ) -> None:
         self.stop, self.seconds = stop, seconds
         self.again, self._stopped_at = again, 0.0
-        self._count = (
-            itertools.count()
-        )  # number of signals; a second may arrive while the first is being handled
+        # each signal is seen twice, by the handler and the thread, and handled by whichever comes first; a
+        # second one may arrive while the first is being handled
+        self._seen = {"handler": itertools.count(), "thread": itertools.count()}
+        self._handled: dict[int, str] = {}
         self._words = last_words.encode() + b"\n"
         self._numbers = (signal.SIGTERM, signal.SIGINT, *also)
         self._before: dict[int, Any] = {}
         self._timer: threading.Timer | None = None
+        self._watched = self._told = -1
+        self._told_before = -1
+        self._thread: threading.Thread
 
     def __enter__(self) -> StopSignals:
+        self._watched, self._told = os.pipe()
+        os.set_blocking(self._told, False)
+        self._told_before = signal.set_wakeup_fd(self._told, warn_on_full_buffer=False)
         for number in self._numbers:
             self._before[number] = signal.signal(number, self._on_signal)
+        self._thread = threading.Thread(target=self._watch, name="wsi-embed-signals", daemon=True)
+        self._thread.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(self._told_before)
+        os.close(self._told)  # ends the thread
+        self._thread.join(1.0)  # before the timer is cancelled, which it may be about to start
         if self._timer:
             self._timer.cancel()
 
+    def _watch(self) -> None:
+        """Handle signals in a thread: the main one may be in a library that loads a model for minutes."""
+        with os.fdopen(self._watched, "rb", buffering=0) as signals:
+            while arrived := signals.read(1):
+                if arrived[0] in self._numbers:
+                    self._see("thread")
+
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._see("handler")
+
+    def _see(self, where: str) -> None:
+        count = next(self._seen[where])
+        if self._handled.setdefault(count, where) != where:
+            return
         # a terminal signals all processes, and a launcher passes the signal on to them again
-        if next(self._count):
+        if count:
             if self._stopped_at and time.monotonic() - self._stopped_at >= self.again:
                 self._exit_now()
             return

@@ -48,12 +48,14 @@ def command(
     stop = threading.Event()
     with job_signals(stop):  # before the imports: they take most of the first second
         from wsi_embed.cli.display import open_display
-        from wsi_embed.cli.reports import check_reports, write_reports
+        from wsi_embed.cli.reports import check_reports, preview, wants_pictures, write_reports
         from wsi_embed.tiles.tile import tile
 
         reports = report or []
         check_reports(reports)
         with open_display(log_json, unknown_settings(os.environ)) as display:
+            if wants_pictures(reports):
+                display.preview = preview()
             done = tile(
                 list(slides), out, mpp=mpp, tile_px=tile_px,
                 format=format_,  # type: ignore[arg-type]  # checked by TileSettings

@@ -69,10 +69,10 @@ class PlainTraining(Listener):
     def warned(self, text: str) -> None:
         """Print a warning immediately."""
         warning = f"warning: {in_flags(text, settings_without_flag())}"
-        self.errors.print(warning, markup=False, highlight=False, soft_wrap=True)
+        self.errors.print(warning, markup=False, highlight=False, soft_wrap=not self.errors.is_terminal)
 
     def _line(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(text, markup=False, highlight=False, soft_wrap=not self.console.is_terminal)
 
 
 class BarTraining(PlainTraining):

@@ -22,6 +22,8 @@ MOST_SESSIONS = 8
 MOST_MODEL_BYTES = 2 * 1024**3
 
 
+# Suffixes of weights, which a training writes and an export reads.
+WEIGHTS = frozenset({".ckpt", ".pt", ".pth", ".safetensors", ".tar"})
 OPENVINO = "openvino"
 # By file suffix; ONNX files run on OpenVINO if that device is requested.
 ENCODERS: Registry[Callable[..., Encoder]] = Registry(
@@ -156,8 +158,24 @@ def _same(encoder: Encoder) -> Encoder:
     return encoder
 
 
+def check_exported(path: Path) -> None:
+    """Check that a path is no training run or checkpoint, which has to be exported first.
+
+    Raises:
+        ModelError: If it is one.
+    """
+    run = path.is_dir() and any((path / name).exists() for name in ("checkpoints", "config.yaml"))
+    if run or (path.suffix.lower() in WEIGHTS and path.is_file()):
+        raise ModelError(
+            "a training run, not a model" if run else "weights, not a model",
+            where=path,
+            remedy=f"export it first: wsi-embed export {path} --out model.onnx",
+        )
+
+
 def _load(path: Path, chosen: Device, tile_px: int | None, mpp: float | None, threads: int | None) -> Encoder:
     try:
+        check_exported(path)
         if not path.is_file():
             raise ModelError("no such model file", where=path, remedy="check `model=`")
         check_content(path)

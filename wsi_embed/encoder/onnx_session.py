@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import onnxruntime as ort
 
 from wsi_embed.encoder.device import Device
 from wsi_embed.errors import DeviceError, ModelError
+from wsi_embed.util.home import home
 from wsi_embed.util.text import argument
 
 CPU = "CPUExecutionProvider"
@@ -109,8 +111,12 @@ def gpu_providers(device: Device, precision: str, graphs: bool) -> list[Any]:
 
 
 def cache_folder() -> Path:
-    """Return the cache folder for TensorRT engines: `wsi-embed` in the user's cache folder."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wsi-embed"
+    """Return the cache folder for TensorRT engines: `wsi-embed` in the user's cache folder.
+
+    Without a home folder, it is in the system's folder for temporary files.
+    """
+    caches = os.environ.get("XDG_CACHE_HOME") or (home() or Path(tempfile.gettempdir())) / ".cache"
+    return Path(caches) / "wsi-embed"
 
 
 def plain_session(path: Path) -> Any:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from wsi_embed.encoder import load_encoder
 from wsi_embed.encoder.encode_images import encode_images
-from wsi_embed.encoder.loading import model_file
+from wsi_embed.encoder.loading import check_exported, model_file
 from wsi_embed.errors import ModelError, UsageError
 from wsi_embed.evaluate.colour_histogram import histograms_of_images
 from wsi_embed.evaluate.seen import seen_in_training
@@ -83,6 +83,7 @@ def model_names(models: Sequence[str | Path]) -> list[str]:
     files = [model_file(model).absolute() for model in models]
     same = Counter(file.resolve() for file in files)
     for given, file in zip(models, files, strict=True):
+        check_exported(file)
         if not file.is_file():
             raise ModelError("no such model file", where=given, remedy="check `model=`")
         if (times := same[file.resolve()]) > 1:

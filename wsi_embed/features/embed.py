@@ -69,6 +69,8 @@ def embed(
     engine: str = "local",
     address: str | None = None,
     actors: int | None = None,
+    ext: str | Sequence[str] = (),
+    allow_private: bool = False,
     listener: Listener | None = None,
     stop: threading.Event | None = None,
 ) -> JobReport:
@@ -122,6 +124,9 @@ def embed(
             default RAY_ADDRESS, else `local`.
         actors: Number of Ray actors; by default as many as fit into the cluster. Each uses `workers` cores
             (by default at most four), and a GPU if the device is one.
+        ext: Suffixes of the slides to take from folders, such as `svs` or `("svs", "ome.tif")`; by default
+            all formats. Files and manifests that are given themselves are taken in any case.
+        allow_private: Whether redirects of web servers may lead to this machine or a private network.
         listener: Listener for the job's progress.
         stop: Event that stops the job early when set.
 
@@ -160,6 +165,8 @@ def embed(
         engine=engine,
         address=address,
         actors=actors,
+        ext=ext,
+        allow_private=allow_private,
     )
     check_mpp("mpp", mpp)
     tiling = make_tiling(

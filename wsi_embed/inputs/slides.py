@@ -54,7 +54,9 @@ class SlideInput:
             return 0
 
 
-def find_slides(sources: Sequence[str | Location], *, remote: bool = False) -> list[SlideInput]:
+def find_slides(
+    sources: Sequence[str | Location], *, remote: bool = False, ext: str | Sequence[str] = ()
+) -> list[SlideInput]:
     """Resolve files, folders (at any depth) and manifests (CSV, Parquet) to slides, sorted by id.
 
     DICOM files of one series in a folder are one slide.
@@ -62,15 +64,19 @@ def find_slides(sources: Sequence[str | Location], *, remote: bool = False) -> l
     Args:
         sources: Paths and addresses.
         remote: Whether the caller can stage remote slides.
+        ext: Suffixes of the slides to take from folders, `svs` or `.ome.tif`, also as one text with commas;
+            empty for all formats. Files and manifests that are given themselves are taken in any case.
 
     Raises:
         UsageError: If a path is missing, nothing is found, a manifest is invalid, two slides have the same
             id, or a slide is remote and `remote` is false.
         RemoteError: If an address cannot be listed.
     """
-    found = [item for source in sources for item in _from_source(location(source))]
+    endings = _endings(ext)
+    found = [item for source in sources for item in _from_source(location(source), endings)]
     if not found:
-        raise UsageError(f"no slides found in {', '.join(map(str, sources))}")
+        kind = f" that end in {', '.join(endings)}" if endings else ""
+        raise UsageError(f"no slides{kind} found in {', '.join(map(str, sources))}")
     if not remote:
         for item in found:
             check_here(item)
@@ -111,15 +117,24 @@ def unique_slides(found: Iterable[SlideInput]) -> list[SlideInput]:
     return [by_id[slide_id] for slide_id in sorted(by_id)]
 
 
-def _from_source(source: Location) -> list[SlideInput]:
+def _endings(ext: str | Sequence[str]) -> tuple[str, ...]:
+    """Return suffixes in lower case, each with its dot."""
+    parts = [
+        part.strip().lower() for text in ([ext] if isinstance(ext, str) else ext) for part in text.split(",")
+    ]
+    return tuple(f".{part.lstrip('*').lstrip('.')}" for part in parts if part.strip("*."))
+
+
+def _from_source(source: Location, endings: tuple[str, ...]) -> list[SlideInput]:
     if isinstance(source, Address):
-        return _from_address(source)
+        return _from_address(source, endings)
     if source.is_dir():
         if (source / TILES_MARK).is_file():
             raise UsageError("is a folder of tiles, not of slides", where=source)
         if is_ome_zarr(source):
             return [slide_of_folder(source.resolve().parent, source.resolve())]
-        return [slide_of_folder(source, path) for path in folder_files(source)]
+        files = folder_files(source)
+        return [slide_of_folder(source, path) for path in files if path.name.lower().endswith(endings or "")]
     if not source.exists():
         raise UsageError("no such file or folder", where=source, remedy="check the path")
     if source.suffix.lower() in MANIFEST_SUFFIXES:
@@ -127,7 +142,7 @@ def _from_source(source: Location) -> list[SlideInput]:
     return [slide_of_folder(source.parent, source)]
 
 
-def _from_address(source: Address) -> list[SlideInput]:
+def _from_address(source: Address, endings: tuple[str, ...]) -> list[SlideInput]:
     if source.suffix.lower() in MANIFEST_SUFFIXES:
         with tempfile.TemporaryDirectory() as folder:
             table = Path(folder) / source.name
@@ -142,7 +157,8 @@ def _from_address(source: Address) -> list[SlideInput]:
     if named_as_slide(source.name) or not source.listed:
         return [_slide_at(RemoteSlide(source), source.name)]
     start = len(source.key) + 1 if source.key else 0
-    return [_slide_at(s, s.address.key[start:] or s.address.name) for s in find_below(source)]
+    below = [s for s in find_below(source) if s.address.name.lower().endswith(endings or "")]
+    return [_slide_at(s, s.address.key[start:] or s.address.name) for s in below]
 
 
 def _slide_at(remote: RemoteSlide, name: str) -> SlideInput:

@@ -21,6 +21,7 @@ from wsi_embed.storage.address import Address
 from wsi_embed.storage.client import client
 from wsi_embed.storage.lock import has_locks, slide_lock
 from wsi_embed.storage.objects import RemoteObject
+from wsi_embed.storage.redirects import check_redirects, endpoint_of
 from wsi_embed.util.text import argument
 
 if TYPE_CHECKING:
@@ -129,6 +130,12 @@ class Staging:
         remote = item.remote
         assert remote is not None, "there is nothing to fetch"
         size, found = remote.size, remote.objects
+        if size > (room := shutil.disk_usage(self._folder).free):
+            raise SlideError(
+                f"{size / 1e9:.3g} GB, and the disk of the cache has {room / 1e9:.3g} GB free",
+                where=item.name,
+                remedy="use another `cache=`",
+            )
         if size > self.limit:
             raise SlideError(
                 f"{size / 1e9:.3g} GB, and the cache may hold {self.limit / 1e9:.3g} GB",
@@ -205,6 +212,8 @@ async def _fetch_all(name: str, wanted: Sequence[tuple[RemoteObject, Path]], sto
 async def _fetch(found: RemoteObject, path: Path, at_once: asyncio.Semaphore) -> None:
     """Fetch one object into a file, and check its size."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    if found.address.scheme == "s3":
+        check_redirects(found.address, endpoint_of())
     store, key = client(found.address), found.address.key
     from obstore.exceptions import NotSupportedError
 

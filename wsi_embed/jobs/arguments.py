@@ -18,6 +18,7 @@ from wsi_embed.regions.roi_rules import Missing
 from wsi_embed.slide import Reader
 from wsi_embed.slide.resolution import check_mpp
 from wsi_embed.storage.address import Address, Location
+from wsi_embed.storage.redirects import allow_private
 from wsi_embed.tiling.settings import Tiling
 from wsi_embed.tissue import TissueRecipe, parse_recipe
 from wsi_embed.util.text import argument
@@ -80,7 +81,9 @@ def find_job_slides(
     Raises:
         UsageError: If none is found, two have the same id, or the output is one of them.
     """
-    found = find_slides([sources] if isinstance(sources, str | Path | Address) else sources, remote=True)
+    allow_private(options.allow_private)
+    given = [sources] if isinstance(sources, str | Path | Address) else sources
+    found = find_slides(given, remote=True, ext=options.ext)
     items = with_annotations(found, regions.source)
     check_rules(regions, items)
     if options.shard is not None:

@@ -13,6 +13,7 @@ from wsi_embed.errors import WsiEmbedError
 from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.jobs.report import SlideResult
 from wsi_embed.storage.address import Address, Location
+from wsi_embed.util.home import home
 
 
 def record_failure(result: SlideResult, error: BaseException, names: Mapping[Location, str]) -> None:
@@ -63,7 +64,8 @@ def without_folders(text: str, names: Mapping[Location, str]) -> str:
     for path in (where for where in names if isinstance(where, Path)):
         for folder in {str(path.absolute().parent), str(path.resolve().parent)} - {"/"}:
             text = text.replace(f"{folder}/", "")
-    return text.replace(str(Path.home()), "~") if len(str(Path.home())) > 1 else text
+    user = str(home() or "/")
+    return text.replace(user, "~") if len(user) > 1 else text
 
 
 def _forms(where: Location) -> tuple[str, ...]:

@@ -16,14 +16,17 @@ from wsi_embed.grid import TileGrid
 from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.inputs.staging import Staging
 from wsi_embed.jobs.crashes import CrashRecord
+from wsi_embed.jobs.listener import DrawPreview
 from wsi_embed.jobs.options import JobOptions
 from wsi_embed.jobs.report import SlideResult
 from wsi_embed.jobs.slide_work import SlideWork
 from wsi_embed.storage.address import Location
 from wsi_embed.storage.lock import has_locks, slide_lock
+from wsi_embed.storage.redirects import allow_private
 from wsi_embed.tiling.plan import SlidePlan
 from wsi_embed.tiling.settings import Tiling, TilingTarget
 from wsi_embed.tissue import TissueMask
+from wsi_embed.util.text import argument
 from wsi_embed.util.versions import versions
 
 
@@ -42,6 +45,7 @@ class Job(abc.ABC):
         staging: Cache of remote slides while the job runs; None if no slide is remote.
         crashes: Record of slides that ended the process while the job runs; None for object storage and
             dry runs.
+        preview: Function that draws prepared slides for the report; None for no pictures.
         output: Name of `out` in messages.
     """
 
@@ -54,6 +58,7 @@ class Job(abc.ABC):
     versions: dict[str, str] = field(default_factory=versions)
     staging: Staging | None = None
     crashes: CrashRecord | None = None
+    preview: DrawPreview | None = None
     output: ClassVar[str]
 
     @property
@@ -95,11 +100,16 @@ class Job(abc.ABC):
     @property
     def headline(self) -> str:
         """Description of model, device and threads, with a warning if two jobs could write the same slide."""
+        how, asked = self.how, self.options.workers or 0
+        if asked > self.workers:
+            how += (
+                f" (the most that are useful and possible here; {argument('workers', asked)} was asked for)"
+            )
         if self.options.dry_run or has_locks(self.lock_file):
-            return self.how
+            return how
         what = "this file system" if isinstance(self.out, Path) else "object storage"
         return (
-            f"{self.how}; {what} has no locks: run no second job on {self.out.name} at the same "
+            f"{how}; {what} has no locks: run no second job on {self.out.name} at the same "
             "time, except with `shard=`"
         )
 
@@ -113,6 +123,7 @@ class Job(abc.ABC):
         Raises:
             WsiEmbedError: If the job cannot run on this machine.
         """
+        allow_private(self.options.allow_private)
         return replace(self, versions=versions())
 
     @property

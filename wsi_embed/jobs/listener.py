@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from wsi_embed.grid import TileGrid
 from wsi_embed.jobs.report import SlideResult
+from wsi_embed.tiling.plan import SlidePlan
+from wsi_embed.tissue import TissueMask
+
+DrawPreview = Callable[[SlidePlan, TileGrid, TissueMask], dict[str, bytes]]
 
 
 class Listener:
@@ -18,6 +25,9 @@ class Listener:
         >>> report = wsi_embed.tile("slides/a.tiff", "patches/", listener=PrintSlides())
         a.tiff done
     """
+
+    # draws a prepared slide for the report, in the process that is about to read its tiles
+    preview: DrawPreview | None = None
 
     def job_started(self, slides: int, how: str) -> None:
         """Handle the start of a job, given its slides and a description of model and device."""

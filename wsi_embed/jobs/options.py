@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,8 @@ class JobOptions:
         engine: `local` (this process) or `ray` (actors of a Ray cluster).
         address: Address of the Ray cluster.
         actors: Number of Ray actors; None for as many as there is room for.
+        ext: Suffixes of the slides to take from folders; empty for all formats.
+        allow_private: Whether redirects of web servers may lead to this machine or a private network.
 
     Raises:
         UsageError: If a number is out of range.
@@ -44,6 +47,8 @@ class JobOptions:
     engine: str = "local"
     address: str | None = None
     actors: int | None = None
+    ext: str | Sequence[str] = ()
+    allow_private: bool = False
 
     def __post_init__(self) -> None:
         check_counts(workers=self.workers, limit=self.limit, actors=self.actors)

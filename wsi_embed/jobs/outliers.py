@@ -13,11 +13,13 @@ from wsi_embed.jobs.report import SlideResult
 FEWEST = 8
 # Iglewicz and Hoaglin, "How to detect and handle outliers", 1993: modified z-scores beyond 3.5.
 Z_MAX, Z_SCALE = 3.5, 0.6745
+# Tissue share of a slide without glass, and share of nearly empty tiles, that are reported of any slide.
+WHOLE, MOST_EMPTY = 0.995, 0.1
 MPP_ALIKE, MPP_RARE = 0.1, 0.1
 
 
 def find_outliers(slides: Sequence[SlideResult]) -> dict[str, list[str]]:
-    """Find slides whose tissue share, tile count or resolution differs from the rest.
+    """Find slides that differ from the rest in tissue, tiles or resolution, or whose mask looks wrong.
 
     Shares are compared as log odds and counts as logarithms, by the modified z-score (median and median
     absolute deviation); a resolution is an outlier if fewer than a tenth of the slides have it. Failed slides
@@ -27,16 +29,34 @@ def find_outliers(slides: Sequence[SlideResult]) -> dict[str, list[str]]:
         slides: Results of a job.
 
     Returns:
-        Descriptions of the deviations, by slide id. Empty for fewer than eight slides.
+        Descriptions of the deviations, by slide id. Slides are compared with the rest if there are eight or
+        more. Slides that are all tissue, or a tenth of whose tiles are nearly empty, are always found.
     """
     known = [s for s in slides if s.status in ("done", "skipped", "planned") and s.tiles]
-    if len(known) < FEWEST:
-        return {}
     found: dict[str, list[str]] = {}
-    for check in (_odd_tissue, _odd_tiles, _odd_mpp):
+    for check in (
+        _all_tissue,
+        _near_empty,
+        *((_odd_tissue, _odd_tiles, _odd_mpp) if len(known) >= FEWEST else ()),
+    ):
         for slide_id, text in check(known).items():
             found.setdefault(slide_id, []).append(text)
     return found
+
+
+def _all_tissue(slides: Sequence[SlideResult]) -> dict[str, str]:
+    whole = (s for s in slides if s.near_empty is not None and s.tissue is not None and s.tissue >= WHOLE)
+    return {
+        s.slide_id: "all of the slide is tissue; unless it is a crop, look at its tissue mask" for s in whole
+    }
+
+
+def _near_empty(slides: Sequence[SlideResult]) -> dict[str, str]:
+    return {
+        s.slide_id: f"{100 * s.near_empty:.0f} % of its tiles are nearly empty; look at its tissue mask"
+        for s in slides
+        if s.near_empty is not None and s.near_empty >= MOST_EMPTY
+    }
 
 
 def _odd_tissue(slides: Sequence[SlideResult]) -> dict[str, str]:

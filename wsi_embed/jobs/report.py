@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -11,6 +11,7 @@ from wsi_embed.errors import WsiEmbedError
 from wsi_embed.util.atomic_files import replacing
 from wsi_embed.util.json_text import json_text
 
+COMPLETE = "complete already"
 Status = Literal["done", "skipped", "failed", "stopped", "planned"]
 
 
@@ -35,6 +36,9 @@ class SlideResult:
         warnings: Warnings about a slide that was processed nevertheless.
         left_out: Images in the file that are not levels of the slide, each with the reason.
         traceback: Traceback of an unexpected error, which is a bug.
+        read_level: Level from which the tiles are read; None if it was not determined.
+        near_empty: Share of the tiles that are nearly empty glass, 0 to 1; None if it was not determined.
+        previews: Pictures by caption, JPEG, if the job's listener has a function that draws them.
     """
 
     slide_id: str
@@ -51,6 +55,13 @@ class SlideResult:
     warnings: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     traceback: str | None = None
+    read_level: int | None = None
+    near_empty: float | None = None
+    previews: dict[str, bytes] = field(default_factory=dict, repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON values: everything but the pictures."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "previews"}
 
 
 @dataclass
@@ -100,6 +111,11 @@ class JobReport:
         return sum(s.tiles for s in self.slides if s.status == "done")
 
     @property
+    def planned_tiles(self) -> int:
+        """Number of tiles that a dry run would make."""
+        return sum(s.tiles for s in self.slides if s.status == "planned")
+
+    @property
     def exit_code(self) -> int:
         """Exit code: 0 if all slides are done, 1 if some failed, 75 if the job was stopped early."""
         if self.stopped:
@@ -108,7 +124,8 @@ class JobReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values, with a summary first."""
-        return {"summary": self.summary(), **asdict(self)}
+        facts = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {"summary": self.summary(), **facts, "slides": [slide.to_dict() for slide in self.slides]}
 
     def summary(self) -> dict[str, int]:
         """Return the number of slides by status, the number of tiles, and the exit code."""
@@ -122,6 +139,11 @@ class JobReport:
             WsiEmbedError: If the file cannot be written.
         """
         write_whole(path, json_text(self.to_dict(), indent=2) + "\n")
+
+
+def shown_name(result: SlideResult) -> str:
+    """Return the name of a slide for people: its id, or its file if the id has escaped characters."""
+    return result.slide if "%" in result.slide_id else result.slide_id
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 from wsi_embed.jobs.engines import Engine
@@ -38,10 +39,11 @@ def run_job(
     """
     now = datetime.datetime.now(datetime.UTC)
     started = now - datetime.timedelta(seconds=time.perf_counter() - began)
-    stop = stop or threading.Event()
+    stop, listener = stop or threading.Event(), listener or Listener()
+    job = replace(job, preview=listener.preview)
     report = JobReport(job.out.name, model, job.to_dict(), job.versions)
     report.started = started.isoformat(timespec="seconds")
-    report.slides = engine.run(job, listener or Listener(), stop)
+    report.slides = engine.run(job, listener, stop)
     report.outliers = find_outliers(report.slides)
     report.stopped = stop.is_set() and report.count("stopped") > 0
     if job.options.too_many(report.count("failed")) and report.count("stopped") and not report.stopped:

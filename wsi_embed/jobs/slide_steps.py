@@ -14,7 +14,7 @@ from wsi_embed.grid import TileGrid
 from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.jobs.failures import path_names, record_failure
 from wsi_embed.jobs.job import Job
-from wsi_embed.jobs.report import SlideResult
+from wsi_embed.jobs.report import COMPLETE, SlideResult
 from wsi_embed.jobs.seconds import Seconds
 from wsi_embed.jobs.slide_work import Busy, SlideWork
 from wsi_embed.regions import slide_regions
@@ -130,7 +130,9 @@ def _prepare(
     grid, mask = job.make_grid(plan)
     give_back()  # memory of the overviews used for tissue detection
     seconds = Seconds(tissue=time.perf_counter() - began)
-    result.tiles, result.tissue = len(grid), round(mask.fraction, 4)
+    result.tiles, result.tissue, result.near_empty = len(grid), round(mask.fraction, 4), mask.near_empty(grid)
+    if job.preview is not None:
+        result.previews = job.preview(plan, grid, mask)
     result.warnings += _tissue_warnings(plan, grid, mask, job.tiling.min_tissue)
     if job.options.dry_run:
         result.status = "planned"
@@ -141,7 +143,7 @@ def _prepare(
 def _open(job: Job, item: SlideInput, result: SlideResult) -> SlidePlan:
     """Open a slide and plan it; record in the result what is known then."""
     plan = plan_slide(item, job.tiling, job.settings)
-    result.mpp = round(plan.resolution.mpp, 6)
+    result.mpp, result.read_level = round(plan.resolution.mpp, 6), plan.read.level
     result.warnings += plan.warnings
     result.left_out = list(plan.slide.left_out)
     return plan
@@ -175,7 +177,7 @@ def _is_current(job: Job, plan: SlidePlan, committed: dict[str, Any]) -> bool:
 
 
 def _skipped(job: Job, result: SlideResult, committed: dict[str, Any]) -> SlideResult:
-    result.status, result.reason = "skipped", "complete already"
+    result.status, result.reason = "skipped", COMPLETE
     job.describe_complete(result, committed)
     return result
 

@@ -163,27 +163,6 @@ def draw_sheet(
     return len(failed)
 
 
-def select(store: Store, items: Sequence[SlideInput], warn: Say) -> list[SlideInput]:
-    """Select the slides that are in the store, and warn about the others.
-
-    Args:
-        store: The store.
-        items: The slides.
-        warn: Function called with a message about missing slides.
-
-    Raises:
-        UsageError: If none of the slides is in the store.
-    """
-    present = {item.slide_id for item in items if item.slide_id in store}
-    absent = [item.slide_id for item in items if item.slide_id not in present]
-    if len(absent) == len(items):
-        raise UsageError(f"none of {counted(len(items), 'slide')} given is complete in {store.where}")
-    if absent:
-        share = f"{len(absent)} of {counted(len(items), 'slide')} given"
-        warn(f"{share} are not complete in the store: {names_of(absent, NAMED)}")
-    return [item for item in items if item.slide_id in present]
-
-
 def _attention(source: Path | None, store: Store) -> Attention | None:
     """Open the attention, and check that it is for the features of the store."""
     if source is None:

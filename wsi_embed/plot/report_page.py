@@ -11,12 +11,12 @@ from pathlib import Path
 from PIL import Image
 
 from wsi_embed.errors import WsiEmbedError
-from wsi_embed.jobs.report import JobReport, SlideResult, write_whole
+from wsi_embed.jobs.report import JobReport, SlideResult, shown_name, write_whole
 from wsi_embed.storage import Location
-from wsi_embed.util.text import counted
+from wsi_embed.util.text import counted, percent
 
 # With pictures of more slides the page would be too large for browsers.
-MOST_PICTURES = 200
+MOST_PICTURES, MOST_PREVIEWS = 200, 2000
 PICTURE_PX = 320
 STAGES = {"tissue": "#7a9e48", "read": "#3b76af", "encode": "#c8643c", "write": "#8a6bb0"}
 
@@ -80,6 +80,15 @@ def draw_slides(report: JobReport, paths: Mapping[str, Path], store: str | Locat
     return pictures
 
 
+def previews(report: JobReport) -> Pictures:
+    """Return the pictures that were drawn while the slides were prepared, of at most 2000 slides."""
+    drawn = [s for s in report.slides if s.previews][:MOST_PREVIEWS]
+    return {
+        s.slide_id: [(caption, Image.open(io.BytesIO(data))) for caption, data in s.previews.items()]
+        for s in drawn
+    }
+
+
 def _head(report: JobReport) -> str:
     tiles = "".join(
         f'<div class="tile {kind}"><b>{count}</b>{name}</div>'
@@ -105,7 +114,8 @@ def _numbers(report: JobReport) -> list[tuple[str, int, str]]:
     kinds = {"failed": "bad", "stopped": "odd"}
     names = ("done", "skipped", "failed", "stopped", "planned")
     counts = [(name, summary[name], kinds.get(name, "")) for name in names]
-    return [*counts, ("to look at", odd, "odd"), ("tiles", report.tiles, "")]
+    tiles = ("tiles planned", report.planned_tiles) if report.planned_tiles else ("tiles", report.tiles)
+    return [*counts, ("to look at", odd, "odd"), (*tiles, "")]
 
 
 def _failures(report: JobReport) -> str:
@@ -113,7 +123,7 @@ def _failures(report: JobReport) -> str:
     if not failed:
         return ""
     rows = "".join(
-        f"<tr><td>{escape(s.slide_id)}</td><td>{escape(s.problem or s.reason or '')}{_traceback(s)}</td>"
+        f"<tr><td>{escape(shown_name(s))}</td><td>{escape(s.problem or s.reason or '')}{_traceback(s)}</td>"
         f"<td>{escape(BUG if s.traceback else s.remedy or '')}</td></tr>\n"
         for s in failed
     )
@@ -129,7 +139,7 @@ def _traceback(result: SlideResult) -> str:
 
 def _odd(report: JobReport) -> str:
     rows = "".join(
-        f"<tr><td>{escape(s.slide_id)}</td><td>{'<br>'.join(map(escape, texts))}</td></tr>\n"
+        f"<tr><td>{escape(shown_name(s))}</td><td>{'<br>'.join(map(escape, texts))}</td></tr>\n"
         for s in report.slides
         if (texts := [*s.warnings, *_left_out(s), *report.outliers.get(s.slide_id, [])])
     )
@@ -156,13 +166,14 @@ def _slides(report: JobReport, pictures: Pictures) -> str:
 
 def _drawn(result: SlideResult, pictures: Sequence[tuple[str, Image.Image]]) -> str:
     figures = "".join(
-        f'<figure><img src="{_data_uri(image)}" alt="{escape(result.slide_id)}: {escape(caption)}" '
+        f'<figure><img src="{_data_uri(image)}" alt="{escape(shown_name(result))}: {escape(caption)}" '
         f'width="{image.width}" height="{image.height}"><figcaption>{escape(caption)}</figcaption></figure>'
         for caption, image in pictures
     )
     facts = ", ".join(_known(result))
+    file = "" if result.slide == shown_name(result) else f'<p class="sub">{escape(result.slide)}</p>'
     return (
-        f'<div class="slide"><div><h3>{escape(result.slide_id)}</h3>'
+        f'<div class="slide"><div><h3>{escape(shown_name(result))}</h3>{file}'
         f'<span class="{result.status}">{result.status}</span>: {facts}{_bar(result)}</div>'
         f"<div>{figures}</div></div>\n"
     )
@@ -173,7 +184,11 @@ def _known(result: SlideResult) -> Iterator[str]:
     if result.tissue is not None:
         yield f"{100 * result.tissue:.3g} % tissue"
     if result.mpp is not None:
-        yield f"{result.mpp:.4g} um per pixel"
+        yield f"{result.mpp:.4g} µm per pixel"
+    if result.read_level is not None:
+        yield f"level {result.read_level}"
+    if result.near_empty:
+        yield f"{percent(result.near_empty)} of the tiles nearly empty"
     if result.bad_tiles:
         yield f"{counted(result.bad_tiles, 'tile')} unreadable, taken as white"
     if "total" in result.seconds:
@@ -196,7 +211,8 @@ def _table(slides: Sequence[SlideResult]) -> str:
     names = ("tissue", "read", "encode", "write", "total")
     head = "".join(f'<th class="n">{n} s</th>' for n in names)
     rows = "".join(
-        f'<tr><td>{escape(s.slide_id)}</td><td class="{s.status}">{s.status}</td><td class="n">{s.tiles}</td>'
+        f'<tr><td>{escape(shown_name(s))}</td><td class="{s.status}">{s.status}</td>'
+        f'<td class="n">{s.tiles}</td>'
         + "".join(f'<td class="n">{s.seconds[n]:.1f}</td>' if n in s.seconds else "<td></td>" for n in names)
         + "</tr>\n"
         for s in slides

@@ -108,6 +108,15 @@ def parse_address(text: str) -> Address:
             f"{scheme}://...: no credentials in an address, everybody sees them", remedy="see docs/cloud.md"
         )
     if scheme in WEB:
+        if "#" in rest:  # a fragment may be a secret, and is never sent to a server
+            raise UsageError(
+                f"{scheme}://{re.split('[#?]', host)[0]}/...: addresses with a fragment (#...) are not taken",
+                remedy="write %23 for a # in a name",
+            )
+        if "?" in host:
+            raise UsageError(
+                f"{scheme}://{host.partition('?')[0]}/...: addresses with a query (?...) are not taken"
+            )
         if "?" in key:  # the signature of a presigned address is a credential
             raise UsageError(
                 f"{scheme}://{host}/...: addresses with a query (?...) are not taken",

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wsi_embed.errors import RemoteError
-from wsi_embed.storage.address import Address
+from wsi_embed.storage.address import WEB, Address
+from wsi_embed.storage.redirects import check_redirects, endpoint_of
 from wsi_embed.util.extras import needs_extra
+from wsi_embed.util.home import home
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
@@ -31,7 +33,6 @@ CLIENT: ClientConfig = {
     "read_timeout": datetime.timedelta(seconds=60),
     "connect_timeout": datetime.timedelta(seconds=10),
 }
-_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 _used_by: list[int] = []
 
 
@@ -40,9 +41,14 @@ def client(address: Address) -> ObjectStore:
 
     Raises:
         MissingExtraError: If the extra `cloud` is not installed.
-        RemoteError: If this process was forked from one that used obstore, or credentials cannot be read.
+        RemoteError: If this process was forked from one that used obstore, credentials cannot be read, or
+            the server redirects to where it must not.
     """
     check_process()
+    if address.scheme in WEB:
+        check_redirects(address)
+    elif address.scheme == "s3":
+        check_redirects(Address(address.scheme, address.host, ""), endpoint_of())
     return _client(address.scheme, address.host)
 
 
@@ -70,7 +76,7 @@ def _client(scheme: str, host: str) -> ObjectStore:
     if scheme in ("http", "https"):
         plain: ClientConfig = {**CLIENT, "allow_http": scheme == "http"}
         return HTTPStore(f"{scheme}://{host}", client_options=plain, retry_config=RETRY)
-    endpoint = next(filter(None, map(os.environ.get, _ENDPOINTS)), None)
+    endpoint = endpoint_of()
     options: ClientConfig = {**CLIENT}
     if endpoint and endpoint.startswith("http://"):
         options["allow_http"] = True
@@ -92,5 +98,5 @@ def _has_profile() -> bool:
     """Return whether there are AWS command-line credentials files, which obstore does not read by itself."""
     if "AWS_ACCESS_KEY_ID" in os.environ or "AWS_SKIP_SIGNATURE" in os.environ:
         return False
-    file = os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or Path.home() / ".aws" / "credentials"
+    file = os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or (home() or Path()) / ".aws" / "credentials"
     return "AWS_PROFILE" in os.environ or Path(file).is_file()

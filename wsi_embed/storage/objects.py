@@ -19,6 +19,8 @@ _CREDENTIALS = {
     "AccessDenied", "AllAccessDisabled", "ExpiredToken", "InvalidAccessKeyId", "InvalidToken",
     "RequestExpired", "RequestTimeTooSkewed", "SignatureDoesNotMatch", "TokenRefreshRequired",
 }  # fmt: skip
+# Parts of errors that happen before there is an answer.
+_UNREACHED = ("kind: Connect,", "ConnectError(")
 # Requests to cloud metadata servers, made if the environment has no credentials.
 _METADATA_SERVERS = ("/latest/api/token", "/latest/meta-data", "computeMetadata")
 
@@ -84,7 +86,11 @@ def _reason(error: Exception) -> str:
         return "the object was changed meanwhile; run again when nobody writes to it"
     if (status and status[1].startswith("30")) or what == "PermanentRedirect":
         return "the bucket is in another region; set AWS_REGION"
-    return f"the server goes on failing ({what}); run again when it is well"
+    if any(words in text for words in _UNREACHED):
+        return (
+            "the server cannot be reached; check the address, and the endpoint and proxy in the environment"
+        )
+    return f"the server keeps failing ({what}); run again later"
 
 
 def read(address: Address) -> bytes:

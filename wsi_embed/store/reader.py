@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from wsi_embed.bags.bag import Bag
 from wsi_embed.bags.open_clusters import open_clusters
 from wsi_embed.bags.patient import PatientBag
-from wsi_embed.errors import StoreError, UsageError
+from wsi_embed.errors import MissingStoreError, StoreError, UsageError
 from wsi_embed.storage.address import Address, Location, location
 from wsi_embed.storage.open_folder import place_at
 from wsi_embed.store.group import read_group
@@ -52,7 +52,7 @@ class Store(Mapping[str, Bag]):
         self.where = location(path)
         self.place = place_at(self.where)
         if not is_group(self.place):
-            raise StoreError("no store there", where=self.where, remedy="check the path")
+            raise MissingStoreError("no store there", where=self.where, remedy="check the path")
         self.attrs = read_attributes(self.place)
         found = self.attrs.get("format_version")
         if found != FORMAT_VERSION:

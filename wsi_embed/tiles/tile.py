@@ -63,6 +63,8 @@ def tile(  # noqa: D417 - the other arguments are those of `embed`
     engine: str = "local",
     address: str | None = None,
     actors: int | None = None,
+    ext: str | Sequence[str] = (),
+    allow_private: bool = False,
     listener: Listener | None = None,
     stop: threading.Event | None = None,
 ) -> JobReport:
@@ -113,6 +115,8 @@ def tile(  # noqa: D417 - the other arguments are those of `embed`
         engine=engine,
         address=address,
         actors=actors,
+        ext=ext,
+        allow_private=allow_private,
     )
     check_mpp("mpp", mpp)
     tiling = make_tiling(

@@ -18,6 +18,7 @@ DARKEST_GLASS = 150  # minimum of the darkest channel of glass
 MOST_TINT = 45  # maximum chroma of glass, that of yellowed mounting medium
 SMOOTHEST = 3.0  # maximum standard deviation of glass, after smoothing
 LEAST_SHARE = 0.005  # minimum share of the view that is glass
+BAND = 512  # rows of a view that are looked at together
 BLACK = 12  # after JPEG and resampling, black padding is not quite black
 NEUTRAL = (243.0, 243.0, 243.0)  # typical glass, for views without glass
 
@@ -70,6 +71,17 @@ def _smooth(view: UInt8Array) -> BoolArray:
     variance = np.asarray(cv2.blur(np.square(green, out=green), (5, 5)), np.float32)
     variance -= np.square(mean, out=mean)  # in place: views are large
     return variance <= SMOOTHEST**2
+
+
+def glass_like(view: UInt8Array) -> BoolArray:
+    """Find pixels that are as bright and smooth as glass, of any tint, bool [h, w]."""
+    found = np.empty(view.shape[:2], np.bool_)
+    for top in range(0, len(view), BAND):  # in bands: views are large
+        above, below = max(0, top - 2), top + BAND + 2
+        smooth = _smooth(view[above:below])[top - above :][:BAND]
+        low, _ = channel_range(view[top : top + BAND])
+        found[top : top + BAND] = smooth & (low >= DARKEST_GLASS)
+    return found
 
 
 def divide(view: UInt8Array, glass: Colour) -> UInt8Array:

@@ -14,8 +14,11 @@ from wsi_embed.grid import Float32Array, TileGrid
 from wsi_embed.regions import Regions
 from wsi_embed.slide.base import Slide, UInt8Array
 from wsi_embed.slide.overview import Box
-from wsi_embed.tissue.glass import BoolArray
+from wsi_embed.tissue.glass import BoolArray, glass_like
 from wsi_embed.tissue.recipe import RECIPES, TissueRecipe
+
+# Smallest share of a nearly empty tile that looks like glass.
+NEARLY = 0.95
 
 
 @dataclass(frozen=True)
@@ -26,11 +29,13 @@ class TissueMask:
         mask: True for tissue, bool [h, w].
         scale: Level-0 pixels per mask pixel, (x, y).
         note: Note about a possible problem; None if there is none.
+        empty: True where the slide is as bright and smooth as glass, bool [h, w]; None if unknown.
     """
 
     mask: npt.NDArray[np.bool_]
     scale: tuple[float, float]
     note: str | None = None
+    empty: npt.NDArray[np.bool_] | None = None
 
     @property
     def fraction(self) -> float:
@@ -42,13 +47,23 @@ class TissueMask:
 
         For tiles that extend beyond the slide, only the part inside counts.
         """
-        table = np.asarray(cv2.integral(np.ascontiguousarray(self.mask).view(np.uint8)), np.int32)
+        return self._share(self.mask, grid)
+
+    def near_empty(self, grid: TileGrid) -> float | None:
+        """Compute the share of tiles that look like glass nearly everywhere; None if it is not known."""
+        if self.empty is None or not len(grid):
+            return None
+        return round(float((self._share(self.empty, grid) >= NEARLY).mean()), 4)
+
+    def _share(self, mask: npt.NDArray[np.bool_], grid: TileGrid) -> Float32Array:
+        """Compute the share of each tile that is true in a mask of this one's shape, float32 [N]."""
+        table = np.asarray(cv2.integral(np.ascontiguousarray(mask).view(np.uint8)), np.int32)
         corner = grid.level_xy * np.array(grid.scale)
         x0, y0 = corner[:, 0] / self.scale[0], corner[:, 1] / self.scale[1]
         w, h = (grid.read_px * a / b for a, b in zip(grid.scale, self.scale, strict=True))
         x1, y1 = x0 + w, y0 + h
         tissue = _area(table, x1, y1) - _area(table, x0, y1) - _area(table, x1, y0) + _area(table, x0, y0)
-        height, width = self.mask.shape
+        height, width = mask.shape
         inside = (np.minimum(x1, width) - np.maximum(x0, 0)) * (np.minimum(y1, height) - np.maximum(y0, 0))
         return np.asarray(np.clip(tissue / np.maximum(inside, 1e-9), 0, 1), np.float32)
 
@@ -98,7 +113,7 @@ def tissue_mask(
     width, height = slide.level_sizes[0]
     longest = max(width, height)
     side = min(recipe.max_px, max(1, round(longest * mpp / recipe.mask_mpp)), longest)
-    note, unreadable = None, list[Box]()
+    note, empty, unreadable = None, None, list[Box]()
     if not recipe.used:  # the recipe `none` needs no view
         shape = (max(1, round(height * side / longest)), max(1, round(width * side / longest)))
         mask = np.ones(shape, np.bool_)
@@ -106,6 +121,7 @@ def tissue_mask(
         view = slide.thumbnail(side, unreadable if around_unreadable else None)
         try:
             mask, note = find_tissue(view, recipe, mpp * width / view.shape[1])
+            empty = glass_like(view)
         except SlideError as error:
             raise error.at(slide.path.name) from error
     scale = (width / mask.shape[1], height / mask.shape[0])
@@ -114,7 +130,7 @@ def tissue_mask(
         mask[int(y / scale[1]) : math.ceil((y + h) / scale[1]), columns] = True
     if regions is not None:
         mask = mask & regions.mask((mask.shape[0], mask.shape[1]), scale)
-    return TissueMask(mask, scale, note)
+    return TissueMask(mask, scale, note, empty)
 
 
 def find_tissue(view: UInt8Array, recipe: TissueRecipe, view_mpp: float) -> tuple[BoolArray, str | None]:

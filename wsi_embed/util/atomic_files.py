@@ -3,13 +3,54 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import platform
+import re
+import time
 import uuid
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+# Marks of this process in the names of temporary files: machine, process, and a number for each run of it.
+HOST = f"{zlib.crc32(platform.node().encode()):08x}"
+RUN = uuid.uuid4().hex[:4]
+TEMPORARY = re.compile(r"\.([0-9a-f]{8})-(\d+)-([0-9a-f]{4})[0-9a-f]{8}\.")
+# Age at which a temporary file of another machine counts as left behind, seconds.
+OLD = 24 * 3600
 # Suffix of the temporary files of `create`; a killed process may leave one behind.
 PARTIAL = ".partial"
+
+
+@functools.lru_cache(maxsize=1024)
+def sweep(folder: Path) -> None:
+    """Remove temporary files that killed processes left in a folder; once a folder and process."""
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(folder):
+            mark = TEMPORARY.search(entry.name)
+            if mark and _is_left(entry, mark[1], int(mark[2]), mark[3]):
+                with contextlib.suppress(OSError):
+                    os.unlink(entry.path)
+
+
+def _is_left(entry: os.DirEntry[str], host: str, process: int, run: str) -> bool:
+    """Tell whether a temporary file is of a process that has ended."""
+    if host != HOST:
+        return time.time() - entry.stat().st_mtime > OLD
+    if process == os.getpid():
+        return run != RUN
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:  # a process of another user
+        return False
+    return False
+
+
+def _mark() -> str:
+    return f".{HOST}-{os.getpid()}-{RUN}{uuid.uuid4().hex[:8]}."
 
 
 @contextlib.contextmanager
@@ -17,12 +58,13 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, which replaces `path` when the block ends.
 
     The temporary file is hidden and keeps the suffix of `path`. After an error it is removed, and a file that
-    existed at `path` is unchanged.
+    existed at `path` is unchanged. Those that killed processes left in the folder are removed.
 
     Raises:
         OSError: If the file cannot be renamed.
     """
-    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
+    sweep(path.parent)
+    temporary = path.with_name(f"{_mark()}{path.name}")
     try:
         yield temporary
         os.replace(temporary, path)
@@ -37,7 +79,8 @@ def create(path: Path, text: str) -> None:
     Raises:
         OSError: If the file cannot be written.
     """
-    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}{PARTIAL}")
+    sweep(path.parent)
+    partial = path.with_name(f"{path.name}{_mark()[:-1]}{PARTIAL}")
     try:
         partial.write_text(text, "utf-8")
         try:

@@ -10,6 +10,7 @@ from wsi_embed.errors import UsageError
 from wsi_embed_export.trained import Given, TrainedModel
 from wsi_embed_train.methods import build_method
 from wsi_embed_train.recipe import settings_of_run
+from wsi_embed_train.run_folder import known_mpp
 from wsi_embed_train.weights.files import load_strictly, named_digest, without_prefix
 
 
@@ -52,7 +53,7 @@ def read_run(path: Path, content: Mapping[str, Any], given: Given) -> TrainedMod
         method=config["method"],
         architecture=config["backbone"],
         tile_px=config["tile_px"],
-        mpp=config["mpp"] if given.mpp is None else given.mpp,
+        mpp=known_mpp(config, data) if given.mpp is None else given.mpp,
         mean=tuple(mean),
         std=tuple(std),
         training={**facts, "epochs": epochs, "steps": steps, "settings": config},

@@ -74,11 +74,15 @@ class Checkpoints(L.Callback):
     def save_last(self, trainer: L.Trainer) -> None:
         """Replace `last.ckpt`; all processes must call it."""
         temporary = self.folder / ".last.ckpt.part"
-        trainer.save_checkpoint(temporary)
-        if trainer.is_global_zero:
-            with temporary.open("rb") as written:
-                os.fsync(written.fileno())
-            temporary.replace(self.last)
+        try:
+            trainer.save_checkpoint(temporary)
+            if trainer.is_global_zero:
+                with temporary.open("rb") as written:
+                    os.fsync(written.fileno())
+                temporary.replace(self.last)
+        except OSError:
+            temporary.unlink(missing_ok=True)  # a full disk; the last checkpoint stays
+            raise
 
     def set_healthy(self, trainer: L.Trainer, healthy: bool) -> None:
         """Keep the last checkpoint before a suspected collapse, and delete it once the training recovers."""

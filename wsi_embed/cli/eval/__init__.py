@@ -5,9 +5,9 @@ from __future__ import annotations
 import typer
 
 from wsi_embed.cli.eval import clusters, knn, mil
-from wsi_embed.cli.once import Command
+from wsi_embed.cli.once import Command, Group
 
-app = typer.Typer(help="Evaluate features: on tiles, on bags, by clusters.", no_args_is_help=True)
+app = typer.Typer(cls=Group, help="Evaluate features: on tiles, on bags, by clusters.")
 app.command("knn", cls=Command)(knn.command)
 app.command("mil", cls=Command)(mil.command)
 app.command("clusters", cls=Command)(clusters.command)

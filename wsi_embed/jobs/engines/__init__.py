@@ -17,7 +17,7 @@ from wsi_embed.jobs.job import Job
 from wsi_embed.jobs.listener import Listener
 from wsi_embed.jobs.options import JobOptions
 from wsi_embed.jobs.report import SlideResult
-from wsi_embed.util.cpu import cpu_count
+from wsi_embed.util.cpu import cpu_count, most_readers
 from wsi_embed.util.registry import Registry
 
 
@@ -43,11 +43,11 @@ class LocalEngine:
 
     Args:
         device: Device, as for `load_pool`.
-        workers: Number of reader threads; one per core by default.
+        workers: Number of reader threads, limited to 16 per core; one per core by default.
     """
 
     def __init__(self, device: str, workers: int | None) -> None:
-        self.device, self.workers = device, workers or cpu_count()
+        self.device, self.workers = device, min(workers or cpu_count(), most_readers())
 
     def load_pool(self, model: str | Path | None, tile_px: int | None, mpp: float | None) -> EncoderPool:
         """Load an exported model on the device."""

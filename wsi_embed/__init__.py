@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from wsi_embed.store import Bag, LazyArray, PatientBag, Problem, Store, finalize, open_store, verify
     from wsi_embed.tiles.tile import tile
     from wsi_embed.tissue import TissueRecipe
+    from wsi_embed.viewer.handle import Viewer, view
 
 __version__ = "0.2.0"
 
@@ -89,6 +90,8 @@ _HOME = {
     "open_store": "store",
     "verify": "store",
     "TissueRecipe": "tissue",
+    "Viewer": "viewer.handle",
+    "view": "viewer.handle",
 }
 
 __all__ = [
@@ -121,6 +124,7 @@ __all__ = [
     "StoreMismatchError",
     "TissueRecipe",
     "UsageError",
+    "Viewer",
     "WsiEmbedError",
     "__version__",
     "embed",
@@ -131,6 +135,7 @@ __all__ = [
     "open_store",
     "tile",
     "verify",
+    "view",
 ]
 
 

@@ -13,6 +13,7 @@ from wsi_embed.regions import with_annotations
 from wsi_embed.storage import Location
 from wsi_embed.store import Store, open_store
 from wsi_embed.store.attention import Attention
+from wsi_embed.util.text import argument
 from wsi_embed.viewer.cache import ByteCache
 from wsi_embed.viewer.open_slides import OpenSlides
 from wsi_embed.viewer.report_file import read_report
@@ -72,8 +73,7 @@ def open_session(
     opened = _open_stores(stores, None if clusters is None else Path(clusters))
     items = find_slides(list(slides))
     if annotations is not None:
-        unmarked = [replace(item, roi=None) for item in items]
-        items = with_annotations(unmarked, Path(annotations), "annotations")
+        items = _annotated(items, Path(annotations))
     findings = {} if report is None else read_report(Path(report))
     by_id: dict[str, SlideInput] = {item.slide_id: item for item in items}
     attentions = _attention_of(opened, None if attention is None else Path(attention))
@@ -87,19 +87,32 @@ def _open_stores(stores: Sequence[Store | str | Location], clusters: Path | None
     """Open stores, with clusters for those that they fit; raise if they fit none."""
     opened, problem = [], None
     for store in stores:
-        if isinstance(store, Store):
+        if isinstance(store, Store) and clusters is None:
             opened.append(store)
             continue
+        where = store.where if isinstance(store, Store) else store
         try:
-            opened.append(open_store(store, clusters=clusters))
+            opened.append(open_store(where, clusters=clusters))
         except UsageError as error:
             if clusters is None:
                 raise
             problem = error
-            opened.append(open_store(store))
+            opened.append(open_store(where))
     if problem is not None and not any(store.head or store.cluster_names for store in opened):
         raise problem
     return opened
+
+
+def _annotated(items: Sequence[SlideInput], source: Path) -> list[SlideInput]:
+    """Return slides with their annotation files; raise if no slide has one."""
+    found = with_annotations([replace(item, roi=None) for item in items], source, "annotations")
+    if all(item.roi is None for item in found):
+        raise UsageError(
+            f"no file for any of the {len(found)} slides; they are named like the slides, "
+            f"{found[0].slide_id}.xml or .geojson",
+            where=argument("annotations", source),
+        )
+    return found
 
 
 def _attention_of(stores: Sequence[Store], source: Path | None) -> list[Attention | None]:

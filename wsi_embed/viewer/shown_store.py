@@ -7,9 +7,10 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from urllib.parse import unquote
 
 from wsi_embed.bags.bag import Bag
 from wsi_embed.errors import SlideError
@@ -35,6 +36,7 @@ class ListedSlide:
     Attributes:
         key: Name of the slide in addresses.
         slide_id: Slide id.
+        title: Slide id with the characters that it encodes.
         name: Slide file, relative to the job's input.
         patient: Patient, or None.
         tiles: Number of tiles; None if the slide is not in the store.
@@ -46,6 +48,7 @@ class ListedSlide:
 
     key: str
     slide_id: str
+    title: str
     name: str
     patient: str | None
     tiles: int | None
@@ -99,6 +102,7 @@ class ShownStore:
                 ListedSlide(
                     slide_key(slide_id),
                     slide_id,
+                    unquote(slide_id, errors="replace"),
                     name,
                     patient,
                     row.tiles if row is not None else None,
@@ -128,9 +132,9 @@ class ShownStore:
             StoreError: If it is damaged.
         """
         with self._lock:
-            found = self._bags.get(slide_id)
-        if found is not None and slide_id in self._bags:
-            return found
+            if slide_id in self._bags:
+                self._bags.move_to_end(slide_id)
+                return self._bags[slide_id]
         try:
             found = self.store[slide_id]
         except KeyError:
@@ -194,15 +198,13 @@ class ShownStore:
 
 
 def slide_key(slide_id: str) -> str:
-    """Return the name of a slide in addresses: its id, or a digest if that is no plain text."""
+    """Return the name of a slide in addresses: its id with `~` for `%`, which some proxies decode twice.
+
+    An id that no job makes, with other characters, gets a digest as its name.
+    """
     if PLAIN.fullmatch(slide_id) and slide_id.strip("."):
-        return slide_id
-    return "~" + hashlib.sha256(slide_id.encode("utf-8", "surrogatepass")).hexdigest()[:24]
-
-
-def with_files(items: Mapping[str, SlideInput], files: Mapping[str, Path]) -> dict[str, SlideInput]:
-    """Return slides with other annotation files."""
-    return {name: replace(item, roi=files.get(name, item.roi)) for name, item in items.items()}
+        return slide_id.replace("%", "~")
+    return "~~" + hashlib.sha256(slide_id.encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
 
 def _files(items: Mapping[str, SlideInput]) -> list[Path]:

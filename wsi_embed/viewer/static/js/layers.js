@@ -5,7 +5,7 @@
 import { getPacked } from "./api.js";
 import { byId } from "./dom.js";
 
-const GRID_PX = 18;
+const GRID_PX = 28;
 const HALO = "#fff";
 
 export class Layers {
@@ -251,6 +251,8 @@ export class Layers {
     if (number === null) return null;
     const shown = this.classOfTile(number);
     const confidence = this.app.tiles.columns.confidence?.[number];
+    const ranks = this.show === "attention" && this.data.attention?.columns[`rank${this.attentionClass}`];
+    if (ranks) return `attention rank ${Math.round(ranks[number] / 2.55)} %`;
     if (!shown) return `tile ${number}`;
     return confidence === undefined ? shown.name : `${shown.name}, ${(confidence / 255).toFixed(2)}`;
   }

@@ -3,7 +3,8 @@ import { byId, counted, el, percent, printable } from "./dom.js";
 
 export function buildLegend(page, app, layers) {
   const draw = () => page.replaceChildren(...content(app, layers));
-  for (const name of ["opening", "slide", "tiles", "clusters", "layers", "store"]) app.on(name, draw);
+  for (const name of ["slide", "tiles", "clusters", "layers"]) app.on(name, () => (app.slide ? draw() : null));
+  app.on("failed", draw);
   draw();
 }
 

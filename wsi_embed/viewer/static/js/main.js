@@ -34,7 +34,8 @@ app.on("choose", (key) => {
 });
 app.on("opening", (key) => {
   hideError();
-  byId("title").textContent = printable(app.slides.find((slide) => slide.key === key)?.slide_id ?? key);
+  byId("stage").classList.add("opening");
+  byId("title").textContent = printable(app.slides.find((slide) => slide.key === key)?.title ?? key);
   document.title = `${byId("title").textContent} · wsi-embed`;
 });
 app.on("slide", () => {
@@ -51,6 +52,7 @@ app.on("fly", () => {
   place = { x: x[app.tile] + half, y: y[app.tile] + half, zoom: Math.max(stage.zoom, 160 / app.tiles.extent), tile: app.tile };
   if (stage.item) stage.goTo(place.x, place.y, place.zoom);
 });
+for (const name of ["shown", "failed"]) app.on(name, () => byId("stage").classList.remove("opening"));
 app.on("failed", (error) => showError(explained(error), () => app.openSlide(list.key)));
 app.on("unreadable", checkSlide);
 app.on("notice", (line) => showNotice(printable(line)));
@@ -60,7 +62,7 @@ for (const name of ["view", "layers", "tile", "panel"]) app.on(name, remember);
 function explained(error) {
   const listed = app.slides.find((slide) => slide.key === list.key);
   if (!listed?.problem || listed.picture) return error;
-  return { message: printable(listed.problem), where: printable(listed.slide_id), remedy: printable(listed.remedy ?? error.remedy ?? "") };
+  return { message: printable(listed.problem), where: printable(listed.title), remedy: printable(listed.remedy ?? error.remedy ?? "") };
 }
 
 /** Ask why tiles of the picture are missing, and say it. */

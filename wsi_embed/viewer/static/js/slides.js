@@ -5,11 +5,15 @@ import { byId, counted, el, printable } from "./dom.js";
 const LINE_PX = 68;
 const EXTRA = 4;
 const THUMBNAIL_MS = 120;
+// Thumbnails that are asked for at the same time: browsers have six connections, and the slide needs some.
+const AT_ONCE = 2;
 
 export class SlideList {
   shown = [];
   key = null;
   #lines = new Map();
+  #waiting = [];
+  #loading = 0;
 
   constructor(app) {
     this.app = app;
@@ -30,7 +34,7 @@ export class SlideList {
     const kind = byId("filter").value;
     this.shown = this.app.slides.filter((slide) => {
       if (!KINDS[kind].fits(slide)) return false;
-      const text = `${slide.slide_id} ${slide.name} ${slide.patient ?? ""}`.toLowerCase();
+      const text = `${slide.title} ${slide.slide_id} ${slide.name} ${slide.patient ?? ""}`.toLowerCase();
       return words.every((word) => text.includes(word));
     });
     this.list.scrollTop = 0;
@@ -98,23 +102,36 @@ export class SlideList {
         "aria-selected": String(slide.key === this.key), onclick: () => this.app.emit("choose", slide.key),
       },
       picture,
-      el("span", { class: "about" }, el("b", {}, printable(slide.slide_id)), el("span", { class: slide.problem ? "bad" : "note" }, facts(slide))));
+      el("span", { class: "about" }, el("b", {}, printable(slide.title)), el("span", { class: slide.problem ? "bad" : "note" }, facts(slide))));
     if (slide.picture) this.#loadLater(line, picture, slide.key);
     return line;
   }
 
   /** Ask for a thumbnail if its line is still there in a moment: scrolling past asks for none. */
   #loadLater(line, picture, key) {
-    const store = this.app.store;
+    const path = `${slidePath(this.app.store, key)}/thumbnail.jpg`;
     setTimeout(() => {
-      if (!line.isConnected) return;
-      const image = el("img", { alt: "", src: `${slidePath(store, key)}/thumbnail.jpg` });
-      image.addEventListener("error", () => {
-        image.remove();
-        picture.classList.add("none");
-      });
-      picture.append(image);
+      this.#waiting.push({ line, picture, path });
+      this.#loadNext();
     }, THUMBNAIL_MS);
+  }
+
+  #loadNext() {
+    this.#waiting = this.#waiting.filter(({ line }) => line.isConnected);
+    while (this.#loading < AT_ONCE && this.#waiting.length) {
+      const { picture, path } = this.#waiting.shift();
+      const image = el("img", { alt: "" });
+      const done = (event) => {
+        if (event.type === "error") picture.classList.add("none");
+        else picture.append(image);
+        this.#loading -= 1;
+        this.#loadNext();
+      };
+      image.addEventListener("load", done);
+      image.addEventListener("error", done);
+      this.#loading += 1;
+      image.src = path;
+    }
   }
 }
 

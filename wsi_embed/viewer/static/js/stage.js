@@ -5,9 +5,17 @@ const POWERS = [1, 5, 10, 20, 40];
 const BAR_PX = 160;
 const PAN_PX = 120;
 
+/** Let OpenSeadragon find its style element, so that it adds none: the Content-Security-Policy forbids it. */
+function claimStyle() {
+  const mark = document.createElementNS(null, "style");
+  mark.setAttribute("data-openseadragon-mobile-css", "true");
+  document.head.append(mark);
+}
+
 export class Stage {
   constructor(app) {
     this.app = app;
+    claimStyle();
     this.viewer = OpenSeadragon({
       element: byId("viewer"),
       drawer: "canvas",

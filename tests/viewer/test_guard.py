@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -32,9 +31,8 @@ class Topic:
 
 
 @pytest.fixture(autouse=True)
-def _writes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _writes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(application, "TOPICS", (*application.TOPICS, Topic))
-    return
 
 
 def client(session: Session, base_url: str = HOST, **options: Any) -> TestClient:

@@ -25,7 +25,12 @@ class Opener:
             slide = open_slide(path)
             close = slide.close
             self.opened.append(path.name)
-            slide.close = lambda: (self.closed.append(path.name), close())[1]  # type: ignore[method-assign]
+
+            def closed() -> None:
+                self.closed.append(path.name)
+                close()
+
+            slide.close = closed  # type: ignore[method-assign]
             return slide
 
         return opened

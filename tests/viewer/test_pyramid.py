@@ -31,7 +31,7 @@ def averaged(pixels: UInt8Array, factor: int) -> npt.NDArray[np.float64]:
     rows, columns = -(-height // factor), -(-width // factor)
     edge = ((0, rows * factor - height), (0, columns * factor - width), (0, 0))
     whole = np.pad(pixels, edge, "edge").astype(float)
-    return whole.reshape(rows, factor, columns, factor, 3).mean((1, 3))
+    return np.asarray(whole.reshape(rows, factor, columns, factor, 3).mean((1, 3)))
 
 
 def assembled(slide: Slide, level: int, overview: Overview | None = None) -> UInt8Array:

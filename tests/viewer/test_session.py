@@ -64,7 +64,7 @@ def test_arguments_that_fit_nothing_are_refused(
     if content is not None:
         path.write_text(json.dumps(content))
     with pytest.raises(UsageError, match=message):
-        open_session([cohort.store], [cohort.slides], **{argument: path})
+        cohort.session(**{argument: path})
 
 
 def test_annotations_of_other_slides_are_refused(cohort: Cohort, tmp_path: Path) -> None:

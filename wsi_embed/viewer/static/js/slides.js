@@ -23,6 +23,7 @@ export class SlideList {
     this.list.addEventListener("scroll", () => this.#draw(), { passive: true });
     new ResizeObserver(() => this.#draw()).observe(this.list);
     byId("search").addEventListener("input", () => this.find());
+    byId("search").addEventListener("keydown", ({ key }) => key === "Enter" && this.#openFound());
     byId("filter").addEventListener("change", () => this.find());
     app.on("store", () => this.#fill());
     app.on("opening", (key) => this.#mark(key));
@@ -49,6 +50,11 @@ export class SlideList {
     const at = this.shown.findIndex((slide) => slide.key === this.key);
     const next = this.shown[at < 0 ? 0 : at + by];
     if (next) this.app.emit("choose", next.key);
+  }
+
+  /** Open the first slide of the search, unless one of them is open. */
+  #openFound() {
+    if (this.shown.length && !this.shown.some((slide) => slide.key === this.key)) this.app.emit("choose", this.shown[0].key);
   }
 
   #fill() {

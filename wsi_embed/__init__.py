@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         UsageError,
         WsiEmbedError,
     )
+    from wsi_embed.explore.similar import SimilarTile, TileSearch, similar_tiles
     from wsi_embed.features.embed import embed
     from wsi_embed.jobs.listener import Listener
     from wsi_embed.jobs.report import JobReport, SlideResult
@@ -71,6 +72,9 @@ _HOME = {
     "StoreMismatchError": "errors",
     "UsageError": "errors",
     "WsiEmbedError": "errors",
+    "SimilarTile": "explore.similar",
+    "TileSearch": "explore.similar",
+    "similar_tiles": "explore.similar",
     "BagDataset": "bags.dataset",
     "JoinedArray": "bags.patient",
     "LabelledBag": "bags.labels",
@@ -115,6 +119,7 @@ __all__ = [
     "Problem",
     "RemoteError",
     "ResolutionError",
+    "SimilarTile",
     "Slide",
     "SlideError",
     "SlideResult",
@@ -122,6 +127,7 @@ __all__ = [
     "Store",
     "StoreError",
     "StoreMismatchError",
+    "TileSearch",
     "TissueRecipe",
     "UsageError",
     "Viewer",
@@ -133,6 +139,7 @@ __all__ = [
     "load_encoder",
     "open_slide",
     "open_store",
+    "similar_tiles",
     "tile",
     "verify",
     "view",

@@ -1,0 +1,1 @@
+"""Exploration of a store: similar tiles, labels from named clusters, and a map of tiles."""

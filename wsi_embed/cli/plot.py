@@ -88,9 +88,9 @@ def command(
     from wsi_embed.errors import UsageError
     from wsi_embed.inputs.slides import find_slides
     from wsi_embed.plot.draw_slides import Drawing, draw_sheet, draw_slides, select
-    from wsi_embed.store import open_store
+    from wsi_embed.store import open_named_store
 
-    opened = open_store(store, clusters=clusters)
+    opened = open_named_store(store, clusters=clusters)
     folder = out or opened.near.with_name(f"{opened.near.stem}-plots")
     if not slides and not geojson:
         raise UsageError("give --slides DIR for pictures, --geojson for QuPath, or both")

@@ -174,3 +174,15 @@ def test_a_damaged_slide_is_left_out(tmp_path: Path) -> None:
     found = export_labels(store, tmp_path / "labels.csv")
     assert (found.slides, sum(found.tiles.values())) == (1, 3)
     assert found.notes[0].startswith("left out, b")
+
+
+def test_the_command_needs_no_slides(store: Store, tmp_path: Path) -> None:
+    file = tmp_path / "labels.csv"
+    done = invoke("view", store.path, "--export-labels", file)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "11 tiles" in done.stdout
+    assert len(read(file)) == 17
+    done = invoke("view", store.path, store.path, "--export-labels", file)
+    assert (done.returncode, "takes one store" in done.stderr) == (2, True)
+    done = invoke("view", store.path)
+    assert (done.returncode, "give --slides" in done.stderr) == (2, True)

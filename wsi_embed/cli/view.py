@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from wsi_embed.cli.options import ClustersFolder
+from wsi_embed.cli.tile_labels import LABELS, write_labels
 
 
 def command(
@@ -16,9 +17,9 @@ def command(
         typer.Argument(help="Stores: folders, s3://... or gs://...", metavar="STORE...", show_default=False),
     ],
     slides: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option("--slides", help="Slides of the stores: files, folders, manifests.", show_default=False),
-    ],
+    ] = None,
     clusters: ClustersFolder = None,
     attention: Annotated[
         Path | None,
@@ -64,6 +65,33 @@ def command(
     read_only: Annotated[
         bool, typer.Option("--read-only", help="Let the page change nothing. Default: off.")
     ] = False,
+    export_labels: Annotated[
+        Path | None,
+        typer.Option(
+            "--export-labels",
+            help="Write the tiles of named clusters with their names as labels to a CSV file, and end; does "
+            "not need --slides.",
+            show_default=False,
+            rich_help_panel=LABELS,
+        ),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            "--images",
+            help="The tiles.csv of wsi-embed tile: only tiles with an image are written, with its path.",
+            show_default=False,
+            rich_help_panel=LABELS,
+        ),
+    ] = None,
+    min_confidence: Annotated[
+        float,
+        typer.Option(
+            "--min-confidence",
+            help="Leave out tiles of lower cluster confidence, 0 to 1.",
+            rich_help_panel=LABELS,
+        ),
+    ] = 0.0,
 ) -> None:
     """Show slides with clusters, contours and attention in a browser (extra `view`).
 
@@ -71,8 +99,16 @@ def command(
     """
     import webbrowser
 
+    from wsi_embed.errors import UsageError
     from wsi_embed.util.extras import needs_extra
 
+    if export_labels is not None:
+        write_labels(stores, clusters, export_labels, images, min_confidence)
+        return
+    if images is not None or min_confidence:
+        raise UsageError("--images and --min-confidence are about --export-labels")
+    if not slides:
+        raise UsageError("give --slides, the slides of the store")
     with needs_extra("view", "the viewer"):
         from wsi_embed.viewer.server import listen
     from wsi_embed.viewer.session import open_session

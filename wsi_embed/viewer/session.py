@@ -11,7 +11,7 @@ from wsi_embed.inputs.slides import SlideInput, find_slides
 from wsi_embed.plot.attention import check_attention
 from wsi_embed.regions import with_annotations
 from wsi_embed.storage import Location
-from wsi_embed.store import Store, open_store
+from wsi_embed.store import Store, open_named_store
 from wsi_embed.store.attention import Attention
 from wsi_embed.util.text import argument
 from wsi_embed.viewer.cache import ByteCache
@@ -92,12 +92,12 @@ def _open_stores(stores: Sequence[Store | str | Location], clusters: Path | None
             continue
         where = store.where if isinstance(store, Store) else store
         try:
-            opened.append(open_store(where, clusters=clusters))
+            opened.append(open_named_store(where, clusters=clusters))
         except UsageError as error:
             if clusters is None:
                 raise
             problem = error
-            opened.append(open_store(where))
+            opened.append(open_named_store(where))
     if problem is not None and not any(store.head or store.cluster_names for store in opened):
         raise problem
     return opened

@@ -13,12 +13,12 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from wsi_embed.viewer.guard import Guard
-from wsi_embed.viewer.routes import layers, pictures, slides
+from wsi_embed.viewer.routes import explore, layers, names, pictures, slides
 from wsi_embed.viewer.session import Session
 
 STATIC = Path(__file__).with_name("static")
 # Modules whose `routes(session)` are served.
-TOPICS = (slides, pictures, layers)
+TOPICS = (slides, pictures, layers, explore, names)
 
 
 def create_app(

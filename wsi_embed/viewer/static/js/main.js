@@ -2,14 +2,19 @@
 import { readAddress, writeAddress } from "./address.js";
 import { get } from "./api.js";
 import { App } from "./app.js";
+import { buildClusterPanel } from "./cluster_panel.js";
 import { byId, el, printable } from "./dom.js";
+import { Examples } from "./examples.js";
 import { addKeys, listenToKeys, showHelp } from "./keys.js";
 import { Layers } from "./layers.js";
 import { buildLegend } from "./legend.js";
+import { buildMapPanel } from "./map_panel.js";
 import { hideError, showError, showNotice } from "./messages.js";
+import { Names } from "./names.js";
 import { addPanel, showPanel } from "./panels.js";
 import { SlideList } from "./slides.js";
 import { Stage } from "./stage.js";
+import { buildTileCard } from "./tile_card.js";
 
 const app = new App();
 const stage = new Stage(app);
@@ -20,6 +25,11 @@ Object.assign(app, { stage, layers, list });
 window.wsiEmbed = app;
 
 addPanel(app, { id: "layers", title: "Layers", build: (page) => buildLegend(page, app, layers) });
+const examples = new Examples(app);
+const names = new Names(app);
+addPanel(app, { id: "tile", title: "Tile", key: "t", build: (page) => buildTileCard(page, app, examples) });
+addPanel(app, { id: "clusters", title: "Clusters", key: "n", build: (page) => buildClusterPanel(page, app, names) });
+addPanel(app, { id: "map", title: "Map", key: "m", build: (page) => buildMapPanel(page, app) });
 
 const typed = readAddress();
 const KINDS = ["tissue", "contours", "grid"];
@@ -120,6 +130,8 @@ addKeys("Slides", [
   ["/", "search", () => byId("search").focus()],
   ["s", "show or hide the list", flip("no-slides")],
   ["l", "show or hide the panel", flip("no-panel")],
+  ["t n m", "tile, clusters, map of tiles", ({ key }) => showPanel(app, { t: "tile", n: "clusters", m: "map" }[key])],
+  ["u", "undo the last change of names", () => names.writable && names.state.can_undo && names.change("undo")],
 ]);
 addKeys("Layers", [
   ["c", "clusters", () => layers.set({ show: layers.show === "clusters" ? "nothing" : "clusters" })],

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         UsageError,
         WsiEmbedError,
     )
+    from wsi_embed.explore.similar import SimilarTile, TileSearch, similar_tiles
     from wsi_embed.features.embed import embed
     from wsi_embed.jobs.listener import Listener
     from wsi_embed.jobs.report import JobReport, SlideResult
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from wsi_embed.store import Bag, LazyArray, PatientBag, Problem, Store, finalize, open_store, verify
     from wsi_embed.tiles.tile import tile
     from wsi_embed.tissue import TissueRecipe
+    from wsi_embed.viewer.handle import Viewer, view
 
 __version__ = "0.2.0"
 
@@ -72,6 +74,9 @@ _HOME = {
     "StoreMismatchError": "errors",
     "UsageError": "errors",
     "WsiEmbedError": "errors",
+    "SimilarTile": "explore.similar",
+    "TileSearch": "explore.similar",
+    "similar_tiles": "explore.similar",
     "BagDataset": "bags.dataset",
     "JoinedArray": "bags.patient",
     "LabelledBag": "bags.labels",
@@ -91,6 +96,8 @@ _HOME = {
     "open_store": "store",
     "verify": "store",
     "TissueRecipe": "tissue",
+    "Viewer": "viewer.handle",
+    "view": "viewer.handle",
 }
 
 __all__ = [
@@ -115,6 +122,7 @@ __all__ = [
     "Problem",
     "RemoteError",
     "ResolutionError",
+    "SimilarTile",
     "Slide",
     "SlideError",
     "SlideResult",
@@ -122,8 +130,10 @@ __all__ = [
     "Store",
     "StoreError",
     "StoreMismatchError",
+    "TileSearch",
     "TissueRecipe",
     "UsageError",
+    "Viewer",
     "WsiEmbedError",
     "__version__",
     "embed",
@@ -132,8 +142,10 @@ __all__ = [
     "load_encoder",
     "open_slide",
     "open_store",
+    "similar_tiles",
     "tile",
     "verify",
+    "view",
 ]
 
 

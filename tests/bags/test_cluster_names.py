@@ -208,3 +208,11 @@ def test_tables_have_the_names(store: Path, tmp_path: Path) -> None:
     cluster = opened["a"].cluster
     assert cluster is not None
     assert np.array_equal(obs["cluster"].astype(int), cluster[:])
+
+
+def test_conversion_notices_other_names(store: Path, tmp_path: Path) -> None:
+    pytest.importorskip("anndata")
+    convert(named(store), "anndata", tmp_path / "h5ad")
+    with pytest.raises(UsageError, match="has other content"):
+        convert(named(store, names={"0": "fat"}), "anndata", tmp_path / "h5ad")
+    convert(named(store, names={"0": "fat"}), "anndata", tmp_path / "h5ad", overwrite=True)

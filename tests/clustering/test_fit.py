@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tests.store.made_stores import make_settings, open_writer, write_slide
+from wsi_embed.bags.even_sample import even_share
 from wsi_embed.clustering import fit, fit_clusters
-from wsi_embed.clustering.fit import _even_share
 from wsi_embed.encoder.base import Encoded
 from wsi_embed.errors import UsageError
 from wsi_embed.store import Store, open_store
@@ -84,7 +84,7 @@ def test_the_most_stable_number_is_that_of_the_planted_ones(store: Store) -> Non
     [([10, 10], 100, 10), ([100, 100], 50, 25), ([5, 100], 45, 40), ([1, 2, 1000], 3, 1), ([4], 2, 2)],
 )
 def test_slides_give_even_shares(tiles: list[int], most: int, share: int) -> None:
-    assert _even_share(tiles, most) == share
+    assert even_share(tiles, most) == share
 
 
 def test_the_sample_is_drawn_evenly(store: Store) -> None:

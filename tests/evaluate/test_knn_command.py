@@ -106,10 +106,13 @@ def test_tiles_of_a_store(tmp_path: Path) -> None:
         ([], "give --model and --tiles, or --store"),
         (["--model", "m.onnx"], "give --model and --tiles, or --store"),
         (
-            ["--store", "f.zarr", "--tiles", "t.csv"],
-            "--store has features already; leave --model and --tiles out",
+            ["--store", "f.zarr", "--model", "m.onnx"],
+            "--store has features already; leave --model out",
         ),
-        (["--store", "f.zarr"], "--store needs --annotations, which say the classes, and --splits"),
+        (
+            ["--store", "f.zarr"],
+            "--store needs --splits, and --annotations or --tiles, which say the classes",
+        ),
         (["--model", "m.onnx", "--tiles", "t.csv", "--classes", "a,,b"], "--classes a,,b: expected LABEL"),
     ],
 )

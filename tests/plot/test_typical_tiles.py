@@ -113,3 +113,24 @@ def test_a_model_without_clusters_has_nothing_to_show(tmp_path: Path) -> None:
     write_slide(open_writer(tmp_path / "f.zarr", made), "s", make_encoded(5, made))
     with pytest.raises(UsageError, match="no clusters"):
         find_typical(open_store(tmp_path / "f.zarr"), {"s"}, 4, raising)
+
+
+def test_atypical_tiles_and_slides_of_each_cluster(tmp_path: Path) -> None:
+    bags = made_store(tmp_path / "f.zarr", [20, 0, 33, 9], 2)
+    found, _ = find_typical(bags, set(bags), 3, raising, atypical=5)
+    for cluster in found:
+        tiles = []
+        for slide_id, bag in bags.items():
+            features = bag.features[:].astype(float)
+            features /= np.linalg.norm(features, axis=1, keepdims=True)
+            mine = np.flatnonzero(np.asarray(bag.cluster) == cluster.number)
+            tiles += [(slide_id, row, features[row]) for row in mine.tolist()]
+            assert cluster.on_slides.get(slide_id, 0) == len(mine)
+        mean = np.mean([unit for *_, unit in tiles], axis=0)
+        mean /= np.linalg.norm(mean)
+        waiting = []
+        for slide_id in bags:
+            here = sorted((round(float(u @ mean) - 1, 9), row) for name, row, u in tiles if name == slide_id)
+            waiting += [(rank, distance, slide_id, row) for rank, (distance, row) in enumerate(here)]
+        expected = [(slide_id, row) for *_, slide_id, row in sorted(waiting)[:5]]
+        assert [(t.slide_id, t.row) for t in cluster.atypical] == expected

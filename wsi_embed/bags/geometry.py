@@ -58,6 +58,23 @@ def bag_grid(bag: Bag) -> TileGrid:
         return TileGrid(plan, stride, scale, np.asarray(grid, np.int32), level_xy, unknown)
 
 
+def lattice_cells(grid: TileGrid) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the top-left corner of the cell (0, 0) of the lattice, and the size of a cell, both (x, y).
+
+    A tile of a cell covers at least the cell; for tiles read with overlap, the cell is the middle of the
+    tile. A grid without tiles has its corner at (0, 0).
+
+    Returns:
+        Corner and size, level-0 pixels, float64 [2].
+    """
+    scale = np.array(grid.scale)
+    step = grid.stride * scale
+    if not len(grid):
+        return np.zeros(2), step
+    origin = (grid.level_xy[0] - grid.grid[0, ::-1] * grid.stride) * scale
+    return origin + (grid.read_px - grid.stride) * scale / 2, step
+
+
 def tiles_at(
     grid: TileGrid, xs: npt.NDArray[np.floating], ys: npt.NDArray[np.floating]
 ) -> npt.NDArray[np.int32]:
@@ -73,14 +90,11 @@ def tiles_at(
     """
     if not len(grid):
         return np.full((len(ys), len(xs)), -1, np.int32)
-    scale = np.array(grid.scale)
-    step = grid.stride * scale
     rows, cols = grid.grid[:, 0], grid.grid[:, 1]
     # the last row and column stay empty
     table = np.full((int(rows.max()) + 2, int(cols.max()) + 2), -1, np.int32)
     table[rows, cols] = np.arange(len(grid))
-    origin = (grid.level_xy[0] - grid.grid[0, ::-1] * grid.stride) * scale
-    origin = origin + (grid.read_px - grid.stride) * scale / 2
+    origin, step = lattice_cells(grid)
     index = []
     for positions, first, size, count in zip((xs, ys), origin, step, table.shape[::-1], strict=True):
         cell = np.floor((positions - first) / size).astype(np.int64)

@@ -26,6 +26,7 @@ from wsi_embed.cli import (
     tile,
     train,
     verify,
+    view,
 )
 from wsi_embed.cli.lasting_output import LastingOutput, discard
 from wsi_embed.cli.lines import say_error
@@ -52,6 +53,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "cluster": cluster.command,
     "finalize": finalize.command,
     "plot": plot.command,
+    "view": view.command,
     "doctor": doctor.command,
     "bench": bench.command,
     "train": train.command,

@@ -86,7 +86,7 @@ def command(
     """
     from wsi_embed.convert import Given, bring_in, convert
     from wsi_embed.errors import UsageError
-    from wsi_embed.store import open_store
+    from wsi_embed.store import open_named_store
 
     if (to is None) == (format_name is None):
         raise UsageError("give either --to FORMAT (a store is written for another tool) or --from FORMAT")
@@ -95,7 +95,7 @@ def command(
         if given != Given():
             raise UsageError("--encoder, --mpp and --tile-px are for --from: a store knows them")
         done = convert(
-            open_store(source, clusters=clusters), to, out, labels=labels,
+            open_named_store(source, clusters=clusters), to, out, labels=labels,
             by=by,  # type: ignore[arg-type]  # checked by convert, like the next
             missing=missing,  # type: ignore[arg-type]
             overwrite=overwrite, on_bag=_report,

@@ -17,7 +17,8 @@ ClustersFolder = Annotated[
     Path | None,
     typer.Option(
         "--clusters",
-        help="Folder of wsi-embed cluster, whose clusters replace those of the model.",
+        help="Folder of wsi-embed cluster, whose clusters replace those of the model. Default: those of the "
+        "model, with the names in <store>-clusters.json beside the store, if it exists.",
         show_default=False,
     ),
 ]

@@ -125,9 +125,9 @@ def command(
     from wsi_embed.inputs.slides import find_slides
     from wsi_embed.plot.chosen_slides import find_recorded, select
     from wsi_embed.plot.draw_slides import Drawing, draw_sheet, draw_slides
-    from wsi_embed.store import open_store
+    from wsi_embed.store import open_named_store
 
-    opened = open_store(store, clusters=clusters)
+    opened = open_named_store(store, clusters=clusters)
     folder = out or opened.near.with_name(f"{opened.near.stem}-plots")
     failed = _write_geojson(opened, folder, joined(geojson_parts)) if geojson else 0
     if geojson and not slides:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
-
 import numpy as np
 import numpy.typing as npt
 
 from wsi_embed.bags.cluster_head import ClusterHead, Float32Array, unit_rows
 from wsi_embed.bags.damage import damage_named
+from wsi_embed.bags.even_sample import draw_rows, even_share
 from wsi_embed.clustering.kmeans import kmeans
 from wsi_embed.clustering.stability import stable_count
 from wsi_embed.errors import UsageError
@@ -128,7 +126,7 @@ def _sample(store: Store, most: int, seed: int) -> Float32Array:
     rows = [(row.slide_id, row.tiles) for row in store.rows() if row.tiles or row.damage]
     if not rows:
         raise UsageError("no slide has tiles to make clusters of", where=store.name)
-    share = _even_share([tiles for _, tiles in rows], most)
+    share = even_share([tiles for _, tiles in rows], most)
     parts = [_features(store[slide_id], min(tiles, share), seed) for slide_id, tiles in rows]
     features = np.concatenate(parts)[:most]
     if not np.isfinite(features).all():
@@ -140,22 +138,8 @@ def _sample(store: Store, most: int, seed: int) -> Float32Array:
     return features
 
 
-def _even_share(tiles: list[int], most: int) -> int:
-    """Return the largest number of tiles per slide so that all slides together give `most`, if possible."""
-    left = most
-    for rank, count in enumerate(ordered := sorted(tiles)):
-        others = len(ordered) - rank
-        if count * others >= left:
-            return math.ceil(left / others)
-        left -= count
-    return max(tiles)
-
-
 def _features(bag: Bag, count: int, seed: int) -> npt.NDArray[np.float32]:
     """Return the features of tiles of a slide, drawn with its id and the seed."""
-    number = int.from_bytes(
-        hashlib.blake2b(f"{seed}:{bag.slide_id}".encode(), digest_size=8).digest(), "little"
-    )
-    chosen = np.sort(np.random.default_rng(number).permutation(len(bag))[:count])
+    chosen = draw_rows(bag.slide_id, len(bag), count, seed)
     with damage_named(bag.slide_id):
         return np.asarray(bag.features[chosen] if count < len(bag) else bag.features[:], np.float32)

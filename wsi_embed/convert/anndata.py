@@ -32,6 +32,7 @@ class AnnData(Format):
     name: ClassVar[str] = "anndata"
     libraries: ClassVar[Sequence[str]] = ("anndata", "h5py")
     keeps_empty: ClassVar[bool] = True
+    has_names: ClassVar[bool] = True
 
     def files(self, item: Item) -> list[str]:
         """Return the name of the bag's file."""

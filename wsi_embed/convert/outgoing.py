@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from wsi_embed.bags.cluster_names import NAMES
 from wsi_embed.bags.labels import By, LabelledBags, LabelSource, Missing, join_labels
 from wsi_embed.bags.labels.bags import named
 from wsi_embed.convert.outgoing_format import Format, Item
@@ -158,7 +159,7 @@ class _Run:
     def __init__(self, target: Format, items: Sequence[Item]) -> None:
         self.target, self.items = target, items
         self.records = Records(target.out, target.name)
-        self.digests = {item.id: _digest(item) for item in items}
+        self.digests = {item.id: _digest(item, target.has_names) for item in items}
         self.shared = target.shared(items)
         self.digest = canonical_digest(list(self.digests.values()))
 
@@ -224,11 +225,13 @@ class _Run:
         )
 
 
-def _digest(item: Item) -> str:
+def _digest(item: Item, has_names: bool) -> str:
     """Return a digest of everything that determines a bag's files.
 
     The content of a slide is covered by its digest in the store, other clusters by theirs.
     """
     content = [bag.attrs["digest"] for bag in item.slides]
     content += [bag.head.digest for bag in item.slides if bag.head is not None]
+    if has_names:
+        content += [names[NAMES] for bag in item.slides if NAMES in (names := bag.cluster_names.to_dict())]
     return canonical_digest([LAYOUT_VERSION, item.id, content, item.patient, item.label, item.target])

@@ -79,6 +79,7 @@ class Format(ABC):
         keeps_empty: Whether readers of the format accept a bag without tiles; otherwise it is left out.
         by_patient: Whether a bag may be a patient.
         needs_labels: Whether the format requires labels.
+        has_names: Whether the files have the names of clusters.
 
     Raises:
         MissingExtraError: If a library is not installed.
@@ -90,6 +91,7 @@ class Format(ABC):
     keeps_empty: ClassVar[bool] = False
     by_patient: ClassVar[bool] = True
     needs_labels: ClassVar[bool] = False
+    has_names: ClassVar[bool] = False
 
     def __init__(self, store: Store, out: Path) -> None:
         self.store, self.out = store, out

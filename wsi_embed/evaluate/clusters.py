@@ -80,7 +80,7 @@ class ClusterEvaluation:
     Attributes:
         tiles: Number of tiles of all slides.
         slides: Number of slides with tiles.
-        clusters: Number of clusters of the model.
+        clusters: Number of clusters, or of classes of merged clusters.
         used: Number of clusters with at least one tile.
         entropy: Entropy of the clusters' shares of the tiles, divided by that of equal shares, 0 to 1.
         effective: Number of equally large clusters with that entropy.
@@ -110,12 +110,15 @@ class ClusterEvaluation:
         return asdict(self)
 
 
-def evaluate_clusters(store: Store, labels: TileLabels | None = None) -> ClusterEvaluation:
+def evaluate_clusters(
+    store: Store, labels: TileLabels | None = None, *, merged: bool = False
+) -> ClusterEvaluation:
     """Evaluate the clusters of a store.
 
     Args:
         store: The store.
         labels: Classes of some of its tiles.
+        merged: Whether to evaluate clusters of the same name as one, by the number of the first.
 
     Raises:
         UsageError: If the store has no clusters, no tiles, or fewer than two labelled classes.
@@ -132,6 +135,9 @@ def evaluate_clusters(store: Store, labels: TileLabels | None = None) -> Cluster
     if total is None:
         raise UsageError("the model that made it has no clusters: nothing to evaluate", where=store.name)
     of_slides, damaged = _clusters(store)
+    names = store.cluster_names if merged else ClusterNames()
+    first = np.array([names.first(cluster) for cluster in range(total)])
+    of_slides = {slide_id: first[found] for slide_id, found in of_slides.items()}
     if not of_slides:
         raise UsageError("no slide has tiles: nothing to evaluate", where=store.name)
     counts = np.stack([np.bincount(found, minlength=total) for found in of_slides.values()])
@@ -143,12 +149,13 @@ def evaluate_clusters(store: Store, labels: TileLabels | None = None) -> Cluster
     )
     entropy = _entropy(share)
     by_label = _by_label(of_slides, labels, total) if labels else None
+    classes = len(np.unique(first))
     return ClusterEvaluation(
         tiles=int(counts.sum()),
         slides=len(counts),
-        clusters=total,
+        clusters=classes,
         used=int((share > 0).sum()),
-        entropy=entropy / math.log(total) if total > 1 else 0.0,
+        entropy=entropy / math.log(classes) if classes > 1 else 0.0,
         effective=math.exp(entropy),
         slide_distance=_distance(counts) if several else None,
         slide_nmi=float(normalized_mutual_info_score(slides, numbers)) if several else None,

@@ -113,7 +113,7 @@ def labels_by_table(
     labels = choose_classes([text(row, column) for _, row in rows], classes or {}, source.name)
     for (number, row), label in zip(rows, labels, strict=True):
         if label:
-            place = _place(f"{source.name}, row {number}", row)
+            place = read_corner(f"{source.name}, row {number}", row)
             if given[text(row, "slide_id")].setdefault(place, label) != label:
                 raise UsageError(
                     "that tile has another label above",
@@ -187,7 +187,16 @@ def _check_classes(wanted: Iterable[str], there: Counter[str]) -> None:
         )
 
 
-def _place(where: str, row: Mapping[str, object]) -> tuple[int, int]:
+def read_corner(where: str, row: Mapping[str, object]) -> tuple[int, int]:
+    """Return x and y of a row.
+
+    Args:
+        where: Name of the row, for the message.
+        row: Row of a table of tiles.
+
+    Raises:
+        UsageError: If they are not whole numbers.
+    """
     try:
         return int(text(row, "x")), int(text(row, "y"))
     except ValueError as error:

@@ -31,6 +31,8 @@ class Cluster:
         direction: Direction of the mean of the normalised features, float64 [D]; their sum during the first
             pass.
         typical: Typical tiles, best first.
+        atypical: Tiles farthest from the mean, the farthest first, whatever their confidence.
+        on_slides: Number of its tiles on each slide that has the cluster.
     """
 
     number: int
@@ -39,6 +41,8 @@ class Cluster:
     confidence: float = 0.0
     direction: FloatArray = field(default_factory=lambda: np.zeros(1))
     typical: list[Typical] = field(default_factory=list)
+    atypical: list[Typical] = field(default_factory=list)
+    on_slides: dict[str, int] = field(default_factory=dict)
 
     def add(self, part: Cluster) -> None:
         """Add the sums over a part of the store."""
@@ -46,6 +50,7 @@ class Cluster:
         self.slides += part.slides
         self.confidence += part.confidence
         self.direction = self.direction + part.direction
+        self.on_slides |= part.on_slides
 
 
 @dataclass(frozen=True, order=True)
@@ -55,7 +60,7 @@ class Typical:
     Attributes:
         unsure: Whether its confidence is below the mean of the cluster. Such tiles only fill up a row.
         rank: Rank among such tiles of the slide, 0 for the best.
-        distance: 1 - cosine to the mean of the cluster.
+        distance: 1 - cosine to the mean of the cluster; of atypical tiles its negative.
         slide_id: Id of the slide.
         row: Row of the tile in the bag.
     """
@@ -68,20 +73,26 @@ class Typical:
 
 
 def find_typical(
-    bags: Mapping[str, Bag], drawable: Collection[str], count: int, on_error: OnError
+    bags: Mapping[str, Bag],
+    drawable: Collection[str],
+    count: int,
+    on_error: OnError,
+    *,
+    atypical: int = 0,
 ) -> tuple[list[Cluster], int]:
     """Choose typical tiles of every cluster.
 
     These are the tiles nearest (by cosine) to the mean of the cluster's features, among those with at least
     the mean confidence of the cluster. They come from as many slides as possible: first the best tile of each
     slide, the nearest first, then the second best of each, and so on. Less confident tiles follow in the same
-    order.
+    order. Atypical tiles are the farthest from the mean, from as many slides as possible in the same way.
 
     Args:
         bags: All bags of a store, from which means and counts are computed.
         drawable: Ids of the slides from which tiles may be chosen.
         count: Number of tiles per cluster.
         on_error: Function called with the slide id and the error of damaged bags, which are left out.
+        atypical: Number of atypical tiles per cluster.
 
     Returns:
         Clusters that occur, the largest first, and the number of bags read.
@@ -104,9 +115,10 @@ def find_typical(
         cluster.confidence /= cluster.tiles
         cluster.direction = cluster.direction / max(float(np.linalg.norm(cluster.direction)), 1e-12)
     for slide_id in sorted(read.intersection(drawable)):
-        for number, candidates in _candidates(bags[slide_id], clusters, count).items():
+        for number, (typical, others) in _candidates(bags[slide_id], clusters, count, atypical).items():
             cluster = clusters[number]
-            cluster.typical = heapq.nsmallest(count, [*cluster.typical, *candidates])
+            cluster.typical = heapq.nsmallest(count, [*cluster.typical, *typical])
+            cluster.atypical = heapq.nsmallest(atypical, [*cluster.atypical, *others])
     return sorted(clusters.values(), key=lambda c: (-c.tiles, c.number)), len(read)
 
 
@@ -122,13 +134,20 @@ def _sums(bag: Bag) -> dict[int, Cluster]:
             part = Cluster(number, int(counts[index]), 0, float(confidences[index]), directions[index])
             sums.setdefault(number, Cluster(number)).add(part)
     for cluster in sums.values():
-        cluster.slides = 1
+        cluster.slides, cluster.on_slides = 1, {bag.slide_id: cluster.tiles}
     return sums
 
 
-def _candidates(bag: Bag, clusters: Mapping[int, Cluster], count: int) -> dict[int, list[Typical]]:
-    """Rank the best tiles of each cluster on one slide: up to `count` confident ones and `count` others."""
-    best: dict[tuple[int, bool], list[tuple[float, int]]] = {}
+def _candidates(
+    bag: Bag, clusters: Mapping[int, Cluster], count: int, atypical: int
+) -> dict[int, tuple[list[Typical], list[Typical]]]:
+    """Rank tiles of each cluster on one slide.
+
+    Returns:
+        By cluster, the best tiles (up to `count` confident ones and `count` others), and the farthest ones.
+    """
+    nearest: dict[tuple[int, bool], list[tuple[float, int]]] = {}
+    farthest: dict[int, list[tuple[float, int]]] = {}
     for block in _blocks(bag):
         for number in np.unique(block.cluster).tolist():
             cluster = clusters[number]
@@ -137,16 +156,29 @@ def _candidates(bag: Bag, clusters: Mapping[int, Cluster], count: int) -> dict[i
             distance = (1 - block.features[rows] @ cluster.direction).round(9)
             # with a tolerance, as rounding may lift the mean above all values
             unsure = block.confidence[rows] < cluster.confidence - 1e-6
+            rows += block.start
             for group in (False, True):
                 chosen = unsure == group
-                pairs = zip(distance[chosen].tolist(), (rows[chosen] + block.start).tolist(), strict=True)
-                key = (number, group)
-                best[key] = heapq.nsmallest(count, [*best.get(key, []), *pairs])
-    candidates: dict[int, list[Typical]] = {}
-    for (number, group), pairs_of in best.items():
-        ranked = (Typical(group, rank, d, bag.slide_id, row) for rank, (d, row) in enumerate(pairs_of))
-        candidates.setdefault(number, []).extend(ranked)
-    return candidates
+                best = nearest.get((number, group), [])
+                nearest[number, group] = _smallest(count, best, distance[chosen], rows[chosen])
+            farthest[number] = _smallest(atypical, farthest.get(number, []), -distance, rows)
+    found: dict[int, tuple[list[Typical], list[Typical]]] = {
+        number: ([], _ranked(bag, False, pairs)) for number, pairs in farthest.items()
+    }
+    for (number, group), pairs in nearest.items():
+        found[number][0].extend(_ranked(bag, group, pairs))
+    return found
+
+
+def _smallest(
+    count: int, so_far: list[tuple[float, int]], distances: FloatArray, rows: npt.NDArray[np.int64]
+) -> list[tuple[float, int]]:
+    pairs = zip(distances.tolist(), rows.tolist(), strict=True)
+    return heapq.nsmallest(count, [*so_far, *pairs])
+
+
+def _ranked(bag: Bag, unsure: bool, pairs: list[tuple[float, int]]) -> list[Typical]:
+    return [Typical(unsure, rank, d, bag.slide_id, row) for rank, (d, row) in enumerate(pairs)]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wsi_embed.bags.bag import Bag
+from wsi_embed.bags.cluster_head import DOCUMENT
 from wsi_embed.bags.open_clusters import open_clusters
 from wsi_embed.bags.patient import PatientBag
 from wsi_embed.errors import MissingStoreError, StoreError, UsageError
@@ -58,6 +59,7 @@ class Store(Mapping[str, Bag]):
         if found != FORMAT_VERSION:
             unlike = f"format {found}, this wsi-embed reads {FORMAT_VERSION}"
             raise StoreError("not a wsi-embed store" if found is None else unlike, where=self.where)
+        self._given_clusters = None if clusters is None else Path(clusters)
         own = (self.attrs.get("settings") or {}).get("clusters")
         model = str(self.attrs.get("model_id"))
         self.head, self.cluster_names = open_clusters(clusters, store=self.name, model_id=model, own=own)
@@ -87,6 +89,17 @@ class Store(Mapping[str, Bag]):
         For a store in object storage this is its name in the current folder.
         """
         return self.where.resolve() if isinstance(self.where, Path) else Path(self.name).absolute()
+
+    @property
+    def names_path(self) -> Path:
+        """File with names and colours of the clusters, if there are any.
+
+        It is that of `clusters`, or `<store>-clusters.json` beside the store.
+        """
+        given = self._given_clusters
+        if given is None:
+            return self.near.with_name(f"{self.near.stem}-clusters.json")
+        return given / DOCUMENT if given.is_dir() else given
 
     @property
     def model_id(self) -> str:
@@ -276,3 +289,29 @@ def open_store(path: str | Location, *, clusters: str | Path | None = None) -> S
         True
     """
     return Store(path, clusters)
+
+
+def open_named_store(path: str | Location, *, clusters: str | Path | None = None) -> Store:
+    """Open a store with the clusters that are given, or else with the names beside it.
+
+    Args:
+        path: Folder or address of the store.
+        clusters: Clusters or names, as for `open_store`. By default `<store>-clusters.json` beside the store,
+            if it exists and the model has clusters.
+
+    Raises:
+        StoreError: If there is no store, or this version cannot read its format.
+        UsageError: If the clusters are of another model, or cannot be read.
+        RemoteError: If object storage cannot be reached, or refuses.
+
+    Example:
+        >>> from wsi_embed.bags.cluster_edits import ClusterNamesFile
+        >>> from wsi_embed.store import open_named_store, open_store
+        >>> store = open_store("feats.zarr")
+        >>> state = ClusterNamesFile(store.names_path, store.clusters, store.model_id).rename([0], "stroma")
+        >>> open_named_store("feats.zarr").cluster_names[0]
+        'stroma'
+    """
+    store = Store(path, clusters)
+    named = clusters is None and store.clusters is not None and store.names_path.exists()
+    return Store(path, store.names_path) if named else store

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wsi_embed.cli.eval import options
+from wsi_embed.cli.eval.store_labels import StoreLabels
 from wsi_embed.cli.once import joined
 from wsi_embed.cli.options import ClustersFolder, StorePlace
 from wsi_embed.cli.wording import in_flags, reworded
@@ -16,7 +17,6 @@ from wsi_embed.util.json_text import json_text
 
 if TYPE_CHECKING:
     from wsi_embed.evaluate.clusters import ClusterEvaluation
-    from wsi_embed.evaluate.store_labels import TileLabels
     from wsi_embed.store import Store
 
 
@@ -38,6 +38,13 @@ def command(
         typer.Option("--column", help="Column of --tiles with the labels.", rich_help_panel=options.STORE),
     ] = "label",
     clusters: ClustersFolder = None,
+    merged: Annotated[
+        bool,
+        typer.Option(
+            "--merged",
+            help="Evaluate clusters of the same name as one, which they are shown as. Default: off.",
+        ),
+    ] = False,
     slides: Annotated[
         list[Path] | None,
         typer.Option(
@@ -55,18 +62,18 @@ def command(
     Needs the extra `train`.
     """
     from wsi_embed.errors import UsageError
-    from wsi_embed.store import open_store
+    from wsi_embed.store import open_named_store
     from wsi_embed.util.extras import needs_extra
 
     if slides and out is None:
         raise UsageError("--slides needs --out, where the contact sheet is written")
-    opened = open_store(store, clusters=clusters)
+    opened = open_named_store(store, clusters=clusters)
     with needs_extra("train", "wsi-embed eval clusters"):
         from wsi_embed.evaluate.clusters import check_clusters_folder, evaluate_clusters, write_clusters
 
         check_clusters_folder(out)
-        labels = _labels(opened, annotations, joined(classes), rest, tiles, column)
-        evaluation = evaluate_clusters(opened, labels)
+        labels = StoreLabels(annotations, joined(classes), rest, tiles, column).read(opened)
+        evaluation = evaluate_clusters(opened, labels, merged=merged)
     files = [str(path) for path in write_clusters(evaluation, out)] if out else []
     failed = _draw(opened, slides, out, files) if slides and out else 0
     if as_json:
@@ -76,33 +83,11 @@ def command(
     raise typer.Exit(1 if failed else 0)
 
 
-def _labels(
-    store: Store,
-    annotations: Path | None,
-    classes: str | None,
-    rest: str | None,
-    tiles: Path | None,
-    column: str,
-) -> TileLabels | None:
-    from wsi_embed.errors import UsageError
-    from wsi_embed.evaluate.store_labels import labels_by_regions, labels_by_table
-    from wsi_embed.evaluate.tile_set import parse_classes
-
-    if annotations and tiles:
-        raise UsageError("--annotations and --tiles both give the labels", remedy="use one of them")
-    if annotations:
-        return labels_by_regions(store, annotations, parse_classes(classes), rest)
-    if tiles and not rest:
-        return labels_by_table(store, tiles, parse_classes(classes), column=column)
-    if classes or rest:
-        raise UsageError("--rest is about the regions of --annotations, --classes about these or --tiles")
-    return None
-
-
 def _draw(store: Store, slides: Sequence[Path], out: Path, files: list[str]) -> int:
     """Draw the contact sheet; return the number of slides that failed."""
     from wsi_embed.inputs.slides import find_slides
-    from wsi_embed.plot.draw_slides import Drawing, draw_sheet, select
+    from wsi_embed.plot.chosen_slides import select
+    from wsi_embed.plot.draw_slides import Drawing, draw_sheet
 
     def warn(line: str) -> None:
         typer.echo(in_flags(line), err=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wsi_embed.cli.eval import options
+from wsi_embed.cli.eval.store_labels import StoreLabels
 from wsi_embed.cli.once import joined
 from wsi_embed.cli.wording import in_flags, reworded
 from wsi_embed.util.json_text import json_text
@@ -34,7 +35,7 @@ def command(
         typer.Option(
             "--tiles",
             help="CSV of tile images: `path`, `label`, `split` (train, test; not with --folds), and "
-            "optionally `group`, `patient`, `slide_id`.",
+            "optionally `group`, `patient`, `slide_id`. With --store: `slide_id`, `x`, `y` and `label`.",
             rich_help_panel=IMAGES,
         ),
     ] = None,
@@ -83,7 +84,7 @@ def command(
         str | None,
         typer.Option(
             "--store",
-            help="A store, instead of --model and --tiles.",
+            help="A store, instead of --model and tile images.",
             metavar="STORE",
             rich_help_panel=STORE,
         ),
@@ -154,10 +155,11 @@ def command(
         if store is None:
             given = models[0] if models else None
             found = _of_images(given, tiles, joined(classes), column, device, threads, batch_size, k)
-        elif model or tiles:
-            raise UsageError("--store has features already", remedy="leave --model and --tiles out")
+        elif model:
+            raise UsageError("--store has features already", remedy="leave --model out")
         else:
-            found = _of_store(store, annotations, splits, joined(classes), rest, max_tiles, seed)
+            labels = StoreLabels(annotations, joined(classes), rest, tiles, column)
+            found = _of_store(store, labels, splits, max_tiles, seed)
         evaluation = evaluate_tiles(found, k=k, probe=probe, seed=seed)
         files = write_evaluation(evaluation, found.tiles, out) if out else []
     if as_json:
@@ -182,32 +184,23 @@ def _of_images(
     from wsi_embed.evaluate.tile_table import encode_table, read_tile_table
 
     if model is None or tiles is None:
-        raise UsageError("give --model and --tiles, or --store with --annotations and --splits")
+        raise UsageError("give --model and --tiles, or --store with --annotations or --tiles, and --splits")
     table = read_tile_table(tiles, parse_classes(classes), column=column)
     table.tiles.check(k)  # fail before the model is loaded
     return encode_table(table, load_encoder(model, device=device, threads=threads), batch_size)
 
 
-def _of_store(
-    store: str,
-    annotations: Path | None,
-    splits: Path | None,
-    classes: str | None,
-    rest: str | None,
-    max_tiles: int,
-    seed: int,
-) -> TileFeatures:
+def _of_store(store: str, given: StoreLabels, splits: Path | None, max_tiles: int, seed: int) -> TileFeatures:
     from wsi_embed.errors import UsageError
-    from wsi_embed.evaluate.store_labels import labels_by_regions
     from wsi_embed.evaluate.store_tiles import read_splits, store_tiles
-    from wsi_embed.evaluate.tile_set import parse_classes
     from wsi_embed.store import open_store
 
-    if annotations is None or splits is None:
-        raise UsageError("--store needs --annotations, which say the classes, and --splits")
+    if (given.annotations is None and given.tiles is None) or splits is None:
+        raise UsageError("--store needs --splits, and --annotations or --tiles, which say the classes")
     opened = open_store(store)
     split_of = read_splits(opened, splits)
-    labels = labels_by_regions(opened, annotations, parse_classes(classes), rest)
+    labels = given.read(opened)
+    assert labels is not None
     return store_tiles(opened, labels, split_of, max_tiles=max_tiles, seed=seed)
 
 

@@ -1,0 +1,177 @@
+"""Answers about similar tiles, tiles of clusters, the map and names, and changes by several people."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from starlette.testclient import TestClient
+
+import wsi_embed
+from tests.explore.test_similar import oracle
+from tests.viewer.conftest import HOSTILE, Cohort
+from tests.viewer.test_layers import unpack
+from wsi_embed.plot.legend import slide_entries
+from wsi_embed.plot.typical_tiles import find_typical
+from wsi_embed.store import open_named_store
+from wsi_embed.viewer.app import create_app
+from wsi_embed.viewer.session import Session
+from wsi_embed.viewer.shown_store import slide_key
+
+WRITE = {"x-wsi-embed": "1"}
+STORE = "/api/stores/0"
+
+
+@pytest.fixture(scope="module")
+def client(session: Session) -> TestClient:
+    return TestClient(create_app(session), base_url="http://localhost")
+
+
+@pytest.fixture
+def changing(copied: Cohort) -> TestClient:
+    return TestClient(create_app(copied.session()), base_url="http://localhost")
+
+
+def get(client: TestClient, path: str) -> Any:
+    """Ask until the answer is complete."""
+    for _ in range(30):
+        answer = client.get(path)
+        assert answer.status_code == 200, answer.text
+        if answer.json().get("complete", True):
+            return answer.json()
+    raise AssertionError(path)
+
+
+def change(client: TestClient, status: int = 200, **document: Any) -> Any:
+    revision = client.get(f"{STORE}/names").json()["revision"]
+    answer = client.post(f"{STORE}/names", json={"revision": revision, **document}, headers=WRITE)
+    assert answer.status_code == status, answer.text
+    return answer.json()
+
+
+def test_similar_tiles_are_those_of_an_oracle(client: TestClient, cohort: Cohort) -> None:
+    store = wsi_embed.open_store(cohort.store)
+    found = get(client, f"{STORE}/similar?like=a:1&like=b:0&unlike=a:3&k=9")
+    expected = oracle(store, [("a", 1), ("b", 0)], [("a", 3)], 9, None)
+    assert [(t["slide_id"], t["tile"], t["key"]) for t in found["tiles"]] == [
+        (name, row, slide_key(name)) for name, row, _ in expected
+    ]
+    assert [t["cosine"] for t in found["tiles"]] == pytest.approx([c for *_, c in expected], abs=1e-9)
+    for tile in found["tiles"]:
+        clusters = store[tile["slide_id"]].cluster
+        assert clusters is not None
+        assert tile["cluster"] == clusters[tile["tile"]]
+    assert found["searched"] == sum(map(len, store.values()))
+    one = get(client, f"{STORE}/similar?like=a:1&per_slide=1")["tiles"]
+    assert [t["slide_id"] for t in one] == [name for name, *_ in oracle(store, [("a", 1)], [], 9, 1)]
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("like=none:1", 404), ("like=a", 404), ("like=a:-1", 404), ("like=a:x", 404), ("", 422),
+        ("like=a:9999", 422), ("&".join(["like=a:1"] * 51), 422),
+    ],
+)  # fmt: skip
+def test_other_examples_are_refused(client: TestClient, query: str, status: int) -> None:
+    assert client.get(f"{STORE}/similar?{query}").status_code == status
+
+
+def test_sheet_has_typical_and_atypical_tiles_and_slides(client: TestClient, cohort: Cohort) -> None:
+    store = wsi_embed.open_store(cohort.store)
+    expected, _ = find_typical(dict(store.items()), set(store), 12, lambda *_: None, atypical=12)
+    found = get(client, f"{STORE}/sheet")["clusters"]
+    assert [each["cluster"] for each in found] == [cluster.number for cluster in expected]
+    for each, cluster in zip(found, expected, strict=True):
+        for kind, tiles in (("typical", cluster.typical), ("atypical", cluster.atypical)):
+            assert [(t["slide_id"], t["tile"]) for t in each[kind]] == [(t.slide_id, t.row) for t in tiles]
+        assert {s["slide_id"]: s["tiles"] for s in each["slides"]} == cluster.on_slides
+        assert sum(cluster.on_slides.values()) == each["tiles"]
+
+
+def test_map_has_the_tiles_with_their_clusters(client: TestClient, cohort: Cohort) -> None:
+    columns, facts = unpack(client.get(f"{STORE}/map?method=pca").content)
+    store = wsi_embed.open_store(cohort.store)
+    assert facts["complete"] is True
+    assert len(columns["points"]) == 2 * sum(map(len, store.values()))
+    for number, slide in enumerate(facts["slides"]):
+        of_slide = columns["slide"] == number
+        clusters = np.asarray(store[slide["slide_id"]].cluster)
+        assert (columns["cluster"][of_slide] == clusters[columns["tile"][of_slide]]).all()
+    assert client.get(f"{STORE}/map?method=tsne").status_code == 404
+
+
+def test_a_name_is_shown_by_the_legend_and_by_plot(changing: TestClient, copied: Cohort) -> None:
+    assert changing.get(f"{STORE}/names").json() == {
+        "revision": changing.get(f"{STORE}/names").json()["revision"],
+        "can_undo": False, "can_redo": False, "file": "feats-clusters.json",
+    }  # fmt: skip
+    change(changing, edit="rename", clusters=[0, 2], name=HOSTILE)
+    answer = change(changing, edit="recolour", clusters=[0], colour="#c8000a")
+    assert (answer["can_undo"], answer["can_redo"]) == (True, False)
+    classes = changing.get(f"{STORE}/clusters").json()["classes"]
+    assert next(c for c in classes if c["cluster"] == 0) | {"tiles": 0} == {
+        "cluster": 0, "members": [0, 2], "name": HOSTILE, "named": True, "colour": "#c8000a", "tiles": 0,
+    }  # fmt: skip
+    store = open_named_store(copied.store)
+
+    entries = slide_entries(Counter({0: 1, 2: 1}), {}, False, store.cluster_names)
+    assert [(e.text, e.fill) for e in entries] == [(HOSTILE, (200, 0, 10))]
+    change(changing, edit="undo")
+    change(changing, edit="undo")
+    assert not open_named_store(copied.store).cluster_names
+    change(changing, edit="redo")
+    change(changing, edit="merge", clusters=[1, 2], name="all")
+    assert open_named_store(copied.store).cluster_names.names == {0: HOSTILE, 1: "all", 2: "all"}
+
+
+def test_a_change_to_an_old_revision_is_refused_and_one_by_hand_is_seen(
+    changing: TestClient, copied: Cohort
+) -> None:
+    old = changing.get(f"{STORE}/names").json()["revision"]
+    change(changing, edit="rename", clusters=[0], name="stroma")
+    refused = changing.post(
+        f"{STORE}/names",
+        json={"edit": "rename", "clusters": [0], "name": "fat", "revision": old},
+        headers=WRITE,
+    )
+    assert refused.status_code == 422
+    assert "changed by someone else meanwhile" in refused.json()["error"]["what"]
+    path = copied.store.with_name("feats-clusters.json")
+    path.write_text(json.dumps({"names": {"0": "by hand"}}))
+    assert changing.get(f"{STORE}/names").json()["revision"] != old
+    names = {c["name"] for c in changing.get(f"{STORE}/clusters").json()["classes"]}
+    assert "by hand" in names
+    path.write_text("{")
+    broken = changing.get(f"{STORE}/names")
+    assert (broken.status_code, "not JSON" in broken.json()["error"]["what"]) == (422, True)
+    assert str(copied.store.parent) not in broken.text
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        [], {}, {"edit": "rename"}, {"edit": "drop", "revision": "x"}, {"edit": "rename", "revision": 3},
+        {"edit": "rename", "revision": "x", "clusters": "0"},
+        {"edit": "rename", "revision": "x", "clusters": [True]},
+        {"edit": "rename", "revision": "x", "clusters": [0], "name": 7},
+        {"edit": "recolour", "revision": "x", "clusters": [0], "colour": "red"},
+    ],
+)  # fmt: skip
+def test_what_is_no_change_is_refused(changing: TestClient, copied: Cohort, document: Any) -> None:
+    answer = changing.post(f"{STORE}/names", json=document, headers=WRITE)
+    assert answer.status_code == 422
+    assert not copied.store.with_name("feats-clusters.json").exists()
+
+
+def test_names_are_not_changed_by_other_pages_or_read_only(copied: Cohort) -> None:
+    document = {"edit": "rename", "clusters": [0], "name": "fat", "revision": "x"}
+    for session, headers in ((copied.session(), {}), (copied.session(read_only=True), WRITE)):
+        client = TestClient(create_app(session), base_url="http://localhost")
+        assert client.post(f"{STORE}/names", json=document, headers=headers).status_code == 403
+        assert client.get(f"{STORE}/names").status_code == 200
+    assert not Path(copied.store.with_name("feats-clusters.json")).exists()

@@ -1,0 +1,1 @@
+"""Viewer in the browser: slides of feature stores with clusters, contours and attention (extra `view`)."""

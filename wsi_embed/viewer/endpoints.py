@@ -1,0 +1,106 @@
+"""Endpoints from plain functions: they run in a limited number of threads, and their errors become JSON.
+
+A module of `wsi_embed/viewer/routes/` has a function `routes(session)`, and is listed in `TOPICS` of
+`app.py`. It returns routes that `reading` and `writing` make of functions:
+
+    def routes(session: Session) -> list[Route]:
+        return [reading("/api/stores/{store:int}/slides", partial(list_slides, session))]
+
+A function takes the request, and for `writing` also the JSON document that was sent. It returns a value for
+JSON, or a response. `KeyError` becomes 404, and a `WsiEmbedError` an answer with `what`, `where` and
+`remedy`, which the page shows. Functions may block: they never run in the event loop.
+
+In the page, a tab of the panel is a module of `static/js/` with a function that fills an element, and one
+call of `addPanel` in `main.js`; `app.js` lists the events that a tab can listen to.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from wsi_embed.errors import UsageError, WsiEmbedError
+from wsi_embed.util.cpu import cpu_count
+from wsi_embed.util.json_text import json_text
+
+LOG = logging.getLogger(__name__)
+# Largest JSON document that is accepted, bytes.
+MOST_BYTES = 2**20
+# Requests that work at the same time; the others wait.
+THREADS = anyio.CapacityLimiter(max(4, 2 * cpu_count()))
+
+
+def reading(path: str, function: Callable[[Request], Any]) -> Route:
+    """Return a route for GET.
+
+    Args:
+        path: Path with parameters, as in Starlette.
+        function: Function of the request.
+    """
+
+    async def endpoint(request: Request) -> Response:
+        return await _run(lambda: function(request))
+
+    return Route(path, endpoint, methods=["GET"])
+
+
+def writing(path: str, function: Callable[[Request, Any], Any]) -> Route:
+    """Return a route for POST with a JSON document. `Guard` has checked that the page itself sent it.
+
+    Args:
+        path: Path with parameters, as in Starlette.
+        function: Function of the request and the document.
+    """
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            document = json.loads(await _body(request))
+        except ValueError:
+            return failure(UsageError("the request is no JSON document of a permitted size"), 400)
+        return await _run(lambda: function(request, document))
+
+    return Route(path, endpoint, methods=["POST"])
+
+
+def json_response(value: Any, status: int = 200) -> Response:
+    """Return a response with a value as JSON."""
+    text = json_text(value, separators=(",", ":"))
+    return Response(text, status, {"cache-control": "no-store"}, media_type="application/json")
+
+
+def failure(error: WsiEmbedError, status: int = 422) -> Response:
+    """Return the response for an error. It has the names of files, but not those of their folders."""
+    where = None if error.where is None else error.where.rsplit("/", 1)[-1]
+    return json_response({"error": {"what": error.what, "where": where, "remedy": error.remedy}}, status)
+
+
+async def _body(request: Request) -> bytes:
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > MOST_BYTES:
+            raise ValueError("too large")
+        parts.append(part)
+    return b"".join(parts)
+
+
+async def _run(function: Callable[[], Any]) -> Response:
+    work: Awaitable[Any] = anyio.to_thread.run_sync(function, limiter=THREADS)
+    try:
+        value = await work
+    except KeyError:
+        return failure(UsageError("there is no such slide or tile"), 404)
+    except WsiEmbedError as error:
+        return failure(error)
+    except Exception:
+        LOG.exception("a request failed")
+        return failure(WsiEmbedError("internal error: the terminal of wsi-embed view shows it"), 500)
+    return value if isinstance(value, Response) else json_response(value)

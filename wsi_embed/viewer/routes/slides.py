@@ -1,0 +1,107 @@
+"""Stores, their slides, and what is known about one slide."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+from starlette.requests import Request
+from starlette.routing import Route
+
+from wsi_embed import __version__
+from wsi_embed.viewer.endpoints import reading
+from wsi_embed.viewer.layers import cluster_classes
+from wsi_embed.viewer.pyramid import TILE, Pyramid
+from wsi_embed.viewer.session import Session
+from wsi_embed.viewer.shown_store import ShownStore
+
+SLIDE = "/api/stores/{store:int}/slides/{slide}"
+
+
+def routes(session: Session) -> list[Route]:
+    """Return the routes."""
+    return [
+        reading("/api/session", partial(describe_session, session)),
+        reading("/api/stores/{store:int}/slides", partial(list_slides, session)),
+        reading("/api/stores/{store:int}/clusters", partial(list_clusters, session)),
+        reading(SLIDE, partial(describe_slide, session)),
+    ]
+
+
+def describe_session(session: Session, request: Request) -> Any:
+    """Return the stores, and what the page may do."""
+    stores = [{"name": shown.store.name, "clusters": shown.store.clusters} for shown in session.stores]
+    return {"version": __version__, "read_only": session.read_only, "stores": stores}
+
+
+def list_slides(session: Session, request: Request) -> Any:
+    """Return the slides of a store."""
+    return {"slides": [asdict(line) for line in store_of(session, request).listing()]}
+
+
+def list_clusters(session: Session, request: Request) -> Any:
+    """Return the clusters of a store, with the number of their tiles as far as they are counted."""
+    shown = store_of(session, request)
+    counts, complete = shown.shares.counts(wait=0.2)
+    return {"classes": cluster_classes(shown.store, counts), "complete": complete}
+
+
+def describe_slide(session: Session, request: Request) -> Any:
+    """Return size, resolution, layers and warnings of a slide."""
+    shown, slide_id = slide_of(session, request)
+    bag, item = shown.bag(slide_id), shown.items.get(slide_id)
+    facts: dict[str, Any] = {"slide_id": slide_id, "tile": TILE, "picture": item is not None, "mpp": None}
+    if bag is not None:
+        facts |= {
+            "width": bag.attrs["size"][0],
+            "height": bag.attrs["size"][1],
+            "mpp": bag.attrs["mpp"],
+            "tiles": len(bag),
+            "tile_px": bag.attrs["tile_px"],
+            "tile_mpp": bag.attrs["effective_mpp"],
+        }
+    warnings: list[str] = []
+    if item is not None:
+        with session.slides.use(
+            (id(shown), slide_id), item.path, partial(shown.open_slide, slide_id)
+        ) as found:
+            slide = found.slide
+            facts |= {"width": slide.level_sizes[0][0], "height": slide.level_sizes[0][1]}
+            facts |= {"version": slide.fingerprint[:12], "vendor": slide.vendor}
+            facts["mpp"] = facts["mpp"] or (sum(slide.mpp) / 2 if slide.mpp else None)
+            facts["power"] = slide.objective_power
+            warnings += slide.warnings
+    elif bag is None:
+        shown.item(slide_id)  # raises
+    facts["levels"] = Pyramid(facts["width"], facts["height"]).levels
+    layers = {
+        "tiles": bag is not None,
+        "clusters": bag is not None and bag.cluster is not None,
+        "tissue": bag is not None and bag.tissue_mask is not None,
+        "contours": item is not None and item.roi is not None,
+        "attention": shown.attention is not None and slide_id in shown.attention,
+    }
+    return {**facts, "layers": layers, "warnings": warnings}
+
+
+def store_of(session: Session, request: Request) -> ShownStore:
+    """Return the store of a request.
+
+    Raises:
+        KeyError: If there is no such store.
+    """
+    number: int = request.path_params["store"]
+    if not 0 <= number < len(session.stores):
+        raise KeyError(number)
+    return session.stores[number]
+
+
+def slide_of(session: Session, request: Request) -> tuple[ShownStore, str]:
+    """Return the store and the slide id of a request.
+
+    Raises:
+        KeyError: If there is no such store or slide.
+    """
+    shown = store_of(session, request)
+    return shown, shown.slide_id(request.path_params["slide"])

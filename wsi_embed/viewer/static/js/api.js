@@ -1,0 +1,66 @@
+// Requests to the server. Addresses are relative to the page, so that it works behind a proxy, too.
+import { printable } from "./dom.js";
+
+/** Error of the server: what is wrong, where, and how to fix it. */
+export class ApiError extends Error {
+  constructor({ what, where, remedy }, status = 0) {
+    super(printable(what));
+    this.where = where ? printable(where) : null;
+    this.remedy = remedy ? printable(remedy) : null;
+    this.status = status;
+  }
+}
+
+const NO_SERVER = {
+  what: "the server does not answer",
+  where: null,
+  remedy: "is wsi-embed view, or the SSH tunnel to it, still running?",
+};
+
+/** Get a JSON value. */
+export async function get(path) {
+  return (await request(path)).json();
+}
+
+/** Send a JSON value, and return the answer. */
+export async function post(path, value) {
+  const headers = { "content-type": "application/json", "x-wsi-embed": "1" };
+  return (await request(path, { method: "POST", headers, body: JSON.stringify(value) })).json();
+}
+
+const ARRAYS = {
+  int8: Int8Array, uint8: Uint8Array, int16: Int16Array, uint16: Uint16Array,
+  int32: Int32Array, uint32: Uint32Array, float32: Float32Array,
+};
+
+/** Get packed columns (`wsi_embed/viewer/packed.py`): `{columns: {name: typed array}, ...facts}`. */
+export async function getPacked(path) {
+  const buffer = await (await request(path)).arrayBuffer();
+  const size = new DataView(buffer).getUint32(0, true);
+  const { columns: listed, ...facts } = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, size)));
+  const columns = {};
+  for (const { name, type, start, length } of listed)
+    columns[name] = new ARRAYS[type](buffer, 4 + size + start, length);
+  return { ...facts, columns };
+}
+
+/** Return the path of a slide, below which its layers and pictures are. */
+export const slidePath = (store, key) => `api/stores/${store}/slides/${encodeURIComponent(key)}`;
+
+async function request(path, options) {
+  let response;
+  try {
+    response = await fetch(path, { credentials: "same-origin", ...options });
+  } catch (error) {
+    throw new ApiError(NO_SERVER);
+  }
+  if (response.ok) return response;
+  const body = await response.text();
+  let error = { what: body.trim() || `the server answered ${response.status}`, where: null, remedy: null };
+  try {
+    error = JSON.parse(body).error ?? error;
+  } catch {
+    // an answer that is no JSON: its text says what is wrong
+  }
+  throw new ApiError(error, response.status);
+}

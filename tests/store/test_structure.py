@@ -13,6 +13,7 @@ from tests.store.made_stores import make_encoded, make_settings, open_writer, wr
 from wsi_embed.storage.folder import LocalPlace
 from wsi_embed.store import StoreSettings, finalize, open_store, verify
 from wsi_embed.store.members import record, recorded
+from wsi_embed.util.atomic_files import replacing
 from wsi_embed.util.digest import canonical_digest
 
 Change = Callable[[Path], object]
@@ -232,3 +233,12 @@ def test_an_earlier_store_can_be_continued(store: Path, settings: StoreSettings)
     assert verify(store) == []
     shutil.rmtree(store / "d")
     assert len(verify(store)) == 1
+
+
+def test_temporary_files_of_killed_jobs_are_no_damage(store: Path) -> None:
+    with pytest.raises(RuntimeError), replacing(store / "a" / "zarr.json") as temporary:
+        name = temporary.name
+        raise RuntimeError
+    (store / "a" / name).write_text("")
+    (store / name).write_text("")
+    assert verify(store) == []

@@ -17,7 +17,7 @@ from wsi_embed.store.replacing import unfinished
 # Files that are no part of a store, but no damage either: temporary files of killed jobs, and those that file
 # systems and file managers leave behind.
 _HARMLESS = re.compile(
-    r".*\.partial|\.[0-9a-f]{8}\..*|\.DS_Store|\._.*|\.nfs.*|Thumbs\.db|desktop\.ini", re.IGNORECASE
+    r".*\.partial|\.[0-9a-f]{8}[-.].*|\.DS_Store|\._.*|\.nfs.*|Thumbs\.db|desktop\.ini", re.IGNORECASE
 )
 Slides = Mapping[str, dict[str, Any]]
 ACCEPT = "if that is on purpose, run wsi-embed finalize --accept"

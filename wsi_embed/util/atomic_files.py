@@ -7,14 +7,24 @@ import functools
 import os
 import platform
 import re
+import sys
 import time
 import uuid
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+
+def _host() -> str:
+    """Return a mark of this machine and of its namespace of process ids: a container has its own."""
+    namespace = ""
+    with contextlib.suppress(OSError):
+        namespace = os.readlink("/proc/self/ns/pid")
+    return f"{zlib.crc32(f'{platform.node()} {namespace}'.encode()):08x}"
+
+
 # Marks of this process in the names of temporary files: machine, process, and a number for each run of it.
-HOST = f"{zlib.crc32(platform.node().encode()):08x}"
+HOST = _host()
 RUN = uuid.uuid4().hex[:4]
 TEMPORARY = re.compile(r"\.([0-9a-f]{8})-(\d+)-([0-9a-f]{4})[0-9a-f]{8}\.")
 # Age at which a temporary file of another machine counts as left behind, seconds.
@@ -40,6 +50,8 @@ def _is_left(entry: os.DirEntry[str], host: str, process: int, run: str) -> bool
         return time.time() - entry.stat().st_mtime > OLD
     if process == os.getpid():
         return run != RUN
+    if sys.platform == "win32":  # where `os.kill` would end the process
+        return time.time() - entry.stat().st_mtime > OLD
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -23,6 +23,14 @@ pytest.register_assert_rewrite("wsi_embed.slide.conformance")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+# Folders whose tests take long. They come first, so that in the end both processes have short ones to share.
+LONG = ("tests/export/", "tests/train/", "tests/storage/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread_a_model() -> Iterator[None]:
     """Of ONNX Runtime and the others too; commands in processes of their own take as many as users have."""

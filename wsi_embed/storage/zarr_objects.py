@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     from zarr.abc.store import ByteRequest
     from zarr.core.buffer import Buffer, BufferPrototype
 
+    Base = ObjectStore[Any]
+else:
+    Base = ObjectStore  # takes no type arguments before zarr 3.1.6
 
-class ZarrObjects(ObjectStore[Any]):
+
+class ZarrObjects(Base):
     """Zarr object store below an address, with our errors, which writes each object with a single request.
 
     It is restricted to an address because Zarr would otherwise create groups for all parent folders up to the

@@ -303,7 +303,7 @@ def test_the_keys_are_shown(small: Any) -> None:
 
 
 def test_a_slide_that_vanishes_while_it_is_open(chromium: Any, copied: Cohort) -> None:
-    path = write_tiff(copied.slides / "large.tiff", he_pixels(2000, 2400), compression="jpeg")
+    path = write_tiff(copied.slides / "large.tiff", he_pixels(1600, 1800), compression="jpeg")
     with wsi_embed.view(copied.store, slides=copied.slides, port=0) as viewer:
         page = chromium.new_page(viewport={"width": 1280, "height": 800})
         page.goto(viewer.url + "#slide=large")
@@ -336,3 +336,19 @@ def test_the_slide_is_on_the_screen(page: Any) -> None:
     box = page.locator("#stage").bounding_box()
     stage = shot[int(box["y"]) :, int(box["x"]) : int(box["x"] + box["width"])]
     assert (stage.std(axis=2) > 12).mean() > 0.15
+
+
+def test_a_pasted_address_and_another_store_are_shown(chromium: Any, cohort: Cohort) -> None:
+    with (
+        wsi_embed.view([cohort.store, cohort.store], slides=cohort.slides, port=0) as viewer,
+        opened(chromium, viewer.url + "#slide=a&hidden=0", SIZES[0]) as page,
+    ):
+        page.evaluate("location.hash = '#slide=b'")
+        page.wait_for_function("() => window.wsiEmbed?.slide?.key === 'b'")
+        ready(page)
+        page.locator(".clusters .swatch").first.click()
+        assert page.locator(".clusters li.off").count() == 1
+        page.locator("#store").select_option("1")
+        page.wait_for_function("() => window.wsiEmbed.slide?.path.startsWith('api/stores/1/slides/b')")
+        ready(page)
+        assert page.locator(".clusters li.off").count() == 0

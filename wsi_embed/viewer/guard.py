@@ -54,7 +54,7 @@ class Guard:
         framed: bool = False,
     ) -> None:
         self._app, self._token, self._read_only = app, token, read_only
-        own = {"localhost", "testserver.localhost", socket.gethostname(), socket.getfqdn(), *names}
+        own = {"localhost", socket.gethostname(), socket.getfqdn(), *names}
         self._names = {name.lower() for name in own}
         # the cookie is no copy of the token, and its name differs between servers of one machine
         self._cookie, self._secret = f"wsi-embed-{secrets.token_hex(4)}", secrets.token_urlsafe(32)

@@ -168,7 +168,10 @@ window.addEventListener("blur", () => peek(false));
 byId("toggle-slides").addEventListener("click", flip("no-slides"));
 byId("toggle-panel").addEventListener("click", flip("no-panel"));
 byId("show-help").addEventListener("click", showHelp);
+// Somebody pastes another address, or goes back: the state is read as at the start.
+window.addEventListener("hashchange", () => location.reload());
 byId("store").addEventListener("change", async (event) => {
+  layers.hidden = new Set(); // clusters of another store are others
   await app.openStore(+event.target.value);
   if (app.slides.length) app.emit("choose", app.slides.find((slide) => slide.key === list.key)?.key ?? app.slides[0].key);
 });

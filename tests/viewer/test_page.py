@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -294,6 +296,11 @@ def test_the_keys_are_shown(small: Any) -> None:
     text = small.locator("#help").inner_text()
     for words in ("whole slide", "next, previous slide", "hide all layers while it is held"):
         assert words in text
+    keys = set(small.locator("#help dt kbd").all_inner_texts())
+    page = (Path(__file__).parents[2] / "docs" / "viewer.md").read_text("utf-8")
+    table = page.partition("\n## Keys\n")[2].partition("\n## ")[0]
+    documented = re.findall("`([^`]+)`", " ".join(re.findall(r"^\|([^|]+)\|", table, re.MULTILINE)))
+    assert keys == set(documented)
     small.get_by_role("button", name="Close").click()
     small.locator("#help").wait_for(state="hidden")
     width = small.locator("#stage").bounding_box()["width"]

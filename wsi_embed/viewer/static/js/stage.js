@@ -21,6 +21,7 @@ export class Stage {
       drawer: "canvas",
       showNavigationControl: false,
       showNavigator: true,
+      navigatorAutoFade: false,
       navigatorPosition: "ABSOLUTE",
       navigatorTop: 12,
       navigatorLeft: 12,

@@ -257,6 +257,15 @@ def test_a_click_selects_the_tile_under_it(small: Any, tiles: Tiles) -> None:
     small.wait_for_function("() => window.wsiEmbed.tile === null")
 
 
+def test_escape_selects_no_tile_first_and_then_shows_all_clusters(small: Any) -> None:
+    small.evaluate("window.wsiEmbed.layers.set({hidden: new Set([0])})")
+    small.evaluate("window.wsiEmbed.selectTile(1)")
+    for hidden in (1, 0):
+        small.keyboard.press("Escape")
+        assert small.evaluate("window.wsiEmbed.tile") is None
+        assert small.evaluate("window.wsiEmbed.layers.hidden.size") == hidden
+
+
 def test_slides_are_searched_and_stepped_through_by_keys(small: Any) -> None:
     small.keyboard.press("/")
     small.keyboard.type("img onerror")
@@ -310,13 +319,16 @@ def test_the_keys_are_shown(small: Any) -> None:
 
 
 def test_a_slide_that_vanishes_while_it_is_open(chromium: Any, copied: Cohort) -> None:
-    path = write_tiff(copied.slides / "large.tiff", he_pixels(1600, 1800), compression="jpeg")
+    path = write_tiff(copied.slides / "large.tiff", he_pixels(1600, 1800), compression="jpeg", mpp=None)
     with wsi_embed.view(copied.store, slides=copied.slides, port=0) as viewer:
         page = chromium.new_page(viewport={"width": 1280, "height": 800})
         page.goto(viewer.url + "#slide=large")
         page.wait_for_function("() => window.wsiEmbed?.stage.item?.getFullyLoaded()")
+        assert page.locator("#zooms button:disabled").count() == 5  # its resolution is unknown
+        assert page.locator("#scale-text").inner_text().endswith(" px")
         path.rename(path.with_suffix(".gone"))
-        page.keyboard.press("5")  # needs tiles that the browser does not have yet
+        for _ in range(5):
+            page.keyboard.press("+")  # needs tiles that the browser does not have yet
         page.locator("#message").wait_for()
         assert "large.tiff: the file is gone" in page.locator("#message").inner_text()
         assert "Traceback" not in page.locator("body").inner_text()

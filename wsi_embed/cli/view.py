@@ -110,7 +110,7 @@ def command(
     if not slides:
         raise UsageError("give --slides, the slides of the store")
     with needs_extra("view", "the viewer"):
-        from wsi_embed.viewer.server import listen
+        from wsi_embed.viewer.server import is_loopback, listen
     from wsi_embed.viewer.session import open_session
 
     session = open_session(
@@ -123,7 +123,9 @@ def command(
         read_only=read_only,
     )
     listening = listen(session, host=host, port=port, token=token)
-    typer.echo(f"{listening.url}  (Ctrl+C ends)")
+    typer.echo(f"{listening.url}  (Ctrl+C to stop)")
+    if not is_loopback(host):
+        typer.echo("other machines can open this address; the connection is not encrypted", err=True)
     if open_browser:
         webbrowser.open(listening.url)
     try:

@@ -143,7 +143,7 @@ addKeys("Layers", [
   [", .", "less, more opacity", ({ key }) => layers.setOpacity(layers.opacity + (key === "." ? 0.1 : -0.1))],
   ["i", "only the cluster under the pointer, or all", () => isolatePointed()],
   ["Space", "hide all layers while it is held", () => peek(true)],
-  ["Escape", "show all clusters, select no tile", () => (layers.showAll(true), app.selectTile(null))],
+  ["Escape", "select no tile; then show all clusters", () => (app.tile === null ? layers.showAll(true) : app.selectTile(null))],
 ]);
 addKeys("Help", [["?", "this list", showHelp]]);
 

@@ -54,7 +54,7 @@ export class Stage {
     byId("zooms").append(
       el("button", { type: "button", title: "Whole slide (0)", onclick: () => this.fit() }, "Fit"),
       ...POWERS.map((power, index) =>
-        el("button", { type: "button", title: `${power}x (${index + 1})`, onclick: () => this.setPower(power) }, `${power}x`),
+        el("button", { type: "button", "data-power": power, title: `${power}x (${index + 1})`, onclick: () => this.setPower(power) }, `${power}x`),
       ),
     );
     app.on("opening", () => this.close());
@@ -75,6 +75,7 @@ export class Stage {
     };
     if (!picture) source.tileExists = () => false;
     this.failed = false;
+    for (const button of byId("zooms").children) button.disabled = "power" in button.dataset && !this.mpp;
     this.viewer.addOnceHandler("open", () => {
       if (at?.x !== undefined && at.y !== undefined && at.zoom) this.goTo(at.x, at.y, at.zoom, true);
       this.app.emit("shown");

@@ -367,7 +367,13 @@ def test_a_pasted_address_and_another_store_are_shown(chromium: Any, cohort: Coh
         ready(page)
         page.locator(".clusters .swatch").first.click()
         assert page.locator(".clusters li.off").count() == 1
+        place = "() => { const {centre, zoom} = window.wsiEmbed.stage; return [centre.x, centre.y, zoom]; }"
+        page.keyboard.press("4")
+        page.keyboard.press("ArrowRight")
+        page.wait_for_timeout(1000)
+        before = page.evaluate(place)
         page.locator("#store").select_option("1")
         page.wait_for_function("() => window.wsiEmbed.slide?.path.startsWith('api/stores/1/slides/b')")
         ready(page)
         assert page.locator(".clusters li.off").count() == 0
+        assert page.evaluate(place) == pytest.approx(before, rel=1e-3, abs=1)

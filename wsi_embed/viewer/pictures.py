@@ -7,6 +7,7 @@ import numpy as np
 import simplejpeg
 
 from wsi_embed.slide import UInt8Array
+from wsi_embed.viewer.open_slides import stamp
 from wsi_embed.viewer.pyramid import read_tile
 from wsi_embed.viewer.session import Session
 from wsi_embed.viewer.shown_store import ShownStore
@@ -43,7 +44,7 @@ def thumbnail(session: Session, shown: ShownStore, slide_id: str) -> bytes:
     Raises:
         SlideError: If the slide cannot be read.
     """
-    key = id(shown), slide_id, "thumbnail"
+    key = id(shown), slide_id, *stamp(shown.item(slide_id).path), "thumbnail"
     picture = session.pictures.get(key)
     if picture is None:
         with shown.open_slide(slide_id) as slide:

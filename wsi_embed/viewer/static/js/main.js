@@ -172,8 +172,11 @@ byId("show-help").addEventListener("click", showHelp);
 window.addEventListener("hashchange", () => location.reload());
 byId("store").addEventListener("change", async (event) => {
   layers.hidden = new Set(); // clusters of another store are others
+  const { key } = list, here = stage.item ? { ...stage.centre, zoom: stage.zoom } : {};
   await app.openStore(+event.target.value);
-  if (app.slides.length) app.emit("choose", app.slides.find((slide) => slide.key === list.key)?.key ?? app.slides[0].key);
+  const same = app.slides.some((slide) => slide.key === key);
+  place = same ? here : {}; // the same slide stays where it is, so that two models can be compared
+  if (app.slides.length) app.openSlide(same ? key : app.slides[0].key);
 });
 
 async function start() {

@@ -1,5 +1,5 @@
 // The tab with the map of tiles: a scatter plot in which a lasso selects tiles, which are marked on the slide.
-import { getPacked } from "./api.js";
+import { getPacked, still } from "./api.js";
 import { byId, counted, el, printable } from "./dom.js";
 import { explained, progress, whole } from "./examples.js";
 import { slideTitle } from "./tile_card.js";
@@ -33,7 +33,7 @@ class TileMap {
       el("select", { "aria-label": label, onchange: ({ target }) => change(target.value) }, ...values.map(([value, text]) => el("option", { value }, text)));
     page.append(
       el("div", { class: "map-bar" },
-        choice("Projection", [["pca", "PCA"], ["umap", "UMAP"]], (method) => ((this.method = method), this.reset())),
+        choice("Projection", still ? [["pca", "PCA"]] : [["pca", "PCA"], ["umap", "UMAP"]], (method) => ((this.method = method), this.reset())),
         choice("Colour", [["cluster", "by cluster"], ["slide", "by slide"]], (by) => ((this.by = by), this.paint())),
         el("button", { type: "button", title: "Larger or smaller map", onclick: () => document.body.classList.toggle("wide-panel") }, "⤢")),
       this.message, this.canvas, this.about);

@@ -68,12 +68,12 @@ export class Stage {
 
   /** Show the slide of the application; `at` is {x, y, zoom} or nothing for the whole slide. */
   show(at) {
-    const { width, height, tile, levels, path, version, picture } = this.app.slide;
+    const { width, height, tile, levels, finest = levels - 1, path, version, picture } = this.app.slide;
     const source = {
       width, height, tileSize: tile, minLevel: 0, maxLevel: levels - 1,
       getTileUrl: (level, column, row) => `${path}/pyramid/${level}/${column}_${row}.jpg?v=${version}`,
     };
-    if (!picture) source.tileExists = () => false;
+    source.tileExists = (level) => picture && level <= finest;
     this.failed = false;
     for (const button of byId("zooms").children) button.disabled = "power" in button.dataset && !this.mpp;
     this.viewer.addOnceHandler("open", () => {

@@ -1,4 +1,4 @@
-"""Results that a viewer computes once for each store: features to search, tiles of clusters, maps of tiles."""
+"""Results that a viewer computes once for each store: search, tiles of clusters, maps of tiles."""
 
 from __future__ import annotations
 

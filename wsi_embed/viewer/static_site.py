@@ -160,9 +160,7 @@ def _write_pictures(
     session: Session, shown: ShownStore, slide_id: str, folder: Path, finest_um: float | None
 ) -> None:
     """Write thumbnail and deep-zoom tiles of a slide."""
-    with session.slides.use(
-        (id(shown), slide_id), shown.item(slide_id).path, partial(shown.open_slide, slide_id)
-    ) as found:
+    with session.reading(shown, slide_id) as found:
         pyramid = Pyramid(*found.slide.level_sizes[0])
     bag = shown.bag(slide_id)
     finest = _finest(pyramid, bag.attrs["mpp"] if bag else None, finest_um)
@@ -203,6 +201,7 @@ async def _write_documents(app: Starlette, session: Session, out: Path, finest_u
                 if facts["layers"][layer]:
                     _write(out, f"{path}/{layer}.bin", await get(app, f"{path}/{layer}"))
         _write(out, f"{base}/map.bin", await get(app, f"{base}/map", complete=True))
+        _write(out, f"{base}/map/labels.bin", await get(app, f"{base}/map/labels", complete=True))
         _write(out, f"{base}/clusters.json", _json(await get_json(app, f"{base}/clusters")))
         if shown.store.clusters:
             await _write_sheet(app, base, out)

@@ -168,7 +168,7 @@ class TileMap {
   /** Say what is on the map, or what is selected: how many tiles on which slides. */
   #tell() {
     const { data, chosen } = this;
-    const legend = this.by === "label" && this.labels ? [this.#legend()] : [];
+    const legend = [this.#legend()].filter(Boolean);
     if (!chosen.size) {
       this.about.replaceChildren(...legend, el("p", { class: "note" },
         `${counted(data.number)} tiles, drawn evenly over ${counted(data.slides.length)} slides. Draw around points to select them; click one to see it on its slide.`),
@@ -191,14 +191,17 @@ class TileMap {
       })));
   }
 
-  /** The annotated classes on the map. */
+  /** The colours of annotated classes or slides; null if there are none, or more slides than colours. */
   #legend() {
-    const there = new Set(this.labels.columns.label);
     const line = (colour, name) => {
       const dot = el("i", { class: "dot" });
       dot.style.background = colour;
       return el("span", { class: "named" }, dot, printable(name));
     };
+    if (this.by === "slide" && this.data.slides.length <= SLIDE_COLOURS.length)
+      return el("p", { class: "map-legend" }, ...this.data.slides.map((slide, index) => line(SLIDE_COLOURS[index], slideTitle(this.app, slide))));
+    if (this.by !== "label" || !this.labels?.names.length) return null;
+    const there = new Set(this.labels.columns.label);
     return el("p", { class: "map-legend" },
       ...this.labels.names.map((name, index) => (there.has(index) ? line(this.labels.colours[index], name) : null)).filter(Boolean), line("#c3c9ce", "none"));
   }

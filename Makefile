@@ -8,7 +8,7 @@ TEST_VENV ?= .venv-test
 DEMO ?= demo
 CASES ?= 20000
 KIND ?= tiff ome dicom annotations
-PACKAGE ?= -e .
+PACKAGE ?= -e '.[view]'
 BENCH ?= build/bench
 PEERS ?= slide2vec lazyslide tiatoolbox
 # Pictures to make the slides from, and a checkout of TRIDENT, where they are at hand.
@@ -22,6 +22,7 @@ demo: $(VENV)/.installed $(SLIDE)
 	$(VENV)/bin/wsi-embed $(DEMO)/slides/ --overlap 112 --out $(DEMO)/feats.zarr --report $(DEMO)/report.json
 	$(VENV)/bin/wsi-embed info $(DEMO)/feats.zarr
 	$(VENV)/bin/wsi-embed plot $(DEMO)/feats.zarr --slides $(DEMO)/slides/ --out $(DEMO)/plots
+	@echo "To walk through it in a browser: $(VENV)/bin/wsi-embed view $(DEMO)/feats.zarr --slides $(DEMO)/slides/ --open"
 
 # An empty value lets Python keep what it compiles, whatever the environment says: hundreds of processes of the
 # tests import the same packages, PyTorch among them.

@@ -35,6 +35,7 @@ EXTRAS = {
     "wsi_embed.store.reader": "torch",
     "wsi_embed.clustering": "sklearn",
     "wsi_embed.convert.incoming": "h5py",
+    "wsi_embed.viewer": "starlette",
 }
 
 

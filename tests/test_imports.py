@@ -51,7 +51,16 @@ def test_clusters_and_slide_descriptors_are_evaluated_without_pytorch() -> None:
 
 
 def test_importing_the_package_alone_is_instant() -> None:
-    assert not loaded_by("wsi_embed") & {"numpy", "zarr", "onnxruntime", "cv2", "openslide", "typer", "rich"}
+    assert not loaded_by("wsi_embed") & {
+        "numpy",
+        "zarr",
+        "onnxruntime",
+        "cv2",
+        "openslide",
+        "typer",
+        "rich",
+        "starlette",
+    }
 
 
 @pytest.mark.parametrize("name", [n for n in wsi_embed.__all__ if n != "__version__"])

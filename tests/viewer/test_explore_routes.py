@@ -105,6 +105,27 @@ def test_map_has_the_tiles_with_their_clusters(client: TestClient, cohort: Cohor
     assert client.get(f"{STORE}/map?method=tsne").status_code == 404
 
 
+def test_points_of_the_map_have_the_class_of_the_area_around_their_centre(
+    client: TestClient, cohort: Cohort
+) -> None:
+    columns, facts = unpack(client.get(f"{STORE}/map").content)
+    labels, classes = unpack(client.get(f"{STORE}/map/labels").content)
+    assert (classes["complete"], classes["names"]) == (True, ["annotation", HOSTILE])
+    store = wsi_embed.open_store(cohort.store)
+    found = []
+    for slide, tile, label in zip(columns["slide"], columns["tile"], labels["label"], strict=True):
+        slide_id = facts["slides"][slide]["slide_id"]
+        found.append((slide_id, int(tile), int(label)))
+    for slide_id, bag in store.items():
+        centres = bag.coords[:] + float(bag.attrs["extent"]) / 2
+        for tile, label in ((tile, label) for name, tile, label in found if name == slide_id):
+            x, y = centres[tile]
+            ring = 100 < x < 400 and 100 < y < 400 and not (200 < x < 300 and 200 < y < 300)
+            triangle = 500 < y < x < 600
+            assert label == ((1 if ring else 0 if triangle else -1) if slide_id == "a" else -1)
+    assert {label for *_, label in found} >= {-1, 1}
+
+
 def test_a_name_is_shown_by_the_legend_and_by_plot(changing: TestClient, copied: Cohort) -> None:
     assert changing.get(f"{STORE}/names").json() == {
         "revision": changing.get(f"{STORE}/names").json()["revision"],

@@ -52,6 +52,10 @@ def client(session: Session, base_url: str = HOST, **options: Any) -> TestClient
         ("127.0.0.1.evil.example", 421),
         ("localhost.evil.example", 421),
         ("127.0.0.1@evil.example", 421),
+        ("evil.example@127.0.0.1", 421),
+        ("[::1", 421),
+        ("[evil.example]", 421),
+        ("localhost:port", 200),
         ("", 421),
     ],
 )
@@ -86,9 +90,18 @@ def test_the_token_is_exchanged_for_a_cookie_and_leaves_the_address(session: Ses
     assert guarded.get("/api/session").status_code == 401
 
 
-def test_the_redirect_stays_on_this_server(session: Session) -> None:
-    answer = client(session, token=TOKEN).get(f"{HOST}//evil.example/", params={"token": TOKEN})
-    assert answer.headers["location"] == "/evil.example/"
+@pytest.mark.parametrize(
+    ("path", "location"),
+    [
+        ("//evil.example/", "/evil.example/"),
+        ("/%5Cevil.example/", "/%5Cevil.example/"),
+        ("/\u03b2", "/%CE%B2"),
+        ("/a%0d%0aset-cookie:b", "/a%0D%0Aset-cookie%3Ab"),
+    ],
+)
+def test_the_redirect_stays_on_this_server(session: Session, path: str, location: str) -> None:
+    answer = client(session, token=TOKEN).get(HOST + path, params={"token": TOKEN})
+    assert (answer.status_code, answer.headers["location"]) == (303, location)
 
 
 def test_programs_send_the_token_in_a_header(session: Session) -> None:
@@ -108,6 +121,8 @@ def test_a_write_of_the_page_itself_arrives(session: Session) -> None:
         {**OWN, "origin": "http://evil.example"},
         {**OWN, "origin": "http://127.0.0.1:1"},
         {**OWN, "origin": "null"},
+        {**OWN, "origin": "http://["},
+        {**OWN, "origin": ""},
         {**OWN, "sec-fetch-site": "cross-site"},
         {**OWN, "sec-fetch-site": "same-site"},
     ],

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -255,6 +257,15 @@ def test_a_click_selects_the_tile_under_it(small: Any, tiles: Tiles) -> None:
     small.wait_for_function("() => window.wsiEmbed.tile === null")
 
 
+def test_escape_selects_no_tile_first_and_then_shows_all_clusters(small: Any) -> None:
+    small.evaluate("window.wsiEmbed.layers.set({hidden: new Set([0])})")
+    small.evaluate("window.wsiEmbed.selectTile(1)")
+    for hidden in (1, 0):
+        small.keyboard.press("Escape")
+        assert small.evaluate("window.wsiEmbed.tile") is None
+        assert small.evaluate("window.wsiEmbed.layers.hidden.size") == hidden
+
+
 def test_slides_are_searched_and_stepped_through_by_keys(small: Any) -> None:
     small.keyboard.press("/")
     small.keyboard.type("img onerror")
@@ -294,6 +305,11 @@ def test_the_keys_are_shown(small: Any) -> None:
     text = small.locator("#help").inner_text()
     for words in ("whole slide", "next, previous slide", "hide all layers while it is held"):
         assert words in text
+    keys = set(small.locator("#help dt kbd").all_inner_texts())
+    page = (Path(__file__).parents[2] / "docs" / "viewer.md").read_text("utf-8")
+    table = page.partition("\n## Keys\n")[2].partition("\n## ")[0]
+    documented = re.findall("`([^`]+)`", " ".join(re.findall(r"^\|([^|]+)\|", table, re.MULTILINE)))
+    assert keys == set(documented)
     small.get_by_role("button", name="Close").click()
     small.locator("#help").wait_for(state="hidden")
     width = small.locator("#stage").bounding_box()["width"]
@@ -303,13 +319,16 @@ def test_the_keys_are_shown(small: Any) -> None:
 
 
 def test_a_slide_that_vanishes_while_it_is_open(chromium: Any, copied: Cohort) -> None:
-    path = write_tiff(copied.slides / "large.tiff", he_pixels(2000, 2400), compression="jpeg")
+    path = write_tiff(copied.slides / "large.tiff", he_pixels(1600, 1800), compression="jpeg", mpp=None)
     with wsi_embed.view(copied.store, slides=copied.slides, port=0) as viewer:
         page = chromium.new_page(viewport={"width": 1280, "height": 800})
         page.goto(viewer.url + "#slide=large")
         page.wait_for_function("() => window.wsiEmbed?.stage.item?.getFullyLoaded()")
+        assert page.locator("#zooms button:disabled").count() == 5  # its resolution is unknown
+        assert page.locator("#scale-text").inner_text().endswith(" px")
         path.rename(path.with_suffix(".gone"))
-        page.keyboard.press("5")  # needs tiles that the browser does not have yet
+        for _ in range(5):
+            page.keyboard.press("+")  # needs tiles that the browser does not have yet
         page.locator("#message").wait_for()
         assert "large.tiff: the file is gone" in page.locator("#message").inner_text()
         assert "Traceback" not in page.locator("body").inner_text()
@@ -336,3 +355,25 @@ def test_the_slide_is_on_the_screen(page: Any) -> None:
     box = page.locator("#stage").bounding_box()
     stage = shot[int(box["y"]) :, int(box["x"]) : int(box["x"] + box["width"])]
     assert (stage.std(axis=2) > 12).mean() > 0.15
+
+
+def test_a_pasted_address_and_another_store_are_shown(chromium: Any, cohort: Cohort) -> None:
+    with (
+        wsi_embed.view([cohort.store, cohort.store], slides=cohort.slides, port=0) as viewer,
+        opened(chromium, viewer.url + "#slide=a&hidden=0", SIZES[0]) as page,
+    ):
+        page.evaluate("location.hash = '#slide=b'")
+        page.wait_for_function("() => window.wsiEmbed?.slide?.key === 'b'")
+        ready(page)
+        page.locator(".clusters .swatch").first.click()
+        assert page.locator(".clusters li.off").count() == 1
+        place = "() => { const {centre, zoom} = window.wsiEmbed.stage; return [centre.x, centre.y, zoom]; }"
+        page.keyboard.press("4")
+        page.keyboard.press("ArrowRight")
+        page.wait_for_timeout(1000)
+        before = page.evaluate(place)
+        page.locator("#store").select_option("1")
+        page.wait_for_function("() => window.wsiEmbed.slide?.path.startsWith('api/stores/1/slides/b')")
+        ready(page)
+        assert page.locator(".clusters li.off").count() == 0
+        assert page.evaluate(place) == pytest.approx(before, rel=1e-3, abs=1)

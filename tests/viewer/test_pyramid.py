@@ -59,7 +59,7 @@ def test_every_pixel_of_every_level_is_the_mean_of_the_slide(tmp_path: Path, pix
         ]  # fmt: skip
         for level in range(zoom.levels):
             expected = averaged(pixels, zoom.factor(level))
-            assert np.abs(assembled(slide, level) - expected).max() <= 1
+            assert np.abs(assembled(slide, level) - expected).max() <= 0.51
         np.testing.assert_array_equal(assembled(slide, zoom.levels - 1), pixels)
 
 

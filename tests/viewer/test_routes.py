@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import time
 from collections import Counter
 from pathlib import Path
@@ -205,6 +206,21 @@ def test_a_slide_without_its_file_shows_its_layers(copied: Cohort) -> None:
     assert (facts["width"], facts["height"]) == SIZES["a"]
     assert client.get(f"{path_of('a')}/tiles").status_code == 200
     assert client.get(f"{path_of('a')}/thumbnail.jpg").json()["error"]["remedy"]
+
+
+def test_names_that_are_not_utf8_are_listed_and_shown(copied: Cohort) -> None:
+    name = os.fsdecode(b"caf\xe9.tiff")
+    try:
+        (copied.slides / "b.tiff").rename(copied.slides / name)
+    except OSError:
+        pytest.skip("this file system has only names in UTF-8")
+    client = TestClient(create_app(copied.session()), base_url="http://localhost")
+    listed = {line["slide_id"]: line for line in client.get("/api/stores/0/slides").json()["slides"]}
+    assert (listed["caf%E9"]["key"], listed["caf%E9"]["title"]) == ("caf~E9", "caf\ufffd")
+    assert client.get(path_of("caf%E9")).json()["width"] == SIZES["b"][0]
+    assert picture(client, f"{path_of('caf%E9')}/thumbnail.jpg").size
+    (copied.slides / name).unlink()
+    assert client.get(path_of("caf%E9")).json()["error"]["where"] == "caf\\udce9.tiff"
 
 
 def test_an_internal_error_shows_no_traceback(

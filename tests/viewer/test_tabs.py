@@ -218,3 +218,17 @@ def regions(path: Path) -> list[Any]:
     document = json.loads(path.read_text())
     found: list[Any] = document["features"] if isinstance(document, dict) else document
     return found
+
+
+def test_points_have_the_colours_of_slides_and_annotations(chromium: Any, cohort: Cohort) -> None:
+    with (
+        wsi_embed.view(cohort.store, slides=cohort.slides, annotations=cohort.annotations, port=0) as viewer,
+        opened(chromium, viewer.url + "#slide=a&panel=map", SIZES[0]) as page,
+    ):
+        page.wait_for_selector("canvas.map:not([hidden])")
+        page.get_by_label("Colour", exact=True).select_option("slide")
+        page.wait_for_selector(".map-legend")
+        assert page.locator(".map-legend .named").all_inner_texts() == [HOSTILE, "a", "b"]
+        page.get_by_label("Colour", exact=True).select_option("label")
+        page.wait_for_selector(f".map-legend :text-is('{HOSTILE}')")
+        assert page.locator(".map-legend .named").all_inner_texts()[-2:] == [HOSTILE, "none"]

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from wsi_embed.cli.options import ClustersFolder
+from wsi_embed.cli.static_site import STATIC, write_static
 from wsi_embed.cli.tile_labels import LABELS, write_labels
 
 
@@ -65,6 +66,26 @@ def command(
     read_only: Annotated[
         bool, typer.Option("--read-only", help="Let the page change nothing. Default: off.")
     ] = False,
+    static: Annotated[
+        Path | None,
+        typer.Option(
+            "--static",
+            help="Write the page with slides and layers into a folder that any web server shows, and end.",
+            show_default=False,
+            rich_help_panel=STATIC,
+        ),
+    ] = None,
+    static_um: Annotated[
+        float | None,
+        typer.Option(
+            "--static-um",
+            min=0.01,
+            max=100,
+            help="Finest resolution of the pictures, um per pixel. Default: that of the slides.",
+            show_default=False,
+            rich_help_panel=STATIC,
+        ),
+    ] = None,
     export_labels: Annotated[
         Path | None,
         typer.Option(
@@ -110,7 +131,7 @@ def command(
     if not slides:
         raise UsageError("give --slides, the slides of the store")
     with needs_extra("view", "the viewer"):
-        from wsi_embed.viewer.server import listen
+        from wsi_embed.viewer.server import is_loopback, listen
     from wsi_embed.viewer.session import open_session
 
     session = open_session(
@@ -122,8 +143,13 @@ def command(
         report=report,
         read_only=read_only,
     )
+    if static is not None:
+        write_static(session, static, static_um)
+        return
     listening = listen(session, host=host, port=port, token=token)
-    typer.echo(f"{listening.url}  (Ctrl+C ends)")
+    typer.echo(f"{listening.url}  (Ctrl+C to stop)")
+    if not is_loopback(host):
+        typer.echo("other machines can open this address; the connection is not encrypted", err=True)
     if open_browser:
         webbrowser.open(listening.url)
     try:

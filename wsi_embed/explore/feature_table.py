@@ -2,6 +2,7 @@
 
 <store>-search/<key>/      the key is a digest of the digests of the slides, so a cache is never outdated
   features.f32             float32 [N, D], slide by slide
+  lengths.f32              float32 [N], Euclidean length of each row
   slides.json              slide ids, numbers of tiles, number of features
 """
 
@@ -13,7 +14,6 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,7 @@ from wsi_embed.util.json_text import json_text
 Float32 = npt.NDArray[np.float32]
 OnProgress = Callable[[int, int], None]
 FORMAT = 1
-FEATURES, SLIDES = "features.f32", "slides.json"
+FEATURES, LENGTHS, SLIDES = "features.f32", "lengths.f32", "slides.json"
 # Largest array that is made in memory: 131,072 tiles with 512 features.
 IN_MEMORY = 256 * 2**20
 BLOCK = 65_536
@@ -47,6 +47,7 @@ class FeatureTable:
         slide_ids: Slides with tiles, sorted.
         starts: First row of each slide, and the number of all rows, int64 [slides + 1].
         features: Features in the order of the slides, float32 [N, D]; memory-mapped if they are in a file.
+        lengths: Euclidean length of each row, float32 [N].
         folder: Folder of the file; None if the features are in memory.
         notes: Lines on slides that are left out.
     """
@@ -54,19 +55,12 @@ class FeatureTable:
     slide_ids: tuple[str, ...]
     starts: npt.NDArray[np.int64]
     features: Float32
+    lengths: Float32
     folder: Path | None = None
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.features)
-
-    @cached_property
-    def lengths(self) -> Float32:
-        """Euclidean length of each row, float32 [N]."""
-        found = np.empty(len(self), np.float32)
-        for block in self.blocks():
-            found[block] = np.linalg.norm(self.features[block], axis=1)
-        return found
 
     def blocks(self) -> Iterator[slice]:
         """Yield slices of some ten thousand rows."""
@@ -123,8 +117,8 @@ def open_features(
     dim = int(store.attrs["settings"]["feature_dim"])
     reading = _Reading(bags, dim, damaged, on_progress)
     if sum(map(len, bags.values())) * dim * 4 <= in_memory:
-        parts = list(reading.parts())
-        return reading.table(np.concatenate(parts) if parts else np.empty((0, dim), np.float32), store.name)
+        features = np.concatenate([*reading.parts(), np.empty((0, dim), np.float32)])
+        return reading.table(features, _lengths(features), store.name)
     folder = (cache or store.near.parent) / f"{store.near.stem}-search"
     mine = folder / canonical_digest([FORMAT, dim, [[name, _digest(bag)] for name, bag in bags.items()]])
     table = _mapped(mine, damaged)
@@ -137,7 +131,7 @@ def open_features(
                 where=folder,
                 remedy="give `cache=`, a folder with room for them",
             ) from error
-        table = reading.table(_map(mine, sum(reading.counts.values()), dim), store.name, mine)
+        table = reading.table(*_map(mine, sum(reading.counts.values()), dim), store.name, mine)
     return table
 
 
@@ -177,18 +171,24 @@ class _Reading:
             if self.on_progress:
                 self.on_progress(done, len(self.bags))
 
-    def table(self, features: Float32, name: str, folder: Path | None = None) -> FeatureTable:
+    def table(
+        self, features: Float32, lengths: Float32, name: str, folder: Path | None = None
+    ) -> FeatureTable:
         """Return the features that were read as a table."""
         if not len(features):
             raise UsageError("no slide has tiles to search", where=name)
-        return _table(self.counts, features, folder, self.notes)
+        return _table(self.counts, features, lengths, folder, self.notes)
 
 
 def _table(
-    counts: Mapping[str, int], features: Float32, folder: Path | None, notes: list[str]
+    counts: Mapping[str, int], features: Float32, lengths: Float32, folder: Path | None, notes: list[str]
 ) -> FeatureTable:
     starts = np.concatenate([[0], np.cumsum(list(counts.values()))]).astype(np.int64)
-    return FeatureTable(tuple(counts), starts, features, folder, tuple(notes))
+    return FeatureTable(tuple(counts), starts, features, lengths, folder, tuple(notes))
+
+
+def _lengths(features: Float32) -> Float32:
+    return np.asarray(np.linalg.norm(features, axis=1), np.float32)
 
 
 def _digest(bag: Bag) -> str:
@@ -207,18 +207,20 @@ def _mapped(folder: Path, notes: list[str]) -> FeatureTable | None:
         counts, dim = {str(name): int(count) for name, count in document["tiles"].items()}, document["dim"]
         if document["left_out"]:
             return None
-        return _table(counts, _map(folder, sum(counts.values()), dim), folder, notes)
+        return _table(counts, *_map(folder, sum(counts.values()), dim), folder, notes)
     except (OSError, UsageError, LookupError, TypeError, ValueError, AttributeError):
         return None
 
 
-def _map(folder: Path, rows: int, dim: int) -> Float32:
+def _map(folder: Path, rows: int, dim: int) -> tuple[Float32, Float32]:
+    """Map the features and read the lengths of a folder."""
     path = folder / FEATURES
     if not rows:
-        return np.empty((0, dim), np.float32)
-    if path.stat().st_size != 4 * rows * dim:
+        return np.empty((0, dim), np.float32), np.empty(0, np.float32)
+    lengths = np.fromfile(folder / LENGTHS, "<f4")
+    if path.stat().st_size != 4 * rows * dim or len(lengths) != rows:
         raise ValueError(f"{path} is not whole")
-    return np.memmap(path, "<f4", "r", shape=(rows, dim))
+    return np.memmap(path, "<f4", "r", shape=(rows, dim)), lengths
 
 
 def _write(folder: Path, reading: _Reading) -> None:
@@ -226,9 +228,10 @@ def _write(folder: Path, reading: _Reading) -> None:
     temporary = folder.with_name(f".{uuid.uuid4().hex[:8]}.{folder.name}")
     try:
         temporary.mkdir(parents=True)
-        with (temporary / FEATURES).open("wb") as file:
+        with (temporary / FEATURES).open("wb") as file, (temporary / LENGTHS).open("wb") as lengths:
             for part in reading.parts():
                 file.write(np.ascontiguousarray(part, "<f4").data)
+                lengths.write(_lengths(part).astype("<f4").data)
         document = {"tiles": reading.counts, "dim": reading.dim, "left_out": reading.left_out}
         (temporary / SLIDES).write_text(json_text(document), "utf-8")
         for earlier in folder.parent.iterdir():

@@ -1,21 +1,26 @@
-"""What a viewer computes once for each store: features to search, tiles of each cluster, maps of tiles."""
+"""Results that a viewer computes once for each store: search, tiles of clusters, maps of tiles."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Generic, TypeVar
 
 from wsi_embed.bags.damage import sound_bags
 from wsi_embed.errors import WsiEmbedError
+from wsi_embed.explore.feature_table import OnProgress
 from wsi_embed.explore.similar import TileSearch
 from wsi_embed.explore.tile_map import TileMap, map_tiles
 from wsi_embed.plot.typical_tiles import Cluster, find_typical
+from wsi_embed.viewer.map_labels import MapLabels, map_labels
 from wsi_embed.viewer.shown_store import ShownStore
 
 T = TypeVar("T")
 # Tiles of each kind on the sheet of a cluster.
 TILES = 12
+# Time after which a result that another one needs is asked for again, seconds.
+WAIT = 1.0
 
 
 class Once(Generic[T]):
@@ -28,7 +33,7 @@ class Once(Generic[T]):
         done: Number of parts that are done, and of all parts, as far as the function reports them.
     """
 
-    def __init__(self, function: Callable[[Callable[[int, int], None]], T]) -> None:
+    def __init__(self, function: Callable[[OnProgress], T]) -> None:
         self._function = function
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -92,6 +97,7 @@ class Explored:
         self.search: Once[TileSearch] = Once(lambda report: TileSearch(store, on_progress=report))
         self.sheet: Once[list[Cluster]] = Once(lambda report: self._sheet())
         self._maps: dict[str, Once[TileMap]] = {}
+        self._labels: dict[str, Once[MapLabels]] = {}
         self._lock = threading.Lock()
 
     def map(self, method: str) -> Once[TileMap]:
@@ -99,6 +105,16 @@ class Explored:
         store = self._shown.store
         with self._lock:
             return self._maps.setdefault(method, Once(lambda report: map_tiles(store, method)))
+
+    def labels(self, method: str) -> Once[MapLabels]:
+        """Return the annotated classes of the tiles of a map."""
+        with self._lock:
+            return self._labels.setdefault(method, Once(partial(self._find_labels, method)))
+
+    def _find_labels(self, method: str, report: OnProgress) -> MapLabels:
+        while (found := self.map(method).get(WAIT)) is None:
+            pass
+        return map_labels(self._shown, found, report)
 
     def _sheet(self) -> list[Cluster]:
         bags, _ = sound_bags(self._shown.store, self._shown.store)

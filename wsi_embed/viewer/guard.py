@@ -13,7 +13,7 @@ import secrets
 import socket
 from collections.abc import Collection, Mapping
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -54,7 +54,7 @@ class Guard:
         framed: bool = False,
     ) -> None:
         self._app, self._token, self._read_only = app, token, read_only
-        own = {"localhost", "testserver.localhost", socket.gethostname(), socket.getfqdn(), *names}
+        own = {"localhost", socket.gethostname(), socket.getfqdn(), *names}
         self._names = {name.lower() for name in own}
         # the cookie is no copy of the token, and its name differs between servers of one machine
         self._cookie, self._secret = f"wsi-embed-{secrets.token_hex(4)}", secrets.token_urlsafe(32)
@@ -92,21 +92,21 @@ class Guard:
 
     def _is_own(self, host: str) -> bool:
         """Return whether a Host header is a name of this machine or an IP address, which is beyond DNS."""
-        name = urlsplit(f"//{host}").hostname or "" if "@" not in host else ""
-        if name in self._names:
-            return True
         try:
-            ipaddress.ip_address(name)
+            name = urlsplit(f"//{host}").hostname or ""
+            if name not in self._names:
+                ipaddress.ip_address(name)
         except ValueError:
             return False
-        return True
+        return "@" not in host
 
     def _check_token(self, scope: Scope, headers: Headers) -> Response | None:
         query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
         given = query.pop("token", None)
         if given is not None and _same(given, self._token):
-            to = scope["path"] + (f"?{urlencode(query)}" if query else "")
-            answer = Response(status_code=303, headers={"location": "/" + to.lstrip("/")})
+            # quoted, because browsers take a backslash for a slash, and two for another server
+            to = "/" + quote(scope["path"].lstrip("/")) + (f"?{urlencode(query)}" if query else "")
+            answer = Response(status_code=303, headers={"location": to})
             answer.set_cookie(self._cookie, self._secret, httponly=True, samesite="strict")
             return answer
         scheme, _, bearer = headers.get("authorization", "").partition(" ")
@@ -122,7 +122,8 @@ class Guard:
         origin = headers.get("origin")
         if WRITE_HEADER not in headers:
             return _refused(403, f"a change needs the header {WRITE_HEADER}")
-        if origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
+        own = {f"{scheme}://{headers.get('host', '')}".lower() for scheme in ("http", "https")}
+        if origin is not None and origin.lower() not in own:
             return _refused(403, "the change was asked for by the page of another server")
         return None
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import cv2
 import numpy as np
 import simplejpeg
 
 from wsi_embed.slide import UInt8Array
+from wsi_embed.viewer.open_slides import stamp
 from wsi_embed.viewer.pyramid import read_tile
 from wsi_embed.viewer.session import Session
 from wsi_embed.viewer.shown_store import ShownStore
@@ -30,10 +29,8 @@ def deep_zoom_tile(session: Session, shown: ShownStore, slide_id: str, place: tu
         KeyError: If there is no such tile.
         SlideError: If the slide is gone, or cannot be read.
     """
-    slide_key = id(shown), slide_id
-    item = shown.item(slide_id)
-    with session.slides.use(slide_key, item.path, partial(shown.open_slide, slide_id)) as found:
-        key = (*slide_key, *found.stamp, *place)
+    with session.reading(shown, slide_id) as found:
+        key = (id(shown), slide_id, *found.stamp, *place)
         picture = session.pictures.get(key)
         if picture is None:
             picture = jpeg(read_tile(found.slide, *place, found.overview))
@@ -47,7 +44,7 @@ def thumbnail(session: Session, shown: ShownStore, slide_id: str) -> bytes:
     Raises:
         SlideError: If the slide cannot be read.
     """
-    key = id(shown), slide_id, "thumbnail"
+    key = id(shown), slide_id, *stamp(shown.item(slide_id).path), "thumbnail"
     picture = session.pictures.get(key)
     if picture is None:
         with shown.open_slide(slide_id) as slide:
@@ -70,8 +67,7 @@ def region(session: Session, shown: ShownStore, slide_id: str, box: tuple[int, i
         SlideError: If the slide is gone, or cannot be read.
     """
     x, y, extent = box
-    item = shown.item(slide_id)
-    with session.slides.use((id(shown), slide_id), item.path, partial(shown.open_slide, slide_id)) as found:
+    with session.reading(shown, slide_id) as found:
         slide = found.slide
         usable = slide.usable_levels() if len(slide.level_sizes) > 1 else [0]
         level = max(i for i in usable if i == 0 or max(slide.level_scales[i]) <= 1.01 * extent / px)

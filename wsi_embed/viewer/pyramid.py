@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import threading
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -95,12 +97,14 @@ class Overview:
 
     def __init__(self) -> None:
         self._pixels: UInt8Array | None = None
+        self._lock = threading.Lock()
 
     def read(self, slide: Slide) -> UInt8Array:
         """Return the picture, uint8 [h, w, 3], with at most 2048 pixels on its longer side."""
-        if self._pixels is None:
-            self._pixels = slide.thumbnail(OVERVIEW_PX, [])
-        return self._pixels
+        with self._lock:  # of several tiles, the first one reads it
+            if self._pixels is None:
+                self._pixels = slide.thumbnail(OVERVIEW_PX, [])
+            return self._pixels
 
 
 def _level_for(slide: Slide, factor: int) -> int:
@@ -157,12 +161,13 @@ def _band(source: _Level | _Pixels, box: tuple[int, int, int, int], ratio: tuple
     pixels = source.read(across.start, down.start, across.count, down.count)
     if across.whole and down.whole and ratio == (1.0, 1.0):
         return pixels
-    # the last pixels of a level may be of less than whole ones: the slide's edge is repeated
-    pixels = np.pad(pixels, ((0, down.beyond), (0, across.beyond), (0, 0)), "edge")
+    if across.beyond or down.beyond:  # the last pixel of a level may be less than whole: the edge is repeated
+        pixels = np.pad(pixels, ((0, down.beyond), (0, across.beyond), (0, 0)), "edge")
+    if across.whole and down.whole:
+        return np.asarray(cv2.resize(pixels, (w, h), interpolation=cv2.INTER_AREA), np.uint8)
     exact = (across.first, down.first, across.last, down.last)
-    # a box filter of whole pixels is their mean; for others, a Hamming window has no steps
-    kind = Image.Resampling.BOX if across.whole and down.whole else Image.Resampling.HAMMING
-    return np.asarray(Image.fromarray(pixels).resize((w, h), kind, box=exact), np.uint8)
+    resized = Image.fromarray(pixels).resize((w, h), Image.Resampling.HAMMING, box=exact)
+    return np.asarray(resized, np.uint8)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ from wsi_embed.viewer.session import Session
 LOOPBACK, PORT = "127.0.0.1", 8765
 # Seconds that requests may still take after Ctrl+C.
 GRACE = 2
+# Seconds that connections of a browser stay open while somebody looks at the screen.
+KEEP_ALIVE = 60
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ def listen(
         access_log=False,
         server_header=False,
         ws="none",
+        timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=GRACE,
     )
     return Listening(_url(host, bound.getsockname()[1], token), uvicorn.Server(config), [bound])

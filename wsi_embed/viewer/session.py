@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from wsi_embed.errors import UsageError, WsiEmbedError
@@ -15,7 +17,7 @@ from wsi_embed.store import Store, open_named_store
 from wsi_embed.store.attention import Attention
 from wsi_embed.util.text import argument
 from wsi_embed.viewer.cache import ByteCache
-from wsi_embed.viewer.open_slides import OpenSlides
+from wsi_embed.viewer.open_slides import OpenSlide, OpenSlides
 from wsi_embed.viewer.report_file import read_report
 from wsi_embed.viewer.shown_store import ShownStore
 
@@ -37,6 +39,15 @@ class Session:
     read_only: bool = False
     slides: OpenSlides = field(default_factory=OpenSlides)
     pictures: ByteCache = field(default_factory=lambda: ByteCache(CACHE_BYTES))
+
+    def reading(self, shown: ShownStore, slide_id: str) -> AbstractContextManager[OpenSlide]:
+        """Return a context manager with an open slide; see `OpenSlides.use`.
+
+        Raises:
+            SlideError: If its file is not among the given slides.
+        """
+        path = shown.item(slide_id).path
+        return self.slides.use((id(shown), slide_id), path, partial(shown.open_slide, slide_id))
 
     def close(self) -> None:
         """Close the slides."""

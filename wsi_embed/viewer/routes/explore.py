@@ -18,7 +18,7 @@ from wsi_embed.explore.tile_map import METHODS, TileMap
 from wsi_embed.plot.typical_tiles import Cluster, Typical
 from wsi_embed.viewer.endpoints import reading
 from wsi_embed.viewer.explored import Explored, Once
-from wsi_embed.viewer.layers import Columns
+from wsi_embed.viewer.layers import Columns, hex_colour
 from wsi_embed.viewer.packed import packed_response
 from wsi_embed.viewer.routes.slides import store_of
 from wsi_embed.viewer.session import Session
@@ -39,6 +39,7 @@ def routes(session: Session) -> list[Route]:
         reading(f"{store}/similar", partial(find_similar, session, explored)),
         reading(f"{store}/sheet", partial(get_sheet, session, explored)),
         reading(f"{store}/map", partial(get_map, session, explored)),
+        reading(f"{store}/map/labels", partial(get_labels, session, explored)),
     ]
 
 
@@ -83,6 +84,20 @@ def get_map(session: Session, explored: WeakKeyDictionary[ShownStore, Explored],
     once = explored[shown].map(method)
     found = once.get(WAIT)
     return packed_response({}, _waiting(once)) if found is None else _packed(found)
+
+
+def get_labels(session: Session, explored: WeakKeyDictionary[ShownStore, Explored], request: Request) -> Any:
+    """Return the annotated classes of the tiles of the map: `?method=pca`."""
+    shown, method = store_of(session, request), request.query_params.get("method", METHODS[0])
+    if method not in METHODS:
+        raise KeyError(method)
+    once = explored[shown].labels(method)
+    found = once.get(WAIT)
+    if found is None:
+        return packed_response({}, _waiting(once))
+    colours = [hex_colour(shown.class_colours[name]) for name in found.names]
+    names = [name or "annotation" for name in found.names]
+    return packed_response({"label": found.codes}, {"complete": True, "names": names, "colours": colours})
 
 
 def _packed(found: TileMap) -> Any:

@@ -43,7 +43,7 @@ def contours(session: Session, request: Request) -> Response:
     item = shown.item(slide_id)
     if item.roi is None:
         raise KeyError(slide_id)
-    with session.slides.use((id(shown), slide_id), item.path, partial(shown.open_slide, slide_id)) as found:
+    with session.reading(shown, slide_id) as found:
         size, bounds = found.slide.level_sizes[0], found.slide.bounds
     annotations = slide_annotations(item.roi, size, bounds)
     colours = dict(shown.class_colours)

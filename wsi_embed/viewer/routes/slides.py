@@ -10,6 +10,9 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from wsi_embed import __version__
+from wsi_embed.bags.bag import Bag
+from wsi_embed.bags.damage import damage_named
+from wsi_embed.slide import Slide
 from wsi_embed.viewer.endpoints import reading
 from wsi_embed.viewer.layers import cluster_classes
 from wsi_embed.viewer.pyramid import TILE, Pyramid
@@ -51,30 +54,13 @@ def describe_slide(session: Session, request: Request) -> Any:
     """Return size, resolution, layers and warnings of a slide."""
     shown, slide_id = slide_of(session, request)
     bag, item = shown.bag(slide_id), shown.items.get(slide_id)
-    facts: dict[str, Any] = {"slide_id": slide_id, "tile": TILE, "picture": item is not None, "mpp": None}
-    if bag is not None:
-        facts |= {
-            "width": bag.attrs["size"][0],
-            "height": bag.attrs["size"][1],
-            "mpp": bag.attrs["mpp"],
-            "tiles": len(bag),
-            "tile_px": bag.attrs["tile_px"],
-            "tile_mpp": bag.attrs["effective_mpp"],
-        }
-    warnings: list[str] = []
+    facts = {} if bag is None else _stored(bag)
     if item is not None:
-        with session.slides.use(
-            (id(shown), slide_id), item.path, partial(shown.open_slide, slide_id)
-        ) as found:
-            slide = found.slide
-            facts |= {"width": slide.level_sizes[0][0], "height": slide.level_sizes[0][1]}
-            facts |= {"version": slide.fingerprint[:12], "vendor": slide.vendor}
-            facts["mpp"] = facts["mpp"] or (sum(slide.mpp) / 2 if slide.mpp else None)
-            facts["power"] = slide.objective_power
-            warnings += slide.warnings
+        with session.reading(shown, slide_id) as found:
+            read = _read(found.slide)
+        facts = read | facts | {name: read[name] for name in ("width", "height")}
     elif bag is None:
         shown.item(slide_id)  # raises
-    facts["levels"] = Pyramid(facts["width"], facts["height"]).levels
     layers = {
         "tiles": bag is not None,
         "clusters": bag is not None and bag.cluster is not None,
@@ -82,7 +68,35 @@ def describe_slide(session: Session, request: Request) -> Any:
         "contours": item is not None and item.roi is not None,
         "attention": shown.attention is not None and slide_id in shown.attention,
     }
-    return {**facts, "layers": layers, "warnings": warnings}
+    levels = Pyramid(facts["width"], facts["height"]).levels
+    pyramid = {"tile": TILE, "levels": levels, "picture": item is not None}
+    return {"slide_id": slide_id, "warnings": [], **facts, **pyramid, "layers": layers}
+
+
+def _stored(bag: Bag) -> dict[str, Any]:
+    """Return what the store knows about a slide."""
+    with damage_named(bag.slide_id):
+        return {
+            "width": bag.attrs["size"][0],
+            "height": bag.attrs["size"][1],
+            "mpp": bag.attrs["mpp"],
+            "tiles": len(bag),
+            "tile_px": bag.attrs["tile_px"],
+            "tile_mpp": bag.attrs["effective_mpp"],
+        }
+
+
+def _read(slide: Slide) -> dict[str, Any]:
+    """Return what the slide's file says; `version` makes addresses of pictures unique."""
+    return {
+        "width": slide.level_sizes[0][0],
+        "height": slide.level_sizes[0][1],
+        "mpp": sum(slide.mpp) / 2 if slide.mpp else None,
+        "power": slide.objective_power,
+        "vendor": slide.vendor,
+        "version": slide.fingerprint[:12],
+        "warnings": list(slide.warnings),
+    }
 
 
 def store_of(session: Session, request: Request) -> ShownStore:

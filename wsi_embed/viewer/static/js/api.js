@@ -17,9 +17,14 @@ const NO_SERVER = {
   remedy: "is wsi-embed view, or the SSH tunnel to it, still running?",
 };
 
+/** Whether the page is an export without a server: answers are files, and there is nothing to search or change. */
+export const still = "still" in document.documentElement.dataset;
+
+const fileOf = (path, suffix) => (still ? path.split("?")[0] + suffix : path);
+
 /** Get a JSON value. */
 export async function get(path) {
-  return (await request(path)).json();
+  return (await request(fileOf(path, ".json"))).json();
 }
 
 /** Send a JSON value, and return the answer. */
@@ -35,7 +40,7 @@ const ARRAYS = {
 
 /** Get packed columns (`wsi_embed/viewer/packed.py`): `{columns: {name: typed array}, ...facts}`. */
 export async function getPacked(path) {
-  const buffer = await (await request(path)).arrayBuffer();
+  const buffer = await (await request(fileOf(path, ".bin"))).arrayBuffer();
   const size = new DataView(buffer).getUint32(0, true);
   const { columns: listed, ...facts } = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, size)));
   const columns = {};

@@ -128,7 +128,7 @@ class ClusterPanel {
       writable ? choose : null, colour, input,
       el("span", { class: "note", title: `${counted(each.tiles)} tiles` }, percent(each.tiles / whole)),
       clusters.length > 1
-        ? el("p", { class: "note members" }, `clusters ${clusters.join(", ")}`,
+        ? el("p", { class: "note members" }, name === `clusters ${clusters.join(", ")}` ? null : `clusters ${clusters.join(", ")}`,
             writable ? el("button", { type: "button", class: "link", onclick: () => this.names.change("rename", { clusters, name: null }) }, "Split") : null)
         : null);
   }

@@ -16,8 +16,9 @@ export function el(tag, properties = {}, ...children) {
 
 export const byId = (id) => document.getElementById(id);
 
-/** Return a number with thousands separated, as in the command line: 1,234. */
-export const counted = (number) => number.toLocaleString("en-US");
+/** Return a number with thousands separated, and a noun: 1,234 tiles. */
+export const counted = (number, noun) =>
+  number.toLocaleString("en-US") + (noun ? ` ${noun}${number === 1 ? "" : "s"}` : "");
 
 /** Return a share as the legends of `wsi-embed plot` write it. */
 export const percent = (share) =>

@@ -1,5 +1,5 @@
 // Examples of a search for similar tiles: tiles like which, and unlike which, the found ones should be.
-import { get } from "./api.js";
+import { get, still } from "./api.js";
 import { printable } from "./dom.js";
 
 const AGAIN_MS = 300;
@@ -59,7 +59,7 @@ export class Examples {
   async search() {
     const asked = ++this.#asked;
     const { selected } = this;
-    const like = this.like.length ? this.like : selected && !this.kindOf(selected) ? [selected] : [];
+    const like = still ? [] : this.like.length ? this.like : selected && !this.kindOf(selected) ? [selected] : [];
     this.found = this.error = null;
     this.waiting = like.length ? {} : null;
     this.app.emit("similar");

@@ -85,7 +85,7 @@ function clusterSection(app, layers) {
     el("div", { class: "legend-head" }, el("span"), el("span", {}, "name"), el("span", {}, "slide"),
       el("span", { title: waiting ? "The tiles of the store are still being counted." : "" }, waiting ? "store …" : "store")),
     el("ul", { class: "clusters" }, ...lines.map((line) => clusterLine(line, most, layers))),
-    el("p", { class: "note" }, `${counted(app.tiles.number)} tiles on this slide, ${counted(whole)} in the store`));
+    el("p", { class: "note" }, `${counted(app.tiles.number, "tile")} on this slide, ${counted(whole)} in the store`));
 }
 
 function clusterLine(line, most, layers) {

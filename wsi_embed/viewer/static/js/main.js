@@ -143,7 +143,7 @@ addKeys("Layers", [
   [", .", "less, more opacity", ({ key }) => layers.setOpacity(layers.opacity + (key === "." ? 0.1 : -0.1))],
   ["i", "only the cluster under the pointer, or all", () => isolatePointed()],
   ["Space", "hide all layers while it is held", () => peek(true)],
-  ["Escape", "show all clusters, select no tile", () => (layers.showAll(true), app.selectTile(null))],
+  ["Escape", "select no tile; then show all clusters", () => (app.tile === null ? layers.showAll(true) : app.selectTile(null))],
 ]);
 addKeys("Help", [["?", "this list", showHelp]]);
 
@@ -168,9 +168,15 @@ window.addEventListener("blur", () => peek(false));
 byId("toggle-slides").addEventListener("click", flip("no-slides"));
 byId("toggle-panel").addEventListener("click", flip("no-panel"));
 byId("show-help").addEventListener("click", showHelp);
+// Somebody pastes another address, or goes back: the state is read as at the start.
+window.addEventListener("hashchange", () => location.reload());
 byId("store").addEventListener("change", async (event) => {
+  layers.hidden = new Set(); // clusters of another store are others
+  const { key } = list, here = stage.item ? { ...stage.centre, zoom: stage.zoom } : {};
   await app.openStore(+event.target.value);
-  if (app.slides.length) app.emit("choose", app.slides.find((slide) => slide.key === list.key)?.key ?? app.slides[0].key);
+  const same = app.slides.some((slide) => slide.key === key);
+  place = same ? here : {}; // the same slide stays where it is, so that two models can be compared
+  if (app.slides.length) app.openSlide(same ? key : app.slides[0].key);
 });
 
 async function start() {

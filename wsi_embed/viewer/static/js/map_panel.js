@@ -1,5 +1,5 @@
 // The tab with the map of tiles: a scatter plot in which a lasso selects tiles, which are marked on the slide.
-import { getPacked } from "./api.js";
+import { getPacked, still } from "./api.js";
 import { byId, counted, el, printable } from "./dom.js";
 import { explained, progress, whole } from "./examples.js";
 import { slideTitle } from "./tile_card.js";
@@ -19,6 +19,7 @@ class TileMap {
   method = "pca";
   by = "cluster";
   data = null;
+  labels = null;
   chosen = new Set();
   #lasso = null;
 
@@ -33,8 +34,8 @@ class TileMap {
       el("select", { "aria-label": label, onchange: ({ target }) => change(target.value) }, ...values.map(([value, text]) => el("option", { value }, text)));
     page.append(
       el("div", { class: "map-bar" },
-        choice("Projection", [["pca", "PCA"], ["umap", "UMAP"]], (method) => ((this.method = method), this.reset())),
-        choice("Colour", [["cluster", "by cluster"], ["slide", "by slide"]], (by) => ((this.by = by), this.paint())),
+        choice("Projection", still ? [["pca", "PCA"]] : [["pca", "PCA"], ["umap", "UMAP"]], (method) => ((this.method = method), this.reset())),
+        choice("Colour", [["cluster", "by cluster"], ["slide", "by slide"], ["label", "by annotation"]], (by) => this.#colourBy(by)),
         el("button", { type: "button", title: "Larger or smaller map", onclick: () => document.body.classList.toggle("wide-panel") }, "⤢")),
       this.message, this.canvas, this.about);
     for (const [name, action] of [["pointerdown", this.#down], ["pointermove", this.#move], ["pointerup", this.#up]])
@@ -44,7 +45,7 @@ class TileMap {
   }
 
   reset() {
-    this.data = null;
+    this.data = this.labels = null;
     this.chosen = new Set();
     this.message.textContent = "";
     this.paint();
@@ -61,6 +62,23 @@ class TileMap {
       if (!found || !wanted()) return;
       this.data = { ...found, number: found.columns.tile.length, box: boxOf(found.columns.points) };
       this.#say("");
+    } catch (error) {
+      if (wanted()) this.#say(explained(error), "bad");
+    }
+    this.paint();
+  }
+
+  async #colourBy(by) {
+    this.by = by;
+    this.paint();
+    if (by !== "label" || this.labels || !this.data) return;
+    const { data, method } = this, { store } = this.app;
+    const wanted = () => data === this.data && this.by === by;
+    try {
+      const found = await whole(`api/stores/${store}/map/labels?method=${method}`, (part) => wanted() && (this.#say(progress(part)), true), getPacked);
+      if (!found || data !== this.data) return;
+      this.labels = found;
+      this.#say(found.names.length ? "" : "No annotations are given: start the viewer with --annotations.");
     } catch (error) {
       if (wanted()) this.#say(explained(error), "bad");
     }
@@ -113,6 +131,10 @@ class TileMap {
   #colours() {
     const { slide, cluster } = this.data.columns;
     if (this.by === "slide") return (i) => SLIDE_COLOURS[slide[i] % SLIDE_COLOURS.length];
+    if (this.by === "label") {
+      const label = this.labels?.columns.label;
+      return (i) => this.labels?.colours[label[i]] ?? "#c3c9ce";
+    }
     const { classes } = this.app.clusters;
     return (i) => classes[this.app.classOf.get(cluster?.[i])]?.colour ?? "#6b7680";
   }
@@ -146,8 +168,9 @@ class TileMap {
   /** Say what is on the map, or what is selected: how many tiles on which slides. */
   #tell() {
     const { data, chosen } = this;
+    const legend = [this.#legend()].filter(Boolean);
     if (!chosen.size) {
-      this.about.replaceChildren(el("p", { class: "note" },
+      this.about.replaceChildren(...legend, el("p", { class: "note" },
         `${counted(data.number)} tiles, drawn evenly over ${counted(data.slides.length)} slides. Draw around points to select them; click one to see it on its slide.`),
         ...data.notes.map((line) => el("p", { class: "bad" }, printable(line))));
       return;
@@ -156,7 +179,7 @@ class TileMap {
     for (const i of chosen) counts.set(data.columns.slide[i], (counts.get(data.columns.slide[i]) ?? 0) + 1);
     const most = Math.max(...counts.values());
     const lines = [...counts].sort((a, b) => b[1] - a[1] || a[0] - b[0]).slice(0, 12);
-    this.about.replaceChildren(
+    this.about.replaceChildren(...legend,
       el("h2", {}, `${counted(chosen.size)} tiles on ${counted(counts.size)} slides`,
         el("span", { class: "actions" }, el("button", { type: "button", class: "link", onclick: () => this.#choose(new Set()) }, "Clear"))),
       el("ul", { class: "on-slides" }, ...lines.map(([slide, count]) => {
@@ -166,6 +189,21 @@ class TileMap {
           el("button", { type: "button", class: "name", onclick: () => this.app.emit("choose", data.slides[slide].key) }, slideTitle(this.app, data.slides[slide])),
           el("span", { class: "share" }, bar, el("b", {}, counted(count))));
       })));
+  }
+
+  /** The colours of annotated classes or slides; null if there are none, or more slides than colours. */
+  #legend() {
+    const line = (colour, name) => {
+      const dot = el("i", { class: "dot" });
+      dot.style.background = colour;
+      return el("span", { class: "named" }, dot, printable(name));
+    };
+    if (this.by === "slide" && this.data.slides.length <= SLIDE_COLOURS.length)
+      return el("p", { class: "map-legend" }, ...this.data.slides.map((slide, index) => line(SLIDE_COLOURS[index], slideTitle(this.app, slide))));
+    if (this.by !== "label" || !this.labels?.names.length) return null;
+    const there = new Set(this.labels.columns.label);
+    return el("p", { class: "map-legend" },
+      ...this.labels.names.map((name, index) => (there.has(index) ? line(this.labels.colours[index], name) : null)).filter(Boolean), line("#c3c9ce", "none"));
   }
 
   #choose(chosen) {

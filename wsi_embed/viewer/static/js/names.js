@@ -1,5 +1,5 @@
 // Changes of names and colours of clusters, each to the revision that this page has seen.
-import { get, post } from "./api.js";
+import { get, post, still } from "./api.js";
 
 export class Names {
   state = null;
@@ -15,14 +15,14 @@ export class Names {
   }
 
   get writable() {
-    return !this.app.session?.read_only && !this.app.session?.still && this.state !== null;
+    return !still && !this.app.session?.read_only && this.state !== null;
   }
 
   /** Ask for the revision, and for the names. */
   async refresh() {
     this.state = this.error = null;
     try {
-      if (this.app.session.stores[this.app.store].clusters && !this.app.session.still) this.state = await get(this.path);
+      if (this.app.session.stores[this.app.store].clusters && !still) this.state = await get(this.path);
     } catch (error) {
       this.error = error;
     }

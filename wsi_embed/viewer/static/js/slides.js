@@ -41,7 +41,7 @@ export class SlideList {
     this.list.scrollTop = 0;
     this.#clear();
     const tiles = this.shown.reduce((sum, slide) => sum + (slide.tiles ?? 0), 0);
-    byId("slide-count").textContent = `${counted(this.shown.length)} slides, ${counted(tiles)} tiles`;
+    byId("slide-count").textContent = `${counted(this.shown.length, "slide")}, ${counted(tiles, "tile")}`;
     this.#draw();
   }
 
@@ -150,6 +150,6 @@ const KINDS = {
 
 function facts(slide) {
   if (slide.problem) return printable(slide.problem);
-  const tiles = slide.tiles === null ? "not in the store" : `${counted(slide.tiles)} tile${slide.tiles === 1 ? "" : "s"}`;
+  const tiles = slide.tiles === null ? "not in the store" : counted(slide.tiles, "tile");
   return [slide.patient && printable(slide.patient), tiles, slide.warnings.length ? "to look at" : null].filter(Boolean).join(" · ");
 }

@@ -21,6 +21,7 @@ export class Stage {
       drawer: "canvas",
       showNavigationControl: false,
       showNavigator: true,
+      navigatorAutoFade: false,
       navigatorPosition: "ABSOLUTE",
       navigatorTop: 12,
       navigatorLeft: 12,
@@ -53,7 +54,7 @@ export class Stage {
     byId("zooms").append(
       el("button", { type: "button", title: "Whole slide (0)", onclick: () => this.fit() }, "Fit"),
       ...POWERS.map((power, index) =>
-        el("button", { type: "button", title: `${power}x (${index + 1})`, onclick: () => this.setPower(power) }, `${power}x`),
+        el("button", { type: "button", "data-power": power, title: `${power}x (${index + 1})`, onclick: () => this.setPower(power) }, `${power}x`),
       ),
     );
     app.on("opening", () => this.close());
@@ -67,13 +68,14 @@ export class Stage {
 
   /** Show the slide of the application; `at` is {x, y, zoom} or nothing for the whole slide. */
   show(at) {
-    const { width, height, tile, levels, path, version, picture } = this.app.slide;
+    const { width, height, tile, levels, finest = levels - 1, path, version, picture } = this.app.slide;
     const source = {
       width, height, tileSize: tile, minLevel: 0, maxLevel: levels - 1,
       getTileUrl: (level, column, row) => `${path}/pyramid/${level}/${column}_${row}.jpg?v=${version}`,
     };
-    if (!picture) source.tileExists = () => false;
+    source.tileExists = (level) => picture && level <= finest;
     this.failed = false;
+    for (const button of byId("zooms").children) button.disabled = "power" in button.dataset && !this.mpp;
     this.viewer.addOnceHandler("open", () => {
       if (at?.x !== undefined && at.y !== undefined && at.zoom) this.goTo(at.x, at.y, at.zoom, true);
       this.app.emit("shown");

@@ -1,5 +1,5 @@
 // The tab about the selected tile: its picture and facts, and the tiles of all slides that are most like it.
-import { slidePath } from "./api.js";
+import { slidePath, still } from "./api.js";
 import { counted, el, printable } from "./dom.js";
 import { explained, progress } from "./examples.js";
 
@@ -29,8 +29,8 @@ function content(app, examples) {
   const { selected } = examples;
   return [
     selected && app.tiles ? card(app, examples, selected) : el("p", { class: "note" }, "Click a tile of the slide."),
-    selected || examples.any ? exampleSection(app, examples) : null,
-    selected || examples.any ? foundSection(app, examples) : null,
+    ...(still || !(selected || examples.any) ? [] : [exampleSection(app, examples), foundSection(app, examples)]),
+    still ? el("p", { class: "note" }, "Similar tiles are found by wsi-embed view, not in this export.") : null,
   ].filter(Boolean);
 }
 
@@ -45,10 +45,10 @@ function card(app, examples, tile) {
     ["Pixels", `${counted(x[tile.tile])}, ${counted(y[tile.tile])}`],
     ["Tile", `${counted(tile.tile)} of ${counted(app.tiles.number)}`],
   ].filter(Boolean);
-  return el("section", { class: "tile-card" },
-    tilePicture(app, tile, 132),
+  return el("section", { class: still ? "tile-card still" : "tile-card" },
+    still ? null : tilePicture(app, tile, 132),
     el("dl", {}, ...facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])),
-    el("div", { class: "tile-actions" },
+    still ? null : el("div", { class: "tile-actions" },
       kindButton(examples, "like", tile, "More like this"), kindButton(examples, "unlike", tile, "Not like this")));
 }
 

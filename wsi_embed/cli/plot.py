@@ -161,6 +161,7 @@ def _warn(line: str) -> None:
 
 def _write_geojson(store: Store, folder: Path, wanted: str | None) -> int:
     """Write one file per slide; return the number of slides that failed."""
+    from wsi_embed.bags.damage import damage_named
     from wsi_embed.errors import WsiEmbedError
     from wsi_embed.plot.qupath import PARTS, parse_parts, write_bag
     from wsi_embed.util.text import counted
@@ -169,8 +170,9 @@ def _write_geojson(store: Store, folder: Path, wanted: str | None) -> int:
     for slide_id in store:
         path = folder / f"{slide_id}.geojson"
         try:
-            bag = store[slide_id]
-            count = write_bag(path, bag, parts)
+            with damage_named(slide_id):
+                bag = store[slide_id]
+                count = write_bag(path, bag, parts)
         except WsiEmbedError as error:
             failed += 1
             typer.echo(f"{slide_id}: {in_flags(str(error))}", err=True)

@@ -108,6 +108,11 @@ def convert(
         if found.failed:
             return found
         raise UsageError(f"no {by} with tiles to convert", where=store.where)
+    if all(item.name.isdecimal() for item in items):
+        found.notes.append(
+            f"all names are numbers, such as {items[0].name}: other tools may read them from a table as "
+            "numbers and not find their files; give ids with a letter in a manifest (column slide_id)"
+        )
     run = _Run(kind(store, Path(out)), items)
     run.check(overwrite)
     with run.records.locked():

@@ -16,7 +16,7 @@ from wsi_embed.plot.annotations import ClassColours
 from wsi_embed.plot.attention import Heat, check_attention, slide_heat
 from wsi_embed.plot.bag import check_view, plot_bag
 from wsi_embed.plot.bag_tiles import check_same_slide, open_embedded, read_tiles
-from wsi_embed.plot.colours import class_colours
+from wsi_embed.plot.colours import Colour, class_colours
 from wsi_embed.plot.legend import store_legend
 from wsi_embed.plot.save import check_print, save_picture
 from wsi_embed.plot.sheet import contact_sheet
@@ -89,7 +89,8 @@ def draw_slides(
     attention = _attention(drawing.attention, store)
     items = _with_attention(items, attention, warn)
     files = _annotation_files(drawing.annotations, items, warn)
-    classes = class_colours(label for file in files.values() for label in _labels(file, warn))
+    stated = [pair for file in files.values() for pair in _stated(file, warn)]
+    classes = class_colours((label for label, _ in stated), stated)
     counts: Counter[int] = Counter()
     failed = 0
     for item in items:
@@ -216,14 +217,15 @@ def _annotation_files(source: Path | None, items: Sequence[SlideInput], warn: Sa
     return {slide_id: file for slide_id, file in found.items() if file is not None}
 
 
-def _labels(file: Path, warn: Say) -> Iterator[str | None]:
+def _stated(file: Path, warn: Say) -> Iterator[tuple[str | None, Colour | None]]:
+    """Yield the classes of an annotation file, with their colours."""
     try:
         annotations = read_annotations(file)
     except SlideError:  # reported when the slide is drawn
         return
     for line in annotations.warnings:
         warn(line)
-    yield from {polygon.label for polygon in annotations.polygons}
+    yield from dict.fromkeys((polygon.label, polygon.colour) for polygon in annotations.polygons)
 
 
 def _bag(store: Store, slide_id: str) -> Bag:

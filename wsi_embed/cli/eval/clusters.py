@@ -52,7 +52,7 @@ def command(
 ) -> None:
     """Evaluate a store's clusters: whether all are used, agree between slides, and match labels.
 
-    Needs the extra `train`.
+    Needs the extra `cluster`.
     """
     from wsi_embed.errors import UsageError
     from wsi_embed.store import open_store
@@ -61,7 +61,7 @@ def command(
     if slides and out is None:
         raise UsageError("--slides needs --out, where the contact sheet is written")
     opened = open_store(store, clusters=clusters)
-    with needs_extra("train", "wsi-embed eval clusters"):
+    with needs_extra("cluster", "wsi-embed eval clusters"):
         from wsi_embed.evaluate.clusters import check_clusters_folder, evaluate_clusters, write_clusters
 
         check_clusters_folder(out)
@@ -102,7 +102,8 @@ def _labels(
 def _draw(store: Store, slides: Sequence[Path], out: Path, files: list[str]) -> int:
     """Draw the contact sheet; return the number of slides that failed."""
     from wsi_embed.inputs.slides import find_slides
-    from wsi_embed.plot.draw_slides import Drawing, draw_sheet, select
+    from wsi_embed.plot.chosen_slides import select
+    from wsi_embed.plot.draw_slides import Drawing, draw_sheet
 
     def warn(line: str) -> None:
         typer.echo(in_flags(line), err=True)

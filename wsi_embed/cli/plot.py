@@ -164,10 +164,11 @@ def _write_geojson(store: Store, folder: Path, wanted: str | None) -> int:
     from wsi_embed.bags.damage import damage_named
     from wsi_embed.errors import WsiEmbedError
     from wsi_embed.plot.qupath import PARTS, parse_parts, write_bag
+    from wsi_embed.util.progress import tracked
     from wsi_embed.util.text import counted
 
     failed, parts = 0, PARTS if wanted is None else parse_parts(wanted)
-    for slide_id in store:
+    for slide_id in tracked(list(store), "slides written"):
         path = folder / f"{slide_id}.geojson"
         try:
             with damage_named(slide_id):

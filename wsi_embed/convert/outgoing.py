@@ -16,6 +16,7 @@ from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.storage import Location
 from wsi_embed.store import PatientBag, Store, open_store
 from wsi_embed.util.digest import canonical_digest
+from wsi_embed.util.progress import tracked
 from wsi_embed.util.text import argument, counted
 
 # Increase this when the output changes, so that older output is not considered complete.
@@ -116,7 +117,7 @@ def convert(
     run = _Run(kind(store, Path(out)), items)
     run.check(overwrite)
     with run.records.locked():
-        for item in items:
+        for item in tracked(items, "bags converted"):
             on_bag(item.id, run.write(item, found))
         run.finish(found)
     return found

@@ -25,6 +25,7 @@ from wsi_embed.slide import Reader, Slide
 from wsi_embed.slide.readers import check_reader
 from wsi_embed.store import Bag, Store
 from wsi_embed.store.attention import Attention
+from wsi_embed.util.progress import tracked
 from wsi_embed.util.text import argument, counted, names_of
 
 Say = Callable[[str], None]
@@ -93,7 +94,7 @@ def draw_slides(
     classes = class_colours((label for label, _ in stated), stated)
     counts: Counter[int] = Counter()
     failed = 0
-    for item in items:
+    for item in tracked(items, "slides drawn"):
         try:
             bag = _bag(store, item.slide_id)
             heat = _heat(attention, bag, drawing)
@@ -147,7 +148,7 @@ def draw_sheet(
 
     paths = {item.slide_id: item.path for item in items}
     drawable = set()
-    for slide_id, path in paths.items():
+    for slide_id, path in tracked(paths.items(), "slides opened"):
         try:
             bag = _bag(store, slide_id)
             with open_embedded(path, bag, drawing.reader) as slide, damage_named(slide_id):

@@ -12,6 +12,7 @@ from wsi_embed.bags.damage import damage_named
 from wsi_embed.bags.labels import LabelledBags
 from wsi_embed.errors import StoreError
 from wsi_embed.store import Store
+from wsi_embed.util.progress import tracked
 from wsi_embed.util.text import counted
 
 GIB = 2**30
@@ -43,7 +44,7 @@ class BagFeatures(Sequence[Features]):
         self._store, self._bags = store, bags
         self._in_memory: dict[int, Features] = {}
         means, squares, sizes = [], [], []
-        for number in range(len(bags)):
+        for number in tracked(range(len(bags)), "bags read"):
             features = self._read(number)
             self._check(number, features)
             sizes.append(len(features))

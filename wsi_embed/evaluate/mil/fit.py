@@ -17,6 +17,7 @@ from wsi_embed.evaluate.mil.folds import Fold, Index
 from wsi_embed.evaluate.mil.nets import BagNet
 from wsi_embed.evaluate.mil.scores import macro_auc
 from wsi_embed.evaluate.mil.settings import LEAST_EPOCHS, NETS, MilSettings, Predictions
+from wsi_embed.util.progress import tracked
 from wsi_embed.util.text import argument
 
 Float = npt.NDArray[np.float64]
@@ -107,7 +108,8 @@ def _fit(
     counts = np.bincount(targets[fold.train], minlength=net.classes)
     weights = len(fold.train) / (net.classes * np.maximum(counts, 1))
     best, gained = _Best(), _Best()
-    for epoch in range(1, settings.epochs + 1):
+    what = f"epochs at most of fold {fold.number + 1}"
+    for epoch in tracked(range(1, settings.epochs + 1), what):
         net.train()
         for number, bag in features.stream(rng.permutation(fold.train).tolist()):
             target = torch.tensor(targets[number], device=device)

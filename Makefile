@@ -16,7 +16,7 @@ REGIONS ?=
 TRIDENT ?=
 SLIDE = $(DEMO)/slides/cmu_small_region.svs
 
-.PHONY: demo test docs fuzz bench check format clean
+.PHONY: demo test docs fuzz soak bench check format clean
 
 demo: $(VENV)/.installed $(SLIDE)
 	$(VENV)/bin/wsi-embed $(DEMO)/slides/ --overlap 112 --out $(DEMO)/feats.zarr --report $(DEMO)/report.json
@@ -37,6 +37,15 @@ docs: $(TEST_VENV)/.installed
 
 fuzz: $(TEST_VENV)/.installed demo/slides/cmu_small_region.svs
 	$(TEST_VENV)/bin/python -m tests.fuzz.run --kinds $(KIND) --cases $(CASES) --real demo/slides/cmu_small_region.svs
+
+SEED = 0
+START =
+MINUTES = 20
+
+# Kills, full disks and flipped bits over all commands, at random; SEED and START repeat and go on.
+soak: export PYTHONPATH = .:train:export
+soak: $(TEST_VENV)/.installed
+	$(TEST_VENV)/bin/python -m tests.soak.run --seed $(SEED) --minutes $(MINUTES) $(if $(START),--start $(START))
 
 bench: export PYTHONPATH = .:train:export
 bench: PY = $(TEST_VENV)/bin/python

@@ -41,6 +41,14 @@ def _one_thread_a_model() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
+def _no_signs_of_life() -> Iterator[None]:
+    """What commands print must not depend on the speed of the machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("wsi_embed.cli.progress.SECONDS", 3600.0)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def _one_panel_of_curves() -> Iterator[None]:
     """Every run of a training draws its curves; all eleven panels take longer than the training of a test."""
     with pytest.MonkeyPatch.context() as patch:

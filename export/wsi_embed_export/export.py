@@ -14,6 +14,7 @@ from wsi_embed.encoder.difference import Difference
 from wsi_embed.errors import UsageError
 from wsi_embed.slide import UInt8Array
 from wsi_embed.util.memory import give_back
+from wsi_embed.util.progress import stage
 from wsi_embed.util.text import argument
 from wsi_embed_export.activations import largest_batch
 from wsi_embed_export.destination import check_destination, check_space, writing
@@ -123,8 +124,10 @@ def export(
     del trained  # its weights, if nobody else has them: the models have copies
     check_space(out.parent, weight_bytes(model))
     with writing(out) as temporary:
-        _write(model, metadata, temporary, tiles, largest_file)
-        found = _compare(reference, temporary, metadata, tiles, min_cosine)
+        with stage("writing the model"):
+            _write(model, metadata, temporary, tiles, largest_file)
+        with stage("comparing the model with PyTorch"):
+            found = _compare(reference, temporary, metadata, tiles, min_cosine)
         metadata = replace(metadata, parity=found.to_dict())
         if wanted is not None:
             encoder = load_encoder(temporary, device="cpu", mpp=metadata.mpp or 1.0)

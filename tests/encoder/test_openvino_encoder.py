@@ -94,7 +94,7 @@ def test_torchscript_is_refused_with_a_way_out(tiny_ts: Path) -> None:
 
 def test_without_the_package_the_extra_is_named(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'wsi-embed\[openvino\]'"):
+    with pytest.raises(MissingExtraError, match=r"\[openvino\]"):
         load_encoder(tiny, device="openvino")
 
 

@@ -77,3 +77,17 @@ def test_classes_keep_their_colours_whatever_slide_comes_first() -> None:
     assert list(one) == [None, "Stroma", "Tumor"]
     assert len(set(one.values())) == 3
     assert class_colours([]) == {}
+
+
+def test_annotations_keep_the_colours_of_their_files() -> None:
+    stated = [("Tumor", (200, 0, 0)), ("Stroma", (150, 200, 150)), ("Tumor", (1, 2, 3)), ("Other", None)]
+    colours = class_colours(["Tumor", "Stroma", "Other"], stated)
+    assert (colours["Tumor"], colours["Stroma"]) == ((200, 0, 0), (150, 200, 150))
+    assert colours["Other"] == class_colours(["Other"])["Other"]
+
+
+def test_a_colour_of_several_classes_is_not_used() -> None:
+    """ASAP draws every class in the same yellow until someone chooses colours."""
+    yellow = (244, 250, 88)
+    stated = [("a", yellow), ("b", yellow), ("c", (9, 9, 9))]
+    assert class_colours("abc", stated) == {**class_colours("ab"), "c": (9, 9, 9)}

@@ -14,7 +14,7 @@ from tests.made_formats.jpeg_tiles import write_jpeg_slide
 from tests.made_formats.pixels import shrunk
 from tests.made_formats.tiffs import Page, write_pages
 from tests.made_profiles import matrix_profile
-from tests.made_slides import he_pixels
+from tests.made_slides import he_pixels, write_tiff
 from wsi_embed.errors import ResolutionError, SlideError, UsageError
 from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.slide import READERS
@@ -295,3 +295,20 @@ def test_a_level_that_does_not_show_level_0_is_not_read(icc: bool, tmp_path: Pat
     assert plan.settings["levels"] == [[1200, 900, 1.0, 1.0], [600, 450, 2.0, 2.0]]
     assert [text for text in plan.warnings if "its level 2 (300 x 225 pixels) does not show" in text]
     assert plan.slide.left_out == ("level 2 (300 x 225): it does not show what level 0 shows",)
+
+
+def test_more_places_for_tiles_than_memory_holds_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before, a sparse file of 400,000 pixels took 20 GB."""
+    path = write_tiff(tmp_path / "a.tif", he_pixels(640, 320), mpp=0.5)
+    planned = plan_slide(item_of(path), Tiling(), replace(STORE, tile_px=32))
+    with planned.slide:
+        monkeypatch.setattr("wsi_embed.tiling.plan.MOST_POSITIONS", 200)
+        assert len(planned.make_grid(Tiling())[0]) > 0
+        monkeypatch.setattr("wsi_embed.tiling.plan.MOST_POSITIONS", 199)
+        with pytest.raises(SlideError) as error:
+            planned.make_grid(Tiling())
+    assert str(error.value).startswith(
+        "a.tif: 200 places for tiles of 32 px, more than 199; use larger tiles"
+    )

@@ -13,6 +13,7 @@ from torch import nn
 from torchvision import models
 
 from wsi_embed.errors import MissingExtraError, UsageError
+from wsi_embed.util.extras import install_command
 
 # Attribute names of the layers after the pooled features, in the families of torchvision.
 _HEADS = ("fc", "classifier", "heads", "head")
@@ -157,6 +158,6 @@ def _unknown(name: str, timm: Any) -> UsageError:
     if timm is None:
         return MissingExtraError(
             f"backbone {name!r} is none of torchvision's{hint}",
-            remedy="for timm's: pip install 'wsi-embed[timm]'",
+            remedy=f"for timm's: {install_command('timm')}",
         )
     return UsageError(f"backbone {name!r} is none of torchvision's or timm's{hint}")

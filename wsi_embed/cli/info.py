@@ -33,4 +33,4 @@ def command(
     if as_json:
         typer.echo(json_text(reworded({**facts, **({"slides": rows} if rows else {})}), indent=2))
     else:
-        show_facts(facts, rows)
+        show_facts(facts, rows, "; --json lists all")

@@ -15,8 +15,10 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from wsi_embed.cli.help_page import metavar, show_help
+from wsi_embed.cli.progress import SignsOfLife
 from wsi_embed.cli.wording import errors_in_flags
 from wsi_embed.errors import UsageError
+from wsi_embed.util.progress import watched_by
 
 # Error of typer for wrong usage, whose class has no public name.
 WRONG_USAGE: Any = typer.BadParameter.__bases__[0]
@@ -48,8 +50,8 @@ class Command(TyperCommand):
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command, and word its errors with flags."""
-        with errors_in_flags():
+        """Run the command, show its progress, and word its errors with flags."""
+        with SignsOfLife() as signs, watched_by(signs), errors_in_flags():
             return super().invoke(ctx)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:

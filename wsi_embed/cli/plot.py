@@ -161,16 +161,19 @@ def _warn(line: str) -> None:
 
 def _write_geojson(store: Store, folder: Path, wanted: str | None) -> int:
     """Write one file per slide; return the number of slides that failed."""
+    from wsi_embed.bags.damage import damage_named
     from wsi_embed.errors import WsiEmbedError
     from wsi_embed.plot.qupath import PARTS, parse_parts, write_bag
+    from wsi_embed.util.progress import tracked
     from wsi_embed.util.text import counted
 
     failed, parts = 0, PARTS if wanted is None else parse_parts(wanted)
-    for slide_id in store:
+    for slide_id in tracked(list(store), "slides written"):
         path = folder / f"{slide_id}.geojson"
         try:
-            bag = store[slide_id]
-            count = write_bag(path, bag, parts)
+            with damage_named(slide_id):
+                bag = store[slide_id]
+                count = write_bag(path, bag, parts)
         except WsiEmbedError as error:
             failed += 1
             typer.echo(f"{slide_id}: {in_flags(str(error))}", err=True)

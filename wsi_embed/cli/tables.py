@@ -8,20 +8,32 @@ from rich.table import Table
 from wsi_embed.cli.display import JobConsole
 from wsi_embed.cli.wording import reworded
 from wsi_embed.diagnostics.doctor import Check
+from wsi_embed.util.text import in_words
+
+LISTED = 200
 
 
-def show_facts(facts: dict[str, object], rows: list[dict[str, object]]) -> None:
-    """Print facts as a table of names and values, and rows as a table below it."""
+def show_facts(facts: dict[str, object], rows: list[dict[str, object]], more: str = "") -> None:
+    """Print facts as a table of names and values, and rows as a table below it.
+
+    Args:
+        facts: Values by name; those without content are left out.
+        rows: Rows of the table.
+        more: Advice on how to see all rows, if there are more than are shown.
+    """
     facts, rows = reworded(facts), reworded(rows)
     console = JobConsole()
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in facts.items():
-        table.add_row(name, _value(value))
+        if value not in (None, "", [], {}, ()):
+            table.add_row(name.replace("_", " "), _value(value))
     console.print(table, highlight=False)
     if rows:
-        show_rows(rows)
+        show_rows(rows[:LISTED])
+    if len(rows) > LISTED:
+        console.print(f"and {len(rows) - LISTED:,} more{more}", highlight=False)
 
 
 def show_rows(rows: list[dict[str, object]]) -> None:
@@ -52,10 +64,10 @@ def show_checks(checks: list[Check]) -> None:
 
 
 def _value(value: object) -> str:
+    """Return a value for people: one line for each entry of a dictionary, lists with commas."""
     if isinstance(value, dict):
-        return escape("\n".join(f"{k}: {v}" for k, v in value.items()))
-    if isinstance(value, list | tuple):
-        return (
-            escape("\n".join(map(str, value))) if any(isinstance(v, str) for v in value) else str(list(value))
-        )
-    return "-" if value is None else escape(str(value))
+        shown = ((str(k).replace("_", " "), v) for k, v in value.items() if v not in (None, "", [], {}, ()))
+        return escape("\n".join(f"{name}: {in_words(v)}" for name, v in shown))
+    if isinstance(value, list | tuple) and any(isinstance(v, str) for v in value):
+        return escape("\n".join(map(in_words, value)))
+    return "-" if value is None else escape(in_words(value))

@@ -24,6 +24,7 @@ from wsi_embed.storage.folder import METADATA_FILE
 from wsi_embed.storage.lock import slide_lock
 from wsi_embed.store import StoreSettings, StoreWriter
 from wsi_embed.tiling.fingerprint import differences, settings_fingerprint
+from wsi_embed.util.progress import tracked
 from wsi_embed.util.text import counted
 from wsi_embed.util.versions import versions
 
@@ -73,7 +74,7 @@ def bring_in(
     check_mpp("mpp", given.mpp)
     source = SOURCES.get(format_name)(Path(folder), given)
     store: StoreWriter | None = None
-    for name in source.files:
+    for name in tracked(list(source.files), "slides converted"):
         slide_id = slide_id_of(f"{unquote(name)}.h5")  # files written by `convert` have the slide id as name
         try:
             tiles = source.read(name)

@@ -17,6 +17,7 @@ from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.storage import Location
 from wsi_embed.store import PatientBag, Store, open_store
 from wsi_embed.util.digest import canonical_digest
+from wsi_embed.util.progress import tracked
 from wsi_embed.util.text import argument, counted
 
 # Increase this when the output changes, so that older output is not considered complete.
@@ -109,10 +110,15 @@ def convert(
         if found.failed:
             return found
         raise UsageError(f"no {by} with tiles to convert", where=store.where)
+    if all(item.name.isdecimal() for item in items):
+        found.notes.append(
+            f"all names are numbers, such as {items[0].name}: other tools may read them from a table as "
+            "numbers and not find their files; give ids with a letter in a manifest (column slide_id)"
+        )
     run = _Run(kind(store, Path(out)), items)
     run.check(overwrite)
     with run.records.locked():
-        for item in items:
+        for item in tracked(items, "bags converted"):
             on_bag(item.id, run.write(item, found))
         run.finish(found)
     return found

@@ -144,8 +144,8 @@ class Format(ABC):
 
     @property
     def encoder(self) -> str:
-        """Name of the model, escaped for file names."""
-        return file_name(str(self.store.attrs["model"]["name"])) or "unknown"
+        """Name of the model, escaped for file names, with `_` for spaces."""
+        return file_name(str(self.store.attrs["model"]["name"]).replace(" ", "_")) or "unknown"
 
 
 def file_name(text: str) -> str:

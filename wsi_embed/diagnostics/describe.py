@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,13 @@ from wsi_embed.slide.icc import profile_digest
 from wsi_embed.slide.ome_zarr import is_ome_zarr
 from wsi_embed.storage import Address, Location, location
 from wsi_embed.store import Bag, Store, open_store
+from wsi_embed.store.index import Row
+from wsi_embed.store.members import slide_folders
 from wsi_embed.util.text import counted
 
 Facts = dict[str, Any]
+# Largest number of slides that are opened for their clusters.
+OPENED = 200
 
 
 def describe(
@@ -135,21 +140,51 @@ def _store(path: Location) -> tuple[Facts, list[Facts]]:
 
 
 def _store_facts(path: Location, store: Store) -> tuple[Facts, list[Facts]]:
-    found, damaged = sound_bags(store, store)
+    """Return the facts of a store, and of each slide; of a large store only those that its index has."""
+    rows = list(store.rows())
+    if len(rows) > OPENED:
+        sound = [row for row in rows if row.damage is None]
+        damaged = [f"left out, {row.slide_id}: {row.damage}" for row in rows if row.damage is not None]
+        patients = {row.patient for row in sound if row.patient}
+        facts = _whole(path, store, len(sound), len(patients), sum(row.tiles for row in sound), damaged, rows)
+        return facts, [_row(row) for row in sound]
+    found, damaged = sound_bags(store, [row.slide_id for row in rows])
     bags = list(found.values())
-    facts = {
+    patients = {b.patient for b in bags if b.patient}
+    facts = _whole(path, store, len(bags), len(patients), sum(len(b) for b in bags), damaged, rows)
+    return facts, [_bag(b) for b in bags]
+
+
+def _whole(
+    path: Location,
+    store: Store,
+    slides: int,
+    patients: int,
+    tiles: int,
+    damaged: list[str],
+    rows: Sequence[Row],
+) -> Facts:
+    complete = {row.slide_id for row in rows if row.damage is None}
+    incomplete = [name for name in slide_folders(store.place) if name not in complete]
+    return {
         "kind": "store",
         "name": path.name,
         "format": store.attrs["format_version"],
         "model": store.attrs["model"]["name"],
         **store.attrs["settings"],
-        "slides": len(bags),
-        "patients": len({b.patient for b in bags if b.patient}),
-        "tiles": sum(len(b) for b in bags),
-        "incomplete": store.incomplete(),
+        "slides": slides,
+        "patients": patients,
+        "tiles": tiles,
+        "incomplete": incomplete,
         **({"damaged": damaged} if damaged else {}),
     }
-    return facts, [_bag(b) for b in bags]
+
+
+def _row(row: Row) -> Facts:
+    shown: Facts = {"slide": row.slide_id, "tiles": row.tiles}
+    if row.mpp is not None:
+        shown["mpp"] = round(row.mpp, 4)
+    return shown | ({"patient": row.patient} if row.patient else {})
 
 
 def _bag(bag: Bag) -> Facts:

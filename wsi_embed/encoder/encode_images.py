@@ -11,6 +11,7 @@ import numpy as np
 from wsi_embed.encoder.base import Encoded, Encoder, concatenated
 from wsi_embed.slide import UInt8Array
 from wsi_embed.slide.tile_images import fit_image, read_image
+from wsi_embed.util.progress import tracked
 
 
 def encode_images(
@@ -44,7 +45,8 @@ def encode_images(
         True
     """
     encoded = []
-    for batch in image_batches(paths, model.metadata.tile_px, batch_size):
+    batches = image_batches(paths, model.metadata.tile_px, batch_size)
+    for batch in tracked(batches, "batches of tiles encoded", -(-len(paths) // batch_size)):
         encoded.append(model.encode(batch))
         if on_tiles:
             on_tiles(len(batch))

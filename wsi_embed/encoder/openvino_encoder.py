@@ -19,6 +19,7 @@ from wsi_embed.encoder.openvino_int8 import int8_settings, keep_addends
 from wsi_embed.errors import MissingExtraError, ModelError
 from wsi_embed.slide.base import UInt8Array
 from wsi_embed.util.cpu import cpu_count
+from wsi_embed.util.extras import install_command
 
 # Part of the id of int8 models. It was "openvino" as long as their features were wrong (`openvino_int8`).
 INT8_ID = "openvino-int8"
@@ -101,7 +102,7 @@ def _import_openvino() -> Any:
         raise MissingExtraError(
             "needs OpenVINO, which is not installed",
             where="`device='openvino'`",
-            remedy="pip install 'wsi-embed[openvino]'",
+            remedy=install_command("openvino"),
         ) from error
     finally:
         del sys.modules[telemetry]

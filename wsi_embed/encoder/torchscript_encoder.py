@@ -15,6 +15,7 @@ from wsi_embed.encoder.metadata import FILE, ModelMetadata
 from wsi_embed.errors import DeviceError, MissingExtraError, ModelError
 from wsi_embed.slide.base import UInt8Array
 from wsi_embed.util.cpu import cpu_count
+from wsi_embed.util.extras import install_command
 from wsi_embed.util.text import argument
 
 
@@ -75,7 +76,7 @@ def _import_torch(path: Path) -> Any:
         raise MissingExtraError(
             "is a TorchScript model, which needs PyTorch",
             where=path.name,
-            remedy="pip install 'wsi-embed[torchscript]', or export the model to .onnx",
+            remedy=f"{install_command('torchscript')}, or export the model to .onnx",
         ) from error
     return torch
 

@@ -16,6 +16,7 @@ from wsi_embed.evaluate.colour_histogram import histograms_of_images
 from wsi_embed.evaluate.seen import seen_in_training
 from wsi_embed.evaluate.tile_set import TileFeatures
 from wsi_embed.evaluate.tile_table import TileTable
+from wsi_embed.util.progress import Watcher, watched_by
 from wsi_embed.util.text import argument
 
 HISTOGRAM = "colour histogram"
@@ -64,7 +65,8 @@ def encode_with_models(
     for name, path in zip(names, models, strict=True):
         model = load_encoder(path, device=device, threads=threads)
         seen, notes = seen_in_training(asdict(model.metadata), table.tiles.slides, table.paths)
-        encoded = encode_images(model, table.paths, batch_size, _counting(progress, name, table))
+        with watched_by(Watcher()):  # `progress` shows it
+            encoded = encode_images(model, table.paths, batch_size, _counting(progress, name, table))
         notes = [f"{name}: {note}" for note in notes]
         found[name] = TileFeatures(table.tiles, encoded.features, seen, tuple(notes))
     return found

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from wsi_embed.errors import MissingExtraError, UsageError
 from wsi_embed.inputs.columns import PATIENT, Known, Rows, match_columns
+from wsi_embed.util.extras import install_command
 
 MANIFEST = "manifest"
 MANIFEST_SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
@@ -118,7 +119,7 @@ def _read_parquet(source: Path, kind: str, name: object) -> tuple[list[str], Row
         raise MissingExtraError(
             "reading Parquet needs pyarrow, which is not installed",
             where=name,
-            remedy="pip install 'wsi-embed[parquet]', or give a CSV",
+            remedy=f"{install_command('parquet')}, or give a CSV",
         ) from error
     try:
         table = parquet.read_table(source)

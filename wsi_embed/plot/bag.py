@@ -70,7 +70,8 @@ def plot_bag(
     check_same_slide(slide, bag.slide_id, tiles.fingerprint)
     style, seen = Style(max_px), make_view(slide, max_px, bool(bag.attrs.get("bad_tiles")))
     labels = {polygon.label for polygon in annotations}
-    known = {**class_colours(labels), **(classes or {})}
+    stated = ((polygon.label, polygon.colour) for polygon in annotations)
+    known = {**class_colours(labels, stated), **(classes or {})}
     colours = {label: colour for label, colour in known.items() if label in labels}
     panels = [tile_map(seen, tiles.grid, heat.colours) if heat else cluster_map(seen, tiles, style.line)]
     if view == "both":
@@ -164,7 +165,7 @@ def _composed(
 
 def _facts(tiles: Tiles) -> str:
     plan = tiles.grid.plan
-    size = f"{plan.tile_px} px at {plan.effective_mpp:.3g} um per pixel"
+    size = f"{plan.tile_px} px at {plan.effective_mpp:.3g} µm per pixel"
     clusters = f", {counted(len(tiles.counts), 'cluster')}" if tiles.counts else ""
     return f"{counted(len(tiles.grid), 'tile')} of {size}{clusters}"
 
@@ -173,13 +174,14 @@ def _with_bar(panel: UInt8Array, um_per_px: float, style: Style) -> Image.Image:
     """Add a scale bar below a view. Its text may be wider than the view."""
     height, width = panel.shape[:2]
     um = bar_length(um_per_px * width)
-    text = f"{um / 1000:g} mm" if um >= 1000 else f"{um:g} um"
-    right, middle = round(um / um_per_px), height + style.row
+    text = f"{um / 1000:g} mm" if um >= 1000 else f"{um:g} µm"
+    left, middle = style.line, height + style.row
+    right = left + round(um / um_per_px)
     end = right + style.text + text_width(text, style.text)
     canvas = Image.new("RGB", (max(width, end + 1), height + 2 * style.row), "white")
     canvas.paste(Image.fromarray(panel), (0, 0))
     draw = ImageDraw.Draw(canvas)
-    draw.rectangle((0, middle - style.line, right, middle + style.line), INK)
+    draw.rectangle((left, middle - style.line, right, middle + style.line), INK)
     draw.text((right + style.text, middle), text, INK, font=font(style.text), anchor="lm")
     return canvas
 

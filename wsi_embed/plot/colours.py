@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from functools import cache
 
@@ -64,11 +65,15 @@ def cluster_colour(cluster: int, names: ClusterNames | None = None) -> Colour:
     return names.colour(cluster) or _palette()[names.first(cluster) % PALETTE_SIZE]
 
 
-def class_colours(labels: Iterable[str | None]) -> dict[str | None, Colour]:
-    """Assign a contour colour to each annotation class, in the order of their names.
+def class_colours(
+    labels: Iterable[str | None], stated: Iterable[tuple[str | None, Colour | None]] = ()
+) -> dict[str | None, Colour]:
+    """Assign a contour colour to each annotation class: that of its file, or else one in the order of names.
 
     Args:
         labels: Classes of all slides that are drawn together; None for polygons without a class.
+        stated: Classes with their colours in the annotation files. Of several colours of a class the first
+            counts. A colour that several classes have, such as the default of a program, is not used.
 
     Example:
         >>> from wsi_embed.plot import class_colours
@@ -76,7 +81,16 @@ def class_colours(labels: Iterable[str | None]) -> dict[str | None, Colour]:
         {'stroma': (0, 0, 205), 'tumour': (0, 0, 0)}
     """
     ordered = sorted(set(labels), key=lambda label: (label is not None, label or ""))
-    return {label: CLASS_COLOURS[i % len(CLASS_COLOURS)] for i, label in enumerate(ordered)}
+    first: dict[str | None, Colour] = {}
+    for label, colour in stated:
+        if colour is not None:
+            first.setdefault(label, colour)
+    shared = Counter(first.values())
+    kept = {label: colour for label, colour in first.items() if shared[colour] == 1}
+    free = [colour for colour in CLASS_COLOURS if colour not in kept.values()] or list(CLASS_COLOURS)
+    others = (label for label in ordered if label not in kept)
+    assigned = {label: free[i % len(free)] for i, label in enumerate(others)}
+    return {label: kept.get(label) or assigned[label] for label in ordered}
 
 
 @cache

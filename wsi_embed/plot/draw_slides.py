@@ -16,7 +16,7 @@ from wsi_embed.plot.annotations import ClassColours
 from wsi_embed.plot.attention import Heat, check_attention, slide_heat
 from wsi_embed.plot.bag import check_view, plot_bag
 from wsi_embed.plot.bag_tiles import check_same_slide, open_embedded, read_tiles
-from wsi_embed.plot.colours import class_colours
+from wsi_embed.plot.colours import Colour, class_colours
 from wsi_embed.plot.legend import store_legend
 from wsi_embed.plot.save import check_print, save_picture
 from wsi_embed.plot.sheet import contact_sheet
@@ -25,6 +25,7 @@ from wsi_embed.slide import Reader, Slide
 from wsi_embed.slide.readers import check_reader
 from wsi_embed.store import Bag, Store
 from wsi_embed.store.attention import Attention
+from wsi_embed.util.progress import tracked
 from wsi_embed.util.text import argument, counted, names_of
 
 Say = Callable[[str], None]
@@ -89,10 +90,11 @@ def draw_slides(
     attention = _attention(drawing.attention, store)
     items = _with_attention(items, attention, warn)
     files = _annotation_files(drawing.annotations, items, warn)
-    classes = class_colours(label for file in files.values() for label in _labels(file, warn))
+    stated = [pair for file in files.values() for pair in _stated(file, warn)]
+    classes = class_colours((label for label, _ in stated), stated)
     counts: Counter[int] = Counter()
     failed = 0
-    for item in items:
+    for item in tracked(items, "slides drawn"):
         try:
             bag = _bag(store, item.slide_id)
             heat = _heat(attention, bag, drawing)
@@ -146,7 +148,7 @@ def draw_sheet(
 
     paths = {item.slide_id: item.path for item in items}
     drawable = set()
-    for slide_id, path in paths.items():
+    for slide_id, path in tracked(paths.items(), "slides opened"):
         try:
             bag = _bag(store, slide_id)
             with open_embedded(path, bag, drawing.reader) as slide, damage_named(slide_id):
@@ -216,14 +218,15 @@ def _annotation_files(source: Path | None, items: Sequence[SlideInput], warn: Sa
     return {slide_id: file for slide_id, file in found.items() if file is not None}
 
 
-def _labels(file: Path, warn: Say) -> Iterator[str | None]:
+def _stated(file: Path, warn: Say) -> Iterator[tuple[str | None, Colour | None]]:
+    """Yield the classes of an annotation file, with their colours."""
     try:
         annotations = read_annotations(file)
     except SlideError:  # reported when the slide is drawn
         return
     for line in annotations.warnings:
         warn(line)
-    yield from {polygon.label for polygon in annotations.polygons}
+    yield from dict.fromkeys((polygon.label, polygon.colour) for polygon in annotations.polygons)
 
 
 def _bag(store: Store, slide_id: str) -> Bag:

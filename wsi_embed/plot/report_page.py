@@ -13,7 +13,7 @@ from PIL import Image
 from wsi_embed.errors import WsiEmbedError
 from wsi_embed.jobs.report import JobReport, SlideResult, shown_name, write_whole
 from wsi_embed.storage import Location
-from wsi_embed.util.text import counted, percent
+from wsi_embed.util.text import counted, in_words, percent
 
 # With pictures of more slides the page would be too large for browsers.
 MOST_PICTURES, MOST_PREVIEWS = 200, 2000
@@ -221,8 +221,10 @@ def _table(slides: Sequence[SlideResult]) -> str:
 
 
 def _facts(report: JobReport) -> str:
-    facts = {**{f"model {k}": v for k, v in report.model.items()}, **report.settings, **report.versions}
-    rows = "".join(f"<dt>{escape(str(k))}</dt><dd>{escape(str(v))}</dd>\n" for k, v in facts.items())
+    model = {k if k.startswith("model") else f"model {k}": v for k, v in report.model.items()}
+    facts = {**model, **report.settings, **report.versions}
+    shown = {k.replace("_", " "): in_words(v) for k, v in facts.items() if v not in (None, "", [], {}, ())}
+    rows = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>\n" for k, v in shown.items())
     return f"<h2>Settings and versions</h2>\n<dl>{rows}</dl>\n"
 
 

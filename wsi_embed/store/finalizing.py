@@ -9,6 +9,7 @@ from wsi_embed.store.layout import StoreSettings
 from wsi_embed.store.members import accept_slides, settle_records, slide_folders
 from wsi_embed.store.reader import Store
 from wsi_embed.store.replacing import sweep
+from wsi_embed.util.progress import tracked
 
 
 def finalize(path: str | Location, *, accept: bool = False) -> tuple[list[Row], list[str]]:
@@ -42,7 +43,7 @@ def finalize(path: str | Location, *, accept: bool = False) -> tuple[list[Row], 
         raise cannot_write(store.place, error) from error
     folders = slide_folders(store.place)
     read = store.place.map(lambda name: read_row(store.place, name, settings), folders)
-    found = dict(zip(folders, read, strict=True))
+    found = dict(zip(folders, tracked(read, "slides read", len(folders)), strict=True))
     rows = [row for row in found.values() if row is not None and row.damage is None]
     write_index(store.place, rows)
     complete = {row.slide_id: row for row in rows}

@@ -26,6 +26,7 @@ from wsi_embed.store.members import slide_folders
 from wsi_embed.store.reader import Store
 from wsi_embed.store.structure import harmless, store_problems
 from wsi_embed.util.digest import canonical_digest
+from wsi_embed.util.progress import tracked
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def verify(path: str | Location) -> list[Problem]:
     settings = StoreSettings(**store.attrs["settings"])
     problems: list[Problem] = []
     complete = {}
-    for name in slide_folders(store.place):
+    for name in tracked(list(slide_folders(store.place)), "slides verified"):
         checked = _Slide(store.place / name, settings)
         problems += [Problem(name, what) for what in checked.problems()]
         if checked.attributes is not None:

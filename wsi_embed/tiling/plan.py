@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +26,9 @@ from wsi_embed.tiling.fingerprint import (
 from wsi_embed.tiling.settings import Tiling, TilingTarget
 from wsi_embed.tissue import TissueMask, tissue_mask
 from wsi_embed.util.text import argument
+
+# Places for tiles on one slide: a slide of 100,000 x 200,000 pixels has 20 million of 32 pixels.
+MOST_POSITIONS = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,7 @@ class SlidePlan:
         """
         level = self.read.level
         scale, size = self.slide.level_scales[level], self.slide.level_sizes[level]
+        self._check_positions(size, tiling)
         grid = make_grid(self.read, scale, size, self.slide.bounds, tiling.overlap, tiling.edge)
         if len(grid) == 0:
             raise SlideError(
@@ -120,6 +125,21 @@ class SlidePlan:
         grid = TileGrid(grid.plan, grid.stride, grid.scale, grid.grid, grid.level_xy, fraction)
         # leave out tiles without any tissue, even with --min-tissue 0
         return grid.where((fraction >= tiling.min_tissue) & (fraction > 0)), mask
+
+    def _check_positions(self, size: tuple[int, int], tiling: Tiling) -> None:
+        """Check that the tiles of a slide are no more than memory holds.
+
+        Raises:
+            SlideError: If there are more than `MOST_POSITIONS` places for tiles.
+        """
+        stride = max(1, round(self.read.read_px * (1 - tiling.overlap / self.read.tile_px)))
+        positions = math.prod(side // stride for side in size)
+        if positions > MOST_POSITIONS:
+            raise SlideError(
+                f"{positions:,} places for tiles of {self.read.tile_px} px, more than {MOST_POSITIONS:,}",
+                where=self.item.name,
+                remedy="use larger tiles (`tile_px=`), a coarser `mpp=`, or less `overlap=`",
+            )
 
     def why_empty(self, mask: TissueMask, min_tissue: float) -> str:
         """Explain why the grid has no tile."""

@@ -19,6 +19,8 @@ from wsi_embed.tissue.recipe import RECIPES, TissueRecipe
 
 # Smallest share of a nearly empty tile that looks like glass.
 NEARLY = 0.95
+# Number of tiles whose shares are computed together.
+BLOCK = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -47,23 +49,36 @@ class TissueMask:
 
         For tiles that extend beyond the slide, only the part inside counts.
         """
-        return self._share(self.mask, grid)
+        return self._share(self.mask, grid.level_xy, grid)
 
     def near_empty(self, grid: TileGrid) -> float | None:
         """Compute the share of tiles that look like glass nearly everywhere; None if it is not known."""
         if self.empty is None or not len(grid):
             return None
-        return round(float((self._share(self.empty, grid) >= NEARLY).mean()), 4)
+        return round(float((self._share(self.empty, grid.level_xy, grid) >= NEARLY).mean()), 4)
 
-    def _share(self, mask: npt.NDArray[np.bool_], grid: TileGrid) -> Float32Array:
+    def _share(
+        self, mask: npt.NDArray[np.bool_], level_xy: npt.NDArray[np.int64], grid: TileGrid
+    ) -> Float32Array:
         """Compute the share of each tile that is true in a mask of this one's shape, float32 [N]."""
         table = np.asarray(cv2.integral(np.ascontiguousarray(mask).view(np.uint8)), np.int32)
-        corner = grid.level_xy * np.array(grid.scale)
+        parts = (level_xy[start : start + BLOCK] for start in range(0, max(1, len(level_xy)), BLOCK))
+        return np.concatenate([self._block(table, mask.shape, part, grid) for part in parts])
+
+    def _block(
+        self,
+        table: npt.NDArray[np.int32],
+        shape: tuple[int, ...],
+        level_xy: npt.NDArray[np.int64],
+        grid: TileGrid,
+    ) -> Float32Array:
+        """Compute the shares of some tiles from the integral image of a mask."""
+        corner = level_xy * np.array(grid.scale)
         x0, y0 = corner[:, 0] / self.scale[0], corner[:, 1] / self.scale[1]
         w, h = (grid.read_px * a / b for a, b in zip(grid.scale, self.scale, strict=True))
         x1, y1 = x0 + w, y0 + h
         tissue = _area(table, x1, y1) - _area(table, x0, y1) - _area(table, x1, y0) + _area(table, x0, y0)
-        height, width = mask.shape
+        height, width = shape
         inside = (np.minimum(x1, width) - np.maximum(x0, 0)) * (np.minimum(y1, height) - np.maximum(y0, 0))
         return np.asarray(np.clip(tissue / np.maximum(inside, 1e-9), 0, 1), np.float32)
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+
+# Longest list that is shown whole.
+MOST_ITEMS = 12
 
 
 def counted(number: int, what: str) -> str:
@@ -14,6 +17,33 @@ def counted(number: int, what: str) -> str:
 def percent(share: float) -> str:
     """Return a share as `12.3 %`; a small share that is not zero is `< 0.1 %`."""
     return "< 0.1 %" if 0 < share < 0.0005 else f"{100 * share:.1f} %"
+
+
+def in_words(value: object) -> str:
+    """Return a value of JSON for people: `yes`, `none`, lists with commas, `key value` for dictionaries.
+
+    Example:
+        >>> from wsi_embed.util.text import in_words
+        >>> in_words({"pen": True, "size": [1.0, 2.5], "roi": None})
+        'pen yes, size (1, 2.5), roi none'
+    """
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, Mapping):
+        parts = (f"{str(k).replace('_', ' ')} {_inner(v)}" for k, v in value.items())
+        return ", ".join(parts) or "none"
+    if isinstance(value, list | tuple):
+        shown = [_inner(item) for item in value[:MOST_ITEMS]]
+        rest = [f"and {len(value) - MOST_ITEMS} more"] if len(value) > MOST_ITEMS else []
+        return ", ".join(shown + rest) or "none"
+    return str(value)
+
+
+def _inner(value: object) -> str:
+    nested = isinstance(value, Mapping | list | tuple) and len(value) > 0
+    return f"({in_words(value)})" if nested else in_words(value)
 
 
 def names_of(items: Iterable[str], most: int = 3) -> str:

@@ -23,6 +23,7 @@ from wsi_embed.errors import MissingExtraError, StoreError, UsageError
 from wsi_embed.evaluate import probe
 from wsi_embed.evaluate.mil.bags import BagFeatures
 from wsi_embed.store.attention import Attention
+from wsi_embed.util.extras import install_command
 
 
 @pytest.fixture(scope="module")
@@ -188,4 +189,4 @@ def test_a_missing_extra_is_named(made: Witnessed, tmp_path: Path, monkeypatch: 
     monkeypatch.setitem(sys.modules, "torchmil.models", None)
     done = typed(made.store.path, labels_of(tmp_path / "l.csv", made.labels), "--folds", 3)
     assert isinstance(done.exception, MissingExtraError)
-    assert str(done.exception).endswith("pip install 'wsi-embed[mil]'")
+    assert str(done.exception).endswith(f"; {install_command('mil')}")

@@ -215,3 +215,34 @@ def test_what_cannot_be(made: Witnessed, tmp_path: Path, monkeypatch: pytest.Mon
         evaluate_mil(headless, bags, MilSettings("cluster-histogram"))
     with pytest.raises(WsiEmbedError, match=r"the training diverged: .* use a lower `lr=`"):
         evaluate_mil(made.store, bags, MilSettings("abmil", epochs=3, lr=1e30))
+
+
+def test_small_bags_use_one_thread(made: Witnessed, monkeypatch: pytest.MonkeyPatch) -> None:
+    used = []
+    monkeypatch.setattr(fit, "_fit", lambda *_: used.append(torch.get_num_threads()) or fit._Best())
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        bags = bags_of(made.labels, splits=split_in_three(made.labels))
+        evaluate_mil(made.store, bags, quick("abmil"))
+        monkeypatch.setattr(fit, "LARGE", 0)
+        evaluate_mil(made.store, bags, quick("abmil"))
+        evaluate_mil(made.store, bags, MilSettings("abmil", epochs=1, threads=3))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert used == [1, 2, 3]
+
+
+def test_training_ends_when_only_the_likelihood_creeps_on(
+    made: Witnessed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The witness is found at once; before, 200 epochs polished the likelihood by a hair each."""
+    epochs = []
+    validate = fit._validate
+    monkeypatch.setattr(fit, "_validate", lambda *given: epochs.append(1) or validate(*given))
+    monkeypatch.setattr(fit, "LEAST_EPOCHS", 5)
+    bags = bags_of(made.labels, splits=split_in_three(made.labels))
+    found = evaluate_mil(made.store, bags, MilSettings("abmil", epochs=200, patience=5, lr=5e-3))
+    assert found.intervals["auc"].mean > 0.98
+    assert len(epochs) < 100

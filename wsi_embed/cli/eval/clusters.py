@@ -59,7 +59,7 @@ def command(
 ) -> None:
     """Evaluate a store's clusters: whether all are used, agree between slides, and match labels.
 
-    Needs the extra `train`.
+    Needs the extra `cluster`.
     """
     from wsi_embed.errors import UsageError
     from wsi_embed.store import open_named_store
@@ -68,7 +68,7 @@ def command(
     if slides and out is None:
         raise UsageError("--slides needs --out, where the contact sheet is written")
     opened = open_named_store(store, clusters=clusters)
-    with needs_extra("train", "wsi-embed eval clusters"):
+    with needs_extra("cluster", "wsi-embed eval clusters"):
         from wsi_embed.evaluate.clusters import check_clusters_folder, evaluate_clusters, write_clusters
 
         check_clusters_folder(out)

@@ -94,7 +94,12 @@ def command(
     ] = "auto",
     threads: Annotated[
         int | None,
-        typer.Option("--threads", min=1, help="CPU threads. Default: one per core.", rich_help_panel=NETWORK),
+        typer.Option(
+            "--threads",
+            min=1,
+            help="CPU threads. Default: one for small bags, else one per core.",
+            rich_help_panel=NETWORK,
+        ),
     ] = None,
     memory: Annotated[
         float,

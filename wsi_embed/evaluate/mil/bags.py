@@ -12,6 +12,7 @@ from wsi_embed.bags.damage import damage_named
 from wsi_embed.bags.labels import LabelledBags
 from wsi_embed.errors import StoreError
 from wsi_embed.store import Store
+from wsi_embed.util.progress import tracked
 from wsi_embed.util.text import counted
 
 GIB = 2**30
@@ -32,6 +33,7 @@ class BagFeatures(Sequence[Features]):
     Attributes:
         mean: Mean features of each bag, float32 [bags, D].
         square: Mean squared features of each bag, float32 [bags, D].
+        sizes: Number of tiles of each bag, int64 [bags].
         kept: Number of bags in memory.
 
     Raises:
@@ -41,10 +43,11 @@ class BagFeatures(Sequence[Features]):
     def __init__(self, store: Store, bags: LabelledBags, memory: int = 8 * GIB) -> None:
         self._store, self._bags = store, bags
         self._in_memory: dict[int, Features] = {}
-        means, squares = [], []
-        for number in range(len(bags)):
+        means, squares, sizes = [], [], []
+        for number in tracked(range(len(bags)), "bags read"):
             features = self._read(number)
             self._check(number, features)
+            sizes.append(len(features))
             rows = features.astype(np.float32)
             means.append(rows.mean(0))
             squares.append(np.square(rows).mean(0))
@@ -52,6 +55,7 @@ class BagFeatures(Sequence[Features]):
                 memory -= features.nbytes
                 self._in_memory[number] = features
         self.mean, self.square = np.stack(means), np.stack(squares)
+        self.sizes = np.array(sizes, np.int64)
 
     def __len__(self) -> int:
         return len(self._bags)

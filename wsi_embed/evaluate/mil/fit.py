@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +17,14 @@ from wsi_embed.evaluate.mil.folds import Fold, Index
 from wsi_embed.evaluate.mil.nets import BagNet
 from wsi_embed.evaluate.mil.scores import macro_auc
 from wsi_embed.evaluate.mil.settings import LEAST_EPOCHS, NETS, MilSettings, Predictions
+from wsi_embed.util.progress import tracked
 from wsi_embed.util.text import argument
 
 Float = npt.NDArray[np.float64]
+# Numbers in a bag from which several threads are faster than one.
+LARGE = 2**21
+# Smallest gain of the mean log likelihood that counts as an improvement at equal AUC.
+LEAST_GAIN = 0.01
 
 
 @dataclass
@@ -54,18 +61,38 @@ def fit_fold(
         WsiEmbedError: If the training diverges.
     """
     device = _device(settings.device)
-    if settings.threads is not None:
-        torch.set_num_threads(settings.threads)
     rng = np.random.default_rng((fold.seed, fold.number))
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with (
+        _threads(settings.threads or _useful_threads(features, fold, device)),
+        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+    ):
         torch.manual_seed(int(rng.integers(2**31)))
         net = NETS.get(settings.method)(features.dim, classes).to(device)
         net.standardise(*map(torch.from_numpy, features.statistics(fold.train)))
         best = _fit(net, features, targets, fold, settings, rng)
-    if best.weights is not None:
-        net.load_state_dict(best.weights)
-    probabilities, attention = _predict(net, features, fold.test)
+        if best.weights is not None:
+            net.load_state_dict(best.weights)
+        probabilities, attention = _predict(net, features, fold.test)
     return Predictions(fold, probabilities, best.epoch, best.score[0], attention)
+
+
+def _useful_threads(features: BagFeatures, fold: Fold, device: torch.device) -> int:
+    """Return one thread for small bags, for which the others would only wait, else PyTorch's number."""
+    if device.type != "cpu":
+        return torch.get_num_threads()
+    numbers = features.sizes[fold.train] * features.dim
+    return 1 if float(np.mean(numbers)) < LARGE else torch.get_num_threads()
+
+
+@contextlib.contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Use a number of threads, and afterwards the number from before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _fit(
@@ -80,8 +107,9 @@ def _fit(
     optimizer = torch.optim.AdamW(net.parameters(), settings.lr, weight_decay=settings.weight_decay)
     counts = np.bincount(targets[fold.train], minlength=net.classes)
     weights = len(fold.train) / (net.classes * np.maximum(counts, 1))
-    best = _Best()
-    for epoch in range(1, settings.epochs + 1):
+    best, gained = _Best(), _Best()
+    what = f"epochs at most of fold {fold.number + 1}"
+    for epoch in tracked(range(1, settings.epochs + 1), what):
         net.train()
         for number, bag in features.stream(rng.permutation(fold.train).tolist()):
             target = torch.tensor(targets[number], device=device)
@@ -92,7 +120,9 @@ def _fit(
         score = _validate(net, features, targets, fold.validation)
         if score > best.score:
             best = _Best(score, epoch, copy.deepcopy(net.state_dict()))
-        elif epoch - best.epoch >= settings.patience and epoch >= LEAST_EPOCHS:
+        if score[0] > gained.score[0] or score > (gained.score[0], gained.score[1] + LEAST_GAIN):
+            gained = _Best(score, epoch)
+        elif epoch - gained.epoch >= settings.patience and epoch >= LEAST_EPOCHS:
             break
     return best
 

@@ -48,13 +48,15 @@ class MilSettings:
             (`mean`) or of the cluster histogram (`cluster-histogram`).
         epochs: Maximum number of epochs.
         patience: Number of epochs without improvement on the validation part after which training ends, but
-            not before `LEAST_EPOCHS`. Both numbers are those of CLAM (Lu et al., 2021).
+            not before `LEAST_EPOCHS`. Both numbers are those of CLAM (Lu et al., 2021). At equal AUC a gain
+            of the mean log likelihood below 0.01 is none.
         lr: Learning rate of AdamW.
         weight_decay: Weight decay of AdamW.
         max_tiles: Maximum number of tiles of a bag in a training step, a new random sample each time; None
             takes all tiles. Predictions use all tiles.
         device: `auto`, `cpu` or `cuda[:N]`.
-        threads: Number of CPU threads; None uses the default of PyTorch.
+        threads: Number of CPU threads; None uses one for small bags, else
+            the default of PyTorch.
     """
 
     method: str = "dsmil"

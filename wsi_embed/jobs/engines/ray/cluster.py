@@ -15,6 +15,7 @@ from typing import Any
 from wsi_embed.encoder.device import parse_device
 from wsi_embed.errors import MissingExtraError, Stopped, UsageError
 from wsi_embed.util.cpu import cpu_count
+from wsi_embed.util.extras import install_command
 from wsi_embed.util.text import argument
 
 # More cores speed up an actor little: tissue detection and committing use one.
@@ -37,7 +38,7 @@ def import_ray() -> Any:
         import ray
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            "`engine='ray'` needs Ray, which is not installed", remedy="pip install 'wsi-embed[ray]'"
+            "`engine='ray'` needs Ray, which is not installed", remedy=install_command("ray")
         ) from error
     return ray
 

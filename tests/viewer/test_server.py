@@ -16,6 +16,7 @@ import pytest
 
 import wsi_embed
 from tests.job_tools import COMMAND, invoke
+from tests.test_doc_commands import parse
 from tests.viewer.conftest import Cohort
 from wsi_embed import UsageError
 from wsi_embed.viewer.server import is_loopback, listen
@@ -113,6 +114,14 @@ def test_without_the_extra_the_command_names_it(cohort: Cohort, monkeypatch: pyt
     assert done.stderr.splitlines() == [
         "error: the viewer needs uvicorn, which is not installed; pip install 'wsi-embed[view]'"
     ]
+
+
+def test_the_demo_names_the_command_that_views_its_result() -> None:
+    makefile = (Path(__file__).parents[2] / "Makefile").read_text("utf-8")
+    command = re.search(r'@echo ".*?/wsi-embed (view .*)"', makefile)
+    assert command
+    assert "$(DEMO)/feats.zarr" in command[1]
+    parse(command[1].replace("$(DEMO)", "demo").split())
 
 
 def test_wrong_arguments_are_one_line(tmp_path: Path, cohort: Cohort) -> None:

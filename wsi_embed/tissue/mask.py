@@ -58,7 +58,7 @@ class TissueMask:
         return round(float((self._share(self.empty, grid.level_xy, grid) >= NEARLY).mean()), 4)
 
     def _share(
-        self, mask: npt.NDArray[np.bool_], level_xy: npt.NDArray[np.int64], grid: TileGrid
+        self, mask: npt.NDArray[np.bool_], level_xy: npt.NDArray[np.integer], grid: TileGrid
     ) -> Float32Array:
         """Compute the share of each tile that is true in a mask of this one's shape, float32 [N]."""
         table = np.asarray(cv2.integral(np.ascontiguousarray(mask).view(np.uint8)), np.int32)
@@ -69,7 +69,7 @@ class TissueMask:
         self,
         table: npt.NDArray[np.int32],
         shape: tuple[int, ...],
-        level_xy: npt.NDArray[np.int64],
+        level_xy: npt.NDArray[np.integer],
         grid: TileGrid,
     ) -> Float32Array:
         """Compute the shares of some tiles from the integral image of a mask."""

@@ -218,8 +218,13 @@ def test_what_cannot_be(made: Witnessed, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_small_bags_use_one_thread(made: Witnessed, monkeypatch: pytest.MonkeyPatch) -> None:
-    used = []
-    monkeypatch.setattr(fit, "_fit", lambda *_: used.append(torch.get_num_threads()) or fit._Best())
+    used: list[int] = []
+
+    def noted(*_: Any) -> Any:
+        used.append(torch.get_num_threads())
+        return fit._Best()
+
+    monkeypatch.setattr(fit, "_fit", noted)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
@@ -238,9 +243,14 @@ def test_training_ends_when_only_the_likelihood_creeps_on(
     made: Witnessed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The witness is found at once; before, 200 epochs polished the likelihood by a hair each."""
-    epochs = []
+    epochs: list[int] = []
     validate = fit._validate
-    monkeypatch.setattr(fit, "_validate", lambda *given: epochs.append(1) or validate(*given))
+
+    def counted(*given: Any) -> Any:
+        epochs.append(1)
+        return validate(*given)
+
+    monkeypatch.setattr(fit, "_validate", counted)
     monkeypatch.setattr(fit, "LEAST_EPOCHS", 5)
     bags = bags_of(made.labels, splits=split_in_three(made.labels))
     found = evaluate_mil(made.store, bags, MilSettings("abmil", epochs=200, patience=5, lr=5e-3))

@@ -1,4 +1,5 @@
-# make demo: the runtime alone, on one real slide.   make test: everything.   make check: style and types.
+# make demo: the runtime alone, on one real slide.   make check: style and types.
+# make test: all tests but those of tests/slow.txt, which make test-slow runs.
 # make docs: the documentation site, in build/site.
 # make fuzz: inconsistent files, CASES of each KIND (tiff ome dicom annotations).
 # make bench: the tables of benchmarks/RESULTS.md, `Throughput`: an hour, and 7 GB for each of PEERS in turn.
@@ -16,7 +17,7 @@ REGIONS ?=
 TRIDENT ?=
 SLIDE = $(DEMO)/slides/cmu_small_region.svs
 
-.PHONY: demo test docs fuzz soak bench check format clean
+.PHONY: demo test test-slow docs fuzz soak bench check format clean
 
 demo: $(VENV)/.installed $(SLIDE)
 	$(VENV)/bin/wsi-embed $(DEMO)/slides/ --overlap 112 --out $(DEMO)/feats.zarr --report $(DEMO)/report.json
@@ -28,8 +29,12 @@ demo: $(VENV)/.installed $(SLIDE)
 # tests import the same packages, PyTorch among them.
 test: export PYTHONDONTWRITEBYTECODE =
 test: $(TEST_VENV)/.installed demo/slides/cmu_small_region.svs
-	$(TEST_VENV)/bin/python -m pytest -m "not cluster"
+	$(TEST_VENV)/bin/python -m pytest -m "not cluster and not slow"
 	$(TEST_VENV)/bin/python -m pytest -m cluster -n 0 tests/jobs/engines/ray
+
+test-slow: export PYTHONDONTWRITEBYTECODE =
+test-slow: $(TEST_VENV)/.installed demo/slides/cmu_small_region.svs
+	$(TEST_VENV)/bin/python -m pytest -m slow
 
 # Warnings are errors: a link or anchor that leads nowhere, a page that no menu names.
 docs: $(TEST_VENV)/.installed

@@ -27,8 +27,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 LONG = ("tests/export/", "tests/train/", "tests/storage/")
 
 
+# Tests that take more than about five seconds of processor time and have a faster one of their kind beside them.
+SLOW = set((REPO / "tests" / "slow.txt").read_text("utf-8").split())
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+    for item in items:
+        if item.nodeid.replace(" ", "") in SLOW:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True, scope="session")

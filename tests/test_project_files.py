@@ -39,11 +39,21 @@ def test_the_citation_has_the_licence_of_the_package() -> None:
 
 
 def test_workflows_run_commands_that_the_repository_has() -> None:
-    jobs = load_yaml(".github/workflows/ci.yml")["jobs"].values()
+    flows = [load_yaml(f".github/workflows/{name}.yml") for name in ("ci", "slow")]
+    jobs = [job for flow in flows for job in flow["jobs"].values()]
     commands = {step["run"] for job in jobs for step in job["steps"] if "run" in step}
-    assert commands == {"make check", "bash .ci/run"}
+    versions = ".ci/versions ${{ matrix.which }}"
+    assert commands == {"make check", "bash .ci/run", "make test-slow", versions}
     assert (ROOT / ".ci" / "run").is_file()
-    assert re.search(r"^check:", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    assert (ROOT / ".ci" / "versions").is_file()
+    for target in ("check", "test-slow"):
+        assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+
+
+def test_slow_tests_exist() -> None:
+    for test in (ROOT / "tests" / "slow.txt").read_text("utf-8").splitlines():
+        file, _, name = test.partition("::")
+        assert f"def {name.partition('[')[0].rpartition('::')[2]}(" in (ROOT / file).read_text("utf-8"), test
 
 
 def test_hooks_run_the_tools_of_make_check() -> None:

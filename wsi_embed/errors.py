@@ -143,7 +143,7 @@ class StoreError(WsiEmbedError):
 
 
 class MissingStoreError(StoreError):
-    """There is no store at a path."""
+    """A path holds no store."""
 
     exit_code = 2
 

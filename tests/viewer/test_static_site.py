@@ -102,6 +102,12 @@ def test_what_cannot_be_exported_is_refused(copied: Cohort, tmp_path: Path) -> N
 
 
 @pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with browser() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
 def served(written: tuple[Path, StaticSite]) -> Iterator[str]:
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, format: str, *args: object) -> None:
@@ -114,10 +120,8 @@ def served(written: tuple[Path, StaticSite]) -> Iterator[str]:
     server.server_close()
 
 
-def test_a_plain_web_server_shows_slides_layers_clusters_and_map(
-    served: str, written: tuple[Path, StaticSite]
-) -> None:
-    with browser() as chromium, opened(chromium, served + "#slide=a", SIZES[0]) as page:
+def test_a_plain_web_server_shows_slides_layers_clusters_and_map(chromium: Any, served: str) -> None:
+    with opened(chromium, served + "#slide=a", SIZES[0]) as page:
         failed: list[str] = []
         page.on("response", lambda answer: failed.append(answer.url) if answer.status >= 400 else None)
         assert page.locator("#title").inner_text() == "a"
@@ -138,9 +142,9 @@ def test_a_plain_web_server_shows_slides_layers_clusters_and_map(
         assert failed == []
 
 
-def test_a_page_opened_as_a_file_says_what_to_do(written: tuple[Path, StaticSite]) -> None:
-    with browser() as chromium:
-        page: Any = chromium.new_page()
-        page.goto((written[0] / "index.html").as_uri())
-        page.wait_for_selector("#message:not([hidden])")
-        assert "python3 -m http.server" in page.locator("#message").inner_text()
+def test_a_page_opened_as_a_file_says_what_to_do(chromium: Any, written: tuple[Path, StaticSite]) -> None:
+    page = chromium.new_page()
+    page.goto((written[0] / "index.html").as_uri())
+    page.wait_for_selector("#message:not([hidden])")
+    assert "python3 -m http.server" in page.locator("#message").inner_text()
+    page.close()

@@ -22,7 +22,7 @@ class Watcher:
         """Handle the start of a loop.
 
         Args:
-            what: What is done, such as `slides verified`.
+            what: Things and what is done with them, such as `slides verified`.
             total: Number of items; None if it is unknown.
         """
 
@@ -53,7 +53,7 @@ def tracked(items: Iterable[Item], what: str, total: int | None = None) -> Itera
 
     Args:
         items: Items of the loop.
-        what: What is done, such as `slides verified`.
+        what: Things and what is done with them, such as `slides verified`.
         total: Number of items; by default their length if they have one.
     """
     if not _watchers or _watchers[-1].busy:

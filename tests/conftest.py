@@ -28,13 +28,14 @@ LONG = ("tests/export/", "tests/train/", "tests/storage/")
 
 
 # Tests that take more than about five seconds of processor time and have a faster one of their kind beside them.
-SLOW = set((REPO / "tests" / "slow.txt").read_text("utf-8").split())
+# A name without parameters stands for all of them.
+SLOW = set((REPO / "tests" / "slow.txt").read_text("utf-8").splitlines())
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not item.nodeid.startswith(LONG))
     for item in items:
-        if item.nodeid.replace(" ", "") in SLOW:
+        if {item.nodeid, item.nodeid.partition("[")[0]} & SLOW:
             item.add_marker(pytest.mark.slow)
 
 

@@ -27,7 +27,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 LONG = ("tests/export/", "tests/train/", "tests/storage/")
 
 
-# Tests that take more than about five seconds of processor time and have a faster one of their kind beside them.
+# Tests that take more than about five seconds of processor time, and have a faster one of their kind.
 # A name without parameters stands for all of them.
 SLOW = set((REPO / "tests" / "slow.txt").read_text("utf-8").splitlines())
 

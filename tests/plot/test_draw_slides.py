@@ -73,7 +73,7 @@ def test_annotations_are_found_by_name_and_absent_ones_said(made: Path, tmp_path
     assert failed == 0
     assert console.pictures == ["a.png", "sub__b.png", "legend.png"]
     assert console.lines == [
-        "1 of 3 slides given are not complete in the store: new",
+        "1 of 3 slides given is not complete in the store: new",
         "1 slide without annotations, drawn without contours: sub__b",
     ]
     blue = (0, 0, 205)
@@ -185,7 +185,7 @@ def test_the_command_draws_contact_sheets(made: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [str(tmp_path / "p" / "clusters.png")]
-    assert done.stderr == "1 of 3 slides given are not complete in the store: new\n"
+    assert done.stderr == "1 of 3 slides given is not complete in the store: new\n"
 
 
 def test_the_command_says_what_is_wrong_in_one_line(made: Path, tmp_path: Path) -> None:

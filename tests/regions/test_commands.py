@@ -359,7 +359,7 @@ def test_plot_says_what_is_missing(slides: Path, model: Path, tmp_path: Path) ->
     store = tmp_path / "f.zarr"
     wsi_embed.embed(slides, store, model=model)
     for options, message in (
-        ([], "--slides DIR for pictures, --geojson"),
+        ([], "is in its folder or the current one; use --slides with the files"),
         (["--geojson", "--geojson-parts", "tile"], "choose from tissue, clusters, tiles"),
     ):
         error = plot(store, *options).exception

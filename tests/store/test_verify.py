@@ -43,7 +43,10 @@ def test_a_missing_chunk_is_named(store_path: Path) -> None:
 
 def test_a_missing_array_is_found(store_path: Path) -> None:
     shutil.rmtree(store_path / "empty" / "grid")
-    assert [p.where for p in verify(store_path)] == ["empty"]
+    shutil.rmtree(store_path / "a" / "coords")
+    shutil.rmtree(store_path / "a" / "grid")
+    found = [(p.where, p.what) for p in verify(store_path)]
+    assert found == [("a", "coords, grid are missing"), ("empty", "grid is missing")]
 
 
 def same_json(one: bytes, other: bytes) -> bool:

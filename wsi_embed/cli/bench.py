@@ -71,14 +71,14 @@ def command(
 
 
 def _facts(bench: Bench) -> dict[str, object]:
-    whole = f"{bench.end_to_end:.0f} tiles/s from slide to store, {bench.ratio:.2f} of the ideal"
+    whole = f"{bench.end_to_end:.0f} tiles/s from slide to store, {bench.ratio:.2f} of the estimate"
     return {
         "slide": f"{bench.slide}, {counted(bench.tiles, 'tile')}, read by {bench.reader}",
         "model": f"{bench.model} on {bench.device}, batches of {bench.batch_size}",
         "decode only": f"{bench.decode:.0f} tiles/s, {bench.decode_mb:.0f} MB/s of pixels, "
         f"{bench.readers} reader thread{'s' * (bench.readers != 1)}",
         "encode only": f"{bench.encode:.0f} tiles/s",
-        "ideal": f"{bench.ideal:.0f} tiles/s",
+        "estimate": f"{bench.ideal:.0f} tiles/s, from the two above",
         "end to end": whole,
         "limit": f"the {bench.limit}",
         "memory": f"{bench.memory_mb:.0f} MB at most, {bench.added_mb:.0f} of them beside program and model",

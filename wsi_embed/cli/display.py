@@ -178,7 +178,7 @@ def outcome(result: SlideResult) -> str:
     if result.status == "planned":
         return f"{counted(result.tiles, 'tile')} would be made"
     if result.status == "skipped":
-        return f"{result.reason or COMPLETE}, skipped"
+        return f"{COMPLETE}, skipped" if result.reason in (None, COMPLETE) else f"left out: {result.reason}"
     return f"{result.status}: {result.reason}"
 
 

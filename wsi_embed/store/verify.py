@@ -107,6 +107,10 @@ class _Slide:
         except ValueError:
             yield "the metadata of an array cannot be parsed"
             return
+        # nothing of the attributes is believed before their digest was compared
+        if missing := [name for name in array_layouts(0, self.settings, None) if name not in documents]:
+            yield f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
+            return
         if self.attributes.get("digest") != group_digest(self.attributes, documents):
             yield "attributes or array metadata were changed after they were written"
             return

@@ -77,7 +77,8 @@ def feature_width(backbone: nn.Module, name: str, px: int) -> int:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(
             f"{name} does not take images of {px} pixels ({reason})",
-            remedy="give `tile_px=`, or `resize=` to what it takes (most: 224)",
+            remedy="give `tile_px=`, or `resize=` to what it takes (most: 224); timm's vision transformers "
+            "take other sizes with `settings=['dynamic_img_size=true']`",
         ) from error
     if not isinstance(found, torch.Tensor) or found.ndim != 2:
         shape = list(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__

@@ -93,6 +93,8 @@ class LabelledBags(Sequence[LabelledBag]):
         for name, value in wanted.items():
             self._check_disjoint(name)
             there = sorted({str(getattr(bag, name)) for bag in self.bags})
+            if there == ["None"]:
+                raise UsageError(f"the labels have no {name}", remedy=f"add a column `{name}` to their table")
             if str(value) not in there:
                 raise UsageError(f"no labelled {self.by} has the {name} {value}; there are {named(there)}")
         found = [n for n, bag in enumerate(self.bags) if all(getattr(bag, k) == v for k, v in wanted.items())]

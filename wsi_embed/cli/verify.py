@@ -6,6 +6,7 @@ import typer
 
 from wsi_embed.cli.options import StorePlace
 from wsi_embed.cli.wording import in_flags
+from wsi_embed.util.text import counted
 
 
 def command(
@@ -26,8 +27,8 @@ def command(
         typer.echo(f"incomplete, the next run redoes them: {', '.join(incomplete)}")
     if problems:
         typer.echo(
-            f"{len(problems)} problem{'s' * (len(problems) != 1)}; delete the folder of a slide that is off "
+            f"{counted(len(problems), 'problem')}; delete the folder of a slide that is off "
             "and run the job again"
         )
         raise typer.Exit(1)
-    typer.echo(f"{len(opened)} slides, every byte as written")
+    typer.echo(f"{counted(len(opened), 'slide')}, every byte as written")

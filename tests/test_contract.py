@@ -103,9 +103,12 @@ def test_wrong_usage(kind: str, settings: dict[str, str], run: Run, folder: Path
     assert not (folder / REPORT).exists()
 
 
-def test_an_option_that_cannot_be_parsed_is_not_on_standard_output(run: Run) -> None:
-    assert run("embed", "slides", "--out", "out", "--limit", "few", stderr="limit") == (2, [])
-    assert run("embed", "slides", "--out", "out", "--limits", "1", stderr="limits") == (2, [])
+@pytest.mark.parametrize("given", [("--limit", "few"), ("--limits", "1")])
+def test_an_option_that_cannot_be_parsed_is_an_event(run: Run, given: tuple[str, str]) -> None:
+    code, lines = run("embed", "slides", "--out", "out", *given)
+    assert code == 2
+    assert [(x["event"], x["level"], x["exit_code"]) for x in lines] == [("error", "error", 2)]
+    assert given[0] in lines[0]["message"]
 
 
 @pytest.mark.parametrize("kind", ["embed", "tile"])

@@ -139,7 +139,7 @@ def test_the_build_gets_all_that_the_wheel_is_made_of() -> None:
     }
     needed |= {
         project["project"]["readme"],
-        *project["project"]["license-files"],
+        *(name.partition("/")[0] for name in project["project"]["license-files"]),
         "constraints.txt",
         "pyproject.toml",
     }

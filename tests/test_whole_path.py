@@ -49,7 +49,8 @@ def test_tiles_to_encoder_to_file_to_store(tmp_path: Path) -> None:
     exported = run("export", tmp_path / "run", "--out", tmp_path / "model.onnx", "--precision", "fp16")
     assert exported.returncode == 0, exported.stderr
     assert "against PyTorch fp32" in exported.stdout
-    assert exported.stderr == ""
+    # nothing but progress, which a slow machine shows
+    assert [line for line in exported.stderr.splitlines() if not line.startswith("writing the model")] == []
 
     embedded = invoke(
         tmp_path / "slide.svs", "--out", tmp_path / "f.zarr", "--model", tmp_path / "model.onnx"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from wsi_embed.encoder.onnx_external_files import external_files
 from wsi_embed.errors import ModelError, UsageError, WsiEmbedError
-from wsi_embed.util.atomic_files import replacing
+from wsi_embed.util.atomic_files import TEMPORARY, replacing
 from wsi_embed.util.text import argument
 from wsi_embed_export.beside import data_file, rename_data
 
@@ -113,7 +113,7 @@ def _with_data(temporary: Path, out: Path) -> Iterator[None]:
 
 def _named(error: WsiEmbedError, out: Path) -> WsiEmbedError:
     """Return an error with the name of the file in place of that of the temporary one."""
-    hidden = re.compile(rf"\.[0-9a-f]{{8}}\.{re.escape(out.name)}")
+    hidden = re.compile(TEMPORARY.pattern + re.escape(out.name))
     texts = {"what": error.what, "where": error.where, "remedy": error.remedy}
     return error.replace(**{key: text and hidden.sub(out.name, text) for key, text in texts.items()})
 

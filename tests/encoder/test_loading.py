@@ -97,8 +97,15 @@ def test_folder_is_no_model(tmp_path: Path) -> None:
         load_encoder(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["model.pt", "model.ckpt", "model"])
-def test_unknown_ending(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("model.pt", "weights, not a model; export it first"),
+        ("model.ckpt", "weights, not a model; export it first"),
+        ("model", r"ends in \.onnx or \.ts"),
+    ],
+)
+def test_unknown_ending(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / name).write_bytes(b"x")
-    with pytest.raises(ModelError, match=r"ends in \.onnx or \.ts"):
+    with pytest.raises(ModelError, match=message):
         load_encoder(tmp_path / name)

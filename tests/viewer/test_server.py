@@ -19,6 +19,7 @@ from tests.job_tools import COMMAND, invoke
 from tests.test_doc_commands import parse
 from tests.viewer.conftest import Cohort
 from wsi_embed import UsageError
+from wsi_embed.util.extras import install_command
 from wsi_embed.viewer.server import is_loopback, listen
 from wsi_embed.viewer.session import Session
 
@@ -112,7 +113,7 @@ def test_without_the_extra_the_command_names_it(cohort: Cohort, monkeypatch: pyt
     done = invoke("view", cohort.store, "--slides", cohort.slides)
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
-        "error: the viewer needs uvicorn, which is not installed; pip install 'wsi-embed[view]'"
+        f"error: the viewer needs uvicorn, which is not installed; {install_command('view')}"
     ]
 
 

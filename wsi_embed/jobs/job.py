@@ -164,6 +164,7 @@ class Job(abc.ABC):
     def describe_complete(self, result: SlideResult, committed: dict[str, Any]) -> None:
         """Fill in the result of a complete slide from its attributes."""
         result.tiles, result.tissue = committed["n_tiles"], committed.get("tissue_share")
+        result.read_level = committed.get("level")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings for the report."""

@@ -27,6 +27,7 @@ def test_the_python_examples_run_one_after_the_other(tmp_path: Path, monkeypatch
     names: dict[str, object] = {}
     for example in re.findall(r"```python\n(.*?)```", DOC, re.DOTALL):
         exec(example, names)
+    assert getattr(names["means"], "shape", None) == (3, 4)
     assert getattr(names["descriptors"], "shape", None) == (3, 3)
     assert getattr(names["logits"], "shape", None) == (2,)
 

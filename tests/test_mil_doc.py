@@ -42,6 +42,6 @@ def test_commands_are_taken() -> None:
 
 
 def test_formats_and_columns_are_the_codes() -> None:
-    described = set(re.findall(r"^\| `([a-z]+)` \| .*\| (?:kept|left out) \|$", DOC, re.MULTILINE))
+    described = set(re.findall(r"^\| `([a-z-]+)` \| .*\| (?:kept|left out) \|$", DOC, re.MULTILINE))
     assert described | {"anndata-joined"} == set(FORMATS)
     assert all(f"`{column}`" in DOC for column in (*SLIDE, *PATIENT))

@@ -17,6 +17,7 @@ FORMATS: Registry[type[Format]] = Registry(
         "anndata": "wsi_embed.convert.anndata:AnnData",
         "anndata-joined": "wsi_embed.convert.anndata:AnnDataJoined",
         "stamp": "wsi_embed.convert.stamp:Stamp",
+        "slide-vectors": "wsi_embed.convert.slide_vectors:SlideVectors",
     },
     group="wsi_embed.formats",
     base="wsi_embed.convert.outgoing_format:Format",

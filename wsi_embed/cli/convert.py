@@ -37,7 +37,7 @@ def command(
         typer.Option(
             "--to",
             help="trident, clam, dsmil, torchmil, anndata, anndata-joined (one file for all bags), stamp, "
-            "slide-vectors.",
+            "slide-vectors, titan, prism.",
             show_default=False,
         ),
     ] = None,

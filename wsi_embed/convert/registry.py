@@ -18,6 +18,8 @@ FORMATS: Registry[type[Format]] = Registry(
         "anndata-joined": "wsi_embed.convert.anndata:AnnDataJoined",
         "stamp": "wsi_embed.convert.stamp:Stamp",
         "slide-vectors": "wsi_embed.convert.slide_vectors:SlideVectors",
+        "titan": "wsi_embed.convert.slide_encoders:Titan",
+        "prism": "wsi_embed.convert.slide_encoders:Prism",
     },
     group="wsi_embed.formats",
     base="wsi_embed.convert.outgoing_format:Format",

@@ -92,7 +92,7 @@ class AnnDataJoined(AnnData):
         return []
 
     def write(self, item: Item, paths: Sequence[Path]) -> None:
-        """Do nothing: the tiles are read when the joint file is written."""
+        """Return: the tiles are read when the joint file is written."""
 
     def shared(self, items: Sequence[Item]) -> dict[str, Write]:
         """Return the writer of the joint file."""

@@ -27,6 +27,7 @@ def test_the_python_examples_run_one_after_the_other(tmp_path: Path, monkeypatch
     names: dict[str, object] = {}
     for example in re.findall(r"```python\n(.*?)```", DOC, re.DOTALL):
         exec(example, names)
+    assert getattr(names["means"], "shape", None) == (3, 4)
     assert getattr(names["descriptors"], "shape", None) == (3, 3)
     assert getattr(names["logits"], "shape", None) == (2,)
 
@@ -41,6 +42,6 @@ def test_commands_are_taken() -> None:
 
 
 def test_formats_and_columns_are_the_codes() -> None:
-    described = set(re.findall(r"^\| `([a-z]+)` \| .*\| (?:kept|left out) \|$", DOC, re.MULTILINE))
+    described = set(re.findall(r"^\| `([a-z-]+)` \| .*\| (?:kept|left out) \|$", DOC, re.MULTILINE))
     assert described | {"anndata-joined"} == set(FORMATS)
     assert all(f"`{column}`" in DOC for column in (*SLIDE, *PATIENT))

@@ -41,7 +41,7 @@ class FormatConformance:
     tolerance = 0.0
     has_coords = True
     # at which renaming of a file a run is broken off
-    breaks = (0, 1, 4)
+    breaks: tuple[int, ...] = (0, 1, 4)
 
     def read(self, out: Path, bag: str) -> tuple[Array, Array | None]:
         """Features [N, D], and where there are some positions [N, 2] in level-0 pixels."""

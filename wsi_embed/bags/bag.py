@@ -14,6 +14,7 @@ from wsi_embed.bags.array import LazyArray, open_arrays
 from wsi_embed.bags.cluster_head import AssignedArray, ClusterHead
 from wsi_embed.bags.cluster_names import ClusterNames
 from wsi_embed.bags.histogram import cluster_histogram
+from wsi_embed.bags.mean import mean_features
 from wsi_embed.errors import StoreError
 from wsi_embed.storage.folder import Place
 
@@ -130,6 +131,23 @@ class Bag:
         `attrs["tissue_mask_scale"]` holds the level-0 pixels per mask pixel, (x, y).
         """
         return self._array("tissue_mask") if "tissue_mask" in self._arrays else None
+
+    def mean(self) -> npt.NDArray[np.float32]:
+        """Compute the mean of the features, float32 [D]: a descriptor of the slide.
+
+        Features are read in blocks and summed in float64.
+
+        Raises:
+            UsageError: If the slide has no tiles.
+            StoreError: If the features are damaged or not finite.
+
+        Example:
+            >>> import wsi_embed
+            >>> bag = next(iter(wsi_embed.open_store("feats.zarr").values()))
+            >>> bag.mean().shape == (bag.features.shape[1],)
+            True
+        """
+        return mean_features(self.features, self.slide_id)
 
     def cluster_histogram(self, *, normalise: bool = True, weighted: bool = False) -> npt.NDArray[np.float64]:
         """Return the share of the tiles in each cluster, float64 [K]: a descriptor of the slide.

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from wsi_embed.bags.array import LazyArray
 from wsi_embed.bags.bag import Bag
 from wsi_embed.bags.histogram import cluster_histogram
+from wsi_embed.bags.mean import mean_features
 
 
 class JoinedArray:
@@ -38,7 +39,7 @@ class JoinedArray:
         return self._parts[0].dtype
 
     def __len__(self) -> int:
-        return self.shape[0]
+        return int(self._starts[-1])
 
     def __getitem__(self, index: Any) -> npt.NDArray[Any]:
         if isinstance(index, slice) and index == slice(None):
@@ -123,6 +124,17 @@ class PatientBag:
     def tissue_fraction(self) -> JoinedArray:
         """Share of each tile that is tissue, float16 [N]."""
         return JoinedArray([bag.tissue_fraction for bag in self.bags])
+
+    def mean(self) -> npt.NDArray[np.float32]:
+        """Compute the mean of the features of all slides, float32 [D]; see `Bag.mean`.
+
+        Every tile has the same weight, so slides count by their number of tiles.
+
+        Raises:
+            UsageError: If the patient has no tiles.
+            StoreError: If the features are damaged or not finite.
+        """
+        return mean_features(self.features, self.patient)
 
     def cluster_histogram(self, *, normalise: bool = True, weighted: bool = False) -> npt.NDArray[np.float64]:
         """Return the share of the patient's tiles in each cluster, float64 [K]; see `Bag.cluster_histogram`.

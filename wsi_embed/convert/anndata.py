@@ -91,6 +91,9 @@ class AnnDataJoined(AnnData):
         """Return no files: there are none per bag."""
         return []
 
+    def write(self, item: Item, paths: Sequence[Path]) -> None:
+        """Return: the tiles are read when the joint file is written."""
+
     def shared(self, items: Sequence[Item]) -> dict[str, Write]:
         """Return the writer of the joint file."""
         return {f"{self.store.where.stem}.h5ad": partial(self._write, items)}

@@ -129,6 +129,8 @@ class Format(ABC):
     def write(self, item: Item, paths: Sequence[Path]) -> None:
         """Write a bag's files.
 
+        Without files per bag, it is called as well, before the shared files are written.
+
         Args:
             item: Bag to write.
             paths: Temporary paths, in the order of `files`.

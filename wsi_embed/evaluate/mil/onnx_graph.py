@@ -6,6 +6,8 @@ networks cannot be loaded. `write_net` compares the result with PyTorch.
 
 from __future__ import annotations
 
+from typing import Any
+
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
@@ -66,8 +68,8 @@ def _dual_stream(graph: _Graph, net: Dsmil, tiles: str) -> tuple[str, str]:
     values = graph.layers(model.v_nn, tiles)
     critical = graph.add("Gather", queries, graph.add("ArgMax", instances, axis=0, keepdims=0), axis=0)
     products = graph.add("MatMul", queries, graph.add("Transpose", critical))
-    width = model.q_nn[-2].out_features if isinstance(model.q_nn, nn.Sequential) else model.q_nn.out_features
-    scores = graph.add("Div", products, graph.weight(torch.tensor(float(width) ** 0.5)))
+    width: int = model.q_nn(torch.zeros(1, net.dim)).shape[1]
+    scores = graph.add("Div", products, graph.weight(torch.tensor(width**0.5)))
     attention = graph.add("Softmax", scores, axis=0)
     bags = graph.add("MatMul", graph.add("Transpose", attention), values)  # [classes, D]
     # the convolution over whole representations is a linear layer on all classes at once
@@ -87,7 +89,7 @@ class _Graph:
         self._nodes: list[onnx.NodeProto] = []
         self._weights: list[onnx.TensorProto] = []
 
-    def add(self, operation: str, *inputs: str, **attributes: int) -> str:
+    def add(self, operation: str, *inputs: str, **attributes: Any) -> str:
         """Append an operation, and return the name of its output."""
         name = f"{operation.lower()}_{len(self._nodes)}"
         self._nodes.append(helper.make_node(operation, list(inputs), [name], **attributes))

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
         UsageError,
         WsiEmbedError,
     )
+    from wsi_embed.evaluate.mil.predict import PredictionReport, SlidePrediction, predict
+    from wsi_embed.evaluate.mil.slide_model import MilMetadata
     from wsi_embed.explore.similar import SimilarTile, TileSearch, similar_tiles
     from wsi_embed.features.embed import embed
     from wsi_embed.jobs.listener import Listener
@@ -74,6 +76,10 @@ _HOME = {
     "StoreMismatchError": "errors",
     "UsageError": "errors",
     "WsiEmbedError": "errors",
+    "MilMetadata": "evaluate.mil.slide_model",
+    "PredictionReport": "evaluate.mil.predict",
+    "SlidePrediction": "evaluate.mil.predict",
+    "predict": "evaluate.mil.predict",
     "SimilarTile": "explore.similar",
     "TileSearch": "explore.similar",
     "similar_tiles": "explore.similar",
@@ -113,18 +119,21 @@ __all__ = [
     "LabelledBags",
     "LazyArray",
     "Listener",
+    "MilMetadata",
     "MissingExtraError",
     "MissingStoreError",
     "ModelError",
     "ModelMetadata",
     "NoRegionsError",
     "PatientBag",
+    "PredictionReport",
     "Problem",
     "RemoteError",
     "ResolutionError",
     "SimilarTile",
     "Slide",
     "SlideError",
+    "SlidePrediction",
     "SlideResult",
     "Stopped",
     "Store",
@@ -142,6 +151,7 @@ __all__ = [
     "load_encoder",
     "open_slide",
     "open_store",
+    "predict",
     "similar_tiles",
     "tile",
     "verify",

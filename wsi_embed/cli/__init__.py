@@ -23,6 +23,7 @@ from wsi_embed.cli import (
     finalize,
     info,
     plot,
+    predict,
     tile,
     train,
     verify,
@@ -60,6 +61,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "export": export.command,
     "compare": compare.command,
     "convert": convert.command,
+    "predict": predict.command,
 }
 GROUPS: dict[str, typer.Typer] = {"eval": eval.app}
 NAMES = (*COMMANDS, *GROUPS)

@@ -67,7 +67,8 @@ def slide_heat(found: SlideAttention, bag: Bag, method: str, column: str | None 
     name, paid = found.column(column)
     of = "attention" if len(found.columns) == 1 else f"attention for {name}"
     likely = f"{found.predicted} ({found.probabilities[found.predicted]:.2f})"
-    facts = f"{method}, {of}; labelled {found.label}, predicted {likely}"
+    labelled = f"labelled {found.label}, " if found.label else ""
+    facts = f"{method}, {of}; {labelled}predicted {likely}"
     if len(paid):
         most = np.sort(paid)[::-1][: max(1, round(TOP * len(paid)))]
         held = percent(float(most.sum() / max(paid.sum(), 1e-12)))

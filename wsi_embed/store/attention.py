@@ -39,7 +39,7 @@ class SlideAttention:
         attention: Attention weights, float32 [N, A].
         grid: (row, col) of the tiles, int32 [N, 2].
         columns: Names of the A columns: one per class, or a single `all`.
-        label: True class of the bag.
+        label: True class of the bag; empty if it is unknown.
         predicted: Predicted class of the bag.
         probabilities: Predicted probability of each class.
     """
@@ -71,7 +71,7 @@ class SlideAttention:
 
 
 class Attention(Mapping[str, SlideAttention]):
-    """Attention saved by `wsi-embed eval mil`: a mapping from slide id to `SlideAttention`.
+    """Attention saved by `wsi-embed eval mil` or `predict`: a mapping from slide id to `SlideAttention`.
 
     Args:
         path: The folder `attention.zarr`, or its parent folder.

@@ -22,6 +22,7 @@ from wsi_embed.cli import app
 from wsi_embed.errors import MissingExtraError, StoreError, UsageError
 from wsi_embed.evaluate import probe
 from wsi_embed.evaluate.mil.bags import BagFeatures
+from wsi_embed.evaluate.mil.slide_model import MilModel
 from wsi_embed.store.attention import Attention
 from wsi_embed.util.extras import install_command
 
@@ -190,3 +191,21 @@ def test_a_missing_extra_is_named(made: Witnessed, tmp_path: Path, monkeypatch: 
     done = typed(made.store.path, labels_of(tmp_path / "l.csv", made.labels), "--folds", 3)
     assert isinstance(done.exception, MissingExtraError)
     assert str(done.exception).endswith(f"; {install_command('mil')}")
+
+
+def test_the_network_is_kept(made: Witnessed, tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    labels, file = labels_of(tmp_path / "l.csv", made.labels), tmp_path / "m.onnx"
+    arguments = ("--method", "abmil", "--folds", 3, "--epochs", 2, "--export", file)
+    done = typed(made.store.path, labels, *arguments, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[-1] == str(file)
+    assert MilModel(file).metadata.training["bags"] == {"a": 12, "b": 12}
+    for again, says in (
+        (arguments, "exists already; give another name, or replace it with --overwrite"),
+        (("--method", "mean", "--export", tmp_path / "n.onnx"), "--method mean has no network to export"),
+    ):
+        done = typed(made.store.path, labels, *again, "--out", tmp_path / "other")
+        assert isinstance(done.exception, UsageError)
+        assert says in str(done.exception)
+        assert "fold" not in done.stderr

@@ -49,8 +49,16 @@ def command(
             "--out", help="Folder for scores, predictions and attention. Default: <store>-mil-<method>."
         ),
     ] = None,
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            "--export",
+            help="Train once more on all labelled bags, and write the network to this .onnx file for "
+            "wsi-embed predict: dsmil, abmil, clam (extra `export`).",
+        ),
+    ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an earlier evaluation in --out.")
+        bool, typer.Option("--overwrite", help="Replace an earlier evaluation in --out, and --export.")
     ] = False,
     folds: Annotated[
         int | None,
@@ -132,6 +140,8 @@ def command(
             method, epochs, patience, lr, max_tiles=max_tiles, device=device, threads=threads
         )
         check_mil_folder(folder, method, overwrite=overwrite)
+        if export:
+            _check_export(export, method, overwrite)
         bags = join_labels(opened, labels, by=by, missing=missing)  # type: ignore[arg-type]  # checked by it
         evaluation = evaluate_mil(
             opened,
@@ -143,10 +153,25 @@ def command(
             on_fold=_report_fold,
         )
         files = write_mil(evaluation, opened, folder)
+        if export:
+            from wsi_embed.evaluate.mil.export import export_mil
+
+            export_mil(opened, evaluation, export, round(memory * 2**30))
+            files.append(export)
     if as_json:
         typer.echo(json_text(reworded(evaluation.to_dict()), indent=2))
     else:
         _show(evaluation, files)
+
+
+def _check_export(path: Path, method: str, overwrite: bool) -> None:
+    """Check before the training that the network can be exported."""
+    from wsi_embed.evaluate.mil.export import check_export
+    from wsi_embed.util.extras import needs_extra
+
+    check_export(path, method, overwrite=overwrite)
+    with needs_extra("export", "wsi-embed eval mil --export"):
+        import onnx  # noqa: F401
 
 
 def _report_fold(number: int, count: int, fold: dict[str, Any]) -> None:

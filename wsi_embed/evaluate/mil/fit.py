@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,15 +60,8 @@ def fit_fold(
         DeviceError: If the device is not available.
         WsiEmbedError: If the training diverges.
     """
-    device = _device(settings.device)
     rng = np.random.default_rng((fold.seed, fold.number))
-    with (
-        _threads(settings.threads or _useful_threads(features, fold, device)),
-        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
-    ):
-        torch.manual_seed(int(rng.integers(2**31)))
-        net = NETS.get(settings.method)(features.dim, classes).to(device)
-        net.standardise(*map(torch.from_numpy, features.statistics(fold.train)))
+    with _new_net(features, classes, fold.train, settings, rng) as net:
         best = _fit(net, features, targets, fold, settings, rng)
         if best.weights is not None:
             net.load_state_dict(best.weights)
@@ -76,11 +69,53 @@ def fit_fold(
     return Predictions(fold, probabilities, best.epoch, best.score[0], attention)
 
 
-def _useful_threads(features: BagFeatures, fold: Fold, device: torch.device) -> int:
+def fit_all(
+    features: BagFeatures, targets: npt.NDArray[np.int64], classes: int, epochs: int, settings: MilSettings
+) -> BagNet:
+    """Train on all bags for a number of epochs, as `fit_fold` does on those of a fold.
+
+    Args:
+        features: Features of all bags.
+        targets: Class of each bag, int64 [bags].
+        classes: Number of classes.
+        epochs: Number of epochs.
+        settings: Settings of the training; `epochs` and `patience` are not used.
+
+    Returns:
+        The network in evaluation mode, on the CPU.
+
+    Raises:
+        DeviceError: If the device is not available.
+    """
+    rng, numbers = np.random.default_rng(0), np.arange(len(targets))
+    with _new_net(features, classes, numbers, settings, rng) as net:
+        train_epoch = _trainer(net, features, targets, numbers, settings, rng)
+        for _ in tracked(range(epochs), "epochs on all bags"):
+            train_epoch()
+    return net.eval().cpu()
+
+
+@contextlib.contextmanager
+def _new_net(
+    features: BagFeatures, classes: int, train: Index, settings: MilSettings, rng: np.random.Generator
+) -> Iterator[BagNet]:
+    """Create a network, and set threads and PyTorch's random numbers for its training within the block."""
+    device = _device(settings.device)
+    with (
+        _threads(settings.threads or _useful_threads(features, train, device)),
+        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+    ):
+        torch.manual_seed(int(rng.integers(2**31)))
+        net = NETS.get(settings.method)(features.dim, classes).to(device)
+        net.standardise(*map(torch.from_numpy, features.statistics(train)))
+        yield net
+
+
+def _useful_threads(features: BagFeatures, train: Index, device: torch.device) -> int:
     """Return one thread for small bags, for which the others would only wait, else PyTorch's number."""
     if device.type != "cpu":
         return torch.get_num_threads()
-    numbers = features.sizes[fold.train] * features.dim
+    numbers = features.sizes[train] * features.dim
     return 1 if float(np.mean(numbers)) < LARGE else torch.get_num_threads()
 
 
@@ -103,20 +138,11 @@ def _fit(
     settings: MilSettings,
     rng: np.random.Generator,
 ) -> _Best:
-    device = next(net.parameters()).device
-    optimizer = torch.optim.AdamW(net.parameters(), settings.lr, weight_decay=settings.weight_decay)
-    counts = np.bincount(targets[fold.train], minlength=net.classes)
-    weights = len(fold.train) / (net.classes * np.maximum(counts, 1))
+    train_epoch = _trainer(net, features, targets, fold.train, settings, rng)
     best, gained = _Best(), _Best()
     what = f"epochs at most of fold {fold.number + 1}"
     for epoch in tracked(range(1, settings.epochs + 1), what):
-        net.train()
-        for number, bag in features.stream(rng.permutation(fold.train).tolist()):
-            target = torch.tensor(targets[number], device=device)
-            loss = net.loss(_tensor(_some(bag, settings.max_tiles, rng), device), target)
-            optimizer.zero_grad()
-            (loss * float(weights[targets[number]])).backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
+        train_epoch()
         score = _validate(net, features, targets, fold.validation)
         if score > best.score:
             best = _Best(score, epoch, copy.deepcopy(net.state_dict()))
@@ -125,6 +151,32 @@ def _fit(
         elif epoch - gained.epoch >= settings.patience and epoch >= LEAST_EPOCHS:
             break
     return best
+
+
+def _trainer(
+    net: BagNet,
+    features: BagFeatures,
+    targets: npt.NDArray[np.int64],
+    train: Index,
+    settings: MilSettings,
+    rng: np.random.Generator,
+) -> Callable[[], None]:
+    """Return a function that trains for one epoch."""
+    device = next(net.parameters()).device
+    optimizer = torch.optim.AdamW(net.parameters(), settings.lr, weight_decay=settings.weight_decay)
+    counts = np.bincount(targets[train], minlength=net.classes)
+    weights = len(train) / (net.classes * np.maximum(counts, 1))
+
+    def train_epoch() -> None:
+        net.train()
+        for number, bag in features.stream(rng.permutation(train).tolist()):
+            target = torch.tensor(targets[number], device=device)
+            loss = net.loss(_tensor(_some(bag, settings.max_tiles, rng), device), target)
+            optimizer.zero_grad()
+            (loss * float(weights[targets[number]])).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+
+    return train_epoch
 
 
 def _validate(

@@ -31,7 +31,6 @@ from wsi_embed.cli import (
 )
 from wsi_embed.cli.lasting_output import LastingOutput, discard
 from wsi_embed.cli.lines import say_error
-from wsi_embed.cli.log import log_error
 from wsi_embed.cli.once import Command, Group
 from wsi_embed.cli.wording import use_flags_of
 from wsi_embed.errors import UsageError, WsiEmbedError
@@ -139,6 +138,8 @@ def main() -> None:
         app(arguments, prog_name="wsi-embed")
     except WsiEmbedError as error:
         if _wants_json():
+            from wsi_embed.cli.log import log_error  # loads what a job needs
+
             log_error(error, sys.argv[1:])
             sys.exit(error.exit_code)
         say_error(f"error: {error}")

@@ -126,7 +126,7 @@ class MilModel:
             raise ModelError(
                 "not a multiple-instance network of wsi-embed",
                 where=self.path,
-                remedy="make one with wsi-embed eval mil --export",
+                remedy="make one with `export=` of wsi-embed eval mil",
             )
         self.metadata = MilMetadata.from_json(text, self.path)
         self._check_shapes()

@@ -13,7 +13,7 @@ pytest.importorskip("torchmil")
 onnx = pytest.importorskip("onnx")
 
 from tests.evaluate.mil.made import Witnessed, bags_of, witnessed  # noqa: E402
-from wsi_embed.errors import ModelError, UsageError, WsiEmbedError  # noqa: E402
+from wsi_embed.errors import ModelError, SlideError, UsageError, WsiEmbedError  # noqa: E402
 from wsi_embed.evaluate.mil import export  # noqa: E402
 from wsi_embed.evaluate.mil.export import check_export, export_mil, write_net  # noqa: E402
 from wsi_embed.evaluate.mil.nets import Abmil, BagNet, Clam, Dsmil, Transmil  # noqa: E402
@@ -122,3 +122,9 @@ def test_files_that_are_no_network(tmp_path: Path) -> None:
             MilModel(with_metadata(text))
     with pytest.raises(ModelError, match="no such file"):
         MilModel(tmp_path / "none.onnx")
+
+
+def test_a_bag_on_which_the_network_fails(tmp_path: Path) -> None:
+    write_net(net_of(Abmil), ABOUT, tmp_path / "m.onnx")
+    with pytest.raises(SlideError, match=r"the network fails on 2 tiles \(.*features"):
+        MilModel(tmp_path / "m.onnx").predict(np.zeros((2, 9), np.float32))

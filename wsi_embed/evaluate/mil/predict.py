@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_embed.bags.damage import damage_named
-from wsi_embed.errors import StoreError, UsageError
+from wsi_embed.errors import SlideError, StoreError, UsageError
 from wsi_embed.evaluate.mil.slide_model import MilMetadata, MilModel
 from wsi_embed.evaluate.results import check_results_folder, results_in, write_table
 from wsi_embed.storage.address import Location
@@ -46,7 +46,7 @@ class PredictionReport:
     Attributes:
         metadata: Metadata of the network.
         slides: Predictions of the slides, by id.
-        failed: Message for each slide that could not be read.
+        failed: Message for each slide that could not be read or predicted.
         empty: Ids of the slides without tiles, which have no prediction.
         notes: Notes on the interpretation of the predictions.
         files: Files that were written.
@@ -127,10 +127,13 @@ def _predicted(store: Store, model: MilModel, report: PredictionReport) -> Itera
                     report.empty.append(slide_id)
                     continue
                 features, grid = _sound(bag), bag.grid[:]
+            probabilities, attention = model.predict(features)
         except StoreError as error:
             report.failed[slide_id] = str(error)
             continue
-        probabilities, attention = model.predict(features)
+        except SlideError as error:
+            report.failed[slide_id] = str(error.at(slide_id))
+            continue
         named = dict(zip(classes, probabilities.tolist(), strict=True))
         found = SlidePrediction(slide_id, bag.patient, classes[int(probabilities.argmax())], named)
         report.slides.append(found)

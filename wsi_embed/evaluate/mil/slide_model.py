@@ -13,7 +13,7 @@ import numpy.typing as npt
 from wsi_embed.encoder.device import Device
 from wsi_embed.encoder.onnx_external_files import external_files
 from wsi_embed.encoder.onnx_session import open_session
-from wsi_embed.errors import ModelError, StoreMismatchError
+from wsi_embed.errors import ModelError, SlideError, StoreMismatchError
 from wsi_embed.store import Store
 from wsi_embed.util.json_text import json_text
 
@@ -179,7 +179,14 @@ class MilModel:
         Returns:
             Probability of each class, float32 [classes], and attention of the tiles, float32 [N, 1] or [N,
             classes], each column of which sums to 1.
+
+        Raises:
+            SlideError: If ONNX Runtime fails, for example because the memory is too small for the bag.
         """
         inputs = {"features": np.ascontiguousarray(features, np.float32)}
-        probabilities, attention = self._session.run(["probabilities", "attention"], inputs)
+        try:
+            probabilities, attention = self._session.run(["probabilities", "attention"], inputs)
+        except Exception as error:  # ONNX Runtime's exceptions have no class in common
+            reason = str(error).splitlines()[0]
+            raise SlideError(f"the network fails on {len(features)} tiles ({reason})") from error
         return probabilities, attention

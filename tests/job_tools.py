@@ -17,6 +17,7 @@ from unittest import mock
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 from tests.made_models import tiny_onnx
 from tests.made_slides import he_pixels, write_svs, write_tiff
@@ -87,13 +88,19 @@ def invoke(
 
 @contextlib.contextmanager
 def no_room(size: int) -> Iterator[None]:
-    """Within it no file may grow beyond `size` bytes: writes fail as on a full disk (EFBIG for ENOSPC)."""
+    """Within it no file may grow beyond `size` bytes: writes fail as on a full disk (EFBIG for ENOSPC).
+
+    Python keeps nothing of what it compiles: it would not notice that it wrote only a part, and break later.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+        patch.setattr(sys, "dont_write_bytecode", True)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 _HOLD = """

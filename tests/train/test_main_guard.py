@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parents[2]
 TRAINING = """
 from tests.made_models import tiny_config
 from wsi_embed_train import train
@@ -18,7 +20,14 @@ CALL = "train({tiles!r}, {run!r}, tiny_config(epochs=1, workers={workers}))"
 def run_script(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
     script = folder / "my_training.py"
     script.write_text(TRAINING + text)
-    return subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    where = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])  # of the package `tests`
+    return subprocess.run(
+        [sys.executable, script],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": where},
+    )
 
 
 def call(tiles: Path, run: Path, workers: int = 1) -> str:

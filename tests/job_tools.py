@@ -23,7 +23,7 @@ from tests.made_models import tiny_onnx
 from tests.made_slides import he_pixels, write_svs, write_tiff
 from wsi_embed import Store, open_store
 from wsi_embed.cli import main
-from wsi_embed.util.atomic_files import PARTIAL
+from wsi_embed.store.structure import harmless
 
 COMMAND = [sys.executable, "-m", "wsi_embed"]
 
@@ -148,8 +148,8 @@ def assert_same_arrays(a: Path, b: Path) -> None:
 
 
 def named(store: Path) -> dict[str, bytes]:
-    """Its `tree` without what is left of a root's document that was killed before it had its name."""
-    return {name: content for name, content in tree(store).items() if not name.endswith(PARTIAL)}
+    """Its `tree` without temporary files of writes that were killed."""
+    return {name: content for name, content in tree(store).items() if not harmless(name)}
 
 
 def tree(store: Path) -> dict[str, bytes]:

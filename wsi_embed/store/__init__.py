@@ -9,7 +9,8 @@ from wsi_embed.bags.bag import Bag
 from wsi_embed.bags.patient import PatientBag
 from wsi_embed.store.finalizing import finalize
 from wsi_embed.store.layout import FORMAT_VERSION, StoreSettings
-from wsi_embed.store.reader import Store, open_named_store, open_store
+from wsi_embed.store.opening import open_named_store, open_store
+from wsi_embed.store.reader import Store
 from wsi_embed.store.verify import Problem, verify
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ def finalize(path: str | Location, *, accept: bool = False) -> tuple[list[Row], 
     """Write the index of a store, a table of its complete slides that makes listing fast.
 
     Readers do not need the index, and see slides that were added after it. Every slide's metadata document is
-    read again. What killed jobs left is removed: of slides that they were replacing, and of records.
+    read again. Replacements of slides and records that killed jobs left unfinished are finished or removed.
 
     Args:
         path: Folder or address of the store.
@@ -46,11 +46,11 @@ def finalize(path: str | Location, *, accept: bool = False) -> tuple[list[Row], 
     found = dict(zip(folders, tracked(read, "slides read", len(folders)), strict=True))
     rows = [row for row in found.values() if row is not None and row.damage is None]
     write_index(store.place, rows)
-    complete = {row.slide_id: row for row in rows}
+    complete = [row.slide_id for row in rows]
     try:
-        settle_records(store.place, list(complete))
+        settle_records(store.place, complete)
     except OSError as error:
         raise cannot_write(store.place, error) from error
     if accept:
-        accept_slides(store.place, list(complete))
-    return rows, [name for name in folders if name not in complete]
+        accept_slides(store.place, complete)
+    return rows, sorted(set(folders).difference(complete))

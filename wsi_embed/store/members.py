@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from wsi_embed.storage.folder import METADATA_FILE, Place, cannot_write
 from wsi_embed.storage.lock import slide_lock
 from wsi_embed.store.layout import parse_json, read_attributes
-from wsi_embed.util.atomic_files import PARTIAL
 from wsi_embed.util.digest import canonical_digest
 
 FOLDER = ".wsi-embed-slides"
@@ -109,8 +108,8 @@ def accept_slides(store: Place, slide_ids: Sequence[str]) -> None:
         raise cannot_write(store / FOLDER, error) from error
 
 
-def settle_records(store: Place, slide_ids: Sequence[str]) -> None:
-    """Reduce the records of complete slides to one digest, and remove temporary files of killed jobs.
+def settle_records(store: Place, slide_ids: Iterable[str]) -> None:
+    """Reduce the records of complete slides to one digest, where a job was killed before it did.
 
     Slides that are being written at the same time are left as they are.
 
@@ -122,20 +121,14 @@ def settle_records(store: Place, slide_ids: Sequence[str]) -> None:
         OSError: If a record cannot be written.
         RemoteError: If object storage cannot be reached, or refuses.
     """
-    folder, records = store / FOLDER, recorded(store)[0]
-    temporary = [key for key in folder.files() if key.startswith(".") or key.endswith(PARTIAL)]
+    records, _ = recorded(store)
     for slide_id in slide_ids:
-        left = [name for name in temporary if _key(slide_id) in name]
-        unsettled = len(records.get(slide_id, ())) > 1
-        if not left and not unsettled:
+        known = records.get(slide_id, [])
+        if len(known) < 2:
             continue
         with slide_lock(store.lock_file(METADATA_FILE), slide_id) as free:
-            if not free:
-                continue
-            for name in left:
-                folder.delete(name)
             digest = str(read_attributes(store / slide_id).get("digest"))
-            if unsettled and digest in records[slide_id]:
+            if free and digest in known:
                 record(store, slide_id, [digest])
 
 

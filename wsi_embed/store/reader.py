@@ -59,6 +59,17 @@ class Store(Mapping[str, Bag]):
         if found != FORMAT_VERSION:
             unlike = f"format {found}, this wsi-embed reads {FORMAT_VERSION}"
             raise StoreError("not a wsi-embed store" if found is None else unlike, where=self.where)
+        self.use_clusters(clusters)
+
+    def use_clusters(self, clusters: str | Path | None) -> None:
+        """Replace the clusters of the model, or their names.
+
+        Args:
+            clusters: Clusters, or names, as for `open_store`; None for the model's own.
+
+        Raises:
+            UsageError: If the clusters are of another model, or cannot be read.
+        """
         self._given_clusters = None if clusters is None else Path(clusters)
         own = (self.attrs.get("settings") or {}).get("clusters")
         model = str(self.attrs.get("model_id"))
@@ -264,54 +275,3 @@ class Store(Mapping[str, Bag]):
 
 def _is_name(slide_id: str) -> bool:
     return bool(slide_id) and "/" not in slide_id
-
-
-def open_store(path: str | Location, *, clusters: str | Path | None = None) -> Store:
-    """Open a store for reading.
-
-    Args:
-        path: Folder written by `wsi-embed ... --out`, or its address (`s3://`, `gs://`: extra `cloud`).
-        clusters: Folder written by `wsi-embed cluster`; its clusters replace those of the model. Or a JSON
-            file with names and colours of the model's own clusters (docs/clusters.md).
-
-    Returns:
-        A mapping from slide id to `Bag`.
-
-    Raises:
-        StoreError: If there is no store, or this version cannot read its format.
-        UsageError: If the clusters are of another model, or cannot be read.
-        RemoteError: If object storage cannot be reached, or refuses.
-
-    Example:
-        >>> import wsi_embed
-        >>> store = wsi_embed.open_store("feats.zarr")
-        >>> len(store) == len(store.slide_ids)
-        True
-    """
-    return Store(path, clusters)
-
-
-def open_named_store(path: str | Location, *, clusters: str | Path | None = None) -> Store:
-    """Open a store with the clusters that are given, or else with the names beside it.
-
-    Args:
-        path: Folder or address of the store.
-        clusters: Clusters or names, as for `open_store`. By default `<store>-clusters.json` beside the store,
-            if it exists and the model has clusters.
-
-    Raises:
-        StoreError: If there is no store, or this version cannot read its format.
-        UsageError: If the clusters are of another model, or cannot be read.
-        RemoteError: If object storage cannot be reached, or refuses.
-
-    Example:
-        >>> from wsi_embed.bags.cluster_edits import ClusterNamesFile
-        >>> from wsi_embed.store import open_named_store, open_store
-        >>> store = open_store("feats.zarr")
-        >>> state = ClusterNamesFile(store.names_path, store.clusters, store.model_id).rename([0], "stroma")
-        >>> open_named_store("feats.zarr").cluster_names[0]
-        'stroma'
-    """
-    store = Store(path, clusters)
-    named = clusters is None and store.clusters is not None and store.names_path.exists()
-    return Store(path, store.names_path) if named else store

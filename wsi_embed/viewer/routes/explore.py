@@ -78,26 +78,28 @@ def get_sheet(session: Session, explored: WeakKeyDictionary[ShownStore, Explored
 
 def get_map(session: Session, explored: WeakKeyDictionary[ShownStore, Explored], request: Request) -> Any:
     """Return the map of tiles: `?method=pca`."""
-    shown, method = store_of(session, request), request.query_params.get("method", METHODS[0])
-    if method not in METHODS:
-        raise KeyError(method)
-    once = explored[shown].map(method)
+    once = explored[store_of(session, request)].map(_method(request))
     found = once.get(WAIT)
     return packed_response({}, _waiting(once)) if found is None else _packed(found)
 
 
 def get_labels(session: Session, explored: WeakKeyDictionary[ShownStore, Explored], request: Request) -> Any:
     """Return the annotated classes of the tiles of the map: `?method=pca`."""
-    shown, method = store_of(session, request), request.query_params.get("method", METHODS[0])
-    if method not in METHODS:
-        raise KeyError(method)
-    once = explored[shown].labels(method)
+    shown = store_of(session, request)
+    once = explored[shown].labels(_method(request))
     found = once.get(WAIT)
     if found is None:
         return packed_response({}, _waiting(once))
     colours = [hex_colour(shown.class_colours[name]) for name in found.names]
     names = [name or "annotation" for name in found.names]
     return packed_response({"label": found.codes}, {"complete": True, "names": names, "colours": colours})
+
+
+def _method(request: Request) -> str:
+    method = request.query_params.get("method", METHODS[0])
+    if method not in METHODS:
+        raise KeyError(method)
+    return method
 
 
 def _packed(found: TileMap) -> Any:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from wsi_embed.cli import progress
-from wsi_embed.cli.progress import SignsOfLife
+from wsi_embed.cli.progress import ProgressDisplay
 from wsi_embed.util.progress import Watcher, stage, tracked, watched_by
 
 
@@ -69,7 +69,7 @@ def test_a_log_has_lines_at_intervals(capsys: pytest.CaptureFixture[str]) -> Non
             time.sleep(0.12)
             yield number
 
-    with SignsOfLife() as signs, watched_by(signs):
+    with ProgressDisplay() as signs, watched_by(signs):
         list(tracked(slow(), "slides verified", 4))
         with stage("writing the model"):
             time.sleep(0.15)
@@ -81,7 +81,7 @@ def test_a_log_has_lines_at_intervals(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_what_is_quick_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    with SignsOfLife() as signs, watched_by(signs):
+    with ProgressDisplay() as signs, watched_by(signs):
         list(tracked(range(1000), "numbers"))
     assert capsys.readouterr() == ("", "")
 
@@ -89,7 +89,7 @@ def test_what_is_quick_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.usefixtures("soon")
 def test_a_terminal_has_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
-    with SignsOfLife() as signs, watched_by(signs):
+    with ProgressDisplay() as signs, watched_by(signs):
         for _ in tracked(range(3), "slides verified"):
             time.sleep(0.15)
     assert "slides verified" in capsys.readouterr().err

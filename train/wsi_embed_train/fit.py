@@ -111,10 +111,7 @@ def train(
     if before is not None:
         check_data(folder, before, data)
     _check_enough(len(tiles), config, source)
-    for text in tiles.warnings:
-        listener.warned(text)
-    if (mpp := known_mpp(config.to_dict(), data)) is not None and config.mpp is None:
-        listener.noted(f"the tiles have {mpp:g} um per pixel by their table, and so has the model")
+    _describe_tiles(tiles, config, data, listener)
     initial = None
     if before is None:
         initial = initial_weights(init, init_licence, config, data, listener)
@@ -130,16 +127,32 @@ def train(
     with quiet():
         trainer = make_trainer(config, devices, run, watching)
         with written_to(run):
-            if trainer.is_global_zero:
-                folder.begin(config)
-            try:
-                trainer.fit(module, loader, ckpt_path=folder.last if resume else None, weights_only=True)
-            finally:
-                if trainer.is_global_zero:
-                    _draw(run, config)
+            _fit(trainer, module, loader, folder, config, resume)
             if trainer.is_global_zero:
                 _write_summary(folder, trainer, data, watching, time.monotonic() - started)
     return folder.last
+
+
+def _describe_tiles(
+    tiles: TrainingTiles, config: TrainConfig, data: dict[str, Any], listener: Listener
+) -> None:
+    for text in tiles.warnings:
+        listener.warned(text)
+    if (mpp := known_mpp(config.to_dict(), data)) is not None and config.mpp is None:
+        listener.noted(f"the tiles have {mpp:g} um per pixel by their table, and so has the model")
+
+
+def _fit(
+    trainer: L.Trainer, module: Training, loader: Any, folder: RunFolder, config: TrainConfig, resume: bool
+) -> None:
+    """Run the training; its curves are drawn also if it ends with an error."""
+    if trainer.is_global_zero:
+        folder.begin(config)
+    try:
+        trainer.fit(module, loader, ckpt_path=folder.last if resume else None, weights_only=True)
+    finally:
+        if trainer.is_global_zero:
+            _draw(folder.path, config)
 
 
 def _check_enough(tiles: int, config: TrainConfig, source: Path) -> None:

@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from wsi_embed.cli.help_page import metavar, show_help
-from wsi_embed.cli.progress import SignsOfLife
+from wsi_embed.cli.progress import ProgressDisplay
 from wsi_embed.cli.wording import errors_in_flags
 from wsi_embed.errors import UsageError
 from wsi_embed.util.progress import watched_by
@@ -51,7 +51,7 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command, show its progress, and word its errors with flags."""
-        with SignsOfLife() as signs, watched_by(signs), errors_in_flags():
+        with ProgressDisplay() as signs, watched_by(signs), errors_in_flags():
             return super().invoke(ctx)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:

@@ -1,4 +1,4 @@
-"""Signs of life of commands that take more than two seconds: a bar on a terminal, lines in a log."""
+"""Progress of commands that take more than two seconds: a bar on a terminal, lines in a log."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from wsi_embed.util.progress import Watcher
 SECONDS, INTERVAL = 2.0, 30.0
 
 
-class SignsOfLife(Watcher):
+class ProgressDisplay(Watcher):
     """Watcher that shows loops on standard error once they take longer than two seconds."""
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from wsi_embed.util import atomic_files
-from wsi_embed.util.atomic_files import create, replacing, sweep
+from wsi_embed.util.atomic_files import create, replacing, replacing_folder, sweep
 
 KILLED = """
 import os, signal, sys
@@ -63,6 +63,28 @@ def test_the_next_run_removes_what_a_killed_one_left(tmp_path: Path, write: str)
         with replacing(tmp_path / "b.json") as temporary:
             temporary.write_text("{}")
     assert [p.name for p in tmp_path.iterdir()] == ["b.json"]
+
+
+def test_a_folder_is_replaced_at_the_end(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "old").touch()
+    with replacing_folder(tmp_path / "a") as temporary:
+        (temporary / "new").touch()
+        assert (tmp_path / "a" / "old").exists()
+    assert [p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*")] == ["a", "a/new"]
+    with contextlib.suppress(ValueError), replacing_folder(tmp_path / "a") as temporary:
+        raise ValueError
+    assert [p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*")] == ["a", "a/new"]
+
+
+def test_a_folder_that_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    left = leave(tmp_path / "a.json")
+    left.unlink()
+    left.mkdir()
+    (left / "half").touch()
+    with replacing_folder(tmp_path / "b"):
+        pass
+    assert [p.name for p in tmp_path.iterdir()] == ["b"]
 
 
 def test_files_of_processes_that_run_are_kept(tmp_path: Path) -> None:

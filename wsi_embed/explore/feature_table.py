@@ -8,10 +8,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +22,7 @@ from wsi_embed.bags.damage import damage_named, left_out, sound_bags
 from wsi_embed.bags.json_document import read_document
 from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.store import Store
+from wsi_embed.util.atomic_files import replacing_folder
 from wsi_embed.util.digest import canonical_digest
 from wsi_embed.util.json_text import json_text
 
@@ -225,9 +224,7 @@ def _map(folder: Path, rows: int, dim: int) -> tuple[Float32, Float32]:
 
 def _write(folder: Path, reading: _Reading) -> None:
     """Write the features into a temporary folder, which then replaces `folder`; remove earlier ones."""
-    temporary = folder.with_name(f".{uuid.uuid4().hex[:8]}.{folder.name}")
-    try:
-        temporary.mkdir(parents=True)
+    with replacing_folder(folder) as temporary:
         with (temporary / FEATURES).open("wb") as file, (temporary / LENGTHS).open("wb") as lengths:
             for part in reading.parts():
                 file.write(np.ascontiguousarray(part, "<f4").data)
@@ -237,6 +234,3 @@ def _write(folder: Path, reading: _Reading) -> None:
         for earlier in folder.parent.iterdir():
             if _KEY.fullmatch(earlier.name):
                 shutil.rmtree(earlier, ignore_errors=True)
-        os.rename(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

@@ -10,8 +10,6 @@ Only embedding writes into a store, which can verify its own completeness; deriv
 
 from __future__ import annotations
 
-import shutil
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,6 +24,7 @@ from wsi_embed.bags.damage import damage_named
 from wsi_embed.errors import StoreError, StoreMismatchError, UsageError
 from wsi_embed.storage.folder import METADATA_FILE, LocalPlace, cannot_write
 from wsi_embed.store.layout import read_attributes
+from wsi_embed.util.atomic_files import replacing_folder
 
 KIND, FORMAT_VERSION = "attention", 1
 
@@ -155,19 +154,14 @@ def write_attention(path: Path, about: Mapping[str, Any], slides: Iterable[Slide
         StoreError: If the folder cannot be written.
     """
     check_replaceable(path)
-    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
     try:
-        attributes = {"kind": KIND, "format_version": FORMAT_VERSION, **about}
-        zarr.create_group(temporary, zarr_format=3, attributes=attributes)
-        for slide in slides:
-            _write_slide(temporary / slide.slide_id, slide)
-        if path.exists():
-            shutil.rmtree(path)
-        temporary.replace(path)
+        with replacing_folder(path) as temporary:
+            attributes = {"kind": KIND, "format_version": FORMAT_VERSION, **about}
+            zarr.create_group(temporary, zarr_format=3, attributes=attributes)
+            for slide in slides:
+                _write_slide(temporary / slide.slide_id, slide)
     except OSError as error:
         raise cannot_write(path, error) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _write_slide(folder: Path, slide: SlideAttention) -> None:

@@ -7,6 +7,7 @@ import functools
 import os
 import platform
 import re
+import shutil
 import sys
 import time
 import uuid
@@ -35,13 +36,12 @@ PARTIAL = ".partial"
 
 @functools.lru_cache(maxsize=1024)
 def sweep(folder: Path) -> None:
-    """Remove temporary files that killed processes left in a folder; once a folder and process."""
+    """Remove temporary files and folders of killed processes from a folder; once a folder and process."""
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder):
             mark = TEMPORARY.search(entry.name)
             if mark and _is_left(entry, mark[1], int(mark[2]), mark[3]):
-                with contextlib.suppress(OSError):
-                    os.unlink(entry.path)
+                _remove(Path(entry.path))
 
 
 def _is_left(entry: os.DirEntry[str], host: str, process: int, run: str) -> bool:
@@ -59,6 +59,15 @@ def _is_left(entry: os.DirEntry[str], host: str, process: int, run: str) -> bool
     except OSError:  # a process of another user
         return False
     return False
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or folder, if possible."""
+    with contextlib.suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()
 
 
 def _mark() -> str:
@@ -81,8 +90,28 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+        _remove(temporary)
+
+
+@contextlib.contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`, which replaces `path` when the block ends; see `replacing`.
+
+    For a moment there is no folder at `path`, if there was one.
+
+    Raises:
+        OSError: If the folder cannot be made or renamed.
+    """
+    sweep(path.parent)
+    temporary = path.with_name(f"{_mark()}{path.name}")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        if path.exists():
+            shutil.rmtree(path)
+        temporary.rename(path)
+    finally:
+        _remove(temporary)
 
 
 def create(path: Path, text: str) -> None:

@@ -29,9 +29,9 @@ from wsi_embed.cli import (
     verify,
     view,
 )
+from wsi_embed.cli.command import Command, Group
 from wsi_embed.cli.lasting_output import LastingOutput, discard
 from wsi_embed.cli.lines import say_error
-from wsi_embed.cli.once import Command, Group
 from wsi_embed.cli.wording import use_flags_of
 from wsi_embed.errors import UsageError, WsiEmbedError
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wsi_embed.cli.once import joined
+from wsi_embed.cli.command import joined
 from wsi_embed.cli.wording import in_flags
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from wsi_embed.cli.command import Command, Group
 from wsi_embed.cli.eval import clusters, knn, mil
-from wsi_embed.cli.once import Command, Group
 
 app = typer.Typer(cls=Group, help="Evaluate features: on tiles, on bags, by clusters.")
 app.command("knn", cls=Command)(knn.command)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wsi_embed.cli.command import joined
 from wsi_embed.cli.eval import options
 from wsi_embed.cli.eval.store_labels import StoreLabels
-from wsi_embed.cli.once import joined
 from wsi_embed.cli.wording import in_flags, reworded
 from wsi_embed.util.json_text import json_text
 

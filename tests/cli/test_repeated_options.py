@@ -10,7 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from wsi_embed.cli import app
-from wsi_embed.cli.once import Command, joined
+from wsi_embed.cli.command import Command, joined
 from wsi_embed.errors import UsageError
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]

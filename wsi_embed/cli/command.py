@@ -51,7 +51,7 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command, show its progress, and word its errors with flags."""
-        with ProgressDisplay() as signs, watched_by(signs), errors_in_flags():
+        with ProgressDisplay() as display, watched_by(display), errors_in_flags():
             return super().invoke(ctx)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:

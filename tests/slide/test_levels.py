@@ -77,7 +77,7 @@ def test_the_range_of_factors_holds_those_that_round_to_the_size() -> None:
         (replace(level(750, 350, mpp=2.0), origin=(20_000.0, 30_040.0)), "it begins 40 um beside level 0"),
         (
             replace(level(750, 350, mpp=2.0), orientation=(0, 1, 0, 1, 0, 0)),
-            "it lies turned against level 0",
+            "it is rotated relative to level 0",
         ),
     ],
 )

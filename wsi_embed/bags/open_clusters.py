@@ -63,7 +63,7 @@ def _check_kind(path: Path, store: str, own: int | None) -> None:
         return
     if not _has_names_only(path):
         raise UsageError(
-            f"lies in a folder of clusters, whose names are in {DOCUMENT}",
+            f"is in a folder of clusters, whose names are in {DOCUMENT}",
             where=path,
             remedy=f"write the names into {DOCUMENT}, and give the folder",
         )

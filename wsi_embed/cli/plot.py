@@ -135,7 +135,7 @@ def command(
     for source in slides or ():
         if source.is_dir() and folder.resolve().is_relative_to(source.resolve()):
             raise UsageError(
-                "lies among the slides, and the next run would take pictures for slides",
+                "is inside the folder of slides, and the next run would take pictures for slides",
                 where=folder,
                 remedy="use --out",
             )

@@ -46,14 +46,14 @@ class StopSignals:
         self._numbers = (signal.SIGTERM, signal.SIGINT, *also)
         self._before: dict[int, Any] = {}
         self._timer: threading.Timer | None = None
-        self._watched = self._told = -1
-        self._told_before = -1
+        self._watched = self._wakeup_fd = -1
+        self._previous_fd = -1
         self._thread: threading.Thread
 
     def __enter__(self) -> StopSignals:
-        self._watched, self._told = os.pipe()
-        os.set_blocking(self._told, False)
-        self._told_before = signal.set_wakeup_fd(self._told, warn_on_full_buffer=False)
+        self._watched, self._wakeup_fd = os.pipe()
+        os.set_blocking(self._wakeup_fd, False)
+        self._previous_fd = signal.set_wakeup_fd(self._wakeup_fd, warn_on_full_buffer=False)
         for number in self._numbers:
             self._before[number] = signal.signal(number, self._on_signal)
         self._thread = threading.Thread(target=self._watch, name="wsi-embed-signals", daemon=True)
@@ -63,8 +63,8 @@ class StopSignals:
     def __exit__(self, *exc: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        signal.set_wakeup_fd(self._told_before)
-        os.close(self._told)  # ends the thread
+        signal.set_wakeup_fd(self._previous_fd)
+        os.close(self._wakeup_fd)  # ends the thread
         self._thread.join(1.0)  # before the timer is cancelled, which it may be about to start
         if self._timer:
             self._timer.cancel()

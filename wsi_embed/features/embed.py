@@ -6,30 +6,28 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from wsi_embed.encoder import Encoder, EncoderPool, is_demonstration
-from wsi_embed.errors import UsageError
+from wsi_embed.encoder import Encoder, EncoderPool
 from wsi_embed.features.job import FeatureJob, store_settings
+from wsi_embed.features.options import EncodingOptions
 from wsi_embed.features.pipeline import BadTile
 from wsi_embed.grid import Edge
+from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.jobs.arguments import check_overlap, find_job_slides, make_tiling
-from wsi_embed.jobs.engines import open_engine
+from wsi_embed.jobs.engines import Engine, open_engine
 from wsi_embed.jobs.listener import Listener
-from wsi_embed.jobs.options import JobOptions, check_counts
+from wsi_embed.jobs.options import JobOptions
 from wsi_embed.jobs.report import JobReport
 from wsi_embed.jobs.runner import run_job
 from wsi_embed.regions.roi_rules import Missing
 from wsi_embed.slide import Reader
-from wsi_embed.slide.resolution import check_mpp
 from wsi_embed.storage import Location, location
 from wsi_embed.storage.open_folder import place_at
 from wsi_embed.store import StoreWriter
 from wsi_embed.store.layout import is_group
+from wsi_embed.tiling.settings import Tiling
 from wsi_embed.tissue import TissueRecipe
-from wsi_embed.util.text import argument
-
-DTYPES = ("float16", "float32")
 
 
 def embed(
@@ -146,13 +144,15 @@ def embed(
         0
     """
     began = time.perf_counter()
-    if on_bad_tile not in get_args(BadTile):
-        raise UsageError(
-            f"choose {' or '.join(get_args(BadTile))}", where=argument("on_bad_tile", on_bad_tile)
-        )
-    if dtype not in DTYPES:
-        raise UsageError(f"choose {' or '.join(DTYPES)}", where=argument("dtype", dtype))
-    check_counts(batch_size=batch_size)
+    encoding = EncodingOptions(
+        model=model,
+        mpp=mpp,
+        tile_px=tile_px,
+        device=device,
+        batch_size=batch_size,
+        dtype=dtype,
+        on_bad_tile=on_bad_tile,
+    )
     options = JobOptions(
         workers=workers,
         overwrite=overwrite,
@@ -168,7 +168,6 @@ def embed(
         ext=ext,
         allow_private=allow_private,
     )
-    check_mpp("mpp", mpp)
     tiling = make_tiling(
         overlap=overlap,
         edge=edge,
@@ -188,43 +187,35 @@ def embed(
     )
     where = location(out)
     items = find_job_slides(slides, where, tiling.regions, options)
-    if isinstance(model, Encoder) and not (mpp is None and tile_px is None and device == "auto"):
-        raise UsageError(
-            "a loaded encoder has its mpp, tile_px and device already", remedy="give them to load_encoder"
-        )
-    if isinstance(model, Encoder) and engine != "local":
-        raise UsageError(
-            "a loaded encoder cannot be sent to Ray's actors", remedy="give the path of its file"
-        )
-    with (
-        open_engine(options, device) as runner,
-        EncoderPool(model)
-        if isinstance(model, Encoder)
-        else runner.load_pool(model, tile_px, mpp) as encoders,
-    ):
-        encoder = encoders.first
-        settings = store_settings(encoder, dtype)
-        check_overlap(overlap, settings.tile_px)
-        # a dry run reads an existing store, but does not create one
-        known = is_group(place_at(where))
-        job = FeatureJob(
-            slides=items,
-            out=where,
-            settings=settings,
-            tiling=tiling,
-            workers=runner.workers,
-            options=options,
-            encoders=encoders,
-            store=StoreWriter(where, settings, encoder.metadata) if known or not dry_run else None,
-            batch_size=batch_size or runner.batch_size(encoder),
-            on_bad_tile=on_bad_tile,
-        )
-        about = {
-            "name": encoder.metadata.name,
-            "model_id": encoder.model_id,
-            "device": encoders.where,
-            "demonstration": is_demonstration(model),
-            **({"licence": encoder.metadata.licence} if encoder.metadata.licence else {}),
-            **({"non_commercial": True} if encoder.metadata.non_commercial else {}),
-        }
-        return run_job(runner, job, about, began, listener, stop)
+    encoding.check_loaded_encoder(options.engine)
+    with open_engine(options, device) as runner, encoding.open(runner) as encoders:
+        job = _make_job(items, where, encoding, tiling, options, runner, encoders)
+        return run_job(runner, job, encoding.describe(encoders), began, listener, stop)
+
+
+def _make_job(
+    items: list[SlideInput],
+    out: Location,
+    encoding: EncodingOptions,
+    tiling: Tiling,
+    options: JobOptions,
+    runner: Engine,
+    encoders: EncoderPool,
+) -> FeatureJob:
+    """Return the job, with its store open. A dry run reads an existing store, but does not create one."""
+    encoder = encoders.first
+    settings = store_settings(encoder, encoding.dtype)
+    check_overlap(tiling.overlap, settings.tile_px)
+    opens = not options.dry_run or is_group(place_at(out))
+    return FeatureJob(
+        slides=items,
+        out=out,
+        settings=settings,
+        tiling=tiling,
+        workers=runner.workers,
+        options=options,
+        encoders=encoders,
+        store=StoreWriter(out, settings, encoder.metadata) if opens else None,
+        batch_size=encoding.batch_size or runner.batch_size(encoder),
+        on_bad_tile=encoding.on_bad_tile,
+    )

@@ -207,7 +207,9 @@ def manifest_slide(source: Location, number: int, row: dict[str, Any]) -> SlideI
     if isinstance(place, Path):
         if isinstance(roi, Address):
             raise UsageError(
-                "annotations elsewhere are for slides elsewhere", where=where, remedy=f"copy {roi} here"
+                "annotations in object storage or on a web server need a slide that is there too",
+                where=where,
+                remedy=f"copy {roi} here",
             )
         return SlideInput(slide_id, place, name, patient, mpp, roi)
     local, there = (None, roi) if isinstance(roi, Address) else (roi, None)

@@ -157,7 +157,7 @@ def dicom_instance(path: Path) -> DicomInstance | None:
 @functools.lru_cache(maxsize=128)
 def _instance(path: Path, size: int, changed: int) -> DicomInstance | None:
     try:
-        return _told(path, _scan(path))
+        return _as_instance(path, _scan(path))
     except DicomError:
         return None
 
@@ -223,7 +223,7 @@ def _collect(
             _collect(reader, reader.first_item(element), within, scan)
 
 
-def _told(path: Path, scan: _Scan) -> DicomInstance | None:
+def _as_instance(path: Path, scan: _Scan) -> DicomInstance | None:
     values = scan.values
     text, count, pair = values.text, values.count, values.pair
     columns, rows = count(MATRIX_COLUMNS, 0), count(MATRIX_ROWS, 0)

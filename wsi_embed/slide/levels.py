@@ -117,7 +117,7 @@ def _other_picture(first: LevelImage, image: LevelImage) -> str | None:
     if first.orientation and image.orientation:
         turned = (abs(a - b) for a, b in zip(first.orientation, image.orientation, strict=True))
         if max(turned) > SAME_DIRECTION:
-            return "it lies turned against level 0"
+            return "it is rotated relative to level 0"
     if first.origin and image.origin and image.mpp:
         apart = [abs(a - b) for a, b in zip(first.origin, image.origin, strict=True)]
         if any(distance > mpp / 2 for distance, mpp in zip(apart, image.mpp, strict=True)):

@@ -13,7 +13,7 @@ from wsi_embed.slide.lengths import micrometers
 MOST_XML = 1 << 26  # bytes; enough for a plate of 100,000 planes
 # The root, with or without a namespace prefix; a comment of any length may precede it.
 ROOT = re.compile(r"<(?:[\w.-]+:)?OME[\s/>]")
-ELSEWHERE = re.compile(r"<(?:[\w.-]+:)?BinaryOnly[\s/>]")
+PIXELS_IN_OTHER_FILES = re.compile(r"<(?:[\w.-]+:)?BinaryOnly[\s/>]")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import ceil
 
 from wsi_embed.errors import SlideError
-from wsi_embed.slide.ome import ELSEWHERE, MOST_XML, ome_pixels
+from wsi_embed.slide.ome import PIXELS_IN_OTHER_FILES, MOST_XML, ome_pixels
 from wsi_embed.slide.remedies import JOIN_PLANES, ONE_PLANE
 from wsi_embed.slide.storage import BLACK_IS_ZERO, MASK, WHITE_IS_ZERO, Storage, tag_value
 from wsi_embed.slide.tiff import directory as tiff
@@ -80,7 +80,7 @@ def _ome_fault(first: Directory, samples: int) -> SlideError | None:
         text = first.bytes(tiff.IMAGE_DESCRIPTION, MOST_XML).partition(b"\0")[0].decode("utf-8", "replace")
     except TiffError:
         return None
-    if samples == 1 and ELSEWHERE.search(text):
+    if samples == 1 and PIXELS_IN_OTHER_FILES.search(text):
         return SlideError(
             "its planes are described in another file (OME BinaryOnly)",
             remedy="convert it to interleaved RGB",

@@ -95,7 +95,7 @@ def _sample_fault(stored: Storage, aperio: bool) -> SlideError | None:
         if stored.subsampling == (4, 4):
             what = "libtiff garbles YCbCr that is subsampled by 4 x 4"
         elif not stored.chunky and stored.subsampling != (1, 1):
-            what = "its YCbCr lies in planes of their own, and is subsampled by its tags"
+            what = "its YCbCr is in separate planes and subsampled"
         else:
             return None
         return SlideError(what, remedy="write it again as interleaved RGB")

@@ -11,6 +11,7 @@ from typing import Any
 from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.grid import Edge
 from wsi_embed.inputs.folders import TILES_MARK
+from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.jobs.arguments import check_overlap, find_job_slides, make_tiling
 from wsi_embed.jobs.engines import open_engine
 from wsi_embed.jobs.failures import without_folders
@@ -23,6 +24,7 @@ from wsi_embed.slide import Reader
 from wsi_embed.slide.resolution import check_mpp
 from wsi_embed.storage import Address, Location, location
 from wsi_embed.tiles import RESERVED, ImageFormat, TileFolder, TileJob, TileSettings
+from wsi_embed.tiling.settings import Tiling
 from wsi_embed.tissue import TissueRecipe
 from wsi_embed.util.text import argument
 
@@ -145,24 +147,13 @@ def tile(  # noqa: D417 - the other arguments are those of `embed`
         None if max_tiles is None else seed,
     )
     check_overlap(overlap, tile_px)
-    where = location(out)
-    if isinstance(where, Address):
-        raise UsageError(
-            "tile images go into a folder of this machine",
-            where=argument("out", where),
-            remedy="copy them from there",
-        )
-    items = find_job_slides(slides, where, tiling.regions, options)
-    if taken := [item.slide_id for item in items if item.slide_id in RESERVED]:
-        raise UsageError(
-            f"{taken[0]} cannot be a slide's id in a folder of tiles", remedy="give ids in a manifest"
-        )
-    known = (where / TILES_MARK).exists()
-    folder = TileFolder(where) if known or not dry_run else None
+    folder_path = _local_folder(out)
+    items = _find_slides(slides, folder_path, tiling, options)
+    folder = TileFolder(folder_path) if not dry_run or (folder_path / TILES_MARK).exists() else None
     with open_engine(options) as runner:
         job = TileJob(
             slides=items,
-            out=where,
+            out=folder_path,
             settings=settings,
             tiling=tiling,
             workers=runner.workers,
@@ -171,9 +162,46 @@ def tile(  # noqa: D417 - the other arguments are those of `embed`
         )
         report = run_job(runner, job, {}, began, listener, stop)
     if folder is not None and not dry_run:
-        try:
-            report.notes += folder.write_table()
-        except StoreError as error:
-            table = without_folders(str(error), {job.out: job.out.name})
-            report.error = f"{report.error}; {table}" if report.error else table
+        _write_table(folder, report)
     return report
+
+
+def _local_folder(out: str | Location) -> Path:
+    """Return the path of the output folder.
+
+    Raises:
+        UsageError: If it is not on this machine.
+    """
+    where = location(out)
+    if isinstance(where, Address):
+        raise UsageError(
+            "tile images go into a folder of this machine",
+            where=argument("out", where),
+            remedy="copy them from there",
+        )
+    return where
+
+
+def _find_slides(
+    slides: str | Location | Sequence[str | Location], out: Path, tiling: Tiling, options: JobOptions
+) -> list[SlideInput]:
+    """Find the slides of the job, whose ids become names of folders.
+
+    Raises:
+        UsageError: If none is found, or an id is a name that the output folder uses itself.
+    """
+    items = find_job_slides(slides, out, tiling.regions, options)
+    if taken := [item.slide_id for item in items if item.slide_id in RESERVED]:
+        raise UsageError(
+            f"{taken[0]} cannot be a slide's id in a folder of tiles", remedy="give ids in a manifest"
+        )
+    return items
+
+
+def _write_table(folder: TileFolder, report: JobReport) -> None:
+    """Write the table of all tiles; a failure becomes the report's error, as the tiles are complete."""
+    try:
+        report.notes += folder.write_table()
+    except StoreError as error:
+        table = without_folders(str(error), {folder.path: folder.path.name})
+        report.error = f"{report.error}; {table}" if report.error else table

@@ -28,9 +28,9 @@ def test_invalid_values_are_refused(wrong: dict[str, Any], says: str) -> None:
 
 @pytest.mark.parametrize("changed", [{"mpp": 0.5}, {"tile_px": 224}, {"device": "cpu"}])
 def test_a_loaded_encoder_is_not_changed(changed: dict[str, Any]) -> None:
-    with load_encoder(device="cpu") as encoder:
-        with pytest.raises(UsageError, match="give them to load_encoder"):
-            EncodingOptions(model=encoder, **changed).check_loaded_encoder("local")
-        with pytest.raises(UsageError, match="give the path of its file"):
-            EncodingOptions(model=encoder).check_loaded_encoder("ray")
-        EncodingOptions(model=encoder).check_loaded_encoder("local")
+    encoder = load_encoder(device="cpu")
+    with pytest.raises(UsageError, match="give them to load_encoder"):
+        EncodingOptions(model=encoder, **changed).check_loaded_encoder("local")
+    with pytest.raises(UsageError, match="give the path of its file"):
+        EncodingOptions(model=encoder).check_loaded_encoder("ray")
+    EncodingOptions(model=encoder).check_loaded_encoder("local")

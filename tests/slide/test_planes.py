@@ -55,9 +55,7 @@ class TestOme:
     def test_channels_are_counted_without_channel_elements_too(self, inside: str, tmp_path: Path) -> None:
         first = described(PLANES[0], ome('SizeC="3" SizeZ="1" SizeT="1"', inside))
         message = refused(write_images(tmp_path / "a.ome.tif", [first, *PLANES[1:]]))
-        assert message.startswith(
-            "its 3 channels lie in planes of their own, of which OpenSlide reads only the"
-        )
+        assert message.startswith("its 3 channels lie in separate planes, of which OpenSlide reads only the")
         assert 'vips bandjoin "IN[page=0] IN[page=1] IN[page=2]"' in message
 
     @pytest.mark.parametrize(
@@ -242,7 +240,7 @@ def tomography(data: pydicom.Dataset) -> None:
         (focal_planes, "it has 3 focal planes; export one"),
         (unsaid_focal_planes, "it has 3 frames for 1 tiles"),
         (optical_paths, "it has 3 optical paths"),
-        (planar, "its colours lie in planes of their own; export"),
+        (planar, "its colours lie in separate planes; export"),
         (signed, "its samples are not unsigned of 8 bits; export"),
         (other_colours, "its colours are YBR_FULL in a way that is not read; export"),
         (jpeg_ls, "its pixels are compressed as JPEG-LS, which is not read; decompress it"),

@@ -183,7 +183,7 @@ REFUSED: dict[str, tuple[Image, str]] = {
         "says 1 x 1, .* the bytes of 2 x 2;",
     ),
     "ycbcr in planes, subsampling unsaid": (
-        Image(YCBCR, 6, planar=True), "in planes of their own, and is subsampled",
+        Image(YCBCR, 6, planar=True), "in separate planes and subsampled",
     ),
     "ycbcr, other subsampling": (
         rgb(photometric=6, encode=ycbcr(2, 2), subsampling=[1, 1]), "says 1 x 1, .* the bytes of 2 x 2;",

@@ -62,7 +62,7 @@ def tiff_tiles(directory: Directory) -> StoredTiles:
     """
     codes = (tiff.IMAGE_WIDTH, tiff.IMAGE_LENGTH, tiff.TILE_WIDTH, tiff.TILE_LENGTH)
     layout = Layout(*map(directory.number, codes))
-    # colours in planes of their own have further sizes
+    # colours in separate planes have further sizes
     sizes = directory.tile_sizes(MOST_TILES * MOST_PLANES)[: layout.tiles]
     return StoredTiles(sizes.reshape(layout.down, layout.across), (layout.tile_width, layout.tile_height))
 

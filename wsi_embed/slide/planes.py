@@ -109,7 +109,7 @@ def _channels(count: int) -> SlideError:
     if count == 3:
         remedy += f", if they are red, green and blue with {JOIN_PLANES}"
     return SlideError(
-        f"its {count} channels lie in planes of their own, of which OpenSlide reads only the first, as grey",
+        f"its {count} channels lie in separate planes, of which OpenSlide reads only the first, as grey",
         remedy=remedy,
     )
 

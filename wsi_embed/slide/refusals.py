@@ -58,7 +58,7 @@ KINDS = (
     (r"ImageDepth=(\d+)", "it has {} focal planes (ImageDepth), of which one has to be chosen", ONE_PLANE),
     (r"SamplesPerPixel value (\d+)", "its pixels have {} samples, and only RGB is read", "export it as RGB"),
     (r"read PlanarConfiguration", "its pixels are grey, and only RGB is read", "export it as RGB"),
-    (r"PlanarConfiguration value", "its colours lie in planes of their own", "export them pixel by pixel"),
+    (r"PlanarConfiguration value", "its colours lie in separate planes", "export them pixel by pixel"),
     (
         r"photometric interpretation (\w+) for",
         "its colours are {} in a way that is not read",

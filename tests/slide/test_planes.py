@@ -116,7 +116,7 @@ class TestPages:
         coarse = [Image(PIXELS[::2, ::2, i], GREY, subfile=1) for i in range(3)]
         for images in (PLANES, [*PLANES, *coarse]):
             assert refused(write_images(tmp_path / "a.tif", images)).startswith(
-                "its 3 channels lie in planes"
+                "its 3 channels lie in separate planes"
             )
         assert refused(write_images(tmp_path / "a.tif", PLANES[:2])).endswith("convert it to interleaved RGB")
 

@@ -157,7 +157,7 @@ def _unknown(name: str, timm: Any) -> UsageError:
     hint = f"; near: {', '.join(near)}" if near else ""
     if timm is None:
         return MissingExtraError(
-            f"backbone {name!r} is none of torchvision's{hint}",
+            f"torchvision has no backbone {name!r}{hint}",
             remedy=f"for timm's: {install_command('timm')}",
         )
-    return UsageError(f"backbone {name!r} is none of torchvision's or timm's{hint}")
+    return UsageError(f"neither torchvision nor timm has a backbone {name!r}{hint}")

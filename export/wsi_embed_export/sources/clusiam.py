@@ -86,7 +86,7 @@ def _backbone(encoder: Mapping[str, Tensor], where: str) -> tuple[str, nn.Module
         if shapes == {k: v.shape for k, v in weights.items()}:
             load_strictly(backbone, weights, where)
             return name, backbone, width
-    raise UsageError(f"its encoder is none of {', '.join(_RESNETS)} of torchvision", where=where)
+    raise UsageError(f"its encoder must be {', '.join(_RESNETS)} of torchvision", where=where)
 
 
 def _cluster_head(state: Mapping[str, Tensor], where: str) -> tuple[nn.Sequential | None, int | None]:

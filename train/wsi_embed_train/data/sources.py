@@ -58,7 +58,7 @@ def find_source(path: Path, split: str | None = None) -> Source:
     if path.is_file() and path.suffix.lower() in MANIFEST_SUFFIXES:
         return _of_csv(path, split)
     if split is not None:
-        raise UsageError(f"`split=` needs a CSV with a column `split`, and {path.name} is none")
+        raise UsageError(f"`split=` needs a CSV with a column `split`, and {path.name} is not a CSV")
     if path.is_dir():
         source = _of_folder(path)
     elif path.is_file():

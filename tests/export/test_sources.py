@@ -142,7 +142,7 @@ def test_what_the_repositorys_file_does_not_hold_must_be_said(checkpoint: Path, 
 @pytest.mark.parametrize(
     ("lost", "message"),
     [
-        ("encoder.layer4.1.conv2.weight", "its encoder is none of resnet18, "),
+        ("encoder.layer4.1.conv2.weight", "its encoder must be resnet18, "),
         ("encoder.fc.7.running_mean", r"lacks 7\.running_mean"),
         ("cluster_projector.1.bias", r"lacks 1\.bias"),
         ("cluster_assigner.0.weight", "a part of a cluster head only"),

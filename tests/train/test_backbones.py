@@ -54,7 +54,7 @@ def test_resnets_start_with_residual_branches_of_zero() -> None:
 def test_unknown_name_offers_the_nearest() -> None:
     with pytest.raises(UsageError, match="has a backbone 'resnet19'.*resnet18"):
         make_backbone("resnet19")
-    with pytest.raises(UsageError, match="'' is none"):
+    with pytest.raises(UsageError, match="a backbone ''"):
         make_backbone("")
 
 

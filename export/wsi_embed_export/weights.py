@@ -11,10 +11,8 @@ from torch import Tensor, nn
 
 from wsi_embed.errors import UsageError
 from wsi_embed.util.text import names_of
-from wsi_embed_export.key_layouts import translated
-from wsi_embed_export.positions import resampled
-from wsi_embed_train.weights.files import load_strictly, state_dict_of, without_prefix
-from wsi_embed_train.weights.initial import best_prefix
+from wsi_embed_train.weights.files import load_strictly
+from wsi_embed_train.weights.published import network_weights
 
 # Surplus weights without influence on the features: classifiers, and parts that only training needs.
 _HARMLESS = re.compile(
@@ -52,35 +50,6 @@ def load_published(
         load_strictly(backbone, state, where)
     except UsageError as error:
         raise error.replace(remedy=_remedy(state, wanted)) from error
-
-
-def network_weights(
-    content: Mapping[str, Any], wanted: Mapping[str, Tensor], positions: Mapping[str, Any] | None = None
-) -> dict[str, Tensor]:
-    """Return the weights of a network in a checkpoint by their names in timm or torchvision.
-
-    Args:
-        content: Contents of the file.
-        wanted: The tensors of the network.
-        positions: Resampling of position embeddings; see `positions.resampled`.
-    """
-    state = translated(state_dict_of(content))
-    state = without_prefix(state, best_prefix(state, wanted))
-    for name in {"cls_token", "pos_embed"} & state.keys():  # CLIP's have no dimension of the batch
-        while state[name].ndim < 3:
-            state[name] = state[name].unsqueeze(0)
-    return _without_class_position(resampled(state, wanted, positions), wanted)
-
-
-def _without_class_position(state: dict[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Add the position of the class token to the token, for networks of timm that have none for it."""
-    mine, position = wanted.get("pos_embed"), state.get("pos_embed")
-    if mine is None or position is None or "cls_token" not in state or mine.ndim != 3 or position.ndim != 3:
-        return state
-    if position.shape[1] != mine.shape[1] + 1:
-        return state
-    token = state["cls_token"] + position[:, :1]
-    return {**state, "cls_token": token, "pos_embed": position[:, 1:]}
 
 
 def _remedy(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str | None:

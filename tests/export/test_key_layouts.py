@@ -21,7 +21,7 @@ from tests.export.published import (
 )
 from wsi_embed.errors import UsageError
 from wsi_embed_export import Given, read_source
-from wsi_embed_export.key_layouts import translated
+from wsi_embed_train.weights.key_layouts import translated
 
 pytest.importorskip("timm")
 

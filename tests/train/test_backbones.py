@@ -9,7 +9,7 @@ from torch import nn
 from torchvision import models
 
 from wsi_embed.errors import MissingExtraError, UsageError
-from wsi_embed_train.backbones import check_tile_px, make_backbone, several_sizes
+from wsi_embed_train.backbones import check_tile_px, make_backbone, several_sizes, sized
 
 # One of each of torchvision's families, for the heads they have.
 FAMILIES = {
@@ -52,7 +52,7 @@ def test_resnets_start_with_residual_branches_of_zero() -> None:
 
 
 def test_unknown_name_offers_the_nearest() -> None:
-    with pytest.raises(UsageError, match="has a backbone 'resnet19'.*resnet18"):
+    with pytest.raises(UsageError, match=r"has a backbone 'resnet19'.*resnet18"):
         make_backbone("resnet19")
     with pytest.raises(UsageError, match="a backbone ''"):
         make_backbone("")
@@ -70,8 +70,22 @@ def test_timm_too() -> None:
         make_backbone("vit_tiny_patch16_225")
 
 
+def test_transformers_are_made_for_the_size_of_the_tiles() -> None:
+    pytest.importorskip("timm")
+    assert sized("vit_tiny_patch16_224", 64) == "vit_tiny_patch16_224@64"
+    assert sized("timm/vit_tiny_patch16_224", 224) == "timm/vit_tiny_patch16_224"
+    for name in ("resnet18", "vit_b_16", "timm/resnet10t", "no such network", "test_vit@96", "test_vit"):
+        assert sized(name, 64) == name
+    net, dim = make_backbone("test_vit@64")
+    assert net(torch.zeros(2, 3, 64, 64)).shape == (2, dim)
+    with pytest.raises(UsageError, match="neither"):
+        make_backbone("test_vit@x")
+    with pytest.raises(UsageError, match="does not take img_size"):
+        make_backbone("timm/resnet10t@64")
+
+
 def test_names_that_would_reach_a_hub_are_unknown() -> None:
-    with pytest.raises(UsageError, match="has (no|a) backbone"):
+    with pytest.raises(UsageError, match=r"has (no|a) backbone"):
         make_backbone("hf-hub:someone/something")
 
 

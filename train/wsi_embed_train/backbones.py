@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import difflib
+import functools
 import itertools
 from typing import Any
 
@@ -30,7 +31,7 @@ def make_backbone(name: str, **settings: Any) -> tuple[nn.Module, int]:
 
     Args:
         name: Name of a torchvision classification model, or else of a timm model. `timm/NAME` always means
-            the model of timm.
+            the model of timm, and `NAME@PX` a vision transformer of timm for images of PX pixels.
         **settings: Arguments of timm's `create_model`.
 
     Returns:
@@ -43,9 +44,39 @@ def make_backbone(name: str, **settings: Any) -> tuple[nn.Module, int]:
     if name in torchvision_names():
         return _torchvision(name)
     timm = _import_timm()
-    if timm is not None and name.removeprefix(_TIMM) in timm.list_models():
-        return _timm(timm, name.removeprefix(_TIMM), settings)
+    own, _, px = name.removeprefix(_TIMM).partition("@")
+    if px.isdecimal():
+        settings = {"img_size": int(px), **settings}
+    if timm is not None and own in timm.list_models() and (px.isdecimal() or "@" not in name):
+        return _timm(timm, own, settings)
     raise _unknown(name, timm)
+
+
+@functools.cache
+def sized(name: str, px: int) -> str:
+    """Return the name of a network for images of a size: `NAME@PX` if the network itself takes only another.
+
+    Vision transformers of timm can be made for other images than those of their published weights. Any other
+    name is returned as it is.
+
+    Args:
+        name: Name of the network.
+        px: Side of the images, pixels.
+
+    Example:
+        >>> from wsi_embed_train.backbones import sized
+        >>> sized("timm/vit_small_patch14_dinov2", 224), sized("resnet18", 224)
+        ('timm/vit_small_patch14_dinov2@224', 'resnet18')
+    """
+    if "@" in name or name in torchvision_names():
+        return name
+    with contextlib.suppress(UsageError), torch.random.fork_rng(devices=[]), torch.device("meta"):
+        try:
+            check_tile_px(make_backbone(name)[0], name, px)
+        except UsageError:
+            check_tile_px(make_backbone(f"{name}@{px}")[0], name, px)
+            return f"{name}@{px}"
+    return name
 
 
 def several_sizes(name: str, px: int) -> dict[str, Any]:

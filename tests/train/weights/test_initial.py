@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from tests.export.published import TransformersViT, randomised
 from wsi_embed.errors import UsageError
 from wsi_embed_train.backbones import make_backbone
 from wsi_embed_train.weights.initial import load_initial, read_initial
@@ -54,6 +55,19 @@ def test_weights_are_found_in_every_layout(layout: str, tmp_path: Path) -> None:
     assert found.name.startswith("weights.pt sha256:")
     assert (found.missing, found.misfits) == ((), ())
     assert found.unused == (("head.weight", "head.bias") if layout == "with a classifier" else ())
+
+
+def test_weights_of_another_image_size_and_of_transformers(tmp_path: Path) -> None:
+    sizes = {"img_size": 56, "patch_size": 14, "embed_dim": 48, "depth": 3, "num_heads": 3}
+    net, _ = make_backbone("vit_small_patch14_dinov2", **sizes)
+    theirs = randomised(TransformersViT(28, 14, 48, 3, 3, dinov2=True)).state_dict()
+    torch.save(theirs, tmp_path / "w.bin")
+    found = read_initial(tmp_path / "w.bin", net, least_share=1.0)
+    assert (found.missing, found.misfits) == ((), ())
+    assert found.to_dict()["resampled"] == ["pos_embed resampled from 2 x 2 to 4 x 4 patches"]
+    assert "resampled from 2 x 2" in str(found)
+    bias = theirs["encoder.layer.1.attention.attention.key.bias"]
+    assert torch.equal(found.tensors["blocks.1.attn.qkv.bias"][48:96], bias)
 
 
 def test_safetensors(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from wsi_embed.util.registry import Registry
-from wsi_embed_train.backbones import check_tile_px
+from wsi_embed_train.backbones import check_tile_px, sized
 from wsi_embed_train.methods.base import Encoder, Method, Step
 
 __all__ = ["METHODS", "Encoder", "Method", "Step", "build_method", "method_settings"]
@@ -71,6 +71,7 @@ def build_method(
     """
     given = {setting: settings.get(setting) for setting in method_settings(name)}
     arguments = {setting: value for setting, value in given.items() if value is not None}
+    arguments["backbone"] = sized(settings["backbone"], settings["tile_px"])
     if METHODS.get(name).needs_labels:
         arguments["classes"] = classes
     if METHODS.get(name).needs_teacher and teacher is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,9 @@ from torch import Tensor, nn
 
 from wsi_embed.errors import UsageError
 from wsi_embed.util.text import argument, counted, names_of
-from wsi_embed_train.weights.files import load_tensors, named_digest, state_dict_of, without_prefix
+from wsi_embed_train.weights.files import load_tensors, named_digest
+from wsi_embed_train.weights.positions import fitted
+from wsi_embed_train.weights.published import fits, network_weights
 
 # Counters of batch norms, which old files lack.
 _COUNTERS = "num_batches_tracked"
@@ -29,6 +30,7 @@ class InitialWeights:
         missing: Names in the backbone for which the file has no weights.
         misfits: Names in the backbone for which the file has weights of another shape.
         unused: Names in the file, behind the same prefix, that the backbone does not have.
+        resampled: Lines about position embeddings that were resampled to the grid of the backbone.
         mean: RGB mean of the images that the weights expect; None if the file does not tell.
         std: RGB standard deviation of these images; None if the file does not tell.
         licence: Licence of the weights, as given by the user, or recorded in a run of `wsi-embed train`.
@@ -40,6 +42,7 @@ class InitialWeights:
     missing: tuple[str, ...]
     misfits: tuple[str, ...]
     unused: tuple[str, ...]
+    resampled: tuple[str, ...] = ()
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     licence: str = ""
@@ -57,6 +60,7 @@ class InitialWeights:
             "licence": self.licence,
             "tensors": len(self.tensors),
             "tensors_of_backbone": self.total,
+            **({"resampled": list(self.resampled)} if self.resampled else {}),
             **({"of_run": self.history} if self.history else {}),
         }
 
@@ -69,14 +73,15 @@ class InitialWeights:
         ):
             shown = [name if name.isprintable() else repr(name) for name in names]
             text += f"; {what}: {names_of(shown)}" if names else ""
-        return text
+        return "; ".join([text, *self.resampled])
 
 
 def read_initial(path: Path, backbone: nn.Module, *, least_share: float, licence: str = "") -> InitialWeights:
     """Read the weights of a file that fit a backbone by name and shape.
 
     Names are compared after the prefix, such as `module.` or `teacher.backbone.`, behind which the most
-    weights fit.
+    weights fit. Names of transformers, DINOv2, open_clip and others are translated, and position embeddings
+    of another grid are resampled.
 
     Args:
         path: A run folder or checkpoint of `wsi-embed train`, a checkpoint of the CluSiam repository, a
@@ -91,10 +96,9 @@ def read_initial(path: Path, backbone: nn.Module, *, least_share: float, licence
     folder, path = path, checkpoint_of(path)
     content = load_tensors(path)
     wanted = {name: tensor for name, tensor in backbone.state_dict().items() if not name.endswith(_COUNTERS)}
-    everything = state_dict_of(content)
-    state = without_prefix(everything, best_prefix(everything, wanted))
+    state, resampled = fitted(network_weights(content, wanted), wanted)
     state = {name: tensor for name, tensor in state.items() if not name.endswith(_COUNTERS)}
-    fitting = {name: state[name].float() for name in wanted if _fits(state.get(name), wanted[name])}
+    fitting = {name: state[name].float() for name in wanted if fits(state.get(name), wanted[name])}
     mean, std = _normalisation(content)
     history = _history(content)
     found = InitialWeights(
@@ -103,6 +107,7 @@ def read_initial(path: Path, backbone: nn.Module, *, least_share: float, licence
         missing=tuple(name for name in wanted if name not in state),
         misfits=tuple(name for name in wanted if name in state and name not in fitting),
         unused=tuple(name for name in state if name not in wanted),
+        resampled=resampled,
         mean=mean,
         std=std,
         licence=licence or licence_of(history),
@@ -141,39 +146,6 @@ def checkpoint_of(path: Path) -> Path:
 def load_initial(weights: InitialWeights, backbone: nn.Module) -> None:
     """Copy weights into a backbone; tensors for which there are none stay as they are."""
     backbone.load_state_dict(weights.tensors, strict=False)
-
-
-def _fits(tensor: Tensor | None, wanted: Tensor) -> bool:
-    return (
-        tensor is not None
-        and tensor.shape == wanted.shape
-        and tensor.is_floating_point()
-        and tensor.layout == torch.strided
-        and not tensor.is_meta
-    )
-
-
-def best_prefix(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
-    """Return the prefix after which the most weights fit.
-
-    Of several, that of a teacher is chosen before others, and that of a student or of a target network last.
-
-    Args:
-        state: The weights of a file.
-        wanted: The tensors of a network.
-    """
-    fitting: Counter[str] = Counter()
-    for name, tensor in state.items():
-        parts = name.split(".")
-        for start in range(len(parts)):
-            if _fits(wanted.get(".".join(parts[start:])), tensor):
-                fitting[".".join([*parts[:start], ""])] += 1
-    return min(fitting, key=lambda prefix: (-fitting[prefix], _rank(prefix), prefix), default="")
-
-
-def _rank(prefix: str) -> int:
-    last = ("target", "student", "momentum", "encoder_k.")
-    return 0 if "teacher" in prefix else 2 if any(name in prefix for name in last) else 1
 
 
 def _normalisation(content: Mapping[str, Any]) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:

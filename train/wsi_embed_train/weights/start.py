@@ -10,7 +10,7 @@ from torch import nn
 
 from wsi_embed.errors import UsageError
 from wsi_embed.util.text import argument, names_of
-from wsi_embed_train.backbones import make_backbone
+from wsi_embed_train.backbones import make_backbone, sized
 from wsi_embed_train.config import TrainConfig
 from wsi_embed_train.listener import Listener
 from wsi_embed_train.stages import SHOWN, frozen_modules, frozen_names
@@ -44,7 +44,7 @@ def initial_weights(
         )
     if init is not None:
         with torch.random.fork_rng(devices=[]):  # the run draws the same numbers as one without `init`
-            backbone, _ = make_backbone(config.backbone)
+            backbone, _ = make_backbone(sized(config.backbone, config.tile_px))
         found = read_initial(init, backbone, least_share=config.init_share, licence=licence)
         data["init"] = found.to_dict()
         listener.noted(f"starts from {found}")

@@ -122,7 +122,7 @@ def translated(state: Mapping[str, Tensor], layouts: Iterable[KeyLayout] = LAYOU
 
     Example:
         >>> import torch
-        >>> from wsi_embed_export.key_layouts import translated
+        >>> from wsi_embed_train.weights.key_layouts import translated
         >>> list(translated({"backbone.register_tokens": torch.zeros(1, 4, 8)}))
         ['backbone.reg_token']
     """

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import zarr
 
-from wsi_embed.bags.array import LazyArray, open_arrays
+from wsi_embed.bags.array import LazyArray, StoredArray
 from wsi_embed.bags.cluster_head import AssignedArray, ClusterHead
 from wsi_embed.bags.cluster_names import ClusterNames
 from wsi_embed.bags.histogram import cluster_histogram
@@ -62,11 +62,15 @@ class Bag:
         self._documents = documents
 
     @cached_property
-    def _arrays(self) -> Mapping[str, zarr.Array[Any]]:
+    def _arrays(self) -> Mapping[str, LazyArray]:
         if self._documents is None:
             group = zarr.open_group(self.folder.zarr, mode="r", zarr_format=3, use_consolidated=False)
-            return dict(group.arrays())
-        return open_arrays(self.folder, self._documents, self.attrs["objects"])
+            return {name: LazyArray(array) for name, array in group.arrays()}
+        objects = self.attrs["objects"]
+        return {
+            name: StoredArray(self.folder, name, document, objects)
+            for name, document in self._documents.items()
+        }
 
     @cached_property
     def _assigned(self) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.float16]]:
@@ -171,4 +175,4 @@ class Bag:
     def _array(self, name: str) -> LazyArray:
         if name not in self._arrays:
             raise StoreError(f"has no array {name}", where=self.slide_id, remedy="run wsi-embed verify")
-        return LazyArray(self._arrays[name])
+        return self._arrays[name]

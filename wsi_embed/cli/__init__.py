@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import io
 import os
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import typer
@@ -32,8 +34,10 @@ from wsi_embed.cli import (
 from wsi_embed.cli.command import Command, Group
 from wsi_embed.cli.lasting_output import LastingOutput, discard
 from wsi_embed.cli.lines import say_error
-from wsi_embed.cli.wording import use_flags_of
+from wsi_embed.cli.wording import errors_in_flags, use_flags_of
 from wsi_embed.errors import UsageError, WsiEmbedError
+from wsi_embed.util.cpu import limit_library_threads
+from wsi_embed.util.limits import limit_error
 
 app = typer.Typer(
     name="wsi-embed",
@@ -126,16 +130,34 @@ def _wants_json() -> bool:
     )
 
 
+@contextlib.contextmanager
+def _limits_named() -> Iterator[None]:
+    """Raise a limit on threads or memory that was met as a user error."""
+    try:
+        yield
+    except (RuntimeError, MemoryError, ImportError, OSError) as error:
+        limit = limit_error(error)
+        if limit is None:
+            raise
+        # threads of libraries that were not started cannot be ended either, and Python would tell
+        sys.unraisablehook = lambda _: None
+        warnings.simplefilter("ignore")
+        with errors_in_flags():
+            raise limit from error
+
+
 def main() -> None:
     """Run the command line; user errors are printed as one line, bugs with their traceback."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        arguments = with_default_command(sys.argv[1:])
-        if arguments and arguments[0] in LASTING:
-            sys.stdout = LastingOutput(sys.stdout)  # has what is used of a stream
-        app(arguments, prog_name="wsi-embed")
+        with _limits_named():
+            limit_library_threads()
+            arguments = with_default_command(sys.argv[1:])
+            if arguments and arguments[0] in LASTING:
+                sys.stdout = LastingOutput(sys.stdout)  # has what is used of a stream
+            app(arguments, prog_name="wsi-embed")
     except WsiEmbedError as error:
         if _wants_json():
             from wsi_embed.cli.log import log_error  # loads what a job needs

@@ -161,24 +161,19 @@ def _warn(line: str) -> None:
 
 def _write_geojson(store: Store, folder: Path, wanted: str | None) -> int:
     """Write one file per slide; return the number of slides that failed."""
-    from wsi_embed.bags.damage import damage_named
-    from wsi_embed.errors import WsiEmbedError
-    from wsi_embed.plot.qupath import PARTS, parse_parts, write_bag
+    from wsi_embed.plot.geojson_files import write_slides
+    from wsi_embed.plot.qupath import PARTS, parse_parts
     from wsi_embed.util.progress import tracked
     from wsi_embed.util.text import counted
 
     failed, parts = 0, PARTS if wanted is None else parse_parts(wanted)
-    for slide_id in tracked(list(store), "slides written"):
-        path = folder / f"{slide_id}.geojson"
-        try:
-            with damage_named(slide_id):
-                bag = store[slide_id]
-                count = write_bag(path, bag, parts)
-        except WsiEmbedError as error:
+    slide_ids = store.slide_ids
+    for file in tracked(write_slides(store, slide_ids, folder, parts), "slides written", len(slide_ids)):
+        if file.error is not None:
             failed += 1
-            typer.echo(f"{slide_id}: {in_flags(str(error))}", err=True)
+            typer.echo(f"{file.slide_id}: {in_flags(file.error)}", err=True)
             continue
-        typer.echo(f"{path}  {counted(count, 'object')}")
-        if "tissue" in parts and bag.tissue_mask is None:
-            typer.echo(f"{slide_id}: no tissue outline, the store was made without masks", err=True)
+        typer.echo(f"{file.path}  {counted(file.objects, 'object')}")
+        if "tissue" in parts and not file.has_mask:
+            typer.echo(f"{file.slide_id}: no tissue outline, the store was made without masks", err=True)
     return failed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
@@ -59,7 +60,8 @@ class ProgressDisplay(Watcher):
     def _later(self, seconds: float) -> None:
         self._timer = threading.Timer(seconds, self._show)
         self._timer.daemon = True
-        self._timer.start()
+        with contextlib.suppress(RuntimeError):  # a limit on threads: go on without a display
+            self._timer.start()
 
     def _show(self) -> None:
         with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import signal
@@ -57,7 +58,8 @@ class StopSignals:
         for number in self._numbers:
             self._before[number] = signal.signal(number, self._on_signal)
         self._thread = threading.Thread(target=self._watch, name="wsi-embed-signals", daemon=True)
-        self._thread.start()
+        with contextlib.suppress(RuntimeError):  # a limit on threads: the handlers have to do
+            self._thread.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -65,7 +67,8 @@ class StopSignals:
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._previous_fd)
         os.close(self._wakeup_fd)  # ends the thread
-        self._thread.join(1.0)  # before the timer is cancelled, which it may be about to start
+        if self._thread.is_alive():
+            self._thread.join(1.0)  # before the timer is cancelled, which it may be about to start
         if self._timer:
             self._timer.cancel()
 
@@ -93,7 +96,10 @@ class StopSignals:
         if self.seconds is not None:
             self._timer = threading.Timer(self.seconds, self._exit_now)
             self._timer.daemon = True
-            self._timer.start()
+            try:
+                self._timer.start()
+            except RuntimeError:  # a limit on threads: nothing would end the process later
+                self._exit_now()
 
     def _exit_now(self) -> None:
         """End the process immediately, without taking any lock of Python's output."""

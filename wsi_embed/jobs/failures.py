@@ -14,6 +14,7 @@ from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.jobs.report import SlideResult
 from wsi_embed.storage.address import Address, Location
 from wsi_embed.util.home import home
+from wsi_embed.util.limits import limit_error
 
 
 def record_failure(result: SlideResult, error: BaseException, names: Mapping[Location, str]) -> None:
@@ -24,9 +25,8 @@ def record_failure(result: SlideResult, error: BaseException, names: Mapping[Loc
         error: Exception that was raised.
         names: Names that replace the paths in the error's text.
     """
-    if isinstance(error, MemoryError):
-        remedy = "use fewer `workers=` or a smaller `batch_size=`"
-        error = WsiEmbedError("not enough memory", where=result.slide, remedy=remedy)
+    if limit := limit_error(error):
+        error = limit.at(result.slide)
     elif not isinstance(error, WsiEmbedError):
         result.traceback = without_folders(_traceback(error), names)
         error = WsiEmbedError(f"unexpected {type(error).__name__}: {error}", where=result.slide)

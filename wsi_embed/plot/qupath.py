@@ -11,8 +11,8 @@ import numpy.typing as npt
 from wsi_embed.bags.bag import Bag
 from wsi_embed.bags.cluster_names import ClusterNames
 from wsi_embed.errors import UsageError
-from wsi_embed.plot.colours import OUTLINE, cluster_colour
-from wsi_embed.regions.geojson import Feature, feature, write_geojson
+from wsi_embed.plot.colours import OUTLINE, Colour, cluster_colour
+from wsi_embed.regions.geojson import Feature, feature, tile_features, write_geojson
 from wsi_embed.regions.outlines import mask_outlines, tile_outlines
 from wsi_embed.regions.polygons import Polygon
 from wsi_embed.util.text import argument
@@ -116,15 +116,13 @@ def _tiles(
     if bag.cluster_confidence is not None:
         numbers["cluster_confidence"] = bag.cluster_confidence[:]
     columns = {name: np.round(values.astype(np.float64), 4).tolist() for name, values in numbers.items()}
-    square = np.array([(0, 0), (1, 0), (1, 1), (0, 1)]) * extent
-    for row, corner in enumerate(coords):
-        cluster = None if clusters is None else int(clusters[row])
-        label, colour = None, None
-        if cluster is not None:
-            label, colour = bag.cluster_names[cluster], cluster_colour(cluster, bag.cluster_names)
-        yield feature(
-            Polygon([corner + square], label, colour),
-            f"{bag.slide_id}/tile/{row}",
-            "tile",
-            measurements={name: values[row] for name, values in columns.items()},
-        )
+    classes: list[tuple[str, Colour] | None] = [None] * len(coords)
+    if clusters is not None:
+        names = bag.cluster_names
+        shown = {
+            cluster: (names[cluster], cluster_colour(cluster, names)) for cluster in set(clusters.tolist())
+        }
+        classes = [shown[cluster] for cluster in clusters.tolist()]
+    keys = [f"{bag.slide_id}/tile/{row}" for row in range(len(coords))]
+    measured = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    yield from tile_features(coords, extent, keys, classes, measured)

@@ -15,12 +15,13 @@ import contextlib
 import json
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from wsi_embed.errors import WsiEmbedError
 from wsi_embed.regions.polygons import Areas, Colour, Polygon, Ring
@@ -210,9 +211,45 @@ def feature(
         locked: Whether QuPath protects it from being moved by accident.
         measurements: Numbers that QuPath can use for colouring.
     """
+    rings = [_closed(_rounded(ring).tolist()) for ring in polygon.rings]
+    return _feature(rings, key, kind, polygon.label, polygon.colour, locked, measurements)
+
+
+def tile_features(
+    corners: npt.NDArray[np.float64],
+    extent: float,
+    keys: Sequence[str],
+    classes: Sequence[tuple[str, Colour] | None],
+    measurements: Sequence[Mapping[str, float]],
+) -> Iterator[Feature]:
+    """Yield tiles as QuPath objects.
+
+    Args:
+        corners: Top-left corners of the tiles, float64 [N, 2].
+        extent: Side of a tile.
+        keys: Unique key of each object.
+        classes: Name and colour of the class of each tile; None without one.
+        measurements: Numbers of each tile.
+    """
+    square = np.array([(0, 0), (1, 0), (1, 1), (0, 1)]) * extent
+    rings = _rounded(corners[:, None] + square).tolist()
+    for ring, key, named, numbers in zip(rings, keys, classes, measurements, strict=True):
+        label, colour = named or (None, None)
+        yield _feature([_closed(ring)], key, "tile", label, colour, False, numbers)
+
+
+def _feature(
+    rings: list[list[list[float]]],
+    key: str,
+    kind: str,
+    label: str | None,
+    colour: Colour | None,
+    locked: bool,
+    measurements: Mapping[str, float] | None,
+) -> Feature:
     properties: Feature = {"objectType": kind}
-    if polygon.label is not None:
-        properties["classification"] = {"name": polygon.label, "color": polygon.colour or (128, 128, 128)}
+    if label is not None:
+        properties["classification"] = {"name": label, "color": colour or (128, 128, 128)}
     if locked:
         properties["isLocked"] = True
     if measurements:
@@ -220,17 +257,20 @@ def feature(
     return {
         "type": "Feature",
         "id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"wsi-embed/{key}")),
-        "geometry": {"type": "Polygon", "coordinates": [_closed(ring) for ring in polygon.rings]},
+        "geometry": {"type": "Polygon", "coordinates": rings},
         "properties": properties,
     }
 
 
-def _closed(ring: Ring) -> list[list[float]]:
-    """Return a ring for GeoJSON, closed and rounded to 1/100 pixel, as in QuPath."""
-    values = np.round(ring, 2)
+def _rounded(points: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
+    """Return points rounded to 1/100 pixel, as in QuPath; as integers if all are."""
+    values = np.round(points, 2)
     whole = values.astype(np.int64)
-    points: list[list[float]] = (whole if np.array_equal(whole, values) else values).tolist()
-    return points if points[0] == points[-1] else [*points, points[0]]
+    return whole if np.array_equal(whole, values) else values
+
+
+def _closed(ring: list[list[float]]) -> list[list[float]]:
+    return ring if ring[0] == ring[-1] else [*ring, ring[0]]
 
 
 def write_geojson(path: Path, features: Iterable[Feature]) -> int:

@@ -104,4 +104,4 @@ def _simple(ring: _Index) -> Iterator[_Index]:
 def _area(ring: IntRing) -> float:
     """Return the signed area, positive for a clockwise ring with y downwards."""
     x, y = ring.T
-    return float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y)) / 2
+    return float(x[-1] * y[0] - x[0] * y[-1] + x[:-1] @ y[1:] - x[1:] @ y[:-1]) / 2

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import os
 import platform
+import sys
 import threading
 from pathlib import Path
 
 # Beyond that number more readers only take memory.
-READERS_A_CORE, SPARE = 16, 8
+READERS_A_CORE = 16
+# Threads of a job beside its readers, its sessions and those of Zarr.
+OTHERS = 8
 CGROUPS, OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
@@ -20,19 +23,45 @@ def cpu_count() -> int:
     return cores if quota is None else max(1, min(cores, math.ceil(quota)))
 
 
-def most_readers() -> int:
-    """Return the largest useful number of reader threads: 16 per core, or as many as can be started."""
-    return startable_threads(READERS_A_CORE * cpu_count())
+def startable_readers(wanted: int | None = None) -> int:
+    """Return the number of reader threads to use.
+
+    Args:
+        wanted: Number that the user asked for; by default one per core.
+
+    Returns:
+        That number, limited to 16 per core, and to what the limits on threads and memory allow.
+    """
+    return startable_threads(min(wanted or cpu_count(), READERS_A_CORE * cpu_count()))
 
 
 def startable_threads(most: int) -> int:
     """Return the number of threads, 1 to `most`, that the limits on processes and memory allow.
 
-    Some are left for libraries. The threads are started, which takes less than a millisecond for each ten.
+    Some are left for the rest of a job.
     """
+    # sessions of the model, threads of Zarr (as many as asyncio has), and the others
+    rest = cpu_count() + min(32, (os.cpu_count() or 1) + 4) + OTHERS
+    return max(1, min(most, _started(most + rest) - rest))
+
+
+def limit_library_threads() -> None:
+    """Let libraries compute with one thread if they could not start as many as they like.
+
+    To be called before they are imported: otherwise OpenBLAS sends this process SIGINT, and OpenMP ends it.
+    NumPy, SciPy and OpenCV each have an OpenBLAS of their own.
+    """
+    most = 3 * (os.cpu_count() or 1)
+    if "numpy" not in sys.modules and _started(most) < most:
+        for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+            os.environ.setdefault(name, "1")
+
+
+def _started(count: int) -> int:
+    """Start up to `count` threads at once and return how many there were: less than 1 ms for each ten."""
     end, started = threading.Event(), list[threading.Thread]()
     try:
-        for _ in range(most + SPARE):
+        for _ in range(count):
             thread = threading.Thread(target=end.wait, daemon=True)
             thread.start()
             started.append(thread)
@@ -42,7 +71,7 @@ def startable_threads(most: int) -> int:
         end.set()
         for thread in started:
             thread.join()
-    return max(1, min(most, len(started) - SPARE))
+    return len(started)
 
 
 def cpu_quota() -> float | None:

@@ -17,7 +17,7 @@ from wsi_embed.jobs.job import Job
 from wsi_embed.jobs.listener import Listener
 from wsi_embed.jobs.options import JobOptions
 from wsi_embed.jobs.report import SlideResult
-from wsi_embed.util.cpu import cpu_count, most_readers
+from wsi_embed.util.cpu import startable_readers
 from wsi_embed.util.registry import Registry
 
 
@@ -47,7 +47,7 @@ class LocalEngine:
     """
 
     def __init__(self, device: str, workers: int | None) -> None:
-        self.device, self.workers = device, min(workers or cpu_count(), most_readers())
+        self.device, self.workers = device, startable_readers(workers)
 
     def load_pool(self, model: str | Path | None, tile_px: int | None, mpp: float | None) -> EncoderPool:
         """Load an exported model on the device."""

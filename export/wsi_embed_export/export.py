@@ -17,6 +17,7 @@ from wsi_embed.util.memory import give_back
 from wsi_embed.util.progress import stage
 from wsi_embed.util.text import argument
 from wsi_embed_export.activations import largest_batch
+from wsi_embed_export.beside import data_file
 from wsi_embed_export.destination import check_destination, check_space, writing
 from wsi_embed_export.finite import check_finite
 from wsi_embed_export.further import check_further
@@ -30,6 +31,7 @@ from wsi_embed_export.trained import Given, TrainedModel
 from wsi_embed_export.write import (
     LARGEST,
     add_onnx_metadata,
+    save_onnx,
     weight_bytes,
     write_onnx,
     write_torchscript,
@@ -109,18 +111,15 @@ def export(
         trained = read_source(source, given, weights=weights, settings=settings)
     wanted = read_golden(golden, trained) if golden else None
     reference = TileModel(trained, extra=outputs)
-    if precision == "int8" and (size := weight_bytes(reference)) > largest_file:
-        raise UsageError(
-            f"weights of {size / 2**30:.1f} GiB are too large for int8", remedy="use `precision='fp16'`"
-        )
     tiles = users_tiles(calibrate, trained, split) if calibrate else None
     model = TileModel(trained, "fp16", outputs) if precision == "fp16" else reference
     check_finite(reference, model, out.name)
     metadata = _metadata(trained, model, name or out.stem, licence or trained.licence)
     if precision == "int8":
         assert tiles is not None
-        check_space(Path(gettempdir()), 3 * weight_bytes(model))
-        metadata = replace(metadata, precision="int8", model_id=quantised_id(model.digest(), tiles))
+        check_space(Path(gettempdir()), 4 * weight_bytes(model))
+        identity = quantised_id(model.digest(), tiles, linear_only=model.has_layer_norms)
+        metadata = replace(metadata, precision="int8", model_id=identity)
     del trained  # its weights, if nobody else has them: the models have copies
     check_space(out.parent, weight_bytes(model))
     with writing(out) as temporary:
@@ -173,9 +172,10 @@ def _write(
     else:
         with TemporaryDirectory() as folder:
             exact = Path(folder) / "fp32.onnx"
-            write_onnx(model, metadata, exact)
-            quantise(exact, path, _split(tiles)[0])
-        add_onnx_metadata(path, metadata)
+            write_onnx(model, metadata, exact, largest)
+            beside, calibration = data_file(exact).exists(), _split(tiles)[0]
+            proto = quantise(exact, calibration, linear_only=model.has_layer_norms, beside=beside)
+        save_onnx(proto, metadata, path, largest)
 
 
 def _compare(

@@ -49,6 +49,7 @@ class TileModel(nn.Module):
         self.dtype = torch.float16 if precision == "fp16" else torch.float32
         self.resize = trained.resize
         backbone = trained.backbone
+        self.has_layer_norms = any(isinstance(module, nn.LayerNorm) for module in backbone.modules())
         if isinstance(backbone, PooledTokens) and "tokens" in self.outputs:
             backbone = PooledTokens(backbone.network, backbone.pooling, dense=True)
         self.backbone = _folded(backbone.eval()).to(self.dtype)

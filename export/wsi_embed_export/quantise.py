@@ -14,44 +14,69 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from wsi_embed.slide import UInt8Array
+from wsi_embed_export.beside import data_file
 from wsi_embed_export.quiet import quiet
 
 BATCH = 16
 # Operators with weights and those between them; pooling and heads stay in floating point.
 QUANTISED = ("Conv", "Gemm", "MatMul", "Add", "MaxPool", "Relu", "Clip")
+# Of networks with layer norms. The sums along their blocks and their attention have values far apart, for
+# which eight bits are too few.
+LINEAR = ("Gemm", "MatMul")
 
 
-def quantise(source: Path, out: Path, tiles: UInt8Array) -> None:
+def quantise(
+    source: Path, tiles: UInt8Array, *, linear_only: bool = False, beside: bool = False
+) -> onnx.ModelProto:
     """Quantise the backbone of an exported fp32 ONNX file; the cluster head and pooling stay fp32.
 
     Weights become int8 with a scale for each channel, activations uint8 (QDQ), the fast combination on CPUs.
 
     Args:
         source: ONNX file with one input `tiles` and an output `features`.
-        out: File to write.
         tiles: Tiles that calibrate the ranges of the activations, uint8 [N, tile_px, tile_px, 3].
+        linear_only: Whether only inputs and weights of linear layers are quantised, for networks with layer
+            norms. The weights get seven bits, because products saturate on processors without VNNI.
+        beside: Whether the weights of `source` lie beside it.
+
+    Returns:
+        The quantised model.
     """
     with TemporaryDirectory() as folder, quiet():
-        prepared = Path(folder) / "prepared.onnx"
-        quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
-        graph = onnx.load(str(prepared)).graph
+        prepared, out = Path(folder) / "prepared.onnx", Path(folder) / "quantised.onnx"
+        quant_pre_process(
+            str(source),
+            str(prepared),
+            skip_symbolic_shape=True,
+            save_as_external_data=beside,
+            all_tensors_to_one_file=beside,
+            external_data_location=data_file(prepared).name if beside else None,
+        )
+        graph = onnx.load(str(prepared), load_external_data=False).graph
+        excluded = _dependents(graph, "features") | _of_resizing(graph)
         quantize_static(
             str(prepared),
             str(out),
             _Tiles(tiles),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
+            reduce_range=linear_only,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            op_types_to_quantize=list(QUANTISED),
-            nodes_to_exclude=sorted(_dependents(graph, "features") | _of_resizing(graph)),
+            op_types_to_quantize=list(LINEAR if linear_only else QUANTISED),
+            nodes_to_exclude=sorted(excluded | (_without_weights(graph) if linear_only else set())),
+            use_external_data_format=beside,
+            extra_options={"OpTypesToExcludeOutputQuantization": list(LINEAR)} if linear_only else {},
         )
-        _remove_unused_domains(out)
+        proto = onnx.load(str(out))
+    _remove_unused_domains(proto)
+    return proto
 
 
-def quantised_id(model_id: str, tiles: UInt8Array) -> str:
+def quantised_id(model_id: str, tiles: UInt8Array, *, linear_only: bool = False) -> str:
     """Compute the id of a quantised model from that of the fp32 model and the calibration tiles."""
-    sha = hashlib.sha256(f"int8 {model_id} {tiles.shape}".encode())
+    kind = "int8 linear" if linear_only else "int8"
+    sha = hashlib.sha256(f"{kind} {model_id} {tiles.shape}".encode())
     sha.update(np.ascontiguousarray(tiles).data)
     return f"sha256:{sha.hexdigest()[:32]}"
 
@@ -66,14 +91,18 @@ class _Tiles(CalibrationDataReader):  # type: ignore[misc]
         return next(self._batches, None)
 
 
-def _remove_unused_domains(path: Path) -> None:
+def _remove_unused_domains(proto: onnx.ModelProto) -> None:
     """Remove the operator sets that the quantiser lists but the graph does not use."""
-    proto = onnx.load(str(path))
     used = {node.domain for node in proto.graph.node}
     kept = [domain for domain in proto.opset_import if domain.domain in used]
     del proto.opset_import[:]
     proto.opset_import.extend(kept)
-    onnx.save(proto, str(path))
+
+
+def _without_weights(graph: onnx.GraphProto) -> set[str]:
+    """Return the names of the nodes whose inputs are all computed, such as the products of attention."""
+    weights = {tensor.name for tensor in graph.initializer}
+    return {node.name for node in graph.node if not weights & set(node.input)}
 
 
 def _of_resizing(graph: onnx.GraphProto) -> set[str]:

@@ -18,7 +18,7 @@ from tests.made_models import tiny_tiles
 from wsi_embed.diagnostics.describe import describe
 from wsi_embed.encoder import load_encoder
 from wsi_embed.encoder.loading import load_pool
-from wsi_embed.errors import ModelError, UsageError
+from wsi_embed.errors import ModelError
 from wsi_embed_export import TrainedModel, export
 from wsi_embed_export.write import weight_bytes
 
@@ -117,11 +117,17 @@ def test_exported_again_in_one_file_removes_the_weights_of_the_old_one(model: Pa
     assert {path.name for path in tmp_path.iterdir()} == {"m.onnx", "whole.onnx", "whole.onnx.data"}
 
 
-def test_int8_of_large_weights_is_refused(tmp_path: Path) -> None:
-    tiles, out = tiny_tiles(tmp_path / "tiles"), tmp_path / "new" / "m.onnx"
-    with pytest.raises(UsageError, match=r"too large for int8; use `precision='fp16'`"):
-        export(replace(network(), tile_px=32), out, precision="int8", calibrate=tiles, largest_file=10_000)
-    assert not out.parent.exists()
+def test_int8_of_large_weights(tmp_path: Path) -> None:
+    tiles, trained = tiny_tiles(tmp_path / "tiles"), replace(network(), tile_px=32)
+    for name, largest in (("whole", 2**30), ("made_beside", 60_000), ("beside", 10_000)):
+        export(trained, tmp_path / f"{name}.onnx", precision="int8", calibrate=tiles, largest_file=largest)
+    assert [path.name for path in tmp_path.glob("*.data")] == ["beside.onnx.data"]
+    unseen = np.random.default_rng(1).integers(0, 256, (4, 32, 32, 3), np.uint8)
+    one, two, three = (
+        load_encoder(path, device="cpu").encode(unseen).features for path in tmp_path.glob("*.onnx")
+    )
+    np.testing.assert_array_equal(one, two)
+    np.testing.assert_array_equal(one, three)
 
 
 def test_the_limit_is_that_of_one_file(tmp_path: Path) -> None:

@@ -54,14 +54,14 @@ def find_similar(
     search = _ask(once)
     if search is None:
         return _waiting(once)
-    found = search.similar(
-        like, unlike, k=_number(request, "k", 24) or 24, per_slide=_number(request, "per_slide", None)
-    )
+    per_slide = _number(request, "per_slide", None)
+    found = search.similar(like, unlike, k=_number(request, "k", 24) or 24, per_slide=per_slide)
     folder = search.table.folder
     return {
         "complete": True,
         "tiles": [_similar(shown, tile) for tile in found],
         "searched": len(search.table),
+        "exact": search.index is None or per_slide is not None,
         "cache": None if folder is None else folder.parent.name,
         "notes": search.table.notes,
     }

@@ -94,10 +94,10 @@ function foundSection(app, examples) {
     found ? el("p", { class: "note" }, about(found)) : null);
 }
 
-function about({ searched, cache, notes }) {
+function about({ searched, exact, cache, notes }) {
   const where = cache ? `, kept in ${printable(cache)} beside the store` : "";
   const left = notes.length ? ` ${counted(notes.length, "slide")} left out: ${printable(notes[0])}` : "";
-  return `Exact cosine over ${counted(searched, "tile")}${where}.${left}`;
+  return `${exact ? "Exact cosine" : "Cosine, with an index,"} over ${counted(searched, "tile")}${where}.${left}`;
 }
 
 function foundTile(app, examples, tile) {

@@ -142,7 +142,7 @@ def test_nothing_of_the_page_overlaps_or_is_cut_off(page: Any) -> None:
     assert boxes["#panel"]["x"] + boxes["#panel"]["width"] == size["width"]
     assert boxes["#stage"]["y"] + boxes["#stage"]["height"] == size["height"]
     assert page.evaluate("document.documentElement.scrollWidth") == size["width"]
-    for name in ("#scale-bar", "#status", ".navigator"):
+    for name in ("#scale-bar", "#status", "#navigator"):
         box = page.locator(name).bounding_box()
         assert boxes["#stage"]["x"] < box["x"]
         assert box["x"] + box["width"] < boxes["#panel"]["x"]

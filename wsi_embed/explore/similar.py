@@ -1,4 +1,4 @@
-"""Search for similar tiles: exact cosine over the features of all tiles of a store."""
+"""Search for similar tiles by the cosine of their features: exact, or with an index for very many tiles."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import numpy.typing as npt
 
 from wsi_embed.bags.damage import damage_named
 from wsi_embed.errors import UsageError
+from wsi_embed.explore import tile_index
 from wsi_embed.explore.feature_table import BLOCK, IN_MEMORY, FeatureTable, OnProgress, open_features
+from wsi_embed.explore.tile_index import MANY, TileIndex
 from wsi_embed.store import Store
 from wsi_embed.util.text import argument
 
@@ -55,12 +57,16 @@ class TileSearch:
         cache: Folder in which `<store>-search` is made for the file; that of the store by default.
         in_memory: Largest size of the features, bytes, for which no file is made.
         on_progress: Function called with the number of slides read, and the number of all slides.
+        index: Whether to search with an index (extra `index`), which may miss some of the most similar tiles;
+            by default for more than a million tiles, if usearch is installed.
 
     Attributes:
         table: Features of all tiles.
+        index: Index of the tiles; None if the search is exact.
 
     Raises:
-        UsageError: If no slide has features that can be searched, or the file cannot be written.
+        UsageError: If no slide has features that can be searched, or a file cannot be written.
+        MissingExtraError: If an index is wanted, but usearch is not installed.
 
     Example:
         >>> from wsi_embed import TileSearch, open_store
@@ -76,6 +82,7 @@ class TileSearch:
         cache: Path | None = None,
         in_memory: int = IN_MEMORY,
         on_progress: OnProgress | None = None,
+        index: bool | None = None,
     ) -> None:
         self.store = store
         self.table: FeatureTable = open_features(store, cache, in_memory=in_memory, on_progress=on_progress)
@@ -83,6 +90,8 @@ class TileSearch:
         with np.errstate(divide="ignore"):
             # a tile without a direction has the cosine 0 with every other one
             self._inverse = np.where(lengths > 0, 1 / lengths, 0).astype(np.float32)
+        wanted = len(self.table) > MANY and tile_index.is_installed() if index is None else index
+        self.index: TileIndex | None = TileIndex(self.table, on_progress) if wanted else None
 
     def similar(
         self,
@@ -98,7 +107,8 @@ class TileSearch:
             like: Examples: slide id, and row of the tile in its bag.
             unlike: Counterexamples.
             k: Number of tiles.
-            per_slide: Largest number of tiles of one slide; any number by default.
+            per_slide: Largest number of tiles of one slide; any number by default. The search is exact then,
+                with an index too.
 
         Raises:
             UsageError: If an example does not exist, there is none, or an argument is out of range.
@@ -109,9 +119,13 @@ class TileSearch:
                 raise UsageError("at least 1 is needed", where=argument(name, number))
         examples = [[self.table.row(*tile) for tile in tiles] for tiles in (like, unlike)]
         direction = self._direction(*examples)
-        scores = self._scores(direction)
-        scores[[*examples[0], *examples[1]]] = -np.inf
-        rows = self._candidates(scores, k, per_slide)
+        given = [*examples[0], *examples[1]]
+        if self.index is not None and per_slide is None:
+            rows = np.setdiff1d(self.index.candidates(direction, k + len(given)), given)
+        else:
+            scores = self._scores(direction)
+            scores[given] = -np.inf
+            rows = self._candidates(scores, k, per_slide)
         cosines = self._cosines(rows, direction)
         return self._tiles(rows, cosines, k, per_slide)
 

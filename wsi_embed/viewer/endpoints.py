@@ -16,14 +16,16 @@ call of `addPanel` in `main.js`; `app.js` lists the events that a tab can listen
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import anyio
 import anyio.to_thread
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -36,6 +38,9 @@ LOG = logging.getLogger(__name__)
 MOST_BYTES = 2**20
 # Requests that work at the same time; the others wait.
 THREADS = anyio.CapacityLimiter(max(4, 2 * cpu_count()))
+# Requests that may wait for a result that is being computed. The others are answered at once, and asked
+# again by the page, so that threads remain for pictures.
+_WAITING = threading.BoundedSemaphore(2)
 
 
 def reading(path: str, function: Callable[[Request], Any]) -> Route:
@@ -63,11 +68,24 @@ def writing(path: str, function: Callable[[Request, Any], Any]) -> Route:
     async def endpoint(request: Request) -> Response:
         try:
             document = json.loads(await _body(request))
-        except ValueError:
+        except (ValueError, RecursionError):
             return failure(UsageError("the request is no JSON document of a permitted size"), 400)
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody receives it
         return await _run(lambda: function(request, document))
 
     return Route(path, endpoint, methods=["POST"])
+
+
+@contextlib.contextmanager
+def waiting(seconds: float) -> Iterator[float]:
+    """Yield the time that a request may wait for a result: `seconds`, or 0 if enough others wait already."""
+    may_wait = _WAITING.acquire(blocking=False)
+    try:
+        yield seconds if may_wait else 0
+    finally:
+        if may_wait:
+            _WAITING.release()
 
 
 def json_response(value: Any, status: int = 200) -> Response:

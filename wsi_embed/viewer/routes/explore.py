@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -16,7 +16,7 @@ from wsi_embed.errors import UsageError
 from wsi_embed.explore.similar import SimilarTile, Tile
 from wsi_embed.explore.tile_map import METHODS, TileMap
 from wsi_embed.plot.typical_tiles import Cluster, Typical
-from wsi_embed.viewer.endpoints import reading
+from wsi_embed.viewer.endpoints import reading, waiting
 from wsi_embed.viewer.explored import Explored, Once
 from wsi_embed.viewer.layers import Columns, hex_colour
 from wsi_embed.viewer.packed import packed_response
@@ -27,6 +27,7 @@ from wsi_embed.viewer.shown_store import ShownStore, slide_key
 # Time that a request waits for a result, seconds; the page asks again.
 WAIT = 2.0
 MOST_TILES, MOST_EXAMPLES = 100, 50
+T = TypeVar("T")
 
 
 def routes(session: Session) -> list[Route]:
@@ -50,17 +51,17 @@ def find_similar(
     shown = store_of(session, request)
     like, unlike = (_examples(shown, request.query_params.getlist(name)) for name in ("like", "unlike"))
     once = explored[shown].search
-    search = once.get(WAIT)
+    search = _ask(once)
     if search is None:
         return _waiting(once)
-    found = search.similar(
-        like, unlike, k=_number(request, "k", 24) or 24, per_slide=_number(request, "per_slide", None)
-    )
+    per_slide = _number(request, "per_slide", None)
+    found = search.similar(like, unlike, k=_number(request, "k", 24) or 24, per_slide=per_slide)
     folder = search.table.folder
     return {
         "complete": True,
         "tiles": [_similar(shown, tile) for tile in found],
         "searched": len(search.table),
+        "exact": search.index is None or per_slide is not None,
         "cache": None if folder is None else folder.parent.name,
         "notes": search.table.notes,
     }
@@ -70,7 +71,7 @@ def get_sheet(session: Session, explored: WeakKeyDictionary[ShownStore, Explored
     """Return typical and atypical tiles of each cluster, and the slides that have it."""
     shown = store_of(session, request)
     once = explored[shown].sheet
-    clusters = once.get(WAIT)
+    clusters = _ask(once)
     if clusters is None:
         return _waiting(once)
     return {"complete": True, "clusters": [_cluster(cluster) for cluster in clusters]}
@@ -79,7 +80,7 @@ def get_sheet(session: Session, explored: WeakKeyDictionary[ShownStore, Explored
 def get_map(session: Session, explored: WeakKeyDictionary[ShownStore, Explored], request: Request) -> Any:
     """Return the map of tiles: `?method=pca`."""
     once = explored[store_of(session, request)].map(_method(request))
-    found = once.get(WAIT)
+    found = _ask(once)
     return packed_response({}, _waiting(once)) if found is None else _packed(found)
 
 
@@ -87,12 +88,18 @@ def get_labels(session: Session, explored: WeakKeyDictionary[ShownStore, Explore
     """Return the annotated classes of the tiles of the map: `?method=pca`."""
     shown = store_of(session, request)
     once = explored[shown].labels(_method(request))
-    found = once.get(WAIT)
+    found = _ask(once)
     if found is None:
         return packed_response({}, _waiting(once))
     colours = [hex_colour(shown.class_colours[name]) for name in found.names]
     names = [name or "annotation" for name in found.names]
     return packed_response({"label": found.codes}, {"complete": True, "names": names, "colours": colours})
+
+
+def _ask(once: Once[T]) -> T | None:
+    """Return a result; None if it is not there soon."""
+    with waiting(WAIT) as seconds:
+        return once.get(seconds)
 
 
 def _method(request: Request) -> str:

@@ -13,7 +13,7 @@ from wsi_embed import __version__
 from wsi_embed.bags.bag import Bag
 from wsi_embed.bags.damage import damage_named
 from wsi_embed.slide import Slide
-from wsi_embed.viewer.endpoints import reading
+from wsi_embed.viewer.endpoints import reading, waiting
 from wsi_embed.viewer.layers import cluster_classes
 from wsi_embed.viewer.pyramid import TILE, Pyramid
 from wsi_embed.viewer.session import Session
@@ -46,7 +46,8 @@ def list_slides(session: Session, request: Request) -> Any:
 def list_clusters(session: Session, request: Request) -> Any:
     """Return the clusters of a store, with the number of their tiles as far as they are counted."""
     shown = store_of(session, request)
-    counts, complete = shown.shares.counts(wait=0.2)
+    with waiting(0.2) as seconds:
+        counts, complete = shown.shares.counts(seconds)
     return {"classes": cluster_classes(shown.store, counts), "complete": complete}
 
 

@@ -1,6 +1,7 @@
 // The tab about the clusters of the store: tiles of each, the slides that have it, its name and colour.
 import { counted, el, percent, printable } from "./dom.js";
 import { explained, progress, whole } from "./examples.js";
+import { withoutTiles } from "./legend.js";
 import { slideTitle, tilePicture } from "./tile_card.js";
 
 const FEW = 4, SLIDES = 12;
@@ -65,7 +66,7 @@ class ClusterPanel {
     const empty = classes.length - shown.length;
     this.page.replaceChildren(...[
       this.#bar(classes), ...this.#messages(), ...shown.map((each) => this.#class(each, Math.max(1, whole))),
-      empty ? el("p", { class: "note" }, empty === 1 ? "1 cluster has no tiles." : `${empty} clusters have no tiles.`) : null,
+      empty ? el("p", { class: "note" }, withoutTiles(empty)) : null,
     ].filter(Boolean));
     if (focused && kind) this.page.querySelector(`[data-class="${focused.dataset.class}"] [data-kind="${kind}"]`)?.focus();
   }
@@ -112,8 +113,9 @@ class ClusterPanel {
     const clusters = each.members;
     const name = printable(each.name);
     const input = el("input", {
-      type: "text", class: "class-name", value: each.named ? each.name : "", placeholder: name, maxLength: 80, disabled: !writable, spellcheck: false,
+      type: "text", class: "class-name", defaultValue: each.named ? each.name : "", placeholder: name, maxLength: 80, disabled: !writable, spellcheck: false,
       title: writable ? "Give the cluster a name" : name, "aria-label": `Name of ${name}`, "data-kind": "name",
+      onkeydown: ({ key, target }) => key === "Escape" && (target.value = target.defaultValue),
       onchange: ({ target }) => this.names.change("rename", { clusters, name: target.value.trim() || null }),
     });
     const colour = el("input", {

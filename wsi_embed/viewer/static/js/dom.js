@@ -14,6 +14,17 @@ export function el(tag, properties = {}, ...children) {
   return element;
 }
 
+/** Replace the children of an element. The control that had the focus gets it again, if it is still there. */
+export function redraw(element, ...children) {
+  const focused = element.contains(document.activeElement) ? document.activeElement : null;
+  const name = focused && nameOf(focused);
+  element.replaceChildren(...children);
+  const again = focused && [...element.querySelectorAll(focused.tagName)].find((each) => nameOf(each) === name);
+  again?.focus({ preventScroll: true });
+}
+
+const nameOf = (control) => control.ariaLabel ?? control.labels?.[0]?.textContent ?? control.textContent;
+
 export const byId = (id) => document.getElementById(id);
 
 /** Return a number with thousands separated, and a noun: 1,234 tiles. */

@@ -1,7 +1,9 @@
 // Keys, in one table: what they do, and the page that `?` shows.
 import { byId, el } from "./dom.js";
 
-const TYPING = new Set(["INPUT", "SELECT", "TEXTAREA"]);
+// Controls that take keys themselves: all of them, or some.
+const TYPING = ["text", "search", "select-one"];
+const OWN_KEYS = { range: /^(Arrow|Home|End|Page)/, checkbox: /^ $/, color: /^( |Enter)$/, button: /^ $/, submit: /^ $/ };
 const groups = [];
 const actions = new Map();
 
@@ -15,13 +17,13 @@ export function addKeys(title, lines) {
 export function listenToKeys() {
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || byId("help").open) return;
-    const typing = TYPING.has(event.target.tagName) && event.target.type !== "checkbox";
-    if (typing) {
+    const { type } = event.target;
+    if (TYPING.includes(type)) {
       if (event.key === "Escape" || event.key === "Enter") event.target.blur();
       return;
     }
     const action = actions.get(event.key);
-    if (!action || (event.key === " " && event.target.tagName === "BUTTON")) return;
+    if (!action || OWN_KEYS[type]?.test(event.key)) return;
     event.preventDefault();
     action(event);
   });

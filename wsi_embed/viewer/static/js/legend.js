@@ -1,15 +1,15 @@
 // The tab with the layers and their legend: shares on this slide and in the store.
-import { byId, counted, el, percent, printable } from "./dom.js";
+import { byId, counted, el, percent, printable, redraw } from "./dom.js";
 
 export function buildLegend(page, app, layers) {
-  const draw = () => page.replaceChildren(...content(app, layers));
+  const draw = () => redraw(page, ...content(app, layers));
   for (const name of ["slide", "tiles", "clusters", "layers"]) app.on(name, () => (app.slide ? draw() : null));
   app.on("failed", draw);
   draw();
 }
 
 function content(app, layers) {
-  if (!app.slide) return [el("p", { class: "note" }, "Choose a slide.")];
+  if (!app.slide) return [el("p", { class: "note" }, "No slide is open.")];
   return [tileSection(app, layers), shapeSection(app, layers), ...classSection(app, layers)].filter(Boolean);
 }
 
@@ -69,14 +69,16 @@ function attentionSection(app, layers) {
 
 /** The legend: one line per class, largest on this slide first. */
 function clusterSection(app, layers) {
+  const waiting = !app.clusters.complete;
   const here = new Array(app.clusters.classes.length).fill(0);
   for (const cluster of app.tiles.columns.cluster) here[app.classOf.get(cluster)] += 1;
   const whole = app.clusters.classes.reduce((sum, each) => sum + each.tiles, 0);
   const lines = app.clusters.classes
     .map((each, index) => ({ ...each, here: here[index] / Math.max(1, app.tiles.number), store: each.tiles / Math.max(1, whole) }))
     .sort((a, b) => b.here - a.here || a.cluster - b.cluster);
+  const shown = lines.filter((line) => line.here || line.store || line.named || waiting);
+  const empty = lines.length - shown.length;
   const most = Math.max(...lines.map((line) => Math.max(line.here, line.store)), 1e-9);
-  const waiting = !app.clusters.complete;
   return el("section", { class: "legend" },
     el("h2", {}, "Clusters",
       el("span", { class: "actions" },
@@ -84,9 +86,13 @@ function clusterSection(app, layers) {
         el("button", { type: "button", class: "link", onclick: () => layers.showAll(false) }, "None"))),
     el("div", { class: "legend-head" }, el("span"), el("span", {}, "name"), el("span", {}, "slide"),
       el("span", { title: waiting ? "The tiles of the store are still being counted." : "" }, waiting ? "store …" : "store")),
-    el("ul", { class: "clusters" }, ...lines.map((line) => clusterLine(line, most, layers))),
+    el("ul", { class: "clusters" }, ...shown.map((line) => clusterLine(line, most, layers))),
+    empty ? el("p", { class: "note" }, withoutTiles(empty)) : null,
     el("p", { class: "note" }, `${counted(app.tiles.number, "tile")} on this slide, ${counted(whole)} in the store`));
 }
+
+/** Return a line about clusters that no slide has. */
+export const withoutTiles = (number) => (number === 1 ? "1 cluster has no tiles." : `${number} clusters have no tiles.`);
 
 function clusterLine(line, most, layers) {
   const shown = !layers.hidden.has(line.cluster);

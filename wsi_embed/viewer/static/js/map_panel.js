@@ -65,7 +65,7 @@ class TileMap {
     } catch (error) {
       if (wanted()) this.#say(explained(error), "bad");
     }
-    this.paint();
+    this.#colourBy(this.by);
   }
 
   async #colourBy(by) {
@@ -171,7 +171,7 @@ class TileMap {
     const legend = [this.#legend()].filter(Boolean);
     if (!chosen.size) {
       this.about.replaceChildren(...legend, el("p", { class: "note" },
-        `${counted(data.number)} tiles, drawn evenly over ${counted(data.slides.length)} slides. Draw around points to select them; click one to see it on its slide.`),
+        `${counted(data.number, "tile")}, drawn evenly over ${counted(data.slides.length, "slide")}. Draw around points to select them; click one to see it on its slide.`),
         ...data.notes.map((line) => el("p", { class: "bad" }, printable(line))));
       return;
     }
@@ -180,7 +180,7 @@ class TileMap {
     const most = Math.max(...counts.values());
     const lines = [...counts].sort((a, b) => b[1] - a[1] || a[0] - b[0]).slice(0, 12);
     this.about.replaceChildren(...legend,
-      el("h2", {}, `${counted(chosen.size)} tiles on ${counted(counts.size)} slides`,
+      el("h2", {}, `${counted(chosen.size, "tile")} on ${counted(counts.size, "slide")}`,
         el("span", { class: "actions" }, el("button", { type: "button", class: "link", onclick: () => this.#choose(new Set()) }, "Clear"))),
       el("ul", { class: "on-slides" }, ...lines.map(([slide, count]) => {
         const bar = el("i", { class: "bar" });

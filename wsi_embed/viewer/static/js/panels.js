@@ -24,11 +24,13 @@ export function addPanel(app, { id, title, key, build }) {
 /** Show a tab, and the panel if it is hidden. */
 export function showPanel(app, id) {
   if (!tabs.has(id)) return;
+  const focused = byId("tabs").contains(document.activeElement);
   for (const [each, { tab, page }] of tabs) {
     page.hidden = each !== id;
     tab.setAttribute("aria-selected", String(each === id));
   }
   document.body.classList.remove("no-panel");
+  if (focused) tabs.get(id).tab.focus();
   app.panel = id;
   app.emit("panel", id);
 }

@@ -22,6 +22,7 @@ export class SlideList {
     this.list.append(this.room);
     this.list.addEventListener("scroll", () => this.#draw(), { passive: true });
     new ResizeObserver(() => this.#draw()).observe(this.list);
+    this.list.addEventListener("keydown", (event) => this.#key(event));
     byId("search").addEventListener("input", () => this.find());
     byId("search").addEventListener("keydown", ({ key }) => key === "Enter" && this.#openFound());
     byId("filter").addEventListener("change", () => this.find());
@@ -40,6 +41,7 @@ export class SlideList {
     });
     this.list.scrollTop = 0;
     this.#clear();
+    if (!this.shown.length) this.room.append(el("p", { class: "note nothing" }, "No slide is found."));
     const tiles = this.shown.reduce((sum, slide) => sum + (slide.tiles ?? 0), 0);
     byId("slide-count").textContent = `${counted(this.shown.length, "slide")}, ${counted(tiles, "tile")}`;
     this.#draw();
@@ -50,6 +52,15 @@ export class SlideList {
     const at = this.shown.findIndex((slide) => slide.key === this.key);
     const next = this.shown[at < 0 ? 0 : at + by];
     if (next) this.app.emit("choose", next.key);
+  }
+
+  /** Go through the list by arrows while it has the focus; elsewhere, they move the slide. */
+  #key(event) {
+    const by = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+    if (!by) return;
+    event.preventDefault();
+    event.stopPropagation();
+    this.step(by);
   }
 
   /** Open the first slide of the search, unless one of them is open. */
@@ -78,7 +89,7 @@ export class SlideList {
   }
 
   #clear() {
-    for (const line of this.#lines.values()) line.remove();
+    this.room.replaceChildren();
     this.#lines.clear();
     this.room.style.height = `${this.shown.length * LINE_PX}px`;
   }

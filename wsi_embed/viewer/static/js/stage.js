@@ -22,11 +22,7 @@ export class Stage {
       showNavigationControl: false,
       showNavigator: true,
       navigatorAutoFade: false,
-      navigatorPosition: "ABSOLUTE",
-      navigatorTop: 12,
-      navigatorLeft: 12,
-      navigatorWidth: 150,
-      navigatorHeight: 120,
+      navigatorId: "navigator",
       navigatorBackground: "#fff",
       navigatorDisplayRegionColor: "#0a5c8a",
       animationTime: 0.4,
@@ -64,6 +60,7 @@ export class Stage {
     this.viewer.close();
     this.#status(null);
     byId("scale-bar").hidden = true;
+    byId("navigator").classList.add("none");
   }
 
   /** Show the slide of the application; `at` is {x, y, zoom} or nothing for the whole slide. */
@@ -77,6 +74,7 @@ export class Stage {
     this.failed = false;
     for (const button of byId("zooms").children) button.disabled = "power" in button.dataset && !this.mpp;
     this.viewer.addOnceHandler("open", () => {
+      byId("navigator").classList.remove("none");
       if (at?.x !== undefined && at.y !== undefined && at.zoom) this.goTo(at.x, at.y, at.zoom, true);
       this.app.emit("shown");
     });

@@ -1,10 +1,10 @@
 // The tab about the selected tile: its picture and facts, and the tiles of all slides that are most like it.
 import { slidePath, still } from "./api.js";
-import { counted, el, printable } from "./dom.js";
+import { counted, el, printable, redraw } from "./dom.js";
 import { explained, progress } from "./examples.js";
 
 export function buildTileCard(page, app, examples) {
-  const draw = () => page.replaceChildren(...content(app, examples));
+  const draw = () => redraw(page, ...content(app, examples));
   for (const name of ["opening", "tiles", "tile", "clusters", "similar"]) app.on(name, draw);
   draw();
 }
@@ -94,10 +94,10 @@ function foundSection(app, examples) {
     found ? el("p", { class: "note" }, about(found)) : null);
 }
 
-function about({ searched, cache, notes }) {
+function about({ searched, exact, cache, notes }) {
   const where = cache ? `, kept in ${printable(cache)} beside the store` : "";
-  const left = notes.length ? ` ${notes.length} slides are left out: ${printable(notes[0])}` : "";
-  return `Exact cosine over ${counted(searched)} tiles${where}.${left}`;
+  const left = notes.length ? ` ${counted(notes.length, "slide")} left out: ${printable(notes[0])}` : "";
+  return `${exact ? "Exact cosine" : "Cosine, with an index,"} over ${counted(searched, "tile")}${where}.${left}`;
 }
 
 function foundTile(app, examples, tile) {

@@ -81,12 +81,17 @@ def is_skipped(block: str) -> bool:
 
 
 def run_block(block: str, folder: Path) -> str:
-    bin_folder = folder / "bin"
+    """Run a block in a shell, and then, in this process, the commands that it gives to wsi-embed."""
+    bin_folder, calls = folder / "bin", folder / "calls"
     bin_folder.mkdir(exist_ok=True)
-    for name, command in (("wsi-embed", "-m wsi_embed"), ("python", "")):
-        script = bin_folder / name
-        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" {command} "$@"\n')
-        script.chmod(0o755)
+    scripts = {
+        "wsi-embed": f"""printf '%s\\0' "$@" >> '{calls}'; echo >> '{calls}'""",
+        "python": f'exec "{sys.executable}" "$@"',
+    }
+    for name, command in scripts.items():
+        (bin_folder / name).write_text(f"#!/bin/sh\n{command}\n")
+        (bin_folder / name).chmod(0o755)
+    calls.write_text("")
     # small enough for a test: the pictures' size and the number of epochs change nothing else
     block = block.replace("--max-px 4000", "--max-px 400").replace("--seeds 3", "--seeds 2 --epochs 2")
     done = subprocess.run(
@@ -95,14 +100,15 @@ def run_block(block: str, folder: Path) -> str:
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "PATH": f"{bin_folder}:{os.environ['PATH']}", "PYTHONPATH": python_path()},
+        env={**os.environ, "PATH": f"{bin_folder}:{os.environ['PATH']}"},
     )
     assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
-def python_path() -> str:
-    return os.pathsep.join(str(ROOT / part) for part in ("", "train", "export"))
+    said = done.stdout
+    for call in calls.read_text().splitlines():
+        done = invoke(*call.split("\0")[:-1], cwd=folder)
+        assert done.returncode == 0, f"{call}\n{done.stdout}\n{done.stderr}"
+        said += done.stdout
+    return said
 
 
 def test_all_blocks_but_the_training_run(ran: tuple[Path, str]) -> None:

@@ -12,6 +12,7 @@ import pytest
 import zarr
 
 from tests.bags.labels.made_labels import make_store
+from tests.forked import CONTEXT
 from wsi_embed.bags.dataset import BagDataset
 from wsi_embed.bags.geometry import lattice
 from wsi_embed.bags.labels import join_labels
@@ -120,10 +121,10 @@ def test_it_can_be_pickled_and_opens_the_store_anew(store: Store) -> None:
     assert ids_and_rows(pickle.loads(content)) == ids_and_rows(data)
 
 
-def test_spawned_workers_that_live_on_see_the_next_epoch(store: Store) -> None:
+def test_workers_that_live_on_see_the_next_epoch(store: Store) -> None:
     data = store.torch_dataset(LABELS, max_tiles=2)
     loader = torch.utils.data.DataLoader(
-        data, batch_size=None, num_workers=1, multiprocessing_context="spawn", persistent_workers=True
+        data, batch_size=None, num_workers=1, multiprocessing_context=CONTEXT, persistent_workers=True
     )
     seen = []
     for epoch in range(2):

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.moto_server.werkzeug_app import create_backend_app
 from werkzeug.serving import make_server
 
 logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
@@ -70,7 +70,8 @@ class Server:
     url: str = ""
 
     def __post_init__(self) -> None:
-        self._moto = DomainDispatcherApplication(create_backend_app)
+        # its dispatcher would look through the folders of all of Amazon's services at every request
+        self._moto = create_backend_app("s3")
         self._server = make_server("127.0.0.1", 0, self, threaded=True)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()

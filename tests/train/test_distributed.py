@@ -9,9 +9,9 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 
+from tests.forked import CONTEXT
 from tests.made_models import TINY_BACKBONE
 from tests.train.methods.made import small, views
 from wsi_embed_train.clustering import cluster_similarity, global_cluster_similarity
@@ -109,18 +109,15 @@ def process(rank: int, folder: str) -> None:
         dist.destroy_process_group()
 
 
-def second_process(_: int, folder: str) -> None:
-    process(1, folder)
-
-
 @pytest.fixture(scope="module")
 def together(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Result]]:
     folder = tmp_path_factory.mktemp("processes")
     # the first is this one, which has PyTorch already
-    second = spawn(second_process, (str(folder),), 1, join=False)  # type: ignore[no-untyped-call]
+    second = CONTEXT.Process(target=process, args=(1, str(folder)))
+    second.start()
     process(0, str(folder))
-    while not second.join():
-        pass
+    second.join()
+    assert second.exitcode == 0
     return [torch.load(Path(folder) / f"{rank}.pt", weights_only=True) for rank in range(PROCESSES)]
 
 

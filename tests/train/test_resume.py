@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Mapping
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ import pytest
 import torch
 import yaml
 
-from tests.job_tools import COMMAND, invoke
+from tests.forked import start_command
+from tests.job_tools import invoke
 from tests.made_models import tiny_config
 from wsi_embed.cli.training import PlainTraining
 from wsi_embed.errors import Stopped, UsageError
@@ -124,18 +125,14 @@ def command(tiles: Path, run: Path, folder: Path) -> list[str]:
     return ["train", str(tiles), "--out", str(run), "--recipe", str(recipe)]
 
 
-def started(arguments: list[str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-
-
-def wait_for_step(run: Path, step: int, process: subprocess.Popen[bytes]) -> None:
+def wait_for_step(run: Path, step: int, process: ForkServerProcess) -> None:
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
+    while time.monotonic() < deadline and process.exitcode is None:
         path = run / "metrics.csv"
         if path.exists() and (rows := read_metrics(path)) and rows[-1]["step"] >= step:
             return
         time.sleep(0.01)
-    raise AssertionError(f"step {step} was not reached (exit {process.poll()})")
+    raise AssertionError(f"step {step} was not reached (exit {process.exitcode})")
 
 
 def assert_saved(code: int | None, said: str, run: Path) -> None:
@@ -164,9 +161,10 @@ def test_killed_terminated_and_interrupted_it_goes_on_exactly(
     """SIGKILL to a process, SIGTERM and SIGINT to this one, of a run of 20 steps."""
     run = tmp_path / "run"
     arguments = command(tiles, run, tmp_path)
-    with started(arguments) as process:
-        wait_for_step(run, 4, process)  # after the checkpoint of step 3
-        process.kill()
+    process = start_command(*arguments, errors=tmp_path / "errors.txt")
+    wait_for_step(run, 4, process)  # after the checkpoint of step 3
+    process.kill()
+    process.join()
     # whatever was in hand, no half file has the name of a checkpoint
     for path in (run / "checkpoints").glob("[!.]*.ckpt"):
         torch.load(path, weights_only=True)
@@ -188,19 +186,16 @@ def test_killed_terminated_and_interrupted_it_goes_on_exactly(
 
 
 def test_a_signal_to_all_processes_of_a_run_saves_it(tiles: Path, tmp_path: Path) -> None:
-    """As `kill -TERM -- -PGID`, `timeout` or a scheduler do: the decoding processes get the signal, too."""
+    """As `kill -TERM -- -PGID`, `timeout` or a scheduler do: the decoding process gets the signal, too."""
     run = tmp_path / "run"
-    arguments = [*command(tiles, run, tmp_path), "--workers", "2"]
-    process = subprocess.Popen(
-        [*COMMAND, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
-        env=os.environ | {"SLURM_JOB_ID": "1"},
-    )  # fmt: skip
-    with process:
-        wait_for_step(run, 2, process)
-        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGTERM):
-            os.killpg(process.pid, number)
-        said = process.communicate(timeout=120)[1]
-    assert_saved(process.returncode, said.decode(), run)
+    arguments = [*command(tiles, run, tmp_path), "--workers", "1"]
+    process = start_command(*arguments, errors=tmp_path / "errors.txt", env={"SLURM_JOB_ID": "1"})
+    wait_for_step(run, 2, process)
+    assert process.pid is not None
+    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGTERM):
+        os.killpg(process.pid, number)
+    process.join(120)
+    assert_saved(process.exitcode, (tmp_path / "errors.txt").read_text(), run)
 
 
 def test_resume_of_nothing_is_refused(tiles: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from torch.utils.data import get_worker_info
 
+from tests.forked import CONTEXT
 from wsi_embed.errors import UsageError
 from wsi_embed_train.data.loader import SignalSafeLoader, check_shared_memory
 
@@ -24,7 +25,7 @@ def ignored(_: list[int]) -> list[bool]:
 
 def test_its_processes_ignore_signals_and_this_one_does_not() -> None:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ()), signal.getsignal(signal.SIGTERM)
-    loader = SignalSafeLoader([0], num_workers=1, collate_fn=ignored, multiprocessing_context="spawn")
+    loader = SignalSafeLoader([0], num_workers=1, collate_fn=ignored, multiprocessing_context=CONTEXT)
     assert list(loader) == [[True, True, True]]
     assert (signal.pthread_sigmask(signal.SIG_BLOCK, ()), signal.getsignal(signal.SIGTERM)) == before
 

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from tests.forked import CONTEXT
 from tests.made_models import tiny_tiles
 from tests.made_slides import he_pixels, write_tiff
 from tests.test_bad_input import corrupt_a_tile
@@ -122,7 +123,7 @@ def test_workers_change_nothing(tiles: TrainingTiles) -> None:
             batch_sampler=batches,
             collate_fn=TrainingTiles.collate,
             num_workers=workers,
-            multiprocessing_context="spawn" if workers else None,
+            multiprocessing_context=CONTEXT if workers else None,
         )
         found.append(list(loader))
     for one, two in zip(*found, strict=True):

@@ -50,8 +50,9 @@ def test_weights_are_found_in_every_layout(layout: str, tmp_path: Path) -> None:
     net = vit()
     found = read_initial(tmp_path / "weights.pt", net, least_share=1.0)
     load_initial(found, net)
+    expected = state()
     for name, tensor in net.state_dict().items():
-        torch.testing.assert_close(tensor, state()[name], rtol=1e-3, atol=1e-4, msg=name)
+        torch.testing.assert_close(tensor, expected[name], rtol=1e-3, atol=1e-4, msg=name)
     assert found.name.startswith("weights.pt sha256:")
     assert (found.missing, found.misfits) == ((), ())
     assert found.unused == (("head.weight", "head.bias") if layout == "with a classifier" else ())

@@ -81,7 +81,7 @@ def start_and_kill(args: list[str | Path], out: Path, after: float, in_slide: bo
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        assert b"slides to look at" in process.stdout.readline()
+        assert b" slides; " in process.stdout.readline()
         while in_slide and process.poll() is None and documents(out) == before:
             time.sleep(0.002)
         time.sleep(after)

@@ -146,7 +146,7 @@ def test_every_option_can_come_from_the_environment(slides: Path, model: Path, t
 
 def test_plain_lines_and_a_table_in_a_log(slides: Path, model: Path, tmp_path: Path) -> None:
     done = invoke(slides, "--out", tmp_path / "f.zarr", "--model", model)
-    assert "2 slides to look at" in done.stdout
+    assert "2 slides" in done.stdout
     assert "[1/2] batch 2/s1.svs: " in done.stdout
     assert "2 done" in done.stdout
     assert "\x1b" not in done.stdout

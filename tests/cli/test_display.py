@@ -39,7 +39,7 @@ def test_plain_lines_are_numbered_and_plain() -> None:
     out = io.StringIO()
     play(PlainDisplay(Console(file=out, width=60)))
     assert out.getvalue().splitlines() == [
-        "2 slides to look at; tiny on cpu",
+        "2 slides; tiny on cpu",
         "[1/2] a__b: 160 tiles in 2.0 s, 80 tiles/s",
         "[2/2] c: failed: c.svs: [red]not[/] a slide",
     ]

@@ -43,7 +43,7 @@ def test_lines_table_and_exit_codes(slides: Path, tmp_path: Path) -> None:
     out = tmp_path / "tiles"
     done = invoke(*args_of(slides, out))
     assert done.returncode == 0, done.stderr
-    assert "2 slides to look at; tiles of 32 px at 0.5 um per pixel, as PNG" in done.stdout
+    assert "2 slides; tiles of 32 px at 0.5 um per pixel, as PNG" in done.stdout
     assert "[1/2] batch 2/s1.svs: " in done.stdout
     assert "demonstration" not in done.stdout
     assert f"tiles.csv lists {len(list(out.rglob('*.png')))} tiles of 2 slides" in done.stdout

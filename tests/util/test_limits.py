@@ -7,10 +7,11 @@ import resource
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from tests.job_tools import invoke
+from tests.job_tools import invoke, make_model, make_slides
 from wsi_embed.util import cpu
 from wsi_embed.util.limits import limit_error
 
@@ -115,3 +116,28 @@ def test_a_limit_on_memory_is_one_line() -> None:
     )
     assert done.returncode != 0
     assert done.stderr == "error: not enough memory to load a library; raise the limit (ulimit -v)\n"
+
+
+# A job in which no thread of Zarr can be started.
+_WITHOUT_ZARR = """
+import sys, threading
+from wsi_embed.cli import main
+
+class Thread(threading.Thread):
+    def start(self):
+        if self.name == "zarr_io":
+            raise RuntimeError("can't start new thread")
+        super().start()
+
+threading.Thread = Thread
+main()
+"""
+
+
+def test_without_a_thread_for_zarr_a_job_ends(tmp_path: Path) -> None:
+    slides, model = make_slides(tmp_path / "slides", count=2, side=200), make_model(tmp_path)
+    job = ["embed", str(slides), "--out", str(tmp_path / "f.zarr"), "--model", str(model), "--device", "cpu"]
+    command = [sys.executable, "-c", _WITHOUT_ZARR, *job]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: the limit on threads is reached; raise it")

@@ -183,8 +183,8 @@ def _timm(timm: Any, name: str, settings: dict[str, Any]) -> tuple[nn.Module, in
 
 
 def _unknown(name: str, timm: Any) -> UsageError:
-    known = torchvision_names() + (timm.list_models() if timm else [])
-    near = difflib.get_close_matches(name.removeprefix(_TIMM), known, n=3)
+    known = set(torchvision_names()).union(timm.list_models() if timm else [])
+    near = difflib.get_close_matches(name.removeprefix(_TIMM), sorted(known), n=3)
     hint = f"; near: {', '.join(near)}" if near else ""
     if timm is None:
         return MissingExtraError(

@@ -66,7 +66,7 @@ class PlainDisplay(Listener):
         self._total = slides
         for note in self._notes:
             self.note(note)
-        self._line(f"{counted(slides, 'slide')} to look at; {how}")
+        self._line(f"{counted(slides, 'slide')}; {how}")
 
     def slide_started(self, slide_id: str, tiles: int) -> None:
         """Print nothing until the slide is finished."""

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from zarr.storage import LocalStore, WrapperStore
+import zarr
+from zarr.storage import LocalStore, MemoryStore, WrapperStore
 
 from wsi_embed.storage.folder import Place
 
@@ -33,6 +34,14 @@ def zarr_store(folder: Place, *, read_only: bool) -> Any:
     if isinstance(found, Path):
         return LocalStore(found, read_only=read_only)
     return found.with_read_only(read_only)
+
+
+def start_zarr() -> None:
+    """Let Zarr start its thread, once for a process.
+
+    If that cannot be started, the first call of Zarr raises RuntimeError, and every later one waits for ever.
+    """
+    zarr.open_group(MemoryStore(), mode="w")
 
 
 class RecordedObjects(WrapperStore[Any]):

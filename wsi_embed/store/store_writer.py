@@ -10,6 +10,7 @@ from wsi_embed.grid import TileGrid
 from wsi_embed.storage.address import Location
 from wsi_embed.storage.folder import METADATA_FILE, Place
 from wsi_embed.storage.open_folder import place_at
+from wsi_embed.storage.zarr_checks import start_zarr
 from wsi_embed.store.layout import FORMAT_VERSION, StoreSettings, as_json, find_attributes, read_attributes
 from wsi_embed.store.replacing import committed_attributes, recover
 from wsi_embed.store.slide_writer import SlideWriter
@@ -48,6 +49,7 @@ class StoreWriter:
         except OSError as error:
             raise StoreError(f"cannot make the store ({error.strerror or error})", where=path) from error
         self._check_root()
+        start_zarr()
 
     def _check_root(self) -> None:
         attributes = find_attributes(self.place)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import io
 import json
 import threading
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from starlette.testclient import TestClient
 
 import wsi_embed
@@ -23,9 +25,11 @@ from tests.viewer.conftest import Cohort
 from tests.viewer.test_layers import unpack
 from tests.viewer.test_page import opened
 from wsi_embed.errors import UsageError
+from wsi_embed.slide import open_slide
 from wsi_embed.viewer.app import create_app
 from wsi_embed.viewer.page_script import page_script
 from wsi_embed.viewer.session import Session, open_session
+from wsi_embed.viewer.static_neighbours import NEIGHBOURS
 from wsi_embed.viewer.static_site import StaticSite, write_static_site
 
 SLIDES = "api/stores/0/slides"
@@ -140,10 +144,30 @@ def test_a_plain_web_server_shows_slides_layers_clusters_and_map(chromium: Any, 
         page.wait_for_function("() => window.wsiEmbed.tile !== null")
         ready(page)
         page.keyboard.press("t")
-        assert "Similar tiles are found by wsi-embed view" in page.locator("#page-tile").inner_text()
+        page.wait_for_selector(".found .tile")
+        assert page.locator(".found .tile").count() == NEIGHBOURS
+        assert page.locator(".kinds, .tile-actions").count() == 0
         page.keyboard.press("m")
         page.wait_for_selector("canvas.map:not([hidden])")
         assert failed == []
+
+
+def test_similar_tiles_are_those_of_a_search_and_have_pictures(
+    chromium: Any, written: tuple[Path, StaticSite], cohort: Cohort
+) -> None:
+    store = wsi_embed.open_store(cohort.store)
+    with opened(chromium, (written[0] / "index.html").as_uri() + "#slide=a&panel=tile", SIZES[0]) as page:
+        page.evaluate("() => window.wsiEmbed.selectTile(5)")
+        page.wait_for_selector(".found .tile")
+        found = page.locator(".found .tile").evaluate_all("all => all.map(each => +each.dataset.tile)")
+        expected = wsi_embed.similar_tiles(store, "a", 5, k=NEIGHBOURS)
+        assert found == [tile.tile for tile in expected]
+        page.wait_for_timeout(500)
+        x, y = store["a"].coords[5].tolist()
+        shot = Image.open(io.BytesIO(page.locator(".tile-card .tile-picture").screenshot())).convert("RGB")
+        with open_slide(cohort.slides / "a.tiff") as slide:
+            pixels = slide.read(0, x, y, 32, 32)
+        assert np.asarray(shot, float).mean((0, 1)) == pytest.approx(pixels.mean((0, 1)), abs=6)
 
 
 def test_the_page_can_be_opened_as_a_file(chromium: Any, written: tuple[Path, StaticSite]) -> None:

@@ -5,7 +5,8 @@
   api/session.json, api/stores/...        what the server would answer: .json, .bin for packed columns, .jpg
   api/session.json.js, ...                the same as scripts, for a page that is opened as a file
 
-The page asks for the same addresses as with a server. There is no search and nothing can be changed.
+The page asks for the same addresses as with a server, and for the most similar tiles of the tiles of a slide
+(`similar.bin`). Nothing can be changed.
 """
 
 from __future__ import annotations
@@ -33,11 +34,13 @@ from wsi_embed.util.json_text import json_text
 from wsi_embed.util.text import argument
 from wsi_embed.viewer.app import STATIC, create_app
 from wsi_embed.viewer.in_process import get, get_json
+from wsi_embed.viewer.packed import pack
 from wsi_embed.viewer.page_script import page_script
 from wsi_embed.viewer.pictures import deep_zoom_tile, thumbnail
 from wsi_embed.viewer.pyramid import Pyramid
 from wsi_embed.viewer.session import Session
 from wsi_embed.viewer.shown_store import ShownStore, slide_key
+from wsi_embed.viewer.static_neighbours import neighbour_layers
 
 PACKED = ("tiles", "tissue", "contours", "attention")
 
@@ -213,6 +216,8 @@ async def _write_documents(app: Starlette, session: Session, out: Path, finest_u
         with contextlib.suppress(WsiEmbedError):  # too few tiles for a map
             _write(out, f"{base}/map.bin", await get(app, f"{base}/map", complete=True))
             _write(out, f"{base}/map/labels.bin", await get(app, f"{base}/map/labels", complete=True))
+        for slide_id, columns, facts in neighbour_layers(shown.store):
+            _write(out, f"{base}/slides/{slide_key(slide_id)}/similar.bin", pack(columns, facts))
         _write(out, f"{base}/clusters.json", _json(await get_json(app, f"{base}/clusters")))
         if shown.store.clusters:
             await _write_sheet(app, base, out)

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.explore.test_similar import made_store
+from tests.explore.test_similar import DIM, made_store
 from tests.store.made_stores import make_encoded, make_settings, open_writer, write_slide
+from wsi_embed.encoder.base import Encoded
 from wsi_embed.errors import MissingExtraError, UsageError
 from wsi_embed.explore.tile_map import map_tiles, principal_components
 from wsi_embed.store import Store, open_store
@@ -76,6 +77,30 @@ def test_umap_is_optional(store: Store, monkeypatch: pytest.MonkeyPatch) -> None
     ):
         map_tiles(store, "umap")
     assert len(map_tiles(store)) == 302
+
+
+def test_umap_keeps_kinds_of_tiles_apart(tmp_path: Path) -> None:
+    pytest.importorskip("umap")
+    rng = np.random.default_rng(0)
+    kinds = np.repeat(np.eye(3, DIM, dtype=np.float32), 30, axis=0)
+    settings = make_settings(dim=DIM, clusters=None)
+    writer = open_writer(tmp_path / "feats.zarr", settings)
+    write_slide(writer, "a", Encoded(kinds + 0.05 * rng.standard_normal((90, DIM)).astype(np.float32)))
+    store = open_store(tmp_path / "feats.zarr")
+    found = map_tiles(store, "umap", seed=3)
+    assert found.points.shape == (90, 2)
+    assert found.points.dtype == np.float32
+    far = np.linalg.norm(found.points[:, None] - found.points[None], axis=2)
+    np.fill_diagonal(far, np.inf)
+    nearest = found.tile[far.argmin(1)] // 30
+    assert (nearest == found.tile // 30).all()
+    np.testing.assert_array_equal(found.points, map_tiles(store, "umap", seed=3).points)
+
+
+def test_umap_of_few_tiles(tmp_path: Path) -> None:
+    pytest.importorskip("umap")
+    found = map_tiles(made_store(tmp_path / "feats.zarr", {"a": 3}), "umap")
+    assert np.isfinite(found.points).all()
 
 
 def test_what_cannot_be_mapped_is_refused(store: Store, tmp_path: Path) -> None:

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import functools
 import http.server
+import io
 import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from starlette.testclient import TestClient
 
 import wsi_embed
 from tests.job_tools import invoke
+from tests.made_models import tiny_onnx
+from tests.made_slides import write_tiff
 from tests.viewer.browser import SIZES, browser, ready
 from tests.viewer.conftest import Cohort
 from tests.viewer.test_layers import unpack
 from tests.viewer.test_page import opened
 from wsi_embed.errors import UsageError
+from wsi_embed.slide import open_slide
 from wsi_embed.viewer.app import create_app
-from wsi_embed.viewer.session import Session
+from wsi_embed.viewer.page_script import page_script
+from wsi_embed.viewer.session import Session, open_session
+from wsi_embed.viewer.static_neighbours import NEIGHBOURS
 from wsi_embed.viewer.static_site import StaticSite, write_static_site
 
 SLIDES = "api/stores/0/slides"
@@ -136,15 +144,74 @@ def test_a_plain_web_server_shows_slides_layers_clusters_and_map(chromium: Any, 
         page.wait_for_function("() => window.wsiEmbed.tile !== null")
         ready(page)
         page.keyboard.press("t")
-        assert "Similar tiles are found by wsi-embed view" in page.locator("#page-tile").inner_text()
+        page.wait_for_selector(".found .tile")
+        assert page.locator(".found .tile").count() == NEIGHBOURS
+        assert page.locator(".kinds, .tile-actions").count() == 0
         page.keyboard.press("m")
         page.wait_for_selector("canvas.map:not([hidden])")
         assert failed == []
 
 
-def test_a_page_opened_as_a_file_says_what_to_do(chromium: Any, written: tuple[Path, StaticSite]) -> None:
-    page = chromium.new_page()
-    page.goto((written[0] / "index.html").as_uri())
-    page.wait_for_selector("#message:not([hidden])")
-    assert "python3 -m http.server" in page.locator("#message").inner_text()
-    page.close()
+def test_similar_tiles_are_those_of_a_search_and_have_pictures(
+    chromium: Any, written: tuple[Path, StaticSite], cohort: Cohort
+) -> None:
+    store = wsi_embed.open_store(cohort.store)
+    with opened(chromium, (written[0] / "index.html").as_uri() + "#slide=a&panel=tile", SIZES[0]) as page:
+        page.evaluate("() => window.wsiEmbed.selectTile(5)")
+        page.wait_for_selector(".found .tile")
+        found = page.locator(".found .tile").evaluate_all("all => all.map(each => +each.dataset.tile)")
+        expected = wsi_embed.similar_tiles(store, "a", 5, k=NEIGHBOURS)
+        assert found == [tile.tile for tile in expected]
+        page.wait_for_timeout(500)
+        x, y = store["a"].coords[5].tolist()
+        shot = Image.open(io.BytesIO(page.locator(".tile-card .tile-picture").screenshot())).convert("RGB")
+        with open_slide(cohort.slides / "a.tiff") as slide:
+            pixels = slide.read(0, x, y, 32, 32)
+        assert np.asarray(shot, float).mean((0, 1)) == pytest.approx(pixels.mean((0, 1)), abs=6)
+
+
+def test_the_page_can_be_opened_as_a_file(chromium: Any, written: tuple[Path, StaticSite]) -> None:
+    with opened(chromium, (written[0] / "index.html").as_uri() + "#slide=a", SIZES[0]) as page:
+        assert page.locator("#title").inner_text() == "a"
+        assert page.locator(".clusters li").count() > 2
+        page.keyboard.press("j")
+        page.wait_for_function("() => window.wsiEmbed.slide?.key === 'b'")
+        ready(page)
+        page.keyboard.press("n")
+        page.wait_for_function("() => document.querySelector('.sheet img')?.naturalWidth")
+        page.keyboard.press("m")
+        page.wait_for_selector("canvas.map:not([hidden])")
+
+
+def test_a_store_with_too_few_tiles_for_a_map_is_exported(tmp_path: Path) -> None:
+    slide = write_tiff(tmp_path / "a.tiff", np.full((40, 40, 3), (180, 80, 150), np.uint8), levels=(1,))
+    wsi_embed.embed(slide, tmp_path / "feats.zarr", model=tiny_onnx(tmp_path / "model.onnx"), tissue="none")
+    session = open_session([str(tmp_path / "feats.zarr")], [str(slide)])
+    site = write_static_site(session, tmp_path / "out")
+    session.close()
+    assert site.slides == (("a",),)
+    assert not (tmp_path / "out" / "api/stores/0/map.bin").exists()
+
+
+def test_the_script_has_all_modules_in_order(tmp_path: Path) -> None:
+    (tmp_path / "main.js").write_text(
+        'import { two } from "./b.js";\nimport { one } from "./a.js";\nout(one + two());\n'
+    )
+    (tmp_path / "b.js").write_text(
+        'import { one } from "./a.js";\nexport function two() {\n  return one + 1;\n}\n'
+    )
+    (tmp_path / "a.js").write_text("const own = 1;\nexport const one = own;\n")
+    script = page_script(tmp_path)
+    assert [script.index(f"const ${name}") for name in "ab"] == sorted(
+        script.index(f"const ${n}") for n in "ab"
+    )
+    assert script.index("const $b") < script.index("const $main")
+    assert "return { two };" in script
+    for wrong in (
+        'import "./a.js";',
+        'import { main } from "./main.js";\nexport const one = 1;',
+        "export default 1;",
+    ):
+        (tmp_path / "a.js").write_text(wrong + "\n")
+        with pytest.raises(ValueError, match=r"a\.js|import each other"):
+            page_script(tmp_path)

@@ -118,8 +118,11 @@ def _umap(features: Float32, seed: int) -> Float32:
             "a map by UMAP needs umap-learn, which is not installed", remedy="pip install umap-learn"
         ) from error
     components = principal_components(features, min(COMPONENTS, features.shape[1]))
+    neighbours = min(NEIGHBOURS, len(features) - 1)
+    # the eigenvectors that it starts from by default need more tiles than components
+    init = "spectral" if len(features) > NEIGHBOURS else "random"
     # one job, because several are not reproducible
-    reducer = UMAP(n_neighbors=min(NEIGHBOURS, len(features) - 1), random_state=seed, n_jobs=1)
+    reducer = UMAP(n_neighbors=neighbours, init=init, random_state=seed, n_jobs=1)
     return np.asarray(reducer.fit_transform(components), np.float32)
 
 

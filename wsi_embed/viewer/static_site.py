@@ -1,24 +1,28 @@
-"""Export of a viewer as files, which any web server shows without Python.
+"""Export of a viewer as files, which a browser or any web server shows without Python.
 
 <out>/
   index.html, static/                     the page
   api/session.json, api/stores/...        what the server would answer: .json, .bin for packed columns, .jpg
+  api/session.json.js, ...                the same as scripts, for a page that is opened as a file
 
-The page asks for the same addresses as with a server. There is no search and nothing can be changed.
+The page asks for the same addresses as with a server, and for the most similar tiles of the tiles of a slide
+(`similar.bin`). Nothing can be changed.
 """
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import anyio
+from anyio.from_thread import start_blocking_portal
 from starlette.applications import Starlette
 
 from wsi_embed.errors import UsageError, WsiEmbedError
@@ -30,10 +34,13 @@ from wsi_embed.util.json_text import json_text
 from wsi_embed.util.text import argument
 from wsi_embed.viewer.app import STATIC, create_app
 from wsi_embed.viewer.in_process import get, get_json
+from wsi_embed.viewer.packed import pack
+from wsi_embed.viewer.page_script import page_script
 from wsi_embed.viewer.pictures import deep_zoom_tile, thumbnail
 from wsi_embed.viewer.pyramid import Pyramid
 from wsi_embed.viewer.session import Session
 from wsi_embed.viewer.shown_store import ShownStore, slide_key
+from wsi_embed.viewer.static_neighbours import neighbour_layers
 
 PACKED = ("tiles", "tissue", "contours", "attention")
 
@@ -102,7 +109,10 @@ def write_static_site(
                 "no slide to show", where=out, remedy="give slides that are in the store (`slides=`)"
             )
         still = replace(session, stores=stores, read_only=True)
-        anyio.run(partial(_write_documents, create_app(still), still, out, finest_um))
+        with (
+            start_blocking_portal() as portal
+        ):  # in another thread, because notebooks have a loop of their own
+            portal.call(_write_documents, create_app(still), still, out, finest_um)
     except OSError as error:
         raise UsageError(
             f"cannot be written ({error.strerror})", where=out, remedy="choose another folder"
@@ -137,13 +147,16 @@ def _part_of(shown: ShownStore, slide_ids: list[str]) -> ShownStore:
 
 
 def _page(out: Path) -> None:
-    """Put the page where the server shows it, and tell it that there is no server."""
+    """Put the page where the server shows it, as one script, and tell it that there is no server."""
     (out / "static").mkdir()
     for path in list(out.iterdir()):
         if path.name not in ("static", "index.html"):
             path.rename(out / "static" / path.name)
-    page = (out / "index.html").read_text("utf-8")
-    (out / "index.html").write_text(page.replace("<html ", "<html data-still ", 1), "utf-8")
+    (out / "static" / "page.js").write_text(page_script(out / "static" / "js"), "utf-8")
+    shutil.rmtree(out / "static" / "js")
+    page = (out / "index.html").read_text("utf-8").replace("<html ", "<html data-still ", 1)
+    page = page.replace('src="static/js/main.js" type="module"', 'src="static/page.js" defer')
+    (out / "index.html").write_text(page, "utf-8")
 
 
 def _finest(pyramid: Pyramid, mpp: float | None, finest_um: float | None) -> int:
@@ -200,8 +213,11 @@ async def _write_documents(app: Starlette, session: Session, out: Path, finest_u
             for layer in PACKED:
                 if facts["layers"][layer]:
                     _write(out, f"{path}/{layer}.bin", await get(app, f"{path}/{layer}"))
-        _write(out, f"{base}/map.bin", await get(app, f"{base}/map", complete=True))
-        _write(out, f"{base}/map/labels.bin", await get(app, f"{base}/map/labels", complete=True))
+        with contextlib.suppress(WsiEmbedError):  # too few tiles for a map
+            _write(out, f"{base}/map.bin", await get(app, f"{base}/map", complete=True))
+            _write(out, f"{base}/map/labels.bin", await get(app, f"{base}/map/labels", complete=True))
+        for slide_id, columns, facts in neighbour_layers(shown.store):
+            _write(out, f"{base}/slides/{slide_key(slide_id)}/similar.bin", pack(columns, facts))
         _write(out, f"{base}/clusters.json", _json(await get_json(app, f"{base}/clusters")))
         if shown.store.clusters:
             await _write_sheet(app, base, out)
@@ -222,6 +238,10 @@ def _json(value: Any) -> bytes:
 
 
 def _write(out: Path, name: str, content: bytes) -> None:
+    """Write a file, and if it is not a picture, a script that gives its content to the page."""
     path = out / name
     os.makedirs(path.parent, exist_ok=True)
     path.write_bytes(content)
+    if path.suffix != ".jpg":
+        script = f'wsiEmbedFile({json.dumps(name)}, "{base64.b64encode(content).decode()}");\n'
+        path.with_name(f"{path.name}.js").write_text(script, "utf-8")

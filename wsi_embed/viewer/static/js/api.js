@@ -17,6 +17,8 @@ const NO_SERVER = {
   remedy: "is wsi-embed view, or the SSH tunnel to it, still running?",
 };
 
+const NOT_EXPORTED = { what: "this part is not in the export", where: null, remedy: null };
+
 /** Whether the page is an export without a server: answers are files, and there is nothing to search or change. */
 export const still = "still" in document.documentElement.dataset;
 
@@ -52,7 +54,28 @@ export async function getPacked(path) {
 /** Return the path of a slide, below which its layers and pictures are. */
 export const slidePath = (store, key) => `api/stores/${store}/slides/${encodeURIComponent(key)}`;
 
+// A page that was opened as a file may not read other files, but it may load scripts, which bring their contents.
+const arrived = new Map();
+if (location.protocol === "file:")
+  window.wsiEmbedFile = (path, base64) => arrived.set(path, Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0)));
+
+/** Return the content of a file of the export as a response. */
+function fromScript(path) {
+  return new Promise((resolve, reject) => {
+    const script = document.createElement("script");
+    script.src = `${path}.js`;
+    script.onload = () => {
+      resolve(new Response(arrived.get(path)));
+      arrived.delete(path);
+      script.remove();
+    };
+    script.onerror = () => (script.remove(), reject(new ApiError(NOT_EXPORTED)));
+    document.head.append(script);
+  });
+}
+
 async function request(path, options) {
+  if (location.protocol === "file:") return fromScript(path);
   let response;
   try {
     response = await fetch(path, { credentials: "same-origin", ...options });
@@ -60,6 +83,7 @@ async function request(path, options) {
     throw new ApiError(NO_SERVER);
   }
   if (response.ok) return response;
+  if (still) throw new ApiError(NOT_EXPORTED, response.status);
   const body = await response.text();
   let error = { what: body.trim() || `the server answered ${response.status}`, where: null, remedy: null };
   try {

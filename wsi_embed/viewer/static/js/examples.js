@@ -1,6 +1,7 @@
 // Examples of a search for similar tiles: tiles like which, and unlike which, the found ones should be.
 import { get, still } from "./api.js";
 import { printable } from "./dom.js";
+import { neighbours } from "./still_tiles.js";
 
 const AGAIN_MS = 300;
 
@@ -59,7 +60,7 @@ export class Examples {
   async search() {
     const asked = ++this.#asked;
     const { selected } = this;
-    const like = still ? [] : this.like.length ? this.like : selected && !this.kindOf(selected) ? [selected] : [];
+    const like = this.like.length ? this.like : selected && !this.kindOf(selected) ? [selected] : [];
     this.found = this.error = null;
     this.waiting = like.length ? {} : null;
     this.app.emit("similar");
@@ -69,7 +70,7 @@ export class Examples {
     for (const tile of like) query.append("like", `${tile.key}:${tile.tile}`);
     for (const tile of this.unlike) query.append("unlike", `${tile.key}:${tile.tile}`);
     try {
-      const answer = await whole(`api/stores/${this.app.store}/similar?${query}`, (part) => {
+      const answer = still ? await neighbours(this.app, like[0]) : await whole(`api/stores/${this.app.store}/similar?${query}`, (part) => {
         if (asked === this.#asked) this.#set({ waiting: part });
         return asked === this.#asked;
       });

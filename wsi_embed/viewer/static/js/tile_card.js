@@ -2,6 +2,7 @@
 import { slidePath, still } from "./api.js";
 import { counted, el, printable, redraw } from "./dom.js";
 import { explained, progress } from "./examples.js";
+import { stillPicture } from "./still_tiles.js";
 
 export function buildTileCard(page, app, examples) {
   const draw = () => redraw(page, ...content(app, examples));
@@ -12,8 +13,10 @@ export function buildTileCard(page, app, examples) {
 /** Return the picture of a tile as an element; `px` is its side on the screen. */
 export function tilePicture(app, tile, px) {
   const side = Math.min(512, Math.round(px * (window.devicePixelRatio || 1)));
+  const label = `Tile ${tile.tile} of ${printable(tile.slide_id)}`;
+  if (tile.extent) return stillPicture(app, tile, side, label);
   const picture = el("img", {
-    class: "tile-picture", loading: "lazy", alt: `Tile ${tile.tile} of ${printable(tile.slide_id)}`, draggable: false,
+    class: "tile-picture", loading: "lazy", alt: label, draggable: false,
     src: `${slidePath(app.store, tile.key)}/tiles/${tile.tile}.jpg?px=${side}`,
     onerror: ({ target }) => target.classList.add("missing"),
   });
@@ -29,8 +32,7 @@ function content(app, examples) {
   const { selected } = examples;
   return [
     selected && app.tiles ? card(app, examples, selected) : el("p", { class: "note" }, "Click a tile of the slide."),
-    ...(still || !(selected || examples.any) ? [] : [exampleSection(app, examples), foundSection(app, examples)]),
-    still ? el("p", { class: "note" }, "Similar tiles are found by wsi-embed view, not in this export.") : null,
+    ...(selected || examples.any ? [exampleSection(app, examples), foundSection(app, examples)] : []),
   ].filter(Boolean);
 }
 
@@ -45,8 +47,9 @@ function card(app, examples, tile) {
     ["Pixels", `${counted(x[tile.tile])}, ${counted(y[tile.tile])}`],
     ["Tile", `${counted(tile.tile)} of ${counted(app.tiles.number)}`],
   ].filter(Boolean);
-  return el("section", { class: still ? "tile-card still" : "tile-card" },
-    still ? null : tilePicture(app, tile, 132),
+  const placed = still ? { ...tile, x: x[tile.tile], y: y[tile.tile], extent: app.tiles.extent } : tile;
+  return el("section", { class: "tile-card" },
+    tilePicture(app, placed, 132),
     el("dl", {}, ...facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])),
     still ? null : el("div", { class: "tile-actions" },
       kindButton(examples, "like", tile, "More like this"), kindButton(examples, "unlike", tile, "Not like this")));
@@ -87,7 +90,7 @@ function foundSection(app, examples) {
   const select = el("select", { "aria-label": "Tiles per slide", onchange: (event) => examples.setPerSlide(event.target.value) },
     ...[["", "all slides"], ["1", "1 per slide"], ["3", "3 per slide"]].map(([value, text]) => el("option", { value, selected: value === examples.perSlide }, text)));
   return el("section", { class: "found" },
-    el("h2", {}, "Similar tiles", el("span", { class: "actions" }, select)),
+    el("h2", {}, "Similar tiles", still ? null : el("span", { class: "actions" }, select)),
     error ? el("p", { class: "bad" }, explained(error)) : null,
     waiting ? el("p", { class: "note" }, progress(waiting)) : null,
     found ? el("div", { class: "tile-grid" }, ...found.tiles.map((tile) => foundTile(app, examples, tile))) : null,
@@ -109,6 +112,6 @@ function foundTile(app, examples, tile) {
   return el("figure", { class: `tile ${here ? "here" : ""}`, "data-slide": tile.key, "data-tile": tile.tile },
     el("button", { type: "button", class: "fly", title: `${title}, tile ${tile.tile}: show it on the slide`, onclick: () => app.flyTo(tile.key, tile.tile) },
       tilePicture(app, tile, 110), line),
-    el("div", { class: "kinds" }, kindButton(examples, "like", tile), kindButton(examples, "unlike", tile)),
+    still ? null : el("div", { class: "kinds" }, kindButton(examples, "like", tile), kindButton(examples, "unlike", tile)),
     el("figcaption", { title }, el("span", {}, title), el("b", {}, tile.cosine.toFixed(3))));
 }

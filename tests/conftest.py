@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
 
 from tests.made_packages import Packages
 from tests.made_slides import he_pixels, write_svs
@@ -60,6 +62,16 @@ def _no_signs_of_life() -> Iterator[None]:
     """What commands print must not depend on the speed of the machine."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("wsi_embed.cli.progress.SECONDS", 3600.0)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _commands_are_built_once() -> Iterator[None]:
+    """Typer builds all commands anew at every call of any of them, which takes a tenth of a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        once = functools.cache(typer.main.get_command)
+        for place in ("typer.main.get_command", "typer.testing._get_command"):
+            patch.setattr(place, once)
         yield
 
 

@@ -39,6 +39,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _few_tiles_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests compare their own; those that `export` compares are tested in test_parity.py."""
+    monkeypatch.setattr("wsi_embed_export.parity.BATCHES", (1, 3))
+
+
 def exported(folder: Path, out: Path, **more: Any) -> Any:
     mean, std = more.pop("colours", IMAGENET)
     given = Given(mean, std, tile_px=PX, mpp=0.5)

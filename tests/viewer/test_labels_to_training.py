@@ -25,7 +25,8 @@ STORE = "/api/stores/0"
 def named(copied: Cohort) -> Store:
     """Store of the cohort with names for its two most frequent clusters, given through the viewer."""
     client = TestClient(create_app(copied.session()), base_url="http://localhost")
-    counts = Counter(int(c) for bag in wsi_embed.open_store(copied.store).values() for c in bag.cluster[:])
+    bags = wsi_embed.open_store(copied.store).values()
+    counts = Counter(int(c) for bag in bags if bag.cluster is not None for c in bag.cluster[:])
     for (cluster, _), name in zip(counts.most_common(2), ("stroma", "tumour"), strict=True):
         revision = client.get(f"{STORE}/names").json()["revision"]
         document = {"edit": "rename", "revision": revision, "clusters": [cluster], "name": name}
@@ -61,8 +62,8 @@ def test_names_of_the_viewer_are_evaluated_and_learned(named: Store, copied: Coh
     recipe = ("--recipe", "supervised", "--set", f"backbone={TINY_BACKBONE}")
     done = invoke("train", labels, "--out", run, *recipe, *small)
     assert done.returncode == 0, done.stderr
-    with (run / "metrics.csv").open(newline="") as lines:
-        losses = [float(row["cross_entropy"]) for row in csv.DictReader(lines)]
+    with (run / "metrics.csv").open(newline="") as metrics:
+        losses = [float(row["cross_entropy"]) for row in csv.DictReader(metrics)]
     assert len(losses) > 0
     assert np.isfinite(losses).all()
     saved = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)

@@ -42,7 +42,8 @@ def neighbour_layers(store: Store) -> Iterator[tuple[str, Columns, Facts]]:
     if not count:
         return
     corners, clusters, slides = _tiles_of(store, table)
-    unit = table.features / np.where(table.lengths > 0, table.lengths, 1)[:, None]
+    lengths = np.where(table.lengths > 0, table.lengths, 1).astype(np.float32)
+    unit = table.features / lengths[:, None]
     slide_of = np.repeat(np.arange(len(table.slide_ids), dtype=np.int32), np.diff(table.starts))
     for number, slide_id in enumerate(table.slide_ids):
         first, last = table.starts[number : number + 2].tolist()

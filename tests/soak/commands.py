@@ -50,9 +50,10 @@ class Inputs:
     @classmethod
     def make(cls, folder: Path) -> Inputs:
         """Make small inputs in a folder."""
-        slides, model = make_slides(folder / "slides", count=3, side=300), make_model(folder / "model")
+        slides, model = make_slides(folder / "slides", count=6, side=200), make_model(folder / "model")
         made = cls(slides, model, folder / "made.zarr", folder / "labels.csv")
-        made.labels.write_text("slide_id,label\ns0,a\nbatch%202__s1,b\ns2,a\n")
+        ids = [f"batch%202__s{number}" if number % 2 else f"s{number}" for number in range(6)]
+        made.labels.write_text("".join(["slide_id,label\n", *(f"{name},{name[0]}\n" for name in ids)]))
         assert invoke(slides, "--out", made.store, "--model", model, "--device", "cpu").returncode == 0
         return made
 
@@ -62,6 +63,7 @@ def commands(inputs: Inputs) -> list[Command]:
     slides, store = str(inputs.slides), str(inputs.store)
     model = ("--model", str(inputs.model), "--device", "cpu")
     labels = ["--labels", str(inputs.labels)]
+    mil = ("--method", "mean", "--folds", "3")
     formats = ("trident", "clam", "torchmil", "stamp", "dsmil")
     return [
         Command("embed", [slides, "--out", "{out}/f.zarr", *model, "--report", "{out}/r.json"], same=False),
@@ -74,6 +76,7 @@ def commands(inputs: Inputs) -> list[Command]:
         Command("plot", ["plot", store, "--slides", slides, "--out", "{out}/plots", "--max-px", "100"]),
         Command("plot --geojson", ["plot", store, "--geojson", "--out", "{out}/geojson"]),
         Command("eval clusters", ["eval", "clusters", store, "--out", "{out}/clusters"], True, False),
+        Command("eval mil", ["eval", "mil", store, *labels, *mil, "--out", "{out}/mil"], True, False),
         Command("cluster", ["cluster", store, "--k", "3", "--out", "{out}/head"], True, False),
     ]
 

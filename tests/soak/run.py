@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import functools
+import signal
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.soak.cases import Soak
 
 KINDS = {"kills": 300, "faults": 400, "flips": 2500}
+# Time of a case after which it counts as hanging; a second or two are usual.
+SECONDS, HANGS = 180, "without an end"
+
+
+class Late(BaseException):
+    """A case takes too long; no `except Exception` of a command holds it up."""
 
 
 def main() -> None:
@@ -53,13 +62,32 @@ def soak(soak: Soak, counts: dict[str, int], seconds: float, start: str = "") ->
         if time.monotonic() - began > seconds:
             left = f"{kind}:{number}"
             break
-        command, problem = soak.case(kind, number)
+        command, problem = within(SECONDS, functools.partial(soak.case, kind, number))
         done[command, kind] += 1
         if problem:
             wrong[command, kind] += 1
             say(f"{kind}:{number} {command}: {problem}")
     show(done, wrong, tuple(counts))
+    hangs = wrong[HANGS, "kills"] + wrong[HANGS, "faults"] + wrong[HANGS, "flips"]
+    say(f"{done.total()} cases, {wrong.total()} wrong, {hangs} of them without an end")
     return sum(wrong.values()), left
+
+
+def within(seconds: int, case: Callable[[], tuple[str, str | None]]) -> tuple[str, str | None]:
+    """Run a case; one that takes longer is wrong."""
+
+    def late(*_: object) -> None:
+        raise Late(f"no end within {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+    try:
+        return case()
+    except Late as error:
+        return HANGS, str(error)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def show(done: Counter[tuple[str, str]], wrong: Counter[tuple[str, str]], kinds: tuple[str, ...]) -> None:

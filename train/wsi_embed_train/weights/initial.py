@@ -154,9 +154,15 @@ def _fits(tensor: Tensor | None, wanted: Tensor) -> bool:
 
 
 def best_prefix(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
-    """Return the prefix after which the most weights fit.
+    """Return the prefix after which the most weights fit; the first of `best_prefixes`."""
+    return next(iter(best_prefixes(state, wanted)), "")
 
-    Of several, that of a teacher is chosen before others, and that of a student or of a target network last.
+
+def best_prefixes(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
+    """Return the prefixes after which the most weights fit, in alphabetical order.
+
+    Of several, those of a teacher are chosen before others, and those of a student or of a target network
+    last.
 
     Args:
         state: The weights of a file.
@@ -168,7 +174,8 @@ def best_prefix(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> st
         for start in range(len(parts)):
             if _fits(wanted.get(".".join(parts[start:])), tensor):
                 fitting[".".join([*parts[:start], ""])] += 1
-    return min(fitting, key=lambda prefix: (-fitting[prefix], _rank(prefix), prefix), default="")
+    best = min(((-count, _rank(prefix)) for prefix, count in fitting.items()), default=None)
+    return sorted(prefix for prefix, count in fitting.items() if (-count, _rank(prefix)) == best)
 
 
 def _rank(prefix: str) -> int:

@@ -59,8 +59,8 @@ def measured(name: str, weights: str, args: argparse.Namespace) -> dict[str, Any
     """Return the figures of one architecture."""
     with tempfile.TemporaryDirectory() as folder:
         trained = model_of(name, weights, Path(folder))
-        calibration = users_tiles(args.tiles, trained, "train")[: args.calibrate]
-        tiles = users_tiles(args.tiles, trained, "test")[: args.encode]
+        calibration = spread(users_tiles(args.tiles, trained, "train"), args.calibrate)
+        tiles = spread(users_tiles(args.tiles, trained, "test"), args.encode)
         model = TileModel(trained)
         files = [Path(folder) / f"{precision}.onnx" for precision in ("fp32", "int8")]
         write_onnx(model, metadata_of(trained, model, name, ""), files[0])
@@ -80,6 +80,11 @@ def measured(name: str, weights: str, args: argparse.Namespace) -> dict[str, Any
         "min_centred_cosine": round(apart.min_centred_cosine, 4),
         "load": round(os.getloadavg()[0], 1),
     }
+
+
+def spread(tiles: UInt8Array, count: int) -> UInt8Array:
+    """Return tiles at equal distances, because tables list one class after the other."""
+    return tiles[:: max(1, len(tiles) // count)][:count]
 
 
 def model_of(name: str, weights: str, folder: Path) -> TrainedModel:

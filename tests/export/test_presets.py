@@ -201,7 +201,7 @@ def test_the_weights_of_another_model_are_named(tmp_path: Path) -> None:
         export("uni", tmp_path / "m.onnx", weights=tmp_path / "w.bin")
     assert str(caught.value) == (
         "w.bin: not the weights of UNI: patch_embed.proj.weight has the shape [1536, 3, 14, 14], expected "
-        "[1024, 3, 16, 16]; its shapes are those of uni2-h"
+        "[1024, 3, 16, 16]; its names and shapes are those of uni2-h"
     )
 
 

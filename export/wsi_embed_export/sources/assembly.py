@@ -53,7 +53,25 @@ def make_network(
             f"{architecture} does not offer this ({error or 'an assertion of timm'})",
             where=argument(what, value),
         ) from error
+    _check_gates(network, arguments)
     return network
+
+
+def _check_gates(network: nn.Module, arguments: Mapping[str, object]) -> None:
+    """Check that SwiGLU has the activation of its name, which timm replaces by that of the architecture.
+
+    Raises:
+        UsageError: If it has another, and the user did not ask for one.
+    """
+    if "act_layer" in arguments or not str(arguments.get("mlp_layer", "")).startswith("SwiGLU"):
+        return
+    gated = (module for module in network.modules() if type(module).__name__ in ("GluMlp", "SwiGLU"))
+    if any(not isinstance(module.act, nn.SiLU) for module in gated):
+        raise UsageError(
+            "timm would use GELU in it",
+            where=argument("settings", {"mlp_layer": arguments["mlp_layer"]}),
+            remedy="add `act_layer=SiLU`, as model cards do",
+        )
 
 
 def feature_width(backbone: nn.Module, name: str, px: int) -> int:

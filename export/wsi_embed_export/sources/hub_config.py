@@ -90,27 +90,40 @@ def hub_weights(path: Path) -> Path | None:
 
 
 def _config(values: Mapping[str, Any]) -> HubConfig:
-    details = {**values, **values.get("pretrained_cfg", {})}  # old files have all in one dictionary
+    details = {**values, **(values.get("pretrained_cfg") or {})}  # old files have all in one dictionary
     arguments = dict(values.get("model_args") or {})
+    arguments.pop("num_classes", None)
+    px = _side(details.get("input_size"))
+    if px is not None and details.get("fixed_input_size"):
+        arguments.setdefault("img_size", px)
     if "global_pool" in values:
         arguments.setdefault("global_pool", values["global_pool"])
-    size = details.get("input_size")
     return HubConfig(
         architecture=values["architecture"].partition(".")[0],
         arguments=arguments,
-        px=None if size is None else int(size[-1]),
+        px=px,
         mean=_colours(details.get("mean")),
-        std=_colours(details.get("std")),
+        std=_colours(details.get("std"), least=1e-3),
         interpolation="bilinear" if details.get("interpolation") == "bilinear" else "bicubic",
         crop_pct=float(details.get("crop_pct") or 1),
         licence=str(details.get("license") or ""),
     )
 
 
-def _colours(values: Any) -> tuple[float, ...] | None:
+def _side(size: Any) -> int | None:
+    """Return the side of images [3, side, side]."""
+    if size is None:
+        return None
+    channels, height, width = size
+    if channels != 3 or height != width:
+        raise ValueError(f"images are {size}, not [3, side, side]")
+    return int(width)
+
+
+def _colours(values: Any, least: float = 0.0) -> tuple[float, ...] | None:
     if values is None:
         return None
     colours = tuple(float(value) for value in values)
-    if len(colours) != 3 or not all(0 <= value <= 1 for value in colours):
-        raise ValueError(f"{values} are not three numbers in [0, 1]")
+    if len(colours) != 3 or not all(least <= value <= 1 for value in colours):
+        raise ValueError(f"{values} are not three numbers in [{least:g}, 1]")
     return colours

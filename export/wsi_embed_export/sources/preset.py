@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from wsi_embed.errors import UsageError
-from wsi_embed.util.text import argument
+from wsi_embed.util.text import argument, names_of
 from wsi_embed_export.networks import NETWORKS
 from wsi_embed_export.presets import Preset, presets
 from wsi_embed_export.resize import Transform
@@ -145,22 +145,29 @@ def _positions(preset: Preset) -> dict[str, Any] | None:
 
 
 def _check_signature(preset: Preset, content: Mapping[str, Any], where: str) -> None:
-    """Check that no tensor has another shape than in the published file.
+    """Check that no tensor has another shape than in the published file, and that it is no other preset's.
 
     Raises:
-        UsageError: If one has. The message names the presets whose shapes these are.
+        UsageError: If one has, or names and shapes are those of other presets only. The message names the
+            presets whose shapes these are.
     """
     state = state_dict_of(content)
     different = _differences(preset, state)
-    if not different:
+    unknown = not any(_shapes(preset, state).values())
+    if not different and not unknown:
         return
-    name, shape = different[0]
     others = [each.name for each in presets().values() if each is not preset and _is(each, state)]
+    if different:
+        name, shape = different[0]
+        what = f"{name} has the shape {list(shape)}, expected {list(preset.signature[name])}"
+    elif others and preset.signature:
+        what = f"it has no {names_of(list(preset.signature))}"
+    else:  # saved again under other names
+        return
     raise UsageError(
-        f"not the weights of {preset.title}: {name} has the shape {list(shape)}, "
-        f"expected {list(preset.signature[name])}",
+        f"not the weights of {preset.title}: {what}",
         where=where,
-        remedy=f"its shapes are those of {' and '.join(others)}" if others else None,
+        remedy=f"its names and shapes are those of {' and '.join(others)}" if others else None,
     )
 
 

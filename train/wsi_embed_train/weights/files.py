@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import pickle
+import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ _WRAPPERS = (
 
 
 _DEEPEST = 8
+_ZIP, _COMPRESSED = b"PK", (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 
 
 def load_tensors(path: Path) -> dict[str, Any]:
@@ -38,13 +41,15 @@ def load_tensors(path: Path) -> dict[str, Any]:
     Raises:
         UsageError: If it is damaged, or contains other pickled objects, whose loading would run code.
     """
-    _check_beginning(path)
-    if path.suffix == ".safetensors":
+    if path.name.endswith(".index.json"):
+        return _of_several_files(path)
+    start = _beginning(path)
+    if start[8:9] == b"{" or (path.suffix == ".safetensors" and not start.startswith(_ZIP)):
         return _safetensors(path)
     try:
         # DINO, MAE and others store their arguments in a namespace, which holds values only
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([argparse.Namespace]), path.open("rb") as file:
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = next((f" ({line.strip()})" for line in str(error).splitlines() if "GLOBAL" in line), "")
         raise UsageError(
@@ -60,15 +65,45 @@ def load_tensors(path: Path) -> dict[str, Any]:
     return dict(content)
 
 
-def _check_beginning(path: Path) -> None:
+def _beginning(path: Path) -> bytes:
+    """Return the first bytes of a file.
+
+    Raises:
+        UsageError: If they are not those of weights, or the file is a compressed archive.
+    """
     with path.open("rb") as file:
-        start = file.read(200).lstrip()
+        first = file.read(200)
+    start = first.lstrip()
     if not start:
         raise UsageError("the file is empty", where=path.name)
     if start.startswith(b"version https://git-lfs"):
         raise UsageError("a Git LFS pointer, not the weights", where=path.name, remedy="git lfs pull")
     if start.startswith(b"<"):
         raise UsageError("a web page, not weights", where=path.name, remedy="download the file itself")
+    if first.startswith(_COMPRESSED) or _is_compressed(path):
+        raise UsageError("a compressed archive, not weights", where=path.name, remedy="unpack it")
+    return first
+
+
+def _is_compressed(path: Path) -> bool:
+    """Return whether a file is a zip archive with compressed members, which PyTorch does not write."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return False
+
+
+def _of_several_files(index: Path) -> dict[str, Any]:
+    """Load the weights of the files that an index lists, as in `model.safetensors.index.json`."""
+    try:
+        names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
+        paths = [index.parent / Path(name).name for name in names]
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise UsageError(f"not an index of files with weights ({error!r})", where=index.name) from error
+    if missing := [path.name for path in paths if not path.is_file()]:
+        raise UsageError(f"{names_of(missing)} missing beside it", where=index.name)
+    return {key: value for path in paths for key, value in load_tensors(path).items()}
 
 
 def _safetensors(path: Path) -> dict[str, Any]:
@@ -95,7 +130,8 @@ def state_dict_of(content: Mapping[str, Any]) -> dict[str, Tensor]:
             break
         content = inner
     tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
-    return tensors or _flattened(content)
+    counters_only = all(tensor.ndim == 0 for tensor in tensors.values())  # such as an epoch
+    return _flattened(content) if counters_only else tensors
 
 
 def _flattened(content: Mapping[str, Any], depth: int = 0) -> dict[str, Tensor]:

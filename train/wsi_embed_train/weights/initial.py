@@ -96,7 +96,10 @@ def read_initial(path: Path, backbone: nn.Module, *, least_share: float, licence
     folder, path = path, checkpoint_of(path)
     content = load_tensors(path)
     wanted = {name: tensor for name, tensor in backbone.state_dict().items() if not name.endswith(_COUNTERS)}
-    state, resampled = fitted(network_weights(content, wanted), wanted)
+    try:
+        state, resampled = fitted(network_weights(content, wanted), wanted)
+    except UsageError as error:
+        raise error.replace(where=path.name) from error
     state = {name: tensor for name, tensor in state.items() if not name.endswith(_COUNTERS)}
     fitting = {name: state[name].float() for name in wanted if fits(state.get(name), wanted[name])}
     mean, std = _normalisation(content)

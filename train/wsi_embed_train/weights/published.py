@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -9,9 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from wsi_embed.errors import UsageError
 from wsi_embed_train.weights.files import state_dict_of, without_prefix
 from wsi_embed_train.weights.key_layouts import translated
 from wsi_embed_train.weights.positions import resampled, without_class_position
+
+# Names that FSDP, activation checkpoints and `torch.compile` put between those of modules.
+_WRAPPED = re.compile(r"(^|(?<=\.))(_fsdp_wrapped_module|_checkpoint_wrapped_module|_orig_mod)\.")
 
 
 def network_weights(
@@ -26,9 +31,12 @@ def network_weights(
         content: Contents of the file.
         wanted: The tensors of the network.
         positions: Resampling of position embeddings; see `positions.resampled`.
+
+    Raises:
+        UsageError: If several networks of the file fit equally well.
     """
-    state = translated(state_dict_of(content))
-    state = without_prefix(state, best_prefix(state, wanted))
+    state = translated({_WRAPPED.sub("", name): tensor for name, tensor in state_dict_of(content).items()})
+    state = without_prefix(state, _prefix(state, wanted))
     for name in {"cls_token", "pos_embed"} & state.keys():  # CLIP's have no dimension of the batch
         while state[name].ndim < 3:
             state[name] = state[name].unsqueeze(0)
@@ -46,10 +54,30 @@ def fits(tensor: Tensor | None, wanted: Tensor) -> bool:
     )
 
 
-def best_prefix(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
-    """Return the prefix after which the most weights fit.
+def _prefix(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
+    """Return the prefix of the network in a file.
 
-    Of several, that of a teacher is chosen before others, and that of a student or of a target network last.
+    Raises:
+        UsageError: If there are two with different weights, and none is a teacher, a student or a target.
+    """
+    prefix, *others = best_prefixes(state, wanted) or [""]
+    network = without_prefix(state, prefix)
+    for other in others:
+        weights = without_prefix(state, other)
+        both = wanted.keys() & network.keys() & weights.keys()
+        if not all(torch.equal(network[name], weights[name]) for name in both):
+            raise UsageError(
+                f"has several networks that fit ({prefix.rstrip('.')} and {other.rstrip('.')})",
+                remedy="save the one that is meant: torch.save(model.state_dict(), FILE)",
+            )
+    return prefix
+
+
+def best_prefixes(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
+    """Return the prefixes after which the most weights fit, in alphabetical order.
+
+    Of several, those of a teacher are chosen before others, and those of a student or of a target network
+    last.
 
     Args:
         state: The weights of a file.
@@ -61,7 +89,8 @@ def best_prefix(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> st
         for start in range(len(parts)):
             if fits(wanted.get(".".join(parts[start:])), tensor):
                 fitting[".".join([*parts[:start], ""])] += 1
-    return min(fitting, key=lambda prefix: (-fitting[prefix], _rank(prefix), prefix), default="")
+    best = min(((-count, _rank(prefix)) for prefix, count in fitting.items()), default=None)
+    return sorted(prefix for prefix, count in fitting.items() if (-count, _rank(prefix)) == best)
 
 
 def _rank(prefix: str) -> int:

@@ -18,7 +18,7 @@ import wsi_embed
 from tests.job_tools import COMMAND, invoke, make_model, make_slides, named, no_room, tree
 from tests.killed import killed
 
-KILLS = 6
+KILLS = 4
 
 
 def test_killed_at_every_third_write_and_resumed(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_kills_at_random_then_resume_equal_an_undisturbed_run(tmp_path: Path) ->
         partial += bool(wsi_embed.open_store(out).incomplete())
     assert invoke(*args, "--out", out).returncode == 0
     assert tree(out) == tree(tmp_path / "calm.zarr")
-    assert kills > 2
+    assert kills > 1
     assert partial > 0, "no kill ever hit a slide in hand: the test tests nothing"
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.job_tools import COMMAND, make_model
+from tests.job_tools import COMMAND, invoke, make_model
 from tests.made_slides import he_pixels
 from wsi_embed import open_store
 
@@ -113,8 +113,7 @@ def test_without_it_its_names_are_unknown(store: Path, tmp_path: Path) -> None:
         (("embed", store.parent / "slides" / "array.npy", "--reader", "npy"), "--reader npy: choose auto"),
         (("convert", store, "--to", "csv"), "--to csv: choose trident"),
     ):
-        command = [*COMMAND, *map(str, options), "--out", str(tmp_path / "out")]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = invoke(*options, "--out", tmp_path / "out")
         assert done.returncode == 2
         assert says in done.stderr
 

@@ -47,7 +47,7 @@ def test_tiles_to_encoder_to_file_to_store(tmp_path: Path) -> None:
     lines = [line.split(":")[0] for line in trained.stdout.splitlines()]
     assert lines == ["clubyol on 16 tiles, batch 8, CPU, precision 32", "epoch 1/2", "epoch 2/2", "trained"]
     assert trained.stderr == "", "of all that Lightning and PyTorch have to say"
-    exported = run("export", tmp_path / "run", "--out", tmp_path / "model.onnx", "--precision", "fp16")
+    exported = invoke("export", tmp_path / "run", "--out", tmp_path / "model.onnx", "--precision", "fp16")
     assert exported.returncode == 0, exported.stderr
     assert "against PyTorch fp32" in exported.stdout
     # nothing but progress, which a slow machine shows
@@ -65,7 +65,8 @@ def test_tiles_to_encoder_to_file_to_store(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "module", "extra"), [("train", "lightning", "train"), ("export", "onnx", "export")]
+    ("command", "module", "extra"),
+    [("train", "torch", "train"), ("train", "lightning", "train"), ("export", "onnx", "export")],
 )
 def test_a_missing_extra_is_named(command: str, module: str, extra: str, tmp_path: Path) -> None:
     # a Python of its own: one that has PyTorch does not survive to lose it and import it again

@@ -111,13 +111,15 @@ def test_help_is_fast() -> None:
     """No heavy import at start: at most twice the processor time of the smallest Typer app."""
     commands = {"ours": [*COMMAND, "--help"], "smallest": [sys.executable, "-c", SMALLEST_APP]}
     best = dict.fromkeys(commands, 9.0)
-    for _ in range(6):
+    for number in range(6):
         for name, command in commands.items():
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
             subprocess.run(command, check=True, capture_output=True)
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             seconds = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
             best[name] = min(best[name], seconds)
+        if number and best["ours"] < 2 * best["smallest"]:
+            break
     assert best["ours"] < 2 * best["smallest"]
 
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from tests.job_tools import invoke, run
+from tests.job_tools import invoke
 from tests.made_models import tiny_clusters, tiny_features, tiny_onnx, tiny_tiles
 from wsi_embed.encoder import load_encoder
 from wsi_embed.errors import UsageError
@@ -157,7 +157,7 @@ def test_an_unreadable_tile_is_named(model: Path, tmp_path: Path) -> None:
 
 def test_on_the_command_line(folder: Path, model: Path, other: Path, tmp_path: Path) -> None:
     table = labelled(folder, tmp_path / "tiles.csv")
-    done = run("compare", model, other, "--tiles", table, "--device", "cpu")
+    done = invoke("compare", model, other, "--tiles", table, "--device", "cpu")
     assert done.returncode == 0, done.stderr
     for words in ("centred cosine", "same cluster", "same neighbour", "images/s", "kNN macro F1"):
         assert words in done.stdout

@@ -51,10 +51,10 @@ def test_a_run_learns_the_resolution_from_its_table(mpps: list[str], tiles: Path
         rows = [[path, mpps[n % len(mpps)]] for n, path in enumerate(paths)]
         csv.writer(file).writerows([["path", "mpp"], *rows])
     train(str(tmp_path / "tiles.csv"), str(tmp_path / "run"), tiny_config(epochs=1))
-    done = invoke("export", tmp_path / "run", "--out", tmp_path / "m.onnx")
+    done = invoke("export", tmp_path / "run", "--out", tmp_path / "m.ts")
     assert done.returncode == 0, done.stderr
     if len(mpps) == 1:
-        assert load_encoder(tmp_path / "m.onnx").metadata.mpp == 0.5
+        assert load_encoder(tmp_path / "m.ts").metadata.mpp == 0.5
     else:
         assert "its resolution is not known" in done.stdout
 

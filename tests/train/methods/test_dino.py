@@ -162,4 +162,4 @@ def test_stopped_run_goes_on_exactly_and_is_exported(tiles: Path, tmp_path: Path
     stopped_at(2, tiles, tmp_path / "cut", config)
     train(tiles, tmp_path / "cut", config, resume=True)
     same_run(tmp_path / "cut", tmp_path / "whole")
-    assert export(tmp_path / "whole", tmp_path / "m.onnx").feature_dim == 64
+    assert export(tmp_path / "whole", tmp_path / "m.ts").feature_dim == 64

@@ -70,11 +70,11 @@ def test_other_teacher_or_none_is_refused_on_resume(run: Path, tiles: Path, tmp_
 
 
 def test_exported_student_is_an_encoder_with_the_clusters_and_licence(run: Path, tmp_path: Path) -> None:
-    metadata = export(run, tmp_path / "student.onnx")
+    metadata = export(run, tmp_path / "student.ts")
     assert (metadata.method, metadata.feature_dim, metadata.clusters) == ("distil", 96, 4)
     assert metadata.training["teacher"]["model_id"] == "made:64-8-4-0-None"
     assert metadata.licence == "CC-BY-NC-4.0 (teacher big)"
-    encoded = load_encoder(tmp_path / "student.onnx", device="cpu").encode(np.zeros((2, 32, 32, 3), np.uint8))
+    encoded = load_encoder(tmp_path / "student.ts", device="cpu").encode(np.zeros((2, 32, 32, 3), np.uint8))
     assert encoded.features.shape == (2, 96)
     assert encoded.cluster is not None
     assert set(encoded.cluster.tolist()) <= set(range(4))
@@ -93,4 +93,4 @@ def test_student_starts_from_given_weights(run: Path, tiles: Path, teacher: Path
     moved = {name for name in names if not np.array_equal(before[name], after[name])}
     assert "network.encoder.backbone.layer4.0.conv1.weight" in moved
     assert not any(name.startswith("network.encoder.backbone.layer1") for name in moved)
-    assert export(tmp_path / "run", tmp_path / "m.onnx").licence == "MIT; CC-BY-NC-4.0 (teacher big)"
+    assert export(tmp_path / "run", tmp_path / "m.ts").licence == "MIT; CC-BY-NC-4.0 (teacher big)"

@@ -86,11 +86,11 @@ def test_run_and_exported_model_record_the_weights(adapted: Path, weights: Path,
         data["init"]["tensors_of_backbone"],
     )
     assert (data["mean"], data["std"]) == (MEAN, STD)
-    metadata = export(adapted, tmp_path / "m.onnx")
+    metadata = export(adapted, tmp_path / "m.ts")
     assert metadata.training["init"] == data["init"]
     assert (metadata.licence, metadata.mean) == ("Apache-2.0", tuple(MEAN))
-    assert load_encoder(tmp_path / "m.onnx", device="cpu", mpp=0.5).metadata.licence == "Apache-2.0"
-    assert export(adapted, tmp_path / "n.onnx", licence="mine").licence == "mine"
+    assert load_encoder(tmp_path / "m.ts", device="cpu", mpp=0.5).metadata.licence == "Apache-2.0"
+    assert export(adapted, tmp_path / "n.ts", licence="mine").licence == "mine"
 
 
 def test_a_run_is_a_start_with_its_own_normalisation(adapted: Path, tiles: Path, tmp_path: Path) -> None:

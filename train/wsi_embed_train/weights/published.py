@@ -58,14 +58,15 @@ def _prefix(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
     """Return the prefix of the network in a file.
 
     Raises:
-        UsageError: If there are two with different weights, and none is a teacher, a student or a target.
+        UsageError: If two networks with other weights fit, and neither is a teacher, student or target.
     """
     prefix, *others = best_prefixes(state, wanted) or [""]
     network = without_prefix(state, prefix)
+    names = [name for name in wanted if not name.endswith("num_batches_tracked")]
     for other in others:
         weights = without_prefix(state, other)
-        both = wanted.keys() & network.keys() & weights.keys()
-        if not all(torch.equal(network[name], weights[name]) for name in both):
+        both = [name for name in names if fits(network.get(name), wanted[name]) and name in weights]
+        if len(both) == len(names) and any(not torch.equal(network[name], weights[name]) for name in both):
             raise UsageError(
                 f"has several networks that fit ({prefix.rstrip('.')} and {other.rstrip('.')})",
                 remedy="save the one that is meant: torch.save(model.state_dict(), FILE)",

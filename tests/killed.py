@@ -5,6 +5,7 @@ A real kill needs a process for every try and comes at a random moment; this one
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import sys
@@ -12,6 +13,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from zarr.core.sync import _get_loop
 
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 # Python's audit events of what changes a folder, and which of their arguments is the parent's descriptor
@@ -92,7 +95,19 @@ def killed(folder: Path, write: int, work: Callable[[], object]) -> bool:
             return False
         return True
     finally:
+        _settle()
         _deaths.clear()
+
+
+def _settle() -> None:
+    """Wait for what Zarr still does in its threads: it is killed as well."""
+
+    async def rest() -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if others:
+            await asyncio.wait(others, timeout=10)
+
+    asyncio.run_coroutine_threadsafe(rest(), _get_loop()).result(20)
 
 
 _hooked: list[bool] = []

@@ -282,7 +282,7 @@ class TestOme:
     def test_channels_in_planes_of_their_own_are_refused_and_not_read_as_grey(self, tmp_path: Path) -> None:
         path = tiffs.write_ome(tmp_path / "a.ome.tif", ODD, planes=True)
         with pytest.raises(
-            SlideError, match=r"its 3 channels lie in planes .* convert it to interleaved RGB"
+            SlideError, match=r"its 3 channels lie in separate planes.* convert it to interleaved RGB"
         ):
             open_slide(path)
 

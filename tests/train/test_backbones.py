@@ -74,6 +74,7 @@ def test_transformers_are_made_for_the_size_of_the_tiles() -> None:
     pytest.importorskip("timm")
     assert sized("vit_tiny_patch16_224", 64) == "vit_tiny_patch16_224@64"
     assert sized("timm/vit_tiny_patch16_224", 224) == "timm/vit_tiny_patch16_224"
+    assert sized("vit_tiny_patch16_224", 100) == "vit_tiny_patch16_224"  # 6 patches would leave 4 pixels out
     for name in ("resnet18", "vit_b_16", "timm/resnet10t", "no such network", "test_vit@96", "test_vit"):
         assert sized(name, 64) == name
     net, dim = make_backbone("test_vit@64")

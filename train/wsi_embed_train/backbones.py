@@ -56,8 +56,8 @@ def make_backbone(name: str, **settings: Any) -> tuple[nn.Module, int]:
 def sized(name: str, px: int) -> str:
     """Return the name of a network for images of a size: `NAME@PX` if the network itself takes only another.
 
-    Vision transformers of timm can be made for other images than those of their published weights. Any other
-    name is returned as it is.
+    Vision transformers of timm can be made for other images than those of their published weights, if their
+    patches cover them. Any other name is returned as it is.
 
     Args:
         name: Name of the network.
@@ -74,8 +74,11 @@ def sized(name: str, px: int) -> str:
         try:
             check_tile_px(make_backbone(name)[0], name, px)
         except UsageError:
-            check_tile_px(make_backbone(f"{name}@{px}")[0], name, px)
-            return f"{name}@{px}"
+            other, _ = make_backbone(f"{name}@{px}")
+            check_tile_px(other, name, px)
+            patch = getattr(getattr(other, "patch_embed", None), "patch_size", (1, 1))
+            if not any(px % side for side in patch):  # else the patches would not cover the image
+                return f"{name}@{px}"
     return name
 
 

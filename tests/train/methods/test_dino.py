@@ -148,7 +148,7 @@ def test_local_crops_of_vision_transformers_leave_the_exported_network_as_it_is(
 
 
 def test_sizes_that_do_not_fit_are_refused() -> None:
-    for settings in ({"tile_px": 96, "local_px": 96}, {"tile_px": 224, "local_px": 90}):
+    for settings in ({"tile_px": 90, "local_px": 96}, {"tile_px": 224, "local_px": 90}):
         config = tiny_config("dino", backbone="vit_tiny_patch16_224", **settings)
         with pytest.raises(UsageError, match=r"vit_tiny_patch16_224 does not take tiles of 9\d pixels"):
             build_method("dino", vars(config))

@@ -80,6 +80,20 @@ def test_escape_gives_up_a_name(page: Any) -> None:
     assert all(not each["named"] for each in page.evaluate("window.wsiEmbed.clusters.classes"))
 
 
+def test_a_name_that_is_being_typed_outlives_a_redraw(page: Any) -> None:
+    page.locator("#tab-clusters").click()
+    name = page.locator(".class-name").first
+    name.focus()
+    name.press_sequentially("half a na")
+    for _ in range(2):
+        page.evaluate("window.wsiEmbed.emit('clusters')")
+        assert page.locator(".class-name").first.input_value() == "half a na"
+    assert page.evaluate("document.activeElement.dataset.kind") == "name"
+    page.keyboard.press("Escape")
+    page.wait_for_timeout(300)
+    assert all(not each["named"] for each in page.evaluate("window.wsiEmbed.clusters.classes"))
+
+
 def test_layers_are_not_drawn_over_the_navigator(page: Any) -> None:
     page.keyboard.press("4")
     page.wait_for_timeout(1000)
@@ -105,9 +119,9 @@ def test_points_are_coloured_by_annotation_after_another_projection(page: Any) -
     legend = page.locator(f".map-legend :text-is('{HOSTILE}')")
     legend.wait_for()
     # what the choice of another projection does, without waiting for UMAP
+    legend.evaluate("element => element.dataset.before = ''")
     page.get_by_label("Projection").dispatch_event("change")
-    legend.wait_for(state="detached")
-    legend.wait_for()
+    page.locator(f".map-legend .named:not([data-before]):text-is('{HOSTILE}')").wait_for()
 
 
 def test_the_legend_leaves_out_clusters_without_tiles(page: Any) -> None:

@@ -59,16 +59,21 @@ class ClusterPanel {
     }
     const focused = document.activeElement?.closest?.("#page-clusters [data-class]");
     const { kind } = document.activeElement?.dataset ?? {};
+    const typed = kind === "name" ? document.activeElement.value : null;
     const classes = [...this.app.clusters.classes].sort((a, b) => b.tiles - a.tiles || a.cluster - b.cluster);
     this.chosen = new Set([...this.chosen].filter((first) => classes.some((each) => each.cluster === first)));
     const whole = classes.reduce((sum, each) => sum + each.tiles, 0);
     const shown = classes.filter((each) => each.tiles || each.named || !this.app.clusters.complete);
     const empty = classes.length - shown.length;
+    this.drawing = true; // the loss of the focus is none that the user meant
     this.page.replaceChildren(...[
       this.#bar(classes), ...this.#messages(), ...shown.map((each) => this.#class(each, Math.max(1, whole))),
       empty ? el("p", { class: "note" }, withoutTiles(empty)) : null,
     ].filter(Boolean));
-    if (focused && kind) this.page.querySelector(`[data-class="${focused.dataset.class}"] [data-kind="${kind}"]`)?.focus();
+    this.drawing = false;
+    const again = focused && kind && this.page.querySelector(`[data-class="${focused.dataset.class}"] [data-kind="${kind}"]`);
+    if (again && typed !== null) again.value = typed;
+    again?.focus();
   }
 
   #messages() {
@@ -116,7 +121,9 @@ class ClusterPanel {
       type: "text", class: "class-name", defaultValue: each.named ? each.name : "", placeholder: name, maxLength: 80, disabled: !writable, spellcheck: false,
       title: writable ? "Give the cluster a name" : name, "aria-label": `Name of ${name}`, "data-kind": "name",
       onkeydown: ({ key, target }) => key === "Escape" && (target.value = target.defaultValue),
-      onchange: ({ target }) => this.names.change("rename", { clusters, name: target.value.trim() || null }),
+      // not `onchange`, which does not see what was typed before the list was drawn anew
+      onblur: ({ target }) => !this.drawing && target.value !== target.defaultValue
+        && this.names.change("rename", { clusters, name: target.value.trim() || null }),
     });
     const colour = el("input", {
       type: "color", value: each.colour, disabled: !writable, "aria-label": `Colour of ${name}`, title: "Colour", "data-kind": "colour",

@@ -30,7 +30,7 @@ def limit_error(error: BaseException) -> WsiEmbedError | None:
 
 
 def _has_no_memory(error: BaseException | None) -> bool:
-    """Tell whether an import failed for want of memory; libraries raise errors of their own from it."""
+    """Return whether an import failed for lack of memory; libraries raise errors of their own from it."""
     while error is not None:
         if any(words in str(error).lower() for words in NOT_LOADED):
             return True

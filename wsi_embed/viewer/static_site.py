@@ -109,9 +109,8 @@ def write_static_site(
                 "no slide to show", where=out, remedy="give slides that are in the store (`slides=`)"
             )
         still = replace(session, stores=stores, read_only=True)
-        with (
-            start_blocking_portal() as portal
-        ):  # in another thread, because notebooks have a loop of their own
+        # in another thread, because a notebook already runs an event loop in this one
+        with start_blocking_portal() as portal:
             portal.call(_write_documents, create_app(still), still, out, finest_um)
     except OSError as error:
         raise UsageError(

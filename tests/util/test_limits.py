@@ -82,11 +82,36 @@ def test_readers_are_as_many_as_can_be_started(monkeypatch: pytest.MonkeyPatch) 
 def test_libraries_have_one_thread_if_more_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "numpy")
     monkeypatch.setattr("os.environ", environment := {"OMP_NUM_THREADS": "2"})
+    monkeypatch.setattr(cpu, "_may_be_limited", lambda _: True)
     cpu.limit_library_threads()
     assert environment == {"OMP_NUM_THREADS": "2"}
     monkeypatch.setattr(cpu, "_started", lambda count: count - 1)
     cpu.limit_library_threads()
     assert environment == {"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "1"}
+
+
+@pytest.mark.parametrize(
+    ("name", "limit", "left", "limited"),
+    [
+        ("RLIMIT_NPROC", -1, None, False),
+        ("RLIMIT_NPROC", 1006, None, False),
+        ("RLIMIT_NPROC", 1005, None, True),
+        ("RLIMIT_NPROC", -1, 6, False),
+        ("RLIMIT_NPROC", -1, 5, True),
+        ("RLIMIT_AS", 2**40, None, True),
+        ("RLIMIT_DATA", 2**40, None, True),
+    ],
+)
+def test_threads_are_tried_only_where_a_limit_may_keep_them_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, limit: int, left: int | None, limited: bool
+) -> None:
+    load = tmp_path / "loadavg"
+    load.write_text("1.19 0.79 0.37 3/1000 5683\n")
+    monkeypatch.setattr(cpu, "LOAD", load)
+    monkeypatch.setattr(cpu, "threads_left", lambda: left)
+    limits = {getattr(resource, name): limit}
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (limits.get(which, -1), -1))
+    assert cpu._may_be_limited(6) == limited
 
 
 @pytest.mark.skipif(

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+import re
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+import wsi_embed.cli
 from wsi_embed.cli.display import BarDisplay, JobConsole, PlainDisplay, outcome, show_report
+from wsi_embed.cli.tables import show_facts
 from wsi_embed.jobs.report import JobReport, SlideResult
 
 DONE = SlideResult(
@@ -69,3 +73,39 @@ def test_a_long_job_lists_only_its_failures(capsys: object) -> None:
 def test_a_name_that_looks_like_a_picture_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     JobConsole().print("unknown:trident:uni")
     assert capsys.readouterr().out == "unknown:trident:uni\n"
+
+
+HOSTILE = SlideResult(
+    "x%1B", "\x1b[2Jx\nline.svs", "failed", reason="why", traceback="Traceback:\n\x1b[31mred", tiles=0
+)
+
+
+@pytest.mark.parametrize("display", [PlainDisplay, BarDisplay])
+def test_names_do_not_control_the_terminal(
+    display: type[PlainDisplay], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = io.StringIO()
+    shown = display(Console(file=out, width=100))
+    with shown:
+        shown.job_started(1, "tiny\x1b]0;title\x07")
+        shown.note("\x1b[2J")
+        shown.slide_finished(HOSTILE)
+    show_report(JobReport("f\x1b.zarr", {}, {}, {}, [HOSTILE], outliers={"x%1B": ["\x9b2J"]}, notes=["\x1b"]))
+    text = out.getvalue() + capsys.readouterr().out
+    assert r"\x1b[2Jx\nline.svs: failed: why" in text
+    assert not {"\x1b", "\x07", "\x9b"} & set(text)
+
+
+def test_tables_do_not_control_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    show_facts({"licence": "\x1b[2J", "names": ["\x1b"], "of": {"a": "\x1b"}}, [{"class": "\x1b[31m"}])
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def test_commands_print_names_by_functions_that_show_control_characters() -> None:
+    folder = Path(wsi_embed.cli.__file__).parent
+    allowed = {"lines.py", "log.py"}  # the functions themselves, and JSON
+    others = [path for path in folder.rglob("*.py") if path.name not in allowed]
+    assert len(others) > 20
+    for path in others:
+        for call in re.findall(r"typer\.echo\(\s*(\w*)", path.read_text("utf-8")):
+            assert call == "json_text", f"{path.name}: use echo() of wsi_embed.cli.lines"

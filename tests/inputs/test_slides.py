@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import math
 import re
 from pathlib import Path
@@ -60,6 +61,27 @@ class TestFolders:
         put(tmp_path, "sub/4.dcm", content=dicom_bytes("1.2.3"))
         put(tmp_path, "5.dcm", "6.dcm", content=b"not DICOM")
         assert ids(tmp_path) == ["1", "3", "5", "6", "sub__4"]
+
+    def test_damaged_dicom_without_suffix_is_a_slide_so_that_it_fails(self, tmp_path: Path) -> None:
+        put(tmp_path, "a.svs", "README", "LICENSE")
+        nested = b"\x08\x00\x10\x11SQ\x00\x00\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\xff\xff\xff\xff" * 99
+        put(tmp_path, "NESTED", content=b"\x00" * 128 + b"DICM" + nested * 99)
+        put(tmp_path, "1.2.840.3", content=dicom_bytes("1.2.3")[:140])
+        directory = b"1.2.840.10008.1.3.10"
+        element = b"\x02\x00\x02\x00UI" + len(directory).to_bytes(2, "little") + directory
+        put(tmp_path, "DICOMDIR", content=b"\x00" * 128 + b"DICM" + element)
+        assert ids(tmp_path) == ["1.2.840.3", "NESTED", "a"]
+
+    def test_a_file_without_suffix_that_cannot_be_read_is_a_slide_so_that_it_fails(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        put(tmp_path, "a.svs", "BROKEN", "private")
+
+        def read(path: Path) -> None:
+            raise OSError(errno.EIO, "I/O error") if path.name == "BROKEN" else PermissionError(path)
+
+        monkeypatch.setattr("wsi_embed.inputs.folders.dicom_series", read)
+        assert ids(tmp_path) == ["BROKEN", "a"]
 
     def test_files_and_folders_can_be_mixed_and_a_file_given_twice_counts_once(self, tmp_path: Path) -> None:
         put(tmp_path, "a.svs", "sub/b.svs")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from wsi_embed.util.text import counted, names_of, percent
+import pytest
+
+from wsi_embed.util.text import counted, names_of, percent, visible
 
 
 def test_numbers() -> None:
@@ -14,3 +16,17 @@ def test_the_first_few_of_many() -> None:
     assert names_of(["a", "b"]) == "a, b"
     assert names_of("abcde") == "a, b, c and 2 more"
     assert names_of("abcde", most=1) == "a and 4 more"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a b, µm, 日本, é\n\tc\u00a0d", "a b, µm, 日本, é\n\tc\u00a0d"),
+        ("\x1b[31mred\x07\r", r"\x1b[31mred\x07\r"),
+        ("\x9b2J and \u202eright to left", r"\x9b2J and \u202eright to left"),
+        ("bad\udcff", r"bad\udcff"),
+        ("\u2028", r"\u2028"),
+    ],
+)
+def test_control_characters_are_visible(text: str, shown: str) -> None:
+    assert visible(text) == shown

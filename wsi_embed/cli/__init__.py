@@ -33,7 +33,7 @@ from wsi_embed.cli import (
 )
 from wsi_embed.cli.command import Command, Group
 from wsi_embed.cli.lasting_output import LastingOutput, discard
-from wsi_embed.cli.lines import say_error
+from wsi_embed.cli.lines import echo, say_error
 from wsi_embed.cli.wording import errors_in_flags, use_flags_of
 from wsi_embed.errors import UsageError, WsiEmbedError
 from wsi_embed.util.cpu import limit_library_threads
@@ -86,7 +86,7 @@ def _root(
     if version:
         from wsi_embed import __version__
 
-        typer.echo(f"wsi-embed {__version__}")
+        echo(f"wsi-embed {__version__}")
         raise typer.Exit
 
 

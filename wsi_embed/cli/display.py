@@ -18,7 +18,7 @@ from wsi_embed.cli.log import JsonDisplay
 from wsi_embed.cli.wording import in_flags
 from wsi_embed.jobs.listener import Listener
 from wsi_embed.jobs.report import COMPLETE, JobReport, SlideResult, shown_name
-from wsi_embed.util.text import counted, percent
+from wsi_embed.util.text import counted, percent, visible
 
 PLAN = ("tiles", "level", "um/px", "tissue", "nearly empty")
 WORK = ("tiles", "tiles/s", "read s", "encode s", "write s")
@@ -95,7 +95,7 @@ class PlainDisplay(Listener):
 
     def _line(self, text: str) -> None:
         whole = not self.console.is_terminal  # a log has whole lines, a terminal whole words
-        self.console.print(in_flags(text), markup=False, highlight=False, soft_wrap=whole)
+        self.console.print(visible(in_flags(text)), markup=False, highlight=False, soft_wrap=whole)
 
 
 class BarDisplay(PlainDisplay):
@@ -200,14 +200,14 @@ def show_report(report: JobReport) -> None:
             table.add_row(*_row(result, planned))
         console.print(table)
     for result in [s for s in report.slides if s.traceback][:3]:
-        console.print(result.traceback, markup=False, highlight=False)
+        console.print(visible(result.traceback or ""), markup=False, highlight=False)
     names = {result.slide_id: shown_name(result) for result in report.slides}
     for slide_id, texts in list(report.outliers.items())[:LISTED]:
         line = f"to look at: {names.get(slide_id, slide_id)}: {'; '.join(texts)}"
-        console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)
+        console.print(visible(line), markup=False, highlight=False, soft_wrap=not console.is_terminal)
     for note in report.notes:
-        console.print(note, markup=False, highlight=False, soft_wrap=not console.is_terminal)
-    console.print(_summary(report), markup=False, highlight=False, soft_wrap=not console.is_terminal)
+        console.print(visible(note), markup=False, highlight=False, soft_wrap=not console.is_terminal)
+    console.print(visible(_summary(report)), markup=False, highlight=False, soft_wrap=not console.is_terminal)
 
 
 def _row(result: SlideResult, planned: bool) -> list[str]:

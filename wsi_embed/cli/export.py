@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wsi_embed.cli.command import joined
+from wsi_embed.cli.lines import echo
 from wsi_embed.cli.wording import in_flags
 
 
@@ -23,7 +24,7 @@ def _list(wanted: bool) -> None:
     rows = preset_rows()
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     raise typer.Exit
 
 
@@ -186,7 +187,7 @@ def command(
 
     if cluster_head is not None:
         with_clusters = add_cluster_head(Path(source), cluster_head, out, name=name)
-        typer.echo(f"{out}: {with_clusters.clusters} clusters, {with_clusters.model_id}")
+        echo(f"{out}: {with_clusters.clusters} clusters, {with_clusters.model_id}")
         return
     given = Given(
         _colour("--mean", mean), _colour("--std", std), tile_px, mpp,
@@ -224,7 +225,7 @@ def command(
         figures = (
             f"{k[7:].replace('_', ' ')} {v:g}" for k, v in metadata.parity.items() if k.startswith("golden")
         )
-        typer.echo(f"against {golden.name}: {', '.join(figures)}")
+        echo(f"against {golden.name}: {', '.join(figures)}")
 
 
 def _refuse(source: str, options: list[str]) -> None:
@@ -238,14 +239,14 @@ def _refuse(source: str, options: list[str]) -> None:
 def _show(out: Path, metadata: ModelMetadata, against: str) -> None:
     figures = {key.replace("_", " "): f"{value:g}" for key, value in metadata.parity.items()}
     parity = ", ".join(f"{key} {value}" for key, value in figures.items() if not key.startswith("golden"))
-    typer.echo(f"{out}: {metadata.method} {metadata.backbone}, {metadata.precision}, {metadata.model_id}")
-    typer.echo(f"{against}: {parity}")
+    echo(f"{out}: {metadata.method} {metadata.backbone}, {metadata.precision}, {metadata.model_id}")
+    echo(f"{against}: {parity}")
     if metadata.licence:
-        typer.echo(f"licence: {metadata.licence}")
+        echo(f"licence: {metadata.licence}")
     for note in metadata.training.get("notes", ()):
-        typer.echo(in_flags(note))
+        echo(in_flags(note))
     if metadata.mpp is None:
-        typer.echo("its resolution is not known: give --mpp here, or every time the model is used")
+        echo("its resolution is not known: give --mpp here, or every time the model is used")
 
 
 def _colour(flag: str, text: str | None) -> tuple[float, ...] | None:

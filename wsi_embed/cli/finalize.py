@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from wsi_embed.cli.lines import echo
 from wsi_embed.cli.options import StorePlace
 from wsi_embed.util.text import counted
 
@@ -32,6 +33,6 @@ def command(
 
     rows, incomplete = finalize(store, accept=accept)
     tiles = sum(row.tiles for row in rows)
-    typer.echo(f"{counted(len(rows), 'slide')}, {counted(tiles, 'tile')} -> {location(store) / INDEX_FILE}")
+    echo(f"{counted(len(rows), 'slide')}, {counted(tiles, 'tile')} -> {location(store) / INDEX_FILE}")
     if incomplete:
-        typer.echo(f"incomplete, the next run redoes them: {', '.join(incomplete)}")
+        echo(f"incomplete, the next run redoes them: {', '.join(incomplete)}")

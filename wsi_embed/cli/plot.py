@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wsi_embed.cli.command import joined
+from wsi_embed.cli.lines import echo
 from wsi_embed.cli.options import ClustersFolder, StorePlace
 from wsi_embed.cli.wording import in_flags
 
@@ -151,12 +152,12 @@ def command(
             f"cannot be made ({error.strerror})", where=f"--out {folder}", remedy="choose another place"
         ) from error
     draw = draw_sheet if contact_sheet else draw_slides
-    failed += draw(opened, items, folder, drawing, typer.echo, _warn)
+    failed += draw(opened, items, folder, drawing, echo, _warn)
     raise typer.Exit(1 if failed else 0)
 
 
 def _warn(line: str) -> None:
-    typer.echo(in_flags(line), err=True)
+    echo(in_flags(line), err=True)
 
 
 def _write_geojson(store: Store, folder: Path, wanted: str | None) -> int:
@@ -171,9 +172,9 @@ def _write_geojson(store: Store, folder: Path, wanted: str | None) -> int:
     for file in tracked(write_slides(store, slide_ids, folder, parts), "slides written", len(slide_ids)):
         if file.error is not None:
             failed += 1
-            typer.echo(f"{file.slide_id}: {in_flags(file.error)}", err=True)
+            echo(f"{file.slide_id}: {in_flags(file.error)}", err=True)
             continue
-        typer.echo(f"{file.path}  {counted(file.objects, 'object')}")
+        echo(f"{file.path}  {counted(file.objects, 'object')}")
         if "tissue" in parts and not file.has_mask:
-            typer.echo(f"{file.slide_id}: no tissue outline, the store was made without masks", err=True)
+            echo(f"{file.slide_id}: no tissue outline, the store was made without masks", err=True)
     return failed

@@ -32,7 +32,7 @@ def command(
     Writes a table of predictions, and attention that `wsi-embed plot --attention` draws. Exit code 1 if a
     slide could not be read.
     """
-    from wsi_embed.cli.lines import say_error
+    from wsi_embed.cli.lines import echo, say_error
     from wsi_embed.cli.tables import show_facts
     from wsi_embed.cli.wording import in_flags, reworded
     from wsi_embed.evaluate.mil.predict import predict
@@ -51,9 +51,9 @@ def command(
         }
         show_facts(facts, [])
         for note in report.notes:
-            typer.echo(f"note: {in_flags(note)}")
+            echo(f"note: {in_flags(note)}")
         for path in report.files:
-            typer.echo(str(path))
+            echo(str(path))
     for message in report.failed.values():
         say_error(f"failed: {in_flags(message)}")
     if report.failed:

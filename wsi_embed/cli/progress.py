@@ -9,10 +9,10 @@ import time
 from types import TracebackType
 from typing import Self
 
-import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from wsi_embed.cli.lines import echo
 from wsi_embed.util.progress import Watcher
 
 # Time after which a loop is shown, and time between lines of a log, seconds.
@@ -69,7 +69,7 @@ class ProgressDisplay(Watcher):
                 return
             console = Console(stderr=True, emoji=False)
             if not console.is_terminal:
-                typer.echo(self._line(), err=True)
+                echo(self._line(), err=True)
                 self._later(INTERVAL)
                 return
             counts = (MofNCompleteColumn(),) if self._total else ()

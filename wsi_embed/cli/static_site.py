@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from wsi_embed.cli.lines import echo
 from wsi_embed.cli.wording import in_flags
 
 if TYPE_CHECKING:
@@ -21,11 +22,11 @@ def write_static(session: Session, out: Path, finest_um: float | None) -> None:
     from wsi_embed.viewer.static_site import write_static_site
 
     try:
-        site = write_static_site(session, out, finest_um=finest_um, say=typer.echo)
+        site = write_static_site(session, out, finest_um=finest_um, say=echo)
     finally:
         session.close()
     for note in site.notes:
-        typer.echo(in_flags(note), err=True)
+        echo(in_flags(note), err=True)
     slides = counted(sum(map(len, site.slides)), "slide")
-    typer.echo(f"{out}  {slides}, {counted(site.files, 'file')}, {site.bytes / 1e6:,.0f} MB")
+    echo(f"{out}  {slides}, {counted(site.files, 'file')}, {site.bytes / 1e6:,.0f} MB")
     raise typer.Exit(1 if site.notes else 0)

@@ -8,7 +8,7 @@ from rich.table import Table
 from wsi_embed.cli.display import JobConsole
 from wsi_embed.cli.wording import reworded
 from wsi_embed.diagnostics.doctor import Check
-from wsi_embed.util.text import in_words
+from wsi_embed.util.text import in_words, visible
 
 LISTED = 200
 
@@ -67,7 +67,7 @@ def _value(value: object) -> str:
     """Return a value for people: one line for each entry of a dictionary, lists with commas."""
     if isinstance(value, dict):
         shown = ((str(k).replace("_", " "), v) for k, v in value.items() if v not in (None, "", [], {}, ()))
-        return escape("\n".join(f"{name}: {in_words(v)}" for name, v in shown))
+        return escape(visible("\n".join(f"{name}: {in_words(v)}" for name, v in shown)))
     if isinstance(value, list | tuple) and any(isinstance(v, str) for v in value):
-        return escape("\n".join(map(in_words, value)))
-    return "-" if value is None else escape(in_words(value))
+        return escape(visible("\n".join(map(in_words, value))))
+    return "-" if value is None else escape(visible(in_words(value)))

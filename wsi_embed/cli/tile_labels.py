@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import typer
-
+from wsi_embed.cli.lines import echo
 from wsi_embed.cli.wording import in_flags
 
 LABELS = "Labels of tiles"
@@ -30,4 +29,4 @@ def write_labels(
     facts |= {name: counted(count, "tile") for name, count in found.tiles.items()}
     show_facts(facts, [])
     for note in found.notes:
-        typer.echo(f"note: {in_flags(note)}")
+        echo(f"note: {in_flags(note)}")

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from wsi_embed.cli.log import log_line
 from wsi_embed.cli.wording import flags, in_flags
+from wsi_embed.util.text import visible
 from wsi_embed_train.config import TrainConfig
 from wsi_embed_train.listener import Listener
 
@@ -69,10 +70,14 @@ class PlainTraining(Listener):
     def warned(self, text: str) -> None:
         """Print a warning immediately."""
         warning = f"warning: {in_flags(text, settings_without_flag())}"
-        self.errors.print(warning, markup=False, highlight=False, soft_wrap=not self.errors.is_terminal)
+        self.errors.print(
+            visible(warning), markup=False, highlight=False, soft_wrap=not self.errors.is_terminal
+        )
 
     def _line(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False, soft_wrap=not self.console.is_terminal)
+        self.console.print(
+            visible(text), markup=False, highlight=False, soft_wrap=not self.console.is_terminal
+        )
 
 
 class BarTraining(PlainTraining):

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from wsi_embed.cli.lines import echo
 from wsi_embed.cli.options import ClustersFolder
 from wsi_embed.cli.static_site import STATIC, write_static
 from wsi_embed.cli.tile_labels import LABELS, write_labels
@@ -147,9 +148,9 @@ def command(
         write_static(session, static, static_um)
         return
     listening = listen(session, host=host, port=port, token=token)
-    typer.echo(f"{listening.url}  (Ctrl+C to stop)")
+    echo(f"{listening.url}  (Ctrl+C to stop)")
     if not is_loopback(host):
-        typer.echo("other machines can open this address; the connection is not encrypted", err=True)
+        echo("other machines can open this address; the connection is not encrypted", err=True)
     if open_browser:
         webbrowser.open(listening.url)
     try:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from wsi_embed.errors import UsageError
-from wsi_embed.slide.dicom import dicom_series, named_as_dicom
+from wsi_embed.slide.dicom import dicom_series, is_dicom, named_as_dicom
 from wsi_embed.slide.fingerprint import slide_files
 from wsi_embed.slide.ome_zarr import REASON, REMEDY, is_ome_zarr
 from wsi_embed.slide.suffixes import named_as_slide
@@ -49,9 +49,11 @@ def _is_slide(path: Path) -> bool:
     if named_as_slide(path.name):
         return True
     try:
-        return named_as_dicom(path) and path.is_file() and dicom_series(path) is not None
-    except OSError:
+        return named_as_dicom(path) and path.is_file() and (dicom_series(path) is not None or is_dicom(path))
+    except (FileNotFoundError, PermissionError):
         return False
+    except OSError:
+        return True  # it may be a slide: opening it will report the reason
 
 
 def _walk(folder: Path, unlisted: list[Path], images: list[Path], *, tiles: bool) -> Iterator[Path]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from wsi_embed.errors import WsiEmbedError
+from wsi_embed.errors import WsiEmbedError, printable
 from wsi_embed.util.atomic_files import replacing
 from wsi_embed.util.json_text import json_text
 
@@ -143,7 +143,7 @@ class JobReport:
 
 def shown_name(result: SlideResult) -> str:
     """Return the name of a slide for people: its id, or its file if the id has escaped characters."""
-    return result.slide if "%" in result.slide_id else result.slide_id
+    return printable(result.slide if "%" in result.slide_id else result.slide_id)
 
 
 def write_whole(path: Path, text: str) -> None:

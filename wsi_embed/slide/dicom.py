@@ -10,6 +10,8 @@ from typing import BinaryIO
 from wsi_embed.slide.dicom_elements import SERIES_INSTANCE_UID, DicomError, DicomReader
 
 MEDIA_STORAGE_SOP_CLASS_UID = 0x00020002
+DIRECTORY = "1.2.840.10008.1.3.10"  # SOP class of a DICOMDIR
+PREAMBLE = 128
 HEAD = 1024 * 1024  # bytes of a file in which its series is searched for
 DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".dicm", ".dic", ".ima", ".img"})
 
@@ -23,6 +25,17 @@ def named_as_dicom(path: Path) -> bool:
     return suffix in DICOM_SUFFIXES or (
         (suffix == "" or suffix[1:].isdigit()) and not path.name.startswith(".")
     )
+
+
+def is_dicom(path: Path) -> bool:
+    """Return whether a file is DICOM by its first bytes, damaged or not; a directory of files is not meant.
+
+    Raises:
+        OSError: If the file cannot be read.
+    """
+    with path.open("rb") as data:
+        marked = data.read(PREAMBLE + 4)[PREAMBLE:] == b"DICM"
+    return marked and media_class(path) != DIRECTORY
 
 
 def series_files(path: Path) -> list[Path]:

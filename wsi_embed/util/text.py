@@ -3,10 +3,31 @@
 from __future__ import annotations
 
 import itertools
+import unicodedata
 from collections.abc import Iterable, Mapping
 
 # Longest list that is shown whole.
 MOST_ITEMS = 12
+
+
+def visible(text: str) -> str:
+    r"""Return a text with escapes in place of control characters, which a terminal would obey.
+
+    Line breaks and tabs stay.
+
+    Example:
+        >>> from wsi_embed.util.text import visible
+        >>> visible("\x1b[31mred.tif")
+        '\\x1b[31mred.tif'
+    """
+    if text.isprintable():
+        return text
+    return "".join(map(_visible, text))
+
+
+def _visible(letter: str) -> str:
+    space = letter in "\n\t" or unicodedata.category(letter) == "Zs"
+    return letter if space or letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
 
 
 def counted(number: int, what: str) -> str:

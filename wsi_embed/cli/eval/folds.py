@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from wsi_embed.cli.lines import echo
 from wsi_embed.cli.wording import in_flags, reworded
 from wsi_embed.evaluate.interval import LEVEL, Interval
 from wsi_embed.util.json_text import json_text
@@ -41,7 +42,7 @@ class PlainSteps:
         """Print a line when a step ends, and at intervals before."""
         self._done[step] = self._done.get(step, 0) + count
         if self._done[step] == total or time.monotonic() - self._said >= INTERVAL:
-            typer.echo(f"{step} {self._done[step]:,} of {total:,}", err=True)
+            echo(f"{step} {self._done[step]:,} of {total:,}", err=True)
             self._said = time.monotonic()
 
 
@@ -120,11 +121,11 @@ def show(result: CrossValidation, files: Sequence[Path]) -> None:
             show_rows([_difference_row(one) for one in result.differences])
     else:
         for line in _lines(result):
-            typer.echo(line)
+            echo(line)
     for note in result.notes:
-        typer.echo(f"note: {in_flags(note)}")
+        echo(f"note: {in_flags(note)}")
     for path in files:
-        typer.echo(str(path))
+        echo(str(path))
 
 
 def _score_row(one: FoldScores) -> dict[str, object]:

@@ -11,6 +11,7 @@ import typer
 from wsi_embed.cli.command import joined
 from wsi_embed.cli.eval import options
 from wsi_embed.cli.eval.store_labels import StoreLabels
+from wsi_embed.cli.lines import echo
 from wsi_embed.cli.wording import in_flags, reworded
 from wsi_embed.util.json_text import json_text
 
@@ -218,9 +219,9 @@ def _show(evaluation: TileEvaluation, files: Sequence[Path]) -> None:
         )
     show_facts(facts, [row for found in evaluation.classified.values() for row in _rows(found)])
     for note in evaluation.notes:
-        typer.echo(f"note: {in_flags(note)}")
+        echo(f"note: {in_flags(note)}")
     for path in files:
-        typer.echo(str(path))
+        echo(str(path))
 
 
 def _rows(found: Classified) -> list[dict[str, object]]:

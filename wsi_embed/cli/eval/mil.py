@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from wsi_embed.cli.lines import echo
 from wsi_embed.cli.options import StorePlace
 from wsi_embed.cli.wording import in_flags, reworded
 from wsi_embed.util.json_text import json_text
@@ -181,9 +182,7 @@ def _report_fold(number: int, count: int, fold: dict[str, Any]) -> None:
         if fold["epoch"] is None
         else f"epoch {fold['epoch']}, validation AUC {fold['validation_auc']:.3f}, "
     )
-    typer.echo(
-        f"[{number}/{count}] seed {fold['seed']}, fold {fold['fold']}: {how}AUC {fold['auc']:.3f}", err=True
-    )
+    echo(f"[{number}/{count}] seed {fold['seed']}, fold {fold['fold']}: {how}AUC {fold['auc']:.3f}", err=True)
 
 
 def _show(evaluation: MilEvaluation, files: Sequence[Path]) -> None:
@@ -202,6 +201,6 @@ def _show(evaluation: MilEvaluation, files: Sequence[Path]) -> None:
     facts["in brackets"] = evaluation.interval_method
     show_facts(facts, [])
     for note in evaluation.notes:
-        typer.echo(f"note: {in_flags(note)}")
+        echo(f"note: {in_flags(note)}")
     for path in files:
-        typer.echo(str(path))
+        echo(str(path))

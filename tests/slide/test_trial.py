@@ -108,6 +108,19 @@ def test_a_file_that_takes_too_long_fails_by_name(tmp_path: Path, monkeypatch: p
         trial.check_opens(path)
 
 
+@pytest.mark.skipif(not hasattr(resource, "RLIMIT_CPU"), reason="needs a limit on processor time")
+def test_a_file_whose_pixels_take_too_long_fails_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MIRAX with images a billion pixels apart, as it says, opens at once but is not read for minutes."""
+    path = write_mirax(tmp_path / "a.mrxs", PIXELS)
+    inside = tmp_path / "a" / "Slidedat.ini"
+    inside.write_bytes(re.sub(rb"OVERLAP_Y = \S+", b"OVERLAP_Y = -1000000000", inside.read_bytes(), count=1))
+    monkeypatch.setattr(trial, "READ_SECONDS", 1)
+    with pytest.raises(SlideError, match="or read a few pixels within 1 s; is it complete"):
+        open_slide(path)
+
+
 def test_the_program_keeps_to_lower_limits_of_the_system(tmp_path: Path) -> None:
     """A hard limit below the trial's own must not end it: `ulimit -v` of a batch system."""
     path = write_vms(tmp_path / "a.vms", PIXELS)
@@ -117,6 +130,6 @@ def test_the_program_keeps_to_lower_limits_of_the_system(tmp_path: Path) -> None
 
     command = [sys.executable, "-I", "-S", str(open_apart.__file__), lowlevel._lib._name, str(path)]
     done = subprocess.run(
-        [*command, str(2**32), "20"], preexec_fn=lower, capture_output=True, text=True, check=False
+        [*command, str(2**32), "20", "3"], preexec_fn=lower, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")

@@ -15,6 +15,7 @@ from wsi_embed.slide import open_apart
 
 # Of the trial: MIRAX indices of the largest slides take some hundred megabytes and a few seconds.
 MEMORY, SECONDS = 4 * 2**30, 20
+READ_SECONDS = 3  # for a few images
 
 
 def check_opens(path: Path) -> None:
@@ -42,8 +43,9 @@ def _fault(path: Path, size: int, modified: int) -> str | None:
     command = [sys.executable, "-I", "-S", open_apart.__file__, lowlevel._lib._name, str(path)]
     try:
         done = subprocess.run(
-            [*command, str(MEMORY), str(SECONDS)], capture_output=True, timeout=3 * SECONDS, check=False
-        )
+            [*command, str(MEMORY), str(SECONDS), str(READ_SECONDS)], capture_output=True,
+            timeout=3 * SECONDS, check=False,
+        )  # fmt: skip
     except subprocess.TimeoutExpired:
         return f"OpenSlide does not open it within {3 * SECONDS} s"
     except OSError:  # no process can be started here, so the file is not tried
@@ -53,7 +55,10 @@ def _fault(path: Path, size: int, modified: int) -> str | None:
     if done.returncode > 0:
         ending = f"status {done.returncode:#x}"
     elif (ending := signal.Signals(-done.returncode).name) == "SIGXCPU":
-        return f"OpenSlide does not open it within {SECONDS} s of processor time"
+        return (
+            f"OpenSlide does not open it within {SECONDS} s of processor time, or read a few pixels within "
+            f"{READ_SECONDS} s"
+        )
     return (
         f"the file is malformed: opening it ends OpenSlide ({ending}, with {MEMORY // 2**30} GiB of memory)"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import hashlib
 import json
 import re
@@ -25,6 +26,7 @@ from wsi_embed.errors import UsageError
 from wsi_embed.slide import UInt8Array
 from wsi_embed.util.text import argument
 from wsi_embed_export.destination import check_destination, check_space, writing
+from wsi_embed_export.foreign_check import check_features, named_as_classes
 from wsi_embed_export.foreign_graph import Selection, opset, precision_of, wrap
 from wsi_embed_export.foreign_input import Signature, read_signature
 from wsi_embed_export.parity import ParityError, feature_checks, limits_of, parity_tiles
@@ -89,6 +91,8 @@ def wrap_onnx(
         raise UsageError("was exported by wsi-embed and needs no wrapping", where=source.name)
     signature = read_signature(source, session, given, layout)
     selection, dim = _selection(source, session, signature, given, features)
+    of_tiles = functools.partial(_features, session, signature, selection, given)
+    check_features(source.name, of_tiles, signature.tile_px, signature.batch)
     proto = onnx.load(str(source))
     if opset(proto) < OLDEST:
         raise UsageError(f"has opset {opset(proto)}, expected {OLDEST} or later", where=source.name)
@@ -125,13 +129,14 @@ def _selection(
     """
     tiles = np.full((signature.batch or 2, signature.tile_px, signature.tile_px, 3), 200, np.uint8)
     found = _run(source, session, signature, given, tiles)
+    found = {name: value for name, value in found.items() if isinstance(value, np.ndarray)}  # or a sequence
     floats = {name: value for name, value in found.items() if np.issubdtype(value.dtype, np.floating)}
     listed = ", ".join(f"{name} {list(value.shape)}" for name, value in found.items())
     match = _FEATURES.fullmatch(features) if features else None
     if match and match["name"] in floats:
         token = int(match["token"]) if match["token"] else None
         selection = Selection(match["name"], token, mean=bool(match["mean"]))
-    elif features is None and len(floats) == 1 and "logits" not in floats:
+    elif features is None and len(floats) == 1:
         selection = Selection(next(iter(floats)))
     else:
         wrong = f"has no output {features!r}" if features else "does not say which output has the features"
@@ -152,6 +157,13 @@ def _selection(
     if chosen.ndim != 2 or len(chosen) != len(tiles):
         shown = f"{selection.output} {list(value.shape)} holds no vector for each of {len(tiles)} tiles"
         raise UsageError(shown, where=source.name, remedy="export it with pooled features")
+    if features is None and named_as_classes(selection.output, chosen.shape[1]):
+        raise UsageError(
+            f"{selection.output} {list(value.shape)} seems to hold the scores of classes, not features",
+            where=source.name,
+            remedy="export it without its classifier, or "
+            f"give `features='{selection.output}'` if they are features",
+        )
     return selection, chosen.shape[1]
 
 

@@ -75,6 +75,7 @@ def wrap(
         dim: Number of features.
     """
     graph = proto.graph
+    proto.ir_version = max(proto.ir_version, 4)  # before that, constants had to be inputs too
     output = selection.output
     for taken in (TILES, FEATURES):
         _rename(graph, taken, f"foreign.{taken}")

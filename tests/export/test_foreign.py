@@ -163,7 +163,12 @@ def test_tokens_are_chosen_by_the_user(tmp_path: Path, opset: int) -> None:
         ({"outputs": ["last_hidden_state"]}, {"features": "last_hidden_state[16]"}, r"\[16\]"),
         ({"outputs": ["a", "b"]}, {}, r"does not say which output has the features \(it has a \[2, 6\], b"),
         ({"outputs": ["a", "b"]}, {"features": "c"}, r"has no output 'c' \(it has a \[2, 6\], b \[2, 6\]\)"),
-        ({"outputs": ["logits"]}, {}, "does not say which output has the features"),
+        ({"outputs": ["logits"]}, {}, r"logits \[2, 6\] seems to hold the scores of classes, not features"),
+        (
+            {"outputs": ["class_probs"]},
+            {},
+            "or give --features class_probs if they are",
+        ),
         ({"outputs": ["map"]}, {}, "holds no vector for each of 2 tiles"),
         ({}, {"features": "pooler_output[0]"}, r"pooler_output \[2, 6\] has no pooler_output\[0\]"),
         ({}, {"layout": "nhwc"}, r"takes pixel_values .*\[.batch_size., 3, 16, 16\], no nhwc"),

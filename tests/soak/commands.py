@@ -9,7 +9,15 @@ from pathlib import Path
 
 from tests.job_tools import invoke, make_model, make_slides
 from tests.killed import killed
+from tests.made_models import TINY_BACKBONE, tiny_tiles
 from wsi_embed.util.atomic_files import PARTIAL
+
+# Settings of a training of a second or two.
+TRAINING = (
+    "--backbone", TINY_BACKBONE, "--tile-px", "32", "--epochs", "2", "--batch-size", "8", "--workers", "0",
+    "--devices", "cpu", "--clusters", "5", "--feat-size", "16", "--set", "warmup_epochs=0",
+    "--set", "predictor_hidden=32",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -21,16 +29,20 @@ class Command:
         arguments: Arguments, with `{out}` for the folder that it writes into.
         once: Whether it refuses to write over complete output.
         same: Whether two runs write the same bytes.
+        resumed: File of the output from which on the command is run again with `--resume`; None for never.
     """
 
     name: str
     arguments: Sequence[str]
     once: bool = False
     same: bool = True
+    resumed: str | None = None
 
     def run(self, out: Path) -> int:
         """Run the command in this process and return its exit code; other errors are bugs and pass."""
         typed = [part.replace("{out}", str(out)) for part in self.arguments]
+        if self.resumed and (out / self.resumed).exists():
+            typed.append("--resume")
         return invoke(*typed).returncode
 
     def killed(self, out: Path, write: int) -> bool:
@@ -40,21 +52,25 @@ class Command:
 
 @dataclass(frozen=True)
 class Inputs:
-    """Slides, a model, and a store of them, for all commands."""
+    """Slides, a model, a store of them, tiles, and a training run, for all commands."""
 
     slides: Path
     model: Path
     store: Path
     labels: Path
+    tiles: Path
+    trained: Path
 
     @classmethod
     def make(cls, folder: Path) -> Inputs:
         """Make small inputs in a folder."""
         slides, model = make_slides(folder / "slides", count=6, side=200), make_model(folder / "model")
-        made = cls(slides, model, folder / "made.zarr", folder / "labels.csv")
+        tiles = tiny_tiles(folder / "tiles")
+        made = cls(slides, model, folder / "made.zarr", folder / "labels.csv", tiles, folder / "trained")
         ids = [f"batch%202__s{number}" if number % 2 else f"s{number}" for number in range(6)]
         made.labels.write_text("".join(["slide_id,label\n", *(f"{name},{name[0]}\n" for name in ids)]))
         assert invoke(slides, "--out", made.store, "--model", model, "--device", "cpu").returncode == 0
+        assert invoke("train", tiles, "--out", made.trained, *TRAINING).returncode == 0
         return made
 
 
@@ -78,6 +94,16 @@ def commands(inputs: Inputs) -> list[Command]:
         Command("eval clusters", ["eval", "clusters", store, "--out", "{out}/clusters"], True, False),
         Command("eval mil", ["eval", "mil", store, *labels, *mil, "--out", "{out}/mil"], True, False),
         Command("cluster", ["cluster", store, "--k", "3", "--out", "{out}/head"], True, False),
+        Command(
+            "train",
+            ["train", str(inputs.tiles), "--out", "{out}/run", *TRAINING],
+            True,
+            False,
+            "run/checkpoints/last.ckpt",
+        ),
+        Command(
+            "export", ["export", str(inputs.trained), "--out", "{out}/m.onnx", "--mpp", "0.5"], True, False
+        ),
     ]
 
 

@@ -74,6 +74,19 @@ def test_values_of_the_user_come_first(tmp_path: Path) -> None:
     assert "notes" not in trained.training
 
 
+def test_another_interpolation_is_not_replaced_in_silence(tmp_path: Path) -> None:
+    values = config()
+    values["pretrained_cfg"]["interpolation"] = "random"
+    downloaded(tmp_path, values)
+    assert "transform" not in read_source(tmp_path).training  # nothing is resized
+    with pytest.raises(
+        UsageError, match=r"the interpolation 'random' of .* is not offered; give `interpolation="
+    ):
+        read_source(tmp_path, Given(tile_px=48, resize=32))
+    trained = read_source(tmp_path, Given(tile_px=48, resize=32, interpolation="bilinear"))
+    assert trained.training["transform"] == "resize 32 bilinear"
+
+
 def test_all_tokens_need_a_pooling(tmp_path: Path) -> None:
     """Virchow and H0-mini are published so."""
     network = downloaded(tmp_path, config(global_pool=""), reg_tokens=4, global_pool="")

@@ -108,8 +108,11 @@ def commands(inputs: Inputs) -> list[Command]:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Return the content of all files of a folder by path, without temporary ones."""
-    found = (path for path in folder.rglob("*") if path.is_file())
+    """Return the content of all files of a folder by path, without temporary ones.
+
+    Nor those of TensorBoard, whose names hold the time.
+    """
+    found = (path for path in folder.rglob("*") if path.is_file() and "tfevents" not in path.name)
     names = ((path, path.relative_to(folder).as_posix()) for path in found)
     return {
         name: path.read_bytes()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from wsi_embed.errors import UsageError
+from wsi_embed_export.resize import INTERPOLATIONS
 
 NAME = "config.json"
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin", "open_clip_pytorch_model.bin")
@@ -25,7 +26,7 @@ class HubConfig:
         px: Side of the images, pixels; None if it is not given.
         mean: RGB mean of the normalisation, in [0, 1]; None if it is not given.
         std: RGB standard deviation of the normalisation, in [0, 1]; None if it is not given.
-        interpolation: Interpolation of the resizing, `bicubic` unless it is `bilinear`.
+        interpolation: Interpolation of the resizing, as timm names it.
         crop_pct: Share of the resized image that the network sees.
         licence: Licence of the weights; may be empty.
     """
@@ -38,6 +39,25 @@ class HubConfig:
     interpolation: str = "bicubic"
     crop_pct: float = 1.0
     licence: str = ""
+
+    def filter(self, needed: bool) -> str:
+        """Return the interpolation for the graph.
+
+        Args:
+            needed: Whether tiles are resized, and the user named no interpolation.
+
+        Raises:
+            UsageError: If it is needed, and the graph cannot do it.
+        """
+        if self.interpolation in INTERPOLATIONS:
+            return self.interpolation
+        if needed:
+            raise UsageError(
+                f"the interpolation {self.interpolation!r} of {NAME} is not offered",
+                where=self.architecture,
+                remedy=f"give `interpolation='{INTERPOLATIONS[0]}'` or `'{INTERPOLATIONS[1]}'`",
+            )
+        return "bicubic"
 
     @property
     def note(self) -> str:
@@ -104,7 +124,7 @@ def _config(values: Mapping[str, Any]) -> HubConfig:
         px=px,
         mean=_colours(details.get("mean")),
         std=_colours(details.get("std"), least=1e-3),
-        interpolation="bilinear" if details.get("interpolation") == "bilinear" else "bicubic",
+        interpolation=str(details.get("interpolation") or "bicubic"),
         crop_pct=float(details.get("crop_pct") or 1),
         licence=str(details.get("license") or ""),
     )

@@ -103,6 +103,13 @@ def test_a_mask_that_looks_wrong_is_found_in_a_single_slide(change: dict[str, fl
     assert says in find_outliers([slide])["s0"][0]
 
 
+def test_copies_of_a_slide_are_found() -> None:
+    contents = ["x", None, "y", "x", None, "x"]
+    slides = [replace(s, content=c) for s, c in zip(cohort(6), contents, strict=True)]
+    words = "its file has the content of s0; leave one of them out, or a patient counts twice"
+    assert find_outliers(slides) == {"s3": [words], "s5": [words]}
+
+
 @pytest.mark.parametrize("change", [{"tissue": 1.0}, {"tissue": 0.9, "near_empty": 0.05}, {}])
 def test_slides_taken_whole_and_usual_masks_are_not_odd(change: dict[str, float]) -> None:
     """Without a mask (`--tissue none`) all of a slide is taken on purpose."""

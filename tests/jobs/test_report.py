@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+import wsi_embed
+from tests.job_tools import make_model, make_slides
 from wsi_embed.errors import WsiEmbedError
 from wsi_embed.jobs.report import JobReport, SlideResult, Status
 
@@ -46,3 +49,21 @@ def test_a_report_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(WsiEmbedError, match="cannot be written"):
         report("done").write(tmp_path / "file" / "r.json")
+
+
+def test_its_representation_is_one_line() -> None:
+    slides = [SlideResult("a", "a.svs", "done", 1234), SlideResult("b", "b.svs", "failed")]
+    assert repr(JobReport("f.zarr", {}, {}, {}, slides)) == (
+        "<JobReport of f.zarr: 1 done, 1 failed; 1,234 tiles>"
+    )
+    assert repr(JobReport("f.zarr", {}, {}, {})) == "<JobReport of f.zarr: no slides; 0 tiles>"
+
+
+def test_copies_are_named_by_the_first_run_and_by_later_ones(tmp_path: Path) -> None:
+    slides, model = make_slides(tmp_path / "slides", count=3, side=200), make_model(tmp_path)
+    shutil.copy(slides / "s0.tif", slides / "z.tif")
+    first, again = (wsi_embed.embed(slides, tmp_path / "f.zarr", model=model) for _ in range(2))
+    assert [s.status for s in again.slides] == ["skipped"] * 4
+    for report in (first, again):
+        copies = {name for name, texts in report.outliers.items() if "has the content of s0" in str(texts)}
+        assert copies == {"z"}

@@ -165,6 +165,8 @@ class Job(abc.ABC):
         """Fill in the result of a complete slide from its attributes."""
         result.tiles, result.tissue = committed["n_tiles"], committed.get("tissue_share")
         result.read_level = committed.get("level")
+        if committed.get("slide_fingerprint") and committed.get("slide_sample"):
+            result.content = f"{committed['slide_fingerprint']}{committed['slide_sample']}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings for the report."""

@@ -19,7 +19,7 @@ MPP_ALIKE, MPP_RARE = 0.1, 0.1
 
 
 def find_outliers(slides: Sequence[SlideResult]) -> dict[str, list[str]]:
-    """Find slides that differ from the rest in tissue, tiles or resolution, or whose mask looks wrong.
+    """Find slides that differ in tissue, tiles or resolution, copies, and those whose mask looks wrong.
 
     Shares are compared as log odds and counts as logarithms, by the modified z-score (median and median
     absolute deviation); a resolution is an outlier if fewer than a tenth of the slides have it. Failed slides
@@ -30,13 +30,15 @@ def find_outliers(slides: Sequence[SlideResult]) -> dict[str, list[str]]:
 
     Returns:
         Descriptions of the deviations, by slide id. Slides are compared with the rest if there are eight or
-        more. Slides that are all tissue, or a tenth of whose tiles are nearly empty, are always found.
+        more. Copies of a slide, and slides that are all tissue, or a tenth of whose tiles are nearly empty,
+        are always found.
     """
     known = [s for s in slides if s.status in ("done", "skipped", "planned") and s.tiles]
     found: dict[str, list[str]] = {}
     for check in (
         _all_tissue,
         _near_empty,
+        _copies,
         *((_odd_tissue, _odd_tiles, _odd_mpp) if len(known) >= FEWEST else ()),
     ):
         for slide_id, text in check(known).items():
@@ -56,6 +58,18 @@ def _near_empty(slides: Sequence[SlideResult]) -> dict[str, str]:
         s.slide_id: f"{100 * s.near_empty:.0f} % of its tiles are nearly empty; look at its tissue mask"
         for s in slides
         if s.near_empty is not None and s.near_empty >= MOST_EMPTY
+    }
+
+
+def _copies(slides: Sequence[SlideResult]) -> dict[str, str]:
+    alike: dict[str, list[str]] = {}
+    for slide in slides:
+        if slide.content:
+            alike.setdefault(slide.content, []).append(slide.slide_id)
+    return {
+        other: f"its file has the content of {first}; leave one of them out, or a patient counts twice"
+        for first, *others in alike.values()
+        for other in others
     }
 
 

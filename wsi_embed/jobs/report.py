@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 from wsi_embed.errors import WsiEmbedError, printable
 from wsi_embed.util.atomic_files import replacing
 from wsi_embed.util.json_text import json_text
+from wsi_embed.util.text import counted
 
 COMPLETE = "complete already"
 Status = Literal["done", "skipped", "failed", "stopped", "planned"]
@@ -38,6 +39,7 @@ class SlideResult:
         traceback: Traceback of an unexpected error, which is a bug.
         read_level: Level from which the tiles are read; None if it was not determined.
         near_empty: Share of the tiles that are nearly empty glass, 0 to 1; None if it was not determined.
+        content: Digest of samples of the slide's files; None if the slide was not opened.
         previews: Pictures by caption, JPEG, if the job's listener has a function that draws them.
     """
 
@@ -57,6 +59,7 @@ class SlideResult:
     traceback: str | None = None
     read_level: int | None = None
     near_empty: float | None = None
+    content: str | None = None
     previews: dict[str, bytes] = field(default_factory=dict, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
@@ -64,7 +67,7 @@ class SlideResult:
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "previews"}
 
 
-@dataclass
+@dataclass(repr=False)
 class JobReport:
     """Report of a job, as returned by `embed` and `tile`.
 
@@ -100,6 +103,10 @@ class JobReport:
     stopped: bool = False
     notes: list[str] = field(default_factory=list)
     error: str | None = None
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{self.count(name)} {name}" for name in get_args(Status) if self.count(name))
+        return f"<JobReport of {self.store}: {counts or 'no slides'}; {counted(self.tiles, 'tile')}>"
 
     def count(self, status: Status) -> int:
         """Return the number of slides with a status."""

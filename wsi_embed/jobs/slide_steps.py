@@ -146,6 +146,7 @@ def _open(job: Job, item: SlideInput, result: SlideResult) -> SlidePlan:
     result.mpp, result.read_level = round(plan.resolution.mpp, 6), plan.read.level
     result.warnings += plan.warnings
     result.left_out = list(plan.slide.left_out)
+    result.content = f"{plan.slide.fingerprint}{plan.sample.digest}"
     return plan
 
 

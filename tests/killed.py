@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import sys
 import threading
@@ -19,6 +20,8 @@ from zarr.core.sync import _get_loop
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 # Python's audit events of what changes a folder, and which of their arguments is the parent's descriptor
 EVENTS = {"open": None, "os.remove": 1, "os.rmdir": 1, "os.mkdir": 2, "os.rename": 2, "os.link": 2}
+# TensorBoard waits for ever for its thread if that ends by anything but an `Exception`, as a kill would not.
+TENSORBOARD = "_AsyncWriterThread"
 
 
 class Killed(BaseException):
@@ -54,6 +57,8 @@ class _Death:
                 with contextlib.suppress(FileNotFoundError):  # or there is no folder for it
                     Path(path).write_bytes(b"")
                 self._own = False
+        if type(threading.current_thread()).__name__ == TENSORBOARD:
+            raise OSError(errno.EIO, "killed")
         raise Killed(f"{event} {path}")
 
 

@@ -11,6 +11,7 @@ import wsi_embed
 from tests.job_tools import make_model
 from tests.made_slides import he_pixels, write_tiff
 from wsi_embed.diagnostics.describe import describe
+from wsi_embed.errors import UsageError
 
 
 def test_a_slide_with_and_without_resolution(tmp_path: Path) -> None:
@@ -71,3 +72,31 @@ def test_damaged_attributes_are_no_traceback(tmp_path: Path) -> None:
             assert [line.partition(":")[0] for line in facts["damaged"]] == ["left out, a"]
     with pytest.raises(wsi_embed.StoreError, match="wsi-embed verify"):
         describe(str(tmp_path / "f.zarr"))
+
+
+def test_the_slides_of_a_folder_are_listed_with_their_resolution(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    write_tiff(tmp_path / "sub" / "a.tif", he_pixels(300, 200), mpp=0.25)
+    write_tiff(tmp_path / "b.tif", he_pixels(100, 100), mpp=None)
+    write_tiff(tmp_path / "c.tif", he_pixels(100, 100), mpp=0.5, levels=(1, 2))
+    (tmp_path / "broken.svs").write_bytes(b"no slide")
+    facts, rows = describe(str(tmp_path))
+    assert (facts["slides"], facts["not usable"], facts["um per pixel"]) == (4, 2, {"0.25": 1, "0.5": 1})
+    by_name = {row["slide"]: row for row in rows}
+    assert by_name["sub/a.tif"] | {"pixels": "200 x 300", "levels": 3, "mpp": 0.25} == by_name["sub/a.tif"]
+    assert (by_name["c.tif"]["mpp"], by_name["c.tif"]["levels"]) == (0.5, 2)
+    assert "resolution" in by_name["b.tif"]["problem"]
+    assert "broken.svs" in by_name["broken.svs"]["problem"]
+    assert "pixels" not in by_name["broken.svs"]
+
+
+def test_the_resolutions_of_a_manifest_are_used(tmp_path: Path) -> None:
+    write_tiff(tmp_path / "a.tif", he_pixels(100, 100), mpp=None)
+    (tmp_path / "slides.csv").write_text("path,mpp\na.tif,0.3\n")
+    assert describe(str(tmp_path / "slides.csv"))[1][0]["mpp"] == 0.3
+
+
+def test_a_folder_without_slides_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(UsageError, match="is neither a store nor a folder with slides"):
+        describe(str(tmp_path))

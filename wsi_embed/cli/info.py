@@ -15,7 +15,8 @@ def command(
     what: Annotated[
         str,
         typer.Argument(
-            help="A slide, a model, a store, or `default` (the demonstration model).", show_default=False
+            help="A slide, a folder or manifest of slides, a model, `default`, or a store.",
+            show_default=False,
         ),
     ],
     reader: Annotated[
@@ -25,7 +26,7 @@ def command(
     mpp: ModelMpp = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Describe a slide, an exported model or a store."""
+    """Describe a slide, the slides of a folder, an exported model, or a store."""
     from wsi_embed.cli.tables import show_facts
     from wsi_embed.diagnostics.describe import describe
 

@@ -1,4 +1,4 @@
-"""Facts about a slide, a model or a store, for the command `info`."""
+"""Facts about a slide, slides, a model or a store, for the command `info`."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from wsi_embed.bags.damage import sound_bags
+from wsi_embed.diagnostics.slide_folder import describe_slides
 from wsi_embed.encoder import PACKAGED, default_model, load_encoder
 from wsi_embed.encoder.metadata import KEY
 from wsi_embed.encoder.onnx_external_files import external_files
 from wsi_embed.encoder.onnx_session import plain_session
 from wsi_embed.errors import ResolutionError, StoreError, UsageError
+from wsi_embed.inputs.tables import MANIFEST_SUFFIXES
 from wsi_embed.slide import Reader, open_slide, resolve_mpp
 from wsi_embed.slide.icc import profile_digest
 from wsi_embed.slide.ome_zarr import is_ome_zarr
 from wsi_embed.storage import Address, Location, location
+from wsi_embed.storage.folder import LocalPlace
 from wsi_embed.store import Bag, Store, open_store
 from wsi_embed.store.index import Row
+from wsi_embed.store.layout import is_group
 from wsi_embed.store.members import slide_folders
 from wsi_embed.util.text import counted
 
@@ -30,16 +34,17 @@ OPENED = 200
 def describe(
     what: str, reader: Reader = "auto", *, tile_px: int | None = None, mpp: float | None = None
 ) -> tuple[Facts, list[Facts]]:
-    """Describe a slide, an exported model or a store.
+    """Describe a slide, the slides of a folder or manifest, an exported model, or a store.
 
     Args:
-        what: Path of a slide, a model or a store, URL of a store, or name of a packaged model.
+        what: Path of a slide, a folder or manifest of slides, a model or a store, URL of a store, or name of
+            a packaged model.
         reader: Reader of a slide; see `open_slide`.
         tile_px: Side of a tile in pixels, for a model without metadata.
         mpp: Micrometres per pixel of a tile, for a model without metadata.
 
     Returns:
-        Facts, and for a store one row of facts for each slide.
+        Facts, and for a store or several slides one row of facts for each slide.
 
     Raises:
         UsageError: If there is no such file, folder or model.
@@ -57,16 +62,31 @@ def describe(
     if what in PACKAGED and not path.exists():
         return _model(default_model(what)), []
     if path.is_dir() and not is_ome_zarr(path):
-        return _store(path)
+        return _folder(path, reader)
     if not path.exists():
         raise UsageError(
             "no such file or folder",
             where=what,
-            remedy="give a slide, a model, a store, `default`, `default-fp16` or `default-int8`",
+            remedy="give a slide, a folder of slides, a model, a store, `default`, `default-fp16` or "
+            "`default-int8`",
         )
     if path.suffix.lower() in (".onnx", ".ts", ".torchscript"):
         return _model(path, tile_px, mpp), []
+    if path.suffix.lower() in MANIFEST_SUFFIXES:
+        return describe_slides(path, reader)
     return _slide(path, reader), []
+
+
+def _folder(path: Path, reader: Reader) -> tuple[Facts, list[Facts]]:
+    """Describe a store, or else the slides in a folder."""
+    if is_group(LocalPlace(path)):
+        return _store(path)
+    try:
+        return describe_slides(path, reader)
+    except UsageError as error:
+        if not any(path.iterdir()) or "no slides" in error.what:
+            raise UsageError("is neither a store nor a folder with slides", where=path) from error
+        raise
 
 
 def _slide(path: Path, reader: Reader) -> Facts:

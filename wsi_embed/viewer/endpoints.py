@@ -25,6 +25,7 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
+from anyio.lowlevel import RunVar
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -36,8 +37,10 @@ from wsi_embed.util.json_text import json_text
 LOG = logging.getLogger(__name__)
 # Largest JSON document that is accepted, bytes.
 MOST_BYTES = 2**20
-# Requests that work at the same time; the others wait.
-THREADS = anyio.CapacityLimiter(max(4, 2 * cpu_count()))
+# Requests that work at the same time; the others wait. Each server has an event loop with its own limiter,
+# because that of one loop does not wake up requests of another.
+THREADS = max(4, 2 * cpu_count())
+_LIMITER: RunVar[anyio.CapacityLimiter] = RunVar("threads of the viewer")
 # Requests that may wait for a result that is being computed. The others are answered at once, and asked
 # again by the page, so that threads remain for pictures.
 _WAITING = threading.BoundedSemaphore(2)
@@ -95,9 +98,14 @@ def json_response(value: Any, status: int = 200) -> Response:
 
 
 def failure(error: WsiEmbedError, status: int = 422) -> Response:
-    """Return the response for an error. It has the names of files, but not those of their folders."""
+    """Return the response for an error."""
+    return json_response({"error": described(error)}, status)
+
+
+def described(error: WsiEmbedError) -> dict[str, str | None]:
+    """Return an error as JSON. It has the names of files, but not those of their folders."""
     where = None if error.where is None else error.where.rsplit("/", 1)[-1]
-    return json_response({"error": {"what": error.what, "where": where, "remedy": error.remedy}}, status)
+    return {"what": error.what, "where": where, "remedy": error.remedy}
 
 
 async def _body(request: Request) -> bytes:
@@ -110,8 +118,16 @@ async def _body(request: Request) -> bytes:
     return b"".join(parts)
 
 
+def _limiter() -> anyio.CapacityLimiter:
+    found: anyio.CapacityLimiter | None = _LIMITER.get(None)
+    if found is None:
+        found = anyio.CapacityLimiter(THREADS)
+        _LIMITER.set(found)
+    return found
+
+
 async def _run(function: Callable[[], Any]) -> Response:
-    work: Awaitable[Any] = anyio.to_thread.run_sync(function, limiter=THREADS)
+    work: Awaitable[Any] = anyio.to_thread.run_sync(function, limiter=_limiter())
     try:
         value = await work
     except KeyError:

@@ -71,6 +71,7 @@ class ShownStore:
         store: The store.
         items: Slides by id, with their annotation files as `roi`.
         attention: Attention for features of the store, or None.
+        names: Names and colours of the clusters, as they were read last.
         shares: Number of tiles of each cluster in the store, counted in the background.
     """
 
@@ -82,6 +83,7 @@ class ShownStore:
         findings: Mapping[str, Finding] | None = None,
     ) -> None:
         self.store, self.items, self.attention = store, items, attention
+        self.names = store.cluster_names
         self.shares = StoreShares(store)
         self._findings = findings or {}
         self._ids: dict[str, str] = {}
@@ -175,15 +177,6 @@ class ShownStore:
             slide.close()
             raise
         return slide
-
-    def names_changed(self, store: Store) -> None:
-        """Replace the store by one with other names or clusters, after their file has changed."""
-        with self._lock:
-            recount = store.head is not self.store.head
-            self.store = store
-            self._bags.clear()
-            if recount:
-                self.shares = StoreShares(store)
 
     @cached_property
     def class_colours(self) -> ClassColours:

@@ -13,8 +13,7 @@ from wsi_embed import __version__
 from wsi_embed.bags.bag import Bag
 from wsi_embed.bags.damage import damage_named
 from wsi_embed.slide import Slide
-from wsi_embed.viewer.endpoints import reading, waiting
-from wsi_embed.viewer.layers import cluster_classes
+from wsi_embed.viewer.endpoints import reading
 from wsi_embed.viewer.pyramid import TILE, Pyramid
 from wsi_embed.viewer.session import Session
 from wsi_embed.viewer.shown_store import ShownStore
@@ -27,7 +26,6 @@ def routes(session: Session) -> list[Route]:
     return [
         reading("/api/session", partial(describe_session, session)),
         reading("/api/stores/{store:int}/slides", partial(list_slides, session)),
-        reading("/api/stores/{store:int}/clusters", partial(list_clusters, session)),
         reading(SLIDE, partial(describe_slide, session)),
     ]
 
@@ -41,14 +39,6 @@ def describe_session(session: Session, request: Request) -> Any:
 def list_slides(session: Session, request: Request) -> Any:
     """Return the slides of a store."""
     return {"slides": [asdict(line) for line in store_of(session, request).listing()]}
-
-
-def list_clusters(session: Session, request: Request) -> Any:
-    """Return the clusters of a store, with the number of their tiles as far as they are counted."""
-    shown = store_of(session, request)
-    with waiting(0.2) as seconds:
-        counts, complete = shown.shares.counts(seconds)
-    return {"classes": cluster_classes(shown.store, counts), "complete": complete}
 
 
 def describe_slide(session: Session, request: Request) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +15,7 @@ from starlette.testclient import TestClient
 
 import wsi_embed
 from tests.explore.test_similar import oracle
+from tests.made_slides import he_pixels, write_tiff
 from tests.viewer.conftest import HOSTILE, Cohort
 from tests.viewer.test_layers import unpack
 from wsi_embed.bags.cluster_edits import ClusterNamesFile
@@ -266,6 +268,50 @@ def test_what_is_no_change_is_refused(changing: TestClient, copied: Cohort, docu
     answer = changing.post(f"{STORE}/clusters", json=document, headers=WRITE)
     assert answer.status_code == 422
     assert not copied.store.with_name("feats-clusters.json").exists()
+
+
+def test_results_are_those_of_slides_that_a_job_replaces_or_adds(copied: Cohort, tmp_path: Path) -> None:
+    """Else the numbers of tiles would be those of other tiles, and intact slides would be called damaged."""
+    client = TestClient(create_app(copied.session()), base_url="http://localhost")
+    before = wsi_embed.open_store(copied.store)
+    counts = [len(before["a"]), sum(map(len, before.values()))]
+    assert get(client, f"{STORE}/similar?like=b:0")["searched"] == counts[1]
+    get(client, f"{STORE}/sheet")
+    assert unpack(client.get(f"{STORE}/map").content)[1]["complete"]
+    assert len(unpack(client.get(f"{STORE}/slides/a/tiles").content)[0]["x"]) == counts[0]
+
+    slides = tmp_path / "slides"
+    slides.mkdir()
+    write_tiff(slides / "a.tiff", he_pixels(400, 300, seed=8), compression="jpeg")
+    write_tiff(slides / "new.tiff", he_pixels(200, 300, seed=9), compression="jpeg")
+    model = copied.store.with_name("model.onnx")
+    wsi_embed.embed(slides, copied.store, model=model, device="cpu", overwrite=True)
+    store = wsi_embed.open_store(copied.store)
+    total = sum(map(len, store.values()))
+    assert len(store["a"]) < counts[0]
+
+    columns, _ = unpack(client.get(f"{STORE}/slides/a/tiles").content)
+    np.testing.assert_array_equal(columns["x"], store["a"].coords[:][:, 0])
+    for example in (("new", 0), ("a", 1), ("b", 0)):
+        found = get(client, f"{STORE}/similar?like={example[0]}:{example[1]}&k=9")
+        assert [(t["slide_id"], t["tile"]) for t in found["tiles"]] == [
+            (name, row) for name, row, _ in oracle(store, [example], [], 9, None)
+        ]
+        assert found["searched"] == total
+    sheet = get(client, f"{STORE}/sheet")["clusters"]
+    assert sum(each["tiles"] for each in sheet) == total
+    for path in ("map", "map/labels"):
+        for _ in range(3):
+            columns, facts = unpack(client.get(f"{STORE}/{path}").content)
+        assert facts["complete"]
+        assert len(columns["tile" if path == "map" else "label"]) == total
+    client.get(f"{STORE}/slides")
+    for _ in range(50):
+        answer = client.get(f"{STORE}/clusters").json()
+        if answer["complete"]:
+            break
+        time.sleep(0.1)
+    assert sum(each["tiles"] for each in answer["classes"]) == total
 
 
 def test_names_are_not_changed_by_other_pages_or_read_only(copied: Cohort) -> None:

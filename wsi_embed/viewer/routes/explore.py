@@ -34,7 +34,7 @@ def routes(session: Session) -> list[Route]:
     """Return the routes."""
     explored: WeakKeyDictionary[ShownStore, Explored] = WeakKeyDictionary()
     for shown in session.stores:
-        explored[shown] = Explored(shown)
+        explored[shown] = Explored(shown, session.cache)
     store = "/api/stores/{store:int}"
     return [
         reading(f"{store}/similar", partial(find_similar, session, explored)),
@@ -52,10 +52,12 @@ def find_similar(
     like, unlike = (_examples(shown, request.query_params.getlist(name)) for name in ("like", "unlike"))
     once = explored[shown].search
     search = _ask(once)
-    if search is None:
+    if search is None or once.is_outdated(slide_id for slide_id, _ in like + unlike):
         return _waiting(once)
     per_slide = _number(request, "per_slide", None)
     found = search.similar(like, unlike, k=_number(request, "k", 24) or 24, per_slide=per_slide)
+    if once.is_outdated(tile.slide_id for tile in found):
+        return _waiting(once)
     folder = search.table.folder
     return {
         "complete": True,
@@ -72,7 +74,7 @@ def get_sheet(session: Session, explored: WeakKeyDictionary[ShownStore, Explored
     shown = store_of(session, request)
     once = explored[shown].sheet
     clusters = _ask(once)
-    if clusters is None:
+    if clusters is None or once.is_outdated(slide_id for each in clusters for slide_id in each.on_slides):
         return _waiting(once)
     return {"complete": True, "clusters": [_cluster(cluster) for cluster in clusters]}
 
@@ -81,7 +83,9 @@ def get_map(session: Session, explored: WeakKeyDictionary[ShownStore, Explored],
     """Return the map of tiles: `?method=pca`."""
     once = explored[store_of(session, request)].map(_method(request))
     found = _ask(once)
-    return packed_response({}, _waiting(once)) if found is None else _packed(found)
+    if found is None or once.is_outdated(found.slide_ids):
+        return packed_response({}, _waiting(once))
+    return _packed(found)
 
 
 def get_labels(session: Session, explored: WeakKeyDictionary[ShownStore, Explored], request: Request) -> Any:
@@ -89,7 +93,7 @@ def get_labels(session: Session, explored: WeakKeyDictionary[ShownStore, Explore
     shown = store_of(session, request)
     once = explored[shown].labels(_method(request))
     found = _ask(once)
-    if found is None:
+    if found is None or once.is_outdated(found.slide_ids):
         return packed_response({}, _waiting(once))
     colours = [hex_colour(shown.class_colours[name]) for name in found.names]
     names = [name or "annotation" for name in found.names]

@@ -14,6 +14,7 @@ from wsi_embed.bags.bag import Bag
 from wsi_embed.bags.damage import damage_named
 from wsi_embed.slide import Slide
 from wsi_embed.viewer.endpoints import reading
+from wsi_embed.viewer.pictures import version_of
 from wsi_embed.viewer.pyramid import TILE, Pyramid
 from wsi_embed.viewer.session import Session
 from wsi_embed.viewer.shown_store import ShownStore
@@ -33,7 +34,12 @@ def routes(session: Session) -> list[Route]:
 def describe_session(session: Session, request: Request) -> Any:
     """Return the stores, and what the page may do."""
     stores = [{"name": shown.store.name, "clusters": shown.store.clusters} for shown in session.stores]
-    return {"version": __version__, "read_only": session.read_only, "stores": stores}
+    return {
+        "version": __version__,
+        "read_only": session.read_only,
+        "stores": stores,
+        "notes": list(session.notes),
+    }
 
 
 def list_slides(session: Session, request: Request) -> Any:
@@ -85,7 +91,7 @@ def _read(slide: Slide) -> dict[str, Any]:
         "mpp": sum(slide.mpp) / 2 if slide.mpp else None,
         "power": slide.objective_power,
         "vendor": slide.vendor,
-        "version": slide.fingerprint[:12],
+        "version": version_of(slide),
         "warnings": list(slide.warnings),
     }
 

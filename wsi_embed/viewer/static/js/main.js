@@ -80,8 +80,11 @@ async function checkSlide() {
   const { path, key } = app.slide ?? {};
   if (!path) return;
   try {
-    await get(path);
-    showNotice("A part of this slide cannot be read.");
+    const { version } = await get(path);
+    if (app.slide?.key !== key) return;
+    if (version === app.slide.version) return showNotice("A part of this slide cannot be read.");
+    showNotice("The file of this slide has been replaced.");
+    app.emit("choose", key);
   } catch (error) {
     if (app.slide?.key === key) showError(error, () => app.openSlide(key));
   }
@@ -186,6 +189,7 @@ async function start() {
   const { stores } = app.session;
   byId("store").append(...stores.map(({ name }, index) => el("option", { value: index }, printable(name))));
   byId("store-label").hidden = stores.length < 2;
+  if (app.session.notes.length) showNotice(app.session.notes.map(printable).join("\n"));
   restore(typed);
   await app.openStore(typed.store < stores.length ? typed.store : 0);
   listenToKeys();

@@ -314,6 +314,17 @@ def test_results_are_those_of_slides_that_a_job_replaces_or_adds(copied: Cohort,
     assert sum(each["tiles"] for each in answer["classes"]) == total
 
 
+def test_a_damaged_slide_leaves_the_search_of_the_others(copied: Cohort) -> None:
+    for path in (copied.store / "b" / "cluster" / "c").rglob("*"):
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[:-1] + b"!")
+    client = TestClient(create_app(copied.session()), base_url="http://localhost")
+    tiles = get(client, f"{STORE}/similar?like=a:1&per_slide=1")["tiles"]
+    assert {t["slide_id"]: t["cluster"] is None for t in tiles}["b"] is True
+    error = client.get(f"{STORE}/slides/b/tiles").json()["error"]
+    assert (error["where"], error["remedy"]) == ("b/cluster", "run wsi-embed verify")
+
+
 def test_names_are_not_changed_by_other_pages_or_read_only(copied: Cohort) -> None:
     document = {"edit": "rename", "clusters": [0], "name": "fat", "revision": "x"}
     for session, headers in ((copied.session(), {}), (copied.session(read_only=True), WRITE)):

@@ -340,16 +340,16 @@ def test_a_slide_that_vanishes_while_it_is_open(chromium: Any, copied: Cohort) -
 
 
 def test_a_slide_that_is_replaced_while_it_is_open(chromium: Any, copied: Cohort) -> None:
-    path = write_tiff(copied.slides / "large.tiff", he_pixels(1600, 1800), compression="jpeg")
+    path = write_tiff(copied.slides / "large.tiff", he_pixels(1000, 1100), compression="jpeg")
     with wsi_embed.view(copied.store, slides=copied.slides, port=0) as viewer:
         page = chromium.new_page(viewport={"width": 1280, "height": 800})
         page.goto(viewer.url + "#slide=large")
         page.wait_for_function("() => window.wsiEmbed?.stage.item?.getFullyLoaded()")
         path.unlink()
-        write_tiff(path, he_pixels(1200, 1300, seed=3), compression="jpeg")
+        write_tiff(path, he_pixels(800, 900, seed=3), compression="jpeg")
         page.keyboard.press("+")
         page.keyboard.press("+")
-        page.wait_for_function("() => window.wsiEmbed.slide?.width === 1300")
+        page.wait_for_function("() => window.wsiEmbed.slide?.width === 900")
         page.wait_for_function("() => window.wsiEmbed.stage.item?.getFullyLoaded()")
         assert page.locator("#notice").inner_text() == "The file of this slide has been replaced."
         page.close()

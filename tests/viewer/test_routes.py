@@ -282,7 +282,7 @@ def test_an_internal_error_shows_no_traceback(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("wsi_embed.viewer.pictures.jpeg", lambda pixels: 1 / 0)
-    answer = client.get(f"{path_of('a')}/pyramid/1/0_0.jpg")
+    answer = client.get(f"{path_of('a')}/tiles/0.jpg?px=33")
     assert answer.status_code == 500
     assert "ZeroDivisionError" not in answer.text
     assert "ZeroDivisionError" in caplog.text

@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import re
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -30,10 +31,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from wsi_embed.errors import UsageError, WsiEmbedError
+from wsi_embed.errors import StoreError, UsageError, WsiEmbedError
 from wsi_embed.util.cpu import cpu_count
 from wsi_embed.util.json_text import json_text
 
+# Array of a slide: its name is none of a folder of this machine.
+_IN_STORE = re.compile(r"[^/]+/[a-z_]+")
 LOG = logging.getLogger(__name__)
 # Largest JSON document that is accepted, bytes.
 MOST_BYTES = 2**20
@@ -104,7 +107,9 @@ def failure(error: WsiEmbedError, status: int = 422) -> Response:
 
 def described(error: WsiEmbedError) -> dict[str, str | None]:
     """Return an error as JSON. It has the names of files, but not those of their folders."""
-    where = None if error.where is None else error.where.rsplit("/", 1)[-1]
+    where = error.where
+    if where is not None and not (isinstance(error, StoreError) and _IN_STORE.fullmatch(where)):
+        where = where.rsplit("/", 1)[-1]
     return {"what": error.what, "where": where, "remedy": error.remedy}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -12,7 +13,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from wsi_embed.bags.damage import damage_named
-from wsi_embed.errors import UsageError
+from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.explore.similar import SimilarTile, Tile
 from wsi_embed.explore.tile_map import METHODS, TileMap
 from wsi_embed.plot.typical_tiles import Cluster, Typical
@@ -146,10 +147,11 @@ def _number(request: Request, name: str, default: int | None) -> int | None:
 
 
 def _similar(shown: ShownStore, found: SimilarTile) -> dict[str, Any]:
-    bag = shown.bag(found.slide_id)
-    with damage_named(found.slide_id):
-        clusters = None if bag is None else bag.cluster
-        cluster = None if clusters is None else int(np.asarray(clusters[found.tile : found.tile + 1])[0])
+    cluster = None
+    with contextlib.suppress(StoreError), damage_named(found.slide_id):  # the slide says what is damaged
+        bag = shown.bag(found.slide_id)
+        if bag is not None and bag.cluster is not None:
+            cluster = int(np.asarray(bag.cluster[found.tile : found.tile + 1])[0])
     return {
         "key": slide_key(found.slide_id),
         "slide_id": found.slide_id,

@@ -57,7 +57,7 @@ async def write_documents(
                 except WsiEmbedError as error:
                     facts["layers"][layer] = False
                     notes.append(f"without {layer}, {line['slide_id']}: {error}")
-            pyramid = Pyramid(facts["width"], facts["height"])
+            pyramid = Pyramid(facts["width"], facts["height"], facts["tile"])
             _write(
                 out,
                 f"{path}.json",

@@ -174,7 +174,7 @@ def _write_pictures(
 ) -> None:
     """Write thumbnail and deep-zoom tiles of a slide."""
     with session.reading(shown, slide_id) as found:
-        pyramid = Pyramid(*found.slide.level_sizes[0])
+        pyramid = Pyramid.of(found.slide)
     bag = shown.bag(slide_id)
     finest = finest_level(pyramid, bag.attrs["mpp"] if bag else None, finest_um)
 

@@ -51,10 +51,10 @@ def describe_slide(session: Session, request: Request) -> Any:
     """Return size, resolution, layers and warnings of a slide."""
     shown, slide_id = slide_of(session, request)
     bag, item = shown.bag(slide_id), shown.items.get(slide_id)
-    facts = {} if bag is None else _stored(bag)
+    facts, tile = {} if bag is None else _stored(bag), TILE
     if item is not None:
         with session.reading(shown, slide_id) as found:
-            read = _read(found.slide)
+            read, tile = _read(found.slide), Pyramid.of(found.slide).tile
         facts = read | facts | {name: read[name] for name in ("width", "height")}
     elif bag is None:
         shown.item(slide_id)  # raises
@@ -65,8 +65,8 @@ def describe_slide(session: Session, request: Request) -> Any:
         "contours": item is not None and item.roi is not None,
         "attention": shown.attention is not None and slide_id in shown.attention,
     }
-    levels = Pyramid(facts["width"], facts["height"]).levels
-    pyramid = {"tile": TILE, "levels": levels, "picture": item is not None}
+    levels = Pyramid(facts["width"], facts["height"], tile).levels
+    pyramid = {"tile": tile, "levels": levels, "picture": item is not None}
     return {"slide_id": slide_id, "warnings": [], **facts, **pyramid, "layers": layers}
 
 

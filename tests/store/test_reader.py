@@ -30,10 +30,11 @@ def test_a_store_is_a_mapping_of_complete_slides(store_path: Path) -> None:
     assert {slide_id: len(bag) for slide_id, bag in store.items()} == {"a": 37, "empty": 0}
 
 
-@pytest.mark.parametrize("slide_id", ["b", "", "a/features", "../feats.zarr/a", "."])
+@pytest.mark.parametrize("slide_id", ["b", "", "a/features", "../feats.zarr/a", ".", "..", "a\0"])
 def test_what_is_no_slide_is_no_key(store_path: Path, slide_id: str) -> None:
     store = open_store(store_path)
     assert slide_id not in store
+    assert store.state(slide_id) is None
     with pytest.raises(KeyError, match="no complete slide"):
         store[slide_id]
 

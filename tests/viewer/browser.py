@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -15,11 +16,14 @@ SIZES = [(1280, 800), (2560, 1300)]
 
 @contextlib.contextmanager
 def browser() -> Iterator[Any]:
-    """Start Chromium, or skip the test where there is none."""
+    """Start Chromium. Where there is none, the test is skipped, or fails if the environment requires it."""
     playwright = pytest.importorskip("playwright.sync_api")
     program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
-        pytest.skip("no Chromium is installed")
+        missing = f"no Chromium is installed ({', '.join(NAMES)})"
+        if os.environ.get("CHROMIUM") == "required":
+            pytest.fail(missing)
+        pytest.skip(missing)
     with playwright.sync_playwright() as started:
         opened = started.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield opened

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import anyio
 import pytest
+from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from wsi_embed.viewer.app import create_app
-from wsi_embed.viewer.endpoints import MOST_BYTES, waiting
+from wsi_embed.viewer.endpoints import MOST_BYTES, reading, waiting
+from wsi_embed.viewer.in_process import get
 from wsi_embed.viewer.session import Session
 
-NAMES = "/api/stores/0/names"
+NAMES = "/api/stores/0/clusters"
 WRITE = {"x-wsi-embed": "1"}
 
 
@@ -45,6 +49,26 @@ def test_a_request_that_is_broken_off_is_no_error(session: Session) -> None:
 
     anyio.run(create_app(session), scope, receive, send)
     assert sent[0]["status"] == 400
+
+
+def test_servers_of_one_process_do_not_wait_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limiter that the event loops of several viewers share would not wake up their requests."""
+    monkeypatch.setattr("wsi_embed.viewer.endpoints.THREADS", 1)
+    app = Starlette(routes=[reading("/", lambda request: time.sleep(0.02))])
+
+    async def ask() -> int:
+        answers = []
+
+        async def one() -> None:
+            answers.append(await get(app, ""))
+
+        async with anyio.create_task_group() as group:
+            for _ in range(5):
+                group.start_soon(one)
+        return len(answers)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda number: anyio.run(ask), range(4))) == [5] * 4
 
 
 def test_only_some_requests_wait_so_that_threads_remain_for_pictures() -> None:

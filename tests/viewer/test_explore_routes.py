@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,16 @@ from starlette.testclient import TestClient
 
 import wsi_embed
 from tests.explore.test_similar import oracle
+from tests.made_slides import he_pixels, write_tiff
 from tests.viewer.conftest import HOSTILE, Cohort
 from tests.viewer.test_layers import unpack
+from wsi_embed.bags.cluster_edits import ClusterNamesFile
+from wsi_embed.bags.cluster_head import ClusterHead
 from wsi_embed.plot.legend import slide_entries
 from wsi_embed.plot.typical_tiles import find_typical
 from wsi_embed.store import open_named_store
 from wsi_embed.viewer.app import create_app
-from wsi_embed.viewer.session import Session
+from wsi_embed.viewer.session import Session, open_session
 from wsi_embed.viewer.shown_store import slide_key
 
 WRITE = {"x-wsi-embed": "1"}
@@ -47,10 +52,20 @@ def get(client: TestClient, path: str) -> Any:
 
 
 def change(client: TestClient, status: int = 200, **document: Any) -> Any:
-    revision = client.get(f"{STORE}/names").json()["revision"]
-    answer = client.post(f"{STORE}/names", json={"revision": revision, **document}, headers=WRITE)
+    document = {"revision": names(client)["revision"], **document}
+    answer = client.post(f"{STORE}/clusters", json=document, headers=WRITE)
     assert answer.status_code == status, answer.text
     return answer.json()
+
+
+def names(client: TestClient) -> Any:
+    return client.get(f"{STORE}/clusters").json()["names"]
+
+
+def name_of(client: TestClient, cluster: int, store: int = 0) -> str:
+    classes = client.get(f"/api/stores/{store}/clusters").json()["classes"]
+    (found,) = (str(each["name"]) for each in classes if cluster in each["members"])
+    return found
 
 
 def test_similar_tiles_are_those_of_an_oracle(client: TestClient, cohort: Cohort) -> None:
@@ -127,15 +142,14 @@ def test_points_of_the_map_have_the_class_of_the_area_around_their_centre(
 
 
 def test_a_name_is_shown_by_the_legend_and_by_plot(changing: TestClient, copied: Cohort) -> None:
-    assert changing.get(f"{STORE}/names").json() == {
-        "revision": changing.get(f"{STORE}/names").json()["revision"],
-        "can_undo": False, "can_redo": False, "file": "feats-clusters.json",
+    assert names(changing) == {
+        "revision": names(changing)["revision"], "can_undo": False, "can_redo": False,
+        "file": "feats-clusters.json",
     }  # fmt: skip
     change(changing, edit="rename", clusters=[0, 2], name=HOSTILE)
     answer = change(changing, edit="recolour", clusters=[0], colour="#c8000a")
-    assert (answer["can_undo"], answer["can_redo"]) == (True, False)
-    classes = changing.get(f"{STORE}/clusters").json()["classes"]
-    assert next(c for c in classes if c["cluster"] == 0) | {"tiles": 0} == {
+    assert (answer["names"]["can_undo"], answer["names"]["can_redo"]) == (True, False)
+    assert next(c for c in answer["classes"] if c["cluster"] == 0) | {"tiles": 0} == {
         "cluster": 0, "members": [0, 2], "name": HOSTILE, "named": True, "colour": "#c8000a", "tiles": 0,
     }  # fmt: skip
     store = open_named_store(copied.store)
@@ -153,10 +167,10 @@ def test_a_name_is_shown_by_the_legend_and_by_plot(changing: TestClient, copied:
 def test_a_change_to_an_old_revision_is_refused_and_one_by_hand_is_seen(
     changing: TestClient, copied: Cohort
 ) -> None:
-    old = changing.get(f"{STORE}/names").json()["revision"]
+    old = names(changing)["revision"]
     change(changing, edit="rename", clusters=[0], name="stroma")
     refused = changing.post(
-        f"{STORE}/names",
+        f"{STORE}/clusters",
         json={"edit": "rename", "clusters": [0], "name": "fat", "revision": old},
         headers=WRITE,
     )
@@ -164,13 +178,80 @@ def test_a_change_to_an_old_revision_is_refused_and_one_by_hand_is_seen(
     assert "changed by someone else meanwhile" in refused.json()["error"]["what"]
     path = copied.store.with_name("feats-clusters.json")
     path.write_text(json.dumps({"names": {"0": "by hand"}}))
-    assert changing.get(f"{STORE}/names").json()["revision"] != old
-    names = {c["name"] for c in changing.get(f"{STORE}/clusters").json()["classes"]}
-    assert "by hand" in names
+    assert names(changing)["revision"] != old
+    assert name_of(changing, 0) == "by hand"
     path.write_text("{")
-    broken = changing.get(f"{STORE}/names")
-    assert (broken.status_code, "not JSON" in broken.json()["error"]["what"]) == (422, True)
+    broken = changing.get(f"{STORE}/clusters")
+    assert (broken.json()["names"], "not JSON" in broken.json()["problem"]["what"]) == (None, True)
     assert str(copied.store.parent) not in broken.text
+    assert name_of(changing, 0) == "by hand"  # as it was read last
+
+
+def test_the_revision_is_that_of_the_names_in_the_same_answer(changing: TestClient, copied: Cohort) -> None:
+    """Else a change to names that the page has never shown would be accepted."""
+    store = wsi_embed.open_store(copied.store)
+    file = ClusterNamesFile(store.names_path, store.clusters or 0, store.model_id)
+    changing.get(f"{STORE}/clusters")
+    state = file.rename([0], "of another viewer")
+    answer = changing.get(f"{STORE}/clusters").json()
+    assert answer["classes"][0]["name"] == "of another viewer"
+    assert answer["names"]["revision"] == state.revision
+
+
+def test_of_many_changes_at_once_one_is_made_and_the_others_are_refused(copied: Cohort) -> None:
+    clients = [TestClient(create_app(copied.session()), base_url="http://localhost") for _ in range(2)]
+    for turn in range(3):
+        kinds = [{"edit": "rename", "clusters": [0], "name": f"name {turn} {n}"} for n in range(6)]
+        kinds += [{"edit": "merge", "clusters": [1, 2], "name": f"merged {turn} {n}"} for n in range(6)]
+        revision = names(clients[0])["revision"]
+
+        def send(kind: dict[str, Any], revision: str = revision) -> int:
+            client = clients[kind["edit"] == "merge"]
+            document = {**kind, "revision": revision}
+            return int(client.post(f"{STORE}/clusters", json=document, headers=WRITE).status_code)
+
+        with ThreadPoolExecutor(len(kinds)) as pool:
+            assert Counter(pool.map(send, kinds)) == {200: 1, 422: len(kinds) - 1}
+        for client in clients:
+            assert names(client)["revision"] != revision
+            change(client, edit="undo")
+            change(client, edit="redo")
+
+
+def test_names_are_those_of_the_file_for_all_stores_that_share_it(copied: Cohort) -> None:
+    client = TestClient(
+        create_app(open_session([copied.store, copied.store], [copied.slides])), base_url="http://localhost"
+    )
+    change(client, edit="rename", clusters=[1], name="of both")
+    assert name_of(client, 1, store=1) == "of both"
+    copied.store.with_name("feats-clusters.json").unlink()
+    assert (name_of(client, 1), name_of(client, 1, store=1)) == ("cluster 1", "cluster 1")
+    assert client.get(f"{STORE}/clusters").json()["problem"] is None
+    change(client, edit="rename", clusters=[1], name="again")
+    assert name_of(client, 1) == "again"
+
+
+def test_clusters_that_are_made_anew_are_not_named_as_the_old_ones(copied: Cohort) -> None:
+    folder, store = copied.store.with_name("clusters"), wsi_embed.open_store(copied.store)
+    rng = np.random.default_rng(0)
+
+    def made(number: int) -> ClusterHead:
+        rows = rng.standard_normal((number, 8)).astype(np.float32)
+        centroids = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        return ClusterHead(store.model_id, np.zeros(8, np.float32), centroids, 0.1)
+
+    made(3).save(folder)
+    client = TestClient(create_app(copied.session(clusters=folder)), base_url="http://localhost")
+    assert len(client.get(f"{STORE}/clusters").json()["classes"]) == 3
+    old = names(client)["revision"]
+    made(5).save(folder)
+    answer = client.get(f"{STORE}/clusters").json()
+    assert (len(answer["classes"]), answer["names"]) == (3, None)  # those that the slides are coloured by
+    assert "holds other clusters" in answer["problem"]["what"]
+    document = {"edit": "rename", "clusters": [0], "name": "fat", "revision": old}
+    refused = client.post(f"{STORE}/clusters", json=document, headers=WRITE)
+    assert (refused.status_code, refused.json()["error"]) == (422, answer["problem"])
+    assert not ClusterHead.load(folder).names
 
 
 @pytest.mark.parametrize(
@@ -184,15 +265,70 @@ def test_a_change_to_an_old_revision_is_refused_and_one_by_hand_is_seen(
     ],
 )  # fmt: skip
 def test_what_is_no_change_is_refused(changing: TestClient, copied: Cohort, document: Any) -> None:
-    answer = changing.post(f"{STORE}/names", json=document, headers=WRITE)
+    answer = changing.post(f"{STORE}/clusters", json=document, headers=WRITE)
     assert answer.status_code == 422
     assert not copied.store.with_name("feats-clusters.json").exists()
+
+
+def test_results_are_those_of_slides_that_a_job_replaces_or_adds(copied: Cohort, tmp_path: Path) -> None:
+    """Else the numbers of tiles would be those of other tiles, and intact slides would be called damaged."""
+    client = TestClient(create_app(copied.session()), base_url="http://localhost")
+    before = wsi_embed.open_store(copied.store)
+    counts = [len(before["a"]), sum(map(len, before.values()))]
+    assert get(client, f"{STORE}/similar?like=b:0")["searched"] == counts[1]
+    get(client, f"{STORE}/sheet")
+    assert unpack(client.get(f"{STORE}/map").content)[1]["complete"]
+    assert len(unpack(client.get(f"{STORE}/slides/a/tiles").content)[0]["x"]) == counts[0]
+
+    slides = tmp_path / "slides"
+    slides.mkdir()
+    write_tiff(slides / "a.tiff", he_pixels(400, 300, seed=8), compression="jpeg")
+    write_tiff(slides / "new.tiff", he_pixels(200, 300, seed=9), compression="jpeg")
+    model = copied.store.with_name("model.onnx")
+    wsi_embed.embed(slides, copied.store, model=model, device="cpu", overwrite=True)
+    store = wsi_embed.open_store(copied.store)
+    total = sum(map(len, store.values()))
+    assert len(store["a"]) < counts[0]
+
+    columns, _ = unpack(client.get(f"{STORE}/slides/a/tiles").content)
+    np.testing.assert_array_equal(columns["x"], store["a"].coords[:][:, 0])
+    for example in (("new", 0), ("a", 1), ("b", 0)):
+        found = get(client, f"{STORE}/similar?like={example[0]}:{example[1]}&k=9")
+        assert [(t["slide_id"], t["tile"]) for t in found["tiles"]] == [
+            (name, row) for name, row, _ in oracle(store, [example], [], 9, None)
+        ]
+        assert found["searched"] == total
+    sheet = get(client, f"{STORE}/sheet")["clusters"]
+    assert sum(each["tiles"] for each in sheet) == total
+    for path in ("map", "map/labels"):
+        for _ in range(3):
+            columns, facts = unpack(client.get(f"{STORE}/{path}").content)
+        assert facts["complete"]
+        assert len(columns["tile" if path == "map" else "label"]) == total
+    client.get(f"{STORE}/slides")
+    for _ in range(50):
+        answer = client.get(f"{STORE}/clusters").json()
+        if answer["complete"]:
+            break
+        time.sleep(0.1)
+    assert sum(each["tiles"] for each in answer["classes"]) == total
+
+
+def test_a_damaged_slide_leaves_the_search_of_the_others(copied: Cohort) -> None:
+    for path in (copied.store / "b" / "cluster" / "c").rglob("*"):
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[:-1] + b"!")
+    client = TestClient(create_app(copied.session()), base_url="http://localhost")
+    tiles = get(client, f"{STORE}/similar?like=a:1&per_slide=1")["tiles"]
+    assert {t["slide_id"]: t["cluster"] is None for t in tiles}["b"] is True
+    error = client.get(f"{STORE}/slides/b/tiles").json()["error"]
+    assert (error["where"], error["remedy"]) == ("b/cluster", "run wsi-embed verify")
 
 
 def test_names_are_not_changed_by_other_pages_or_read_only(copied: Cohort) -> None:
     document = {"edit": "rename", "clusters": [0], "name": "fat", "revision": "x"}
     for session, headers in ((copied.session(), {}), (copied.session(read_only=True), WRITE)):
         client = TestClient(create_app(session), base_url="http://localhost")
-        assert client.post(f"{STORE}/names", json=document, headers=headers).status_code == 403
-        assert client.get(f"{STORE}/names").status_code == 200
+        assert client.post(f"{STORE}/clusters", json=document, headers=headers).status_code == 403
+        assert client.get(f"{STORE}/clusters").status_code == 200
     assert not Path(copied.store.with_name("feats-clusters.json")).exists()

@@ -19,6 +19,7 @@ from wsi_embed.store import Store, open_named_store
 from wsi_embed.viewer.app import create_app
 
 STORE = "/api/stores/0"
+WRITE = {"x-wsi-embed": "1"}
 
 
 @pytest.fixture
@@ -28,9 +29,9 @@ def named(copied: Cohort) -> Store:
     bags = wsi_embed.open_store(copied.store).values()
     counts = Counter(int(c) for bag in bags if bag.cluster is not None for c in bag.cluster[:])
     for (cluster, _), name in zip(counts.most_common(2), ("stroma", "tumour"), strict=True):
-        revision = client.get(f"{STORE}/names").json()["revision"]
+        revision = client.get(f"{STORE}/clusters").json()["names"]["revision"]
         document = {"edit": "rename", "revision": revision, "clusters": [cluster], "name": name}
-        assert client.post(f"{STORE}/names", json=document, headers={"x-wsi-embed": "1"}).status_code == 200
+        assert client.post(f"{STORE}/clusters", json=document, headers=WRITE).status_code == 200
     return open_named_store(copied.store)
 
 

@@ -116,10 +116,9 @@ def test_attention_is_ranked_for_each_class(cohort: Cohort) -> None:
     assert (facts["palette"][0], facts["palette"][255]) == ("#440154", "#fde725")
 
 
-def test_clusters_of_one_name_are_one_class(cohort: Cohort) -> None:
-    store = wsi_embed.open_store(cohort.store)
-    store.cluster_names = ClusterNames({0: "stroma", 2: "stroma"}, {2: (1, 2, 3)})
-    classes = cluster_classes(store, Counter({0: 5, 1: 3, 2: 2}))
+def test_clusters_of_one_name_are_one_class() -> None:
+    names = ClusterNames({0: "stroma", 2: "stroma"}, {2: (1, 2, 3)})
+    classes = cluster_classes(names, 4, Counter({0: 5, 1: 3, 2: 2}))
     assert [(each["name"], each["members"], each["tiles"]) for each in classes] == [
         ("stroma", [0, 2], 7), ("cluster 1", [1], 3), ("cluster 3", [3], 0),
     ]  # fmt: skip

@@ -142,6 +142,13 @@ def test_nothing_of_the_page_overlaps_or_is_cut_off(page: Any) -> None:
     assert boxes["#panel"]["x"] + boxes["#panel"]["width"] == size["width"]
     assert boxes["#stage"]["y"] + boxes["#stage"]["height"] == size["height"]
     assert page.evaluate("document.documentElement.scrollWidth") == size["width"]
+    assert page.locator("#search").bounding_box()["width"] > 0.85 * boxes["#slides"]["width"]
+    page.evaluate("window.described = window.wsiEmbed.describe")
+    page.evaluate("window.wsiEmbed.describe = () => 'W'.repeat(80)")
+    page.locator("#stage").hover()
+    bar, status = (page.locator(name).bounding_box() for name in ("#scale-bar", "#status"))
+    assert bar["x"] + bar["width"] < status["x"]
+    page.evaluate("window.wsiEmbed.describe = window.described")
     for name in ("#scale-bar", "#status", "#navigator"):
         box = page.locator(name).bounding_box()
         assert boxes["#stage"]["x"] < box["x"]
@@ -183,6 +190,34 @@ def test_clusters_are_hidden_and_isolated(small: Any, tiles: Tiles) -> None:
     assert shown() == set()
     small.keyboard.press("Escape")
     assert shown() == everything
+
+
+def test_the_grid_is_drawn_around_tiles_of_shown_clusters(small: Any, tiles: Tiles, cohort: Cohort) -> None:
+    coords = wsi_embed.open_store(cohort.store)["a"].coords[:].tolist()
+    corners = {(x, y): cluster for (x, y), cluster in zip(coords, tiles.cluster, strict=True)}
+    one = tiles.cluster[5]
+    # left sides of tiles that no tile of another cluster is beside
+    sides = {
+        cluster == one: [x, y + 16]
+        for (x, y), cluster in corners.items()
+        if corners.get((x - 32, y), cluster) == cluster and 100 < x < 800 and 100 < y < 600
+    }
+    assert set(sides) == {True, False}
+    map_only(small, grid=True, opacity=0)
+    small.evaluate("([x, y]) => window.wsiEmbed.stage.goTo(x, y, 1, true)", [450, 350])
+    small.wait_for_timeout(300)
+
+    def drawn() -> dict[bool, bool]:
+        return {
+            kind: any(colour[3] for colour in overlay_at(small, [[x - 0.5, y], [x + 0.5, y]]))
+            for kind, (x, y) in sides.items()
+        }
+
+    assert drawn() == {True: True, False: True}
+    small.evaluate("(one) => window.wsiEmbed.layers.set({hidden: new Set([one])})", one)
+    assert drawn() == {True: False, False: True}
+    small.evaluate("window.wsiEmbed.layers.set({show: 'nothing'})")
+    assert drawn() == {True: True, False: True}  # without the map, the grid has all tiles
 
 
 def test_confidence_is_opacity(small: Any, tiles: Tiles) -> None:
@@ -336,6 +371,22 @@ def test_a_slide_that_vanishes_while_it_is_open(chromium: Any, copied: Cohort) -
         page.get_by_role("button", name="Try again").click()
         page.wait_for_function("() => window.wsiEmbed.stage.item?.getFullyLoaded()")
         assert page.locator("#message").is_hidden()
+        page.close()
+
+
+def test_a_slide_that_is_replaced_while_it_is_open(chromium: Any, copied: Cohort) -> None:
+    path = write_tiff(copied.slides / "large.tiff", he_pixels(1000, 1100), compression="jpeg")
+    with wsi_embed.view(copied.store, slides=copied.slides, port=0) as viewer:
+        page = chromium.new_page(viewport={"width": 1280, "height": 800})
+        page.goto(viewer.url + "#slide=large")
+        page.wait_for_function("() => window.wsiEmbed?.stage.item?.getFullyLoaded()")
+        path.unlink()
+        write_tiff(path, he_pixels(800, 900, seed=3), compression="jpeg")
+        page.keyboard.press("+")
+        page.keyboard.press("+")
+        page.wait_for_function("() => window.wsiEmbed.slide?.width === 900")
+        page.wait_for_function("() => window.wsiEmbed.stage.item?.getFullyLoaded()")
+        assert page.locator("#notice").inner_text() == "The file of this slide has been replaced."
         page.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.made_slides import he_pixels, write_tiff
 from wsi_embed import Slide, open_slide
+from wsi_embed.slide.tiff.jpeg import JpegDecoder
 from wsi_embed.viewer import pyramid
 from wsi_embed.viewer.pyramid import Overview, Pyramid, read_tile
 
@@ -36,7 +38,7 @@ def averaged(pixels: UInt8Array, factor: int) -> npt.NDArray[np.float64]:
 
 def assembled(slide: Slide, level: int, overview: Overview | None = None) -> UInt8Array:
     """A level put together from all of its tiles."""
-    zoom = Pyramid(*slide.level_sizes[0])
+    zoom = Pyramid.of(slide)
     width, height = zoom.size(level)
     whole = np.zeros((height, width, 3), np.uint8)
     covered = np.zeros((height, width), int)
@@ -77,6 +79,30 @@ def test_levels_of_the_slide_are_used_and_not_shifted(
             for shift in ((0, 1), (0, -1), (1, 0), (-1, 0)):
                 assert off < np.abs(np.roll(found, shift, (0, 1)) - expected).mean()
             assert off < 4
+
+
+@pytest.mark.parametrize(("tile", "side"), [(240, 240), (512, 512), (64, 256), (2048, 256)])
+def test_tiles_are_those_of_the_file_so_that_each_is_decoded_once(
+    tmp_path: Path, pixels: UInt8Array, monkeypatch: pytest.MonkeyPatch, tile: int, side: int
+) -> None:
+    path = write_tiff(tmp_path / "one.tiff", pixels, levels=(1,), tile=tile, compression="jpeg")
+    with open_slide(path) as slide:
+        assert slide.reader == "tiff"
+        zoom = Pyramid.of(slide)
+        assert zoom.tile == side
+        level = zoom.levels - 1
+        expected = slide.read(0, 0, 0, WIDTH, HEIGHT)
+        decoded: list[object] = []
+        decode = JpegDecoder.decode
+
+        def counted(self: JpegDecoder, *given: Any, **more: Any) -> Any:
+            decoded.append(given)
+            return decode(self, *given, **more)
+
+        monkeypatch.setattr(JpegDecoder, "decode", counted)
+        np.testing.assert_array_equal(assembled(slide, level), expected)
+        if side == tile:
+            assert len(decoded) == -(-WIDTH // tile) * -(-HEIGHT // tile)
 
 
 def test_tiles_in_bands_are_the_same(

@@ -18,6 +18,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 import wsi_embed
+from tests.made_models import tiny_onnx
 from tests.made_slides import he_pixels, write_svs, write_tiff
 from tests.viewer.conftest import HOSTILE, SIZES, Cohort
 from tests.viewer.test_layers import unpack
@@ -116,6 +117,60 @@ def test_the_picture_of_a_store_tile_is_what_the_encoder_saw(client: TestClient,
     for px in ("", "x", "-1", "0", "99999999", "٣"):
         assert 16 <= picture(client, f"{path_of('a')}/tiles/0.jpg?px={px}").shape[0] <= 512
     assert client.get(f"{path_of('a')}/tiles/{len(bag)}.jpg").status_code == 404
+
+
+def test_pictures_of_another_viewer_at_the_same_address_are_not_taken_for_its_own(
+    client: TestClient, cohort: Cohort, tmp_path: Path
+) -> None:
+    """A browser keeps pictures by their address, and one viewer after the other has the same port."""
+    slides = tmp_path / "slides"
+    slides.mkdir()
+    write_tiff(slides / "a.tiff", he_pixels(700, 900, seed=5), compression="jpeg")
+    model = tiny_onnx(tmp_path / "model.onnx", tile_px=64)
+    wsi_embed.embed(slides, tmp_path / "other.zarr", model=model, device="cpu")
+    other = TestClient(
+        create_app(open_session([tmp_path / "other.zarr"], [slides])), base_url="http://localhost"
+    )
+    for path in ("thumbnail.jpg", "tiles/3.jpg?px=64"):
+        first = client.get(f"{path_of('a')}/{path}")
+        tag = {"if-none-match": first.headers["etag"]}
+        again = client.get(f"{path_of('a')}/{path}", headers=tag)
+        assert (again.status_code, again.content) == (304, b"")
+        answer = other.get(f"{path_of('a')}/{path}", headers=tag)
+        assert answer.status_code == 200
+        assert answer.content != first.content
+        assert "max-age" not in first.headers["cache-control"]
+        assert "no-cache" in first.headers["cache-control"]
+
+
+def test_deep_zoom_tiles_are_those_of_the_version_that_the_page_shows(copied: Cohort) -> None:
+    write_tiff(copied.slides / "new.tiff", he_pixels(300, 300, seed=1), compression="jpeg")
+    client = TestClient(create_app(copied.session()), base_url="http://localhost")
+    tile, old = f"{path_of('new')}/pyramid/0/0_0.jpg", client.get(path_of("new")).json()["version"]
+    assert "max-age" in client.get(f"{tile}?v={old}").headers["cache-control"]
+    assert "max-age" not in client.get(tile).headers["cache-control"]
+    (copied.slides / "new.tiff").unlink()
+    write_tiff(copied.slides / "new.tiff", he_pixels(520, 300, seed=2), compression="jpeg")
+    answer = client.get(f"{tile}?v={old}")
+    assert (answer.status_code, answer.json()["error"]["what"]) == (422, "was replaced by another file")
+    new = client.get(path_of("new")).json()
+    assert (new["version"] != old, new["height"]) == (True, 520)
+    assert client.get(f"{tile}?v={new['version']}").status_code == 200
+
+
+def test_slides_of_a_report_cannot_lead_out_of_the_store(copied: Cohort) -> None:
+    report = json.loads(copied.report.read_text())
+    ids = ["..", ".", "../feats.zarr/a", "a\0b", "", "\udcff", "x" * 5000]
+    failed = next(line for line in report["slides"] if line["status"] == "failed")
+    report["slides"] = [{**failed, "slide_id": slide_id} for slide_id in ids]
+    copied.report.write_text(json.dumps(report))
+    client = TestClient(create_app(copied.session()), base_url="http://localhost")
+    listed = {line["slide_id"]: line for line in client.get("/api/stores/0/slides").json()["slides"]}
+    for slide_id in ids:
+        found = listed.get(slide_id) or listed["\\udcff"]
+        for layer in ("", "/tiles", "/thumbnail.jpg", "/tiles/0.jpg"):
+            answer = client.get(f"/api/stores/0/slides/{quote(found['key'], safe='')}{layer}")
+            assert answer.status_code == 422, (slide_id, layer, answer.text)
 
 
 def test_a_thumbnail_is_small_and_cached(client: TestClient, session: Session) -> None:
@@ -227,7 +282,7 @@ def test_an_internal_error_shows_no_traceback(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("wsi_embed.viewer.pictures.jpeg", lambda pixels: 1 / 0)
-    answer = client.get(f"{path_of('a')}/pyramid/1/0_0.jpg")
+    answer = client.get(f"{path_of('a')}/tiles/0.jpg?px=33")
     assert answer.status_code == 500
     assert "ZeroDivisionError" not in answer.text
     assert "ZeroDivisionError" in caplog.text

@@ -10,16 +10,21 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from functools import partial
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from starlette.testclient import TestClient
 
 import wsi_embed
 from tests.job_tools import COMMAND, invoke
+from tests.made_models import tiny_onnx
 from tests.test_doc_commands import parse
 from tests.viewer.conftest import Cohort
-from wsi_embed import UsageError
+from wsi_embed import TileSearch, UsageError
 from wsi_embed.util.extras import install_command
+from wsi_embed.viewer.app import create_app
 from wsi_embed.viewer.server import is_loopback, listen
 from wsi_embed.viewer.session import Session
 
@@ -46,8 +51,18 @@ def test_other_machines_need_a_token_that_is_made(session: Session) -> None:
     assert len(token[1]) >= 32
     assert "token" not in listen(session, port=0).url
     assert listen(session, port=0, token="12345678").url.endswith("/?token=12345678")
-    with pytest.raises(UsageError, match="too short"):
-        listen(session, token="1234567")
+    for secret in ("1234567", "12345678\x07", "12345678\udcff"):
+        with pytest.raises(UsageError, match="no secret that can be typed"):
+            listen(session, token=secret)
+
+
+def test_any_printable_token_is_in_the_address(session: Session) -> None:
+    secret = "a&b=c#d e+f/?%41 é"
+    found = urlsplit(listen(session, port=0, token=secret).url)
+    assert (found.path, found.fragment, parse_qsl(found.query)) == ("/", "", [("token", secret)])
+    client = TestClient(create_app(session, token=secret), base_url="http://localhost")
+    assert client.get(f"/api/session?{found.query}", follow_redirects=False).status_code == 303
+    assert client.get("/api/session").status_code == 200
 
 
 def test_a_port_that_is_taken_is_an_error_only_if_it_was_asked_for(
@@ -123,6 +138,34 @@ def test_the_demo_names_the_command_that_views_its_result() -> None:
     assert command
     assert "$(DEMO)/feats.zarr" in command[1]
     parse(command[1].replace("$(DEMO)", "demo").split())
+
+
+def test_the_files_of_the_search_are_in_the_given_folder(
+    copied: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wsi_embed.viewer.explored.TileSearch", partial(TileSearch, in_memory=0))
+    with wsi_embed.view(copied.store, slides=copied.slides, port=0, cache=tmp_path / "cache") as viewer:
+        while not (found := json.loads(fetch(f"{viewer.url}api/stores/0/similar?like=a:1")))["complete"]:
+            pass
+    assert found["cache"] == "feats-search"
+    assert len(list((tmp_path / "cache" / "feats-search").iterdir())) == 1
+    assert not copied.store.with_name("feats-search").exists()
+
+
+def test_stores_that_clusters_are_not_for_are_named(cohort: Cohort, tmp_path: Path) -> None:
+    model = tiny_onnx(tmp_path / "other.onnx", clusters=None, seed=1)
+    wsi_embed.embed(cohort.slides / "b.tiff", tmp_path / "other.zarr", model=model, device="cpu")
+    names = tmp_path / "names.json"
+    names.write_text('{"names": {"0": "stroma"}}')
+    done = invoke(
+        "view", cohort.store, tmp_path / "other.zarr", "--slides", cohort.slides / "b.tiff",
+        "--clusters", names, "--static", tmp_path / "site",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines() == [
+        "other.zarr is shown with its own clusters; those given: names clusters of the model, but the model "
+        "of other.zarr has none"
+    ]
 
 
 def test_wrong_arguments_are_one_line(tmp_path: Path, cohort: Cohort) -> None:

@@ -36,7 +36,19 @@ def test_clusters_and_attention_are_used_for_the_stores_that_they_fit(cohort: Co
     )
     assert [shown.store.cluster_names[0] for shown in session.stores] == ["cluster 0", "stroma"]
     assert [shown.attention is None for shown in session.stores] == [True, False]
+    assert [note.partition(": ")[0] for note in session.notes] == [
+        "other.zarr is shown with its own clusters; those given", "other.zarr is shown without attention",
+    ]  # fmt: skip
+    assert str(tmp_path) not in "".join(session.notes)  # the page shows them
     assert session.stores[0].shares.counts(wait=5) == ({}, True)
+
+
+def test_clusters_that_fit_no_store_are_refused_though_a_store_has_names(copied: Cohort) -> None:
+    copied.store.with_name("feats-clusters.json").write_text('{"names": {"0": "stroma"}}')
+    wrong = copied.store.with_name("wrong.json")
+    wrong.write_text('{"names": {"99": "fat"}}')
+    with pytest.raises(UsageError, match="there is no cluster '99'"):
+        copied.session(clusters=wrong)
 
 
 def test_an_open_store_gets_the_clusters_that_are_given_too(cohort: Cohort, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import io
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,12 @@ from tests.job_tools import invoke
 from tests.made_models import tiny_onnx
 from tests.made_slides import write_tiff
 from tests.viewer.browser import SIZES, browser, ready
-from tests.viewer.conftest import Cohort
+from tests.viewer.conftest import Cohort, made_attention
 from tests.viewer.test_layers import unpack
 from tests.viewer.test_page import opened
 from wsi_embed.errors import UsageError
 from wsi_embed.slide import open_slide
+from wsi_embed.store.attention import write_attention
 from wsi_embed.viewer.app import create_app
 from wsi_embed.viewer.page_script import page_script
 from wsi_embed.viewer.session import Session, open_session
@@ -107,6 +109,45 @@ def test_what_cannot_be_exported_is_refused(copied: Cohort, tmp_path: Path) -> N
     assert "a" not in site.slides[0]
     assert site.notes[0].startswith("left out, a: ")
     assert not (tmp_path / "out" / SLIDES / "a").exists()
+
+
+def test_damaged_layers_and_slides_are_left_out_with_a_note(copied: Cohort, tmp_path: Path) -> None:
+    (copied.annotations / "a.geojson").write_text("{")
+    store = wsi_embed.open_store(copied.store)
+    found = made_attention(store["a"])
+    about = {"model_id": store.model_id, "method": "dsmil"}
+    write_attention(tmp_path / "other.zarr", about, [replace(found, grid=found.grid + 1)])
+    for path in (copied.store / "b" / "cluster" / "c").rglob("*"):
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[:-1] + b"!")
+    session = copied.session(attention=tmp_path / "other.zarr")
+    site = write_static_site(session, tmp_path / "site")
+    session.close()
+    assert "b" not in site.slides[0]
+    assert [note.partition(": ")[0] for note in site.notes] == [
+        "left out, b", "without contours, a", "without attention, a",
+    ]  # fmt: skip
+    layers = json.loads((tmp_path / "site" / SLIDES / "a.json").read_text())["layers"]
+    assert layers == {"tiles": True, "clusters": True, "tissue": True, "contours": False, "attention": False}
+    assert not (tmp_path / "site" / SLIDES / "a" / "contours.bin").exists()
+
+
+@pytest.mark.parametrize("existed", [True, False])
+def test_an_export_that_fails_leaves_nothing_behind(
+    copied: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, existed: bool
+) -> None:
+    def full(store: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    out = tmp_path / "site"
+    if existed:
+        out.mkdir()
+    session = copied.session()
+    monkeypatch.setattr("wsi_embed.viewer.static_documents.neighbour_layers", full)
+    with pytest.raises(UsageError, match="No space left on device"):
+        write_static_site(session, out)
+    session.close()
+    assert (out.exists(), list(out.iterdir()) if existed else []) == (existed, [])
 
 
 @pytest.fixture(scope="module")

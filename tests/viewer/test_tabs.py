@@ -208,6 +208,17 @@ def test_a_cluster_is_named_merged_and_seen_by_plot(chromium: Any, copied: Cohor
         assert "changed by someone else meanwhile" in page.locator("#page-clusters .bad").inner_text()
         assert name_of(page, second).input_value() == "of somebody else"
         assert file.read().names.names == {first: HOSTILE, second: "of somebody else"}
+        # or names the same cluster while its name is being typed, and the page learns of it
+        name_of(page, second).focus()
+        file.rename([second], "meanwhile")
+        page.evaluate("() => window.wsiEmbed.refreshClusters()")
+        name_of(page, second).fill("typed")
+        name_of(page, second).press("Enter")
+        page.wait_for_function(
+            "(n) => document.querySelector(`[data-class='${n}'] .class-name`).value === 'meanwhile'",
+            arg=second,
+        )
+        assert file.read().names.names == {first: HOSTILE, second: "meanwhile"}
 
 
 def name_of(page: Any, cluster: int) -> Any:

@@ -55,6 +55,8 @@ class ClusterNamesFile:
         path: `clusters.json` of a folder of clusters, or a file with names only; made at the first change.
         clusters: Number of clusters.
         model_id: Id of the model, for a new file with names only.
+        digest: Digest of the clusters, if the file is that of a folder of clusters. Names are then refused if
+            other clusters have been written into the folder meanwhile, or it has been removed.
 
     Example:
         >>> from pathlib import Path
@@ -65,8 +67,8 @@ class ClusterNamesFile:
         ('stroma', 'cluster 2')
     """
 
-    def __init__(self, path: Path, clusters: int, model_id: str) -> None:
-        self.path, self.clusters, self.model_id = path, clusters, model_id
+    def __init__(self, path: Path, clusters: int, model_id: str, digest: str | None = None) -> None:
+        self.path, self.clusters, self.model_id, self.digest = path, clusters, model_id, digest
         self._history_path = path.with_name(f".{path.name}.history.json")
 
     def read(self) -> NamesState:
@@ -153,7 +155,9 @@ class ClusterNamesFile:
         """Return the contents of the file; those of a new one if there is none."""
         try:
             document = read_document(self.path)
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            if self.digest is not None:
+                raise UsageError("is gone", where=self.path, remedy="make the clusters again") from error
             return {"model_id": self.model_id}
         except OSError as error:
             raise UsageError(f"cannot be read ({error.strerror})", where=self.path) from error
@@ -161,6 +165,10 @@ class ClusterNamesFile:
             raise UsageError(
                 f"names the clusters of {document['model_id']}, but these are of {self.model_id}",
                 where=self.path,
+            )
+        if self.digest is not None and document.get("digest", self.digest) != self.digest:
+            raise UsageError(
+                "holds other clusters than when it was opened", where=self.path, remedy="open it again"
             )
         return document
 

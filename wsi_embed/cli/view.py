@@ -11,6 +11,7 @@ from wsi_embed.cli.lines import echo
 from wsi_embed.cli.options import ClustersFolder
 from wsi_embed.cli.static_site import STATIC, write_static
 from wsi_embed.cli.tile_labels import LABELS, write_labels
+from wsi_embed.cli.wording import in_flags
 
 
 def command(
@@ -67,6 +68,15 @@ def command(
     read_only: Annotated[
         bool, typer.Option("--read-only", help="Let the page change nothing. Default: off.")
     ] = False,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            "--cache",
+            help="Folder for the features and the index of the search, if they are too large for memory. "
+            "Default: that of the store.",
+            show_default=False,
+        ),
+    ] = None,
     static: Annotated[
         Path | None,
         typer.Option(
@@ -143,7 +153,10 @@ def command(
         annotations=annotations,
         report=report,
         read_only=read_only,
+        cache=cache,
     )
+    for note in session.notes:
+        typer.echo(in_flags(note), err=True)
     if static is not None:
         write_static(session, static, static_um)
         return

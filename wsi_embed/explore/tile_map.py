@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from wsi_embed.bags.damage import damage_named, left_out, sound_bags
 from wsi_embed.bags.even_sample import draw_rows, even_share
-from wsi_embed.errors import MissingExtraError, StoreError, UsageError
+from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.store import Store
+from wsi_embed.util.extras import needs_extra
 from wsi_embed.util.seed import check_seed
 from wsi_embed.util.text import argument
 
@@ -55,13 +56,13 @@ def map_tiles(store: Store, method: str = "pca", *, sample: int = SAMPLE, seed: 
     Args:
         store: The store.
         method: `pca`, the first two principal components; or `umap` (McInnes, Healy and Melville, 2018),
-            which needs umap-learn.
+            which needs the extra `umap`.
         sample: Largest number of tiles.
         seed: Seed of the sample and of UMAP.
 
     Raises:
         UsageError: If an argument is out of range, or the store has fewer than three tiles.
-        MissingExtraError: If umap-learn is not installed.
+        MissingExtraError: If the extra `umap` is not installed.
 
     Example:
         >>> from wsi_embed.explore import map_tiles
@@ -111,12 +112,8 @@ def principal_components(features: Float32, count: int) -> Float32:
 
 
 def _umap(features: Float32, seed: int) -> Float32:
-    try:
+    with needs_extra("umap", "a map by UMAP"):
         from umap import UMAP
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            "a map by UMAP needs umap-learn, which is not installed", remedy="pip install umap-learn"
-        ) from error
     components = principal_components(features, min(COMPONENTS, features.shape[1]))
     neighbours = min(NEIGHBOURS, len(features) - 1)
     # the eigenvectors that it starts from by default need more tiles than components

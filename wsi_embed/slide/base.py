@@ -49,6 +49,7 @@ class Slide(abc.ABC):
         other_levels: Indices of levels that were found not to show what level 0 shows, and are not read.
         levels_decide: Whether levels were left out, or are placed differently than by OpenSlide.
         reader_decides: Whether OpenSlide would return other pixels or levels than this reader.
+        tile_size: (width, height) of the file's tiles in level 0, pixels; None if unknown.
 
     Example:
         >>> import wsi_embed
@@ -72,6 +73,7 @@ class Slide(abc.ABC):
     other_levels: frozenset[int] = frozenset()
     levels_decide: bool = False
     reader_decides: bool = False
+    tile_size: tuple[int, int] | None = None
 
     @property
     def mpp(self) -> tuple[float, float] | None:

@@ -12,6 +12,7 @@ from wsi_embed.bags.open_clusters import open_clusters
 from wsi_embed.bags.patient import PatientBag
 from wsi_embed.errors import MissingStoreError, StoreError, UsageError
 from wsi_embed.storage.address import Address, Location, location
+from wsi_embed.storage.folder import METADATA_FILE
 from wsi_embed.storage.open_folder import place_at
 from wsi_embed.store.group import read_group
 from wsi_embed.store.index import Row, scan
@@ -268,10 +269,14 @@ class Store(Mapping[str, Bag]):
         """Yield the index row of each complete slide, by id, without opening bags."""
         return scan(self.place, self._settings)
 
+    def state(self, slide_id: str) -> list[int] | None:
+        """Return two integers that change when a slide is replaced, as in its row; None if there is none."""
+        return self.place.state(f"{slide_id}/{METADATA_FILE}") if _is_name(slide_id) else None
+
     @property
     def _settings(self) -> dict[str, Any]:
         return dict(self.attrs.get("settings") or {})
 
 
 def _is_name(slide_id: str) -> bool:
-    return bool(slide_id) and "/" not in slide_id
+    return slide_id not in ("", ".", "..") and "/" not in slide_id and "\0" not in slide_id

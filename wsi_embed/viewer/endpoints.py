@@ -19,25 +19,31 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import re
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import anyio
 import anyio.to_thread
+from anyio.lowlevel import RunVar
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from wsi_embed.errors import UsageError, WsiEmbedError
+from wsi_embed.errors import StoreError, UsageError, WsiEmbedError
 from wsi_embed.util.cpu import cpu_count
 from wsi_embed.util.json_text import json_text
 
+# Array of a slide: its name is none of a folder of this machine.
+_IN_STORE = re.compile(r"[^/]+/[a-z_]+")
 LOG = logging.getLogger(__name__)
 # Largest JSON document that is accepted, bytes.
 MOST_BYTES = 2**20
-# Requests that work at the same time; the others wait.
-THREADS = anyio.CapacityLimiter(max(4, 2 * cpu_count()))
+# Requests that work at the same time; the others wait. Each server has an event loop with its own limiter,
+# because that of one loop does not wake up requests of another.
+THREADS = max(4, 2 * cpu_count())
+_LIMITER: RunVar[anyio.CapacityLimiter] = RunVar("threads of the viewer")
 # Requests that may wait for a result that is being computed. The others are answered at once, and asked
 # again by the page, so that threads remain for pictures.
 _WAITING = threading.BoundedSemaphore(2)
@@ -95,9 +101,16 @@ def json_response(value: Any, status: int = 200) -> Response:
 
 
 def failure(error: WsiEmbedError, status: int = 422) -> Response:
-    """Return the response for an error. It has the names of files, but not those of their folders."""
-    where = None if error.where is None else error.where.rsplit("/", 1)[-1]
-    return json_response({"error": {"what": error.what, "where": where, "remedy": error.remedy}}, status)
+    """Return the response for an error."""
+    return json_response({"error": described(error)}, status)
+
+
+def described(error: WsiEmbedError) -> dict[str, str | None]:
+    """Return an error as JSON. It has the names of files, but not those of their folders."""
+    where = error.where
+    if where is not None and not (isinstance(error, StoreError) and _IN_STORE.fullmatch(where)):
+        where = where.rsplit("/", 1)[-1]
+    return {"what": error.what, "where": where, "remedy": error.remedy}
 
 
 async def _body(request: Request) -> bytes:
@@ -110,8 +123,16 @@ async def _body(request: Request) -> bytes:
     return b"".join(parts)
 
 
+def _limiter() -> anyio.CapacityLimiter:
+    found: anyio.CapacityLimiter | None = _LIMITER.get(None)
+    if found is None:
+        found = anyio.CapacityLimiter(THREADS)
+        _LIMITER.set(found)
+    return found
+
+
 async def _run(function: Callable[[], Any]) -> Response:
-    work: Awaitable[Any] = anyio.to_thread.run_sync(function, limiter=THREADS)
+    work: Awaitable[Any] = anyio.to_thread.run_sync(function, limiter=_limiter())
     try:
         value = await work
     except KeyError:

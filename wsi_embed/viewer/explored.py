@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from wsi_embed.bags.damage import sound_bags
@@ -24,17 +25,19 @@ WAIT = 1.0
 
 
 class Once(Generic[T]):
-    """Result of a function that runs in a thread of its own, once, from the first question on.
+    """Result about a store, of a function that runs in a thread of its own from the first question on.
 
     Args:
         function: The function.
+        shown: The store.
 
     Attributes:
         done: Number of parts that are done, and of all parts, as far as the function reports them.
     """
 
-    def __init__(self, function: Callable[[OnProgress], T]) -> None:
-        self._function = function
+    def __init__(self, function: Callable[[OnProgress], T], shown: ShownStore) -> None:
+        self._function, self._shown = function, shown
+        self._states: dict[str, list[int]] = {}
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._result: T | None = None
@@ -63,8 +66,25 @@ class Once(Generic[T]):
                 raise error
             return self._result
 
+    def is_outdated(self, slide_ids: Iterable[str]) -> bool:
+        """Return whether one of some slides was added, replaced or removed since the function ran.
+
+        If so, the next question runs the function again.
+        """
+        with self._lock:
+            states = self._states
+        ids = sorted(set(slide_ids))
+        now = self._shown.store.place.map(self._shown.state, ids)
+        if all(state == states.get(slide_id) for slide_id, state in zip(ids, now, strict=True)):
+            return False
+        with self._lock:
+            if self._states is states:
+                self._thread, self._result, self.done = None, None, (0, 0)
+        return True
+
     def _run(self) -> None:
         try:
+            states = {row.slide_id: row.document for row in self._shown.store.rows()}
             result = self._function(self._report)
         except WsiEmbedError as error:
             with self._lock:
@@ -74,7 +94,7 @@ class Once(Generic[T]):
                 self._error = WsiEmbedError(f"unexpected {type(error).__name__}: {error}")
         else:
             with self._lock:
-                self._result = result
+                self._result, self._states = result, states
 
     def _report(self, done: int, count: int) -> None:
         self.done = (done, count)
@@ -85,17 +105,20 @@ class Explored:
 
     Args:
         shown: The store.
+        cache: Folder for the files of the search; see `TileSearch`.
 
     Attributes:
         search: Search for similar tiles.
         sheet: Typical and atypical tiles of each cluster.
     """
 
-    def __init__(self, shown: ShownStore) -> None:
+    def __init__(self, shown: ShownStore, cache: Path | None = None) -> None:
         self._shown = shown
         store = shown.store
-        self.search: Once[TileSearch] = Once(lambda report: TileSearch(store, on_progress=report))
-        self.sheet: Once[list[Cluster]] = Once(lambda report: self._sheet())
+        self.search: Once[TileSearch] = Once(
+            lambda report: TileSearch(store, cache=cache, on_progress=report), shown
+        )
+        self.sheet: Once[list[Cluster]] = Once(lambda report: self._sheet(), shown)
         self._maps: dict[str, Once[TileMap]] = {}
         self._labels: dict[str, Once[MapLabels]] = {}
         self._lock = threading.Lock()
@@ -104,12 +127,12 @@ class Explored:
         """Return the map of the tiles by a method."""
         store = self._shown.store
         with self._lock:
-            return self._maps.setdefault(method, Once(lambda report: map_tiles(store, method)))
+            return self._maps.setdefault(method, Once(lambda report: map_tiles(store, method), self._shown))
 
     def labels(self, method: str) -> Once[MapLabels]:
         """Return the annotated classes of the tiles of a map."""
         with self._lock:
-            return self._labels.setdefault(method, Once(partial(self._find_labels, method)))
+            return self._labels.setdefault(method, Once(partial(self._find_labels, method), self._shown))
 
     def _find_labels(self, method: str, report: OnProgress) -> MapLabels:
         while (found := self.map(method).get(WAIT)) is None:

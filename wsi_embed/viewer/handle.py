@@ -69,6 +69,7 @@ def view(
     port: int | None = None,
     token: str | None = None,
     read_only: bool = False,
+    cache: str | Path | None = None,
 ) -> Viewer:
     """Show the slides of a store in a browser or notebook (extra `view`).
 
@@ -83,6 +84,7 @@ def view(
         port: Port to listen on; by default 8765, or a free one if that is taken.
         token: Secret that a browser has to show once. For other hosts, one is made by default.
         read_only: Whether the page cannot change anything.
+        cache: Folder for the files of the search for similar tiles; that of each store by default.
 
     Returns:
         The running viewer, to be used as a context manager, or closed by `close`.
@@ -110,5 +112,6 @@ def view(
         annotations=annotations,
         report=report,
         read_only=read_only,
+        cache=cache,
     )
     return Viewer(session, listen(session, host=host, port=port, token=token, framed=True))

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_embed.bags.bag import Bag
+from wsi_embed.bags.cluster_names import ClusterNames
 from wsi_embed.bags.damage import damage_named
 from wsi_embed.bags.geometry import lattice_cells
 from wsi_embed.errors import StoreError
@@ -19,7 +20,6 @@ from wsi_embed.plot.bag_tiles import read_tiles
 from wsi_embed.plot.colours import OUTLINE, Colour
 from wsi_embed.regions import Polygon, Ring
 from wsi_embed.regions.outlines import mask_outlines
-from wsi_embed.store import Store
 from wsi_embed.store.attention import SlideAttention
 
 Columns = dict[str, npt.NDArray[Any]]
@@ -105,14 +105,14 @@ def attention_layer(found: SlideAttention, bag: Bag, method: str) -> tuple[Colum
     }
 
 
-def cluster_classes(store: Store, counts: Mapping[int, int]) -> list[Facts]:
-    """Return the clusters of a store as the legend shows them: those of the same name are one class.
+def cluster_classes(names: ClusterNames, total: int, counts: Mapping[int, int]) -> list[Facts]:
+    """Return clusters as the legend shows them: those of the same name are one class.
 
     Args:
-        store: The store.
+        names: Names and colours of the clusters.
+        total: Number of clusters.
         counts: Number of tiles of each cluster in the store.
     """
-    names, total = store.cluster_names, store.clusters or 0
     members: dict[int, list[int]] = {}
     for cluster in range(total):
         members.setdefault(names.first(cluster), []).append(cluster)

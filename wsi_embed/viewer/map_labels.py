@@ -22,10 +22,12 @@ class MapLabels:
     """Annotated classes of tiles.
 
     Attributes:
+        slide_ids: Slides of the map.
         names: Names of the classes; None for areas without a class.
         codes: Class of each tile as an index into `names`, int16 [N]; -1 for none.
     """
 
+    slide_ids: tuple[str, ...]
     names: tuple[str | None, ...]
     codes: npt.NDArray[np.int16]
 
@@ -48,7 +50,7 @@ def map_labels(shown: ShownStore, found: TileMap, on_progress: OnProgress) -> Ma
         with contextlib.suppress(WsiEmbedError):  # shown when the slide is opened
             codes[of_slide] = _classes(shown, slide_id, names)[found.tile[of_slide]]
         on_progress(number + 1, len(found.slide_ids))
-    return MapLabels(names, codes)
+    return MapLabels(found.slide_ids, names, codes)
 
 
 def _classes(shown: ShownStore, slide_id: str, names: tuple[str | None, ...]) -> npt.NDArray[np.int16]:

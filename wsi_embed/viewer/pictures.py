@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import simplejpeg
 
-from wsi_embed.slide import UInt8Array
+from wsi_embed.errors import SlideError
+from wsi_embed.slide import Slide, UInt8Array
 from wsi_embed.viewer.open_slides import stamp
 from wsi_embed.viewer.pyramid import read_tile
 from wsi_embed.viewer.session import Session
@@ -16,7 +17,13 @@ QUALITY = 87
 THUMBNAIL_PX = 192
 
 
-def deep_zoom_tile(session: Session, shown: ShownStore, slide_id: str, place: tuple[int, int, int]) -> bytes:
+def deep_zoom_tile(
+    session: Session,
+    shown: ShownStore,
+    slide_id: str,
+    place: tuple[int, int, int],
+    version: str | None = None,
+) -> bytes:
     """Return a deep-zoom tile as JPEG.
 
     Args:
@@ -24,12 +31,15 @@ def deep_zoom_tile(session: Session, shown: ShownStore, slide_id: str, place: tu
         shown: Store of the slide.
         slide_id: Slide id.
         place: Level, column and row of the tile; see `Pyramid`.
+        version: Version of the slide that is expected; see `version_of`.
 
     Raises:
         KeyError: If there is no such tile.
-        SlideError: If the slide is gone, or cannot be read.
+        SlideError: If the slide is gone, was replaced by another version, or cannot be read.
     """
     with session.reading(shown, slide_id) as found:
+        if version not in (None, version_of(found.slide)):
+            raise SlideError("was replaced by another file", where=found.slide.path, remedy="open it again")
         key = (id(shown), slide_id, *found.stamp, *place)
         picture = session.pictures.get(key)
         if picture is None:
@@ -76,6 +86,11 @@ def region(session: Session, shown: ShownStore, slide_id: str, box: tuple[int, i
         pixels = slide.read(level, round(x / sx), round(y / sy), *size)
     resized = cv2.resize(pixels, (px, px), interpolation=cv2.INTER_AREA)
     return jpeg(np.asarray(resized, np.uint8))
+
+
+def version_of(slide: Slide) -> str:
+    """Return a short text that differs between slides with other pixels."""
+    return slide.fingerprint[:12]
 
 
 def jpeg(pixels: UInt8Array) -> bytes:

@@ -13,6 +13,8 @@ from PIL import Image
 from wsi_embed.slide import Slide, UInt8Array
 
 TILE = 256
+# Sides of a file's tiles that the tiles of its pyramid get, too, so that each is decoded once.
+OWN_TILES = range(192, 1025)
 # Pixels of a slide's level that are read at once; tiles that need more are read in bands.
 BAND_PIXELS = 16_000_000
 # From this number of a level's pixels per pixel of a tile on, along one axis, an overview is used.
@@ -33,6 +35,12 @@ class Pyramid:
     width: int
     height: int
     tile: int = TILE
+
+    @classmethod
+    def of(cls, slide: Slide) -> Pyramid:
+        """Return the pyramid of a slide, with the tiles of its file if these are square and not too small."""
+        across, down = slide.tile_size or (TILE, TILE)
+        return cls(*slide.level_sizes[0], across if across == down and across in OWN_TILES else TILE)
 
     @property
     def levels(self) -> int:
@@ -81,7 +89,7 @@ def read_tile(
         KeyError: If there is no such tile.
         SlideError: If the region cannot be decoded.
     """
-    pyramid = Pyramid(*slide.level_sizes[0])
+    pyramid = Pyramid.of(slide)
     box, factor = pyramid.box(level, column, row), pyramid.factor(level)
     source = _level_for(slide, factor)
     sx, sy = slide.level_scales[source]

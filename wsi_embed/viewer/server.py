@@ -6,6 +6,7 @@ import ipaddress
 import secrets
 import socket
 from dataclasses import dataclass
+from urllib.parse import quote
 
 import uvicorn
 
@@ -65,8 +66,10 @@ def listen(
     Raises:
         UsageError: If the address cannot be used, or the token is too short.
     """
-    if token is not None and len(token) < 8:
-        raise UsageError("is too short to be a secret", where="`token=`", remedy="use 8 characters or more")
+    if token is not None and (len(token) < 8 or not token.isprintable()):
+        raise UsageError(
+            "is no secret that can be typed", where="`token=`", remedy="use 8 printable characters or more"
+        )
     bound = _bind(host, port)
     if token is None and not is_loopback(host):
         token = secrets.token_urlsafe(24)
@@ -115,4 +118,4 @@ def _bind(host: str, port: int | None) -> socket.socket:
 def _url(host: str, port: int, token: str | None) -> str:
     name = host if host not in ("0.0.0.0", "::", "") else socket.gethostname()
     name = f"[{name}]" if ":" in name else name
-    return f"http://{name}:{port}/" + (f"?token={token}" if token else "")
+    return f"http://{name}:{port}/" + (f"?token={quote(token, safe='')}" if token else "")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from wsi_embed.errors import UsageError, WsiEmbedError
+from wsi_embed.errors import UsageError
 from wsi_embed.inputs.slides import SlideInput, find_slides
 from wsi_embed.plot.attention import check_attention
 from wsi_embed.regions import with_annotations
@@ -33,12 +33,16 @@ class Session:
         read_only: Whether requests that change something are refused.
         slides: Open slides.
         pictures: Encoded deep-zoom tiles and thumbnails.
+        cache: Folder for the files of the search for similar tiles; None for that of each store.
+        notes: Lines on stores that clusters or attention are not for.
     """
 
     stores: Sequence[ShownStore]
     read_only: bool = False
     slides: OpenSlides = field(default_factory=OpenSlides)
     pictures: ByteCache = field(default_factory=lambda: ByteCache(CACHE_BYTES))
+    cache: Path | None = None
+    notes: Sequence[str] = ()
 
     def reading(self, shown: ShownStore, slide_id: str) -> AbstractContextManager[OpenSlide]:
         """Return a context manager with an open slide; see `OpenSlides.use`.
@@ -63,6 +67,7 @@ def open_session(
     annotations: str | Path | None = None,
     report: str | Path | None = None,
     read_only: bool = False,
+    cache: str | Path | None = None,
 ) -> Session:
     """Open stores and find their slides.
 
@@ -74,6 +79,7 @@ def open_session(
         annotations: Folder with annotation files named like the slides, or the file of a single slide.
         report: JSON report of a job.
         read_only: Whether requests that change something are refused.
+        cache: Folder for the files of the search for similar tiles; that of each store by default.
 
     Raises:
         UsageError: If there are no slides, or an argument fits no store.
@@ -81,22 +87,25 @@ def open_session(
     """
     if not stores:
         raise UsageError("no store is given", remedy="give the folder of a store")
-    opened = _open_stores(stores, None if clusters is None else Path(clusters))
+    notes: list[str] = []
+    opened = _open_stores(stores, None if clusters is None else Path(clusters), notes)
     items = find_slides(list(slides))
     if annotations is not None:
         items = _annotated(items, Path(annotations))
     findings = {} if report is None else read_report(Path(report))
     by_id: dict[str, SlideInput] = {item.slide_id: item for item in items}
-    attentions = _attention_of(opened, None if attention is None else Path(attention))
+    attentions = _attention_of(opened, None if attention is None else Path(attention), notes)
     shown = [
         ShownStore(store, by_id, found, findings) for store, found in zip(opened, attentions, strict=True)
     ]
-    return Session(shown, read_only)
+    return Session(shown, read_only, cache=None if cache is None else Path(cache), notes=notes)
 
 
-def _open_stores(stores: Sequence[Store | str | Location], clusters: Path | None) -> list[Store]:
-    """Open stores, with clusters for those that they fit; raise if they fit none."""
-    opened, problem = [], None
+def _open_stores(
+    stores: Sequence[Store | str | Location], clusters: Path | None, notes: list[str]
+) -> list[Store]:
+    """Open stores, with clusters for those that they fit, and note the others; raise if they fit none."""
+    opened, problems = [], list[UsageError]()
     for store in stores:
         if isinstance(store, Store) and clusters is None:
             opened.append(store)
@@ -107,10 +116,11 @@ def _open_stores(stores: Sequence[Store | str | Location], clusters: Path | None
         except UsageError as error:
             if clusters is None:
                 raise
-            problem = error
+            problems.append(error)
             opened.append(open_named_store(where))
-    if problem is not None and not any(store.head or store.cluster_names for store in opened):
-        raise problem
+            notes.append(f"{opened[-1].name} is shown with its own clusters; those given: {error.what}")
+    if len(problems) == len(opened):
+        raise problems[0]
     return opened
 
 
@@ -126,19 +136,20 @@ def _annotated(items: Sequence[SlideInput], source: Path) -> list[SlideInput]:
     return found
 
 
-def _attention_of(stores: Sequence[Store], source: Path | None) -> list[Attention | None]:
-    """Return the attention for each store that it fits; raise if it fits none."""
+def _attention_of(stores: Sequence[Store], source: Path | None, notes: list[str]) -> list[Attention | None]:
+    """Return the attention for each store that it fits, and note the others; raise if it fits none."""
     if source is None:
         return [None] * len(stores)
     found: list[Attention | None] = []
-    attention, problem = Attention(source), WsiEmbedError("no store")
+    attention, problems = Attention(source), list[UsageError]()
     for store in stores:
         try:
             check_attention(attention, store)
             found.append(attention)
         except UsageError as error:
-            problem = error
+            problems.append(error)
             found.append(None)
-    if not any(found):
-        raise problem
+            notes.append(f"{store.name} is shown without attention: {error.what}")
+    if len(problems) == len(found):
+        raise problems[0]
     return found

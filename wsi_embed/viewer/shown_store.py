@@ -27,6 +27,7 @@ from wsi_embed.viewer.shares import StoreShares
 
 PLAIN = re.compile(r"[A-Za-z0-9._%-]+")
 BAGS = 16
+State = list[int] | None
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class ShownStore:
         store: The store.
         items: Slides by id, with their annotation files as `roi`.
         attention: Attention for features of the store, or None.
+        names: Names and colours of the clusters, as they were read last.
         shares: Number of tiles of each cluster in the store, counted in the background.
     """
 
@@ -82,15 +84,18 @@ class ShownStore:
         findings: Mapping[str, Finding] | None = None,
     ) -> None:
         self.store, self.items, self.attention = store, items, attention
+        self.names = store.cluster_names
         self.shares = StoreShares(store)
         self._findings = findings or {}
         self._ids: dict[str, str] = {}
-        self._bags: OrderedDict[str, Bag] = OrderedDict()
+        self._bags: OrderedDict[str, tuple[State, Bag]] = OrderedDict()
+        self._counted: dict[str, list[int]] | None = None
         self._lock = threading.Lock()
 
     def listing(self) -> list[ListedSlide]:
         """List the slides of the store, those of the report that failed, and other given slides, by id."""
         rows = {row.slide_id: row for row in self.store.rows()}
+        self._count_anew({slide_id: row.document for slide_id, row in rows.items()})
         lines = []
         for slide_id in sorted({*rows, *self.items, *self._findings}):
             row, item = rows.get(slide_id), self.items.get(slide_id)
@@ -115,6 +120,13 @@ class ShownStore:
         self._ids = {line.key: line.slide_id for line in lines}
         return lines
 
+    def _count_anew(self, states: dict[str, list[int]]) -> None:
+        """Count the shares again if a slide has been added, replaced or removed."""
+        with self._lock:
+            if self._counted not in (None, states):
+                self.shares = StoreShares(self.store)
+            self._counted = states
+
     def slide_id(self, key: str) -> str:
         """Return the id of a slide from its name in addresses.
 
@@ -131,19 +143,28 @@ class ShownStore:
         Raises:
             StoreError: If it is damaged.
         """
+        state = self.state(slide_id)
         with self._lock:
-            if slide_id in self._bags:
-                self._bags.move_to_end(slide_id)
-                return self._bags[slide_id]
+            known = self._bags.pop(slide_id, None)
+            if known is not None and known[0] == state:
+                self._bags[slide_id] = known  # last in order: most recently used
+                return known[1]
         try:
             found = self.store[slide_id]
         except KeyError:
             return None
         with self._lock:
-            self._bags[slide_id] = found
+            self._bags[slide_id] = (state, found)
             while len(self._bags) > BAGS:
                 self._bags.popitem(last=False)
         return found
+
+    def state(self, slide_id: str) -> State:
+        """Return what changes when a slide of the store is replaced; None if it is not in the store."""
+        try:
+            return self.store.state(slide_id)
+        except OSError:  # opening it says why
+            return None
 
     def item(self, slide_id: str) -> SlideInput:
         """Return the input of a slide.
@@ -175,15 +196,6 @@ class ShownStore:
             slide.close()
             raise
         return slide
-
-    def names_changed(self, store: Store) -> None:
-        """Replace the store by one with other names or clusters, after their file has changed."""
-        with self._lock:
-            recount = store.head is not self.store.head
-            self.store = store
-            self._bags.clear()
-            if recount:
-                self.shares = StoreShares(store)
 
     @cached_property
     def class_colours(self) -> ClassColours:

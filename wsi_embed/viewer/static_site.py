@@ -11,38 +11,29 @@ The page asks for the same addresses as with a server, and for the most similar 
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import json
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from anyio.from_thread import start_blocking_portal
-from starlette.applications import Starlette
 
 from wsi_embed.errors import UsageError, WsiEmbedError
 from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.store import Store
 from wsi_embed.store.index import Row
 from wsi_embed.util.cpu import cpu_count
-from wsi_embed.util.json_text import json_text
 from wsi_embed.util.text import argument
 from wsi_embed.viewer.app import STATIC, create_app
-from wsi_embed.viewer.in_process import get, get_json
-from wsi_embed.viewer.packed import pack
+from wsi_embed.viewer.layers import check_present, tile_layer
 from wsi_embed.viewer.page_script import page_script
 from wsi_embed.viewer.pictures import deep_zoom_tile, thumbnail
 from wsi_embed.viewer.pyramid import Pyramid
 from wsi_embed.viewer.session import Session
 from wsi_embed.viewer.shown_store import ShownStore, slide_key
-from wsi_embed.viewer.static_neighbours import neighbour_layers
-
-PACKED = ("tiles", "tissue", "contours", "attention")
+from wsi_embed.viewer.static_documents import finest_level, write_documents
 
 
 @dataclass(frozen=True)
@@ -53,7 +44,7 @@ class StaticSite:
         slides: Ids of the slides in it, by store.
         files: Number of files.
         bytes: Their size.
-        notes: Lines on slides that are left out.
+        notes: Lines on slides and layers that are left out.
     """
 
     slides: tuple[tuple[str, ...], ...]
@@ -88,7 +79,7 @@ def write_static_site(
         raise UsageError("is not empty", where=out, remedy="choose another folder")
     notes: list[str] = []
     stores: list[ShownStore] = []
-    try:
+    with _written_whole(out):
         shutil.copytree(STATIC, out, dirs_exist_ok=True)
         _page(out)
         for number, shown in enumerate(session.stores):
@@ -96,6 +87,7 @@ def write_static_site(
             done = []
             for slide_id in _chosen(shown):
                 try:
+                    tile_layer(check_present(shown.bag(slide_id), slide_id))  # raises if it is damaged
                     _write_pictures(session, shown, slide_id, folder / slide_key(slide_id), finest_um)
                 except WsiEmbedError as error:
                     shutil.rmtree(folder / slide_key(slide_id), ignore_errors=True)
@@ -111,13 +103,32 @@ def write_static_site(
         still = replace(session, stores=stores, read_only=True)
         # in another thread, because a notebook already runs an event loop in this one
         with start_blocking_portal() as portal:
-            portal.call(_write_documents, create_app(still), still, out, finest_um)
-    except OSError as error:
-        raise UsageError(
-            f"cannot be written ({error.strerror})", where=out, remedy="choose another folder"
-        ) from error
+            portal.call(write_documents, create_app(still), still, out, finest_um, notes)
     sizes = [path.stat().st_size for path in out.rglob("*") if path.is_file()]
     return StaticSite(tuple(tuple(s.items) for s in stores), len(sizes), sum(sizes), tuple(notes))
+
+
+@contextlib.contextmanager
+def _written_whole(out: Path) -> Iterator[None]:
+    """Remove what was written into an empty folder if an error occurs.
+
+    Raises:
+        UsageError: If the folder cannot be written.
+    """
+    existed = out.exists()
+    try:
+        yield
+    except BaseException as error:
+        for path in out.iterdir() if existed else [out]:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise UsageError(
+                f"cannot be written ({error.strerror})", where=out, remedy="choose another folder"
+            ) from error
+        raise
 
 
 class _PartOfStore(Store):
@@ -158,24 +169,14 @@ def _page(out: Path) -> None:
     (out / "index.html").write_text(page, "utf-8")
 
 
-def _finest(pyramid: Pyramid, mpp: float | None, finest_um: float | None) -> int:
-    """Return the finest level of the pictures."""
-    last = pyramid.levels - 1
-    if finest_um is None or mpp is None:
-        return last
-    return max(
-        (level for level in range(last + 1) if mpp * pyramid.factor(level) >= 0.99 * finest_um), default=0
-    )
-
-
 def _write_pictures(
     session: Session, shown: ShownStore, slide_id: str, folder: Path, finest_um: float | None
 ) -> None:
     """Write thumbnail and deep-zoom tiles of a slide."""
     with session.reading(shown, slide_id) as found:
-        pyramid = Pyramid(*found.slide.level_sizes[0])
+        pyramid = Pyramid.of(found.slide)
     bag = shown.bag(slide_id)
-    finest = _finest(pyramid, bag.attrs["mpp"] if bag else None, finest_um)
+    finest = finest_level(pyramid, bag.attrs["mpp"] if bag else None, finest_um)
 
     def write(place: tuple[int, int, int]) -> None:
         level, column, row = place
@@ -190,57 +191,3 @@ def _write_pictures(
             for _ in pool.map(write, places):
                 pass
     (folder / "thumbnail.jpg").write_bytes(thumbnail(session, shown, slide_id))
-
-
-async def _write_documents(app: Starlette, session: Session, out: Path, finest_um: float | None) -> None:
-    """Write what the server would answer."""
-    about = await get_json(app, "api/session")
-    _write(out, "api/session.json", _json({**about, "still": True}))
-    for number, shown in enumerate(session.stores):
-        base = f"api/stores/{number}"
-        listed = await get_json(app, f"{base}/slides")
-        _write(
-            out,
-            f"{base}/slides.json",
-            _json({"slides": [line | {"patient": None} for line in listed["slides"]]}),
-        )
-        for line in listed["slides"]:
-            path = f"{base}/slides/{line['key']}"
-            facts = await get_json(app, path)
-            pyramid = Pyramid(facts["width"], facts["height"])
-            _write(out, f"{path}.json", _json({**facts, "finest": _finest(pyramid, facts["mpp"], finest_um)}))
-            for layer in PACKED:
-                if facts["layers"][layer]:
-                    _write(out, f"{path}/{layer}.bin", await get(app, f"{path}/{layer}"))
-        with contextlib.suppress(WsiEmbedError):  # too few tiles for a map
-            _write(out, f"{base}/map.bin", await get(app, f"{base}/map", complete=True))
-            _write(out, f"{base}/map/labels.bin", await get(app, f"{base}/map/labels", complete=True))
-        for slide_id, columns, facts in neighbour_layers(shown.store):
-            _write(out, f"{base}/slides/{slide_key(slide_id)}/similar.bin", pack(columns, facts))
-        _write(out, f"{base}/clusters.json", _json(await get_json(app, f"{base}/clusters")))
-        if shown.store.clusters:
-            await _write_sheet(app, base, out)
-
-
-async def _write_sheet(app: Starlette, base: str, out: Path) -> None:
-    sheet = await get_json(app, f"{base}/sheet")
-    _write(out, f"{base}/sheet.json", _json(sheet))
-    tiles = [tile for each in sheet["clusters"] for kind in ("typical", "atypical") for tile in each[kind]]
-    for tile in tiles:
-        path = f"{base}/slides/{tile['key']}/tiles/{tile['tile']}.jpg"
-        if not (out / path).exists():
-            _write(out, path, await get(app, f"{path}?px=224"))
-
-
-def _json(value: Any) -> bytes:
-    return json_text(value, separators=(",", ":")).encode()
-
-
-def _write(out: Path, name: str, content: bytes) -> None:
-    """Write a file, and if it is not a picture, a script that gives its content to the page."""
-    path = out / name
-    os.makedirs(path.parent, exist_ok=True)
-    path.write_bytes(content)
-    if path.suffix != ".jpg":
-        script = f'wsiEmbedFile({json.dumps(name)}, "{base64.b64encode(content).decode()}");\n'
-        path.with_name(f"{path.name}.js").write_text(script, "utf-8")

@@ -69,6 +69,7 @@ class TiffSlide(WrappedSlide[OpenSlideSlide]):
         """Open the levels that OpenSlide sees; None for those that are left to it."""
         known = level_images(images, self.vendor)
         first = JpegLevel(images[0].directory)
+        self.tile_size = first.layout.tile_width, first.layout.tile_height
         if first.size != self.level_sizes[0]:
             raise TiffError("its level 0 is not the one that OpenSlide sees")
         levels: list[JpegLevel | None] = [first]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -12,7 +13,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from wsi_embed.bags.damage import damage_named
-from wsi_embed.errors import UsageError
+from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.explore.similar import SimilarTile, Tile
 from wsi_embed.explore.tile_map import METHODS, TileMap
 from wsi_embed.plot.typical_tiles import Cluster, Typical
@@ -34,7 +35,7 @@ def routes(session: Session) -> list[Route]:
     """Return the routes."""
     explored: WeakKeyDictionary[ShownStore, Explored] = WeakKeyDictionary()
     for shown in session.stores:
-        explored[shown] = Explored(shown)
+        explored[shown] = Explored(shown, session.cache)
     store = "/api/stores/{store:int}"
     return [
         reading(f"{store}/similar", partial(find_similar, session, explored)),
@@ -52,10 +53,12 @@ def find_similar(
     like, unlike = (_examples(shown, request.query_params.getlist(name)) for name in ("like", "unlike"))
     once = explored[shown].search
     search = _ask(once)
-    if search is None:
+    if search is None or once.is_outdated(slide_id for slide_id, _ in like + unlike):
         return _waiting(once)
     per_slide = _number(request, "per_slide", None)
     found = search.similar(like, unlike, k=_number(request, "k", 24) or 24, per_slide=per_slide)
+    if once.is_outdated(tile.slide_id for tile in found):
+        return _waiting(once)
     folder = search.table.folder
     return {
         "complete": True,
@@ -72,7 +75,7 @@ def get_sheet(session: Session, explored: WeakKeyDictionary[ShownStore, Explored
     shown = store_of(session, request)
     once = explored[shown].sheet
     clusters = _ask(once)
-    if clusters is None:
+    if clusters is None or once.is_outdated(slide_id for each in clusters for slide_id in each.on_slides):
         return _waiting(once)
     return {"complete": True, "clusters": [_cluster(cluster) for cluster in clusters]}
 
@@ -81,7 +84,9 @@ def get_map(session: Session, explored: WeakKeyDictionary[ShownStore, Explored],
     """Return the map of tiles: `?method=pca`."""
     once = explored[store_of(session, request)].map(_method(request))
     found = _ask(once)
-    return packed_response({}, _waiting(once)) if found is None else _packed(found)
+    if found is None or once.is_outdated(found.slide_ids):
+        return packed_response({}, _waiting(once))
+    return _packed(found)
 
 
 def get_labels(session: Session, explored: WeakKeyDictionary[ShownStore, Explored], request: Request) -> Any:
@@ -89,7 +94,7 @@ def get_labels(session: Session, explored: WeakKeyDictionary[ShownStore, Explore
     shown = store_of(session, request)
     once = explored[shown].labels(_method(request))
     found = _ask(once)
-    if found is None:
+    if found is None or once.is_outdated(found.slide_ids):
         return packed_response({}, _waiting(once))
     colours = [hex_colour(shown.class_colours[name]) for name in found.names]
     names = [name or "annotation" for name in found.names]
@@ -142,10 +147,11 @@ def _number(request: Request, name: str, default: int | None) -> int | None:
 
 
 def _similar(shown: ShownStore, found: SimilarTile) -> dict[str, Any]:
-    bag = shown.bag(found.slide_id)
-    with damage_named(found.slide_id):
-        clusters = None if bag is None else bag.cluster
-        cluster = None if clusters is None else int(np.asarray(clusters[found.tile : found.tile + 1])[0])
+    cluster = None
+    with contextlib.suppress(StoreError), damage_named(found.slide_id):  # the slide says what is damaged
+        bag = shown.bag(found.slide_id)
+        if bag is not None and bag.cluster is not None:
+            cluster = int(np.asarray(bag.cluster[found.tile : found.tile + 1])[0])
     return {
         "key": slide_key(found.slide_id),
         "slide_id": found.slide_id,

@@ -1,4 +1,4 @@
-"""Names and colours of clusters, and changes to them."""
+"""Clusters with their names, colours and shares, and changes to the names."""
 
 from __future__ import annotations
 
@@ -11,36 +11,47 @@ from starlette.routing import Route
 
 from wsi_embed.bags.cluster_edits import ClusterNamesFile, NamesState
 from wsi_embed.errors import UsageError
-from wsi_embed.store import Store, open_store
-from wsi_embed.viewer.endpoints import reading, writing
+from wsi_embed.viewer.endpoints import described, reading, waiting, writing
+from wsi_embed.viewer.layers import cluster_classes
 from wsi_embed.viewer.routes.slides import store_of
 from wsi_embed.viewer.session import Session
 from wsi_embed.viewer.shown_store import ShownStore
 
+# Time that a request waits for the shares, seconds; the page asks again.
+WAIT = 0.2
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
 def routes(session: Session) -> list[Route]:
     """Return the routes."""
-    path = "/api/stores/{store:int}/names"
-    return [reading(path, partial(get_names, session)), writing(path, partial(change_names, session))]
+    path = "/api/stores/{store:int}/clusters"
+    return [reading(path, partial(list_clusters, session)), writing(path, partial(change_names, session))]
 
 
-def get_names(session: Session, request: Request) -> Any:
-    """Return the revision of the names, and whether a step can be undone."""
+def list_clusters(session: Session, request: Request) -> Any:
+    """Return the clusters of a store, with the number of their tiles as far as they are counted.
+
+    The names are those of the file at this moment, and `names` has their revision, so that a change to it is
+    one to what the page shows. If the file cannot be read, `names` is None, `problem` says why, and the names
+    are those that were read last.
+    """
     shown = store_of(session, request)
-    return _answer(shown, _file(shown.store).read())
+    try:
+        state, problem = None if shown.store.clusters is None else _file(shown).read(), None
+    except UsageError as error:
+        state, problem = None, described(error)
+    return _answer(shown, state, problem)
 
 
 def change_names(session: Session, request: Request, document: Any) -> Any:
-    """Change names or colours.
+    """Change names or colours, and return the clusters as `list_clusters` does.
 
     The document has `edit` (`rename`, `recolour`, `merge`, `undo` or `redo`) and the `revision` that is
     changed; and for the first three `clusters` with a `name` or a `colour`.
     """
     shown = store_of(session, request)
     edit, revision, clusters, name, colour = _parts(document)
-    file = _file(shown.store)
+    file = _file(shown)
     if edit == "rename":
         state = file.rename(clusters, name, revision)
     elif edit == "recolour":
@@ -52,28 +63,33 @@ def change_names(session: Session, request: Request, document: Any) -> Any:
     return _answer(shown, state)
 
 
-def _answer(shown: ShownStore, state: NamesState) -> dict[str, Any]:
-    """Return a state as JSON, after the store has taken it over."""
-    if state.names != shown.store.cluster_names:
-        changed = open_store(shown.store.where, clusters=shown.store.names_path)
-        head = shown.store.head
-        if head is not None and changed.head is not None and head.digest == changed.head.digest:
-            changed.head = head  # the same clusters: nothing has to be counted again
-        shown.names_changed(changed)
-    return {
-        "revision": state.revision,
-        "can_undo": state.can_undo,
-        "can_redo": state.can_redo,
-        "file": shown.store.names_path.name,
-    }
+def _answer(shown: ShownStore, state: NamesState | None, problem: Any = None) -> dict[str, Any]:
+    """Return the clusters with the names of a state, or those that were read last."""
+    names = None
+    if state is not None:
+        shown.names = state.names
+        names = {
+            "revision": state.revision,
+            "can_undo": state.can_undo,
+            "can_redo": state.can_redo,
+            "file": shown.store.names_path.name,
+        }
+    with waiting(WAIT) as seconds:
+        counts, complete = shown.shares.counts(seconds)
+    # not `shown.names`, which another request may have changed meanwhile
+    shown_names = shown.names if state is None else state.names
+    classes = cluster_classes(shown_names, shown.store.clusters or 0, counts)
+    return {"classes": classes, "complete": complete, "names": names, "problem": problem}
 
 
-def _file(store: Store) -> ClusterNamesFile:
+def _file(shown: ShownStore) -> ClusterNamesFile:
+    store = shown.store
     if store.clusters is None:
         raise UsageError(
             "has no clusters to name", where=store.name, remedy="make them with wsi-embed cluster"
         )
-    return ClusterNamesFile(store.names_path, store.clusters, store.model_id)
+    digest = None if store.head is None else store.head.digest
+    return ClusterNamesFile(store.names_path, store.clusters, store.model_id, digest)
 
 
 def _parts(

@@ -13,8 +13,8 @@ from wsi_embed import __version__
 from wsi_embed.bags.bag import Bag
 from wsi_embed.bags.damage import damage_named
 from wsi_embed.slide import Slide
-from wsi_embed.viewer.endpoints import reading, waiting
-from wsi_embed.viewer.layers import cluster_classes
+from wsi_embed.viewer.endpoints import reading
+from wsi_embed.viewer.pictures import version_of
 from wsi_embed.viewer.pyramid import TILE, Pyramid
 from wsi_embed.viewer.session import Session
 from wsi_embed.viewer.shown_store import ShownStore
@@ -27,7 +27,6 @@ def routes(session: Session) -> list[Route]:
     return [
         reading("/api/session", partial(describe_session, session)),
         reading("/api/stores/{store:int}/slides", partial(list_slides, session)),
-        reading("/api/stores/{store:int}/clusters", partial(list_clusters, session)),
         reading(SLIDE, partial(describe_slide, session)),
     ]
 
@@ -35,7 +34,12 @@ def routes(session: Session) -> list[Route]:
 def describe_session(session: Session, request: Request) -> Any:
     """Return the stores, and what the page may do."""
     stores = [{"name": shown.store.name, "clusters": shown.store.clusters} for shown in session.stores]
-    return {"version": __version__, "read_only": session.read_only, "stores": stores}
+    return {
+        "version": __version__,
+        "read_only": session.read_only,
+        "stores": stores,
+        "notes": list(session.notes),
+    }
 
 
 def list_slides(session: Session, request: Request) -> Any:
@@ -43,22 +47,14 @@ def list_slides(session: Session, request: Request) -> Any:
     return {"slides": [asdict(line) for line in store_of(session, request).listing()]}
 
 
-def list_clusters(session: Session, request: Request) -> Any:
-    """Return the clusters of a store, with the number of their tiles as far as they are counted."""
-    shown = store_of(session, request)
-    with waiting(0.2) as seconds:
-        counts, complete = shown.shares.counts(seconds)
-    return {"classes": cluster_classes(shown.store, counts), "complete": complete}
-
-
 def describe_slide(session: Session, request: Request) -> Any:
     """Return size, resolution, layers and warnings of a slide."""
     shown, slide_id = slide_of(session, request)
     bag, item = shown.bag(slide_id), shown.items.get(slide_id)
-    facts = {} if bag is None else _stored(bag)
+    facts, tile = {} if bag is None else _stored(bag), TILE
     if item is not None:
         with session.reading(shown, slide_id) as found:
-            read = _read(found.slide)
+            read, tile = _read(found.slide), Pyramid.of(found.slide).tile
         facts = read | facts | {name: read[name] for name in ("width", "height")}
     elif bag is None:
         shown.item(slide_id)  # raises
@@ -69,8 +65,8 @@ def describe_slide(session: Session, request: Request) -> Any:
         "contours": item is not None and item.roi is not None,
         "attention": shown.attention is not None and slide_id in shown.attention,
     }
-    levels = Pyramid(facts["width"], facts["height"]).levels
-    pyramid = {"tile": TILE, "levels": levels, "picture": item is not None}
+    levels = Pyramid(facts["width"], facts["height"], tile).levels
+    pyramid = {"tile": tile, "levels": levels, "picture": item is not None}
     return {"slide_id": slide_id, "warnings": [], **facts, **pyramid, "layers": layers}
 
 
@@ -95,7 +91,7 @@ def _read(slide: Slide) -> dict[str, Any]:
         "mpp": sum(slide.mpp) / 2 if slide.mpp else None,
         "power": slide.objective_power,
         "vendor": slide.vendor,
-        "version": slide.fingerprint[:12],
+        "version": version_of(slide),
         "warnings": list(slide.warnings),
     }
 

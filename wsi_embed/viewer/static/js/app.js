@@ -36,18 +36,30 @@ export class App extends EventTarget {
     this.session = await get("api/session");
   }
 
-  /** Show another store. */
+  /** Show another store; return whether it is still the one to show when its slides are there. */
   async openStore(number) {
     this.store = number;
-    this.slides = (await get(`api/stores/${number}/slides`)).slides;
+    this.clusters = { classes: [], complete: true };
+    const { slides } = await get(`api/stores/${number}/slides`);
+    if (number !== this.store) return false;
+    this.slides = slides;
     this.emit("store");
     this.refreshClusters();
+    return true;
   }
 
   /** Ask for names, colours and shares of the clusters, again until all tiles of the store are counted. */
   async refreshClusters() {
     const store = this.store;
-    const found = await get(`api/stores/${store}/clusters`);
+    try {
+      this.takeClusters(store, await get(`api/stores/${store}/clusters`));
+    } catch (error) {
+      this.emit("notice", error.message);
+    }
+  }
+
+  /** Show the clusters of an answer about a store. */
+  takeClusters(store, found) {
     if (store !== this.store) return;
     this.clusters = found;
     this.classOf = new Map(found.classes.flatMap((each, index) => each.members.map((member) => [member, index])));

@@ -70,10 +70,10 @@ class ClusterPanel {
       this.#bar(classes), ...this.#messages(), ...shown.map((each) => this.#class(each, Math.max(1, whole))),
       empty ? el("p", { class: "note" }, withoutTiles(empty)) : null,
     ].filter(Boolean));
-    this.drawing = false;
     const again = focused && kind && this.page.querySelector(`[data-class="${focused.dataset.class}"] [data-kind="${kind}"]`);
     if (again && typed !== null) again.value = typed;
     again?.focus();
+    this.drawing = false;
   }
 
   #messages() {
@@ -121,9 +121,11 @@ class ClusterPanel {
       type: "text", class: "class-name", defaultValue: each.named ? each.name : "", placeholder: name, maxLength: 80, disabled: !writable, spellcheck: false,
       title: writable ? "Give the cluster a name" : name, "aria-label": `Name of ${name}`, "data-kind": "name",
       onkeydown: ({ key, target }) => key === "Escape" && (target.value = target.defaultValue),
+      // the name that somebody else gives meanwhile is not seen below the one that is being typed
+      onfocus: () => !this.drawing && (this.seen = this.names.state?.revision),
       // not `onchange`, which does not see what was typed before the list was drawn anew
       onblur: ({ target }) => !this.drawing && target.value !== target.defaultValue
-        && this.names.change("rename", { clusters, name: target.value.trim() || null }),
+        && this.names.change("rename", { clusters, name: target.value.trim() || null, revision: this.seen }),
     });
     const colour = el("input", {
       type: "color", value: each.colour, disabled: !writable, "aria-label": `Colour of ${name}`, title: "Colour", "data-kind": "colour",

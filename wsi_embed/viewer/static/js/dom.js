@@ -46,6 +46,9 @@ export const printable = (text) =>
     },
   );
 
+/** Return a name whose direction of writing does not change the order of the text around it. */
+export const isolated = (name) => `\u2068${name}\u2069`;
+
 function isPaired(text, at) {
   const high = (index) => text.charCodeAt(index) >= 0xd800 && text.charCodeAt(index) < 0xdc00;
   const low = (index) => text.charCodeAt(index) >= 0xdc00 && text.charCodeAt(index) < 0xe000;

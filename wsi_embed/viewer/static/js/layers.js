@@ -3,7 +3,7 @@
 // The map of the tiles is one pixel per cell of the tiles' lattice, painted when something about it changes;
 // moving only scales that picture, so that a million tiles move as smoothly as a hundred.
 import { getPacked } from "./api.js";
-import { byId } from "./dom.js";
+import { byId, isolated } from "./dom.js";
 
 const GRID_PX = 28;
 const HALO = "#fff";
@@ -149,6 +149,11 @@ export class Layers {
     return picture;
   }
 
+  /** Whether a tile is of a class that is hidden while the clusters are shown. */
+  #isHidden(number) {
+    return this.show === "clusters" && this.hidden.has(this.classOfTile(number)?.cluster);
+  }
+
   /** Return a function from tile to colour, as a number of little-endian RGBA; null if nothing is shown. */
   #tileColours() {
     const { cluster, confidence } = this.app.tiles.columns;
@@ -200,7 +205,7 @@ export class Layers {
     this.context.globalAlpha = 1;
   }
 
-  /** Draw the cells of the lattice that have a tile and are on the screen, if they are large enough. */
+  /** Draw the cells on the screen that have a tile of a shown cluster, if they are large enough. */
   #drawGrid() {
     const { x, y, zoom, width, height, ratio } = this.view;
     if (!this.grid || !this.lattice || this.app.tiles.step[0] * zoom < GRID_PX * ratio) return;
@@ -211,9 +216,11 @@ export class Layers {
     this.context.strokeStyle = "rgb(40 40 40 / 45%)";
     this.context.beginPath();
     for (let row = Math.max(0, cell(-y, 1)); row <= bottom; row++)
-      for (let column = Math.max(0, cell(-x, 0)); column <= right; column++)
-        if (this.lattice[row * this.columns + column] >= 0)
+      for (let column = Math.max(0, cell(-x, 0)); column <= right; column++) {
+        const number = this.lattice[row * this.columns + column];
+        if (number >= 0 && !this.#isHidden(number))
           this.context.rect(origin[0] + column * step[0], origin[1] + row * step[1], step[0], step[1]);
+      }
     this.context.stroke();
   }
 
@@ -254,7 +261,7 @@ export class Layers {
     const ranks = this.show === "attention" && this.data.attention?.columns[`rank${this.attentionClass}`];
     if (ranks) return `attention rank ${Math.round(ranks[number] / 2.55)} %`;
     if (!shown) return `tile ${number}`;
-    return confidence === undefined ? shown.name : `${shown.name}, ${(confidence / 255).toFixed(2)}`;
+    return confidence === undefined ? shown.name : `${isolated(shown.name)}, ${(confidence / 255).toFixed(2)}`;
   }
 }
 

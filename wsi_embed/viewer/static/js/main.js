@@ -80,8 +80,11 @@ async function checkSlide() {
   const { path, key } = app.slide ?? {};
   if (!path) return;
   try {
-    await get(path);
-    showNotice("A part of this slide cannot be read.");
+    const { version } = await get(path);
+    if (app.slide?.key !== key) return;
+    if (version === app.slide.version) return showNotice("A part of this slide cannot be read.");
+    showNotice("The file of this slide has been replaced.");
+    app.emit("choose", key);
   } catch (error) {
     if (app.slide?.key === key) showError(error, () => app.openSlide(key));
   }
@@ -131,7 +134,7 @@ addKeys("Slides", [
   ["s", "show or hide the list", flip("no-slides")],
   ["l", "show or hide the panel", flip("no-panel")],
   ["t n m", "tile, clusters, map of tiles", ({ key }) => showPanel(app, { t: "tile", n: "clusters", m: "map" }[key])],
-  ["u", "undo the last change of names", () => names.writable && names.state.can_undo && names.change("undo")],
+  ["u", "undo the last change of names", () => names.state?.can_undo && names.writable && names.change("undo")],
 ]);
 addKeys("Layers", [
   ["c", "clusters", () => layers.set({ show: layers.show === "clusters" ? "nothing" : "clusters" })],
@@ -165,6 +168,8 @@ function peek(on) {
 
 document.addEventListener("keyup", (event) => event.key === " " && peek(false));
 window.addEventListener("blur", () => peek(false));
+// Somebody else may have changed the names while the page was not looked at.
+document.addEventListener("visibilitychange", () => !document.hidden && app.session && app.refreshClusters());
 byId("toggle-slides").addEventListener("click", flip("no-slides"));
 byId("toggle-panel").addEventListener("click", flip("no-panel"));
 byId("show-help").addEventListener("click", showHelp);
@@ -173,7 +178,7 @@ window.addEventListener("hashchange", () => location.reload());
 byId("store").addEventListener("change", async (event) => {
   layers.hidden = new Set(); // clusters of another store are others
   const { key } = list, here = stage.item ? { ...stage.centre, zoom: stage.zoom } : {};
-  await app.openStore(+event.target.value);
+  if (!(await app.openStore(+event.target.value))) return;
   const same = app.slides.some((slide) => slide.key === key);
   place = same ? here : {}; // the same slide stays where it is, so that two models can be compared
   if (app.slides.length) app.openSlide(same ? key : app.slides[0].key);
@@ -184,6 +189,7 @@ async function start() {
   const { stores } = app.session;
   byId("store").append(...stores.map(({ name }, index) => el("option", { value: index }, printable(name))));
   byId("store-label").hidden = stores.length < 2;
+  if (app.session.notes.length) showNotice(app.session.notes.map(printable).join("\n"));
   restore(typed);
   await app.openStore(typed.store < stores.length ? typed.store : 0);
   listenToKeys();

@@ -196,7 +196,7 @@ class TileMap {
     const line = (colour, name) => {
       const dot = el("i", { class: "dot" });
       dot.style.background = colour;
-      return el("span", { class: "named" }, dot, printable(name));
+      return el("span", { class: "named", title: printable(name) }, dot, el("span", {}, printable(name)));
     };
     if (this.by === "slide" && this.data.slides.length <= SLIDE_COLOURS.length)
       return el("p", { class: "map-legend" }, ...this.data.slides.map((slide, index) => line(SLIDE_COLOURS[index], slideTitle(this.app, slide))));

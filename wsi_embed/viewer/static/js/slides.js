@@ -1,6 +1,6 @@
 // The list of slides. Only the lines on the screen exist, so that ten thousand slides are as quick as ten.
 import { slidePath } from "./api.js";
-import { byId, counted, el, printable } from "./dom.js";
+import { byId, counted, el, isolated, printable } from "./dom.js";
 
 const LINE_PX = 68;
 const EXTRA = 4;
@@ -76,6 +76,7 @@ export class SlideList {
       old.disabled = !number && name !== "all";
     }
     byId("filter").value = "all";
+    byId("filter").hidden = !this.app.slides.some((slide) => Object.entries(KINDS).some(([name, { fits }]) => name !== "all" && fits(slide)));
     this.find();
   }
 
@@ -162,5 +163,5 @@ const KINDS = {
 function facts(slide) {
   if (slide.problem) return printable(slide.problem);
   const tiles = slide.tiles === null ? "not in the store" : counted(slide.tiles, "tile");
-  return [slide.patient && printable(slide.patient), tiles, slide.warnings.length ? "to look at" : null].filter(Boolean).join(" · ");
+  return [slide.patient && isolated(printable(slide.patient)), tiles, slide.warnings.length ? "to look at" : null].filter(Boolean).join(" · ");
 }

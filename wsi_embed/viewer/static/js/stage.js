@@ -173,14 +173,15 @@ export class Stage {
     const parts = [];
     if (this.item && this.app.slide) {
       const at = pointer ? this.toSlide(pointer) : null;
-      if (at && this.app.describe) parts.push(this.app.describe(at.x, at.y));
+      const under = at && this.app.describe ? this.app.describe(at.x, at.y) : null;
+      if (under) parts.push(el("span", { class: "under" }, under));
       if (at) {
         const place = (value) => counted(Math.round(value * (this.mpp ?? 1)));
-        parts.push(`x ${place(at.x)}  y ${place(at.y)} ${this.mpp ? "um" : "px"}`);
+        parts.push(el("span", {}, `x ${place(at.x)}  y ${place(at.y)} ${this.mpp ? "um" : "px"}`));
       }
-      if (this.mpp) parts.push(`${(10 / (this.mpp / this.zoom)).toPrecision(3)}x`);
+      if (this.mpp) parts.push(el("span", {}, `${(10 / (this.mpp / this.zoom)).toPrecision(3)}x`));
     }
-    byId("status").replaceChildren(...parts.filter(Boolean).map((part) => el("span", {}, part)));
+    byId("status").replaceChildren(...parts);
   }
 
   #tileFailed() {

@@ -245,3 +245,11 @@ def test_options_that_do_not_fit(made: Shares, tmp_path: Path, arguments: tuple[
     assert isinstance(done.exception, WsiEmbedError)
     assert says in str(done.exception)
     assert "fold" not in done.stderr
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("method", ["abmil", "dsmil"])
+def test_a_gpu_trains_as_well_as_the_cpu(made: Shares, method: str) -> None:
+    bags = join_values(made.store, made.values, target="age")
+    found = evaluate_mil(made.store, bags, MilSettings(method, epochs=12, lr=3e-3, device="cuda"), folds=3)
+    assert found.intervals["r2"].mean > 0.5

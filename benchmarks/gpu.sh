@@ -26,6 +26,9 @@ python=${PYTHON:-python3}
 if [ -n "$wheels" ]; then
     if [ ! -e "$out/venv/.installed" ]; then
         "$python" -m venv --system-site-packages "$out/venv"
+        # PyTorch may be in an environment itself, whose packages a new one does not see
+        packages='import sysconfig; print(sysconfig.get_path("purelib"))'
+        "$python" -c "$packages" > "$("$out/venv/bin/python" -c "$packages")/machine.pth"
         "$out/venv/bin/python" -m pip install --quiet --no-index --no-deps "$wheels"/*.whl
         touch "$out/venv/.installed"
     fi

@@ -33,13 +33,14 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--devices", default="cuda")
+    parser.add_argument("--precision", default="bf16")
     args = parser.parse_args()
     epoch = min(EPOCH, args.steps)
     ends = {}
     for recipe in RECIPES:
         config = load_recipe(
             recipe, tile_px=args.px, batch_size=args.batch_size, epochs=-(-args.steps // epoch),
-            precision="bf16", workers=args.workers, devices=args.devices, log_steps=min(20, epoch),
+            precision=args.precision, workers=args.workers, devices=args.devices, log_steps=min(20, epoch),
         )  # fmt: skip
         began = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:

@@ -50,6 +50,7 @@ class Row:
         limit: Longest time, seconds.
         shown: Function that finds the lines of the result in the output.
         gpus: Number of GPUs that it needs.
+        makes: Folder that the command makes, removed before it runs, because an earlier try may have left it.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Row:
     limit: float
     shown: Shown = last_lines
     gpus: int = 1
+    makes: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class Sizes:
         long: Steps of the comparison of recipes.
         seconds: Duration of a measurement of encoding.
         workers: Decoding processes of training.
+        precision: Precision of training; bf16 is slow on most CPUs.
     """
 
     side: int = 40_000
@@ -83,9 +86,12 @@ class Sizes:
     long: int = 2_000
     seconds: float = 5
     workers: int = 16
+    precision: str = "bf16"
 
 
-DRY = Sizes(side=4_000, tiles=64, px=64, batch=8, steps=2, long=8, seconds=0.2, workers=1)
+DRY = Sizes(
+    side=4_000, tiles=64, px=32, batch=8, steps=2, long=4, seconds=0.2, workers=0, precision="32"
+)  # fmt: skip
 
 
 def make_rows(folder: Path, sizes: Sizes, *, dry: bool) -> list[Row]:
@@ -110,9 +116,11 @@ ORDER = (
 RATES = numbers("device", "batch_size", "readers", "decode", "encode", "end_to_end", "ideal", "memory_mb")
 
 
-def _row(name: str, title: str, limit: float, shown: Shown, words: str, gpus: int = 1) -> Row:
+def _row(
+    name: str, title: str, limit: float, shown: Shown, words: str, gpus: int = 1, makes: Path | None = None
+) -> Row:
     """Return a row that runs Python with the arguments of a command line."""
-    return Row(name, title, (sys.executable, *shlex.split(words)), limit, shown, gpus)
+    return Row(name, title, (sys.executable, *shlex.split(words)), limit, shown, gpus, makes)
 
 
 def _inputs(folder: Path, sizes: Sizes) -> list[Row]:
@@ -147,7 +155,8 @@ def _encoding(folder: Path, sizes: Sizes, dry: bool) -> list[Row]:
         bench("bench-fp32", "the same in fp32", "fp32.onnx", device),
         _row("parity", "engines beside PyTorch", 300, tables,
              f"benchmarks/encode.py {work}/run --tiles {work}/tiles.csv --calibrate {work}/tiles.csv "
-             f"--split train --threads {sizes.workers} --batch-size {sizes.tiles // 8} --passes {passes}"),
+             f"--split train --threads {max(1, sizes.workers)} --batch-size {sizes.tiles // 8} "
+             f"--passes {passes}"),
         _row("whole-job", "whole job and its limit", 300, tables,
              f"benchmarks/end_to_end.py --folder {work} --sides {sizes.side} --passes {min(2, passes)} "
              f"--seconds {sizes.seconds} --rows {shlex.join(engines)}"),
@@ -170,21 +179,21 @@ def _training(folder: Path, sizes: Sizes, dry: bool) -> list[Row]:
 
     def train(name: str, title: str, devices: str, gpus: int = 1) -> Row:
         # a small batch, because the split of the tiles has to hold several
-        words = (
-            f"train {work}/tiles.csv --split train --out {work}/{name} --epochs 2 --mpp 0.5 --precision bf16"
-        )
+        words = f"train {work}/tiles.csv --split train --out {work}/{name} --epochs 2 --mpp 0.5"
         sized = f"--tile-px {sizes.px} --batch-size {min(64, sizes.batch)} --workers {sizes.workers}"
-        return _row(name, title, 180, last_lines, f"-m wsi_embed {words} {sized} --devices {devices}", gpus)
+        line = f"-m wsi_embed {words} {sized} --precision {sizes.precision} --devices {devices}"
+        return _row(name, title, 180, last_lines, line, gpus, folder / name)
 
     return [
         train("run", "training by the command, bf16", device),
         _row("training", "training (a) to (d), bf16, memory and the largest batch", 420, figures,
              f"benchmarks/train.py {work}/tiles.csv --split train --slides {slide} --px {sizes.px} --memory "
+             f"--precision {sizes.precision} "
              f"--batch-size {sizes.batch} --steps {sizes.steps} --workers {sizes.workers}"),
         _row("recipes", f"{sizes.long:,} steps of clubyol and clubyol-paper", 420, tables,
              f"benchmarks/gpu_recipes.py {work}/tiles.csv --out {work}/recipes --px {min(96, sizes.px)} "
              f"--batch-size {min(256, sizes.batch)} --steps {sizes.long} --workers {sizes.workers} "
-             f"--devices {device}"),
+             f"--devices {device} --precision {sizes.precision}", makes=folder / "recipes"),
         train("two-train", "training on two GPUs", two, gpus=2),
         _row("tests", "tests that need CUDA", 300, last_lines, "-m pytest -n 0 -q -m gpu tests"),
     ]  # fmt: skip

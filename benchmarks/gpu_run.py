@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import signal
 import subprocess
 import sys
@@ -60,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, help=f"for all rows together, {MINUTES} or dry 60")
     parser.add_argument("--rows", nargs="+", help="only these")
     args = parser.parse_args(arguments)
+    (args.out / "work").mkdir(parents=True, exist_ok=True)
     rows = make_rows(args.out / "work", DRY if args.dry else Sizes(), dry=args.dry)
     names = [row.name for row in rows]
     if unknown := sorted(set(args.rows or ()) - set(names)):
@@ -119,6 +121,8 @@ def run_row(row: Row, log: Path, limit: float) -> Result:
         log: File for the output.
         limit: Longest time, seconds; then the command and its children are ended.
     """
+    if row.makes:
+        shutil.rmtree(row.makes, ignore_errors=True)
     began = time.monotonic()
     with log.open("w", encoding="utf-8") as output:
         try:

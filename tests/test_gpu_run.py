@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -71,17 +71,15 @@ def test_what_is_done_is_not_run_again(tmp_path: Path) -> None:
     assert mark.read_text() == "xx"
 
 
-def children_of(pid: int) -> Iterator[int]:
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == pid:
-            yield int(stat.parent.name)
+def test_what_an_earlier_try_left_is_removed(tmp_path: Path) -> None:
+    made = tmp_path / "run"
+    code = "import os, sys; os.mkdir(sys.argv[1]); sys.exit(len(sys.argv) > 2)"
+    for argument, status in ((["fail"], "failed"), ([], "done")):
+        each = replace(row("run", code, made, *argument), makes=made, shown=last_lines)
+        assert run_rows([each], tmp_path, 60, 0)["run"].status == status
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="children are found in /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_a_row_that_takes_too_long_ends_with_its_children(tmp_path: Path) -> None:
     code = (
         "import subprocess, sys, time; print('begun', flush=True); "

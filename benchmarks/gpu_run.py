@@ -66,12 +66,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = [row.name for row in rows]
     if unknown := sorted(set(args.rows or ()) - set(names)):
         parser.error(f"unknown: {', '.join(unknown)}; rows are {', '.join(names)}")
+    end_with_row()
     results = run_rows(
         [row for row in rows if not args.rows or row.name in args.rows],
         args.out, 60 * (args.minutes or (60 if args.dry else MINUTES)), 0 if args.dry else count_gpus(),
     )  # fmt: skip
     print(args.out / "results.md")
     return int(any(result.status != DONE for result in results.values()))
+
+
+def end_with_row() -> None:
+    """Let SIGTERM end the command of the present row too."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 
 
 def count_gpus() -> int:

@@ -92,14 +92,35 @@ def test_a_row_that_takes_too_long_ends_with_its_children(tmp_path: Path) -> Non
     assert time.monotonic() - began < 30
     assert (found["slow"].status, found["slow"].lines) == ("timed out", ["begun"])
     assert found["next"].status == "done"
-    pid = int((tmp_path / "pid").read_text())
-    for _ in range(50):  # the child has no parent any more, and is collected by another process
+    assert ended(int((tmp_path / "pid").read_text()))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_the_command_of_a_row_ends_with_the_runner(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from benchmarks import gpu_run, gpu_rows; "
+        "gpu_run.end_with_row(); "
+        "sleep = 'import os, sys, time; open(sys.argv[1], \"w\").write(str(os.getpid())); time.sleep(60)'; "
+        "row = gpu_rows.Row('a', 'a', (sys.executable, '-c', sleep, sys.argv[1]), 60, gpu_rows.tables, 0); "
+        "gpu_run.run_rows([row], Path(sys.argv[2]), 60, 0)"
+    )
+    pid = tmp_path / "pid"
+    with subprocess.Popen([sys.executable, "-c", code, pid, tmp_path / "out"], cwd=REPO) as runner:
+        while not (pid.exists() and pid.read_text()):
+            time.sleep(0.05)
+        runner.terminate()
+        assert runner.wait(30) == 1
+    assert ended(int(pid.read_text()))
+
+
+def ended(pid: int) -> bool:
+    """Whether a process ends soon; one without a parent is collected by another process."""
+    for _ in range(100):
         state = Path(f"/proc/{pid}/stat")
         if not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z":
-            break
+            return True
         time.sleep(0.1)
-    else:
-        pytest.fail("the child goes on")
+    return False
 
 
 def test_rows_beyond_the_time_of_all_are_left_for_the_next_call(tmp_path: Path) -> None:

@@ -28,6 +28,9 @@ ROWS = (
     ("OpenVINO fp32", "fp32.onnx", "openvino"),
     ("OpenVINO bf16", "fp32.onnx", "openvino:bf16"),
     ("OpenVINO int8", "int8.onnx", "openvino"),
+    ("ONNX Runtime CUDA fp32", "fp32.onnx", "cuda"),
+    ("ONNX Runtime CUDA fp16", "fp16.onnx", "cuda"),
+    ("TensorRT fp16", "fp16.onnx", "tensorrt"),
 )
 COMMAND = (sys.executable, "-m", "wsi_embed")
 

@@ -3,8 +3,8 @@ r"""Creation of the ResNet-18 for the comparison of tools, as a state dict and a
     PYTHONPATH=.:train:export python benchmarks/models.py --folder build/bench build/bench/slide20000.tif
 
 The weights are random with a fixed seed. Batch-norm statistics come from real tiles, so that features vary
-like those of a trained network. Files: weights.pth (names as in torchvision), fp32.onnx and int8.onnx.
-Existing files are kept.
+like those of a trained network. Files: weights.pth (names as in torchvision), fp32.onnx, fp16.onnx and
+int8.onnx. Existing files are kept.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def main() -> None:
             np.stack([np.asarray(cv2.imread(str(file), cv2.IMREAD_COLOR_RGB), np.uint8) for file in files])
         )
         torch.save(network.state_dict(), weights)
-    for precision in ("fp32", "int8"):
+    for precision in ("fp32", "fp16", "int8"):
         path = args.folder / f"{precision}.onnx"
         if not path.exists():
             export(

@@ -78,11 +78,11 @@ def pin(pool: EncoderPool, cores: list[int]) -> None:
 
 
 def measure(
-    pools: dict[tuple[str, str], EncoderPool], seconds: float, passes: int
+    pools: dict[tuple[str, str], EncoderPool], seconds: float, passes: int, size: int = BATCH
 ) -> dict[tuple[str, str], float]:
     """Measure the tiles per second of each pool, the median over passes."""
     side = next(iter(pools.values())).first.metadata.tile_px
-    batch = np.random.default_rng(0).integers(0, 256, (BATCH, side, side, 3), np.uint8)
+    batch = np.random.default_rng(0).integers(0, 256, (size, side, side, 3), np.uint8)
     for pool in pools.values():
         encode_rate(pool, batch, 0)  # warm-up
     rates: dict[tuple[str, str], list[float]] = {key: [] for key in pools}

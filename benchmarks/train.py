@@ -9,7 +9,7 @@ Rows, measured in one run on the same machine, each over the same number of step
 (c) the published loop, reimplemented: augmentation by Pillow in the workers, float32, no channels_last;
 (d) training of this package directly from slides (with --slides).
 
-With --memory it also finds the largest batch of (b).
+With --memory it also measures the memory of (b) on a GPU, and finds its largest batch.
 """
 
 from __future__ import annotations
@@ -67,6 +67,7 @@ def main() -> None:
         part = rate / rates["(b) our step, synthetic"]
         print(f"{name:34} {rate:8.1f} images/s   {part:.2f} of (b)")
     if args.memory:
+        print(f"memory of (b): {memory(config):.1f} GiB")
         print(f"largest batch of (b), a power of two: {largest_batch(config)}")
 
 
@@ -199,6 +200,15 @@ def published(source: Path, config: TrainConfig, split: str | None, steps: int) 
         float(loss.detach())  # the published code prints the loss
 
     return timed(step, steps, config.batch_size)
+
+
+def memory(config: TrainConfig) -> float:
+    """Return the largest memory of the GPU that (b) takes, GiB; 0 without a GPU."""
+    if not torch.cuda.is_available():
+        return 0.0
+    torch.cuda.reset_peak_memory_stats()
+    synthetic(config, 1)
+    return torch.cuda.max_memory_allocated() / 2**30
 
 
 def largest_batch(config: TrainConfig) -> int:

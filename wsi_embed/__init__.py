@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from wsi_embed.tissue import TissueRecipe
     from wsi_embed.viewer.handle import Viewer, view
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 # Imported at first use, so that `wsi-embed --help` and `import wsi_embed` are instant.
 _HOME = {

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wsi_embed.cli.options import StorePlace
 from wsi_embed.util.json_text import json_text
+
+if TYPE_CHECKING:
+    from wsi_embed.evaluate.mil.predict import PredictionReport
 
 
 def command(
@@ -43,11 +46,9 @@ def command(
         values = {**asdict(report), "files": [str(path) for path in report.files]}
         typer.echo(json_text(reworded(values), indent=2))
     else:
-        counts = Counter(slide.prediction for slide in report.slides)
-        shares = ", ".join(f"{counts[name]} {name}" for name in report.metadata.classes)
         facts: dict[str, object] = {
             "method": report.metadata.method,
-            "predicted": f"{counted(len(report.slides), 'slide')}: {shares}",
+            "predicted": f"{counted(len(report.slides), 'slide')}: {_summary(report)}",
         }
         show_facts(facts, [])
         for note in report.notes:
@@ -58,3 +59,12 @@ def command(
         say_error(f"failed: {in_flags(message)}")
     if report.failed:
         raise typer.Exit(1)
+
+
+def _summary(report: PredictionReport) -> str:
+    """Return the number of slides of each class, or the lowest and highest number."""
+    names, values = report.metadata.classes, [each.value for each in report.slides if each.value is not None]
+    if values:
+        return f"{names[0]} {min(values):.3g} to {max(values):.3g}"
+    counts = Counter(slide.prediction for slide in report.slides)
+    return ", ".join(f"{counts[name]} {name}" for name in names)

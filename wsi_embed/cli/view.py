@@ -156,7 +156,7 @@ def command(
         cache=cache,
     )
     for note in session.notes:
-        typer.echo(in_flags(note), err=True)
+        echo(in_flags(note), err=True)
     if static is not None:
         write_static(session, static, static_um)
         return

@@ -66,7 +66,9 @@ def slide_heat(found: SlideAttention, bag: Bag, method: str, column: str | None 
         )
     name, paid = found.column(column)
     of = "attention" if len(found.columns) == 1 else f"attention for {name}"
-    likely = f"{found.predicted} ({found.probabilities[found.predicted]:.2f})"
+    likely = found.predicted
+    if found.probabilities:  # a predicted number has none
+        likely += f" ({found.probabilities[found.predicted]:.2f})"
     labelled = f"labelled {found.label}, " if found.label else ""
     facts = f"{method}, {of}; {labelled}predicted {likely}"
     if len(paid):

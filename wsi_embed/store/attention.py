@@ -38,9 +38,9 @@ class SlideAttention:
         attention: Attention weights, float32 [N, A].
         grid: (row, col) of the tiles, int32 [N, 2].
         columns: Names of the A columns: one per class, or a single `all`.
-        label: True class of the bag; empty if it is unknown.
-        predicted: Predicted class of the bag.
-        probabilities: Predicted probability of each class.
+        label: True class of the bag, or its number in words; empty if it is unknown.
+        predicted: Predicted class of the bag, or its number in words.
+        probabilities: Predicted probability of each class; empty for a number.
     """
 
     slide_id: str

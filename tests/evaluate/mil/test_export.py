@@ -51,6 +51,32 @@ def test_the_file_predicts_as_pytorch_does(kind: type[BagNet], tmp_path: Path) -
             np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("kind", [Abmil, Dsmil])
+@pytest.mark.parametrize(("task", "name"), [("survival", "risk"), ("regression", "age")])
+def test_a_number_of_the_file_is_pytorchs(kind: type[BagNet], task: str, name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = kind(8, 1).eval()
+    if task == "regression":
+        net.target_mean, net.target_std = 1000.0, 7.0
+    about = replace(ABOUT, classes=(name,), task=task)
+    written = write_net(net, about, tmp_path / "m.onnx")
+    model = MilModel(tmp_path / "m.onnx")
+    assert model.metadata == written
+    for tiles in (1, 5, 300):
+        bag = torch.randn(tiles, 8)
+        (value, attention), expected = model.predict(bag.numpy()), net.predict(bag)
+        assert value.shape == (1,)
+        assert attention.shape == (tiles, 1)
+        np.testing.assert_allclose(value, expected[0].numpy(), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(attention, expected[1].numpy(), atol=1e-5)
+
+
+def test_files_of_the_first_schema_are_read() -> None:
+    old = ABOUT.to_json().replace('"schema": 2', '"schema": 1').replace('"task": "classification", ', "")
+    assert "task" not in old
+    assert MilMetadata.from_json(old, "m.onnx") == replace(ABOUT, schema=1)
+
+
 def test_a_file_that_differs_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export, "LARGEST_DIFFERENCE", -1.0)
     with pytest.raises(WsiEmbedError, match=r"m\.onnx: the file would predict otherwise than PyTorch"):
@@ -112,8 +138,14 @@ def test_files_that_are_no_network(tmp_path: Path) -> None:
         (None, "not a multiple-instance network of wsi-embed; make one with"),
         ("{", "its metadata are damaged"),
         ("[1]", "its metadata are damaged"),
-        (ABOUT.to_json().replace('"schema": 1', '"schema": 2'), "metadata schema 2, this wsi-embed reads 1"),
+        (
+            ABOUT.to_json().replace('"schema": 2', '"schema": 3'),
+            "metadata schema 3, this wsi-embed reads up to 2",
+        ),
         (replace(ABOUT, classes=("a",)).to_json(), "its metadata have a wrong classes"),
+        (replace(ABOUT, task="survival").to_json(), "its metadata have a wrong classes"),
+        (replace(ABOUT, task="ranking").to_json(), "its metadata have a wrong task"),
+        (replace(ABOUT, task="survival", classes=("risk",)).to_json(), "its inputs and outputs contradict"),
         (replace(ABOUT, mpp="x").to_json(), "its metadata have a wrong mpp"),  # type: ignore[arg-type]
         (replace(ABOUT, classes=("a", "b")).to_json(), "its inputs and outputs contradict its metadata"),
         (replace(ABOUT, feature_dim=9).to_json(), "its inputs and outputs contradict its metadata"),

@@ -114,7 +114,7 @@ def test_the_tables_folds() -> None:
     ("patients", "folds", "says"),
     [
         ([("a", 1)] * 9 + [("b", 1)] * 4, 5, "class 'b' has 4 patients, fewer than 5 folds: use `folds=4`"),
-        ([("a", 1)] * 9 + [("b", 5)], 5, "class 'b' has 1 patient, fewer than 5 folds: a class needs three"),
+        ([("a", 1)] * 9 + [("b", 5)], 5, "class 'b' has 1 patient, fewer than 5 folds: three at least"),
         (
             [("a", 1)] * 9 + [("b", 1)] * 3,
             2,

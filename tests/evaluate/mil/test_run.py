@@ -19,7 +19,7 @@ from tests.evaluate.mil.made import Witnessed, bags_of, split_in_three, witnesse
 from wsi_embed.bags.labels import join_labels  # noqa: E402
 from wsi_embed.errors import DeviceError, UsageError, WsiEmbedError  # noqa: E402
 from wsi_embed.evaluate import probe  # noqa: E402
-from wsi_embed.evaluate.mil import fit, nets, run  # noqa: E402
+from wsi_embed.evaluate.mil import fit, nets, summary  # noqa: E402
 from wsi_embed.evaluate.mil.output import slide_attention  # noqa: E402
 from wsi_embed.evaluate.mil.run import evaluate_mil  # noqa: E402
 from wsi_embed.evaluate.mil.scores import bootstrap_intervals  # noqa: E402
@@ -40,7 +40,7 @@ def small_transmil(dim: int, classes: int) -> nets.Transmil:
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(NETS.places, "transmil", f"{__name__}:small_transmil")
     monkeypatch.setattr(probe, "STRENGTHS", (0.01, 1.0))
-    monkeypatch.setattr(run, "bootstrap_intervals", functools.partial(bootstrap_intervals, resamples=50))
+    monkeypatch.setattr(summary, "bootstrap_intervals", functools.partial(bootstrap_intervals, resamples=50))
 
 
 def quick(method: str, epochs: int = 8) -> MilSettings:
@@ -88,6 +88,7 @@ def test_figures_of_folds_and_seeds(made: Witnessed) -> None:
     mean = np.mean([row["auc"] for row in found.folds])
     assert found.intervals["auc"].mean == pytest.approx(mean)
     assert found.interval_method.startswith("95 % t interval over folds")
+    assert found.overall
     assert sum(of.count for of in found.overall.classes.values()) == 36
     split = evaluate_mil(made.store, bags_of(made.labels, splits=split_in_three(made.labels)), quick("mean"))
     assert split.interval_method.startswith("95 % percentile interval")
@@ -97,7 +98,7 @@ def test_the_same_seed_is_the_same_evaluation_from_memory_and_store(made: Witnes
     bags = bags_of(made.labels, splits=split_in_three(made.labels))
     before = torch.random.get_rng_state()
     first, again = (evaluate_mil(made.store, bags, quick("dsmil", 3), memory=m) for m in (2**30, 0))
-    np.testing.assert_array_equal(first.predictions[0].probabilities, again.predictions[0].probabilities)
+    np.testing.assert_array_equal(first.predictions[0].outputs, again.predictions[0].outputs)
     assert torch.equal(before, torch.random.get_rng_state())  # nobody else's random numbers are used up
 
 
@@ -118,7 +119,7 @@ def test_a_rare_class_is_not_given_up(tmp_path: Path) -> None:
     found = evaluate_mil(
         made_store(tmp_path / "f.zarr", slides), bags, MilSettings("abmil", epochs=8, lr=5e-3)
     )
-    assert np.abs(found.predictions[0].probabilities - 0.5).max() < 0.15
+    assert np.abs(found.predictions[0].outputs - 0.5).max() < 0.15
 
 
 def test_three_classes(tmp_path: Path) -> None:
@@ -158,7 +159,7 @@ def test_attention_of_several_seeds_is_their_mean(made: Witnessed) -> None:
     assert second is not None
     paid = next(slide_attention(found, made.store))
     np.testing.assert_allclose(paid.attention, (first[0] + second[0]) / 2, atol=1e-6)
-    probabilities = np.mean([f.probabilities[0] for f in found.predictions], axis=0)
+    probabilities = np.mean([f.outputs[0] for f in found.predictions], axis=0)
     assert list(paid.probabilities.values()) == pytest.approx(probabilities.tolist())
 
 

@@ -217,7 +217,7 @@ def test_mixed_precision_of_the_training_does_not_reach_it() -> None:
     assert torch.equal(mixed[0], drawn(module, tiles)[0])
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.gpu
 def test_a_seed_gives_the_same_views_on_every_device() -> None:
     module, tiles = Views(tiny_config(**EVERYTHING), MEAN, STD), stacked(he_tiles(7, 40))
     on_cpu = drawn(module, tiles)

@@ -27,9 +27,10 @@ class LabelledBag:
         id: Slide id, or patient.
         slides: Ids of the bag's slides.
         patient: Patient, from the table or the store.
-        label: Name of the class.
+        label: Name of the class, or the numbers as text.
         split: Split, from the table.
         fold: Fold, from the table.
+        values: Numbers instead of a class, one for each of the `columns` of the bags.
     """
 
     id: str
@@ -38,6 +39,7 @@ class LabelledBag:
     label: str
     split: str | None = None
     fold: int | None = None
+    values: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,10 @@ class LabelledBags(Sequence[LabelledBag]):
 
     Attributes:
         bags: The bags.
-        classes: Names of the classes; a target is an index into it.
+        classes: Names of the classes; a target is an index into it. Empty if bags have numbers.
         by: Whether a bag is a `slide` or a `patient`.
         notes: Messages about slides and labels that were left out.
+        columns: Names of the numbers that bags have instead of classes: the time and the event, or one name.
 
     Example:
         >>> import wsi_embed
@@ -63,6 +66,7 @@ class LabelledBags(Sequence[LabelledBag]):
     classes: tuple[str, ...]
     by: By
     notes: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.bags)
@@ -76,8 +80,22 @@ class LabelledBags(Sequence[LabelledBag]):
 
     @property
     def targets(self) -> npt.NDArray[np.int64]:
-        """Class index of each bag, int64 [n]."""
+        """Class index of each bag, int64 [n].
+
+        Raises:
+            UsageError: If the bags have numbers.
+        """
+        if self.columns:
+            raise UsageError(
+                f"these bags have no classes, but numbers ({', '.join(self.columns)})",
+                remedy="use `values`, or join labels with `join_labels`",
+            )
         return np.array([self.classes.index(bag.label) for bag in self.bags], np.int64)
+
+    @property
+    def values(self) -> npt.NDArray[np.float64]:
+        """Numbers of each bag, float64 [n, columns]."""
+        return np.array([bag.values for bag in self.bags], np.float64)
 
     def select(self, index: Iterable[int]) -> LabelledBags:
         """Return the bags at the given positions, with the same classes."""

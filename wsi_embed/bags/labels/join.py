@@ -51,13 +51,34 @@ def join_labels(
         >>> set(bags.targets.tolist())
         {0}
     """
-    if by not in ("slide", "patient"):
-        raise UsageError("choose slide or patient", where=argument("by", by))
+    name = source_name(labels)
+    kept, notes = bags_of_rows(store, read_labels(labels, by), name, by, missing)
+    return LabelledBags(kept, _classes(kept, classes, name), by, notes)
+
+
+def bags_of_rows(
+    store: BagSource, rows: Sequence[LabelRow], name: str, by: By, missing: Missing
+) -> tuple[tuple[LabelledBag, ...], tuple[str, ...]]:
+    """Match rows of a table to the slides of a store.
+
+    Args:
+        store: Store of the slides.
+        rows: The rows.
+        name: Name of the table, for messages.
+        by: Whether a bag is a slide, or all labelled slides of a patient.
+        missing: Handling of rows and slides that lack the other, as for `join_labels`.
+
+    Returns:
+        The bags that have a label and tiles, and notes on what was left out.
+
+    Raises:
+        UsageError: If the rows contradict each other or the store, or a bag or a label lacks the other.
+    """
     if missing not in ("fail", "skip"):
         raise UsageError("choose fail or skip", where=argument("missing", missing))
-    name, slides = source_name(labels), slide_facts(store)
-    rows, absent = _rows_of_slides(read_labels(labels, by), Matcher(slides))
-    bags = [_bag(slide_id, row, slides[slide_id]) for slide_id, row in sorted(rows.items())]
+    slides = slide_facts(store)
+    found, absent = _rows_of_slides(rows, Matcher(slides))
+    bags = [_bag(slide_id, row, slides[slide_id]) for slide_id, row in sorted(found.items())]
     if by == "patient":
         bags = _of_patients(bags, name)
     empty = {bag.id for bag in bags if all(slides[slide_id].empty for slide_id in bag.slides)}
@@ -71,7 +92,7 @@ def join_labels(
         )
     odd = {
         f"labels of slides or patients that {store.name} lacks": absent,
-        "slides without a label": [slide_id for slide_id in slides if slide_id not in rows],
+        "slides without a label": [slide_id for slide_id in slides if slide_id not in found],
         f"{by}s without tiles": sorted(empty),
     }
     notes = tuple(f"{what}: {named(names)}" for what, names in odd.items() if names)
@@ -79,7 +100,7 @@ def join_labels(
         raise UsageError(
             "; ".join(notes), where=name, remedy="correct the table, or go on without them: `missing='skip'`"
         )
-    return LabelledBags(kept, _classes(kept, classes, name), by, tuple(f"left out: {n}" for n in notes))
+    return kept, tuple(f"left out: {note}" for note in notes)
 
 
 def _rows_of_slides(rows: Sequence[LabelRow], matcher: Matcher) -> tuple[dict[str, LabelRow], list[str]]:
@@ -119,7 +140,8 @@ def _bag(slide_id: str, row: LabelRow, facts: SlideFacts) -> LabelledBag:
             remedy="correct the table, or leave its column out",
         )
     assert row.label is not None, "rows without one are left out"
-    return LabelledBag(slide_id, (slide_id,), row.patient or facts.patient, row.label, row.split, row.fold)
+    patient = row.patient or facts.patient
+    return LabelledBag(slide_id, (slide_id,), patient, row.label, row.split, row.fold, row.values)
 
 
 def _of_patients(bags: Sequence[LabelledBag], name: str) -> list[LabelledBag]:

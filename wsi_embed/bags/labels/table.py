@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,12 +19,13 @@ from wsi_embed.inputs.columns import (
     patient_of,
 )
 from wsi_embed.inputs.tables import read_table
+from wsi_embed.util.text import argument
 
 By = Literal["slide", "patient"]
 # A file, a mapping from slide id (or patient) to label, or a data frame of pandas or polars.
 LabelSource = str | Path | Mapping[str, Any] | Any
 
-COLUMNS: Known = (SLIDE, PATIENT, ("label",), ("split",), ("fold",))
+LABEL = ("label",)
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,10 @@ class LabelRow:
         where: Table and row, for messages.
         slide: Slide id or file name, as in the table; None if the row names only a patient.
         patient: Patient of the slide.
-        label: Name of the class; None if the cell is empty.
+        label: Name of the class, or numbers as text; None if the cell is empty.
         split: `train`, `test`, ...
         fold: Number of the fold in which the bag is tested.
+        values: Numbers instead of a class.
     """
 
     where: str
@@ -46,6 +48,7 @@ class LabelRow:
     label: str | None
     split: str | None = None
     fold: int | None = None
+    values: tuple[float, ...] = ()
 
     @property
     def name(self) -> str:
@@ -66,15 +69,40 @@ def read_labels(source: LabelSource, by: By = "slide") -> list[LabelRow]:
             patient.
         MissingExtraError: If the table is Parquet, and pyarrow is not installed.
     """
+    return [row for row, _ in read_cells(source, by, LABEL)]
+
+
+def read_cells(
+    source: LabelSource, by: By, targets: Sequence[str]
+) -> list[tuple[LabelRow, dict[str, str | None]]]:
+    """Read a table with other columns in place of `label`.
+
+    Args:
+        source: A file, a data frame or a mapping, as for `read_labels`.
+        by: Whether the keys of a mapping are slides or patients.
+        targets: Columns that the table must have.
+
+    Returns:
+        Each row, and its cells by column, None if empty. The label is the cell of the first target.
+
+    Raises:
+        UsageError: If the table cannot be read, lacks a column, or has a row that names no slide and no
+            patient.
+        MissingExtraError: If the table is Parquet, and pyarrow is not installed.
+    """
+    if by not in ("slide", "patient"):
+        raise UsageError("choose slide or patient", where=argument("by", by))
     name = source_name(source)
-    columns, rows = _table(source, by, name)
-    if "label" not in columns or not {*SLIDE, *PATIENT} & {*columns}:
+    known: Known = (SLIDE, PATIENT, *((target,) for target in targets), ("split",), ("fold",))
+    columns, rows = _table(source, by, name, known)
+    if not {*targets} <= {*columns} or not {*SLIDE, *PATIENT} & {*columns}:
+        *some, last = ("`slide_id` (or `patient`)", *(f"`{target}`" for target in targets))
         raise UsageError(
-            "labels need the columns `slide_id` (or `patient`) and `label` (optional: patient, "
+            f"labels need the columns {', '.join(some)} and {last} (optional: patient, "
             f"split, fold); it has {', '.join(columns) or 'none'}",
             where=name,
         )
-    return [_row(f"{name}, row {number}", values) for number, values in rows]
+    return [_row(f"{name}, row {number}", values, targets[0]) for number, values in rows]
 
 
 def source_name(source: LabelSource) -> str:
@@ -82,31 +110,31 @@ def source_name(source: LabelSource) -> str:
     return str(source) if isinstance(source, str | Path) else "labels"
 
 
-def _table(source: LabelSource, by: By, name: str) -> tuple[list[str], Rows]:
+def _table(source: LabelSource, by: By, name: str, known: Known) -> tuple[list[str], Rows]:
     if isinstance(source, str | Path):
-        return read_table(Path(source), "table", COLUMNS)
+        return read_table(Path(source), "table", known)
     if hasattr(source, "to_frame") and hasattr(source, "items"):  # a pandas Series
         source = dict(source.items())
     if isinstance(source, Mapping):
         records = [{by: key, "label": label} for key, label in source.items()]
         return [by, "label"], list(enumerate(records, start=1))
     if hasattr(source, "to_dicts"):  # polars
-        return _matched(source.columns, source.to_dicts(), name)
+        return _matched(source.columns, source.to_dicts(), known, name)
     if hasattr(source, "columns") and hasattr(source, "to_dict"):  # pandas
         frame = source.reset_index() if source.index.name else source
-        return _matched(frame.columns, frame.to_dict("records"), name)
+        return _matched(frame.columns, frame.to_dict("records"), known, name)
     raise UsageError(f"labels are a file, a data frame or a mapping, not {type(source).__name__}")
 
 
 def _matched(
-    columns: Iterable[Any], records: Iterable[Mapping[Any, Any]], name: str
+    columns: Iterable[Any], records: Iterable[Mapping[Any, Any]], known: Known, name: str
 ) -> tuple[list[str], Rows]:
     """Return columns and rows of a data frame, whose column names may be of any type."""
     rows = ({str(column): value for column, value in record.items()} for record in records)
-    return match_columns(list(map(str, columns)), enumerate(rows, start=1), COLUMNS, name)
+    return match_columns(list(map(str, columns)), enumerate(rows, start=1), known, name)
 
 
-def _row(where: str, values: Mapping[str, Any]) -> LabelRow:
+def _row(where: str, values: Mapping[str, Any], target: str) -> tuple[LabelRow, dict[str, str | None]]:
     cells = {column: _text(value) for column, value in values.items()}
     slide = first_of(cells, SLIDE)
     patient = patient_of({column: cell_text(value) for column, value in values.items()})
@@ -115,7 +143,7 @@ def _row(where: str, values: Mapping[str, Any]) -> LabelRow:
             "names neither a slide nor a patient", where=where, remedy="fill it in, or remove the row"
         )
     fold = _fold(where, cells.get("fold"))
-    return LabelRow(where, slide, patient, cells.get("label"), cells.get("split"), fold)
+    return LabelRow(where, slide, patient, cells.get(target), cells.get("split"), fold), cells
 
 
 def _fold(where: str, text: str | None) -> int | None:

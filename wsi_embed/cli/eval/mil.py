@@ -14,9 +14,11 @@ from wsi_embed.cli.wording import in_flags, reworded
 from wsi_embed.util.json_text import json_text
 
 if TYPE_CHECKING:
+    from wsi_embed.bags.labels import LabelledBags
     from wsi_embed.evaluate.mil.run import MilEvaluation
+    from wsi_embed.store import Store
 
-FOLDS, NETWORK = "Folds", "Networks"
+TASK, FOLDS, NETWORK = "Task", "Folds", "Networks"
 
 
 def command(
@@ -25,7 +27,8 @@ def command(
         Path,
         typer.Option(
             "--labels",
-            help="CSV with `slide_id` (or `patient`) and `label`, optionally `patient`, `split`, `fold`.",
+            help="CSV with `slide_id` (or `patient`) and `label` (or the columns of --task), optionally "
+            "`patient`, `split`, `fold`.",
             show_default=False,
         ),
     ],
@@ -33,8 +36,8 @@ def command(
         str,
         typer.Option(
             "--method",
-            help="Networks: dsmil, abmil, clam, transmil. Logistic regression: mean (of the features), "
-            "cluster-histogram.",
+            help="Networks: dsmil, abmil, clam (classes only), transmil. Linear models: mean (of the "
+            "features), cluster-histogram.",
         ),
     ] = "dsmil",
     by: Annotated[str, typer.Option("--by", help="Whether a bag is a slide or a patient.")] = "slide",
@@ -61,6 +64,40 @@ def command(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier evaluation in --out, and --export.")
     ] = False,
+    task: Annotated[
+        str,
+        typer.Option("--task", help="classification, survival or regression.", rich_help_panel=TASK),
+    ] = "classification",
+    time: Annotated[
+        str | None,
+        typer.Option(
+            "--time",
+            help="Survival: column with the time to the event or to the end of observation. Default: time.",
+            rich_help_panel=TASK,
+        ),
+    ] = None,
+    event: Annotated[
+        str | None,
+        typer.Option(
+            "--event",
+            help="Survival: column with 1 for an observed event, 0 for a censored time. Default: event.",
+            rich_help_panel=TASK,
+        ),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--target",
+            help="Regression: column with the number to predict. Default: target.",
+            rich_help_panel=TASK,
+        ),
+    ] = None,
+    loss: Annotated[
+        str,
+        typer.Option(
+            "--loss", help="Regression by a network: mse (squared error) or l1.", rich_help_panel=TASK
+        ),
+    ] = "mse",
     folds: Annotated[
         int | None,
         typer.Option(
@@ -123,10 +160,9 @@ def command(
 ) -> None:
     """Train and test a multiple-instance method on folds of labelled bags (extra `mil`).
 
-    No patient is both in training and test. Writes predictions of every bag, and attention that `wsi-embed
-    plot --attention` draws.
+    Labels are classes, times and events (survival), or numbers (regression). No patient is both in training
+    and test. Writes predictions of every bag, and attention that `wsi-embed plot --attention` draws.
     """
-    from wsi_embed.bags.labels import join_labels
     from wsi_embed.store import open_store
     from wsi_embed.util.extras import needs_extra
 
@@ -138,12 +174,13 @@ def command(
         from wsi_embed.evaluate.mil.settings import MilSettings
 
         settings = MilSettings(
-            method, epochs, patience, lr, max_tiles=max_tiles, device=device, threads=threads
+            method, epochs, patience, lr, max_tiles=max_tiles, device=device, threads=threads, loss=loss
         )
         check_mil_folder(folder, method, overwrite=overwrite)
         if export:
             _check_export(export, method, overwrite)
-        bags = join_labels(opened, labels, by=by, missing=missing)  # type: ignore[arg-type]  # checked by it
+        columns = {"time": time, "event": event, "target": target}
+        bags = _bags(opened, labels, task, columns, by=by, missing=missing)
         evaluation = evaluate_mil(
             opened,
             bags,
@@ -165,6 +202,33 @@ def command(
         _show(evaluation, files)
 
 
+def _bags(store: Store, labels: Path, task: str, columns: dict[str, str | None], **how: Any) -> LabelledBags:
+    """Join the labels of a task to the store.
+
+    Raises:
+        UsageError: If the task is unknown, or a column was named that it does not have.
+    """
+    from wsi_embed.bags.labels import join_labels, join_survival, join_values
+    from wsi_embed.errors import UsageError
+    from wsi_embed.evaluate.mil.tasks import TASKS
+    from wsi_embed.util.registry import unknown_name
+    from wsi_embed.util.text import argument
+
+    if task not in TASKS:
+        raise unknown_name("task", task, TASKS)
+    given: dict[str, Any] = {name: column for name, column in columns.items() if column is not None}
+    own = {"survival": {"time", "event"}, "regression": {"target"}}
+    for name, column in given.items():
+        if name not in own.get(task, set()):
+            right = next(kind for kind, names in own.items() if name in names)
+            raise UsageError(f"is for {argument('task', right)}", where=argument(name, column))
+    if task == "survival":
+        return join_survival(store, labels, **given, **how)
+    if task == "regression":
+        return join_values(store, labels, **given, **how)
+    return join_labels(store, labels, **how)
+
+
 def _check_export(path: Path, method: str, overwrite: bool) -> None:
     """Check before the training that the network can be exported."""
     from wsi_embed.evaluate.mil.export import check_export
@@ -177,20 +241,20 @@ def _check_export(path: Path, method: str, overwrite: bool) -> None:
 
 def _report_fold(number: int, count: int, fold: dict[str, Any]) -> None:
     """Print a line per fold to standard error, because training takes minutes to hours."""
-    how = (
-        ""
-        if fold["epoch"] is None
-        else f"epoch {fold['epoch']}, validation AUC {fold['validation_auc']:.3f}, "
-    )
-    echo(f"[{number}/{count}] seed {fold['seed']}, fold {fold['fold']}: {how}AUC {fold['auc']:.3f}", err=True)
+    validated = next(name for name in fold if name.startswith("validation_"))
+    main = validated.removeprefix("validation_")
+    word = main.upper() if main in ("auc", "r2") else main
+    how = "" if fold["epoch"] is None else f"epoch {fold['epoch']}, validation {word} {fold[validated]:.3f}, "
+    where = f"[{number}/{count}] seed {fold['seed']}, fold {fold['fold']}"
+    echo(f"{where}: {how}{word} {fold[main]:.3f}", err=True)
 
 
 def _show(evaluation: MilEvaluation, files: Sequence[Path]) -> None:
     from wsi_embed.cli.tables import show_facts
-    from wsi_embed.evaluate.mil.run import class_counts
+    from wsi_embed.evaluate.mil.tasks import described
     from wsi_embed.util.text import counted
 
-    counts = ", ".join(f"{n} {name}" for name, n in class_counts(evaluation.bags).items())
+    counts = described(evaluation.task.counts())
     folds, seeds = len(evaluation.folds) // evaluation.seeds, evaluation.seeds
     facts: dict[str, object] = {
         "method": evaluation.settings.method,

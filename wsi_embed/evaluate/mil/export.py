@@ -11,9 +11,9 @@ import numpy as np
 
 from wsi_embed.errors import UsageError, WsiEmbedError
 from wsi_embed.evaluate.mil.bags import GIB, BagFeatures
-from wsi_embed.evaluate.mil.run import MilEvaluation, class_counts
+from wsi_embed.evaluate.mil.run import MilEvaluation
 from wsi_embed.evaluate.mil.settings import NETS
-from wsi_embed.evaluate.mil.slide_model import KEY, MilMetadata, MilModel
+from wsi_embed.evaluate.mil.slide_model import KEY, OUTPUTS, MilMetadata, MilModel
 from wsi_embed.evaluate.results import check_results_folder
 from wsi_embed.store import Store
 from wsi_embed.util.atomic_files import replacing
@@ -75,11 +75,11 @@ def export_mil(store: Store, evaluation: MilEvaluation, path: Path, memory: int 
 
     bags, settings = evaluation.bags, evaluation.settings
     epochs = round(float(np.median([row["epoch"] for row in evaluation.folds])))
-    net = fit_all(BagFeatures(store, bags, memory), bags.targets, len(bags.classes), epochs, settings)
+    net = fit_all(BagFeatures(store, bags, memory), evaluation.task, epochs, settings)
     about = store.attrs["settings"]
     metadata = MilMetadata(
         method=settings.method,
-        classes=bags.classes,
+        classes=evaluation.task.outputs,
         model_id=store.model_id,
         feature_dim=net.dim,
         mpp=about["mpp"],
@@ -88,6 +88,7 @@ def export_mil(store: Store, evaluation: MilEvaluation, path: Path, memory: int 
         training=_training(evaluation, epochs),
         training_slides=tuple(sorted({slide for bag in bags for slide in bag.slides})),
         created=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        task=evaluation.task.name,
     )
     return write_net(net, metadata, path)
 
@@ -111,7 +112,7 @@ def write_net(net: BagNet, metadata: MilMetadata, path: Path) -> MilMetadata:
 
     from wsi_embed.evaluate.mil.onnx_graph import onnx_graph
 
-    model = onnx_graph(net)
+    model = onnx_graph(net, OUTPUTS[metadata.task])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as part:
@@ -129,20 +130,24 @@ def _save(onnx: Any, model: Any, metadata: MilMetadata, path: Path) -> None:
 
 
 def _differences(net: BagNet, exported: MilModel, path: Path) -> dict[str, float]:
-    """Return the largest differences of probabilities and attention on random bags.
+    """Return the largest differences of outputs and attention on random bags.
+
+    A predicted number is compared in units of the size of the training targets.
 
     Raises:
         WsiEmbedError: If a difference is too large.
     """
     import torch
 
-    rng, largest = np.random.default_rng(0), {"probabilities": 0.0, "attention": 0.0}
+    output = OUTPUTS[exported.metadata.task]
+    rng, largest = np.random.default_rng(0), {output: 0.0, "attention": 0.0}
+    units = {output: net.target_std + abs(net.target_mean), "attention": 1.0}
     mean, std = net.mean.numpy(), net.std.numpy()
     for size in SIZES:
         bag = (rng.standard_normal((size, net.dim)) * std + mean).astype(np.float32)
         expected = net.predict(torch.from_numpy(bag))
         for name, ours, theirs in zip(largest, exported.predict(bag), expected, strict=True):
-            largest[name] = max(largest[name], float(np.abs(ours - theirs.numpy()).max()))
+            largest[name] = max(largest[name], float(np.abs(ours - theirs.numpy()).max()) / units[name])
     if not max(largest.values()) <= LARGEST_DIFFERENCE:  # also refuses NaN
         raise WsiEmbedError(
             f"the file would predict otherwise than PyTorch (by {max(largest.values()):.1g}); not written",
@@ -156,7 +161,7 @@ def _training(evaluation: MilEvaluation, epochs: int) -> dict[str, Any]:
     scores = {name: interval.mean for name, interval in evaluation.intervals.items()}
     settings = evaluation.settings
     return {
-        "bags": class_counts(evaluation.bags),
+        "bags": evaluation.task.counts(),
         "epochs": epochs,
         "lr": settings.lr,
         "weight_decay": settings.weight_decay,

@@ -15,44 +15,37 @@ from wsi_embed.errors import DeviceError, WsiEmbedError
 from wsi_embed.evaluate.mil.bags import BagFeatures, Features
 from wsi_embed.evaluate.mil.folds import Fold, Index
 from wsi_embed.evaluate.mil.nets import BagNet
-from wsi_embed.evaluate.mil.scores import macro_auc
+from wsi_embed.evaluate.mil.objectives import Objective, objective_of
 from wsi_embed.evaluate.mil.settings import LEAST_EPOCHS, NETS, MilSettings, Predictions
+from wsi_embed.evaluate.mil.tasks import Task
 from wsi_embed.util.progress import tracked
 from wsi_embed.util.text import argument
 
 Float = npt.NDArray[np.float64]
 # Numbers in a bag from which several threads are faster than one.
 LARGE = 2**21
-# Smallest gain of the mean log likelihood that counts as an improvement at equal AUC.
+# Smallest gain of the second score of `Objective.rank` that counts as an improvement if the first is equal.
 LEAST_GAIN = 0.01
 
 
 @dataclass
 class _Best:
-    """The best weights so far, by validation AUC, then by validation likelihood."""
+    """The best weights so far, by the two scores of `Objective.rank`."""
 
-    score: tuple[float, float] = (-1.0, -np.inf)
+    score: tuple[float, float] = (-np.inf, -np.inf)
     epoch: int = 0
     weights: dict[str, torch.Tensor] | None = None
 
 
-def fit_fold(
-    features: BagFeatures,
-    targets: npt.NDArray[np.int64],
-    classes: int,
-    fold: Fold,
-    settings: MilSettings,
-) -> Predictions:
+def fit_fold(features: BagFeatures, task: Task, fold: Fold, settings: MilSettings) -> Predictions:
     """Train on the bags of a fold with early stopping, and predict its test bags.
 
-    A step takes one bag, as published for DSMIL, CLAM and TransMIL, weighted by the inverse frequency of its
-    class in the training part. The predictions use the weights of the epoch with the best macro AUC on the
-    validation part, among equal ones that with the best likelihood.
+    A step takes one bag, as published for DSMIL, CLAM and TransMIL, and for survival a batch of bags. The
+    predictions use the weights of the epoch with the best score on the validation part; see `objectives`.
 
     Args:
         features: Features of all bags.
-        targets: Class of each bag, int64 [bags].
-        classes: Number of classes.
+        task: Labels of all bags.
         fold: Training, validation and test bags.
         settings: Settings of the training.
 
@@ -61,23 +54,22 @@ def fit_fold(
         WsiEmbedError: If the training diverges.
     """
     rng = np.random.default_rng((fold.seed, fold.number))
-    with _new_net(features, classes, fold.train, settings, rng) as net:
-        best = _fit(net, features, targets, fold, settings, rng)
+    objective = objective_of(task, fold.train, settings)
+    with _new_net(features, task, fold.train, settings, rng) as net:
+        objective.prepare(net)
+        best = _fit(net, features, objective, fold, settings, rng)
         if best.weights is not None:
             net.load_state_dict(best.weights)
-        probabilities, attention = _predict(net, features, fold.test)
-    return Predictions(fold, probabilities, best.epoch, best.score[0], attention)
+        outputs, attention = _predict(net, features, fold.test)
+    return Predictions(fold, outputs, best.epoch, best.score[0], attention)
 
 
-def fit_all(
-    features: BagFeatures, targets: npt.NDArray[np.int64], classes: int, epochs: int, settings: MilSettings
-) -> BagNet:
+def fit_all(features: BagFeatures, task: Task, epochs: int, settings: MilSettings) -> BagNet:
     """Train on all bags for a number of epochs, as `fit_fold` does on those of a fold.
 
     Args:
         features: Features of all bags.
-        targets: Class of each bag, int64 [bags].
-        classes: Number of classes.
+        task: Labels of all bags.
         epochs: Number of epochs.
         settings: Settings of the training; `epochs` and `patience` are not used.
 
@@ -87,9 +79,11 @@ def fit_all(
     Raises:
         DeviceError: If the device is not available.
     """
-    rng, numbers = np.random.default_rng(0), np.arange(len(targets))
-    with _new_net(features, classes, numbers, settings, rng) as net:
-        train_epoch = _trainer(net, features, targets, numbers, settings, rng)
+    rng, numbers = np.random.default_rng(0), np.arange(len(features))
+    objective = objective_of(task, numbers, settings)
+    with _new_net(features, task, numbers, settings, rng) as net:
+        objective.prepare(net)
+        train_epoch = _trainer(net, features, objective, numbers, settings, rng)
         for _ in tracked(range(epochs), "epochs on all bags"):
             train_epoch()
     return net.eval().cpu()
@@ -97,7 +91,7 @@ def fit_all(
 
 @contextlib.contextmanager
 def _new_net(
-    features: BagFeatures, classes: int, train: Index, settings: MilSettings, rng: np.random.Generator
+    features: BagFeatures, task: Task, train: Index, settings: MilSettings, rng: np.random.Generator
 ) -> Iterator[BagNet]:
     """Create a network, and set threads and PyTorch's random numbers for its training within the block."""
     device = _device(settings.device)
@@ -106,7 +100,7 @@ def _new_net(
         torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
     ):
         torch.manual_seed(int(rng.integers(2**31)))
-        net = NETS.get(settings.method)(features.dim, classes).to(device)
+        net = NETS.get(settings.method)(features.dim, len(task.outputs)).to(device)
         net.standardise(*map(torch.from_numpy, features.statistics(train)))
         yield net
 
@@ -133,17 +127,17 @@ def _threads(count: int) -> Iterator[None]:
 def _fit(
     net: BagNet,
     features: BagFeatures,
-    targets: npt.NDArray[np.int64],
+    objective: Objective,
     fold: Fold,
     settings: MilSettings,
     rng: np.random.Generator,
 ) -> _Best:
-    train_epoch = _trainer(net, features, targets, fold.train, settings, rng)
+    train_epoch = _trainer(net, features, objective, fold.train, settings, rng)
     best, gained = _Best(), _Best()
     what = f"epochs at most of fold {fold.number + 1}"
     for epoch in tracked(range(1, settings.epochs + 1), what):
         train_epoch()
-        score = _validate(net, features, targets, fold.validation)
+        score = _validate(net, features, objective, fold.validation)
         if score > best.score:
             best = _Best(score, epoch, copy.deepcopy(net.state_dict()))
         if score[0] > gained.score[0] or score > (gained.score[0], gained.score[1] + LEAST_GAIN):
@@ -156,7 +150,7 @@ def _fit(
 def _trainer(
     net: BagNet,
     features: BagFeatures,
-    targets: npt.NDArray[np.int64],
+    objective: Objective,
     train: Index,
     settings: MilSettings,
     rng: np.random.Generator,
@@ -164,35 +158,32 @@ def _trainer(
     """Return a function that trains for one epoch."""
     device = next(net.parameters()).device
     optimizer = torch.optim.AdamW(net.parameters(), settings.lr, weight_decay=settings.weight_decay)
-    counts = np.bincount(targets[train], minlength=net.classes)
-    weights = len(train) / (net.classes * np.maximum(counts, 1))
 
     def train_epoch() -> None:
         net.train()
-        for number, bag in features.stream(rng.permutation(train).tolist()):
-            target = torch.tensor(targets[number], device=device)
-            loss = net.loss(_tensor(_some(bag, settings.max_tiles, rng), device), target)
+        steps = list(objective.batches(train, rng))
+        stream = features.stream([number for step in steps for number in step])
+        for numbers in steps:
+            bags = (next(stream)[1] for _ in numbers)
+            tensors = [_tensor(_some(bag, settings.max_tiles, rng), device) for bag in bags]
+            loss = objective.loss(net, tensors, numbers)
             optimizer.zero_grad()
-            (loss * float(weights[targets[number]])).backward()  # type: ignore[no-untyped-call]
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
 
     return train_epoch
 
 
 def _validate(
-    net: BagNet, features: BagFeatures, targets: npt.NDArray[np.int64], numbers: Index
+    net: BagNet, features: BagFeatures, objective: Objective, numbers: Index
 ) -> tuple[float, float]:
-    """Return the macro AUC, and the mean log likelihood with equal weights of the classes."""
-    probabilities, _ = _predict(net, features, numbers, attention=False)
-    if not np.isfinite(probabilities).all():
+    """Return the scores of the validation bags by which epochs are compared."""
+    outputs, _ = _predict(net, features, numbers, attention=False)
+    if not np.isfinite(outputs).all():
         raise WsiEmbedError(
             "the training diverged: its predictions are no numbers", remedy="use a lower `lr=`"
         )
-    truth = targets[numbers]
-    likelihood = np.log(np.maximum(probabilities[np.arange(len(truth)), truth], 1e-12))
-    balanced = np.mean([likelihood[truth == number].mean() for number in np.unique(truth)])
-    # with a single class there is no AUC, and only the likelihood decides
-    return float(np.nan_to_num(macro_auc(truth, probabilities))), float(balanced)
+    return objective.rank(outputs, numbers)
 
 
 def _predict(
@@ -200,13 +191,13 @@ def _predict(
 ) -> tuple[Float, list[npt.NDArray[np.float32]]]:
     net.eval()
     device = next(net.parameters()).device
-    probabilities, paid = [], []
+    outputs, paid = [], []
     for _, bag in features.stream(numbers.tolist()):
-        of_classes, of_tiles = net.predict(_tensor(bag, device))
-        probabilities.append(of_classes.double().cpu().numpy())
+        of_bag, of_tiles = net.predict(_tensor(bag, device))
+        outputs.append(of_bag.double().cpu().numpy())
         if attention:
             paid.append(of_tiles.float().cpu().numpy())
-    return np.stack(probabilities), paid
+    return np.stack(outputs), paid
 
 
 def _some(bag: Features, most: int | None, rng: np.random.Generator) -> Features:

@@ -1,4 +1,4 @@
-"""Folds of patients, stratified by class, for training, validation and test."""
+"""Folds of patients, stratified by class or target, for training, validation and test."""
 
 from __future__ import annotations
 
@@ -40,26 +40,47 @@ class Fold:
     test: Index
 
 
-def make_folds(bags: LabelledBags, folds: int | None = None, seeds: int = 1) -> list[Fold]:
-    """Split bags into training, validation and test, with disjoint patients and all classes in each.
+@dataclass(frozen=True)
+class Strata:
+    """Groups of bags that are spread evenly over the folds, such as the classes.
+
+    Attributes:
+        numbers: Group of each bag, int64 [bags].
+        names: Names of the groups, for messages.
+    """
+
+    numbers: npt.NDArray[np.int64]
+    names: tuple[str, ...]
+
+
+def class_strata(bags: LabelledBags) -> Strata:
+    """Return the classes of bags as strata."""
+    return Strata(bags.targets, tuple(f"class {name!r}" for name in bags.classes))
+
+
+def make_folds(
+    bags: LabelledBags, folds: int | None = None, seeds: int = 1, strata: Strata | None = None
+) -> list[Fold]:
+    """Split bags into training, validation and test, with disjoint patients and all strata in each.
 
     Without `folds`, the table of the labels determines the folds: its column `split` (`train`, `test` and
     optionally `val`) gives one fold, or else its column `fold` gives several. If it has neither column, five
-    folds are drawn. Drawn folds are stratified: of each class, every fold tests the same number of patients,
-    plus or minus one, and every bag is tested once per seed. If the table gives no validation part, it is a
-    stratified fifth of the patients that are not tested. A patient with bags of several classes counts as the
-    rarest of them. A bag without a patient is treated as a separate patient.
+    folds are drawn. Drawn folds are stratified: of each stratum, every fold tests the same number of
+    patients, plus or minus one, and every bag is tested once per seed. If the table gives no validation part,
+    it is a stratified fifth of the patients that are not tested. A patient with bags of several strata counts
+    as the rarest of them. A bag without a patient is treated as a separate patient.
 
     Args:
         bags: The labelled bags.
         folds: Number of folds to draw; None uses the table of the labels if possible.
         seeds: Number of repetitions, each with other random patients.
+        strata: Groups of bags to spread over the folds; None takes the classes.
 
     Raises:
-        UsageError: If a class has too few patients, only some bags have a fold, or the split of the table
+        UsageError: If a stratum has too few patients, only some bags have a fold, or the split of the table
             lacks a side or has a patient on two sides.
     """
-    people = _People(bags)
+    people = _People(bags, strata or class_strata(bags))
     if folds is None and any(bag.split for bag in bags):
         bags.check_disjoint()
         return [people.fold(seed, 0, *_sides(bags)) for seed in range(seeds)]
@@ -107,13 +128,13 @@ def _sides(bags: LabelledBags) -> tuple[Bool, Bool, Bool | None]:
 
 
 class _People:
-    """Patients of bags, and their classes."""
+    """Patients of bags, and their strata."""
 
-    def __init__(self, bags: LabelledBags) -> None:
-        self.bags, targets = bags, bags.targets
+    def __init__(self, bags: LabelledBags, strata: Strata) -> None:
+        self.names, targets = strata.names, strata.numbers
         names = [f"p:{bag.patient}" if bag.patient else f"b:{bag.id}" for bag in bags]
         self.of_bag = np.unique(names, return_inverse=True)[1]
-        counts = np.bincount(targets, minlength=len(bags.classes))
+        counts = np.bincount(targets, minlength=len(self.names))
         rarest_first = sorted(range(len(targets)), key=lambda n: int(counts[targets[n]]))
         self.stratum = np.full(self.of_bag.max() + 1, -1)
         for n in reversed(rarest_first):
@@ -131,14 +152,14 @@ class _People:
             Mask of the bags of each part.
 
         Raises:
-            UsageError: If a class has fewer patients than parts.
+            UsageError: If a stratum has fewer patients than parts.
         """
         patients = np.unique(self.of_bag[among])
         for name, number in self._counts(patients).items():
             if number < count:
-                remedy = f"use {argument('folds', number)}" if number > 2 else "a class needs three at least"
+                remedy = f"use {argument('folds', number)}" if number > 2 else "three at least are needed"
                 raise UsageError(
-                    f"class {name!r} has {counted(number, 'patient')}, fewer than {count} folds: {remedy}"
+                    f"{name} has {counted(number, 'patient')}, fewer than {count} folds: {remedy}"
                 )
         shuffled = StratifiedKFold(count, shuffle=True, random_state=seed)
         for _, part in shuffled.split(patients, self.stratum[patients]):
@@ -155,14 +176,14 @@ class _People:
             held: Mask of the validation bags; by default a fifth of the patients in `rest`.
 
         Raises:
-            UsageError: If a class has fewer than two patients for training and validation.
+            UsageError: If a stratum has fewer than two patients for training and validation.
         """
         if held is None:
             left = self._counts(np.unique(self.of_bag[rest]))
             for name, count in left.items():
                 if count < 2:
                     raise UsageError(
-                        f"class {name!r} has {counted(count, 'patient')} beside those that are tested, and "
+                        f"{name} has {counted(count, 'patient')} beside those that are tested, and "
                         "needs two: one to learn from, one to decide when to stop",
                         remedy="add slides",
                     )
@@ -171,6 +192,6 @@ class _People:
         return Fold(seed, number, *(np.flatnonzero(side) for side in (rest, held, test)))
 
     def _counts(self, patients: Index) -> dict[str, int]:
-        """Count the patients of each class."""
+        """Count the patients of each stratum."""
         strata = self.stratum[patients]
-        return {name: int((strata == n).sum()) for n, name in enumerate(self.bags.classes)}
+        return {name: int((strata == n).sum()) for n, name in enumerate(self.names)}

@@ -1,4 +1,4 @@
-"""Multiple-instance networks of torchmil, with a head for each class."""
+"""Multiple-instance networks of torchmil, with a head for each class, or one for a number."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from torchmil.nn.attention.nystrom_attention import NystromAttention, moore_penr
 
 
 class BagNet(nn.Module, abc.ABC):
-    """Network that classifies one bag by its features.
+    """Network that predicts the class of one bag by its features, or a number.
 
     The networks of torchmil have one logit, for two classes. Their classifiers are replaced by ones with an
-    output for each class. Bags are processed one at a time, to avoid padding: DSMIL could choose padding as
-    its critical tile, and the instance loss of CLAM ignores the mask.
+    output for each class, or a single one for a risk or a value. Bags are processed one at a time, to avoid
+    padding: DSMIL could choose padding as its critical tile, and the instance loss of CLAM ignores the mask.
 
     Args:
         dim: Number of features D of a tile.
-        classes: Number of classes.
+        classes: Number of classes; 1 for a number.
     """
 
     def __init__(self, dim: int, classes: int) -> None:
         super().__init__()
         self.dim, self.classes = dim, classes
+        self.target_mean, self.target_std = 0.0, 1.0
         self.mean: Tensor
         self.std: Tensor
         self.register_buffer("mean", torch.zeros(dim))
@@ -41,6 +42,10 @@ class BagNet(nn.Module, abc.ABC):
         """Return the loss of one bag, [N, D] of any float dtype, given its class, a scalar."""
         return self._loss(self._prepared(bag), target)
 
+    def raw(self, bag: Tensor) -> Tensor:
+        """Return the outputs of one bag, [N, D] of any float dtype, before any activation, [classes]."""
+        return self._outputs(self._prepared(bag))[0]
+
     @torch.inference_mode()
     def predict(self, bag: Tensor) -> tuple[Tensor, Tensor]:
         """Predict a bag.
@@ -49,10 +54,13 @@ class BagNet(nn.Module, abc.ABC):
             bag: Features [N, D].
 
         Returns:
-            Probability of each class, [classes], and attention of the tiles, [N, 1] or, with separate
-            attention for each class, [N, classes]. Each column sums to 1.
+            Probability of each class, [classes], or the predicted number, [1], and attention of the tiles,
+            [N, 1] or, with separate attention for each class, [N, classes]. Each column sums to 1.
         """
-        return self._predict(self._prepared(bag))
+        if self.classes > 1:
+            return self._predict(self._prepared(bag))
+        outputs, attention = self._outputs(self._prepared(bag))
+        return outputs * self.target_std + self.target_mean, attention
 
     def _prepared(self, bag: Tensor) -> Tensor:
         return ((bag.float() - self.mean) / self.std)[None]
@@ -61,7 +69,11 @@ class BagNet(nn.Module, abc.ABC):
     def _loss(self, bag: Tensor, target: Tensor) -> Tensor: ...
 
     @abc.abstractmethod
-    def _predict(self, bag: Tensor) -> tuple[Tensor, Tensor]: ...
+    def _outputs(self, bag: Tensor) -> tuple[Tensor, Tensor]: ...
+
+    def _predict(self, bag: Tensor) -> tuple[Tensor, Tensor]:
+        outputs, attention = self._outputs(bag)
+        return outputs.softmax(0), attention
 
 
 class Abmil(BagNet):
@@ -75,9 +87,9 @@ class Abmil(BagNet):
     def _loss(self, bag: Tensor, target: Tensor) -> Tensor:
         return F.cross_entropy(self.model(bag), target[None])
 
-    def _predict(self, bag: Tensor) -> tuple[Tensor, Tensor]:
+    def _outputs(self, bag: Tensor) -> tuple[Tensor, Tensor]:
         logits, attention = self.model(bag, return_att=True)
-        return logits[0].softmax(0), attention[0].softmax(0)[:, None]
+        return logits.flatten(), attention[0].softmax(0)[:, None]
 
 
 class Clam(BagNet):
@@ -106,15 +118,16 @@ class Clam(BagNet):
         bag_loss = F.cross_entropy(logits, target[None])
         return self.BAG_WEIGHT * bag_loss + (1 - self.BAG_WEIGHT) * instances
 
-    def _predict(self, bag: Tensor) -> tuple[Tensor, Tensor]:
+    def _outputs(self, bag: Tensor) -> tuple[Tensor, Tensor]:
         logits, attention = self.model(bag, return_att=True)
-        return logits[0].softmax(0), attention[0].softmax(0)[:, None]
+        return logits.flatten(), attention[0].softmax(0)[:, None]
 
 
 class Dsmil(BagNet):
     """Dual-stream MIL: Li et al., CVPR 2021, with a critical tile, an attention and a head for each class.
 
-    Each class is predicted independently, so the probabilities need not sum to 1.
+    Each class is predicted independently, so the probabilities need not sum to 1. A number is the mean of
+    the outputs of the critical tile and of the bag.
     """
 
     def __init__(self, dim: int, classes: int) -> None:
@@ -129,6 +142,11 @@ class Dsmil(BagNet):
         wanted = F.one_hot(target, self.classes).float()
         losses = [F.binary_cross_entropy_with_logits(x, wanted) for x in (logits[0], instances[0].amax(0))]
         return (losses[0] + losses[1]) / 2
+
+    def _outputs(self, bag: Tensor) -> tuple[Tensor, Tensor]:
+        logits, attention, instances = self.model(bag, return_att=True, return_inst_pred=True)
+        best = instances.view(-1, self.classes).amax(0)
+        return (logits.flatten() + best) / 2, attention.view(-1, self.classes)
 
     def _predict(self, bag: Tensor) -> tuple[Tensor, Tensor]:
         logits, attention, instances = self.model(bag, return_att=True, return_inst_pred=True)
@@ -151,10 +169,10 @@ class Transmil(BagNet):
     def _loss(self, bag: Tensor, target: Tensor) -> Tensor:
         return F.cross_entropy(self.model(bag), target[None])
 
-    def _predict(self, bag: Tensor) -> tuple[Tensor, Tensor]:
+    def _outputs(self, bag: Tensor) -> tuple[Tensor, Tensor]:
         logits, attention = self.model(bag, return_att=True)
         positive = attention[0].clamp_min(0) + 1e-12
-        return logits[0].softmax(0), (positive / positive.sum())[:, None]
+        return logits.flatten(), (positive / positive.sum())[:, None]
 
 
 class ClassTokenAttention(NystromAttention):  # type: ignore[misc]  # torchmil has no types

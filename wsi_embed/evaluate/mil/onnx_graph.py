@@ -23,15 +23,16 @@ IR_VERSION = 9
 ACTIVATIONS: dict[type[nn.Module], str] = {nn.ReLU: "Relu", nn.Tanh: "Tanh", nn.Sigmoid: "Sigmoid"}
 
 
-def onnx_graph(net: BagNet) -> onnx.ModelProto:
+def onnx_graph(net: BagNet, output: str = "probabilities") -> onnx.ModelProto:
     """Return a network as ONNX.
 
     Args:
         net: Network; its weights are copied.
+        output: Name of the output.
 
     Returns:
-        A model from `features` [tiles, D] to `probabilities` [classes] and `attention` [tiles, 1], or [tiles,
-        classes] with separate attention for each class, all float32.
+        A model from `features` [tiles, D] to probabilities [classes] or a number [1], and `attention` [tiles,
+        1], or [tiles, classes] with separate attention for each class, all float32.
 
     Raises:
         UsageError: If this kind of network cannot be exported.
@@ -40,13 +41,16 @@ def onnx_graph(net: BagNet) -> onnx.ModelProto:
     tiles = graph.add("Sub", "features", graph.weight(net.mean))
     tiles = graph.add("Div", tiles, graph.weight(net.std))
     if isinstance(net, Abmil | Clam):
-        probabilities, attention = _gated_attention(graph, net, tiles)
+        outputs, attention = _gated_attention(graph, net, tiles)
     elif isinstance(net, Dsmil):
-        probabilities, attention = _dual_stream(graph, net, tiles)
+        outputs, attention = _dual_stream(graph, net, tiles)
     else:
         raise UsageError(f"{type(net).__name__} cannot be exported", remedy="use dsmil, abmil or clam")
     columns = net.classes if isinstance(net, Dsmil) else 1
-    return graph.model(net.dim, net.classes, columns, probabilities, attention)
+    if net.classes == 1:
+        outputs = graph.add("Mul", outputs, graph.weight(torch.tensor(net.target_std)))
+        outputs = graph.add("Add", outputs, graph.weight(torch.tensor(net.target_mean)))
+    return graph.model(net, columns, {output: outputs, "attention": attention})
 
 
 def _gated_attention(graph: _Graph, net: Abmil | Clam, tiles: str) -> tuple[str, str]:
@@ -58,7 +62,7 @@ def _gated_attention(graph: _Graph, net: Abmil | Clam, tiles: str) -> tuple[str,
     attention = graph.add("Softmax", scores, axis=0)
     bag = graph.add("MatMul", graph.add("Transpose", attention), embedded)  # [1, width]
     logits = graph.layers(net.model.classifier, bag)
-    return graph.add("Softmax", logits, axis=1), attention
+    return graph.add("Softmax", logits, axis=1) if net.classes > 1 else logits, attention
 
 
 def _dual_stream(graph: _Graph, net: Dsmil, tiles: str) -> tuple[str, str]:
@@ -76,9 +80,13 @@ def _dual_stream(graph: _Graph, net: Dsmil, tiles: str) -> tuple[str, str]:
     flat = graph.add("Reshape", bags, graph.weight(torch.tensor([1, -1])))
     head = model.bag_classifier
     logits = graph.add("MatMul", flat, graph.weight(head.weight.flatten(1).T))
-    of_bag = graph.add("Sigmoid", graph.add("Add", logits, graph.weight(head.bias)))
-    best = graph.add("ReduceMax", instances, graph.weight(torch.tensor([0])), keepdims=1)
-    both = graph.add("Add", of_bag, graph.add("Sigmoid", best))
+    streams = [
+        graph.add("Add", logits, graph.weight(head.bias)),
+        graph.add("ReduceMax", instances, graph.weight(torch.tensor([0])), keepdims=1),
+    ]
+    if net.classes > 1:
+        streams = [graph.add("Sigmoid", stream) for stream in streams]
+    both = graph.add("Add", *streams)
     return graph.add("Mul", both, graph.weight(torch.tensor(0.5))), attention
 
 
@@ -123,20 +131,25 @@ class _Graph:
             return self.add(ACTIVATIONS[type(module)], value)
         raise UsageError(f"a layer {type(module).__name__} cannot be exported")
 
-    def model(
-        self, dim: int, classes: int, columns: int, probabilities: str, attention: str
-    ) -> onnx.ModelProto:
-        """Return the finished model, given the names of the probabilities [1, classes] and the attention."""
+    def model(self, net: BagNet, columns: int, outputs: dict[str, str]) -> onnx.ModelProto:
+        """Return the finished model.
+
+        Args:
+            net: The network.
+            columns: Number of columns of the attention.
+            outputs: Names of values by the names that the outputs get: [1, classes], then the attention.
+        """
+        (output, value), (attention, paid) = outputs.items()
         row = self.weight(torch.tensor([0]))
-        self._nodes.append(helper.make_node("Squeeze", [probabilities, row], ["probabilities"]))
-        self._nodes.append(helper.make_node("Identity", [attention], ["attention"]))
+        self._nodes.append(helper.make_node("Squeeze", [value, row], [output]))
+        self._nodes.append(helper.make_node("Identity", [paid], [attention]))
         kind = TensorProto.FLOAT
-        inputs = [helper.make_tensor_value_info("features", kind, ["tiles", dim])]
-        outputs = [
-            helper.make_tensor_value_info("probabilities", kind, [classes]),
-            helper.make_tensor_value_info("attention", kind, ["tiles", columns]),
+        inputs = [helper.make_tensor_value_info("features", kind, ["tiles", net.dim])]
+        infos = [
+            helper.make_tensor_value_info(output, kind, [net.classes]),
+            helper.make_tensor_value_info(attention, kind, ["tiles", columns]),
         ]
-        graph = helper.make_graph(self._nodes, "mil", inputs, outputs, self._weights)
+        graph = helper.make_graph(self._nodes, "mil", inputs, infos, self._weights)
         opset = helper.make_operatorsetid("", OPSET)
         model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
         onnx.checker.check_model(model, full_check=True)

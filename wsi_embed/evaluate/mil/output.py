@@ -11,6 +11,8 @@ import numpy.typing as npt
 from wsi_embed.errors import UsageError
 from wsi_embed.evaluate.mil.run import MilEvaluation
 from wsi_embed.evaluate.mil.settings import NETS
+from wsi_embed.evaluate.mil.slide_model import number_column, prediction_of
+from wsi_embed.evaluate.mil.tasks import Classification
 from wsi_embed.evaluate.results import check_results_folder, results_in, write_json, write_table
 from wsi_embed.evaluate.scores import draw_confusion
 from wsi_embed.store import Bag, Store
@@ -44,7 +46,9 @@ def check_mil_folder(folder: Path, method: str, *, overwrite: bool) -> None:
 
 
 def write_mil(evaluation: MilEvaluation, store: Store, folder: Path) -> list[Path]:
-    """Write `scores.json`, `predictions.csv`, `confusion.png` and, for networks, `attention.zarr`.
+    """Write `scores.json`, `predictions.csv`, and where they apply `confusion.png` and `attention.zarr`.
+
+    The confusion matrix is for classes, and attention is that of networks.
 
     Args:
         evaluation: The result.
@@ -58,12 +62,14 @@ def write_mil(evaluation: MilEvaluation, store: Store, folder: Path) -> list[Pat
         StoreMismatchError: If `attention.zarr` exists and is something else.
         WsiEmbedError: If the files cannot be written.
     """
-    files = [folder / SCORES, folder / "predictions.csv", folder / "confusion.png"]
+    files = [folder / SCORES, folder / "predictions.csv"]
     with results_in(folder):
         write_json(files[0], evaluation.to_dict())
         write_table(files[1], _predictions(evaluation))
         method, bags = evaluation.settings.method, len(evaluation.bags)
-        draw_confusion(evaluation.overall, files[2], f"{method}, {bags} {evaluation.bags.by}s")
+        if evaluation.overall:
+            files.append(folder / "confusion.png")
+            draw_confusion(evaluation.overall, files[-1], f"{method}, {bags} {evaluation.bags.by}s")
     if evaluation.settings.method in NETS:
         files.append(folder / ATTENTION)
         about = {"model_id": store.model_id, "method": evaluation.settings.method}
@@ -73,24 +79,22 @@ def write_mil(evaluation: MilEvaluation, store: Store, folder: Path) -> list[Pat
 
 def slide_attention(evaluation: MilEvaluation, store: Store) -> Iterator[SlideAttention]:
     """Yield the attention of every tested slide, by networks not trained on it, averaged over the seeds."""
-    bags, sums = evaluation.bags, dict[int, npt.NDArray[np.float64]]()
-    probabilities = np.zeros((len(bags), len(bags.classes)))
+    bags, outputs = evaluation.bags, evaluation.task.outputs
+    sums, of_bags = dict[int, npt.NDArray[np.float64]](), np.zeros((len(bags), len(outputs)))
     for found in evaluation.predictions:
         for number, of, paid in zip(
-            found.fold.test.tolist(), found.probabilities, found.attention or [], strict=True
+            found.fold.test.tolist(), found.outputs, found.attention or [], strict=True
         ):
             sums[number] = sums.get(number, 0) + paid.astype(np.float64)
-            probabilities[number] += of
+            of_bags[number] += of / evaluation.seeds
     for number, total in sorted(sums.items()):
         bag, opened = bags[number], bags.open(store, number)
-        columns = bags.classes if total.shape[1] > 1 else ("all",)
+        columns = outputs if total.shape[1] > 1 else ("all",)
         mean = (total / total.sum(0)).astype(np.float32)
-        likely = probabilities[number] / evaluation.seeds
-        named = dict(zip(bags.classes, likely.tolist(), strict=True))
+        predicted, named = prediction_of(evaluation.task.name, outputs, of_bags[number])
         parts = [opened] if isinstance(opened, Bag) else opened.bags
         starts = np.cumsum([0, *map(len, parts)])
         for part, start, stop in zip(parts, starts, starts[1:], strict=False):
-            predicted = bags.classes[int(likely.argmax())]
             yield SlideAttention(
                 part.slide_id, mean[start:stop], part.grid[:], columns, bag.label, predicted, named
             )
@@ -98,10 +102,16 @@ def slide_attention(evaluation: MilEvaluation, store: Store) -> Iterator[SlideAt
 
 def _predictions(evaluation: MilEvaluation) -> Iterator[list[object]]:
     """Yield the rows of `predictions.csv`, the header first."""
-    bags = evaluation.bags
-    yield [bags.by, "patient", "label", "predicted", "seed", "fold", *(f"p {c}" for c in bags.classes)]
+    bags, task = evaluation.bags, evaluation.task
+    classes = isinstance(task, Classification)
+    truth = ["label", "predicted"] if classes else list(bags.columns)
+    outputs = [f"p {name}" for name in task.outputs] if classes else [number_column(task.name, *task.outputs)]
+    yield [bags.by, "patient", *truth, "seed", "fold", *outputs]
     for found in evaluation.predictions:
-        for number, of in zip(found.fold.test.tolist(), found.probabilities, strict=True):
-            bag, predicted = bags[number], bags.classes[int(of.argmax())]
-            facts = [bag.id, bag.patient or "", bag.label, predicted, found.fold.seed, found.fold.number]
-            yield [*facts, *(f"{p:.6f}" for p in of)]
+        for number, of in zip(found.fold.test.tolist(), found.outputs, strict=True):
+            bag = bags[number]
+            known: list[object] = (
+                [bag.label, bags.classes[int(of.argmax())]] if classes else [f"{v:g}" for v in bag.values]
+            )
+            facts = [bag.id, bag.patient or "", *known, found.fold.seed, found.fold.number]
+            yield [*facts, *(f"{value:.6f}" for value in of)]

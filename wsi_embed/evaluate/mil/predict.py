@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from wsi_embed.bags.damage import damage_named
 from wsi_embed.errors import SlideError, StoreError, UsageError
-from wsi_embed.evaluate.mil.slide_model import MilMetadata, MilModel
+from wsi_embed.evaluate.mil.slide_model import MilMetadata, MilModel, number_column, prediction_of
 from wsi_embed.evaluate.results import check_results_folder, results_in, write_table
 from wsi_embed.storage.address import Location
 from wsi_embed.store import Bag, Store, open_store
@@ -29,14 +29,16 @@ class SlidePrediction:
     Attributes:
         slide_id: Slide id.
         patient: Patient from the manifest; None if it named none.
-        prediction: Class with the largest probability.
-        probabilities: Probability of each class.
+        prediction: Class with the largest probability, or the number in words.
+        probabilities: Probability of each class; empty for a number.
+        value: Predicted risk (log hazard ratio) or value; None for a class.
     """
 
     slide_id: str
     patient: str | None
     prediction: str
     probabilities: dict[str, float]
+    value: float | None = None
 
 
 @dataclass
@@ -118,7 +120,7 @@ def _check_folder(folder: Path, overwrite: bool) -> None:
 
 def _predicted(store: Store, model: MilModel, report: PredictionReport) -> Iterator[SlideAttention]:
     """Predict slide by slide: yield the attention, and add the prediction to the report."""
-    classes = model.metadata.classes
+    task, names = model.metadata.task, model.metadata.classes
     for slide_id in tracked(store.slide_ids, "slides predicted"):
         try:
             with damage_named(slide_id):
@@ -127,18 +129,18 @@ def _predicted(store: Store, model: MilModel, report: PredictionReport) -> Itera
                     report.empty.append(slide_id)
                     continue
                 features, grid = _sound(bag), bag.grid[:]
-            probabilities, attention = model.predict(features)
+            outputs, attention = model.predict(features)
         except StoreError as error:
             report.failed[slide_id] = str(error)
             continue
         except SlideError as error:
             report.failed[slide_id] = str(error.at(slide_id))
             continue
-        named = dict(zip(classes, probabilities.tolist(), strict=True))
-        found = SlidePrediction(slide_id, bag.patient, classes[int(probabilities.argmax())], named)
-        report.slides.append(found)
-        columns = classes if attention.shape[1] > 1 else ("all",)
-        yield SlideAttention(slide_id, attention, grid, columns, "", found.prediction, named)
+        prediction, named = prediction_of(task, names, outputs)
+        value = None if named else float(outputs[0])
+        report.slides.append(SlidePrediction(slide_id, bag.patient, prediction, named, value))
+        columns = names if attention.shape[1] > 1 else ("all",)
+        yield SlideAttention(slide_id, attention, grid, columns, "", prediction, named)
 
 
 def _sound(bag: Bag) -> npt.NDArray[np.floating]:
@@ -160,6 +162,11 @@ def _sound(bag: Bag) -> npt.NDArray[np.floating]:
 
 def _rows(report: PredictionReport) -> Iterator[list[object]]:
     """Yield the rows of `predictions.csv`, the header first."""
+    if report.metadata.task != "classification":
+        yield ["slide_id", "patient", number_column(report.metadata.task, *report.metadata.classes)]
+        for slide in report.slides:
+            yield [slide.slide_id, slide.patient or "", f"{slide.value:.6f}"]
+        return
     yield ["slide_id", "patient", "prediction", *(f"p {name}" for name in report.metadata.classes)]
     for slide in report.slides:
         chances = (f"{value:.6f}" for value in slide.probabilities.values())

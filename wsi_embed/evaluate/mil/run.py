@@ -8,21 +8,22 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from wsi_embed.bags.damage import left_out
 from wsi_embed.bags.labels import LabelledBags
-from wsi_embed.errors import StoreError
+from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.evaluate.interval import Interval, spread_notes
 from wsi_embed.evaluate.mil.bags import GIB, BagFeatures
 from wsi_embed.evaluate.mil.folds import Fold, make_folds, unused
-from wsi_embed.evaluate.mil.scores import bag_scores, bootstrap_intervals, fold_interval
-from wsi_embed.evaluate.mil.settings import LINEAR, MilSettings, Predictions
-from wsi_embed.evaluate.scores import Scores, score
+from wsi_embed.evaluate.mil.settings import CLASSES_ONLY, LINEAR, LOSSES, MilSettings, Predictions
+from wsi_embed.evaluate.mil.summary import fold_figures, overall_scores, score_intervals, tested
+from wsi_embed.evaluate.mil.tasks import Classification, Regression, Task, task_of
+from wsi_embed.evaluate.scores import Scores
 from wsi_embed.evaluate.seen import seen_in_training
 from wsi_embed.store import Store
+from wsi_embed.util.text import argument
 
-Classify = Callable[[Fold], Predictions]
+Predict = Callable[[Fold], Predictions]
 OnFold = Callable[[int, int, dict[str, Any]], None]
 
 
@@ -32,25 +33,30 @@ class MilEvaluation:
 
     Attributes:
         settings: Settings of the method.
-        bags: The evaluated bags.
+        task: The task, with the evaluated bags.
         predictions: Predictions of every fold of every seed.
         folds: Figures of every fold as plain values, in the same order.
         intervals: Mean and confidence interval of each score.
         interval_method: Description of the confidence intervals.
-        overall: Scores of the probabilities averaged over the seeds.
+        overall: Scores of the probabilities averaged over the seeds; None if the task has no classes.
         seen: Slides of the bags that the encoder was trained on; None if unknown.
         notes: Notes on the interpretation of the results.
     """
 
     settings: MilSettings
-    bags: LabelledBags
+    task: Task
     predictions: list[Predictions]
     folds: list[dict[str, Any]]
     intervals: dict[str, Interval]
     interval_method: str
-    overall: Scores
+    overall: Scores | None
     seen: dict[str, Any] | None
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def bags(self) -> LabelledBags:
+        """The evaluated bags."""
+        return self.task.bags
 
     @property
     def seeds(self) -> int:
@@ -60,14 +66,15 @@ class MilEvaluation:
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain values for JSON."""
         return {
+            "task": self.task.name,
             "settings": self.settings.to_dict(),
             "by": self.bags.by,
             "bags": len(self.bags),
-            "classes": class_counts(self.bags),
+            "classes" if self.overall else "targets": self.task.counts(),
             "seeds": self.seeds,
             "scores": {name: _plain(vars(interval)) for name, interval in self.intervals.items()},
             "intervals": self.interval_method,
-            "overall": self.overall.to_dict(),
+            "overall": self.overall.to_dict() if self.overall else None,
             "folds": [_plain(row) for row in self.folds],
             "seen_in_training": self.seen,
             "notes": self.notes,
@@ -88,7 +95,8 @@ def evaluate_mil(
 
     Args:
         store: Store with the features.
-        bags: The labelled bags.
+        bags: The bags, with classes (`join_labels`), times and events (`join_survival`) or numbers
+            (`join_values`).
         settings: Settings of the method.
         folds: Number of folds to draw; None uses the table of the labels if possible.
         seeds: Number of repetitions, each with other random folds.
@@ -97,7 +105,8 @@ def evaluate_mil(
             figures.
 
     Raises:
-        UsageError: If there are too few patients, or the method needs clusters and the store has none.
+        UsageError: If there are too few patients, the method does not serve the task, it needs clusters and
+            the store has none, or a fold has no event or constant targets.
         StoreError: If a bag is damaged, or a feature is not finite.
         DeviceError: If the device is not available.
 
@@ -111,26 +120,41 @@ def evaluate_mil(
         >>> len(found.predictions)
         3
     """
-    bags = _sound(store, bags)
-    planned = make_folds(bags, folds, seeds)
-    classify = _classifier(store, bags, settings, memory)
+    task = task_of(_sound(store, bags))
+    check_method(settings, task)
+    planned = make_folds(task.bags, folds, seeds, task.strata())
+    for fold in planned:
+        task.check(fold)
+    predict = _predictor(store, task, settings, memory)
     predictions, figures = [], []
     for number, fold in enumerate(planned, start=1):
-        found = classify(fold)
+        found = predict(fold)
         predictions.append(found)
-        figures.append(_figures(found, bags))
+        figures.append(fold_figures(found, task))
         if on_fold:
             on_fold(number, len(planned), figures[-1])
-    intervals, how = _intervals(predictions, figures, bags)
-    truth, means = averaged(predictions, bags)
-    names = np.array(bags.classes)
-    overall = score(names[truth].tolist(), names[means.argmax(1)].tolist())
-    tested = {slide_id for n in np.unique(_tested(predictions)) for slide_id in bags[int(n)].slides}
-    seen, notes = seen_in_training(store.attrs["model"], tested)
+    intervals, how = score_intervals(predictions, figures, task)
+    slides = {slide_id for n in np.unique(tested(predictions)) for slide_id in task.bags[int(n)].slides}
+    seen, notes = seen_in_training(store.attrs["model"], slides)
     return MilEvaluation(
-        settings, bags, predictions, figures, intervals, how, overall, seen,
-        [*bags.notes, *unused(bags, planned), *spread_notes(intervals.values()), *notes],
+        settings, task, predictions, figures, intervals, how, overall_scores(predictions, task), seen,
+        [*task.bags.notes, *unused(task.bags, planned), *spread_notes(intervals.values()), *notes],
     )  # fmt: skip
+
+
+def check_method(settings: MilSettings, task: Task) -> None:
+    """Check that a method serves a task.
+
+    Raises:
+        UsageError: If it needs classes and there are none, or a loss was chosen that the task does not have.
+    """
+    if settings.method in CLASSES_ONLY and not isinstance(task, Classification):
+        raise UsageError(
+            f"{argument('method', settings.method)} needs classes, which {task.name} does not have",
+            remedy="use dsmil, abmil, transmil, mean or cluster-histogram",
+        )
+    if settings.loss != LOSSES[0] and not isinstance(task, Regression):
+        raise UsageError(f"{argument('loss', settings.loss)} is for regression, and this is {task.name}")
 
 
 def _sound(store: Store, bags: LabelledBags) -> LabelledBags:
@@ -147,22 +171,6 @@ def _sound(store: Store, bags: LabelledBags) -> LabelledBags:
     return replace(bags, bags=tuple(kept), notes=(*bags.notes, *notes)) if notes else bags
 
 
-def averaged(
-    predictions: list[Predictions], bags: LabelledBags
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Return the class of each tested bag, and its probabilities averaged over seeds, [tested, classes]."""
-    numbers = _tested(predictions)
-    sums = np.zeros((len(bags), len(bags.classes)))
-    np.add.at(sums, numbers, np.concatenate([found.probabilities for found in predictions]))
-    there, counts = np.unique(numbers, return_counts=True)
-    return bags.targets[there], sums[there] / counts[:, None]
-
-
-def class_counts(bags: LabelledBags) -> dict[str, int]:
-    """Count the bags of each class."""
-    return {name: int((bags.targets == n).sum()) for n, name in enumerate(bags.classes)}
-
-
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
     """Replace NaN (the AUC of a class that a fold does not test) by None, as JSON has no NaN."""
     return {
@@ -171,56 +179,18 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _classifier(store: Store, bags: LabelledBags, settings: MilSettings, memory: int) -> Classify:
+def _predictor(store: Store, task: Task, settings: MilSettings, memory: int) -> Predict:
     """Return the function that predicts a fold. PyTorch and features are only loaded if it needs them."""
-    targets, classes = bags.targets, len(bags.classes)
     if settings.method in LINEAR:
-        from wsi_embed.evaluate.mil.linear import classify_fold
+        vectors = LINEAR.get(settings.method)(store, task.bags)
+        if isinstance(task, Classification):
+            from wsi_embed.evaluate.mil.linear import classify_fold
 
-        vectors = LINEAR.get(settings.method)(store, bags)
-        return lambda fold: classify_fold(vectors, bags, fold)
+            return lambda fold: classify_fold(vectors, task.bags, fold)
+        from wsi_embed.evaluate.mil.linear_numbers import predict_numbers
+
+        return lambda fold: predict_numbers(vectors, task, fold, settings)
     from wsi_embed.evaluate.mil.fit import fit_fold
 
-    features = BagFeatures(store, bags, memory)
-    return lambda fold: fit_fold(features, targets, classes, fold, settings)
-
-
-def _tested(predictions: list[Predictions]) -> npt.NDArray[np.intp]:
-    return np.concatenate([found.fold.test for found in predictions])
-
-
-def _figures(found: Predictions, bags: LabelledBags) -> dict[str, Any]:
-    fold = found.fold
-    return {
-        "seed": fold.seed,
-        "fold": fold.number,
-        "train": len(fold.train),
-        "validation": len(fold.validation),
-        "test": len(fold.test),
-        "epoch": found.epoch,
-        "validation_auc": found.validation_auc,
-        **bag_scores(bags.targets[fold.test], found.probabilities, bags.classes),
-    }
-
-
-def _intervals(
-    predictions: list[Predictions], figures: list[dict[str, Any]], bags: LabelledBags
-) -> tuple[dict[str, Interval], str]:
-    """Compute confidence intervals of the scores, and describe them.
-
-    They are over folds, or over bootstraps of the test bags if there is a single fold.
-    """
-    if any(found.fold.number > 0 for found in predictions):
-        learned = np.mean([row["train"] + row["validation"] for row in figures])
-        share = float(np.mean([row["test"] for row in figures]) / learned)
-        names = ["accuracy", "balanced_accuracy", "auc", *(f"auc {name}" for name in bags.classes)]
-        spread = {name: fold_interval([row[name] for row in figures], share) for name in names}
-        return spread, "95 % t interval over folds, variance corrected for their overlap (Nadeau and Bengio)"
-    targets = bags.targets[predictions[0].fold.test]
-
-    def mean_scores(drawn: npt.NDArray[np.int64]) -> dict[str, float]:
-        each = [bag_scores(targets[drawn], f.probabilities[drawn], bags.classes) for f in predictions]
-        return {name: float(np.mean([scores[name] for scores in each])) for name in each[0]}
-
-    spread = bootstrap_intervals(mean_scores, targets)
-    return spread, "95 % percentile interval of 1,000 bootstraps of the test bags"
+    features = BagFeatures(store, task.bags, memory)
+    return lambda fold: fit_fold(features, task, fold, settings)

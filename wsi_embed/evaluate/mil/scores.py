@@ -57,7 +57,9 @@ def bag_scores(targets: Int, probabilities: Float, classes: Sequence[str]) -> di
     }
 
 
-def fold_interval(values: Sequence[float], test_share: float) -> Interval:
+def fold_interval(
+    values: Sequence[float], test_share: float, bounds: tuple[float, float] = (0.0, 1.0)
+) -> Interval:
     """Return the mean over folds with a t interval, its variance corrected for the overlap of folds.
 
     Folds share training bags, so their scores vary less than scores on independent data. The variance of the
@@ -68,16 +70,14 @@ def fold_interval(values: Sequence[float], test_share: float) -> Interval:
     Args:
         values: Score of each fold of each repetition; NaN if a fold has none.
         test_share: Number of test bags divided by the number of training bags.
+        bounds: Lowest and highest possible score, to which the interval is clipped.
     """
     valid = np.array([value for value in values if not math.isnan(value)])
     if len(valid) < 2:
         return Interval(float(valid.mean()) if len(valid) else math.nan)
     spread = valid.std(ddof=1) * math.sqrt(1 / len(valid) + test_share)
-    return _interval(float(valid.mean()), spread * float(student.ppf((1 + LEVEL) / 2, len(valid) - 1)))
-
-
-def _interval(mean: float, half: float) -> Interval:
-    return Interval(mean, max(0.0, mean - half), min(1.0, mean + half))
+    mean, half = float(valid.mean()), spread * float(student.ppf((1 + LEVEL) / 2, len(valid) - 1))
+    return Interval(mean, max(bounds[0], mean - half), min(bounds[1], mean + half))
 
 
 def bootstrap_intervals(
@@ -85,11 +85,12 @@ def bootstrap_intervals(
 ) -> dict[str, Interval]:
     """Return the scores of one test set with percentile intervals of a bootstrap, stratified by class.
 
-    Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
+    Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13. Resamples without a score (no
+    comparable pair, constant targets) are left out.
 
     Args:
         score: Function from indices of bags to their scores by name.
-        targets: Class of each bag, int64 [bags].
+        targets: Class or stratum of each bag, int64 [bags].
         seed: Seed of the bootstrap.
         resamples: Number of bootstrap samples.
     """
@@ -101,5 +102,7 @@ def bootstrap_intervals(
     found = {}
     for name, mean in score(np.arange(len(targets))).items():
         values = np.array([scores[name] for scores in drawn])
-        found[name] = Interval(mean) if math.isnan(mean) else percentile_interval(mean, values)
+        values = values[~np.isnan(values)]
+        none = math.isnan(mean) or not len(values)
+        found[name] = Interval(mean) if none else percentile_interval(mean, values)
     return found

@@ -28,7 +28,7 @@ NETS: Registry[Callable[[int, int], BagNet]] = Registry(
         "transmil": "wsi_embed.evaluate.mil.nets:Transmil",
     },
 )
-# Functions that describe each bag by one vector, for logistic regression.
+# Functions that describe each bag by one vector, for a linear model.
 LINEAR: Registry[Describe] = Registry(
     "method",
     {
@@ -37,15 +37,19 @@ LINEAR: Registry[Describe] = Registry(
     },
 )
 LEAST_EPOCHS = 50
+LOSSES = ("mse", "l1")
+# The instance loss of CLAM needs classes.
+CLASSES_ONLY = ("clam",)
 
 
 @dataclass(frozen=True)
 class MilSettings:
-    """Settings of the classification of bags. All but `method` are for networks only.
+    """Settings of a method on bags. All but `method` are for networks only.
 
     Attributes:
-        method: A network (`dsmil`, `abmil`, `clam`, `transmil`), or logistic regression of the mean features
-            (`mean`) or of the cluster histogram (`cluster-histogram`).
+        method: A network (`dsmil`, `abmil`, `clam`, `transmil`), or a linear model of the mean features
+            (`mean`) or of the cluster histogram (`cluster-histogram`): logistic regression, Cox's model or
+            ridge regression.
         epochs: Maximum number of epochs.
         patience: Number of epochs without improvement on the validation part after which training ends, but
             not before `LEAST_EPOCHS`. Both numbers are those of CLAM (Lu et al., 2021). At equal AUC a gain
@@ -57,6 +61,9 @@ class MilSettings:
         device: `auto`, `cpu` or `cuda[:N]`.
         threads: Number of CPU threads; None uses one for small bags, else
             the default of PyTorch.
+        loss: Loss of a regression, `mse` (squared error) or `l1` (absolute error).
+        batch: Number of bags in a training step of survival, whose loss compares bags. The other tasks take
+            one bag at a time.
     """
 
     method: str = "dsmil"
@@ -67,12 +74,16 @@ class MilSettings:
     max_tiles: int | None = None
     device: str = "auto"
     threads: int | None = None
+    loss: str = "mse"
+    batch: int = 8
 
     def __post_init__(self) -> None:
         if self.method not in NETS and self.method not in LINEAR:
             raise unknown_name("method", self.method, [*NETS, *LINEAR])
         if not (self.device in ("auto", "cpu") or self.device.split(":")[0] == "cuda"):
             raise UsageError("choose auto, cpu or cuda[:N]", where=argument("device", self.device))
+        if self.loss not in LOSSES:
+            raise UsageError("choose mse or l1", where=argument("loss", self.loss))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain values; only `method` for a logistic regression."""
@@ -85,15 +96,17 @@ class Predictions:
 
     Attributes:
         fold: The fold.
-        probabilities: Probability of each class, float64 [test bags, classes].
-        epoch: Epoch of the weights; None for a logistic regression.
-        validation_auc: Macro AUC of the validation part in that epoch; None for a logistic regression.
+        outputs: Probability of each class, float64 [test bags, classes], or the predicted risk or value,
+            [test bags, 1].
+        epoch: Epoch of the weights; None for a linear model.
+        validation: Score of the validation part in that epoch (macro AUC, concordance index or R2); None for
+            a linear model.
         attention: Attention of the tiles of each test bag, float32 [N, 1] or [N, classes]; None for a
-            logistic regression.
+            linear model.
     """
 
     fold: Fold
-    probabilities: npt.NDArray[np.float64]
+    outputs: npt.NDArray[np.float64]
     epoch: int | None = None
-    validation_auc: float | None = None
+    validation: float | None = None
     attention: list[npt.NDArray[np.float32]] | None = None

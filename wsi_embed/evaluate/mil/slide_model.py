@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
@@ -19,11 +20,15 @@ from wsi_embed.util.json_text import json_text
 
 # The document is stored in metadata_props[KEY] of the file.
 KEY = "wsi_embed_mil"
-SCHEMA = 1
+SCHEMA = 2
+# Versions that can be read. Before 2 every network was one for classes.
+READABLE = (1, 2)
+# Name of the output of each task.
+OUTPUTS = {"classification": "probabilities", "survival": "risk", "regression": "value"}
 _TYPES: dict[str, tuple[type, ...]] = {
     "method": (str,), "classes": (list, tuple), "model_id": (str,), "feature_dim": (int,),
     "mpp": (int, float), "tile_px": (int,), "by": (str,), "training": (dict,),
-    "training_slides": (list, tuple), "created": (str,), "parity": (dict,), "schema": (int,),
+    "training_slides": (list, tuple), "created": (str,), "parity": (dict,), "schema": (int,), "task": (str,),
 }  # fmt: skip
 
 
@@ -33,7 +38,8 @@ class MilMetadata:
 
     Attributes:
         method: Method, for instance `abmil`.
-        classes: Names of the classes, in the order of the probabilities.
+        classes: Names of the classes, in the order of the probabilities; for a regression the name of the
+            value, for survival `risk`.
         model_id: Digest of the encoder that computed the features.
         feature_dim: Number of features per tile.
         mpp: Micrometres per pixel of the tiles.
@@ -44,6 +50,7 @@ class MilMetadata:
         created: Date of the export (ISO 8601).
         parity: Largest differences between the file and PyTorch.
         schema: Version of this document's schema.
+        task: `classification`, `survival` or `regression`.
     """
 
     method: str
@@ -58,6 +65,7 @@ class MilMetadata:
     created: str = ""
     parity: dict[str, float] = field(default_factory=dict)
     schema: int = SCHEMA
+    task: str = "classification"
 
     def to_json(self) -> str:
         """Return the JSON document."""
@@ -75,10 +83,10 @@ class MilMetadata:
             ModelError: If the document does not follow the schema.
         """
         try:
-            values = json.loads(text)
-            if values["schema"] != SCHEMA:
+            values = {"task": "classification", **json.loads(text)}
+            if values["schema"] not in READABLE:
                 raise ModelError(
-                    f"metadata schema {values['schema']!r}, this wsi-embed reads {SCHEMA}",
+                    f"metadata schema {values['schema']!r}, this wsi-embed reads up to {SCHEMA}",
                     where=where,
                     remedy="update wsi-embed",
                 )
@@ -90,7 +98,11 @@ class MilMetadata:
         wrong = [name for name, value in known.items() if not isinstance(value, _TYPES[name])]
         lists = [name for name in ("classes", "training_slides") if name not in wrong]
         wrong += [name for name in lists if not all(isinstance(item, str) for item in known[name])]
-        if wrong or len(known["classes"]) < 2:
+        if not wrong and known["task"] not in OUTPUTS:
+            wrong = ["task"]
+        if not wrong and (len(known["classes"]) != 1) == (known["task"] != "classification"):
+            wrong = ["classes"]
+        if wrong or not known["classes"]:
             raise ModelError(
                 f"its metadata have a wrong {(wrong or ['classes'])[0]}",
                 where=where,
@@ -138,7 +150,7 @@ class MilModel:
         columns = (outputs.get("attention") or [0])[-1]
         if (
             inputs != [("features", "tensor(float)", [dim])]
-            or outputs.get("probabilities") != [classes]
+            or outputs.get(OUTPUTS[self.metadata.task]) != [classes]
             or columns not in (1, classes)
         ):
             raise ModelError(
@@ -177,16 +189,39 @@ class MilModel:
             features: Features of the tiles, any float dtype [N, D], N > 0.
 
         Returns:
-            Probability of each class, float32 [classes], and attention of the tiles, float32 [N, 1] or [N,
-            classes], each column of which sums to 1.
+            Probability of each class, float32 [classes], or the risk or value, float32 [1], and attention of
+            the tiles, float32 [N, 1] or [N, classes], each column of which sums to 1.
 
         Raises:
             SlideError: If ONNX Runtime fails, for example because the memory is too small for the bag.
         """
         inputs = {"features": np.ascontiguousarray(features, np.float32)}
         try:
-            probabilities, attention = self._session.run(["probabilities", "attention"], inputs)
+            outputs, attention = self._session.run([OUTPUTS[self.metadata.task], "attention"], inputs)
         except Exception as error:  # ONNX Runtime's exceptions have no class in common
             reason = str(error).splitlines()[0]
             raise SlideError(f"the network fails on {len(features)} tiles ({reason})") from error
-        return probabilities, attention
+        return outputs, attention
+
+
+def prediction_of(
+    task: str, names: Sequence[str], outputs: npt.NDArray[np.floating]
+) -> tuple[str, dict[str, float]]:
+    """Return the prediction in words, and the probability of each class.
+
+    Args:
+        task: Name of the task.
+        names: Names of the outputs.
+        outputs: Outputs of a bag, [names].
+
+    Returns:
+        The most likely class and the probabilities; for a number its name with its value, and no probability.
+    """
+    if task == "classification":
+        return names[int(outputs.argmax())], dict(zip(names, outputs.tolist(), strict=True))
+    return f"{names[0]} {float(outputs[0]):.3g}", {}
+
+
+def number_column(task: str, name: str) -> str:
+    """Return the name of the column of predicted numbers: `risk`, or `predicted age`."""
+    return name if task == "survival" else f"predicted {name}"

@@ -1,7 +1,6 @@
 """Time to list a large store in the viewer, over HTTP: `python benchmarks/viewer_list.py [SLIDES] [TILES]`.
 
-The store is made: TILES tiles a slide, with 8 features and 20 clusters. The only slide file is a small
-picture.
+The store is made: TILES tiles a slide, 8 features, 20 clusters. The only slide file is a small picture.
 """
 
 from __future__ import annotations

@@ -121,7 +121,7 @@ def test_points_are_coloured_by_annotation_after_another_projection(page: Any) -
     # what the choice of another projection does, without waiting for UMAP
     legend.evaluate("element => element.dataset.before = ''")
     page.get_by_label("Projection").dispatch_event("change")
-    page.locator(f".map-legend .named:not([data-before]):text-is('{HOSTILE}')").wait_for()
+    page.locator(f".map-legend .named:not([data-before]) :text-is('{HOSTILE}')").wait_for()
 
 
 def test_the_legend_leaves_out_clusters_without_tiles(page: Any) -> None:

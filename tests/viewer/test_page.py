@@ -375,7 +375,7 @@ def test_a_slide_that_vanishes_while_it_is_open(chromium: Any, copied: Cohort) -
 
 
 def test_a_slide_that_is_replaced_while_it_is_open(chromium: Any, copied: Cohort) -> None:
-    path = write_tiff(copied.slides / "large.tiff", he_pixels(1000, 1100), compression="jpeg")
+    path = write_tiff(copied.slides / "large.tiff", he_pixels(1600, 1800), compression="jpeg")
     with wsi_embed.view(copied.store, slides=copied.slides, port=0) as viewer:
         page = chromium.new_page(viewport={"width": 1280, "height": 800})
         page.goto(viewer.url + "#slide=large")

@@ -22,6 +22,7 @@ from tests.made_models import tiny_onnx
 from tests.made_slides import he_pixels, write_svs, write_tiff
 from tests.viewer.conftest import HOSTILE, SIZES, Cohort
 from tests.viewer.test_layers import unpack
+from wsi_embed.cli.wording import in_flags
 from wsi_embed.viewer.app import STATIC, create_app
 from wsi_embed.viewer.session import Session, open_session
 
@@ -261,6 +262,18 @@ def test_a_slide_without_its_file_shows_its_layers(copied: Cohort) -> None:
     assert (facts["width"], facts["height"]) == SIZES["a"]
     assert client.get(f"{path_of('a')}/tiles").status_code == 200
     assert client.get(f"{path_of('a')}/thumbnail.jpg").json()["error"]["remedy"]
+
+
+def test_remedies_name_flags_if_the_command_line_started_the_viewer(copied: Cohort) -> None:
+    (copied.slides / "a.tiff").unlink()
+    found = []
+    for changes in ({}, {"word": in_flags}):
+        client = TestClient(
+            create_app(copied.session(annotations=None, **changes)), base_url="http://localhost"
+        )
+        found.append(client.get(f"{path_of('a')}/thumbnail.jpg").json()["error"]["remedy"])
+    start = "start the viewer with the folder it is in"
+    assert found == [f"{start} (`slides=`)", f"{start} (--slides)"]
 
 
 def test_names_that_are_not_utf8_are_listed_and_shown(copied: Cohort) -> None:

@@ -154,9 +154,10 @@ def command(
         report=report,
         read_only=read_only,
         cache=cache,
+        word=in_flags,
     )
     for note in session.notes:
-        echo(in_flags(note), err=True)
+        echo(note, err=True)
     if static is not None:
         write_static(session, static, static_um)
         return

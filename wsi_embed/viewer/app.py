@@ -39,7 +39,9 @@ def create_app(
     of_topics = [route for topic in TOPICS for route in topic.routes(session)]
     static = Mount("/static", _Static(directory=STATIC))
     guard = Middleware(Guard, token=token, read_only=session.read_only, names=tuple(names), framed=framed)
-    return Starlette(routes=[Route("/", page), *of_topics, static], middleware=[guard])
+    app = Starlette(routes=[Route("/", page), *of_topics, static], middleware=[guard])
+    app.state.word = session.word
+    return app
 
 
 class _Static(StaticFiles):

@@ -37,6 +37,7 @@ from wsi_embed.util.json_text import json_text
 
 # Array of a slide: its name is none of a folder of this machine.
 _IN_STORE = re.compile(r"[^/]+/[a-z_]+")
+Word = Callable[[str], str]
 LOG = logging.getLogger(__name__)
 # Largest JSON document that is accepted, bytes.
 MOST_BYTES = 2**20
@@ -58,7 +59,7 @@ def reading(path: str, function: Callable[[Request], Any]) -> Route:
     """
 
     async def endpoint(request: Request) -> Response:
-        return await _run(lambda: function(request))
+        return await _run(request, lambda: function(request))
 
     return Route(path, endpoint, methods=["GET"])
 
@@ -78,7 +79,7 @@ def writing(path: str, function: Callable[[Request, Any], Any]) -> Route:
             return failure(UsageError("the request is no JSON document of a permitted size"), 400)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody receives it
-        return await _run(lambda: function(request, document))
+        return await _run(request, lambda: function(request, document))
 
     return Route(path, endpoint, methods=["POST"])
 
@@ -100,17 +101,23 @@ def json_response(value: Any, status: int = 200) -> Response:
     return Response(text, status, {"cache-control": "no-store"}, media_type="application/json")
 
 
-def failure(error: WsiEmbedError, status: int = 422) -> Response:
-    """Return the response for an error."""
-    return json_response({"error": described(error)}, status)
+def failure(error: WsiEmbedError, status: int = 422, word: Word = str) -> Response:
+    """Return the response for an error; see `described`."""
+    return json_response({"error": described(error, word)}, status)
 
 
-def described(error: WsiEmbedError) -> dict[str, str | None]:
-    """Return an error as JSON. It has the names of files, but not those of their folders."""
+def described(error: WsiEmbedError, word: Word = str) -> dict[str, str | None]:
+    """Return an error as JSON. It has the names of files, but not those of their folders.
+
+    Args:
+        error: The error.
+        word: Function that rewords the Python arguments in a message; see `Session`.
+    """
     where = error.where
     if where is not None and not (isinstance(error, StoreError) and _IN_STORE.fullmatch(where)):
         where = where.rsplit("/", 1)[-1]
-    return {"what": error.what, "where": where, "remedy": error.remedy}
+    remedy = None if error.remedy is None else word(error.remedy)
+    return {"what": word(error.what), "where": None if where is None else word(where), "remedy": remedy}
 
 
 async def _body(request: Request) -> bytes:
@@ -131,14 +138,14 @@ def _limiter() -> anyio.CapacityLimiter:
     return found
 
 
-async def _run(function: Callable[[], Any]) -> Response:
+async def _run(request: Request, function: Callable[[], Any]) -> Response:
     work: Awaitable[Any] = anyio.to_thread.run_sync(function, limiter=_limiter())
     try:
         value = await work
     except KeyError:
         return failure(UsageError("there is no such slide or tile"), 404)
     except WsiEmbedError as error:
-        return failure(error)
+        return failure(error, word=getattr(request.app.state, "word", str))
     except Exception:
         LOG.exception("a request failed")
         return failure(WsiEmbedError("internal error: the terminal of wsi-embed view shows it"), 500)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -35,6 +35,7 @@ class Session:
         pictures: Encoded deep-zoom tiles and thumbnails.
         cache: Folder for the files of the search for similar tiles; None for that of each store.
         notes: Lines on stores that clusters or attention are not for.
+        word: Function that rewords the Python arguments in a message, as flags for the command line.
     """
 
     stores: Sequence[ShownStore]
@@ -43,6 +44,7 @@ class Session:
     pictures: ByteCache = field(default_factory=lambda: ByteCache(CACHE_BYTES))
     cache: Path | None = None
     notes: Sequence[str] = ()
+    word: Callable[[str], str] = str
 
     def reading(self, shown: ShownStore, slide_id: str) -> AbstractContextManager[OpenSlide]:
         """Return a context manager with an open slide; see `OpenSlides.use`.
@@ -68,6 +70,7 @@ def open_session(
     report: str | Path | None = None,
     read_only: bool = False,
     cache: str | Path | None = None,
+    word: Callable[[str], str] = str,
 ) -> Session:
     """Open stores and find their slides.
 
@@ -80,6 +83,7 @@ def open_session(
         report: JSON report of a job.
         read_only: Whether requests that change something are refused.
         cache: Folder for the files of the search for similar tiles; that of each store by default.
+        word: Function that rewords the Python arguments in a message.
 
     Raises:
         UsageError: If there are no slides, or an argument fits no store.
@@ -98,7 +102,13 @@ def open_session(
     shown = [
         ShownStore(store, by_id, found, findings) for store, found in zip(opened, attentions, strict=True)
     ]
-    return Session(shown, read_only, cache=None if cache is None else Path(cache), notes=notes)
+    return Session(
+        shown,
+        read_only,
+        cache=None if cache is None else Path(cache),
+        notes=list(map(word, notes)),
+        word=word,
+    )
 
 
 def _open_stores(

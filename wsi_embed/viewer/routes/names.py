@@ -39,7 +39,7 @@ def list_clusters(session: Session, request: Request) -> Any:
     try:
         state, problem = None if shown.store.clusters is None else _file(shown).read(), None
     except UsageError as error:
-        state, problem = None, described(error)
+        state, problem = None, described(error, session.word)
     return _answer(shown, state, problem)
 
 

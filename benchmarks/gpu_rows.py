@@ -143,7 +143,7 @@ def _encoding(folder: Path, sizes: Sizes, dry: bool) -> list[Row]:
     device, tensorrt, several = ("cpu", "cpu", "cpu") if dry else ("cuda", "tensorrt", "cuda:all")
     gpu = ("ONNX Runtime CUDA fp16", "ONNX Runtime CUDA fp32", "TensorRT fp16")
     engines = ("ONNX Runtime fp32",) if dry else gpu
-    passes, batch, tiles = (1, 4, 4) if dry else (5, 256, 512)
+    passes, batch, tiles = (1, 4, 32) if dry else (5, 256, 512)
 
     def bench(name: str, title: str, model: str, on: str, gpus: int = 1) -> Row:
         words = f"bench {slide} --model {work}/{model} --device {on} --seconds {sizes.seconds} --json"

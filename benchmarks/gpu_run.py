@@ -185,7 +185,7 @@ def write_results(results: Mapping[str, Result], out: Path) -> None:
     }
     for name, text in (
         ("results.json", json.dumps(document, indent=2) + "\n"),
-        ("results.md", table(results)),
+        ("results.md", table(results).replace(f"{out}/", "out/")),  # no folder names of the machine
     ):
         with replacing(out / name) as part:
             part.write_text(text, "utf-8")

@@ -53,6 +53,8 @@ def test_a_row_that_fails_stops_nothing(tmp_path: Path) -> None:
     assert "| good | row good | done |" in text
     assert "| bad | row bad | failed |" in text
     assert "### good: row good\n\n    python -c " in text
+    assert " out/x\n" in text
+    assert str(tmp_path) not in text
     assert "\n| a |\n|---|\n| 1 |\n" in text
     assert (tmp_path / "logs" / "bad.txt").read_text() == "begun\nno such slide\n"
 

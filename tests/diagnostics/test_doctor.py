@@ -86,6 +86,12 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     assert by_name(diagnose(tmp_path))["disk"].status == "problem"
 
 
+def test_a_folder_that_will_be_created(tmp_path: Path) -> None:
+    found = by_name(diagnose(tmp_path / "new" / "er"))["disk"]
+    assert found.status in ("ok", "warning")
+    assert "GB free where stores would be written" in found.message
+
+
 def test_the_command_prints_text_and_json() -> None:
     text = run("doctor")
     found = json.loads(invoke("doctor", "--json").stdout)

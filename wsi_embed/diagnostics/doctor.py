@@ -210,6 +210,8 @@ def _model() -> Check:
 
 
 def _disk(folder: Path) -> Check:
+    # a folder that does not exist yet will be created in the nearest one that does
+    folder = next(part for part in (folder.absolute(), *folder.absolute().parents) if part.exists())
     usage = shutil.disk_usage(folder)
     text = f"{usage.free / 1e9:.0f} of {usage.total / 1e9:.0f} GB free where stores would be written"
     if not os.access(folder, os.W_OK):

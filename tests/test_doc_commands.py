@@ -40,7 +40,9 @@ def parse(arguments: list[str]) -> None:
         name, *rest = rest
         command = command.commands[name]
     with contextlib.suppress(typer.Exit):  # of options that print something and end, such as --list
-        command.make_context(name, rest)
+        command.make_context(
+            name, rest, **(app.info.context_settings or {})
+        )  # commands are shared by all tests
 
 
 @pytest.mark.parametrize("name", sorted(PAGES))

@@ -38,7 +38,8 @@ def test_commands_are_taken() -> None:
     assert len(lines) >= 5
     for line in lines:
         name, *arguments = shlex.split(line)[1:]
-        command.commands[name].make_context(name, arguments)  # type: ignore[attr-defined]
+        of_all = app.info.context_settings or {}
+        command.commands[name].make_context(name, arguments, **of_all)  # type: ignore[attr-defined]
 
 
 def test_formats_and_columns_are_the_codes() -> None:

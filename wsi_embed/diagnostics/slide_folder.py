@@ -31,7 +31,7 @@ def describe_slides(path: Location, reader: Reader = "auto") -> tuple[dict[str, 
         >>> from wsi_embed.diagnostics.slide_folder import describe_slides
         >>> facts, rows = describe_slides(Path("slides"))
         >>> facts["slides"], rows[0]["slide"]
-        (2, 'a.tif')
+        (2, 'a.tiff')
     """
     found = find_slides([path])
     rows = [_row(item, reader) for item in tracked(found, "slides opened")]

@@ -35,7 +35,7 @@ def is_dicom(path: Path) -> bool:
     """
     with path.open("rb") as data:
         marked = data.read(PREAMBLE + 4)[PREAMBLE:] == b"DICM"
-    return marked and media_class(path) != DIRECTORY
+    return marked and path.name.upper() != "DICOMDIR" and media_class(path) != DIRECTORY
 
 
 def series_files(path: Path) -> list[Path]:

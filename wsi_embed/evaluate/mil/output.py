@@ -62,10 +62,10 @@ def write_mil(evaluation: MilEvaluation, store: Store, folder: Path) -> list[Pat
         StoreMismatchError: If `attention.zarr` exists and is something else.
         WsiEmbedError: If the files cannot be written.
     """
-    files = [folder / SCORES, folder / "predictions.csv"]
+    scores, files = folder / SCORES, [folder / "predictions.csv"]
     with results_in(folder):
-        write_json(files[0], evaluation.to_dict())
-        write_table(files[1], _predictions(evaluation))
+        scores.unlink(missing_ok=True)  # written last: with it an evaluation is complete
+        write_table(files[0], _predictions(evaluation))
         method, bags = evaluation.settings.method, len(evaluation.bags)
         if evaluation.overall:
             files.append(folder / "confusion.png")
@@ -74,7 +74,9 @@ def write_mil(evaluation: MilEvaluation, store: Store, folder: Path) -> list[Pat
         files.append(folder / ATTENTION)
         about = {"model_id": store.model_id, "method": evaluation.settings.method}
         write_attention(files[-1], about, slide_attention(evaluation, store))
-    return files
+    with results_in(folder):
+        write_json(scores, evaluation.to_dict())
+    return [scores, *files]
 
 
 def slide_attention(evaluation: MilEvaluation, store: Store) -> Iterator[SlideAttention]:

@@ -26,7 +26,7 @@ from wsi_embed.errors import UsageError
 from wsi_embed.slide import UInt8Array
 from wsi_embed.util.text import argument
 from wsi_embed_export.destination import check_destination, check_space, writing
-from wsi_embed_export.foreign_check import check_features, named_as_classes
+from wsi_embed_export.foreign_check import check_features, check_no_classes
 from wsi_embed_export.foreign_graph import Selection, opset, precision_of, wrap
 from wsi_embed_export.foreign_input import Signature, read_signature
 from wsi_embed_export.parity import ParityError, feature_checks, limits_of, parity_tiles
@@ -157,13 +157,8 @@ def _selection(
     if chosen.ndim != 2 or len(chosen) != len(tiles):
         shown = f"{selection.output} {list(value.shape)} holds no vector for each of {len(tiles)} tiles"
         raise UsageError(shown, where=source.name, remedy="export it with pooled features")
-    if features is None and named_as_classes(selection.output, chosen.shape[1]):
-        raise UsageError(
-            f"{selection.output} {list(value.shape)} seems to hold the scores of classes, not features",
-            where=source.name,
-            remedy="export it without its classifier, or "
-            f"give `features='{selection.output}'` if they are features",
-        )
+    if features is None:
+        check_no_classes(source.name, selection.output, list(value.shape))
     return selection, chosen.shape[1]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -46,9 +46,23 @@ def check_features(where: str, features: Features, tile_px: int, batch: int | No
         raise UsageError("returns the same features for all tiles", where=where)
 
 
-def named_as_classes(output: str, dim: int) -> bool:
-    """Return whether an output seems to hold the scores of classes, not features."""
-    return dim in CLASSES or any(name in output.lower() for name in CLASS_NAMES)
+def check_no_classes(where: str, output: str, shape: Sequence[int]) -> None:
+    """Check that an output which the user did not name does not seem to hold the scores of classes.
+
+    Args:
+        where: Name of the file, for messages.
+        output: Name of the output.
+        shape: Shape of its value, tiles and features first.
+
+    Raises:
+        UsageError: If its name or the number of its features is one of classes.
+    """
+    if shape[1] in CLASSES or any(name in output.lower() for name in CLASS_NAMES):
+        raise UsageError(
+            f"{output} {shape} seems to hold the scores of classes, not features",
+            where=where,
+            remedy=f"export it without its classifier, or give `features='{output}'` if they are features",
+        )
 
 
 def _differ(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> bool:

@@ -98,5 +98,5 @@ def test_the_resolutions_of_a_manifest_are_used(tmp_path: Path) -> None:
 
 def test_a_folder_without_slides_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(UsageError, match="is neither a store nor a folder with slides"):
+    with pytest.raises(UsageError, match="no slides found in"):
         describe(str(tmp_path))

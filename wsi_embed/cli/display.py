@@ -14,11 +14,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from wsi_embed.cli.lasting_output import discard
+from wsi_embed.cli.lines import print_line
 from wsi_embed.cli.log import JsonDisplay
 from wsi_embed.cli.wording import in_flags
 from wsi_embed.jobs.listener import Listener
 from wsi_embed.jobs.report import COMPLETE, JobReport, SlideResult, shown_name
-from wsi_embed.util.text import counted, percent, visible
+from wsi_embed.util.text import counted, percent
 
 PLAN = ("tiles", "level", "um/px", "tissue", "nearly empty")
 WORK = ("tiles", "tiles/s", "read s", "encode s", "write s")
@@ -94,8 +95,7 @@ class PlainDisplay(Listener):
         show_report(report)
 
     def _line(self, text: str) -> None:
-        whole = not self.console.is_terminal  # a log has whole lines, a terminal whole words
-        self.console.print(visible(in_flags(text)), markup=False, highlight=False, soft_wrap=whole)
+        print_line(self.console, in_flags(text))
 
 
 class BarDisplay(PlainDisplay):
@@ -200,14 +200,13 @@ def show_report(report: JobReport) -> None:
             table.add_row(*_row(result, planned))
         console.print(table)
     for result in [s for s in report.slides if s.traceback][:3]:
-        console.print(visible(result.traceback or ""), markup=False, highlight=False)
+        print_line(console, result.traceback or "")
     names = {result.slide_id: shown_name(result) for result in report.slides}
     for slide_id, texts in list(report.outliers.items())[:LISTED]:
         line = f"to look at: {names.get(slide_id, slide_id)}: {'; '.join(texts)}"
-        console.print(visible(line), markup=False, highlight=False, soft_wrap=not console.is_terminal)
-    for note in report.notes:
-        console.print(visible(note), markup=False, highlight=False, soft_wrap=not console.is_terminal)
-    console.print(visible(_summary(report)), markup=False, highlight=False, soft_wrap=not console.is_terminal)
+        print_line(console, line)
+    for line in (*report.notes, _summary(report)):
+        print_line(console, line)
 
 
 def _row(result: SlideResult, planned: bool) -> list[str]:

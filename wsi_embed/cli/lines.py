@@ -28,15 +28,20 @@ def say(text: str, *, err: bool = False) -> None:
         text: The line; control characters in it are shown as escapes.
         err: Whether it goes to standard error.
     """
-    _print(Text(visible(text)), err)
+    print_line(Console(file=sys.stderr if err else sys.stdout), text)
 
 
 def say_error(text: str) -> None:
     """Print a line on standard error, in red on a terminal."""
-    _print(Text(visible(text), style="red"), err=True)
+    print_line(Console(file=sys.stderr), text, style="red")
 
 
-def _print(text: Text, err: bool) -> None:
-    stream = sys.stderr if err else sys.stdout
-    console = Console(file=stream, emoji=False, highlight=False)
-    console.print(text, soft_wrap=not console.is_terminal)
+def print_line(console: Console, text: str, style: str = "") -> None:
+    """Print a line on a console.
+
+    Args:
+        console: The console.
+        text: The line; control characters in it are shown as escapes.
+        style: Style of rich.
+    """
+    console.print(Text(visible(text), style=style), soft_wrap=not console.is_terminal)

@@ -10,9 +10,9 @@ from dataclasses import fields
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from wsi_embed.cli.lines import print_line
 from wsi_embed.cli.log import log_line
 from wsi_embed.cli.wording import flags, in_flags
-from wsi_embed.util.text import visible
 from wsi_embed_train.config import TrainConfig
 from wsi_embed_train.listener import Listener
 
@@ -69,15 +69,10 @@ class PlainTraining(Listener):
 
     def warned(self, text: str) -> None:
         """Print a warning immediately."""
-        warning = f"warning: {in_flags(text, settings_without_flag())}"
-        self.errors.print(
-            visible(warning), markup=False, highlight=False, soft_wrap=not self.errors.is_terminal
-        )
+        print_line(self.errors, f"warning: {in_flags(text, settings_without_flag())}")
 
     def _line(self, text: str) -> None:
-        self.console.print(
-            visible(text), markup=False, highlight=False, soft_wrap=not self.console.is_terminal
-        )
+        print_line(self.console, text)
 
 
 class BarTraining(PlainTraining):

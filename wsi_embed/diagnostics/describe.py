@@ -62,7 +62,7 @@ def describe(
     if what in PACKAGED and not path.exists():
         return _model(default_model(what)), []
     if path.is_dir() and not is_ome_zarr(path):
-        return _folder(path, reader)
+        return _store(path) if is_group(LocalPlace(path)) else describe_slides(path, reader)
     if not path.exists():
         raise UsageError(
             "no such file or folder",
@@ -75,18 +75,6 @@ def describe(
     if path.suffix.lower() in MANIFEST_SUFFIXES:
         return describe_slides(path, reader)
     return _slide(path, reader), []
-
-
-def _folder(path: Path, reader: Reader) -> tuple[Facts, list[Facts]]:
-    """Describe a store, or else the slides in a folder."""
-    if is_group(LocalPlace(path)):
-        return _store(path)
-    try:
-        return describe_slides(path, reader)
-    except UsageError as error:
-        if not any(path.iterdir()) or "no slides" in error.what:
-            raise UsageError("is neither a store nor a folder with slides", where=path) from error
-        raise
 
 
 def _slide(path: Path, reader: Reader) -> Facts:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import unicodedata
 from collections.abc import Iterable, Mapping
+
+from wsi_embed.errors import printable
 
 # Longest list that is shown whole.
 MOST_ITEMS = 12
@@ -13,7 +14,7 @@ MOST_ITEMS = 12
 def visible(text: str) -> str:
     r"""Return a text with escapes in place of control characters, which a terminal would obey.
 
-    Line breaks and tabs stay.
+    Line breaks, tabs, and the wide and the unbroken space stay.
 
     Example:
         >>> from wsi_embed.util.text import visible
@@ -22,12 +23,7 @@ def visible(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(map(_visible, text))
-
-
-def _visible(letter: str) -> str:
-    space = letter in "\n\t" or unicodedata.category(letter) == "Zs"
-    return letter if space or letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
+    return "".join(letter if letter in "\n\t\u00a0\u3000" else printable(letter) for letter in text)
 
 
 def counted(number: int, what: str) -> str:

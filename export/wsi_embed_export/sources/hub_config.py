@@ -40,24 +40,23 @@ class HubConfig:
     crop_pct: float = 1.0
     licence: str = ""
 
-    def filter(self, needed: bool) -> str:
-        """Return the interpolation for the graph.
+    @property
+    def graph_interpolation(self) -> str:
+        """Interpolation of the resizing in the graph, `bicubic` for one that the graph does not offer."""
+        return self.interpolation if self.interpolation in INTERPOLATIONS else "bicubic"
 
-        Args:
-            needed: Whether tiles are resized, and the user named no interpolation.
+    def check_interpolation(self) -> None:
+        """Check that the graph offers the interpolation, which matters only where tiles are resized.
 
         Raises:
-            UsageError: If it is needed, and the graph cannot do it.
+            UsageError: If it does not.
         """
-        if self.interpolation in INTERPOLATIONS:
-            return self.interpolation
-        if needed:
+        if self.interpolation not in INTERPOLATIONS:
             raise UsageError(
                 f"the interpolation {self.interpolation!r} of {NAME} is not offered",
                 where=self.architecture,
                 remedy=f"give `interpolation='{INTERPOLATIONS[0]}'` or `'{INTERPOLATIONS[1]}'`",
             )
-        return "bicubic"
 
     @property
     def note(self) -> str:

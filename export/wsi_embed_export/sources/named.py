@@ -64,9 +64,9 @@ def read_named(
         or _side(arguments.get("img_size"))
         or px
     )
-    resized = (given.resize or px) != (given.tile_px or px)
-    how = config.filter(needed=resized and given.interpolation is None) if config else "bicubic"
-    transform = transform_of(given, px, how=how)
+    transform = transform_of(given, px, how=config.graph_interpolation if config else "bicubic")
+    if config and given.interpolation is None and transform.resize != transform.tile_px:
+        config.check_interpolation()
     backbone = with_pooling(network, given.pooling, source)
     width = feature_width(backbone, source, transform.crop)
     load_published(network, content, weights.name)

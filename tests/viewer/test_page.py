@@ -374,6 +374,22 @@ def test_a_slide_that_vanishes_while_it_is_open(chromium: Any, copied: Cohort) -
         page.close()
 
 
+def _held_but_one(page: Any, pattern: str) -> list[Any]:
+    """Let the first request through; return the list of the others, which wait for an answer."""
+    held: list[Any] = []
+    passed: list[Any] = []
+
+    def answer(route: Any) -> None:
+        if passed:
+            held.append(route)
+        else:
+            passed.append(route)
+            route.continue_()
+
+    page.route(pattern, answer)
+    return held
+
+
 def test_a_slide_that_is_replaced_while_it_is_open(chromium: Any, copied: Cohort) -> None:
     path = write_tiff(copied.slides / "large.tiff", he_pixels(1600, 1800), compression="jpeg")
     with wsi_embed.view(copied.store, slides=copied.slides, port=0) as viewer:
@@ -382,9 +398,13 @@ def test_a_slide_that_is_replaced_while_it_is_open(chromium: Any, copied: Cohort
         page.wait_for_function("() => window.wsiEmbed?.stage.item?.getFullyLoaded()")
         path.unlink()
         write_tiff(path, he_pixels(800, 900, seed=3), compression="jpeg")
+        late = _held_but_one(page, f"**/*.jpg?v={page.evaluate('window.wsiEmbed.slide.version')}")
         page.keyboard.press("+")
         page.keyboard.press("+")
         page.wait_for_function("() => window.wsiEmbed.slide?.width === 900")
+        assert late
+        for route in late:
+            route.abort()
         page.wait_for_function("() => window.wsiEmbed.stage.item?.getFullyLoaded()")
         assert page.locator("#notice").inner_text() == "The file of this slide has been replaced."
         page.close()

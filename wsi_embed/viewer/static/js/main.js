@@ -77,16 +77,16 @@ function explained(error) {
 
 /** Ask why tiles of the picture are missing, and say it. */
 async function checkSlide() {
-  const { path, key } = app.slide ?? {};
-  if (!path) return;
+  const { slide } = app;
+  if (!slide) return;
   try {
-    const { version } = await get(path);
-    if (app.slide?.key !== key) return;
-    if (version === app.slide.version) return showNotice("A part of this slide cannot be read.");
+    const { version } = await get(slide.path);
+    if (app.slide !== slide) return;
+    if (version === slide.version) return showNotice("A part of this slide cannot be read.");
     showNotice("The file of this slide has been replaced.");
-    app.emit("choose", key);
+    app.emit("choose", slide.key);
   } catch (error) {
-    if (app.slide?.key === key) showError(error, () => app.openSlide(key));
+    if (app.slide === slide) showError(error, () => app.openSlide(slide.key));
   }
 }
 

@@ -41,7 +41,7 @@ export class Stage {
     this.viewer.addHandler("canvas-key", (event) => (event.preventDefaultAction = true));
     this.viewer.addHandler("update-viewport", () => this.#moved());
     this.viewer.addHandler("resize", () => this.#moved());
-    this.viewer.addHandler("tile-load-failed", () => this.#tileFailed());
+    this.viewer.addHandler("tile-load-failed", ({ tiledImage }) => this.#tileFailed(tiledImage));
     this.viewer.addHandler("canvas-click", (event) => {
       if (event.quick) app.emit("click", this.toSlide(event.position));
     });
@@ -184,8 +184,9 @@ export class Stage {
     byId("status").replaceChildren(...parts);
   }
 
-  #tileFailed() {
-    if (this.failed) return;
+  /** Report the first tile that fails; those of a slide that is shown no more may fail late. */
+  #tileFailed(item) {
+    if (this.failed || item !== this.item) return;
     this.failed = true;
     this.app.emit("unreadable");
   }

@@ -129,6 +129,31 @@ class TilingOptions:
             TILES,
         ),
     ] = False
+    min_focus: Annotated[
+        float | None,
+        option(
+            "--min-focus",
+            "Leave out tiles with a lower focus, such as 4 at 0.5 um per pixel (docs/quality.md). "
+            "Default: none.",
+            TILES,
+        ),
+    ] = None
+    max_pen: Annotated[
+        float | None,
+        option(
+            "--max-pen",
+            "Leave out tiles of which a larger share has the colour of ink, 0 to 1. Default: none.",
+            TILES,
+        ),
+    ] = None
+    max_dark: Annotated[
+        float | None,
+        option(
+            "--max-dark",
+            "Leave out tiles with a higher optical density, such as folds: 0.9. Default: none.",
+            TILES,
+        ),
+    ] = None
     roi: Annotated[
         Path | None,
         option(

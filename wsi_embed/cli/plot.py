@@ -75,7 +75,8 @@ def command(
         str,
         typer.Option(
             "--view",
-            help="both (slide and cluster map), or map (without title and legend).",
+            help="both (slide and cluster map), map (without title and legend), or a measure of quality "
+            "instead of clusters: focus, pen, dark.",
             rich_help_panel=CONTENT,
         ),
     ] = "both",

@@ -189,6 +189,10 @@ def _known(result: SlideResult) -> Iterator[str]:
         yield f"level {result.read_level}"
     if result.near_empty:
         yield f"{percent(result.near_empty)} of the tiles nearly empty"
+    if result.blurred:
+        yield f"{percent(result.blurred)} of the tiles blurred"
+    if result.poor_tiles:
+        yield f"{counted(result.poor_tiles, 'tile')} left out for their quality"
     if result.bad_tiles:
         yield f"{counted(result.bad_tiles, 'tile')} unreadable, taken as white"
     if "total" in result.seconds:

@@ -160,7 +160,7 @@ def _texts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
 def _class_parts(found: Any) -> list[str]:
     """Return the names that form a class, base class first.
 
-    QuPath writes `{"name": "Tumor"}`, `{"names": ["Tumor", "Positive"]}` for derived classes, and before 0.3
+    QuPath writes `{"name": "Tumor"}`, `{"names": ["Tumor", "Positive"]}` for derived classes, and before 0.4
     the latter as `{"name": "Positive", "parentClass": {"name": "Tumor"}}`; others write only the name or the
     list, or (GeoPandas) the whole object as a string.
 

@@ -10,6 +10,7 @@ from wsi_embed.slide.dicom_frames import sample_frames
 from wsi_embed.slide.dicom_instance import DicomInstance, dicom_instances
 from wsi_embed.slide.dicom_level import JPEG_BASELINE, WORDS
 from wsi_embed.slide.openslide import OpenSlideSlide
+from wsi_embed.slide.openslide_level import DICOM_JPEG2000
 from wsi_embed.slide.photometric import NAMES, jpeg2000_colours, jpeg_colours, misread_as_ycbcr, other_samples
 from wsi_embed.slide.refusals import EIGHT_BITS
 from wsi_embed.slide.settle import TIFF_VENDORS
@@ -25,7 +26,6 @@ RENDERED = ("hamamatsu", "mirax", "sakura")
 SEEN = 512  # side of the region whose colours are checked, pixels
 MOST_KNOWN = 65536
 _RENDERED_RIGHT: set[str] = set()  # fingerprints
-DICOM_JPEG2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
 # OpenSlide treats decoded JPEG 2000 frames as RGB, whether or not a colour transform was undone.
 DICOM_JPEG2000_WORDS = ("RGB", "YBR_ICT", "YBR_RCT")
 

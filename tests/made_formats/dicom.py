@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from pydicom import Dataset, dcmwrite
 from pydicom.dataset import FileMetaDataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, encapsulate_extended
 from pydicom.sequence import Sequence as Items
 from pydicom.uid import (
     JPEG2000,
@@ -29,11 +29,13 @@ SIDE = 256
 CODINGS: dict[str, tuple[UID, str, Callable[[UInt8Array], bytes]]] = {
     "none": (ExplicitVRLittleEndian, "RGB", lambda p: p.tobytes()),
     "jpeg": (JPEGBaseline8Bit, "YBR_FULL_422", jpeg),
+    "jpeg 4:2:0": (JPEGBaseline8Bit, "YBR_FULL_422", lambda p: jpeg(p, subsampling="420")),
     "jpeg RGB": (JPEGBaseline8Bit, "RGB", jpeg_rgb),
     "jpeg 2000": (JPEG2000, "RGB", jpeg2000),
     "jpeg 2000 lossless": (JPEG2000Lossless, "RGB", jpeg2000),
 }
 Tiling = Literal["TILED_FULL", "TILED_SPARSE"]
+Table = Literal["basic", "extended", "none"]
 
 
 def write_dicom(
@@ -49,6 +51,8 @@ def write_dicom(
     suffix: str = ".dcm",
     series: str | None = None,
     profile: bytes | None = None,
+    table: Table = "basic",
+    fragments: int = 1,
 ) -> list[Path]:
     """Write a series: a file for each level and a label.
 
@@ -64,6 +68,8 @@ def write_dicom(
         suffix: Of the files' names; "" for none.
         series: SeriesInstanceUID.
         profile: ICC profile.
+        table: Table of the frames' offsets in level 0.
+        fragments: Fragments that each frame of level 0 is in.
 
     Returns:
         The files: level 0 first, the label last.
@@ -80,6 +86,8 @@ def write_dicom(
         numbers = np.array_split(list(frames), count)
         for part, chosen in enumerate(numbers):
             data = _image(image, {int(n): frames[int(n)] for n in chosen}, coding, tiling, profile)
+            if factor == 1 and coding != "none":
+                _encapsulate(data, [CODINGS[coding][2](frames[int(n)]) for n in chosen], table, fragments)
             data.SeriesInstanceUID = series
             flavour = "NONE" if factor == 1 else "RESAMPLED"
             data.ImageType = ["ORIGINAL" if factor == 1 else "DERIVED", "PRIMARY", "VOLUME", flavour]
@@ -91,7 +99,7 @@ def write_dicom(
                 data.ConcatenationUID = source
                 data.SOPInstanceUIDOfConcatenationSource = source
                 data.InConcatenationNumber = part + 1
-                data.ConcatenationFrameOffsetNumber = int(chosen[0])
+                data.ConcatenationFrameOffsetNumber = sum(map(len, numbers[:part]))
             written.append(_write(folder / f"{factor}_{part}{suffix}", data, coding))
     label = np.full((SIDE, SIDE, 3), (255, 0, 0), np.uint8)
     data = _image(label, {0: label}, coding, "TILED_FULL", None)
@@ -169,10 +177,19 @@ def _image(
         data.PixelData = b"".join(encoded)
         data["PixelData"].VR = "OB"
     else:
-        data.PixelData = encapsulate(encoded)
-        data["PixelData"].is_undefined_length = True
-        data["PixelData"].VR = "OB"
+        _encapsulate(data, encoded)
     return data
+
+
+def _encapsulate(data: Dataset, encoded: list[bytes], table: Table = "basic", fragments: int = 1) -> None:
+    """Set compressed frames as the pixel data."""
+    if table == "extended":
+        found = encapsulate_extended(encoded)
+        data.PixelData, data.ExtendedOffsetTable, data.ExtendedOffsetTableLengths = found
+    else:
+        data.PixelData = encapsulate(encoded, fragments, has_bot=table == "basic")
+    data["PixelData"].is_undefined_length = True
+    data["PixelData"].VR = "OB"
 
 
 def _position(number: int, across: int) -> Dataset:

@@ -235,7 +235,7 @@ def test_images_that_can_be_no_level_refuse_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("orientation", range(2, 9))
 def test_jpeg_is_read_as_it_is_stored_and_that_is_said(orientation: int, tmp_path: Path) -> None:
     path = write_images(tmp_path / "a.tif", [lossy(orientation=[orientation])])
-    for reader in READERS:
+    for reader in ("auto", "openslide", "tiff"):
         with open_slide(path, reader) as slide:
             assert np.abs(slide.read(0, 0, 0, 203, 150).astype(int) - PIXELS).max() <= 30
             (warning,) = slide.warnings

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.made_formats.dicom import write_dicom
 from tests.made_formats.jpeg_tiles import write_jpeg_slide
 from tests.made_formats.pixels import shrunk
 from tests.made_formats.tiffs import Page, write_pages
@@ -17,7 +18,6 @@ from tests.made_profiles import matrix_profile
 from tests.made_slides import he_pixels, write_tiff
 from wsi_embed.errors import ResolutionError, SlideError, UsageError
 from wsi_embed.inputs.slides import SlideInput
-from wsi_embed.slide import READERS
 from wsi_embed.store.layout import StoreSettings
 from wsi_embed.tiling.fingerprint import differences
 from wsi_embed.tiling.plan import SlidePlan, plan_slide
@@ -109,12 +109,20 @@ def test_the_reader_changes_the_fingerprint_where_it_changes_pixels_and_only_the
     options: dict[str, Any], named: bool, tmp_path: Path
 ) -> None:
     path = write_jpeg_slide(tmp_path / "a.tif", he_pixels(256, 512), **options)
-    plans = {reader: plan_of(path, replace(ALL, reader=reader)) for reader in READERS}
+    plans = {reader: plan_of(path, replace(ALL, reader=reader)) for reader in ("auto", "openslide", "tiff")}
     assert [plan.slide.reader for plan in plans.values()] == ["tiff", "openslide", "tiff"]
     assert plans["auto"].fingerprint == plans["tiff"].fingerprint
     assert (plans["auto"].fingerprint != plans["openslide"].fingerprint) is named
     assert plans["auto"].settings.get("reader") == ("tiff" if named else None)
     assert "reader" not in plans["openslide"].settings
+
+
+@pytest.mark.parametrize("height", [256, 255])  # OpenSlide interpolates the level of the latter
+def test_a_dicom_slide_that_openslide_read_before_is_done(height: int, tmp_path: Path) -> None:
+    path = write_dicom(tmp_path / "a", he_pixels(256, 512)[:height])[0]
+    plans = [plan_of(path, replace(ALL, reader=reader)) for reader in ("auto", "dicom", "openslide")]
+    assert [plan.slide.reader for plan in plans] == ["dicom", "dicom", "openslide"]
+    assert len({plan.fingerprint for plan in plans}) == 1
 
 
 @pytest.mark.parametrize(

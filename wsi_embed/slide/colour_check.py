@@ -8,14 +8,16 @@ from collections.abc import Collection
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.dicom_frames import sample_frames
 from wsi_embed.slide.dicom_instance import DicomInstance, dicom_instances
+from wsi_embed.slide.dicom_level import JPEG_BASELINE, WORDS
 from wsi_embed.slide.openslide import OpenSlideSlide
+from wsi_embed.slide.openslide_level import DICOM_JPEG2000
 from wsi_embed.slide.photometric import NAMES, jpeg2000_colours, jpeg_colours, misread_as_ycbcr, other_samples
 from wsi_embed.slide.refusals import EIGHT_BITS
 from wsi_embed.slide.settle import TIFF_VENDORS
 from wsi_embed.slide.tiff import directory as tiff
 from wsi_embed.slide.tiff.directory import Directory, TiffError
 from wsi_embed.slide.tiff.jpeg import RGB, YCBCR
-from wsi_embed.slide.tiff.level import JPEG, MOST_TILES, JpegLevel
+from wsi_embed.slide.tiff.level import JPEG, MOST_TILES, TiffLevel
 from wsi_embed.slide.tiff.tile_colours import Tiles
 
 APERIO_JPEG2000 = {33003: YCBCR, 33005: RGB}  # Aperio's compression numbers
@@ -24,10 +26,6 @@ RENDERED = ("hamamatsu", "mirax", "sakura")
 SEEN = 512  # side of the region whose colours are checked, pixels
 MOST_KNOWN = 65536
 _RENDERED_RIGHT: set[str] = set()  # fingerprints
-DICOM_JPEG = "1.2.840.10008.1.2.4.50"
-DICOM_JPEG2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
-# OpenSlide rejects other values.
-DICOM_WORDS = {"RGB": RGB, "YBR_FULL_422": YCBCR}
 # OpenSlide treats decoded JPEG 2000 frames as RGB, whether or not a colour transform was undone.
 DICOM_JPEG2000_WORDS = ("RGB", "YBR_ICT", "YBR_RCT")
 
@@ -90,7 +88,7 @@ def wrong_colours(directory: Directory) -> SlideError | None:
     """
     try:
         if directory.number(tiff.COMPRESSION) == JPEG:
-            return _wrong_jpeg(JpegLevel(directory))
+            return _wrong_jpeg(TiffLevel(directory))
         if directory.number(tiff.COMPRESSION) in APERIO_JPEG2000:
             return _wrong_jpeg2000(directory)
     except TiffError:  # a kind of TIFF that we do not read
@@ -98,7 +96,7 @@ def wrong_colours(directory: Directory) -> SlideError | None:
     return None
 
 
-def _wrong_jpeg(level: JpegLevel) -> SlideError | None:
+def _wrong_jpeg(level: TiffLevel) -> SlideError | None:
     if level.colours == level.said:
         return None
     said, held = NAMES[level.said], NAMES[level.colours]
@@ -133,8 +131,8 @@ def _wrong_jpeg2000(directory: Directory) -> SlideError | None:
 def _wrong_instance(instance: DicomInstance, size: int, changed: int) -> SlideError | None:
     if "VOLUME" not in instance.image_type or instance.samples != 3:  # OpenSlide makes levels only of these
         return None
-    if instance.transfer_syntax == DICOM_JPEG and instance.photometric in DICOM_WORDS:
-        return _wrong_dicom_jpeg(instance, DICOM_WORDS[instance.photometric])
+    if instance.transfer_syntax == JPEG_BASELINE and instance.photometric in WORDS:
+        return _wrong_dicom_jpeg(instance, WORDS[instance.photometric])
     if instance.transfer_syntax in DICOM_JPEG2000 and instance.photometric in DICOM_JPEG2000_WORDS:
         return _wrong_dicom_jpeg2000(instance)
     return None
@@ -150,7 +148,7 @@ def _wrong_dicom_jpeg(instance: DicomInstance, said: int) -> SlideError | None:
     if len(held) > 1:
         return _mixed("JPEG frames")
     (colours,) = held
-    right = next(word for word, meant in DICOM_WORDS.items() if meant == colours)
+    right = next(word for word, meant in WORDS.items() if meant == colours)
     return SlideError(
         f"its PhotometricInterpretation says {instance.photometric}, but its JPEG frames hold "
         f"{NAMES[colours]}, and OpenSlide believes the word",

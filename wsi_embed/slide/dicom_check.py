@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import re
 import struct
 from collections.abc import Sequence
@@ -14,9 +13,10 @@ from typing import BinaryIO
 import numpy as np
 
 from wsi_embed.errors import SlideError
-from wsi_embed.slide.dicom_elements import PER_FRAME_MOST, PREAMBLE, UNDEFINED
+from wsi_embed.slide.dicom_elements import PER_FRAME_MOST, PREAMBLE, UNDEFINED, DicomError
 from wsi_embed.slide.dicom_frames import item_length, positions
 from wsi_embed.slide.dicom_instance import DicomInstance, dicom_instances
+from wsi_embed.slide.dicom_offsets import first_frame, offset_table
 from wsi_embed.slide.tiff.jpeg import BASELINE, OTHER_FRAMES, segments
 from wsi_embed.slide.tiff.level import MOST_TILES
 from wsi_embed.slide.tiff.precheck import MOST_PIXELS_A_BYTE
@@ -146,16 +146,16 @@ def _pixels_fault(instance: DicomInstance, data: BinaryIO) -> str | None:
         if held <= pixels.length <= held + 1:
             return None
         return f"its {frames} frames of {_times(instance.tile)} are {held} bytes, but it has {pixels.length}"
-    table = item_length(data, pixels.start)
-    if table is None:
+    first = first_frame(instance, data)
+    if first is None:
         return "its pixel data have no items"
-    listed = os.pread(data.fileno(), min(table, 4 * frames + 4) & ~3, pixels.start + 8)
-    offsets = np.frombuffer(listed, "<u4").astype(np.int64)
-    if len(offsets) and (len(offsets) != frames or offsets[0] or (np.diff(offsets) <= 0).any()):
-        return f"its Basic Offset Table is not that of {frames} frames in order"
+    try:
+        offsets = offset_table(instance, data)
+    except DicomError as error:
+        return str(error)
     if frames > MOST_FRAGMENTS:
         return None
-    return _fragments_fault(data, pixels.start + 8 + table, offsets.tolist(), frames)
+    return _fragments_fault(data, first, [] if offsets is None else offsets.tolist(), frames)
 
 
 def _fragments_fault(data: BinaryIO, first: int, offsets: Sequence[int], frames: int) -> str | None:
@@ -169,7 +169,7 @@ def _fragments_fault(data: BinaryIO, first: int, offsets: Sequence[int], frames:
     if not offsets and len(starts) != frames:
         return f"it says {frames} frames, but its pixel data have {len(starts)}"
     if not set(offsets) <= set(starts):
-        return "its Basic Offset Table points beside its frames"
+        return "its table of offsets points beside its frames"
     return None
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wsi_embed.slide.dicom_elements import (
+    EXTENDED_OFFSETS,
     PER_FRAME_GROUPS,
     PIXEL_DATA,
     SERIES_INSTANCE_UID,
@@ -85,6 +86,7 @@ class DicomInstance:
         frame_head: First bytes of the first frame, at most 64 KB; empty if frames are not compressed.
         pixels: Element of the pixel data, or None.
         per_frame: Element of the sequence that describes each frame, or None.
+        extended: Element of the Extended Offset Table, or None.
     """
 
     path: Path
@@ -117,6 +119,7 @@ class DicomInstance:
     frame_head: bytes
     pixels: Element | None = field(default=None, compare=False)
     per_frame: Element | None = field(default=None, compare=False)
+    extended: Element | None = field(default=None, compare=False)
 
     @property
     def is_volume(self) -> bool:
@@ -190,6 +193,7 @@ class _Scan:
     values: _Values = field(default_factory=_Values)
     pixels: Element | None = None
     per_frame: Element | None = None
+    extended: Element | None = None
     head: bytes = b""
 
 
@@ -212,6 +216,8 @@ def _collect(
         if element.tag == PIXEL_DATA:
             scan.pixels = element
             return
+        if element.tag == EXTENDED_OFFSETS:
+            scan.extended = element
         if element.tag not in wanted:
             continue
         if element.tag == PER_FRAME_GROUPS:
@@ -264,4 +270,5 @@ def _as_instance(path: Path, scan: _Scan) -> DicomInstance | None:
         frame_head=scan.head,
         pixels=scan.pixels,
         per_frame=scan.per_frame,
+        extended=scan.extended,
     )

@@ -13,9 +13,8 @@ from wsi_embed.errors import SlideError
 from wsi_embed.slide.levels import Pair, Size
 from wsi_embed.slide.places import FLAT, MOST_WHOLE
 from wsi_embed.slide.settled import ReadLevel, Settled
-from wsi_embed.slide.tiff import directory as tiff
 from wsi_embed.slide.tiff.directory import Directory
-from wsi_embed.slide.tiff.level import MOST_TILES, Layout
+from wsi_embed.slide.tiff.level import MOST_TILES, directory_layout
 from wsi_embed.slide.tiff_images import TiffImage
 
 UInt8Array = npt.NDArray[np.uint8]
@@ -60,8 +59,7 @@ def tiff_tiles(directory: Directory) -> StoredTiles:
         TiffError: If a tag is invalid.
         OSError: If the file cannot be read.
     """
-    codes = (tiff.IMAGE_WIDTH, tiff.IMAGE_LENGTH, tiff.TILE_WIDTH, tiff.TILE_LENGTH)
-    layout = Layout(*map(directory.number, codes))
+    layout = directory_layout(directory)
     # colours in separate planes have further sizes
     sizes = directory.tile_sizes(MOST_TILES * MOST_PLANES)[: layout.tiles]
     return StoredTiles(sizes.reshape(layout.down, layout.across), (layout.tile_width, layout.tile_height))

@@ -1,4 +1,4 @@
-"""Readers of this package: OpenSlide, TIFF slides with JPEG tiles, and Pillow for PNG and JPEG images."""
+"""Readers of this package: OpenSlide, JPEG tiles of TIFF and DICOM, and Pillow for PNG and JPEG images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def open_auto(path: Path) -> Slide:
-    """Open a slide with the TIFF reader if possible, else with OpenSlide; see `open_slide`."""
+    """Open a slide with the reader of its JPEG tiles if possible, else with OpenSlide; see `open_slide`."""
     return _open(path, "auto")
 
 
@@ -26,6 +26,11 @@ def open_with_openslide(path: Path) -> Slide:
 def open_as_tiff(path: Path) -> Slide:
     """Open a TIFF slide with JPEG tiles; see `open_slide`."""
     return _open(path, "tiff")
+
+
+def open_as_dicom(path: Path) -> Slide:
+    """Open a DICOM slide with JPEG frames; see `open_slide`."""
+    return _open(path, "dicom")
 
 
 def _open(path: Path, reader: str) -> Slide:
@@ -52,16 +57,21 @@ def _open(path: Path, reader: str) -> Slide:
 def _by_reader(slide: OpenSlideSlide, reader: str) -> Slide:
     """Return a slide that OpenSlide opened, wrapped by the requested reader."""
     from wsi_embed.slide.colour_check import check_colours
+    from wsi_embed.slide.dicom_elements import DicomError
+    from wsi_embed.slide.dicom_slide import DicomSlide
     from wsi_embed.slide.tiff.directory import TiffError
     from wsi_embed.slide.tiff.tiff import TiffSlide
 
     if reader != "openslide":
+        dicom = reader == "dicom" or (reader == "auto" and slide.vendor == "dicom")
         try:
-            return TiffSlide(slide)
-        except TiffError as error:
-            if reader == "tiff":
+            return DicomSlide(slide) if dicom else TiffSlide(slide)
+        except (TiffError, DicomError) as error:
+            if reader != "auto":
                 raise SlideError(
-                    f"not for the TIFF reader ({error})", where=slide.path, remedy="use `reader='auto'`"
+                    f"not for the {reader.upper()} reader ({error})",
+                    where=slide.path,
+                    remedy="use `reader='auto'`",
                 ) from error
     check_colours(slide)
     slide.close_tiff()

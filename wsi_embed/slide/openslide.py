@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -13,21 +15,27 @@ from openslide import lowlevel
 
 from wsi_embed.slide.base import Slide, UInt8Array, unreadable
 from wsi_embed.slide.czi import scene_warnings
+from wsi_embed.slide.decode_once import DecodeOnce
 from wsi_embed.slide.dicom_check import check_dicom
 from wsi_embed.slide.dicom_images import series_warnings
 from wsi_embed.slide.fingerprint import fingerprint
 from wsi_embed.slide.ome import MOST_XML
 from wsi_embed.slide.openslide_handles import Handles
+from wsi_embed.slide.openslide_level import OpenSlideLevel, jpeg2000_layout
 from wsi_embed.slide.planes import dicom_plane_fault
 from wsi_embed.slide.refusals import refused, unknown
 from wsi_embed.slide.resolution_fields import stated_resolutions
 from wsi_embed.slide.settle import settle_levels
+from wsi_embed.slide.stream import TileStream
 from wsi_embed.slide.tiff import directory as tiff
 from wsi_embed.slide.tiff.directory import TiffError
 from wsi_embed.slide.tiff.precheck import open_tiff
 from wsi_embed.slide.tiff_images import tiff_images
 from wsi_embed.slide.trial import check_opens
 from wsi_embed.slide.ventana import ventana_fault
+
+if TYPE_CHECKING:
+    from wsi_embed.grid import TileGrid
 
 UInt32Array = npt.NDArray[np.uint32]
 
@@ -142,6 +150,14 @@ class OpenSlideSlide(Slide):
                 return _region(osr, corner, level, size)
         except openslide.OpenSlideError as error:
             raise unreadable(self.path, error) from error
+
+    def _stream(self, grid: TileGrid) -> TileStream:
+        level, layout = grid.level, None
+        if not self.interpolates(level) and not self.padded(level):
+            layout = jpeg2000_layout(self.path, self.vendor, self.tiff_images, self.level_sizes[level])
+        if layout is None:
+            return TileStream(self, grid)
+        return DecodeOnce(self, grid, OpenSlideLevel(layout, partial(self._read, level)))
 
     def highest_alpha(self, x: int, y: int, w: int, h: int) -> int:
         """Return the highest alpha in a region of level 0: 0 if it is transparent, 255 if it is opaque.

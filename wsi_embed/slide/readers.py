@@ -21,6 +21,7 @@ READERS: Registry[Callable[[Path], Slide]] = Registry(
         "auto": "wsi_embed.slide.opening:open_auto",
         "openslide": "wsi_embed.slide.opening:open_with_openslide",
         "tiff": "wsi_embed.slide.opening:open_as_tiff",
+        "dicom": "wsi_embed.slide.opening:open_as_dicom",
     },
     group="wsi_embed.readers",
     base="wsi_embed.slide.base:Slide",
@@ -33,9 +34,9 @@ def open_slide(path: str | Path, reader: Reader = "auto") -> Slide:
     Args:
         path: A file OpenSlide knows (SVS, TIFF, NDPI, MRXS, DICOM, ...), a PNG or JPEG image, or a file for
             the reader of another package.
-        reader: `openslide` or `tiff` (TIFF slides with JPEG tiles, docs/formats.md), which leave PNG and JPEG
-            images to Pillow; the name of another package's reader (docs/extending.md); or `auto`, which is
-            `tiff` if possible, and other packages' readers for files with their suffixes.
+        reader: `openslide`, `tiff` or `dicom` (slides with JPEG tiles, docs/formats.md), which leave PNG and
+            JPEG images to Pillow; the name of another package's reader (docs/extending.md); or `auto`, which
+            is `tiff` or `dicom` if possible, and other packages' readers for files with their suffixes.
 
     Returns:
         An open slide, to be used as a context manager, from any number of threads.

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from xml.etree import ElementTree
 
 from wsi_embed.errors import SlideError
+from wsi_embed.slide.compressed_level import Layout
 from wsi_embed.slide.tiff import directory as tiff
 from wsi_embed.slide.tiff.directory import Directory
-from wsi_embed.slide.tiff.level import Layout
 
 XMP = 700
 MOST_XML = 1 << 26

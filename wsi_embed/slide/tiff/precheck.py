@@ -7,9 +7,10 @@ from itertools import pairwise
 from pathlib import Path
 
 from wsi_embed.slide.base import unreadable
+from wsi_embed.slide.compressed_level import Layout
 from wsi_embed.slide.tiff import directory as tiff
 from wsi_embed.slide.tiff.directory import STARTS, Directory, TiffError, TiffFile
-from wsi_embed.slide.tiff.level import MOST_TILES, Layout
+from wsi_embed.slide.tiff.level import MOST_TILES
 
 # OpenSlide allocates 4 bytes per pixel, and aborts if there is no memory.
 MOST_TILE_PIXELS = 1 << 26

@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from wsi_embed.slide.base import UInt8Array
 from wsi_embed.slide.colour_check import wrong_colours
+from wsi_embed.slide.decoded_slide import DecodedSlide
 from wsi_embed.slide.missing_tiles import leave_out_lacking, tiff_tiles
 from wsi_embed.slide.openslide import OpenSlideSlide
 from wsi_embed.slide.photometric import NAMES
 from wsi_embed.slide.settle import believed_levels
-from wsi_embed.slide.stream import TileStream
 from wsi_embed.slide.tiff import directory as tiff
-from wsi_embed.slide.tiff.decode_once import DecodeOnce
 from wsi_embed.slide.tiff.directory import TiffError
-from wsi_embed.slide.tiff.level import JpegLevel
+from wsi_embed.slide.tiff.level import TiffLevel
 from wsi_embed.slide.tiff_images import TiffImage, level_images, tiff_images
-from wsi_embed.slide.wrapped import WrappedSlide
-
-if TYPE_CHECKING:
-    from wsi_embed.grid import TileGrid
 
 VENDORS = ("aperio", "generic-tiff")
 MOST_HIDDEN = 32
-DCT_SCALES = (8, 4, 2)
 
 
-class TiffSlide(WrappedSlide[OpenSlideSlide]):
+class TiffSlide(DecodedSlide):
     """Slide whose JPEG tiles are decoded by this package; its metadata are read by OpenSlide.
 
     Pixels are bit-identical to OpenSlide's on level 0 and on every level with an integer downsample. On other
@@ -57,27 +50,28 @@ class TiffSlide(WrappedSlide[OpenSlideSlide]):
 
     def _find_levels(self) -> None:
         images = self._slide.tiff_images
-        self._levels = self._own_levels(images)
-        hidden = self._add_hidden_levels(images[0]) if len(self._levels) == 1 else []
-        own = (i for i, level in enumerate(self._levels) if level and level not in hidden)
-        others = [level for level in self._levels if level and level.colours != level.said]
+        self._levels = seen = self._own_levels(images)
+        hidden = self._add_hidden_levels(images[0]) if len(seen) == 1 else []
+        self._levels = [*seen, *hidden]
+        own = (i for i, level in enumerate(seen) if level)
+        others = [level for level in (*seen, *hidden) if level and level.colours != level.said]
         if others:
             self.warnings += (_other_colours(self.path.name, others[0]),)
         self.reader_decides = bool(hidden or others) or any(map(self._slide.interpolates, own))
 
-    def _own_levels(self, images: list[TiffImage]) -> list[JpegLevel | None]:
+    def _own_levels(self, images: list[TiffImage]) -> list[TiffLevel | None]:
         """Open the levels that OpenSlide sees; None for those that are left to it."""
         known = level_images(images, self.vendor)
-        first = JpegLevel(images[0].directory)
+        first = TiffLevel(images[0].directory)
         self.tile_size = first.layout.tile_width, first.layout.tile_height
         if first.size != self.level_sizes[0]:
             raise TiffError("its level 0 is not the one that OpenSlide sees")
-        levels: list[JpegLevel | None] = [first]
+        levels: list[TiffLevel | None] = [first]
         for number, size in enumerate(self.level_sizes[1:], start=1):
             found = [image for image in known if image.facts.size == size]
             try:
                 unique = len(found) == 1 and not self._slide.padded(number)
-                levels.append(JpegLevel(found[0].directory) if unique else None)
+                levels.append(TiffLevel(found[0].directory) if unique else None)
             except TiffError:
                 levels.append(None)
         if self.vendor == "aperio":
@@ -88,7 +82,7 @@ class TiffSlide(WrappedSlide[OpenSlideSlide]):
                 raise TiffError(str(wrong))
         return levels
 
-    def _add_hidden_levels(self, first: TiffImage) -> list[JpegLevel]:
+    def _add_hidden_levels(self, first: TiffImage) -> list[TiffLevel]:
         """Add the levels in SubIFDs of level 0, which OpenSlide does not see."""
         if self.vendor == "aperio":
             return []
@@ -96,7 +90,7 @@ class TiffSlide(WrappedSlide[OpenSlideSlide]):
             offsets = first.directory.numbers(tiff.SUB_IFDS, MOST_HIDDEN).tolist()
             images = tiff_images([self._file.directory(offset) for offset in offsets])
             images.sort(key=lambda image: -image.facts.size[0])
-            opened = [JpegLevel(image.directory) for image in images]
+            opened = [TiffLevel(image.directory) for image in images]
         except TiffError:
             return []  # use only OpenSlide's levels
         hidden = [replace(image.facts, name=f"level {n}") for n, image in enumerate(images, start=1)]
@@ -112,34 +106,15 @@ class TiffSlide(WrappedSlide[OpenSlideSlide]):
         self.left_out += tuple(settled.left_out)
         self.levels_decide = bool(settled.left_out)
         self.levels_state = settled.state
-        added = [opened[number - 1] for number in settled.numbers[1:]]
-        self._levels += added
-        return added
-
-    def _read(self, level: int, x: int, y: int, w: int, h: int) -> UInt8Array:
-        own = self._levels[level]
-        # `_read`, because it is this slide that compares the levels
-        return self._slide._read(level, x, y, w, h) if own is None else own.read(x, y, w, h)
-
-    def _stream(self, grid: TileGrid) -> TileStream:
-        own = self._levels[grid.level]
-        return TileStream(self, grid) if own is None else DecodeOnce(self, grid, own)
-
-    def dct_scales(self, level: int) -> list[int]:
-        """Return the reduced sizes (8 for 1/8) at which the level can be decoded directly, smallest first."""
-        own = self._levels[level]
-        if own is None:
-            return []
-        sides = own.layout.tile_width, own.layout.tile_height
-        return [scale for scale in DCT_SCALES if not any(side % scale for side in sides)]
+        return [opened[number - 1] for number in settled.numbers[1:]]
 
 
-def _other_colours(name: str, level: JpegLevel) -> str:
+def _other_colours(name: str, level: TiffLevel) -> str:
     said, held = NAMES[level.said], NAMES[level.colours]
     return f"{name}: its tag PhotometricInterpretation says {said}, but its JPEG tiles hold {held}: read so"
 
 
-def _leave_rendered(levels: list[JpegLevel | None]) -> None:
+def _leave_rendered(levels: list[TiffLevel | None]) -> None:
     """Leave to OpenSlide the levels that it renders from finer ones.
 
     In Aperio slides these are the levels below one with missing tiles.

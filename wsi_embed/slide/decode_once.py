@@ -1,4 +1,4 @@
-"""Tiles of a grid from a level of JPEG tiles, each decoded once, however the grid is aligned with them."""
+"""Tiles of a grid from a level of compressed tiles, each decoded once, however the grid lies on them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_embed.errors import SlideError
+from wsi_embed.slide.compressed_level import CompressedLevel, Layout
 from wsi_embed.slide.stream import TileStream, resample
-from wsi_embed.slide.tiff.level import JpegLevel, Layout
 
 if TYPE_CHECKING:
     from wsi_embed.grid import TileGrid
@@ -34,7 +34,7 @@ class DecodeOnce(TileStream):
         level: Level of the grid.
     """
 
-    def __init__(self, slide: Slide, grid: TileGrid, level: JpegLevel) -> None:
+    def __init__(self, slide: Slide, grid: TileGrid, level: CompressedLevel) -> None:
         super().__init__(slide, grid)
         scale = grid.plan.dct_scale
         factor = scale * _whole_factor(grid, level.layout)

@@ -14,8 +14,10 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 
 SLIDE_SUFFIXES = IMAGE_SUFFIXES | {
     ".svs", ".tif", ".tiff", ".tf2", ".tf8", ".btf", ".ndpi", ".vms", ".vmu", ".scn", ".mrxs", ".svslide",
-    ".bif", ".czi", ".avs", ".dcm",
+    ".bif", ".czi", ".avs", ".dcm", ".ozx",
 }  # fmt: skip
+# Ends of the names of zipped OME-Zarr.
+ZIPPED_ZARR = (".ozx", ".zarr.zip")
 
 # Slides that cannot be read. They are found nevertheless, and fail with a reason, so that no slide of a
 # folder is missing silently.
@@ -29,8 +31,6 @@ FOREIGN_SUFFIXES = {
     ".qptiff": "Akoya QPTIFF",
     ".mdsx": "Motic",
     ".tmap": "Unic TMAP",
-    ".ozx": "OME-Zarr",
-    ".zarr.zip": "OME-Zarr",
 }
 # Readers of other packages, by file suffix: docs/extending.md.
 SUFFIXES: Registry[type[Slide]] = Registry(
@@ -43,7 +43,11 @@ def named_as_slide(name: str) -> bool:
     """Return whether a file is named like a slide, of a readable format or not."""
     suffix = PurePosixPath(name).suffix.lower()
     named = (foreign_format, packed_slide, added_suffix)
-    return suffix in SLIDE_SUFFIXES or any(kind(name) is not None for kind in named)
+    return (
+        suffix in SLIDE_SUFFIXES
+        or name.lower().endswith(ZIPPED_ZARR)
+        or any(kind(name) is not None for kind in named)
+    )
 
 
 def added_suffix(name: str) -> str | None:
@@ -52,7 +56,7 @@ def added_suffix(name: str) -> str | None:
     Files with a suffix in `SLIDE_SUFFIXES` are read by this package.
     """
     lower = name.lower()
-    if PurePosixPath(lower).suffix in SLIDE_SUFFIXES:
+    if PurePosixPath(lower).suffix in SLIDE_SUFFIXES or lower.endswith(ZIPPED_ZARR):
         return None
     return max((suffix for suffix in SUFFIXES if lower.endswith(suffix)), key=len, default=None)
 

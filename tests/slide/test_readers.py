@@ -48,7 +48,7 @@ def slides(tmp_path: Path) -> Path:
 def test_auto_takes_the_tiff_reader_where_it_can(
     slides: Path, name: str, readers: tuple[str | None, ...]
 ) -> None:
-    for reader, expected in zip(("auto", "openslide", "tiff"), readers, strict=True):
+    for reader, expected in zip(("auto", "openslide", "tiff", "zarr"), readers, strict=True):
         if expected is None:
             with pytest.raises(
                 SlideError, match=r"not for the TIFF reader \(its tiles are no JPEGs\)|not an OME-Zarr"

@@ -110,8 +110,8 @@ def test_a_limit_leaves_tiles_out_and_is_a_setting(
     assert other.status == "failed"
     assert "limits.min_focus 8.0 -> None" in str(other.reason)
     said = invoke(
-        slides / "half.tiff", "--out", tmp_path / "h.zarr", "--model", model, "--device", "cpu", "--min-focus", "8",
-        "--dry-run",
+        slides / "half.tiff", "--out", tmp_path / "h.zarr", "--model", model, "--device", "cpu",
+        "--min-focus", "8", "--dry-run",
     ).stdout  # fmt: skip
     assert f"{sharp.sum()} tiles would be made" in said
     assert f"({(~sharp).sum()} tiles beyond the limits of quality left out)" in said

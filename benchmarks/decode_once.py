@@ -59,7 +59,7 @@ def make_slide(folder: Path, name: str, picture: Path) -> Path:
     made = folder / "made.txt"
     if not made.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        square = np.asarray(cv2.imread(str(picture), cv2.IMREAD_COLOR_RGB)[:1024, :1024], np.uint8)
+        square = np.asarray(cv2.imread(str(picture), cv2.IMREAD_COLOR_RGB), np.uint8)[:1024, :1024]
         pixels = np.tile(square, (-(-HEIGHT // 1024), WIDTH // 1024, 1))[:HEIGHT]
         made.write_text(str(FORMATS[name](folder, pixels)), "utf-8")
     return Path(made.read_text("utf-8"))

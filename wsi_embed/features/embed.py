@@ -99,7 +99,7 @@ def embed(
         roi_exclude: Classes of regions to leave out.
         roi_missing: Handling of a slide without annotations: `fail`, `skip`, or take the `whole` slide.
         icc: Whether to convert pixels to sRGB with the slide's embedded ICC profile, before anything else.
-        reader: `auto`, `openslide`, `tiff` or `zarr`; see `open_slide`.
+        reader: `auto`, `openslide`, `tiff`, `zarr` or `fastslide`; see `open_slide`.
         fast_downsample: Whether the JPEG decoder does part of the resampling, if the TIFF reader supports it:
             faster, with slightly different pixels (docs/formats.md).
         device: Device, as for `load_encoder`, or several GPUs: `cuda:0,1`, `cuda:all`. With Ray only the

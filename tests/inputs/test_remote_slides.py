@@ -26,7 +26,16 @@ from wsi_embed.storage import Address, objects
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Slides of one and of many files, and what is none."""
     folder, pixels = tmp_path_factory.mktemp("tree"), he_pixels(256, 512)
-    for name in ("one.svs", "sub/two.tif", "sub/deep er/c%20x.ndpi", "sub/._two.tif", "notes.txt", "old.kfb"):
+    for name in (
+        "one.svs",
+        "sub/two.tif",
+        "sub/deep er/c%20x.ndpi",
+        "sub/._two.tif",
+        "notes.txt",
+        "old.kfb",
+        "o.vsi",
+        "_o_/stack1/frame_t.ets",
+    ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(name.encode())
     for name in ("mirax", "vms", "dicom"):

@@ -60,7 +60,7 @@ def test_auto_takes_the_tiff_reader_where_it_can(
 
 
 def test_a_reader_that_is_none_is_refused(slides: Path) -> None:
-    words = "`reader='vips'`: choose auto, openslide, tiff, dicom or zarr"
+    words = "`reader='vips'`: choose auto, openslide, tiff, dicom, zarr or fastslide"
     with pytest.raises(UsageError, match=words):
         open_slide(slides / "ome.tif", "vips")
     with pytest.raises(UsageError, match=words):

@@ -116,7 +116,8 @@ class TilingOptions:
         option(
             "--reader",
             "Reader of slides: openslide; tiff, for TIFF slides with JPEG tiles (SVS and others), which it "
-            "decodes faster and only once; zarr, for OME-Zarr; auto, which is tiff or zarr where possible.",
+            "decodes faster and only once; zarr, for OME-Zarr; fastslide, for CZI, iSyntax and VSI; auto, "
+            "which is tiff or zarr where possible.",
             RUN,
         ),
     ] = "auto"

@@ -96,7 +96,7 @@ def command(
         str | None,
         typer.Option(
             "--reader",
-            help="Reader of slides: auto, openslide, tiff or zarr. Default: as in the job.",
+            help="Reader of slides: auto, openslide, tiff, zarr or fastslide. Default: as in the job.",
             rich_help_panel=FILES,
         ),
     ] = None,

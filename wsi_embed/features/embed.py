@@ -103,7 +103,7 @@ def embed(
         roi_exclude: Classes of regions to leave out.
         roi_missing: Handling of a slide without annotations: `fail`, `skip`, or take the `whole` slide.
         icc: Whether to convert pixels to sRGB with the slide's embedded ICC profile, before anything else.
-        reader: `auto`, `openslide`, `tiff`, `dicom` or `zarr`; see `open_slide`.
+        reader: `auto`, `openslide`, `tiff`, `dicom`, `zarr` or `fastslide`; see `open_slide`.
         fast_downsample: Whether the JPEG decoder does part of the resampling, if the reader supports it:
             faster, with slightly different pixels (docs/formats.md).
         min_focus: Smallest `focus` of a tile; blurred tiles are left out (docs/quality.md). With any of the

@@ -17,8 +17,8 @@ from wsi_embed.storage import objects
 from wsi_embed.storage.address import Address
 from wsi_embed.storage.objects import RemoteObject
 
-DICOM, HAMAMATSU, MIRAX = (".dcm",), (".vms", ".vmu"), (".mrxs",)
-MULTI_FILE = (*DICOM_SUFFIXES, *HAMAMATSU, *MIRAX)
+DICOM, HAMAMATSU, MIRAX, VSI = (".dcm",), (".vms", ".vmu"), (".mrxs",), (".vsi",)
+MULTI_FILE = (*DICOM_SUFFIXES, *HAMAMATSU, *MIRAX, *VSI)
 # Sizes of the heads to read: the first nearly always contains the series of a DICOM file.
 HEADS = (64 * 1024, HEAD)
 REQUESTS_AT_ONCE = 32
@@ -144,7 +144,7 @@ def _request(address: Address) -> tuple[RemoteObject, ...]:
     if suffix in DICOM_SUFFIXES:
         series = by_series(filter(_may_be_dicom, around))
         return next(tuple(group) for group in series if first in group)
-    below = objects.below(_folder_of(address)) if suffix in MIRAX else ()
+    below = objects.below(_folder_of(address)) if suffix in (*MIRAX, *VSI) else ()
     return tuple(slide_objects(first, {o.address.key: o for o in (*around, *below)}))
 
 
@@ -160,8 +160,8 @@ def _file_or_zarr(address: Address) -> tuple[RemoteObject, ...]:
 
 
 def _folder_of(address: Address) -> Address:
-    """Return the folder of a MIRAX slide's other files."""
-    return address.parent / address.stem
+    """Return the folder with the other files of a MIRAX or VSI slide."""
+    return address.parent / (f"_{address.stem}_" if address.suffix.lower() in VSI else address.stem)
 
 
 def slide_objects(first: RemoteObject, there: Mapping[str, RemoteObject]) -> list[RemoteObject]:
@@ -169,10 +169,10 @@ def slide_objects(first: RemoteObject, there: Mapping[str, RemoteObject]) -> lis
 
     Args:
         first: Main file of the slide.
-        there: Objects in the same folder and, for MIRAX, below its subfolder, by key.
+        there: Objects in the same folder and, for MIRAX and VSI, below its subfolder, by key.
     """
     address = first.address
-    if _suffix(first) in MIRAX:
+    if _suffix(first) in (*MIRAX, *VSI):
         prefix = f"{_folder_of(address).key}/"
         return [first, *(o for key, o in sorted(there.items()) if key.startswith(prefix))]
     if _suffix(first) in HAMAMATSU:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from wsi_embed.slide.dicom import series_files
 from wsi_embed.slide.ome_zarr.detection import files_of
+from wsi_embed.slide.suffixes import companion_folder
 
 HEAD_TAIL = 256 * 1024
 # Of an OME-Zarr in a folder, so many files are read besides its metadata; of all others only name and size.
@@ -59,6 +60,8 @@ def slide_files(path: Path) -> list[Path]:
     if path.is_dir():  # no other format is a folder
         return files_of(path)
     suffix = path.suffix.lower()
+    if (folder := companion_folder(path)) is not None and folder.is_dir():
+        return [path, *sorted(p for p in folder.rglob("*") if p.is_file())]
     if suffix == ".mrxs" and path.with_suffix("").is_dir():
         return [path, *sorted(p for p in path.with_suffix("").rglob("*") if p.is_file())]
     if suffix in (".vms", ".vmu"):

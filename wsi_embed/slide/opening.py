@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.base import Slide, unreadable
 from wsi_embed.slide.ome_zarr.detection import is_zipped_ome_zarr
+from wsi_embed.slide.remedies import OTHER_READER
 from wsi_embed.slide.suffixes import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
     from wsi_embed.slide.openslide import OpenSlideSlide
-
-OTHER_READER = "use `reader='auto'`"
 
 
 def open_auto(path: Path) -> Slide:
@@ -39,6 +38,13 @@ def open_as_dicom(path: Path) -> Slide:
 def open_as_zarr(path: Path) -> Slide:
     """Open an OME-Zarr, a folder or a zip archive; see `open_slide`."""
     return _open(path, "zarr")
+
+
+def open_with_fastslide(path: Path) -> Slide:
+    """Open a CZI, iSyntax or VSI slide with fastslide; see `open_slide`."""
+    from wsi_embed.slide.fastslide import FastSlideSlide
+
+    return FastSlideSlide(path)
 
 
 def _open(path: Path, reader: str) -> Slide:

@@ -11,6 +11,7 @@ from wsi_embed.slide.dicom import dicom_series, named_as_dicom
 from wsi_embed.slide.ome_zarr.detection import is_ome_zarr
 from wsi_embed.slide.suffixes import SUFFIXES, added_suffix
 from wsi_embed.util.registry import Registry
+from wsi_embed.util.versions import version_of
 
 # Name of a reader, a key of `READERS`.
 Reader = str
@@ -23,6 +24,7 @@ READERS: Registry[Callable[[Path], Slide]] = Registry(
         "tiff": "wsi_embed.slide.opening:open_as_tiff",
         "dicom": "wsi_embed.slide.opening:open_as_dicom",
         "zarr": "wsi_embed.slide.opening:open_as_zarr",
+        "fastslide": "wsi_embed.slide.opening:open_with_fastslide",
     },
     group="wsi_embed.readers",
     base="wsi_embed.slide.base:Slide",
@@ -36,9 +38,9 @@ def open_slide(path: str | Path, reader: Reader = "auto") -> Slide:
         path: A file OpenSlide knows (SVS, TIFF, NDPI, MRXS, DICOM, ...), a PNG or JPEG image, an OME-Zarr
             (folder or zip archive), or a file for the reader of another package.
         reader: `openslide`, `tiff` or `dicom` (slides with JPEG tiles, docs/formats.md), which leave PNG and
-            JPEG images to Pillow; `zarr` (OME-Zarr); another package's reader (docs/extending.md);
-            or `auto`, which is `zarr`, `tiff` or `dicom` if possible, and other packages' readers for files
-            with their suffixes.
+            JPEG images to Pillow; `zarr` (OME-Zarr); `fastslide` (CZI, iSyntax, VSI; extra `formats`); another
+            package's reader (docs/extending.md); or `auto`, which is `zarr`, `tiff` or `dicom` if possible,
+            and other packages' readers for files with their suffixes.
 
     Returns:
         An open slide, to be used as a context manager, from any number of threads.
@@ -73,7 +75,12 @@ def _open_added(path: Path, read: Callable[[Path], Slide]) -> Slide:
 
 
 def reader_version(reader: str) -> dict[str, str]:
-    """Return name and version of the package that a reader is from; empty for readers of this package."""
+    """Return name and version of the package that a reader is from; empty for readers of this package.
+
+    Those that need an optional package have its version.
+    """
+    if reader == "fastslide":
+        return {reader: version_of(reader)}
     return READERS.version_of(reader)
 
 

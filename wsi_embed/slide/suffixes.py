@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from wsi_embed.util.registry import Registry
@@ -14,7 +14,7 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 
 SLIDE_SUFFIXES = IMAGE_SUFFIXES | {
     ".svs", ".tif", ".tiff", ".tf2", ".tf8", ".btf", ".ndpi", ".vms", ".vmu", ".scn", ".mrxs", ".svslide",
-    ".bif", ".czi", ".avs", ".dcm", ".ozx",
+    ".bif", ".czi", ".avs", ".dcm", ".ozx", ".qptiff",
 }  # fmt: skip
 # Ends of the names of zipped OME-Zarr.
 ZIPPED_ZARR = (".ozx", ".zarr.zip")
@@ -28,7 +28,6 @@ FOREIGN_SUFFIXES = {
     ".sdpc": "TEKSQRAY",
     ".vsi": "Olympus VSI",
     ".nd2": "Nikon ND2",
-    ".qptiff": "Akoya QPTIFF",
     ".mdsx": "Motic",
     ".tmap": "Unic TMAP",
 }
@@ -36,6 +35,8 @@ FOREIGN_SUFFIXES = {
 SUFFIXES: Registry[type[Slide]] = Registry(
     "reader of", {}, group="wsi_embed.suffixes", base="wsi_embed.slide.base:Slide"
 )
+# Formats that the reader `fastslide` may read if it is named.
+FASTSLIDE_SUFFIXES = (".isyntax", ".i2syntax", ".vsi")
 PACKED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
 
@@ -65,6 +66,11 @@ def foreign_format(name: str) -> str | None:
     """Return the name of a slide format that cannot be read, by file name; None for other files."""
     lower = name.lower()
     return next((kind for suffix, kind in FOREIGN_SUFFIXES.items() if lower.endswith(suffix)), None)
+
+
+def companion_folder(path: Path) -> Path | None:
+    """Return the folder with the pixels of a VSI slide (`_a_` for `a.vsi`); None for other formats."""
+    return path.with_name(f"_{path.stem}_") if path.suffix.lower() == ".vsi" else None
 
 
 def packed_slide(name: str) -> str | None:

@@ -10,6 +10,7 @@ import pytest
 from tests.made_formats.dicom import write_dicom
 from tests.made_formats.hamamatsu import write_vms
 from tests.made_formats.mirax import write_mirax
+from tests.made_formats.ome_zarr import Version, write_ome_zarr, zipped
 from tests.made_slides import dicom_bytes, he_pixels
 from tests.storage.conftest import put
 from tests.storage.server import Server
@@ -25,7 +26,16 @@ from wsi_embed.storage import Address, objects
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Slides of one and of many files, and what is none."""
     folder, pixels = tmp_path_factory.mktemp("tree"), he_pixels(256, 512)
-    for name in ("one.svs", "sub/two.tif", "sub/deep er/c%20x.ndpi", "sub/._two.tif", "notes.txt", "old.kfb"):
+    for name in (
+        "one.svs",
+        "sub/two.tif",
+        "sub/deep er/c%20x.ndpi",
+        "sub/._two.tif",
+        "notes.txt",
+        "old.kfb",
+        "o.vsi",
+        "_o_/stack1/frame_t.ets",
+    ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(name.encode())
     for name in ("mirax", "vms", "dicom"):
@@ -161,22 +171,32 @@ def test_the_files_of_a_series_are_found_under_names_beside_dcm(name: str, bucke
     assert {one.address.name for one in alone.remote.objects} == {"1.dcm", name}
 
 
-def test_ome_zarr_is_found_and_refused_and_not_searched(bucket: Address) -> None:
-    image = json.dumps({"multiscales": []}).encode()
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_an_ome_zarr_is_one_slide_and_not_searched(bucket: Address, tmp_path: Path, version: Version) -> None:
+    folder = write_ome_zarr(tmp_path / "in/sub/a.zarr", he_pixels(300, 300), version)
+    write_ome_zarr(folder / "labels/cells", he_pixels(300, 300), version)
+    (folder / "0/1.dcm").write_bytes(dicom_bytes("1.2.3"))
+    zipped(folder, tmp_path / "in/b.ozx")
+    put(tmp_path / "in", bucket / "in")
     store = json.dumps({"zarr_format": 3, "attributes": {"format_version": 1}}).encode()
-    for key, content in {
-        "in/sub/a.zarr/.zattrs": image, "in/sub/a.zarr/0/.zattrs": image, "in/sub/a.zarr/0/0/1.dcm": b"chunk",
-        "in/b.svs": b"slide", "in/c.svs.gz": b"slide",
-        "in/f.zarr/zarr.json": store, "in/f.zarr/s/zarr.json": store,
-    }.items():  # fmt: skip
-        objects.write(bucket / key, content)
-    found = find_slides([bucket / "in"], remote=True)
-    assert [item.name for item in found] == ["b.svs", "c.svs.gz", "sub/a.zarr"]
+    for key in ("in/f.zarr/zarr.json", "in/f.zarr/s/zarr.json"):
+        objects.write(bucket / key, store)
+    found, here = find_slides([bucket / "in"], remote=True), find_slides([tmp_path / "in"])
+    assert [item.name for item in found] == ["b.ozx", "sub/a.zarr"]
+    assert facts(found) == facts(here)
+    objects.write(bucket / "in/list.csv", b"path\nsub/a.zarr\n")
     (alone,) = find_slides([bucket / "in/sub/a.zarr"], remote=True)
-    for item in (alone, found[2]):
+    (listed,) = find_slides([bucket / "in/list.csv"], remote=True)
+    files = sorted(path.relative_to(tmp_path).as_posix() for path in slide_files(folder))
+    for item in (found[1], alone, listed):
         assert item.remote is not None
-        assert item.size == 0
-        with pytest.raises(SlideError, match=r"in/sub/a\.zarr: OME-Zarr is a format that nothing here reads"):
-            _ = item.remote.objects
+        assert item.remote.address == bucket / "in/sub/a.zarr"
+        assert [one.address.key for one in item.remote.objects] == files
     with pytest.raises(UsageError, match="is a store, not a folder of slides"):
         find_slides([bucket / "in/f.zarr"], remote=True)
+
+
+def test_a_folder_that_is_no_ome_zarr_is_no_slide(bucket: Address) -> None:
+    objects.write(bucket / "in/f.zarr/zarr.json", b"{}")
+    with pytest.raises(SlideError, match=r"in/f\.zarr: there is no such object; check the address"):
+        _ = RemoteSlide(bucket / "in/f.zarr").objects

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.made_formats.mirax import write_mirax
+from tests.made_formats.ome_zarr import write_ome_zarr
 from tests.made_slides import he_pixels
 from tests.storage.conftest import put
 from tests.storage.server import Server
@@ -225,3 +226,27 @@ def test_from_a_web_server_that_has_it_not(web: tuple[Path, Address], cache: Sta
     (item,) = find_slides([web[1] / "gone.svs"], remote=True)
     with pytest.raises(SlideError, match="there is no such object"), cache.stage(item):
         pytest.fail("it was fetched")
+
+
+def test_an_ome_zarr_arrives_with_its_chunks_and_few_open_files(
+    bucket: Address, cache: Staging, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_ome_zarr(tmp_path / "in/a.zarr", he_pixels(300, 400), chunk=32, factors=(1, 2))
+    put(tmp_path / "in", bucket / "in")
+    (item,) = find_slides([bucket / "in"], remote=True)
+    now, most = 0, 0
+    fetch = staging._fetch
+
+    async def counted(*args: Any) -> None:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await fetch(*args)
+        now -= 1
+
+    monkeypatch.setattr(staging, "_fetch", counted)
+    monkeypatch.setattr(staging, "SMALL_AT_ONCE", 5)
+    with cache.stage(item) as staged:
+        assert staged.path.name == "a.zarr"
+        assert fingerprint(staged.path) == fingerprint(folder)
+    assert 1 < most <= 5

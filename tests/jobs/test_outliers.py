@@ -49,6 +49,22 @@ def test_what_is_unlike_the_rest_is_found(change: dict[str, float], says: str) -
     assert says in odd["s7"][0]
 
 
+def test_a_slide_less_sharp_than_the_rest_is_found_and_a_sharper_one_is_not() -> None:
+    rng = random.Random(1)
+    slides = [replace(slide, focus=rng.uniform(18, 30), blurred=0.02) for slide in cohort(30)]
+    assert find_outliers(slides) == {}
+    slides[3], slides[4] = replace(slides[3], focus=5.1), replace(slides[4], focus=90.0)
+    odd = find_outliers(slides)
+    assert list(odd) == ["s3"]
+    assert "less sharp than the others (median focus 5.1, of most slides about 2" in odd["s3"][0]
+
+
+@pytest.mark.parametrize(("share", "found"), [(0.24, False), (0.25, True), (None, False)])
+def test_a_slide_with_many_blurred_tiles_is_found_alone(share: float | None, found: bool) -> None:
+    odd = find_outliers([replace(cohort(1)[0], blurred=share)])
+    assert ("25 % of its tiles are blurred" in str(odd)) == found
+
+
 def test_two_scanners_are_two_rests() -> None:
     slides = cohort(40)
     for slide in slides[::3]:

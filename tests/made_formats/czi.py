@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import struct
 from collections.abc import Sequence
 from itertools import product
@@ -18,6 +19,16 @@ BGR24, BGR48 = 3, 4
 GRAY8, GRAY16 = 0, 1
 COMPRESSION = {"none": 0, "jpeg xr": 4, "zstd0": 5, "zstd1": 6}
 Compression = Literal["none", "jpeg xr", "zstd0", "zstd1"]
+# A lossless JPEG XR of `jpeg_xr_tile()`, by jxrlib: there is no encoder for it here.
+JPEG_XR = base64.b64decode(
+    "SUm8ASAAAAAkw91vA07+S7GFPXd2jckNAAAAAAAAAAAIAAG8AQAQAAAACAAAAAK8BAABAAAAAAAAAIC8BAABAAAAAAEAAIG8"
+    "BAABAAAAAAEAAIK8CwABAAAAAADAQoO8CwABAAAAAADAQsC8BAABAAAAhgAAAMG8BAABAAAATAEAAAAAAABXTVBIT1RPABEA"
+    "wHEA/wD/YADAAAAMAAAAwAAAAAAEb/8AAQAAAQBMgAC0AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAI5IAAAAAAAAAAAAAAAAAA"
+    "AAAAAAAAGAAAAAAAAAAAAAAAAAAAYAAAAAAAAAABahBgQh4FgAAAwAADAABAEKAEvwAwABgAGACwgZCf8hT/DABgGDMzMzMz"
+    "MzMzMzMzMzMzMzMzMzMzMzMzMywkeCv/Bb/7MyQt/5mZYT/ws/8K/+zMsJ/wWf8Ff/ZmZmZmZmZmZmZmZmZmZmZmZmZmZmZm"
+    "ZmZmcKk8zMsJ/4U/wV/9mZIW/8zMsJ/4Wf+Ff/ZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmQBSvhb/7MyAKf4K/8zMsJ/4U"
+    "/wV/9mZIW/8zMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMg=="
+)
 
 
 def write_czi(
@@ -35,7 +46,8 @@ def write_czi(
     Args:
         path: Where to.
         pixels: Level 0; sides are multiples of 2.
-        compression: Of the subblocks; `jpeg xr` only says so, there is no encoder for it here.
+        compression: Of the subblocks; with `jpeg xr`, those of level 0 hold `jpeg_xr_tile()` whatever the
+            pixels are, and those of level 1 are stored as zstd.
         origin: Where the scanner's coordinates begin: they need not begin at 0.
         stack: With a Z dimension, as microscopes write it.
         kind: What the file says of its pixels; only those of BGR24 are stored so.
@@ -54,9 +66,10 @@ def write_czi(
             more = [(b"Z", 0, 1, 1)] if stack else []
             more += [(b"S", scene, 1, 1)] if scenes else []
             number = len(entries)
-            entry = _entry(len(content), place, tile.shape[1::-1], factor, number, compression, more, kind)
+            packed = "zstd1" if compression == "jpeg xr" and factor > 1 else compression
+            entry = _entry(len(content), place, tile.shape[1::-1], factor, number, packed, more, kind)
             entries.append(entry)
-            content += _subblock(entry, tile, compression)
+            content += _subblock(entry, tile, packed)
     directory = len(content)
     content += _segment("ZISRAWDIRECTORY", struct.pack("<i", len(entries)) + bytes(124) + b"".join(entries))
     metadata = len(content)
@@ -74,6 +87,13 @@ def write_czi(
     content[32 : 32 + len(head)] = head
     path.write_bytes(content)
     return path
+
+
+def jpeg_xr_tile() -> UInt8Array:
+    """Return the pixels of `JPEG_XR`: 16 squares of one colour each, uint8 [256, 256, 3]."""
+    row, column, channel = np.ogrid[:4, :4, :3]
+    colours = (100 + (37 * row + 91 * column + 53 * channel) % 128).astype(np.uint8)
+    return np.repeat(np.repeat(colours, 64, 0), 64, 1)
 
 
 def _segment(name: str, body: bytes) -> bytes:
@@ -104,7 +124,7 @@ def _entry(
 
 
 def _subblock(entry: bytes, tile: UInt8Array, compression: str) -> bytes:
-    data = np.ascontiguousarray(tile[..., ::-1]).tobytes()
+    data = JPEG_XR if compression == "jpeg xr" else np.ascontiguousarray(tile[..., ::-1]).tobytes()
     if compression.startswith("zstd"):
         data = bytes(Zstd(level=3).encode(data))
     if compression == "zstd1":

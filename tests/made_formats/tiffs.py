@@ -267,6 +267,32 @@ def write_trestle(path: Path, pixels: UInt8Array, overlap: int = 0, tile: int = 
     return write_pages(path, pages)
 
 
+def write_qptiff(path: Path, pixels: UInt8Array) -> Path:
+    """Akoya QPTIFF of a brightfield scan: what each image is in XML, and the resolution in tags."""
+
+    def about(kind: str) -> str:
+        return (
+            '<?xml version="1.0" encoding="utf-8"?><PerkinElmer-QPI-ImageDescription>'
+            f"<DescriptionVersion>4</DescriptionVersion><ImageType>{kind}</ImageType>"
+            "<Objective>20x</Objective></PerkinElmer-QPI-ImageDescription>"
+        )
+
+    level0, *levels = (
+        Page(
+            pixels if factor == 1 else shrunk(pixels, factor),
+            "jpeg 4:4:4",
+            reduced=factor > 1,
+            mpp=MPP * factor,
+            description=about("FullResolution" if factor == 1 else "ReducedResolution"),
+        )
+        for factor in (1, 2, 4)
+    )
+    thumbnail = Page(shrunk(pixels, 8), tile=None, description=about("Thumbnail"))
+    overview = Page(shrunk(pixels, 5), tile=None, description=about("Overview"))
+    label = Page(np.full((64, 48, 3), (255, 0, 0), np.uint8), tile=None, description=about("Label"))
+    return write_pages(path, [level0, thumbnail, *levels, overview, label])
+
+
 def write_huron(path: Path, pixels: UInt8Array) -> Path:
     """Huron TIFF: an `ImageMake` tag, then as Aperio."""
     make = (271, "s", 0, "Huron Digital Pathology", True)

@@ -64,6 +64,7 @@ def test_every_tile_is_a_square_in_its_clusters_colour(bag: Bag) -> None:
     side = bag.attrs["extent"]
     clusters, confidence = bag.cluster[:].tolist(), bag.cluster_confidence[:].tolist()
     coords, fraction = bag.coords[:].tolist(), bag.tissue_fraction[:].tolist()
+    quality = {name: values[:].astype(float).tolist() for name, values in bag.quality.items()}
     for row, feature in enumerate(features):
         cluster, (x, y), ring = clusters[row], coords[row], rings(feature)[0]
         assert ring.tolist() == [[x, y], [x + side, y], [x + side, y + side], [x, y + side], [x, y]]
@@ -75,6 +76,7 @@ def test_every_tile_is_a_square_in_its_clusters_colour(bag: Bag) -> None:
         }
         assert properties["measurements"] == {
             "tissue_fraction": pytest.approx(fraction[row], abs=1e-4),
+            **{name: pytest.approx(values[row], abs=1e-4) for name, values in quality.items()},
             "cluster": cluster,
             "cluster_confidence": pytest.approx(confidence[row], abs=1e-4),
         }

@@ -13,7 +13,9 @@ import wsi_embed
 from tests.job_tools import invoke, make_model, make_slides
 from wsi_embed.errors import WsiEmbedError
 from wsi_embed.jobs.report import JobReport, SlideResult
-from wsi_embed.plot.report_page import MOST_PICTURES, draw_slides, write_html
+from wsi_embed.plot import cluster_colour
+from wsi_embed.plot.report_page import write_html
+from wsi_embed.plot.report_pictures import MOST_PICTURES, draw_slides
 
 EVIL = '<script>alert("x")</script>&'
 
@@ -149,7 +151,15 @@ def test_pictures_are_bounded_and_those_to_look_at_come_first(tmp_path: Path) ->
     paths = {f"gone{i}": slides / "gone.tif" for i in range(MOST_PICTURES + 5)} | {
         one.slide_id: slides / "s0.tif"
     }
-    assert draw_slides(done, paths, tmp_path / "f.zarr") == {}, "a slide that is gone has no picture"
+    assert draw_slides(done, paths, tmp_path / "f.zarr") == ({}, {}), "a slide that is gone has no picture"
     one.warnings = ["look"]
     done.slides.append(one)
-    assert list(draw_slides(done, paths, tmp_path / "f.zarr")) == [one.slide_id]
+    pictures, legend = draw_slides(done, paths, tmp_path / "f.zarr")
+    assert list(pictures) == [one.slide_id]
+    cluster = wsi_embed.open_store(tmp_path / "f.zarr")[one.slide_id].cluster
+    assert cluster is not None
+    numbers = sorted(set(cluster[:].tolist()))
+    assert legend == {f"cluster {number}": cluster_colour(number) for number in numbers}
+    write_html(done, tmp_path / "r.html", pictures, legend)
+    text = (tmp_path / "r.html").read_text("utf-8")
+    assert f"background:rgb{cluster_colour(numbers[0])}" in text

@@ -107,6 +107,9 @@ FORMATS = {
     "ome-tiff without tags": Format(
         lambda f: tiffs.write_ome(f / "a.ome.tif", ODD, tags=False), ODD, "generic-tiff", power=None
     ),
+    "qptiff": Format(
+        lambda f: tiffs.write_qptiff(f / "a.qptiff", ODD), ODD, "generic-tiff", LOSSY, power=None
+    ),
     "philips": Format(lambda f: tiffs.write_philips(f / "a.tiff", ODD), ODD, "philips", LOSSY, None),
     "leica": Format(
         lambda f: tiffs.write_leica(f / "a.scn", EVEN, offset=(100, 200), slide=(1000, 900)),
@@ -307,7 +310,9 @@ class TestOme:
 
 class TestWhatIsNotRead:
     def test_jpeg_xr_in_czi_is_said_to_be_unsupported_and_not_damaged(self, tmp_path: Path) -> None:
-        with pytest.raises(SlideError, match=r"JPEG XR compression is not supported\); convert it") as caught:
+        with pytest.raises(
+            SlideError, match=r"compressed as JPEG XR, which OpenSlide does not read; save it"
+        ) as caught:
             open_slide(czi.write_czi(tmp_path / "a.czi", EVEN, "jpeg xr"))
         assert "damaged" not in str(caught.value)
 
@@ -322,11 +327,23 @@ class TestWhatIsNotRead:
         self, tmp_path: Path, suffix: str
     ) -> None:
         (tmp_path / f"a{suffix.upper()}").write_bytes(b"pixels" * 100)
+        (tmp_path / "_a_").mkdir()  # of a VSI
         (found,) = find_slides([tmp_path])
         with pytest.raises(
-            SlideError, match=rf"{FOREIGN_SUFFIXES[suffix]} is a format that nothing here reads"
+            SlideError, match=rf"{FOREIGN_SUFFIXES[suffix]} is (a format that nothing here reads|not read by)"
         ):
             open_slide(found.path)
+
+    @pytest.mark.parametrize("reader", ["auto", "openslide"])
+    def test_a_vsi_without_its_folder_is_refused(self, tmp_path: Path, reader: str) -> None:
+        (tmp_path / "a.vsi").write_bytes(b"II*\0" + bytes(1000))
+        with pytest.raises(SlideError, match=r"a\.vsi: not a slide without its folder _a_/.* copy both"):
+            open_slide(tmp_path / "a.vsi", reader)
+
+    def test_an_isyntax_renamed_to_tiff_is_named(self, tmp_path: Path) -> None:
+        (tmp_path / "a.tiff").write_bytes(b'<DataObject ObjectType="DPUfsImport">' + bytes(1000))
+        with pytest.raises(SlideError, match=r"a\.tiff: not a slide: it is a Philips iSyntax file; export"):
+            open_slide(tmp_path / "a.tiff")
 
     def test_pages_that_are_not_marked_as_reduced_are_no_levels(self, tmp_path: Path) -> None:
         with tifffile.TiffWriter(tmp_path / "a.tif") as tif:

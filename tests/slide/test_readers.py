@@ -40,17 +40,19 @@ def slides(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("name", "readers"),
     [
-        ("ome.tif", ("tiff", "openslide", "tiff")),
-        ("deflate.svs", ("openslide", "openslide", None)),
-        ("picture.png", ("pillow", "pillow", "pillow")),
+        ("ome.tif", ("tiff", "openslide", "tiff", None)),
+        ("deflate.svs", ("openslide", "openslide", None, None)),
+        ("picture.png", ("pillow", "pillow", "pillow", None)),
     ],
 )
 def test_auto_takes_the_tiff_reader_where_it_can(
     slides: Path, name: str, readers: tuple[str | None, ...]
 ) -> None:
-    for reader, expected in zip(("auto", "openslide", "tiff"), readers, strict=True):
+    for reader, expected in zip(("auto", "openslide", "tiff", "zarr"), readers, strict=True):
         if expected is None:
-            with pytest.raises(SlideError, match=r"not for the TIFF reader \(its tiles are no JPEGs\)"):
+            with pytest.raises(
+                SlideError, match=r"not for the TIFF reader \(its tiles are no JPEGs\)|not an OME-Zarr"
+            ):
                 open_slide(slides / name, reader)
         else:
             with open_slide(slides / name, reader) as slide:
@@ -58,7 +60,7 @@ def test_auto_takes_the_tiff_reader_where_it_can(
 
 
 def test_a_reader_that_is_none_is_refused(slides: Path) -> None:
-    words = "`reader='vips'`: choose auto, openslide, tiff or dicom"
+    words = "`reader='vips'`: choose auto, openslide, tiff, dicom, zarr or fastslide"
     with pytest.raises(UsageError, match=words):
         open_slide(slides / "ome.tif", "vips")
     with pytest.raises(UsageError, match=words):

@@ -16,6 +16,7 @@ import pytest
 import wsi_embed
 from tests.job_tools import arrays, assert_same_arrays, invoke
 from tests.made_formats.mirax import write_mirax
+from tests.made_formats.ome_zarr import write_ome_zarr
 from tests.made_slides import he_pixels
 from tests.storage.conftest import put
 from tests.storage.server import Server
@@ -114,6 +115,15 @@ def test_slides_with_many_files_and_annotations(bucket: Address, model: Path, tm
     assert len(wsi_embed.open_store(out)["m"]) == 6 * 6  # of 32 pixels, with a quarter and more in the square
     assert_same_as(tmp_path / "f.zarr", out)
     assert embed(manifest, out, model, tissue="none").count("skipped") == 1
+
+
+def test_an_ome_zarr_is_fetched_with_all_its_chunks(bucket: Address, model: Path, tmp_path: Path) -> None:
+    write_ome_zarr(tmp_path / "in/a.zarr", he_pixels(256, 512), "0.5", chunk=64)
+    wsi_embed.embed(tmp_path / "in", tmp_path / "f.zarr", model=model, tissue="none")
+    there, out = put(tmp_path / "in", bucket / "in"), bucket / "f.zarr"
+    assert embed(there, out, model, tissue="none").count("done") == 1
+    assert_same_as(tmp_path / "f.zarr", out)
+    assert embed(there, out, model, tissue="none").count("skipped") == 1
 
 
 def test_the_next_is_fetched_while_one_is_encoded(

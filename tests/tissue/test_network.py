@@ -25,7 +25,10 @@ from wsi_embed.plot import plot_bag
 from wsi_embed.slide import open_slide
 from wsi_embed.tissue import TissueRecipe, parse_recipe, tissue_mask
 from wsi_embed.tissue.mask import find_tissue
-from wsi_embed.tissue.network import KEY, _windows, load_network, segment
+from wsi_embed.tissue.network import load_network
+from wsi_embed.tissue.network_metadata import KEY
+from wsi_embed.tissue.segment import segment
+from wsi_embed.tissue.windows import starts
 
 
 def made_network(
@@ -86,7 +89,7 @@ def test_every_layout_type_and_size_sees_the_same(options: dict[str, Any], tmp_p
     recipe = parse_recipe(f"model:{made_network(tmp_path / 'a.onnx', **options)}", ["activation=sigmoid"])
     stride = options.get("stride", 1)
     expected = -40 * (pixels[..., 1] / 255) + 34 > 0
-    found = segment(pixels, recipe)
+    found = segment(pixels, recipe, MPP).tissue
     assert found.shape == (500, 700)
     if stride == 1:
         np.testing.assert_array_equal(found, expected)
@@ -140,7 +143,7 @@ def test_the_record_knows_the_content_and_not_the_place(tmp_path: Path) -> None:
     with pytest.raises(
         ModelError, match=r"the file of the tissue network a\.onnx \(.{16}\) was not found; give it again"
     ):
-        segment(he_pixels(20, 20), back)
+        segment(he_pixels(20, 20), back, MPP)
 
 
 @pytest.mark.parametrize(
@@ -215,14 +218,14 @@ def test_a_slide_whose_output_is_no_probability_fails_alone(tmp_path: Path) -> N
     path = made_network(tmp_path / "a.onnx", gain=-4.0, offset=4.0)  # white: 0; dark: up to 4
     recipe = parse_recipe(f"model:{path}")
     with pytest.raises(SlideError, match="which are not probabilities"):
-        segment(he_pixels(60, 60), recipe)
+        segment(he_pixels(60, 60), recipe, MPP)
 
 
 @settings(max_examples=200, deadline=None)
 @given(length=st.integers(1, 5000), side=st.integers(1, 1200))
 def test_windows_cover_an_axis_once_and_keep_off_their_borders(length: int, side: int) -> None:
     length = max(length, side)
-    parts = _windows(length, side)
+    parts = starts(length, side)
     assert [a for _, (a, _) in parts] == [0, *[b for _, (_, b) in parts[:-1]]]
     assert parts[-1][1][1] == length
     for start, (a, b) in parts:
@@ -237,7 +240,9 @@ def test_one_session_serves_all_threads_with_the_same_result(tmp_path: Path) -> 
     recipe = parse_recipe(f"model:{path}", ["activation=sigmoid"])
     pixels: UInt8Array = he_pixels(400, 300, seed=2)
     found: list[Any] = []
-    threads = [threading.Thread(target=lambda: found.append(segment(pixels, recipe))) for _ in range(6)]
+    threads = [
+        threading.Thread(target=lambda: found.append(segment(pixels, recipe, MPP).tissue)) for _ in range(6)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -251,7 +256,7 @@ def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
     recipe = parse_recipe(f"model:{made_network(tmp_path / 'a.onnx')}", ["activation=sigmoid"])
     made_network(tmp_path / "a.onnx", gain=-39.0, batch=1)
     with pytest.raises(ModelError, match=r"a\.onnx: has changed since it was loaded"):
-        segment(he_pixels(20, 20), recipe)
+        segment(he_pixels(20, 20), recipe, MPP)
 
 
 def with_weights_in_a_file(path: Path, offset: float) -> Path:
@@ -272,7 +277,7 @@ def test_weights_in_a_file_of_their_own_belong_to_the_settings(tmp_path: Path) -
     after = parse_recipe(f"model:{path}")
     assert after.sha256 != before.sha256
     with pytest.raises(ModelError, match="has changed since it was loaded"):
-        segment(np.full((32, 32, 3), 255, np.uint8), before)
+        segment(np.full((32, 32, 3), 255, np.uint8), before, MPP)
     (tmp_path / "weights.bin").unlink()
     with pytest.raises(ModelError, match=r"its weights weights\.bin cannot be read"):
         parse_recipe(f"model:{path}")

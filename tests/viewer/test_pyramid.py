@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.made_formats.ome_zarr import write_ome_zarr
 from tests.made_slides import he_pixels, write_tiff
 from wsi_embed import Slide, open_slide
 from wsi_embed.slide.tiff.jpeg import JpegDecoder
@@ -103,6 +104,14 @@ def test_tiles_are_those_of_the_file_so_that_each_is_decoded_once(
         np.testing.assert_array_equal(assembled(slide, level), expected)
         if side == tile:
             assert len(decoded) == -(-WIDTH // tile) * -(-HEIGHT // tile)
+
+
+def test_an_ome_zarr_is_shown_with_the_tiles_of_its_chunks(tmp_path: Path, pixels: UInt8Array) -> None:
+    folder = write_ome_zarr(tmp_path / "a.zarr", pixels, chunk=256, factors=(1, 2, 4))
+    with open_slide(folder) as slide:
+        zoom = Pyramid.of(slide)
+        assert zoom.tile == 256
+        np.testing.assert_array_equal(assembled(slide, zoom.levels - 1), pixels)
 
 
 def test_tiles_in_bands_are_the_same(

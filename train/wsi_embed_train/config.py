@@ -32,7 +32,7 @@ class TrainConfig:
         tissue: Tissue recipe for slides: `otsu`, `otsu-local`, `hsv` or `none` (docs/tissue.md).
         min_tissue: Minimum share of tissue in a tile of a slide, 0 to 1.
         region_tiles: Maximum number of neighbouring tiles of a slide that are read together.
-        reader: Slide reader: `auto`, `openslide`, `tiff` or `dicom` (docs/formats.md).
+        reader: Slide reader: `auto`, `openslide`, `tiff`, `dicom`, `zarr` or `fastslide` (docs/formats.md).
         crop_scale: Minimum and maximum area of the random resized crop, as a share of the tile.
         jitter: Strength of brightness, contrast, saturation and hue.
         jitter_p: Probability of the jitter.

@@ -136,6 +136,22 @@ class Bag:
         """
         return self._array("tissue_mask") if "tissue_mask" in self._arrays else None
 
+    @property
+    def quality(self) -> dict[str, LazyArray]:
+        """Quality of the tiles by measure (`focus`, `pen`, `dark`), float16 [N] each; see docs/quality.md.
+
+        Empty for slides without, such as those of versions before 0.3.
+
+        Example:
+            >>> import wsi_embed
+            >>> bag = next(iter(wsi_embed.open_store("feats.zarr").values()))
+            >>> sharp = bag.quality["focus"][:] >= 4
+            >>> sharp.shape == (len(bag),)
+            True
+        """
+        names = (self.attrs.get("quality") or {}).get("arrays", ())
+        return {name: self._array(name) for name in names}
+
     def mean(self) -> npt.NDArray[np.float32]:
         """Compute the mean of the features, float32 [D]: a descriptor of the slide.
 

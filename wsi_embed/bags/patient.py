@@ -125,6 +125,13 @@ class PatientBag:
         """Share of each tile that is tissue, float16 [N]."""
         return JoinedArray([bag.tissue_fraction for bag in self.bags])
 
+    @property
+    def quality(self) -> dict[str, JoinedArray]:
+        """Quality of the tiles by measure, float16 [N] each: the measures that all slides have."""
+        found = [bag.quality for bag in self.bags]
+        common = [name for name in found[0] if all(name in each for each in found)] if found else []
+        return {name: JoinedArray([each[name] for each in found]) for name in common}
+
     def mean(self) -> npt.NDArray[np.float32]:
         """Compute the mean of the features of all slides, float32 [D]; see `Bag.mean`.
 

@@ -11,7 +11,7 @@ import typer
 
 from wsi_embed.cli import options
 from wsi_embed.cli.options import RunOptions, TilingOptions
-from wsi_embed.cli.parameters import INPUT, JOB, RUN, TILES, given, option, takes, unknown_settings
+from wsi_embed.cli.parameters import INPUT, JOB, RUN, TILES, given, is_on, option, takes, unknown_settings
 from wsi_embed.cli.signals import job_signals
 from wsi_embed.cli.wording import reworded
 
@@ -51,6 +51,10 @@ def command(
     dtype: Annotated[
         str, option("--dtype", "Data type of the features: float16 or float32.", INPUT)
     ] = "float16",
+    quality: Annotated[
+        str,
+        option("--quality", "Quality of every tile (focus, pen, darkness) as arrays: on or off.", INPUT),
+    ] = "on",
     device: Annotated[
         str, option("--device", "auto, cpu, cuda[:N], tensorrt[:N], openvino, openvino:bf16; cuda:all.", RUN)
     ] = "auto",
@@ -91,7 +95,7 @@ def command(
                 display.preview = preview()
             done = embed(
                 list(slides), out, model=model, mpp=mpp, tile_px=tile_px, device=device,
-                batch_size=batch_size, dtype=dtype,
+                batch_size=batch_size, dtype=dtype, quality=is_on("--quality", quality),
                 on_bad_tile=on_bad_tile,  # type: ignore[arg-type]  # checked by embed
                 listener=display, stop=stop, **given(shared),
             )  # fmt: skip

@@ -20,7 +20,7 @@ def command(
         ),
     ],
     reader: Annotated[
-        str, typer.Option("--reader", help="Reader of slides: auto, openslide or tiff.")
+        str, typer.Option("--reader", help="Reader of slides: auto, openslide, tiff, zarr or fastslide.")
     ] = "auto",
     tile_px: ModelTilePx = None,
     mpp: ModelMpp = None,

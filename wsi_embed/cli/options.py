@@ -116,7 +116,8 @@ class TilingOptions:
         option(
             "--reader",
             "Reader of slides: openslide; tiff, for TIFF slides with JPEG tiles (SVS and others), which it "
-            "decodes faster and only once; auto, which is tiff where possible.",
+            "decodes faster and only once; zarr, for OME-Zarr; fastslide, for CZI, iSyntax and VSI; auto, "
+            "which is tiff or zarr where possible.",
             RUN,
         ),
     ] = "auto"
@@ -129,6 +130,31 @@ class TilingOptions:
             TILES,
         ),
     ] = False
+    min_focus: Annotated[
+        float | None,
+        option(
+            "--min-focus",
+            "Leave out tiles with a lower focus, such as 4 at 0.5 um per pixel (docs/quality.md). "
+            "Default: none.",
+            TILES,
+        ),
+    ] = None
+    max_pen: Annotated[
+        float | None,
+        option(
+            "--max-pen",
+            "Leave out tiles of which a larger share has the colour of ink, 0 to 1. Default: none.",
+            TILES,
+        ),
+    ] = None
+    max_dark: Annotated[
+        float | None,
+        option(
+            "--max-dark",
+            "Leave out tiles with a higher optical density, such as folds: 0.9. Default: none.",
+            TILES,
+        ),
+    ] = None
     roi: Annotated[
         Path | None,
         option(

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, get_type_hints
 
 import typer
 
+from wsi_embed.errors import UsageError
 from wsi_embed.inputs.schedulers import SHARD_COUNT
 
 ENV = "WSI_EMBED_"
@@ -67,6 +68,17 @@ def takes(*groups: type, only: Collection[str] | None = None) -> Callable[[Comma
         return command
 
     return decorate
+
+
+def is_on(name: str, value: str) -> bool:
+    """Return whether an option of `on` or `off` is on.
+
+    Raises:
+        UsageError: If it is neither.
+    """
+    if value not in ("on", "off"):
+        raise UsageError("choose on or off", where=f"{name} {value}")
+    return value == "on"
 
 
 def given(options: Mapping[str, Any]) -> dict[str, Any]:

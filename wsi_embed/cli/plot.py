@@ -75,7 +75,8 @@ def command(
         str,
         typer.Option(
             "--view",
-            help="both (slide and cluster map), or map (without title and legend).",
+            help="both (slide and cluster map), map (without title and legend), or a measure of quality "
+            "instead of clusters: focus, pen, dark.",
             rich_help_panel=CONTENT,
         ),
     ] = "both",
@@ -95,7 +96,7 @@ def command(
         str | None,
         typer.Option(
             "--reader",
-            help="Reader of slides: auto, openslide or tiff. Default: as in the job.",
+            help="Reader of slides: auto, openslide, tiff, zarr or fastslide. Default: as in the job.",
             rich_help_panel=FILES,
         ),
     ] = None,

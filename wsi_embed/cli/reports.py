@@ -75,7 +75,8 @@ def write_reports(
 
 def _write_html(done: JobReport, report: Path, slides: Sequence[str], store: str | None) -> None:
     from wsi_embed.inputs.slides import find_slides
-    from wsi_embed.plot.report_page import draw_slides, previews, write_html
+    from wsi_embed.plot.report_page import write_html
+    from wsi_embed.plot.report_pictures import draw_slides, previews
 
     if drawn := previews(done):
         write_html(done, report, drawn)
@@ -85,4 +86,5 @@ def _write_html(done: JobReport, report: Path, slides: Sequence[str], store: str
         return
     found = find_slides(slides, remote=True)
     paths = {item.slide_id: item.path for item in found if item.remote is None}
-    write_html(done, report, draw_slides(done, paths, store))
+    pictures, legend = draw_slides(done, paths, store)
+    write_html(done, report, pictures, legend)

@@ -1,7 +1,8 @@
 """AnnData, for scanpy and squidpy: tiles are observations, features are variables.
 
 X (N, D) float32; obsm["spatial"] (N, 2) float64, centres of the tiles, (x, y) in level-0 pixels; obs: slide,
-patient, label, x and y (top-left corner), row, col, cluster, cluster_confidence, tissue_fraction;
+patient, label, x and y (top-left corner), row, col, cluster, cluster_confidence, tissue_fraction, and
+the measures of quality;
 uns["wsi_embed"]: model, resolution and size of a tile.
 
 OUT/<bag>.h5ad          one file per bag (anndata)
@@ -114,6 +115,7 @@ def _observations(item: Item, bag: Bag) -> pd.DataFrame:
         "col": grid[:, 1],
         "tissue_fraction": bag.tissue_fraction[:].astype(np.float32),
     }
+    columns |= {name: values[:].astype(np.float32) for name, values in bag.quality.items()}
     if bag.cluster is not None and bag.cluster_confidence is not None:
         columns["cluster"] = bag.cluster[:]
         columns["cluster_confidence"] = bag.cluster_confidence[:].astype(np.float32)

@@ -23,6 +23,7 @@ from wsi_embed.features.pipeline import stream_slide
 from wsi_embed.grid import TileGrid
 from wsi_embed.inputs.slides import find_slides
 from wsi_embed.jobs.seconds import Seconds
+from wsi_embed.quality.tiles import TileQuality
 from wsi_embed.slide import Slide, UInt8Array
 from wsi_embed.slide.sample import write_sample_slide
 from wsi_embed.store import StoreWriter
@@ -195,7 +196,11 @@ def whole_rate(
 ) -> float:
     """Measure the tiles per second from slide to store."""
     began = time.perf_counter()
-    with ThreadPoolExecutor(workers) as readers, store.slide("bench", grid) as writer:
+    quality = TileQuality(grid)
+    with (
+        ThreadPoolExecutor(workers) as readers,
+        store.slide("bench", grid, quality=quality.arrays) as writer,
+    ):
         stream_slide(
             slide,
             grid,
@@ -207,8 +212,9 @@ def whole_rate(
             seconds=Seconds(),
             stop=threading.Event(),
             on_tiles=lambda tiles: None,
+            quality=quality,
         )
-        writer.commit({})
+        writer.commit({"quality": quality.attributes()})
     return len(grid) / (time.perf_counter() - began)
 
 

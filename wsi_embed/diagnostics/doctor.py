@@ -33,6 +33,7 @@ EXTRAS = {
     "mil": "torchmil",
     "cloud": "obstore",
     "convert": "anndata",
+    "formats": "fastslide",
     "parquet": "pyarrow",
     "openvino": "openvino",
 }

@@ -52,12 +52,16 @@ def embed(
     icc: bool = False,
     reader: Reader = "auto",
     fast_downsample: bool = False,
+    min_focus: float | None = None,
+    max_pen: float | None = None,
+    max_dark: float | None = None,
     device: str = "auto",
     batch_size: int | None = None,
     workers: int | None = None,
     dtype: str = "float16",
     overwrite: bool = False,
     on_bad_tile: BadTile = "fail",
+    quality: bool = True,
     shard: str | None = None,
     max_failures: int | None = None,
     limit: int | None = None,
@@ -99,9 +103,13 @@ def embed(
         roi_exclude: Classes of regions to leave out.
         roi_missing: Handling of a slide without annotations: `fail`, `skip`, or take the `whole` slide.
         icc: Whether to convert pixels to sRGB with the slide's embedded ICC profile, before anything else.
-        reader: `auto`, `openslide`, `tiff` or `dicom`; see `open_slide`.
+        reader: `auto`, `openslide`, `tiff`, `dicom`, `zarr` or `fastslide`; see `open_slide`.
         fast_downsample: Whether the JPEG decoder does part of the resampling, if the reader supports it:
             faster, with slightly different pixels (docs/formats.md).
+        min_focus: Smallest `focus` of a tile; blurred tiles are left out (docs/quality.md). With any of the
+            three limits every tile is read twice.
+        max_pen: Largest share of a tile that has the colour of marker ink, 0 to 1.
+        max_dark: Largest `dark` of a tile, optical density: leaves out folds.
         device: Device, as for `load_encoder`, or several GPUs: `cuda:0,1`, `cuda:all`. With Ray only the
             kind.
         batch_size: Number of tiles per batch; by default 16 on a CPU, and chosen by measurement on a GPU.
@@ -110,6 +118,7 @@ def embed(
         overwrite: Whether to redo slides that the store contains with other settings.
         on_bad_tile: Handling of a tile that cannot be read: `fail` the slide, or take the tile as `white` and
             record its row.
+        quality: Whether to measure the quality of every tile and store it as arrays (docs/quality.md).
         shard: `i/n`: take the i-th of n shards, counted from 0; `auto`: take the shard of the scheduler's
             task (Slurm array, Kubernetes indexed job, AWS Batch array).
         max_failures: Number of failed slides after which the job stops; unlimited by default.
@@ -152,6 +161,7 @@ def embed(
         batch_size=batch_size,
         dtype=dtype,
         on_bad_tile=on_bad_tile,
+        quality=quality,
     )
     options = JobOptions(
         workers=workers,
@@ -184,6 +194,9 @@ def embed(
         icc=icc,
         reader=reader,
         fast_downsample=fast_downsample,
+        min_focus=min_focus,
+        max_pen=max_pen,
+        max_dark=max_dark,
     )
     where = location(out)
     items = find_job_slides(slides, where, tiling.regions, options)
@@ -218,4 +231,5 @@ def _make_job(
         store=StoreWriter(out, settings, encoder.metadata) if opens else None,
         batch_size=encoding.batch_size or runner.batch_size(encoder),
         on_bad_tile=encoding.on_bad_tile,
+        quality=encoding.quality,
     )

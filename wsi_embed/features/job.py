@@ -15,15 +15,13 @@ from wsi_embed.encoder import Encoder, EncoderPool
 from wsi_embed.encoder.batch_size import default_batch
 from wsi_embed.errors import ModelError, SlideError
 from wsi_embed.features.pipeline import BadTile, stream_slide
-from wsi_embed.grid import TileGrid
 from wsi_embed.jobs.job import Job, threads
 from wsi_embed.jobs.report import SlideResult
 from wsi_embed.jobs.slide_work import SlideWork
+from wsi_embed.quality.tiles import TileQuality
 from wsi_embed.storage.folder import METADATA_FILE
 from wsi_embed.storage.open_folder import place_at
 from wsi_embed.store import StoreSettings, StoreWriter
-from wsi_embed.tiling.plan import SlidePlan
-from wsi_embed.tissue import TissueMask
 
 # If more than this share of the tiles cannot be read, the whole slide is considered damaged.
 MOST_BAD = 0.5
@@ -39,6 +37,7 @@ class FeatureJob(Job):
         store: Open store; None for a dry run without an existing one.
         batch_size: Number of tiles per batch; None if each process that receives the job determines it.
         on_bad_tile: Handling of a tile that cannot be read: `fail` the slide, or take the tile as `white`.
+        quality: Whether the quality of every tile is measured and stored.
     """
 
     settings: StoreSettings
@@ -46,6 +45,7 @@ class FeatureJob(Job):
     store: StoreWriter | None
     batch_size: int | None
     on_bad_tile: BadTile = "fail"
+    quality: bool = True
     output: ClassVar[str] = "the store"
 
     @property
@@ -62,7 +62,12 @@ class FeatureJob(Job):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings for the report."""
-        return {**super().to_dict(), "on_bad_tile": self.on_bad_tile, "batch_size": self.batch_size}
+        return {
+            **super().to_dict(),
+            "on_bad_tile": self.on_bad_tile,
+            "batch_size": self.batch_size,
+            "quality": self.quality,
+        }
 
     @property
     def lock_file(self) -> Path | None:
@@ -92,12 +97,10 @@ class FeatureJob(Job):
             raise ModelError("another model than where the job was started", where=here.path)
         return replace(super().in_worker(), batch_size=self.batch_size or default_batch(here))
 
-    def make_grid(self, plan: SlidePlan) -> tuple[TileGrid, TissueMask]:
-        """Return the tiles and tissue mask of a slide.
-
-        Unreadable areas are skipped if `on_bad_tile` is `white`.
-        """
-        return plan.make_grid(self.tiling, around_unreadable=self.on_bad_tile == "white")
+    @property
+    def around_unreadable(self) -> bool:
+        """Whether parts of a slide that cannot be read are passed over."""
+        return self.on_bad_tile == "white"
 
     def describe_complete(self, result: SlideResult, committed: dict[str, Any]) -> None:
         """Add the store's facts about a complete slide to its result."""
@@ -118,7 +121,8 @@ class FeatureJob(Job):
         result, seconds = work.result, work.seconds
         assert self.store is not None, "only a dry run has none"
         assert self.batch_size is not None, "a job that was sent has found one"
-        with self.store.slide(plan.item.slide_id, grid, mask) as writer:
+        quality = TileQuality(grid, mask.glass) if self.quality else None
+        with self.store.slide(plan.item.slide_id, grid, mask, quality.arrays if quality else {}) as writer:
             try:
                 bad = stream_slide(
                     plan.slide,
@@ -132,6 +136,7 @@ class FeatureJob(Job):
                     stop=stop,
                     on_tiles=on_tiles,
                     on_bad_tile=self.on_bad_tile,
+                    quality=quality,
                     all_submitted=work.all_read.set,
                 )
             except SlideError:
@@ -140,9 +145,18 @@ class FeatureJob(Job):
             _count_bad(result, bad)
             plan.check_unchanged()
             began = time.perf_counter()
-            found = {"bad_tiles": bad, "tissue_share": result.tissue}
+            found = {"bad_tiles": bad, "tissue_share": result.tissue, **_quality(result, quality)}
             writer.commit({**plan.attributes(grid, self.tiling, self.versions), **found})
             seconds.write += time.perf_counter() - began
+
+
+def _quality(result: SlideResult, quality: TileQuality | None) -> dict[str, Any]:
+    """Return the attribute on the quality of a slide's tiles, and add it to the result."""
+    found = quality.attributes() if quality else {}
+    result.focus, result.blurred = found.get("focus"), found.get("blurred")
+    if result.poor_tiles:
+        found["left_out"] = result.poor_tiles
+    return {"quality": found} if found else {}
 
 
 def _count_bad(result: SlideResult, bad: list[int]) -> None:

@@ -31,6 +31,7 @@ class EncodingOptions:
         batch_size: Number of tiles per batch; None if the engine determines it.
         dtype: Data type of the features in the store, `float16` or `float32`.
         on_bad_tile: Handling of a tile that cannot be read: `fail` the slide, or take the tile as `white`.
+        quality: Whether the quality of every tile is measured and stored.
 
     Raises:
         UsageError: If a value is invalid.
@@ -43,6 +44,7 @@ class EncodingOptions:
     batch_size: int | None = None
     dtype: str = "float16"
     on_bad_tile: BadTile = "fail"
+    quality: bool = True
 
     def __post_init__(self) -> None:
         for name, choices in (("on_bad_tile", get_args(BadTile)), ("dtype", DTYPES)):

@@ -10,12 +10,14 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
 from typing import Any, Literal
 
 from wsi_embed.encoder import Encoded, EncoderPool
 from wsi_embed.errors import SlideError, Stopped
 from wsi_embed.grid import TileGrid
 from wsi_embed.jobs.seconds import Seconds
+from wsi_embed.quality.tiles import TileQuality
 from wsi_embed.slide import Slide, UInt8Array
 from wsi_embed.slide.stream import TileStream
 from wsi_embed.store import SlideWriter
@@ -37,6 +39,7 @@ def stream_slide(
     stop: threading.Event,
     on_tiles: Callable[[int], None],
     on_bad_tile: BadTile = "fail",
+    quality: TileQuality | None = None,
     all_submitted: Callable[[], None] = lambda: None,
 ) -> list[int]:
     """Read a slide's tiles in threads, encode them in batches in row order, and append them to the writer.
@@ -56,6 +59,7 @@ def stream_slide(
         stop: Event that stops the processing.
         on_tiles: Callback with the number of tiles of each encoded batch.
         on_bad_tile: Handling of a tile that cannot be read: `fail`, or take it as `white`.
+        quality: Object that measures the quality of the tiles by the way; None for no measurement.
         all_submitted: Callback when all batches are submitted to `readers`, which may then start another
             slide.
 
@@ -75,12 +79,13 @@ def stream_slide(
     encoding: deque[tuple[UInt8Array, Future[tuple[Encoded, float]]]] = deque()
     writing: deque[Future[float]] = deque()
     with slide.stream(grid) as tiles, ThreadPoolExecutor(1, "wsi-embed-write") as write:
+        read_batch = partial(_read_batch, tiles, on_bad_tile, quality)
         try:
             while starts or reading or encoding:
                 while starts and buffers:
                     start, buffer = starts.popleft(), buffers.pop()
                     batch = buffer[: len(grid) - start]
-                    reading.append((buffer, readers.submit(_read_batch, tiles, start, batch, on_bad_tile)))
+                    reading.append((buffer, readers.submit(read_batch, start, batch)))
                 if not starts:
                     all_submitted()
                 if stop.is_set():
@@ -111,8 +116,10 @@ def stream_slide(
     return bad
 
 
-def _read_batch(tiles: TileStream, start: int, batch: UInt8Array, on_bad_tile: BadTile) -> _Read:
-    """Read the rows from `start` on; return the batch, the rows taken as white, and the seconds spent."""
+def _read_batch(
+    tiles: TileStream, on_bad_tile: BadTile, quality: TileQuality | None, start: int, batch: UInt8Array
+) -> _Read:
+    """Read and measure the rows from `start` on; return them, those taken as white, and the seconds spent."""
     began = time.perf_counter()
     white = []
     for row, tile in enumerate(batch, start):
@@ -123,6 +130,8 @@ def _read_batch(tiles: TileStream, start: int, batch: UInt8Array, on_bad_tile: B
                 raise
             tile[:] = 255
             white.append(row)
+    if quality is not None:
+        quality.measure(start, batch)
     return batch, white, time.perf_counter() - began
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from wsi_embed.errors import UsageError
 from wsi_embed.slide.dicom import dicom_series, is_dicom, named_as_dicom
 from wsi_embed.slide.fingerprint import slide_files
-from wsi_embed.slide.ome_zarr import REASON, REMEDY, is_ome_zarr
+from wsi_embed.slide.ome_zarr.detection import is_ome_zarr
 from wsi_embed.slide.suffixes import named_as_slide
 
 # File in the root of a folder of tiles, whose images are not slides.
@@ -33,7 +33,7 @@ def folder_files(folder: Path, also: Collection[str] = ()) -> list[Path]:
     """
     unlisted: list[Path] = []
     if is_ome_zarr(folder):
-        raise UsageError(REASON, where=folder, remedy=REMEDY)
+        raise UsageError("is a slide (OME-Zarr), not a folder of files", where=folder)
     if (folder / "zarr.json").is_file():
         raise UsageError("is a store, not a folder of slides", where=folder)
     images: list[Path] = []

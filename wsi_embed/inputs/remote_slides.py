@@ -11,14 +11,14 @@ from pathlib import Path
 
 from wsi_embed.errors import RemoteError, SlideError, UsageError
 from wsi_embed.slide.dicom import DICOM_SUFFIXES, HEAD, named_as_dicom, series_in
-from wsi_embed.slide.ome_zarr import METADATA, REASON, REMEDY, describes_ome
+from wsi_embed.slide.ome_zarr.detection import METADATA, describes_ome, in_labels
 from wsi_embed.slide.suffixes import named_as_slide
 from wsi_embed.storage import objects
 from wsi_embed.storage.address import Address
 from wsi_embed.storage.objects import RemoteObject
 
-DICOM, HAMAMATSU, MIRAX = (".dcm",), (".vms", ".vmu"), (".mrxs",)
-MULTI_FILE = (*DICOM_SUFFIXES, *HAMAMATSU, *MIRAX)
+DICOM, HAMAMATSU, MIRAX, VSI = (".dcm",), (".vms", ".vmu"), (".mrxs",), (".vsi",)
+MULTI_FILE = (*DICOM_SUFFIXES, *HAMAMATSU, *MIRAX, *VSI)
 # Sizes of the heads to read: the first nearly always contains the series of a DICOM file.
 HEADS = (64 * 1024, HEAD)
 REQUESTS_AT_ONCE = 32
@@ -29,16 +29,14 @@ class RemoteSlide:
     """Slide in object storage or on a web server.
 
     Attributes:
-        address: Address of its file, or of the first of several.
+        address: Address of its file, of the first of several, or of the folder of an OME-Zarr.
         roi: Address of its annotation file, from a manifest.
         listed: Its objects, if already known from a listing.
-        is_ome_zarr: Whether a listing showed that it is an OME-Zarr image, which is not read.
     """
 
     address: Address
     roi: Address | None = None
     listed: tuple[RemoteObject, ...] | None = None
-    is_ome_zarr: bool = False
 
     @cached_property
     def objects(self) -> tuple[RemoteObject, ...]:
@@ -48,8 +46,6 @@ class RemoteSlide:
             SlideError: If there is no such object, or it cannot be read.
             RemoteError: If the server cannot be reached, or refuses.
         """
-        if self.is_ome_zarr:
-            raise SlideError(REASON, where=self.address, remedy=REMEDY)
         asked = self.address
         try:
             found = self.listed if self.listed is not None else _request(self.address)
@@ -77,6 +73,7 @@ def find_below(folder: Address) -> list[RemoteSlide]:
     images = _ome_zarr(folder, found)
     if (folder / "zarr.json").key in found and not images:
         raise UsageError("is a store, not a folder of slides", where=folder)
+    zarrs = [RemoteSlide(image, listed=_zarr_objects(image, found.values())) for image in images]
     found = {key: o for key, o in found.items() if not any(_lies_in(key, image) for image in images)}
     named = [o for o in found.values() if _named_as_slide(o.address)]
     parts = {p.address.key for o in named if _suffix(o) in HAMAMATSU for p in slide_objects(o, found)[1:]}
@@ -86,7 +83,7 @@ def find_below(folder: Address) -> list[RemoteSlide]:
     slides = [_slide(slide_objects(o, found)) for o in whole]
     groups = (group for group in by_series(dicom) if any(_suffix(o) in DICOM for o in group))
     slides += [_slide(group) for group in groups]
-    return slides + [RemoteSlide(image, is_ome_zarr=True) for image in images]
+    return slides + zarrs
 
 
 def _ome_zarr(folder: Address, found: Mapping[str, RemoteObject]) -> list[Address]:
@@ -105,6 +102,13 @@ def _ome_zarr(folder: Address, found: Mapping[str, RemoteObject]) -> list[Addres
 
 def _lies_in(key: str, folder: Address) -> bool:
     return not folder.key or key == folder.key or key.startswith(f"{folder.key}/")
+
+
+def _zarr_objects(image: Address, found: Iterable[RemoteObject]) -> tuple[RemoteObject, ...]:
+    """Return the objects of an OME-Zarr, without its label images, as `files_of` does for a folder."""
+    start = len(image.key) + 1 if image.key else 0
+    inside = (o for o in found if _lies_in(o.address.key, image) and not in_labels(o.address.key[start:]))
+    return tuple(sorted(inside, key=lambda o: o.address.key))
 
 
 def _slide(found: Sequence[RemoteObject]) -> RemoteSlide:
@@ -128,7 +132,7 @@ def _request(address: Address) -> tuple[RemoteObject, ...]:
     """Return the objects of the slide whose first file is at an address."""
     suffix = address.suffix.lower()
     if suffix not in MULTI_FILE:
-        return (objects.stat(address),)
+        return _file_or_zarr(address)
     if not address.listed:
         raise SlideError(
             "a slide of this format has several files, and a web server does not list them",
@@ -140,13 +144,24 @@ def _request(address: Address) -> tuple[RemoteObject, ...]:
     if suffix in DICOM_SUFFIXES:
         series = by_series(filter(_may_be_dicom, around))
         return next(tuple(group) for group in series if first in group)
-    below = objects.below(_folder_of(address)) if suffix in MIRAX else ()
+    below = objects.below(_folder_of(address)) if suffix in (*MIRAX, *VSI) else ()
     return tuple(slide_objects(first, {o.address.key: o for o in (*around, *below)}))
 
 
+def _file_or_zarr(address: Address) -> tuple[RemoteObject, ...]:
+    """Return the object at an address, or the objects of an OME-Zarr below it."""
+    try:
+        return (objects.stat(address),)
+    except FileNotFoundError:
+        below = {o.address.key: o for o in objects.below(address)} if address.listed else {}
+        if address not in _ome_zarr(address, below):
+            raise
+        return _zarr_objects(address, below.values())
+
+
 def _folder_of(address: Address) -> Address:
-    """Return the folder of a MIRAX slide's other files."""
-    return address.parent / address.stem
+    """Return the folder with the other files of a MIRAX or VSI slide."""
+    return address.parent / (f"_{address.stem}_" if address.suffix.lower() in VSI else address.stem)
 
 
 def slide_objects(first: RemoteObject, there: Mapping[str, RemoteObject]) -> list[RemoteObject]:
@@ -154,10 +169,10 @@ def slide_objects(first: RemoteObject, there: Mapping[str, RemoteObject]) -> lis
 
     Args:
         first: Main file of the slide.
-        there: Objects in the same folder and, for MIRAX, below its subfolder, by key.
+        there: Objects in the same folder and, for MIRAX and VSI, below its subfolder, by key.
     """
     address = first.address
-    if _suffix(first) in MIRAX:
+    if _suffix(first) in (*MIRAX, *VSI):
         prefix = f"{_folder_of(address).key}/"
         return [first, *(o for key, o in sorted(there.items()) if key.startswith(prefix))]
     if _suffix(first) in HAMAMATSU:

@@ -16,7 +16,7 @@ from wsi_embed.inputs.remote_slides import RemoteSlide, find_below
 from wsi_embed.inputs.tables import MANIFEST_COLUMNS, MANIFEST_SUFFIXES, read_manifest
 from wsi_embed.slide.fingerprint import slide_files
 from wsi_embed.slide.lengths import decimal
-from wsi_embed.slide.ome_zarr import is_ome_zarr
+from wsi_embed.slide.ome_zarr.detection import is_ome_zarr
 from wsi_embed.slide.suffixes import named_as_slide
 from wsi_embed.storage import Address, Location, is_address, location, objects
 

@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 # One connection to object storage gives 50 to 100 MB/s: large objects are fetched in parallel parts.
 PART = 16 * 2**20
 PARTS_AT_ONCE = 8
+# Of many small objects, such as the chunks of an OME-Zarr, each takes a round trip.
+SMALL, SMALL_AT_ONCE = 2**20, 32
 _POLL_SECONDS = 0.2
 _PREFIX, _LOCK = "wsi-embed-cache-", "lock"
 
@@ -192,8 +194,7 @@ def _places(folder: Path, first: Address, found: Sequence[RemoteObject]) -> list
 
 
 async def _fetch_all(name: str, wanted: Sequence[tuple[RemoteObject, Path]], stop: threading.Event) -> None:
-    at_once = asyncio.Semaphore(PARTS_AT_ONCE)
-    fetching = asyncio.gather(*(_fetch(found, path, at_once) for found, path in wanted))
+    fetching = asyncio.gather(*_fetches(wanted))
     try:
         while not fetching.done():
             await asyncio.wait([fetching], timeout=_POLL_SECONDS)
@@ -207,6 +208,19 @@ async def _fetch_all(name: str, wanted: Sequence[tuple[RemoteObject, Path]], sto
     finally:
         fetching.cancel()
         await asyncio.wait([fetching])
+
+
+def _fetches(wanted: Sequence[tuple[RemoteObject, Path]]) -> Iterator[Coroutine[None, None, None]]:
+    """Yield the tasks that fetch objects. Few files are open at once, however many there are."""
+    parts, small = asyncio.Semaphore(PARTS_AT_ONCE), asyncio.Semaphore(SMALL_AT_ONCE)
+    files = asyncio.Semaphore(SMALL_AT_ONCE)
+
+    async def fetch(found: RemoteObject, path: Path) -> None:
+        async with files:
+            await _fetch(found, path, small if found.size <= SMALL else parts)
+
+    for found, path in wanted:
+        yield fetch(found, path)
 
 
 async def _fetch(found: RemoteObject, path: Path, at_once: asyncio.Semaphore) -> None:

@@ -13,6 +13,7 @@ from wsi_embed.inputs.shards import parse_shard
 from wsi_embed.inputs.shards import shard as take_shard
 from wsi_embed.inputs.slides import SlideInput, find_slides
 from wsi_embed.jobs.options import JobOptions
+from wsi_embed.quality import QualityLimits
 from wsi_embed.regions import RegionRules, check_rules, with_annotations
 from wsi_embed.regions.roi_rules import Missing
 from wsi_embed.slide import Reader
@@ -41,6 +42,9 @@ def make_tiling(
     icc: bool,
     reader: Reader,
     fast_downsample: bool,
+    min_focus: float | None,
+    max_pen: float | None,
+    max_dark: float | None,
 ) -> Tiling:
     """Return the tiling settings from the user's arguments.
 
@@ -67,6 +71,7 @@ def make_tiling(
         icc=icc,
         reader=reader,
         fast_downsample=fast_downsample,
+        limits=QualityLimits(min_focus, max_pen, max_dark),
     )
 
 

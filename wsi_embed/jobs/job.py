@@ -20,6 +20,7 @@ from wsi_embed.jobs.listener import DrawPreview
 from wsi_embed.jobs.options import JobOptions
 from wsi_embed.jobs.report import SlideResult
 from wsi_embed.jobs.slide_work import SlideWork
+from wsi_embed.quality.selection import select_tiles
 from wsi_embed.storage.address import Location
 from wsi_embed.storage.lock import has_locks, slide_lock
 from wsi_embed.storage.redirects import allow_private
@@ -127,6 +128,11 @@ class Job(abc.ABC):
         return replace(self, versions=versions())
 
     @property
+    def around_unreadable(self) -> bool:
+        """Whether parts of a slide that cannot be read are passed over."""
+        return False
+
+    @property
     def fetches(self) -> bool:
         """Whether any slide is remote."""
         return any(item.remote is not None for item in self.slides)
@@ -159,12 +165,45 @@ class Job(abc.ABC):
 
     def make_grid(self, plan: SlidePlan) -> tuple[TileGrid, TissueMask]:
         """Return the tiles of a slide, and the tissue mask that selects them."""
-        return plan.make_grid(self.tiling)
+        return plan.make_grid(self.tiling, around_unreadable=self.around_unreadable)
+
+    def choose_tiles(
+        self, plan: SlidePlan, grid: TileGrid, mask: TissueMask, result: SlideResult, stop: threading.Event
+    ) -> TileGrid:
+        """Return the tiles of a slide that are taken: those within the limits of quality.
+
+        Args:
+            plan: Plan of the slide.
+            grid: Tiles with enough tissue.
+            mask: Tissue mask of the slide.
+            result: Result of the slide, in which the number of tiles that are left out is recorded.
+            stop: Event that stops the processing.
+
+        Raises:
+            SlideError: If a tile cannot be read.
+            Stopped: If `stop` is set.
+        """
+        if not self.tiling.limits.used:
+            return grid
+        kept = select_tiles(
+            plan.slide,
+            grid,
+            self.tiling.limits,
+            glass=mask.glass,
+            workers=self.workers,
+            stop=stop,
+            around_unreadable=self.around_unreadable,
+        )
+        result.poor_tiles = int((~kept).sum())
+        return grid.where(kept)
 
     def describe_complete(self, result: SlideResult, committed: dict[str, Any]) -> None:
         """Fill in the result of a complete slide from its attributes."""
         result.tiles, result.tissue = committed["n_tiles"], committed.get("tissue_share")
         result.read_level = committed.get("level")
+        quality = committed.get("quality") or {}
+        result.poor_tiles = quality.get("left_out", 0)
+        result.focus, result.blurred = quality.get("focus"), quality.get("blurred")
         if committed.get("slide_fingerprint") and committed.get("slide_sample"):
             result.content = f"{committed['slide_fingerprint']}{committed['slide_sample']}"
 

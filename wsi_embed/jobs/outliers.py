@@ -15,11 +15,13 @@ FEWEST = 8
 Z_MAX, Z_SCALE = 3.5, 0.6745
 # Tissue share of a slide without glass, and share of nearly empty tiles, that are reported of any slide.
 WHOLE, MOST_EMPTY = 0.995, 0.1
+# Share of blurred tiles that is reported of any slide.
+MOST_BLURRED = 0.25
 MPP_ALIKE, MPP_RARE = 0.1, 0.1
 
 
 def find_outliers(slides: Sequence[SlideResult]) -> dict[str, list[str]]:
-    """Find slides that differ in tissue, tiles or resolution, copies, and those whose mask looks wrong.
+    """Find slides that differ in tissue, tiles, sharpness or resolution, copies, and suspicious masks.
 
     Shares are compared as log odds and counts as logarithms, by the modified z-score (median and median
     absolute deviation); a resolution is an outlier if fewer than a tenth of the slides have it. Failed slides
@@ -30,8 +32,8 @@ def find_outliers(slides: Sequence[SlideResult]) -> dict[str, list[str]]:
 
     Returns:
         Descriptions of the deviations, by slide id. Slides are compared with the rest if there are eight or
-        more. Copies of a slide, and slides that are all tissue, or a tenth of whose tiles are nearly empty,
-        are always found.
+        more. Copies of a slide, and slides that are all tissue, a quarter of whose tiles are blurred, or a
+        tenth of whose tiles are nearly empty, are always found.
     """
     known = [s for s in slides if s.status in ("done", "skipped", "planned") and s.tiles]
     found: dict[str, list[str]] = {}
@@ -39,7 +41,8 @@ def find_outliers(slides: Sequence[SlideResult]) -> dict[str, list[str]]:
         _all_tissue,
         _near_empty,
         _copies,
-        *((_odd_tissue, _odd_tiles, _odd_mpp) if len(known) >= FEWEST else ()),
+        _blurred,
+        *((_odd_tissue, _odd_tiles, _odd_focus, _odd_mpp) if len(known) >= FEWEST else ()),
     ):
         for slide_id, text in check(known).items():
             found.setdefault(slide_id, []).append(text)
@@ -73,6 +76,15 @@ def _copies(slides: Sequence[SlideResult]) -> dict[str, str]:
     }
 
 
+def _blurred(slides: Sequence[SlideResult]) -> dict[str, str]:
+    return {
+        s.slide_id: f"{100 * s.blurred:.0f} % of its tiles are blurred; look at it, or leave them out with "
+        "`min_focus=`"
+        for s in slides
+        if s.blurred is not None and s.blurred >= MOST_BLURRED
+    }
+
+
 def _odd_tissue(slides: Sequence[SlideResult]) -> dict[str, str]:
     shares = {s.slide_id: s.tissue for s in slides if s.tissue is not None}
     if len(shares) < FEWEST:
@@ -92,6 +104,20 @@ def _odd_tiles(slides: Sequence[SlideResult]) -> dict[str, str]:
     middle = median(counts.values())
     odd = _beyond(counts, math.log, floor=0.3)
     return {n: f"{counts[n]:.0f} tiles, most have about {middle:.0f}; look at its tissue mask" for n in odd}
+
+
+def _odd_focus(slides: Sequence[SlideResult]) -> dict[str, str]:
+    values = {s.slide_id: s.focus for s in slides if s.focus is not None}
+    if len(values) < FEWEST:
+        return {}
+    middle = median(values.values())
+    odd = _beyond(values, lambda focus: math.log(focus + 0.1), floor=0.15)
+    return {
+        name: f"less sharp than the others (median focus {values[name]:.3g}, of most slides about "
+        f"{middle:.3g}); look at it"
+        for name in odd
+        if values[name] < middle
+    }
 
 
 def _odd_mpp(slides: Sequence[SlideResult]) -> dict[str, str]:

@@ -39,6 +39,9 @@ class SlideResult:
         traceback: Traceback of an unexpected error, which is a bug.
         read_level: Level from which the tiles are read; None if it was not determined.
         near_empty: Share of the tiles that are nearly empty glass, 0 to 1; None if it was not determined.
+        poor_tiles: Number of tiles that are beyond the limits of quality, and left out.
+        focus: Median focus of the tiles, grey levels; None if it was not measured.
+        blurred: Share of the tiles that are blurred, 0 to 1; None if it was not measured.
         content: Digest of samples of the slide's files; None if the slide was not opened.
         previews: Pictures by caption, JPEG, if the job's listener has a function that draws them.
     """
@@ -59,6 +62,9 @@ class SlideResult:
     traceback: str | None = None
     read_level: int | None = None
     near_empty: float | None = None
+    poor_tiles: int = 0
+    focus: float | None = None
+    blurred: float | None = None
     content: str | None = None
     previews: dict[str, bytes] = field(default_factory=dict, repr=False)
 

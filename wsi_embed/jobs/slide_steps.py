@@ -56,12 +56,15 @@ def matches_committed(job: Job, item: SlideInput, committed: dict[str, Any]) -> 
     return matches_unopened(item, job.tiling, job.settings, committed, job.versions)
 
 
-def prepare_slide(job: Job, item: SlideInput) -> SlideWork | SlideResult | Busy:
+def prepare_slide(job: Job, item: SlideInput, stop: threading.Event) -> SlideWork | SlideResult | Busy:
     """Lock and open a slide and lay out its tiles. Errors of the slide are returned as its result.
 
     Returns:
         The work to do; or a result, if the slide is complete or failed or the job is a dry run; or `Busy`, if
         another process is writing the slide.
+
+    Raises:
+        Stopped: If `stop` is set.
     """
     result = SlideResult(item.slide_id, item.name)
     with ExitStack() as resources:
@@ -70,7 +73,9 @@ def prepare_slide(job: Job, item: SlideInput) -> SlideWork | SlideResult | Busy:
         try:
             resources.enter_context(job.in_work(item))
             item = _fetch(job, item, resources)
-            return _prepare(job, item, result, resources)
+            return _prepare(job, item, result, resources, stop)
+        except Stopped:
+            raise
         except Exception as error:
             return _failed(job, item, result, error)
 
@@ -118,7 +123,7 @@ def _fetch(job: Job, item: SlideInput, resources: ExitStack) -> SlideInput:
 
 
 def _prepare(
-    job: Job, item: SlideInput, result: SlideResult, resources: ExitStack
+    job: Job, item: SlideInput, result: SlideResult, resources: ExitStack, stop: threading.Event
 ) -> SlideWork | SlideResult:
     """Open a slide and lay out its tiles; the returned work takes over the resources."""
     plan = _open(job, item, result)
@@ -129,11 +134,12 @@ def _prepare(
     began = time.perf_counter()
     grid, mask = job.make_grid(plan)
     give_back()  # memory of the overviews used for tissue detection
+    grid = job.choose_tiles(plan, grid, mask, result, stop)
     seconds = Seconds(tissue=time.perf_counter() - began)
     result.tiles, result.tissue, result.near_empty = len(grid), round(mask.fraction, 4), mask.near_empty(grid)
     if job.preview is not None:
         result.previews = job.preview(plan, grid, mask)
-    result.warnings += _tissue_warnings(plan, grid, mask, job.tiling.min_tissue)
+    result.warnings += _tissue_warnings(plan, grid, mask, job.tiling.min_tissue, result.poor_tiles)
     if job.options.dry_run:
         result.status = "planned"
         return result
@@ -150,10 +156,14 @@ def _open(job: Job, item: SlideInput, result: SlideResult) -> SlidePlan:
     return plan
 
 
-def _tissue_warnings(plan: SlidePlan, grid: TileGrid, mask: TissueMask, min_tissue: float) -> list[str]:
+def _tissue_warnings(
+    plan: SlidePlan, grid: TileGrid, mask: TissueMask, min_tissue: float, poor_tiles: int
+) -> list[str]:
     name = plan.item.name
     warnings = [f"{name}: {mask.note}"] if mask.note else []
-    if not len(grid):
+    if not len(grid) and poor_tiles:
+        warnings.append(f"{name}: there are no tiles, all {poor_tiles} are beyond the limits of quality")
+    elif not len(grid):
         warnings.append(f"{name}: there are no tiles, {plan.why_empty(mask, min_tissue)}")
     return warnings
 

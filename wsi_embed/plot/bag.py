@@ -13,8 +13,10 @@ from wsi_embed.plot.attention import Heat
 from wsi_embed.plot.bag_tiles import Tiles, check_same_slide, read_tiles
 from wsi_embed.plot.colours import INK, class_colours
 from wsi_embed.plot.legend import Columns, slide_entries
+from wsi_embed.plot.quality import QualityMap, quality_map
 from wsi_embed.plot.style import Style, font, shortened, text_width
 from wsi_embed.plot.views import cluster_map, make_view, outlined, tile_map
+from wsi_embed.quality import MEASURES
 from wsi_embed.regions import Polygon
 from wsi_embed.slide import Slide, UInt8Array
 from wsi_embed.store import Bag
@@ -45,7 +47,8 @@ def plot_bag(
         annotations: Polygons to draw as contours over both views.
         classes: Colours of annotation classes. Pass those of all slides to get the same colours in several
             pictures; by default they are chosen for this slide.
-        view: `both`, or `map` for the cluster map and the scale bar only, for a figure of several slides.
+        view: `both`, or `map` for the cluster map and the scale bar only, for a figure of several slides; or
+            a measure of quality (`focus`, `pen`, `dark`) to draw instead of clusters.
         heat: Heat map to draw instead of the cluster map.
 
     Returns:
@@ -67,14 +70,15 @@ def plot_bag(
     """
     check_view(view, max_px)
     tiles = read_tiles(bag)
+    shown: Heat | QualityMap | None = quality_map(bag, view) if view in MEASURES else heat
     check_same_slide(slide, bag.slide_id, tiles.fingerprint)
     style, seen = Style(max_px), make_view(slide, max_px, bool(bag.attrs.get("bad_tiles")))
     labels = {polygon.label for polygon in annotations}
     stated = ((polygon.label, polygon.colour) for polygon in annotations)
     known = {**class_colours(labels, stated), **(classes or {})}
     colours = {label: colour for label, colour in known.items() if label in labels}
-    panels = [tile_map(seen, tiles.grid, heat.colours) if heat else cluster_map(seen, tiles, style.line)]
-    if view == "both":
+    panels = [tile_map(seen, tiles.grid, shown.colours) if shown else cluster_map(seen, tiles, style.line)]
+    if view != "map":
         panels.insert(0, outlined(seen, tiles, style.line))
     for panel in panels:
         draw_contours(panel, seen, annotations, colours, style.line)
@@ -82,11 +86,11 @@ def plot_bag(
     if view == "map":
         return _with_bar(panels[0], *bar)
     entries = slide_entries(
-        Counter() if heat else tiles.counts, colours, tiles.tissue is not None, tiles.names
+        Counter() if shown else tiles.counts, colours, tiles.tissue is not None, tiles.names
     )
-    entries += heat.entries if heat else []
+    entries += shown.entries if shown else []
     legend = Columns(entries, style, height=max(seen.size[1], 8 * style.row))
-    facts = heat.facts if heat else _facts(tiles)
+    facts = shown.facts if shown else _facts(tiles)
     return _composed([_with_bar(panel, *bar) for panel in panels], legend, (tiles.slide_id, facts), style)
 
 
@@ -125,8 +129,8 @@ def check_view(view: str, max_px: int) -> None:
     Raises:
         UsageError: If there is no such view, or `max_px` is too small.
     """
-    if view not in ("both", "map"):
-        raise UsageError("choose both or map", where=argument("view", view))
+    if view not in (views := ("both", "map", *MEASURES)):
+        raise UsageError(f"choose {', '.join(views[:-1])} or {views[-1]}", where=argument("view", view))
     if max_px < SMALLEST_PX:
         raise UsageError(
             "too small to be legible", where=argument("max_px", max_px), remedy=f"use {SMALLEST_PX} or more"

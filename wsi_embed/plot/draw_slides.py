@@ -20,6 +20,7 @@ from wsi_embed.plot.colours import Colour, class_colours
 from wsi_embed.plot.legend import store_legend
 from wsi_embed.plot.save import check_print, save_picture
 from wsi_embed.plot.sheet import contact_sheet
+from wsi_embed.quality import MEASURES
 from wsi_embed.regions import read_annotations, slide_annotations, with_annotations
 from wsi_embed.slide import Reader, Slide
 from wsi_embed.slide.readers import check_reader
@@ -38,7 +39,7 @@ class Drawing:
 
     Attributes:
         max_px: Longest side of a view, pixels.
-        view: `both` or `map`; see `plot_bag`.
+        view: `both`, `map`, or a measure of quality; see `plot_bag`.
         annotations: File or folder of annotations to draw as contours.
         attention: Attention written by `wsi-embed eval mil`, drawn instead of clusters.
         attention_class: Class of the attention; by default the predicted one of each slide.
@@ -58,8 +59,17 @@ class Drawing:
 
     def __post_init__(self) -> None:
         check_view(self.view, self.max_px)
+        if self.attention is not None and self.view in MEASURES:
+            raise UsageError("shows no attention", where=argument("view", self.view))
         check_reader(self.reader or "auto")
         check_print(self.format, self.dpi)
+
+    @property
+    def suffix(self) -> str:
+        """End of the names of pictures that show something else than clusters."""
+        if self.view in MEASURES:
+            return f"-{self.view}"
+        return "-attention" if self.attention is not None else ""
 
     def save(self, picture: Image.Image, folder: Path, name: str) -> Path:
         """Write a picture and return its path."""
@@ -99,14 +109,14 @@ def draw_slides(
             bag = _bag(store, item.slide_id)
             heat = _heat(attention, bag, drawing)
             picture = _picture(item, bag, files.get(item.slide_id), classes, drawing, heat)
-            say(str(drawing.save(picture, folder, item.slide_id + "-attention" * (heat is not None))))
-            if heat is None:
+            say(str(drawing.save(picture, folder, item.slide_id + drawing.suffix)))
+            if not drawing.suffix:
                 counts += read_tiles(bag).counts
         except UsageError:
             raise
         except WsiEmbedError as error:
             failed += 1
-            warn(f"{item.slide_id}: {error}")
+            warn(str(error) if error.where == item.slide_id else f"{item.slide_id}: {error}")
     if counts or classes:
         legend = store_legend(counts, classes, max_px=drawing.max_px, names=store.cluster_names)
         say(str(drawing.save(legend, folder, _shared_name(store, "legend"))))

@@ -4,40 +4,43 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 
 from PIL import Image
 
-from wsi_embed.errors import WsiEmbedError
 from wsi_embed.jobs.report import JobReport, SlideResult, shown_name, write_whole
-from wsi_embed.storage import Location
+from wsi_embed.plot.report_pictures import Legend, Pictures
 from wsi_embed.util.text import counted, in_words, percent
 
-# With pictures of more slides the page would be too large for browsers.
-MOST_PICTURES, MOST_PREVIEWS = 200, 2000
-PICTURE_PX = 320
 STAGES = {"tissue": "#7a9e48", "read": "#3b76af", "encode": "#c8643c", "write": "#8a6bb0"}
 
 BUG = "this is a bug: report it with the traceback"
 STYLE = Path(__file__).with_name("report_page.css")
 
-Pictures = Mapping[str, Sequence[tuple[str, Image.Image]]]
 
-
-def write_html(report: JobReport, path: Path, pictures: Pictures | None = None) -> None:
+def write_html(
+    report: JobReport, path: Path, pictures: Pictures | None = None, legend: Legend | None = None
+) -> None:
     """Write the report as a page that loads no other files.
 
     Args:
         report: Report of the job.
         path: File to write.
         pictures: Captions and pictures by slide id.
+        legend: Colours of the clusters in the pictures, by name.
 
     Raises:
         WsiEmbedError: If the file cannot be written.
     """
-    parts = [_head(report), _failures(report), _odd(report), _slides(report, pictures or {}), _facts(report)]
+    parts = [
+        _head(report),
+        _failures(report),
+        _odd(report),
+        _slides(report, pictures or {}, legend or {}),
+        _facts(report),
+    ]
     title = escape(f"wsi-embed: {report.store}")
     page = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -45,48 +48,6 @@ def write_html(report: JobReport, path: Path, pictures: Pictures | None = None) 
         f"<title>{title}</title><style>\n{STYLE.read_text('utf-8')}</style></head>\n<body>\n{''.join(parts)}</body></html>\n"
     )
     write_whole(path, page)
-
-
-def draw_slides(report: JobReport, paths: Mapping[str, Path], store: str | Location) -> Pictures:
-    """Draw the slides of a report: the outline of their tissue, and the map of their clusters.
-
-    Args:
-        report: Report of the job.
-        paths: Paths of local slides by id.
-        store: The store.
-
-    Returns:
-        Captions and pictures by slide id, of at most 200 slides, starting with those with warnings. Slides
-        that cannot be drawn are left out, so that the report of a finished job does not fail.
-    """
-    from wsi_embed.plot import draw_views
-    from wsi_embed.plot.bag_tiles import open_embedded
-    from wsi_embed.store import open_store
-
-    shown = [s for s in report.slides if s.status in ("done", "skipped") and s.slide_id in paths]
-    shown.sort(key=lambda s: not (s.warnings or s.slide_id in report.outliers))
-    pictures: dict[str, Sequence[tuple[str, Image.Image]]] = {}
-    if not shown:
-        return pictures  # the store may not exist
-    opened = open_store(store)
-    for result in shown[:MOST_PICTURES]:
-        try:
-            bag = opened[result.slide_id]
-            with open_embedded(paths[result.slide_id], bag) as slide:
-                left, right = draw_views(slide, bag, max_px=PICTURE_PX)
-        except (WsiEmbedError, KeyError):
-            continue
-        pictures[result.slide_id] = [("tissue", left), ("clusters", right)]
-    return pictures
-
-
-def previews(report: JobReport) -> Pictures:
-    """Return the pictures that were drawn while the slides were prepared, of at most 2000 slides."""
-    drawn = [s for s in report.slides if s.previews][:MOST_PREVIEWS]
-    return {
-        s.slide_id: [(caption, Image.open(io.BytesIO(data))) for caption, data in s.previews.items()]
-        for s in drawn
-    }
 
 
 def _head(report: JobReport) -> str:
@@ -150,7 +111,7 @@ def _left_out(result: SlideResult) -> list[str]:
     return [f"no level of the slide: {text}" for text in result.left_out]
 
 
-def _slides(report: JobReport, pictures: Pictures) -> str:
+def _slides(report: JobReport, pictures: Pictures, legend: Legend) -> str:
     """Format slides with pictures one by one, the others as a table."""
     drawn = [s for s in report.slides if s.slide_id in pictures]
     rest = [s for s in report.slides if s.slide_id not in pictures and s.status != "failed"]
@@ -158,10 +119,20 @@ def _slides(report: JobReport, pictures: Pictures) -> str:
     parts = ["<h2>Slides</h2>\n"]
     if drawn:
         parts.append(f'<p class="key">Seconds by stage (they overlap):{key}</p>\n')
+        if legend:
+            parts.append(f'<p class="key">Clusters:{_chips(legend)}</p>\n')
         parts += [_drawn(s, pictures[s.slide_id]) for s in drawn]
     if rest:
         parts.append(_table(rest))
     return "".join(parts)
+
+
+def _chips(legend: Legend) -> str:
+    """Format colours with their names; a name is not broken."""
+    return " ".join(
+        f'<span style="background:rgb{colour}"></span><span class="name">{escape(name)}</span>'
+        for name, colour in legend.items()
+    )
 
 
 def _drawn(result: SlideResult, pictures: Sequence[tuple[str, Image.Image]]) -> str:
@@ -189,6 +160,10 @@ def _known(result: SlideResult) -> Iterator[str]:
         yield f"level {result.read_level}"
     if result.near_empty:
         yield f"{percent(result.near_empty)} of the tiles nearly empty"
+    if result.blurred:
+        yield f"{percent(result.blurred)} of the tiles blurred"
+    if result.poor_tiles:
+        yield f"{counted(result.poor_tiles, 'tile')} left out for their quality"
     if result.bad_tiles:
         yield f"{counted(result.bad_tiles, 'tile')} unreadable, taken as white"
     if "total" in result.seconds:

@@ -1,15 +1,15 @@
-"""Tiles of a grid from a level of compressed tiles, each decoded once, however the grid lies on them."""
+"""Tiles of a grid from a level stored in tiles, each decoded once, however the grid is aligned with them."""
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from wsi_embed.errors import SlideError
-from wsi_embed.slide.compressed_level import CompressedLevel, Layout
+from wsi_embed.slide.compressed_level import Layout
 from wsi_embed.slide.stream import TileStream, resample
 
 if TYPE_CHECKING:
@@ -19,6 +19,21 @@ if TYPE_CHECKING:
 # Limit for decoded tiles: a row of tiles of 512 pixels on a slide of 100,000 pixels takes 150 MB. Tiles that
 # do not fit are decoded again when they are needed again.
 MOST_BYTES = 256 * 1024 * 1024
+
+
+class StoredLevel(Protocol):
+    """Level stored in tiles, such as JPEGs or the chunks of an array. Several threads may decode them."""
+
+    @property
+    def layout(self) -> Layout:
+        """Layout of the tiles."""
+
+    @property
+    def missing(self) -> npt.NDArray[np.bool_]:
+        """Whether each tile is missing in the file, bool [tiles]."""
+
+    def decode(self, tile: int, out: UInt8Array) -> None:
+        """Decode one tile that is not missing; see `CompressedLevel.decode`."""
 
 
 class DecodeOnce(TileStream):
@@ -34,7 +49,7 @@ class DecodeOnce(TileStream):
         level: Level of the grid.
     """
 
-    def __init__(self, slide: Slide, grid: TileGrid, level: CompressedLevel) -> None:
+    def __init__(self, slide: Slide, grid: TileGrid, level: StoredLevel) -> None:
         super().__init__(slide, grid)
         scale = grid.plan.dct_scale
         factor = scale * _whole_factor(grid, level.layout)

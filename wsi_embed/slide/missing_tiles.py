@@ -80,7 +80,9 @@ def tiles_by_size(images: Sequence[TiffImage], sizes: Sequence[Size]) -> TilesOf
     return tiles_of
 
 
-def leave_out_lacking(settled: Settled, tiles_of: TilesOf, read: ReadLevel, path: Path) -> None:
+def leave_out_lacking(
+    settled: Settled, tiles_of: TilesOf, read: ReadLevel, path: Path, read_as: str = "white"
+) -> None:
     """Leave out the levels that lack tiles where level 0 has content, and warn if level 0 lacks some.
 
     Args:
@@ -88,6 +90,7 @@ def leave_out_lacking(settled: Settled, tiles_of: TilesOf, read: ReadLevel, path
         tiles_of: Function that returns the tiles of an image in the file, by its number; None if unknown.
         read: Function that reads a region of an image, by its number.
         path: Slide file, for the warnings.
+        read_as: Colour of missing tiles, for the warnings.
     """
 
     def read_first(x: int, y: int, w: int, h: int) -> UInt8Array:
@@ -109,7 +112,7 @@ def leave_out_lacking(settled: Settled, tiles_of: TilesOf, read: ReadLevel, path
     elif (first := tiles_of(0)) is not None and (lost := _lost_tiles(first, settled, read)):
         settled.warnings.append(
             f"{path.name}: level 0 lacks tiles with content (at least {lost}, by its coarser levels), which "
-            "are read as white; is a file of the slide missing, or is it incomplete?"
+            f"are read as {read_as}; is a file of the slide missing, or is it incomplete?"
         )
 
 

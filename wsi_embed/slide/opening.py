@@ -1,4 +1,4 @@
-"""Readers of this package: OpenSlide, JPEG tiles of TIFF and DICOM, and Pillow for PNG and JPEG images."""
+"""Readers of this package: OpenSlide, JPEG tiles of TIFF and DICOM, OME-Zarr, and Pillow for PNG and JPEG."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.base import Slide, unreadable
+from wsi_embed.slide.ome_zarr.detection import is_zipped_ome_zarr
+from wsi_embed.slide.remedies import OTHER_READER
 from wsi_embed.slide.suffixes import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
@@ -33,7 +35,31 @@ def open_as_dicom(path: Path) -> Slide:
     return _open(path, "dicom")
 
 
+def open_as_zarr(path: Path) -> Slide:
+    """Open an OME-Zarr, a folder or a zip archive; see `open_slide`."""
+    return _open(path, "zarr")
+
+
+def open_with_fastslide(path: Path) -> Slide:
+    """Open a CZI, iSyntax or VSI slide with fastslide; see `open_slide`."""
+    from wsi_embed.slide.fastslide import FastSlideSlide
+
+    return FastSlideSlide(path)
+
+
 def _open(path: Path, reader: str) -> Slide:
+    try:
+        zarr = path.is_dir() or is_zipped_ome_zarr(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if zarr:
+        if reader not in ("auto", "zarr"):
+            raise SlideError(f"OME-Zarr is not for the reader {reader}", where=path, remedy=OTHER_READER)
+        from wsi_embed.slide.ome_zarr.slide import OmeZarrSlide
+
+        return OmeZarrSlide(path)
+    if reader == "zarr":
+        raise SlideError("not an OME-Zarr", where=path, remedy=OTHER_READER)
     if path.suffix.lower() in IMAGE_SUFFIXES:
         from wsi_embed.slide.image import ImageSlide
 
@@ -69,9 +95,7 @@ def _by_reader(slide: OpenSlideSlide, reader: str) -> Slide:
         except (TiffError, DicomError) as error:
             if reader != "auto":
                 raise SlideError(
-                    f"not for the {reader.upper()} reader ({error})",
-                    where=slide.path,
-                    remedy="use `reader='auto'`",
+                    f"not for the {reader.upper()} reader ({error})", where=slide.path, remedy=OTHER_READER
                 ) from error
     check_colours(slide)
     slide.close_tiff()

@@ -8,9 +8,10 @@ from pathlib import Path
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.base import Slide, unreadable
 from wsi_embed.slide.dicom import dicom_series, named_as_dicom
-from wsi_embed.slide.ome_zarr import REASON, REMEDY, is_ome_zarr
+from wsi_embed.slide.ome_zarr.detection import is_ome_zarr
 from wsi_embed.slide.suffixes import SUFFIXES, added_suffix
 from wsi_embed.util.registry import Registry
+from wsi_embed.util.versions import version_of
 
 # Name of a reader, a key of `READERS`.
 Reader = str
@@ -22,6 +23,8 @@ READERS: Registry[Callable[[Path], Slide]] = Registry(
         "openslide": "wsi_embed.slide.opening:open_with_openslide",
         "tiff": "wsi_embed.slide.opening:open_as_tiff",
         "dicom": "wsi_embed.slide.opening:open_as_dicom",
+        "zarr": "wsi_embed.slide.opening:open_as_zarr",
+        "fastslide": "wsi_embed.slide.opening:open_with_fastslide",
     },
     group="wsi_embed.readers",
     base="wsi_embed.slide.base:Slide",
@@ -32,11 +35,12 @@ def open_slide(path: str | Path, reader: Reader = "auto") -> Slide:
     """Open a slide with a suitable reader.
 
     Args:
-        path: A file OpenSlide knows (SVS, TIFF, NDPI, MRXS, DICOM, ...), a PNG or JPEG image, or a file for
-            the reader of another package.
+        path: A file OpenSlide knows (SVS, TIFF, NDPI, MRXS, DICOM, ...), a PNG or JPEG image, an OME-Zarr
+            (folder or zip archive), or a file for the reader of another package.
         reader: `openslide`, `tiff` or `dicom` (slides with JPEG tiles, docs/formats.md), which leave PNG and
-            JPEG images to Pillow; the name of another package's reader (docs/extending.md); or `auto`, which
-            is `tiff` or `dicom` if possible, and other packages' readers for files with their suffixes.
+            JPEG images to Pillow; `zarr` (OME-Zarr); `fastslide` (CZI, iSyntax, VSI; extra `formats`); another
+            package's reader (docs/extending.md); or `auto`, which is `zarr`, `tiff` or `dicom` if possible,
+            and other packages' readers for files with their suffixes.
 
     Returns:
         An open slide, to be used as a context manager, from any number of threads.
@@ -71,14 +75,17 @@ def _open_added(path: Path, read: Callable[[Path], Slide]) -> Slide:
 
 
 def reader_version(reader: str) -> dict[str, str]:
-    """Return name and version of the package that a reader is from; empty for readers of this package."""
+    """Return name and version of the package that a reader is from; empty for readers of this package.
+
+    Those that need an optional package have its version.
+    """
+    if reader == "fastslide":
+        return {reader: version_of(reader)}
     return READERS.version_of(reader)
 
 
 def _folder_fault(path: Path) -> SlideError:
     """Return the error for a folder that is not a slide, with the file to use instead."""
-    if is_ome_zarr(path):
-        return SlideError(REASON, remedy=REMEDY)
     files = sorted(file for file in path.iterdir() if named_as_dicom(file) and file.is_file())
     if first := next((file for file in files if dicom_series(file)), None):
         return SlideError(
@@ -102,6 +109,8 @@ def _check_file(path: Path) -> None:
     try:
         if path.is_dir():
             next(path.iterdir(), None)  # raises if the folder cannot be listed
+            if is_ome_zarr(path):
+                return
             raise _folder_fault(path).at(path)
         if not path.is_file():
             raise SlideError("no such file", where=path, remedy="check the path")

@@ -12,8 +12,8 @@ from wsi_embed.slide.base import unreadable
 from wsi_embed.slide.content import content_of
 from wsi_embed.slide.dicom import media_class
 from wsi_embed.slide.planes import repeated_level
-from wsi_embed.slide.remedies import ONE_PLANE, TIFFSAVE
-from wsi_embed.slide.suffixes import foreign_format, packed_slide
+from wsi_embed.slide.remedies import ONE_PLANE, TIFFSAVE, WITH_FASTSLIDE, without_folder
+from wsi_embed.slide.suffixes import FASTSLIDE_SUFFIXES, companion_folder, foreign_format, packed_slide
 from wsi_embed.slide.tiff.directory import STARTS, TiffError, TiffFile
 from wsi_embed.slide.tiff.precheck import is_aperio
 
@@ -92,6 +92,11 @@ KINDS = (
         "its pixels are compressed as {}, which is not read",
         f"convert it with {TIFFSAVE}",
     ),
+    (
+        r"JPEG XR compression is not supported",
+        "its pixels are compressed as JPEG XR, which OpenSlide does not read",
+        f"save it as zstd from ZEN, or {WITH_FASTSLIDE}",
+    ),
     (r"required TIFF tag: (\d+)", "it lacks the TIFF tag {}", "write it again with a program that sets it"),
 )
 # Compressions by DICOM transfer syntax or TIFF number.
@@ -143,22 +148,24 @@ def unknown(path: Path) -> SlideError:
         return SlideError(
             "compressed as a whole, and read only unpacked", where=path, remedy=f"unpack {inner} from it"
         )
+    if (folder := companion_folder(path)) is not None and not folder.is_dir():
+        return without_folder(folder).at(path)
     if foreign := foreign_format(path.name):
-        return SlideError(
-            f"{foreign} is a format that nothing here reads",
-            where=path,
-            remedy="convert it to DICOM or a pyramidal TIFF",
-        )
+        return _foreign(path, foreign).at(path)
     if path.suffix.lower() == ".mrxs" and not path.with_suffix("").is_dir():
-        return SlideError(
-            f"not a slide without its folder {path.stem}/, which is not beside it",
-            where=path,
-            remedy="copy both",
-        )
+        return without_folder(path.with_suffix("")).at(path)
     try:
         return (_tiff_fault(path) or _dicom_fault(path) or _content_fault(path)).at(path)
     except (TiffError, OSError) as error:
         return unreadable(path, error)
+
+
+def _foreign(path: Path, kind: str) -> SlideError:
+    """Return the error for a format that is known by name only."""
+    remedy = "convert it to DICOM or a pyramidal TIFF"
+    if path.name.lower().endswith(FASTSLIDE_SUFFIXES):
+        return SlideError(f"{kind} is not read by default", remedy=f"{remedy}, or {WITH_FASTSLIDE}")
+    return SlideError(f"{kind} is a format that nothing here reads", remedy=remedy)
 
 
 def _tiff_fault(path: Path) -> SlideError | None:

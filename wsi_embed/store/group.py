@@ -8,7 +8,7 @@ from typing import Any
 
 from wsi_embed.errors import StoreError
 from wsi_embed.storage.folder import METADATA_FILE, Place
-from wsi_embed.store.layout import DamagedError, find_attributes, group_digest, parse_json
+from wsi_embed.store.layout import DamagedError, find_attributes, group_digest, parse_json, quality_arrays
 
 REMEDY = "run wsi-embed verify"
 # Settings of a store that its slides repeat.
@@ -108,6 +108,7 @@ def _documents(folder: Place, attributes: Mapping[str, Any], settings: Mapping[s
         names += ["cluster", "cluster_confidence"]
     if "tissue_mask_shape" in attributes:
         names.append("tissue_mask")
+    names += quality_arrays(attributes)
 
     def read(name: str) -> Any:
         try:

@@ -8,6 +8,7 @@ feats.zarr/                     attributes: format_version, model_id, model, set
     cluster             (N,)    int16; absent without a cluster head
     cluster_confidence  (N,)    float16
     tissue_fraction     (N,)    float16
+    focus, pen, dark    (N,)    float16; absent without quality; see `wsi_embed.quality.measures`
     tissue_mask         (h, w)  int8, 1 for tissue (within the ROI); its scale is in the attributes
 """
 
@@ -16,7 +17,7 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -96,7 +97,10 @@ class ArrayLayout:
 
 
 def array_layouts(
-    n: int, settings: StoreSettings, mask_shape: Sequence[int] | None = None
+    n: int,
+    settings: StoreSettings,
+    mask_shape: Sequence[int] | None = None,
+    quality: Sequence[str] = (),
 ) -> dict[str, ArrayLayout]:
     """Return the layouts of a slide's arrays by name.
 
@@ -104,6 +108,7 @@ def array_layouts(
         n: Number of tiles.
         settings: Settings of the store.
         mask_shape: (h, w) of the tissue mask; None without one.
+        quality: Names of the measures of quality.
     """
     nan = float("nan")
     layouts = {
@@ -115,6 +120,7 @@ def array_layouts(
     if settings.clusters is not None:
         layouts["cluster"] = _layout((n,), "int16", -1)
         layouts["cluster_confidence"] = _layout((n,), "float16", nan)
+    layouts |= {name: _layout((n,), "float16", nan) for name in quality}
     if mask_shape is not None:
         # features hardly compress, a mask shrinks by a factor of a thousand
         layouts["tissue_mask"] = replace(_layout(tuple(mask_shape), "int8", -1), compressed=True)
@@ -130,6 +136,11 @@ def _layout(shape: tuple[int, ...], dtype: str, fill: float) -> ArrayLayout:
     chunk_rows = max(1, math.ceil(n / chunks))
     shard_chunks = min(chunks, max(1, SHARD_BYTES // (chunk_rows * row_bytes)))
     return ArrayLayout(shape, dtype, chunk_rows, chunk_rows * shard_chunks, fill)
+
+
+def quality_arrays(attributes: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of a slide's measures of quality; none for stores of versions before 0.3."""
+    return tuple((attributes.get("quality") or {}).get("arrays", ()))
 
 
 def array_documents(folder: Place) -> dict[str, Any]:

@@ -7,7 +7,8 @@ own, and then moved.
 from __future__ import annotations
 
 import contextlib
-from types import TracebackType
+from collections.abc import Mapping
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -17,7 +18,7 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from wsi_embed.encoder.base import Encoded
 from wsi_embed.errors import RemoteError, SlideError, StoreError
-from wsi_embed.grid import TileGrid
+from wsi_embed.grid import Float32Array, TileGrid
 from wsi_embed.storage.folder import METADATA_FILE, Place, cannot_write
 from wsi_embed.storage.zarr_checks import RecordedObjects, checksum, zarr_store
 from wsi_embed.store.layout import (
@@ -34,6 +35,8 @@ from wsi_embed.store.members import ABSENT, forget, record
 from wsi_embed.store.replacing import committed_attributes, finish_replacing, remove_group, staged
 from wsi_embed.tissue import TissueMask
 
+NOTHING: Mapping[str, Float32Array] = MappingProxyType({})
+
 
 class SlideWriter:
     """Writer for the group of one slide. Rows are appended in grid order; `commit` makes the slide visible.
@@ -47,6 +50,7 @@ class SlideWriter:
         grid: The tiles, all of which have to be appended.
         settings: Settings of the store.
         mask: Tissue mask, saved so that thumbnails and polygons can be drawn without the slide.
+        quality: Quality of the tiles by measure, float32 [N] each; `commit` writes the values of then.
     """
 
     def __init__(
@@ -56,10 +60,11 @@ class SlideWriter:
         grid: TileGrid,
         settings: StoreSettings,
         mask: TissueMask | None = None,
+        quality: Mapping[str, Float32Array] = NOTHING,
     ) -> None:
         self.store, self.slide_id = store, slide_id
-        self.grid, self.settings, self.mask = grid, settings, mask
-        self._layouts = array_layouts(len(grid), settings, mask.mask.shape if mask else None)
+        self.grid, self.settings, self.mask, self.quality = grid, settings, mask, quality
+        self._layouts = array_layouts(len(grid), settings, mask.mask.shape if mask else None, tuple(quality))
         self._rows = 0
         self._committed = False
         self._before = committed_attributes(store / slide_id, settings)
@@ -154,7 +159,7 @@ class SlideWriter:
         if n:
             if tail := n % len(self._shard):
                 self._write("features", slice(n - tail, n), self._shard[:tail])
-            small = {"coords": self.grid.coords, "grid": self.grid.grid, **self._small}
+            small = {"coords": self.grid.coords, "grid": self.grid.grid, **self._small, **self.quality}
             small["tissue_fraction"] = self.grid.tissue_fraction
             for name, values in small.items():
                 self._write(name, slice(0, n), values)

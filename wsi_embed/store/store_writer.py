@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from wsi_embed.encoder.metadata import ModelMetadata
 from wsi_embed.errors import StoreError, StoreMismatchError
-from wsi_embed.grid import TileGrid
+from wsi_embed.grid import Float32Array, TileGrid
 from wsi_embed.storage.address import Location
 from wsi_embed.storage.folder import METADATA_FILE, Place
 from wsi_embed.storage.open_folder import place_at
 from wsi_embed.storage.zarr_checks import start_zarr
 from wsi_embed.store.layout import FORMAT_VERSION, StoreSettings, as_json, find_attributes, read_attributes
 from wsi_embed.store.replacing import committed_attributes, recover
-from wsi_embed.store.slide_writer import SlideWriter
+from wsi_embed.store.slide_writer import NOTHING, SlideWriter
 from wsi_embed.tissue import TissueMask
 from wsi_embed.util.digest import canonical_digest
 from wsi_embed.util.json_text import json_text
@@ -84,8 +85,14 @@ class StoreWriter:
         """Finish the replacement of a slide, if a job ended in the middle of it; the slide must be locked."""
         recover(self.place, slide_id, self.settings)
 
-    def slide(self, slide_id: str, grid: TileGrid, mask: TissueMask | None = None) -> SlideWriter:
-        """Start writing a slide; `commit` replaces a complete group of the same id.
+    def slide(
+        self,
+        slide_id: str,
+        grid: TileGrid,
+        mask: TissueMask | None = None,
+        quality: Mapping[str, Float32Array] = NOTHING,
+    ) -> SlideWriter:
+        """Start writing a slide; `commit` replaces a complete group of the same id; see `SlideWriter`.
 
         Raises:
             StoreError: If the store was removed or cannot be written.
@@ -93,7 +100,7 @@ class StoreWriter:
             RemoteError: If object storage cannot be reached, or refuses.
         """
         self._check_root()
-        return SlideWriter(self.place, slide_id, grid, self.settings, mask)
+        return SlideWriter(self.place, slide_id, grid, self.settings, mask, quality)
 
 
 def _create_root(store: Place, settings: StoreSettings, model: ModelMetadata) -> None:

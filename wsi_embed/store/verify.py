@@ -20,6 +20,7 @@ from wsi_embed.store.layout import (
     array_layouts,
     group_digest,
     is_group,
+    quality_arrays,
     written_objects,
 )
 from wsi_embed.store.members import slide_folders
@@ -117,7 +118,8 @@ class _Slide:
         yield from _object_problems(self.folder, self.attributes["objects"], documents.keys())
         group = zarr.open_group(self.folder.zarr, mode="r", zarr_format=3, use_consolidated=False)
         shape = self.attributes.get("tissue_mask_shape")
-        for name, layout in array_layouts(self.attributes["n_tiles"], self.settings, shape).items():
+        quality = quality_arrays(self.attributes)
+        for name, layout in array_layouts(self.attributes["n_tiles"], self.settings, shape, quality).items():
             yield from _array_problems(group, name, layout, self.settings)
 
     def _problems_without_group(self) -> Iterator[str]:

@@ -19,6 +19,7 @@ from wsi_embed.errors import SlideError
 from wsi_embed.grid import TileGrid
 from wsi_embed.inputs.folders import TILES_MARK
 from wsi_embed.jobs.job import Job, threads
+from wsi_embed.jobs.report import SlideResult
 from wsi_embed.jobs.slide_work import SlideWork
 from wsi_embed.tiles.folder import COLUMNS, TileFolder
 from wsi_embed.tiles.settings import TileSettings
@@ -59,11 +60,13 @@ class TileJob(Job):
         """Return the record of a slide that is complete in the folder, or None."""
         return self.folder.committed(slide_id) if self.folder else None
 
-    def make_grid(self, plan: SlidePlan) -> tuple[TileGrid, TissueMask]:
-        """Return the tiles of a slide, or a sample of them, and the tissue mask."""
-        grid, mask = super().make_grid(plan)
+    def choose_tiles(
+        self, plan: SlidePlan, grid: TileGrid, mask: TissueMask, result: SlideResult, stop: threading.Event
+    ) -> TileGrid:
+        """Return the tiles of a slide that are within the limits of quality, or a sample of them."""
+        grid = super().choose_tiles(plan, grid, mask, result, stop)
         most, seed = self.settings.max_tiles, self.settings.seed
-        return (grid if most is None else sample(grid, most, f"{seed}:{plan.slide.fingerprint}")), mask
+        return grid if most is None else sample(grid, most, f"{seed}:{plan.slide.fingerprint}")
 
     def write(
         self,
@@ -100,6 +103,7 @@ class TileJob(Job):
                 **plan.attributes(grid, self.tiling, self.versions),
                 "n_tiles": len(grid),
                 "tissue_share": work.result.tissue,
+                **({"quality": {"left_out": work.result.poor_tiles}} if work.result.poor_tiles else {}),
             }
             target.commit(record, table_rows(plan, grid, names))
             work.seconds.write += time.perf_counter() - began

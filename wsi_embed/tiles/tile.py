@@ -54,6 +54,9 @@ def tile(  # noqa: D417 - the other arguments are those of `embed`
     icc: bool = False,
     reader: Reader = "auto",
     fast_downsample: bool = False,
+    min_focus: float | None = None,
+    max_pen: float | None = None,
+    max_dark: float | None = None,
     workers: int | None = None,
     overwrite: bool = False,
     shard: str | None = None,
@@ -137,6 +140,9 @@ def tile(  # noqa: D417 - the other arguments are those of `embed`
         icc=icc,
         reader=reader,
         fast_downsample=fast_downsample,
+        min_focus=min_focus,
+        max_pen=max_pen,
+        max_dark=max_dark,
     )
     settings = TileSettings(
         tile_px,

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from wsi_embed.errors import UsageError
 from wsi_embed.grid import Edge
+from wsi_embed.quality import QualityLimits
 from wsi_embed.regions import RegionRules
 from wsi_embed.slide import Reader
 from wsi_embed.slide.readers import check_reader
@@ -48,6 +49,7 @@ class Tiling:
         icc: Whether pixels are converted to sRGB with the slide's embedded ICC profile.
         reader: Name of the reader; see `open_slide`.
         fast_downsample: Whether the JPEG decoder does part of the resampling, where it can.
+        limits: Limits of quality, beyond which tiles are left out.
     """
 
     overlap: int = 0
@@ -61,6 +63,7 @@ class Tiling:
     icc: bool = False
     reader: Reader = "auto"
     fast_downsample: bool = False
+    limits: QualityLimits = field(default_factory=QualityLimits)
 
     def __post_init__(self) -> None:
         if self.edge not in ("drop", "pad"):

@@ -51,7 +51,7 @@ def find_pen(balanced: UInt8Array, recipe: TissueRecipe, mpp: float) -> BoolArra
     found = np.zeros(small.shape[:2], np.bool_)
     dark = channel_range(small)[1] <= OVER_TISSUE
     width = recipe.pen_um / pixel
-    for strong, weak in _inks(small):
+    for strong, weak in [*ink_colours(small), _black_ink(small)]:
         core = remove_thin(strong, max(width - EDGE_PX, 1.0))
         if core.any():
             core = _strokes(core, small, width)
@@ -61,10 +61,16 @@ def find_pen(balanced: UInt8Array, recipe: TissueRecipe, mpp: float) -> BoolArra
     return np.asarray(full, np.bool_)
 
 
-def _inks(balanced: UInt8Array) -> list[tuple[BoolArray, BoolArray]]:
-    """Return for every ink the pixels of certain colour, and those that count beside certain ones."""
+def ink_colours(balanced: UInt8Array) -> list[tuple[BoolArray, BoolArray]]:
+    """Find the colours of green, blue, red and orange ink.
+
+    Args:
+        balanced: View divided by the colour of its glass, uint8 [h, w, 3].
+
+    Returns:
+        For every ink the pixels of certain colour, and those that count beside them, bool [h, w] each.
+    """
     hsv = cv2.cvtColor(balanced, cv2.COLOR_RGB2HSV)
-    low, high = channel_range(balanced)
     inks = []
     for first, last, sure, light, maybe_last, maybe in (
         (35, 95, 50, 60, 95, 20),  # green, cyan: no common stain
@@ -73,12 +79,16 @@ def _inks(balanced: UInt8Array) -> list[tuple[BoolArray, BoolArray]]:
         (172, 10, 190, 60, 10, 120),  # red, more saturated than eosin and blood
         (11, 22, 180, 180, 22, 110),  # orange, brighter than DAB of this saturation
     ):
-        certain = _between(hsv, first, last) & (hsv[..., 1] >= sure) & (high >= light)
+        certain = _between(hsv, first, last) & (hsv[..., 1] >= sure) & (hsv[..., 2] >= light)
         inks.append((certain, _between(hsv, first, maybe_last) & (hsv[..., 1] >= maybe)))
-    chroma = cv2.subtract(high, low)
-    for_black = [np.asarray((high <= v) & (chroma <= (255 - high) * 0.25)) for v in (90, 170)]
-    inks.append((for_black[0], for_black[1]))
     return inks
+
+
+def _black_ink(balanced: UInt8Array) -> tuple[BoolArray, BoolArray]:
+    low, high = channel_range(balanced)
+    chroma = cv2.subtract(high, low)
+    certain, beside = (np.asarray((high <= v) & (chroma <= (255 - high) * 0.25)) for v in (90, 170))
+    return certain, beside
 
 
 def _between(hsv: np.ndarray, first: int, last: int) -> BoolArray:

@@ -53,9 +53,10 @@ def find_by_hsv(view: UInt8Array, recipe: TissueRecipe, view_mpp: float) -> Foun
 
 def find_by_network(view: UInt8Array, recipe: TissueRecipe, view_mpp: float) -> Found:
     """Find tissue with the network of the recipe; see `find_tissue`."""
-    from wsi_embed.tissue.network import segment
+    from wsi_embed.tissue.segment import segment  # imports ONNX Runtime
 
-    return tidy(segment(view, recipe), recipe, view_mpp), None
+    found = segment(view, recipe, view_mpp)
+    return tidy(found.tissue, recipe, view_mpp) & ~found.left_out, found.note
 
 
 def find_everything(view: UInt8Array, recipe: TissueRecipe, view_mpp: float) -> Found:

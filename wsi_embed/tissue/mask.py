@@ -14,7 +14,7 @@ from wsi_embed.grid import Float32Array, TileGrid
 from wsi_embed.regions import Regions
 from wsi_embed.slide.base import Slide, UInt8Array
 from wsi_embed.slide.overview import Box
-from wsi_embed.tissue.glass import BoolArray, glass_like
+from wsi_embed.tissue.glass import BoolArray, Colour, find_glass, glass_like
 from wsi_embed.tissue.recipe import RECIPES, TissueRecipe
 
 # Smallest share of a nearly empty tile that looks like glass.
@@ -32,12 +32,14 @@ class TissueMask:
         scale: Level-0 pixels per mask pixel, (x, y).
         note: Note about a possible problem; None if there is none.
         empty: True where the slide is as bright and smooth as glass, bool [h, w]; None if unknown.
+        glass: Colour of the glass; None if there is none in view, or it was not looked for.
     """
 
     mask: npt.NDArray[np.bool_]
     scale: tuple[float, float]
     note: str | None = None
     empty: npt.NDArray[np.bool_] | None = None
+    glass: Colour | None = None
 
     @property
     def fraction(self) -> float:
@@ -128,7 +130,7 @@ def tissue_mask(
     width, height = slide.level_sizes[0]
     longest = max(width, height)
     side = min(recipe.max_px, max(1, round(longest * mpp / recipe.mask_mpp)), longest)
-    note, empty, unreadable = None, None, list[Box]()
+    note, empty, glass, unreadable = None, None, None, list[Box]()
     if not recipe.used:  # the recipe `none` needs no view
         shape = (max(1, round(height * side / longest)), max(1, round(width * side / longest)))
         mask = np.ones(shape, np.bool_)
@@ -136,7 +138,7 @@ def tissue_mask(
         view = slide.thumbnail(side, unreadable if around_unreadable else None)
         try:
             mask, note = find_tissue(view, recipe, mpp * width / view.shape[1])
-            empty = glass_like(view)
+            empty, glass = glass_like(view), find_glass(view)
         except SlideError as error:
             raise error.at(slide.path.name) from error
     scale = (width / mask.shape[1], height / mask.shape[0])
@@ -145,7 +147,7 @@ def tissue_mask(
         mask[int(y / scale[1]) : math.ceil((y + h) / scale[1]), columns] = True
     if regions is not None:
         mask = mask & regions.mask((mask.shape[0], mask.shape[1]), scale)
-    return TissueMask(mask, scale, note, empty)
+    return TissueMask(mask, scale, note, empty, glass)
 
 
 def find_tissue(view: UInt8Array, recipe: TissueRecipe, view_mpp: float) -> tuple[BoolArray, str | None]:

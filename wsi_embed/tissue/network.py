@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
-import json
 import threading
 from pathlib import Path
 from typing import Any
@@ -16,18 +14,13 @@ import onnxruntime as ort
 
 from wsi_embed.errors import ModelError, SlideError, UsageError
 from wsi_embed.slide.base import UInt8Array
-from wsi_embed.tissue.glass import BoolArray
 from wsi_embed.tissue.network_files import State, network_digest, network_states
+from wsi_embed.tissue.network_metadata import KEY, read_defaults
 from wsi_embed.tissue.recipe import TissueRecipe
+from wsi_embed.tissue.windows import MULTIPLE, windows
 from wsi_embed.util.cpu import cpu_count
 from wsi_embed.util.text import argument, counted
 
-KEY = "wsi_embed_tissue"
-# Names in the metadata of the file, and the settings for which they are defaults.
-METADATA = {"mpp": "mask_mpp"} | {k: k for k in ("mean", "std", "threshold", "channel", "activation")}
-WINDOW = 1024  # side of the windows for networks that accept any size
-OVERLAP = 64  # overlap of adjacent windows, so that pixels near a border come from the other window
-MULTIPLE = 32  # sides are multiples of this, as networks halve their input up to five times
 FLOAT32, UINT8 = "tensor(float)", "tensor(uint8)"
 Float32Array = npt.NDArray[np.float32]
 
@@ -64,7 +57,8 @@ class TissueNetwork:
                 f"not a network that ONNX Runtime {ort.__version__} can load ({error})", where=path.name
             ) from error
         self._read_input()
-        self.defaults = self._read_metadata()
+        text = self._session.get_modelmeta().custom_metadata_map.get(KEY)
+        self.defaults = {} if text is None else read_defaults(text, path.name)
 
     def _read_input(self) -> None:
         inputs = self._session.get_inputs()
@@ -88,23 +82,6 @@ class TissueNetwork:
         self._name, self._kind, self._channels_first = inputs[0].name, kind, channels_first
         sides = shape[2:] if channels_first else shape[1:3]
         self._fixed = [side if isinstance(side, int) and side > 0 else None for side in sides]
-
-    def _read_metadata(self) -> dict[str, Any]:
-        text = self._session.get_modelmeta().custom_metadata_map.get(KEY)
-        if text is None:
-            return {}
-        try:
-            values = json.loads(text)
-            found: dict[str, Any] = {
-                METADATA[k]: tuple(map(float, v)) if isinstance(v, list) else v for k, v in values.items()
-            }
-            TissueRecipe(**found)
-        except KeyError as error:
-            raise ModelError(f"its metadata say {error}, which is not known", where=self.path.name) from error
-        except (ValueError, TypeError, AttributeError, UsageError) as error:
-            why = error.what if isinstance(error, UsageError) else error
-            raise ModelError(f"its metadata {KEY!r} cannot be used ({why})", where=self.path.name) from error
-        return found
 
     def check_settings(self, settings: dict[str, Any]) -> None:
         """Refuse settings without effect.
@@ -141,11 +118,13 @@ class TissueNetwork:
                 f"cannot run on {side[1]} x {side[0]} pixels ({error})", where=self.path.name
             ) from error
         if out.shape[0] > 1 and not channel_given:
-            raise ModelError(
-                f"has {out.shape[0]} outputs per pixel",
-                where=self.path.name,
-                remedy="choose the one for tissue, as in `tissue_set=['channel=1']`",
+            choice = (
+                f"choose those that are tissue by `tissue_set=['keep=...']` from {', '.join(recipe.classes)}"
+                if recipe.classes
+                else "choose the one for tissue, as in `tissue_set=['channel=1']`, or name its `classes` and "
+                "those to `keep`"
             )
+            raise ModelError(f"has {out.shape[0]} outputs per pixel", where=self.path.name, remedy=choice)
 
     def _run(self, pixels: UInt8Array, recipe: TissueRecipe) -> Float32Array:
         """Return the probabilities of a window, float32 [C, h, w], at the same or a lower resolution."""
@@ -165,6 +144,12 @@ class TissueNetwork:
                 f"returns {list(out.shape)} for {width} x {height} pixels",
                 where=self.path.name,
                 remedy="expected is [1, channels, h, w] at that or a lower resolution",
+            )
+        if recipe.keep and out.shape[1] != len(recipe.classes):
+            raise ModelError(
+                f"has {counted(out.shape[1], 'output')} per pixel, names of {len(recipe.classes)} classes",
+                where=self.path.name,
+                remedy="name all in their order: `tissue_set=['classes=background,tissue,fold']`",
             )
         if recipe.channel >= out.shape[1]:
             raise ModelError(
@@ -198,9 +183,6 @@ class TissueNetwork:
     def probability(self, view: UInt8Array, recipe: TissueRecipe) -> Float32Array:
         """Compute the probability of tissue of every pixel, float32 [h, w].
 
-        Windows overlap, and a pixel is taken from the window whose centre is nearer. Windows are padded with
-        white.
-
         Args:
             view: RGB, uint8 [h, w, 3].
             recipe: Settings.
@@ -208,29 +190,37 @@ class TissueNetwork:
         Raises:
             SlideError: If an output of the network is not finite or not a probability.
         """
-        height, width = view.shape[:2]
-        side_y, side_x = (
-            fixed or min(WINDOW, -(-length // MULTIPLE) * MULTIPLE)
-            for fixed, length in zip(self._fixed, (height, width), strict=True)
-        )
-        padded = np.full((max(height, side_y), max(width, side_x), 3), 255, np.uint8)
-        padded[:height, :width] = view
-        total = np.zeros(padded.shape[:2], np.float32)
-        for y, (top, bottom) in _windows(padded.shape[0], side_y):
-            for x, (left, right) in _windows(padded.shape[1], side_x):
-                out = self._run(padded[y : y + side_y, x : x + side_x], recipe)[recipe.channel]
-                large = cv2.resize(out, (side_x, side_y), interpolation=cv2.INTER_LINEAR)
-                total[top:bottom, left:right] = large[top - y : bottom - y, left - x : right - x]
-        return total[:height, :width]
+        total = np.zeros(view.shape[:2], np.float32)
+        for window in windows(view, self._fixed):
+            out = self._run(window.pixels, recipe)[recipe.channel]
+            total[window.target] = _enlarged(out, window.pixels)[window.source]
+        return total
+
+    def classes(self, view: UInt8Array, recipe: TissueRecipe) -> UInt8Array:
+        """Compute the most probable class of every pixel, a place in `recipe.classes`, uint8 [h, w].
+
+        Args:
+            view: RGB, uint8 [h, w, 3].
+            recipe: Settings, with the names of the classes.
+
+        Raises:
+            SlideError: If an output of the network is not finite or not a probability.
+        """
+        found = np.zeros(view.shape[:2], np.uint8)
+        for window in windows(view, self._fixed):
+            out = self._run(window.pixels, recipe)
+            best = _enlarged(out[0], window.pixels)
+            for number in range(1, len(out)):
+                value = _enlarged(out[number], window.pixels)
+                better = (value > best)[window.source]
+                found[window.target][better] = number
+                np.maximum(best, value, out=best)
+        return found
 
 
-def _windows(length: int, side: int) -> list[tuple[int, tuple[int, int]]]:
-    """Return the start of each window along one axis, and the part of the axis taken from it."""
-    overlap = min(OVERLAP, side // 4)
-    count = 1 if length <= side else -(-(length - overlap) // (side - overlap))
-    starts = np.rint(np.linspace(0, length - side, count)).astype(int).tolist()
-    cuts = [0] + [(a + side + b) // 2 for a, b in itertools.pairwise(starts)] + [length]
-    return [(start, (cuts[i], cuts[i + 1])) for i, start in enumerate(starts)]
+def _enlarged(out: Float32Array, pixels: UInt8Array) -> Float32Array:
+    """Return an output of a window at the size of its pixels, float32 [side_y, side_x]."""
+    return np.asarray(cv2.resize(out, pixels.shape[1::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def load_network(path: Path) -> TissueNetwork:
@@ -248,19 +238,11 @@ def _load(path: Path, states: tuple[State, ...]) -> TissueNetwork:
     return TissueNetwork(path)
 
 
-def segment(view: UInt8Array, recipe: TissueRecipe) -> BoolArray:
-    """Find the tissue of a view by the network of a recipe.
-
-    Args:
-        view: RGB, uint8 [h, w, 3].
-        recipe: Recipe with the name `model`.
-
-    Returns:
-        bool [h, w].
+def network_of(recipe: TissueRecipe) -> TissueNetwork:
+    """Load the network of a recipe with the name `model`.
 
     Raises:
-        ModelError: If the file of the network is not available or has changed.
-        SlideError: If the output of the network is not a probability.
+        ModelError: If its file is not available or has changed.
     """
     if recipe.path is None:
         raise ModelError(
@@ -270,4 +252,4 @@ def segment(view: UInt8Array, recipe: TissueRecipe) -> BoolArray:
     network = load_network(recipe.path)
     if network.sha256 != recipe.sha256:
         raise ModelError(f"has changed since it was loaded ({recipe.sha256} before)", where=recipe.model)
-    return np.asarray(network.probability(view, recipe) > recipe.threshold, np.bool_)
+    return network

@@ -35,11 +35,13 @@ def parse_recipe(text: str, settings: Sequence[str] | Mapping[str, Any] = ()) ->
     from wsi_embed.tissue.network import load_network  # imports ONNX Runtime
 
     network = load_network(Path(file))
-    stated = TissueRecipe("model", sha256=network.sha256, model=network.path.name, path=network.path)
+    stated = TissueRecipe(
+        "model", sha256=network.sha256, model=network.path.name, path=network.path, **network.defaults
+    )
     given = _values(stated, settings)
     network.check_settings(given)
-    recipe = dataclasses.replace(stated, **{**network.defaults, **given})
-    network.try_out(recipe, channel_given="channel" in {**network.defaults, **given})
+    recipe = dataclasses.replace(stated, **given)
+    network.try_out(recipe, channel_given=bool(recipe.keep) or "channel" in {**network.defaults, **given})
     return recipe
 
 
@@ -89,6 +91,8 @@ def _convert(value: Any, like: Any) -> Any:
         return words[str(value).lower()]
     if isinstance(like, tuple):
         parts = value.split(",") if isinstance(value, str) else list(value)
+        if not like or isinstance(like[0], str):
+            return tuple(str(part).strip() for part in parts if str(part).strip())
         if len(parts) != len(like):
             raise ValueError(value)
         return tuple(float(part) for part in parts)
@@ -104,7 +108,7 @@ def _expected(like: Any) -> str:
     """Describe the values of a setting of the same type as `like`."""
     if isinstance(like, bool):
         return "on or off is expected"
-    if isinstance(like, tuple):
+    if isinstance(like, tuple) and like and not isinstance(like[0], str):
         return f"{len(like)} numbers are expected, as in {as_text(like)}"
     return f"{'a whole number' if isinstance(like, int) else 'a number'} is expected"
 

@@ -36,7 +36,7 @@ _AREAS = ("close_um", "open_um", "min_area_um2", "max_hole_um2")
 _ARTEFACTS = ("pen", "pen_um", "edges", "edge_um", "dark")
 _CHROMA = ("blur_um", "min_chroma", "max_chroma", "grey", "leak")
 _HSV = ("blur_um", "hue_from", "hue_to", "min_saturation", "min_value", "max_value")
-_NETWORK = ("threshold", "channel", "activation", "mean", "std")
+_NETWORK = ("threshold", "channel", "activation", "mean", "std", "classes", "keep")
 # Settings of each recipe, in the order in which they are listed in messages.
 USED: dict[str, tuple[str, ...]] = {
     "otsu": (*_VIEW, *_CHROMA, *_ARTEFACTS, *_AREAS),
@@ -92,6 +92,9 @@ class TissueRecipe:
         activation: Function from the network's output to probabilities: `none`, `sigmoid`, `softmax`.
         mean: Mean subtracted from RGB in [0, 1], for networks that take float32.
         std: Standard deviation by which RGB is divided after that.
+        classes: Names of the network's output channels, in their order; empty for a network of one class.
+        keep: Classes that are tissue: a pixel is tissue if its most probable class is one of them. Empty if
+            `channel` and `threshold` decide.
         model: File name of the network.
         sha256: First 16 digits of the SHA-256 of the network's file.
         path: Path of the network; not part of the settings.
@@ -126,6 +129,8 @@ class TissueRecipe:
     activation: str = "none"
     mean: tuple[float, float, float] = _number((0.0, 0.0, 0.0), -255, 255)
     std: tuple[float, float, float] = _number((1.0, 1.0, 1.0), 1e-6, 255)
+    classes: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
     model: str = ""
     sha256: str = ""
     path: Path | None = dataclasses.field(default=None, compare=False)
@@ -143,6 +148,11 @@ class TissueRecipe:
                 where=self._settings("min_chroma", "max_chroma"),
                 remedy="set both",
             )
+        if len(set(self.classes)) < len(self.classes):
+            raise UsageError("each class has a name of its own", where=self._settings("classes"))
+        if strangers := [name for name in self.keep if name not in self.classes]:
+            known = f"choose from {', '.join(self.classes)}" if self.classes else "name `classes` too"
+            raise UsageError(f"no class is called {strangers[0]!r}; {known}", where=self._settings("keep"))
         if self.name == "model" and not self.sha256:
             raise UsageError("give the network as model:FILE", where="`tissue='model'`")
 
@@ -168,6 +178,8 @@ class TissueRecipe:
             values |= {"model": self.model, "sha256": self.sha256}
         unused = {"pen_um"} if not self.pen else set()
         unused |= {"edge_um"} if not self.edges else set()
+        # by classes or by a threshold; what does not count is not recorded
+        unused |= {"threshold", "channel"} if self.keep else {"classes", "keep"}
         for key in (k for k in self.used if k not in unused):
             value = getattr(self, key)
             values[key] = list(value) if isinstance(value, tuple) else value

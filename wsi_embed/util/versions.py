@@ -26,6 +26,11 @@ def versions() -> dict[str, str]:
     return found
 
 
+def version_of(name: str) -> str:
+    """Return the version of an installed package; `none` if it is not installed."""
+    return _version(name)
+
+
 @functools.cache  # reading a package's metadata takes ten milliseconds
 def _version(name: str) -> str:
     try:

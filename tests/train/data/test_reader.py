@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.made_formats.jpeg_tiles import write_jpeg_slide
+from tests.made_formats.ome_zarr import write_ome_zarr
 from tests.made_slides import he_pixels, write_tiff
 from tests.test_bad_input import corrupt_a_tile
 from tests.train.data.made import place_pixels, place_slide, slide_config
@@ -73,6 +74,16 @@ def test_tiles_are_the_same_whoever_reads_them(reader: Reader, tmp_path: Path) -
             x, y = (tiles.level_xy[row] + (3, 2)).tolist()
             expected = cv2.resize(plain.read(0, x, y, n, n), (32, 32), interpolation=cv2.INTER_AREA)
             np.testing.assert_array_equal(tile, expected)
+
+
+def test_tiles_of_an_ome_zarr_are_those_of_its_pixels(tmp_path: Path) -> None:
+    pixels = he_pixels(300, 400)
+    path = write_ome_zarr(tmp_path / "a.zarr", pixels, "0.5", chunk=100)
+    tiles = tiles_of(path, mpp=0.5)
+    slides = pickle.loads(pickle.dumps(OpenSlides()))
+    for row, tile in enumerate(read_together(slides, tiles, range(9), (3, 2))):
+        x, y = (tiles.level_xy[row] + (3, 2)).tolist()
+        np.testing.assert_array_equal(tile, pixels[y : y + 32, x : x + 32])
 
 
 def test_the_slides_used_last_stay_open(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.made_formats.ome_zarr import write_ome_zarr
 from tests.made_models import tiny_tiles
 from tests.made_slides import he_pixels, write_svs, write_tiff
 from wsi_embed.errors import UsageError
@@ -32,6 +33,14 @@ def test_folder_at_any_depth_with_images_and_slides(mixed: Path) -> None:
     assert source.images == ["UPPER.PNG", "b/deep/tile_00.png", "b/deep/tile_01.png"]
     assert [(s.slide_id, s.name) for s in source.slides] == [("a__one", "a/one.svs"), ("two", "two.tif")]
     assert (source.name, source.root, source.columns) == ("mixed", mixed, None)
+
+
+def test_an_ome_zarr_is_a_slide_in_a_folder_alone_and_in_a_csv(tmp_path: Path) -> None:
+    folder = write_ome_zarr(tmp_path / "in/a.ome.zarr", he_pixels(64, 64), factors=(1,))
+    (tmp_path / "list.csv").write_text("path\nin/a.ome.zarr\n")
+    for source in (tmp_path / "in", folder, tmp_path / "list.csv"):
+        found = find_source(source)
+        assert ([s.path for s in found.slides], found.images) == ([folder], [])
 
 
 def test_slides_are_those_that_extraction_finds(shared_slides: Path) -> None:

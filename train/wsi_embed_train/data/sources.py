@@ -12,6 +12,7 @@ from wsi_embed.errors import UsageError
 from wsi_embed.inputs.folders import folder_files
 from wsi_embed.inputs.slides import SlideInput, check_here, manifest_slide, slide_of_folder, unique_slides
 from wsi_embed.inputs.tables import MANIFEST_COLUMNS, MANIFEST_SUFFIXES, read_manifest
+from wsi_embed.slide.ome_zarr.detection import is_ome_zarr
 from wsi_embed.slide.tile_images import PLAIN_SUFFIXES, is_tile_image
 
 LOOKING, CHUNK = 8, 4096  # number of threads that check files, and of files they get at a time
@@ -59,9 +60,9 @@ def find_source(path: Path, split: str | None = None) -> Source:
         return _of_csv(path, split)
     if split is not None:
         raise UsageError(f"`split=` needs a CSV with a column `split`, and {path.name} is not a CSV")
-    if path.is_dir():
+    if path.is_dir() and not is_ome_zarr(path):
         source = _of_folder(path)
-    elif path.is_file():
+    elif path.exists():
         source = _sorted_out(Source(path.name, path.parent), [path])
     else:
         raise UsageError(

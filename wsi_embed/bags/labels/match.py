@@ -14,7 +14,7 @@ from wsi_embed.inputs.ids import slide_id_of
 from wsi_embed.slide.suffixes import FOREIGN_SUFFIXES, SLIDE_SUFFIXES
 
 # Extensions that are not part of a slide's name: those of slides and of feature files.
-_SUFFIXES = SLIDE_SUFFIXES | set(FOREIGN_SUFFIXES) | {".h5", ".pt"}
+_SUFFIXES = SLIDE_SUFFIXES | set(FOREIGN_SUFFIXES) | {".zarr", ".h5", ".pt"}
 
 
 @dataclass(frozen=True)

@@ -157,7 +157,7 @@ class LocalRun:
         finished before waiting for them.
         """
         todo, passed = deque(items), 0
-        with contextlib.closing(_Prefetch(self._job, todo)) as prefetch:
+        with contextlib.closing(_Prefetch(self._job, todo, self._stop)) as prefetch:
             for prepared in prefetch:
                 if self._stop.is_set() or self._failures.reached:
                     _close(prepared)
@@ -182,10 +182,11 @@ class _Prefetch:
     Args:
         job: Job of the slides.
         todo: Queue; slides may be added during the iteration.
+        stop: Event that stops the preparation.
     """
 
-    def __init__(self, job: Job, todo: deque[SlideInput]) -> None:
-        self._job, self._todo = job, todo
+    def __init__(self, job: Job, todo: deque[SlideInput], stop: threading.Event) -> None:
+        self._job, self._todo, self._stop = job, todo, stop
         self._coming: deque[Future[Prepared]] = deque()
         self._most = threads = max(1, min(MOST_AHEAD, job.workers // 4))
         if job.staging is not None:
@@ -199,14 +200,16 @@ class _Prefetch:
     def __iter__(self) -> Iterator[Prepared]:
         while self._todo or self._coming:
             while self._todo and len(self._coming) < self._most:
-                self._coming.append(self._threads.submit(prepare_slide, self._job, self._todo.popleft()))
+                item = self._todo.popleft()
+                self._coming.append(self._threads.submit(prepare_slide, self._job, item, self._stop))
             yield self._coming.popleft().result()
 
     def close(self) -> None:
         """Close the prepared slides that were not used."""
         for future in self._coming:
             if not future.cancel():
-                _close(future.result())
+                with contextlib.suppress(Stopped):
+                    _close(future.result())
         self._threads.shutdown()
 
 

@@ -136,7 +136,10 @@ class SlideWorker:
 
     def work(self, item: SlideInput) -> Iterator[Event]:
         """Process a slide; the last event is its result, which is missing if the slide was dropped."""
-        prepared = prepare_slide(self._job, item)
+        try:
+            prepared = prepare_slide(self._job, item, self._stop)
+        except Stopped:
+            return
         if not isinstance(prepared, SlideWork):
             yield None if isinstance(prepared, Busy) else prepared
             return

@@ -1,0 +1,38 @@
+"""Settings in the metadata of a segmentation network."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from wsi_embed.errors import ModelError, UsageError
+from wsi_embed.tissue.recipe import TissueRecipe
+
+KEY = "wsi_embed_tissue"
+NUMBERS, TEXTS = ("mean", "std", "threshold", "channel", "activation"), ("classes", "keep")
+# Names in the metadata of the file, and the settings for which they are defaults.
+METADATA = {"mpp": "mask_mpp"} | {name: name for name in (*NUMBERS, *TEXTS)}
+
+
+def read_defaults(text: str, file_name: str) -> dict[str, Any]:
+    """Read the settings that a network states as defaults.
+
+    Args:
+        text: JSON object in the metadata of the file.
+        file_name: Name of the file, for messages.
+
+    Raises:
+        ModelError: If it is not such an object, or a setting is unknown or out of range.
+    """
+    try:
+        found: dict[str, Any] = {
+            METADATA[k]: tuple(map(str if k in TEXTS else float, v)) if isinstance(v, list) else v
+            for k, v in json.loads(text).items()
+        }
+        TissueRecipe(**found)
+    except KeyError as error:
+        raise ModelError(f"its metadata say {error}, which is not known", where=file_name) from error
+    except (ValueError, TypeError, AttributeError, UsageError) as error:
+        why = error.what if isinstance(error, UsageError) else error
+        raise ModelError(f"its metadata {KEY!r} cannot be used ({why})", where=file_name) from error
+    return found

@@ -135,6 +135,22 @@ def test_what_is_left_to_openslide_and_why(
     assert str(caught.value) == f"{path}: not for the DICOM reader ({reason}); use `reader='auto'`"
 
 
+def test_parts_with_frames_at_one_place_are_left_to_openslide(tmp_path: Path) -> None:
+    files = write_dicom(tmp_path / "a", PIXELS[:300, :600], tiling="TILED_SPARSE", parts=2, factors=(1,))
+    first, second = (pydicom.dcmread(file) for file in files[:2])
+    taken, moved = (
+        data.PerFrameFunctionalGroupsSequence[0].PlanePositionSlideSequence[0] for data in (first, second)
+    )
+    for axis in ("Column", "Row"):
+        name = f"{axis}PositionInTotalImagePixelMatrix"
+        setattr(moved, name, getattr(taken, name))
+    second.save_as(files[1])
+    with open_slide(files[0]) as slide:
+        assert slide.reader == "openslide"
+    with pytest.raises(SlideError, match="several of its frames lie at one place"):
+        open_slide(files[0], "dicom")
+
+
 def test_a_slide_of_another_format_is_not_for_it(made_slide: Path, tmp_path: Path) -> None:
     with pytest.raises(SlideError, match=r"not for the DICOM reader \(its format is "):
         open_slide(made_slide, "dicom")

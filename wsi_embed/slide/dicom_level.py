@@ -36,7 +36,8 @@ class DicomLevel(JpegLevel):
         parts: Files of the image without copies, found consistent by `check_dicom`.
 
     Raises:
-        DicomError: If its frames are of another kind.
+        DicomError: If its frames are of another kind, or several lie at one place.
+        OSError: If a file cannot be read.
     """
 
     def __init__(self, parts: Sequence[DicomInstance]) -> None:
@@ -48,6 +49,7 @@ class DicomLevel(JpegLevel):
         if not layout.usual:
             raise DicomError(str(layout))
         super().__init__(layout, WORDS[first.photometric])
+        self._check_frames()
         try:
             for part in self._parts:
                 self._decoder.check(part.frame_head)
@@ -57,6 +59,15 @@ class DicomLevel(JpegLevel):
         self._handles: dict[int, int] = {}
         self._lock = threading.Lock()
         self._closed = False
+
+    def _check_frames(self) -> None:
+        frames, tiles = sum(part.frames for part in self._parts), self.layout.tiles
+        full = self._parts[0].organization == FULL
+        if frames > tiles or (full and frames != tiles):
+            raise DicomError(f"it has {frames} frames for {tiles} tiles")
+        # `check_dicom` looks for such frames in each file by itself
+        if len(self._parts) > 1 and not full and np.count_nonzero(~self.missing) < frames:
+            raise DicomError("several of its frames lie at one place")
 
     @functools.cached_property
     def missing(self) -> npt.NDArray[np.bool_]:

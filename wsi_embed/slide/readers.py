@@ -38,9 +38,9 @@ def open_slide(path: str | Path, reader: Reader = "auto") -> Slide:
         path: A file OpenSlide knows (SVS, TIFF, NDPI, MRXS, DICOM, ...), a PNG or JPEG image, an OME-Zarr
             (folder or zip archive), or a file for the reader of another package.
         reader: `openslide`, `tiff` or `dicom` (slides with JPEG tiles, docs/formats.md), which leave PNG and
-            JPEG images to Pillow; `zarr` (OME-Zarr); `fastslide` (CZI, iSyntax, VSI; extra `formats`); that of
-            another package (docs/extending.md); or `auto`, which is `zarr`, `tiff` or `dicom` if possible, and
-            other packages' readers for files with their suffixes.
+            JPEG images to Pillow; `zarr` (OME-Zarr); `fastslide` (CZI, iSyntax, VSI; extra `formats`); that
+            of another package (docs/extending.md); or `auto`, which is `zarr`, `tiff` or `dicom` if possible,
+            and other packages' readers for files with their suffixes.
 
     Returns:
         An open slide, to be used as a context manager, from any number of threads.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from wsi_embed.errors import RemoteError, SlideError, UsageError
 from wsi_embed.slide.dicom import DICOM_SUFFIXES, HEAD, named_as_dicom, series_in
-from wsi_embed.slide.ome_zarr.detection import METADATA, describes_ome, in_labels
+from wsi_embed.slide.ome_zarr.detection import METADATA, describes_ome, is_foreign
 from wsi_embed.slide.suffixes import named_as_slide
 from wsi_embed.storage import objects
 from wsi_embed.storage.address import Address
@@ -107,7 +107,7 @@ def _lies_in(key: str, folder: Address) -> bool:
 def _zarr_objects(image: Address, found: Iterable[RemoteObject]) -> tuple[RemoteObject, ...]:
     """Return the objects of an OME-Zarr, without its label images, as `files_of` does for a folder."""
     start = len(image.key) + 1 if image.key else 0
-    inside = (o for o in found if _lies_in(o.address.key, image) and not in_labels(o.address.key[start:]))
+    inside = (o for o in found if _lies_in(o.address.key, image) and not is_foreign(o.address.key[start:]))
     return tuple(sorted(inside, key=lambda o: o.address.key))
 
 

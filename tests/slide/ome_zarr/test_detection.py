@@ -122,10 +122,12 @@ def test_a_packed_slide_fails_by_name(tmp_path: Path, name: str) -> None:
         open_slide(item.path)
 
 
-def test_label_images_are_no_part_of_the_slide(tmp_path: Path) -> None:
+def test_label_images_and_what_macos_leaves_are_no_part_of_the_slide(tmp_path: Path) -> None:
     folder = write_ome_zarr(tmp_path / "a.zarr", SMALL, factors=(1,))
     before, names = open_slide(folder).fingerprint, files_of(folder)
     write_ome_zarr(folder / "labels" / "cells", SMALL, factors=(1,))
+    for name in (".DS_Store", "0/._0"):  # of macOS
+        (folder / name).write_bytes(b"x")
     assert files_of(folder) == names
     assert open_slide(folder).fingerprint == before
     assert [item.path for item in find_slides([tmp_path])] == [folder]

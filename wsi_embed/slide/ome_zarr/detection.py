@@ -94,7 +94,9 @@ def ome_attributes(document: bytes) -> dict[str, Any]:
 
 
 def files_of(folder: Path) -> list[Path]:
-    """Return the files of an OME-Zarr in a folder, without its label images, in the order of their names.
+    """Return the files of a slide in an OME-Zarr folder, in the order of their names.
+
+    Label images and files of macOS are left out.
 
     Raises:
         OSError: If a folder in it cannot be listed.
@@ -102,13 +104,22 @@ def files_of(folder: Path) -> list[Path]:
     found: list[str] = []
     for root, folders, files in os.walk(folder, onerror=_fail):
         folders[:] = [name for name in folders if name != LABELS]
-        found += [f"{root}/{name}" for name in files]
+        found += [f"{root}/{name}" for name in files if not _of_macos(name)]
     return [Path(name) for name in sorted(found)]
 
 
-def in_labels(relative: str) -> bool:
-    """Return whether a file, relative to the root and with `/`, is part of label images."""
-    return LABELS in relative.split("/")[:-1]
+def is_foreign(relative: str) -> bool:
+    """Return whether a file of an OME-Zarr is no part of the slide: of label images, or written by macOS.
+
+    Args:
+        relative: Path relative to the root, with `/`.
+    """
+    *folders, name = relative.split("/")
+    return LABELS in folders or _of_macos(name)
+
+
+def _of_macos(name: str) -> bool:
+    return name == ".DS_Store" or name.startswith("._")
 
 
 def _fail(error: OSError) -> None:

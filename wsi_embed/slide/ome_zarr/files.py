@@ -12,7 +12,7 @@ from zarr.abc.store import Store
 from zarr.storage import LocalStore, ZipStore
 
 from wsi_embed.errors import SlideError
-from wsi_embed.slide.ome_zarr.detection import METADATA, files_of, in_labels, ome_attributes, zip_root
+from wsi_embed.slide.ome_zarr.detection import METADATA, files_of, is_foreign, ome_attributes, zip_root
 
 # Bytes of a group's attributes; consolidated metadata of a plate with 100,000 images stay below it.
 MOST_JSON = 1 << 26
@@ -62,7 +62,7 @@ class ZarrFiles:
         start = len(self.root)
         inside = (each for each in self._packed.infolist() if each.filename.startswith(self.root))
         sizes = {each.filename[start:]: each.compress_size for each in inside if not each.is_dir()}
-        return {name: size for name, size in sizes.items() if not in_labels(name)}
+        return {name: size for name, size in sizes.items() if not is_foreign(name)}
 
     def attributes(self, group: str) -> dict[str, Any]:
         """Return the attributes of a group as OME defines them; empty if there are none.

@@ -157,6 +157,7 @@ def test_arrays_of_absurd_size_are_refused(tmp_path: Path) -> None:
         (("shape", (3, 10**9, 10**9)),): "has 1000000000 x 1000000000 pixels in chunks of 3 x 128 x 128",
         (("shape", (3, 200_000, 200_000)),): r"level 0 has 200000 x 200000 pixels, and \d+ bytes of chunks",
         (("chunks", (3, 20_000, 20_000)),): r"its chunks are too large \(3 x 20000 x 20000\)",
+        (("chunks", (3, 128, 0)),): r"its chunks have no pixels \(3 x 128 x 0\)",
         (("shape", (3, 0, 400)),): r"has no pixels \(3 x 0 x 400\)",
         (("shape", (300, 400)), ("chunks", (128, 128))): "its arrays have 2 axes, and its metadata 3",
         (("compressor", None), ("shape", "x")): "cannot be opened by Zarr",

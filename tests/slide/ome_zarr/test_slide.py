@@ -116,6 +116,16 @@ def test_folders_manifests_and_info_name_the_folder(tmp_path: Path) -> None:
     assert len(list((tmp_path / "out/S-1").glob("*.png"))) == (610 // 64) * (530 // 64)
 
 
+def test_the_current_folder_may_be_the_slide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_ome_zarr(tmp_path / "a.zarr", PIXELS)
+    expected = open_slide(folder).fingerprint
+    monkeypatch.chdir(folder)
+    for path in (Path(), Path("../a.zarr")):
+        with open_slide(path) as slide:
+            assert (slide.read(0, 0, 0, 610, 530) == PIXELS).all()
+            assert slide.fingerprint == expected
+
+
 @pytest.mark.parametrize("reader", ["openslide", "tiff"])
 def test_the_reader_of_another_format_is_refused(tmp_path: Path, reader: str) -> None:
     folder = write_ome_zarr(tmp_path / "a.zarr", PIXELS[:64, :64], factors=(1,))

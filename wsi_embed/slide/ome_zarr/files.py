@@ -57,8 +57,9 @@ class ZarrFiles:
             OSError: If a folder cannot be listed.
         """
         if self._packed is None:
-            start = len(str(self.path)) + 1
-            return {name[start:]: os.stat(name).st_size for name in map(str, files_of(self.path))}
+            folder = os.path.abspath(self.path)  # `.` is left out of the names of its files
+            names = map(str, files_of(Path(folder)))
+            return {name[len(folder) + 1 :]: os.stat(name).st_size for name in names}
         start = len(self.root)
         inside = (each for each in self._packed.infolist() if each.filename.startswith(self.root))
         sizes = {each.filename[start:]: each.compress_size for each in inside if not each.is_dir()}

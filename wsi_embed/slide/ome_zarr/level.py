@@ -50,6 +50,8 @@ class ZarrLevel:
         self._array = _open_array(files, path)
         _check_pixels(self._array, self._axes)
         chunks = self._array.chunks
+        if min(*chunks, *(self._array.shards or chunks)) < 1:
+            raise SlideError(f"its chunks have no pixels ({_times(chunks)})", where=path)
         if math.prod(chunks) > MOST_CHUNK_BYTES:
             raise SlideError(
                 f"its chunks are too large ({_times(chunks)})",

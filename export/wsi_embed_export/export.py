@@ -125,6 +125,8 @@ def export(
     with writing(out) as temporary:
         with stage("writing the model"):
             _write(model, metadata, temporary, tiles, largest_file)
+        if temporary.suffix == ".onnx":
+            del model  # TorchScript is written once more below
         with stage("comparing the model with PyTorch"):
             found = _compare(reference, temporary, metadata, tiles, min_cosine)
         metadata = replace(metadata, parity=found.to_dict())

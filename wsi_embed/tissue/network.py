@@ -151,7 +151,7 @@ class TissueNetwork:
                 where=self.path.name,
                 remedy="name all in their order: `tissue_set=['classes=background,tissue,fold']`",
             )
-        if recipe.channel >= out.shape[1]:
+        if not recipe.keep and recipe.channel >= out.shape[1]:
             raise ModelError(
                 f"has {counted(out.shape[1], 'output')} per pixel, and no channel {recipe.channel}",
                 where=self.path.name,
@@ -196,17 +196,20 @@ class TissueNetwork:
             total[window.target] = _enlarged(out, window.pixels)[window.source]
         return total
 
-    def classes(self, view: UInt8Array, recipe: TissueRecipe) -> UInt8Array:
-        """Compute the most probable class of every pixel, a place in `recipe.classes`, uint8 [h, w].
+    def classes(self, view: UInt8Array, recipe: TissueRecipe) -> npt.NDArray[np.unsignedinteger[Any]]:
+        """Compute the most probable class of every pixel, a place in `recipe.classes`.
 
         Args:
             view: RGB, uint8 [h, w, 3].
             recipe: Settings, with the names of the classes.
 
+        Returns:
+            uint8 [h, w], or the smallest unsigned type that counts the classes.
+
         Raises:
             SlideError: If an output of the network is not finite or not a probability.
         """
-        found = np.zeros(view.shape[:2], np.uint8)
+        found = np.zeros(view.shape[:2], np.min_scalar_type(len(recipe.classes) - 1))
         for window in windows(view, self._fixed):
             out = self._run(window.pixels, recipe)
             best = _enlarged(out[0], window.pixels)

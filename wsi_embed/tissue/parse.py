@@ -56,10 +56,10 @@ def _values(recipe: TissueRecipe, settings: Sequence[str] | Mapping[str, Any]) -
                 what, where=argument("tissue_set", [key]), remedy=_listing(recipe) if recipe.used else None
             )
         try:
-            converted = _convert(value, getattr(recipe, key))
+            converted = convert_value(value, getattr(recipe, key))
         except (ValueError, TypeError, OverflowError):
             raise UsageError(
-                _expected(getattr(recipe, key)),
+                expected_values(getattr(recipe, key)),
                 where=argument("tissue_set", {key: as_text(value)}),
                 remedy=_listing(recipe),
             ) from None
@@ -81,8 +81,14 @@ def _pair(recipe: TissueRecipe, text: str) -> tuple[str, str]:
     return key.strip(), value.strip()
 
 
-def _convert(value: Any, like: Any) -> Any:
-    """Convert a value to the type of `like`."""
+def convert_value(value: Any, like: Any) -> Any:
+    """Convert the value of a setting, a text or of its own kind, to the type of `like`.
+
+    Raises:
+        ValueError: If it is none of that type.
+        TypeError: If it is none of that type.
+        OverflowError: If a whole number is expected, and it is infinite.
+    """
     if isinstance(like, bool):
         words = {"on": True, "true": True, "yes": True, "1": True}
         words |= {"off": False, "false": False, "no": False, "0": False}
@@ -104,11 +110,13 @@ def _convert(value: Any, like: Any) -> Any:
     return type(like)(number)
 
 
-def _expected(like: Any) -> str:
+def expected_values(like: Any) -> str:
     """Describe the values of a setting of the same type as `like`."""
     if isinstance(like, bool):
         return "on or off is expected"
-    if isinstance(like, tuple) and like and not isinstance(like[0], str):
+    if isinstance(like, tuple) and (not like or isinstance(like[0], str)):
+        return "names are expected"
+    if isinstance(like, tuple):
         return f"{len(like)} numbers are expected, as in {as_text(like)}"
     return f"{'a whole number' if isinstance(like, int) else 'a number'} is expected"
 

@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from wsi_embed.errors import ModelError, UsageError
-from wsi_embed.tissue.parse import convert_value, expected_values
 from wsi_embed.tissue.recipe import TissueRecipe
+from wsi_embed.tissue.setting_values import convert_value, expected_values
 
 KEY = "wsi_embed_tissue"
 SETTINGS = ("mean", "std", "threshold", "channel", "activation", "classes", "keep")

@@ -171,8 +171,14 @@ class TissueNetwork:
                 )
             powers = np.exp(out - out.max(0))
             out = np.asarray(powers / powers.sum(0), np.float32)
+        if not np.isfinite(out).all():
+            raise SlideError(
+                "returns values that are not finite",
+                where=self.path.name,
+                remedy="check its weights, and `mean` and `std` of its input",
+            )
         low, high = float(out.min()), float(out.max())
-        if not -1e-3 <= low <= high <= 1 + 1e-3:  # NaN too
+        if not -1e-3 <= low <= high <= 1 + 1e-3:
             raise SlideError(
                 f"returns {low:g} to {high:g}, which are not probabilities",
                 where=self.path.name,

@@ -13,6 +13,7 @@ import pytest
 
 import wsi_embed
 from tests.job_tools import invoke, make_model
+from tests.made_formats.ome_zarr import write_ome_zarr
 from tests.made_slides import he_pixels, write_tiff
 from tests.quality.test_selection import half_blurred
 from wsi_embed.plot import plot_bag
@@ -115,6 +116,13 @@ def test_a_limit_leaves_tiles_out_and_is_a_setting(
     ).stdout  # fmt: skip
     assert f"{sharp.sum()} tiles would be made" in said
     assert f"({(~sharp).sum()} tiles beyond the limits of quality left out)" in said
+    # the tiles of complete slides are not counted, nor those left out of them
+    both = invoke(slides, "--out", out, "--model", model, "--device", "cpu", "--min-focus", "8").stdout
+    poor = {
+        bag.slide_id: bag.attrs["quality"].get("left_out", 0) for bag in wsi_embed.open_store(out).values()
+    }
+    assert poor.pop("half") > 0
+    assert f"({sum(poor.values())} tiles beyond the limits of quality left out)" in both
     planned = embed(slides / "half.tiff", tmp_path / "g.zarr", model, min_focus=8.0, dry_run=True).slides[0]
     assert (planned.tiles, planned.poor_tiles) == (sharp.sum(), (~sharp).sum())
 
@@ -295,3 +303,26 @@ def test_quality_costs_little(slides: Path) -> None:
         quality.measure(0, tiles)
         seconds.append((time.thread_time() - began) / 16)
     assert min(seconds) < 0.002
+
+
+@pytest.mark.parametrize("limit", [None, 1.0])
+def test_unreadable_tiles_do_not_make_a_slide_blurred(
+    limit: float | None, model: Path, tmp_path: Path
+) -> None:
+    """Its sharpness is that of the tiles that were read."""
+    folder = write_ome_zarr(tmp_path / "a.ome.zarr", he_pixels(320, 320, seed=1), factors=(1,), chunk=32)
+    rng = np.random.default_rng(0)
+    chunks = sorted(file for file in (folder / "0").rglob("*") if file.name.isdecimal() and file.is_file())
+    for number in rng.permutation(len(chunks))[: len(chunks) // 3].tolist():
+        chunks[number].write_bytes(b"damaged")
+    result = embed(
+        folder, tmp_path / "f.zarr", model, tissue="none", on_bad_tile="white", min_focus=limit
+    ).slides[0]
+    bag = wsi_embed.open_store(tmp_path / "f.zarr")["a.ome"]
+    bad = bag.attrs["bad_tiles"]
+    assert len(bad) == result.bad_tiles == 33
+    assert (bag.quality["focus"][:][bad] == 0).all()
+    read = np.delete(bag.quality["focus"][:].astype(np.float64), bad)
+    assert result.focus == pytest.approx(np.median(read), rel=1e-3)
+    assert result.blurred == pytest.approx((read < 4).mean(), abs=1e-4)
+    assert bag.attrs["quality"]["blurred"] == result.blurred

@@ -98,5 +98,5 @@ def test_the_order_of_batches_does_not_matter(slide: Slide) -> None:
     assert about["arrays"] == ["focus", "pen", "dark"]
     assert about["focus_mpp"] == 0.5
     assert about["focus"] == pytest.approx(float(np.median(one.arrays["focus"])), abs=1e-3)
-    assert one.blurred == (one.arrays["focus"] < 4.0).mean()
+    assert about["blurred"] == (one.arrays["focus"] < 4.0).mean()
     assert TileQuality(grid.where(np.zeros(64, np.bool_))).attributes()["focus"] is None

@@ -164,7 +164,11 @@ def test_the_record_knows_the_content_and_not_the_place(tmp_path: Path) -> None:
         ({"kind": TensorProto.DOUBLE}, [], r"takes x tensor\(double\).*takes one tensor of RGB"),
         ({"sizes": ("h", 3)}, [], "takes one tensor of RGB"),
         ({"batch": 2}, [], "takes 2 images at once; export it with batch 1 or dynamic"),
-        ({"gain": float("nan")}, ["activation=sigmoid"], "returns nan to nan, which are not probabilities"),
+        (
+            {"gain": float("nan")},
+            ["activation=sigmoid"],
+            "returns values that are not finite; check its weights",
+        ),
         ({"about": "{"}, [], "its metadata 'wsi_embed_tissue' cannot be used"),
         ({"about": {"size": 3}}, [], "its metadata say 'size', which is not known"),
         ({"about": {"threshold": "high"}}, [], "its metadata 'wsi_embed_tissue' cannot be used"),

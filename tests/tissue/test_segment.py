@@ -26,10 +26,13 @@ COLOURS = np.array([[244, 244, 244], [205, 130, 185], [110, 40, 95], [30, 140, 9
 NAMED = ["classes=" + ",".join(CLASSES), "activation=softmax"]
 
 
-def made_network(path: Path, about: dict[str, Any] | None = None, stride: int = 1) -> Path:
-    """A network whose class of a pixel is the nearest of `COLOURS`; |p|^2 is common to all and left out."""
-    colours = COLOURS / 255
-    weights = np.zeros((4, 3, stride, stride), np.float32)
+def made_network(path: Path, about: dict[str, Any] | None = None, stride: int = 1, before: int = 0) -> Path:
+    """A network whose class of a pixel is the nearest of `COLOURS`; |p|^2 is common to all and left out.
+
+    Before these it has classes of colours that no slide has.
+    """
+    colours = np.concatenate([np.full((before, 3), -2.0, np.float32), COLOURS / 255])
+    weights = np.zeros((len(colours), 3, stride, stride), np.float32)
     weights += (400 * colours / stride**2)[..., None, None]
     bias = -200 * (colours**2).sum(1)
     graph = helper.make_graph(
@@ -153,3 +156,57 @@ def test_a_job_says_what_was_left_out_and_notices_another_choice(
     )  # fmt: skip
     assert done.returncode == 2
     assert "--tissue-set keep=stain: no class is called 'stain'" in done.stderr
+
+
+def test_more_classes_than_a_byte_counts(tmp_path: Path, truth: np.ndarray) -> None:
+    """The last four of 300 are those of `CLASSES`."""
+    others = [f"other {number}" for number in range(296)]
+    recipe = parse_recipe(
+        f"model:{made_network(tmp_path / 'n.onnx', before=296)}",
+        [f"classes={','.join((*others, *CLASSES))}", "keep=tissue,pen", "activation=softmax"],
+    )
+    found = segment(seen(truth), recipe, 8.0)
+    np.testing.assert_array_equal(found.tissue, (truth == 1) | (truth == 3))
+    assert found.note is not None
+    assert found.note.startswith("0.2 mm2 of fold left out")
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"classes": "background, tissue,fold,pen", "keep": "fold,tissue"},
+        {"classes": [" background", *CLASSES[1:]], "keep": ["tissue", "fold ", "tissue"]},
+        {"classes": CLASSES, "keep": ["fold", "tissue"], "channel": 7},
+    ],
+)
+def test_names_in_metadata_are_read_as_those_of_settings(tmp_path: Path, about: dict[str, Any]) -> None:
+    """In any order, because the same classes are kept: the recorded settings are equal too."""
+    file = made_network(tmp_path / "n.onnx", {"activation": "softmax"} | about)
+    recorded = parse_recipe(f"model:{file}").to_dict()
+    assert recorded["classes"] == list(CLASSES)
+    assert recorded["keep"] == ["tissue", "fold"]
+    assert parse_recipe(f"model:{file}", ["keep=fold,tissue"]).to_dict() == recorded
+
+
+@pytest.mark.parametrize(
+    ("about", "says"),
+    [
+        ({"channel": 1.5}, "channel: a whole number is expected"),
+        ({"mpp": "fine"}, "mask_mpp: a number is expected"),
+        ({"mpp": True}, "mask_mpp: a number is expected"),
+        ({"classes": None}, "classes: names are expected"),
+        ({"std": [1, 1]}, "std: 3 numbers are expected"),
+    ],
+)
+def test_metadata_of_other_kinds_are_one_clear_line(tmp_path: Path, about: dict[str, Any], says: str) -> None:
+    with pytest.raises(ModelError, match=rf"n\.onnx: its metadata .* cannot be used \({says}"):
+        parse_recipe(f"model:{made_network(tmp_path / 'n.onnx', about)}", ["channel=1", "activation=softmax"])
+
+
+def test_numbers_in_metadata_keep_their_fingerprint(tmp_path: Path) -> None:
+    """An integer is not recorded as 8.0, nor one number for all colours as three."""
+    about = {"mpp": 8, "threshold": 0, "mean": 0.5, "activation": "softmax", "channel": 1.0}
+    recorded = parse_recipe(f"model:{made_network(tmp_path / 'n.onnx', about)}").to_dict()
+    assert json.dumps([recorded[name] for name in ("mask_mpp", "threshold", "mean", "channel")]) == (
+        "[8, 0, 0.5, 1]"
+    )

@@ -244,7 +244,8 @@ def _summary(report: JobReport) -> str:
     made = f"{counted(report.tiles, 'tile')} in {report.seconds:.1f} s"
     tiles = f"{counted(planned, 'tile')} would be made" if planned else made
     text = f"{', '.join(counts) or 'no slides'}; {tiles}"
-    if poor := sum(result.poor_tiles for result in report.slides):
+    # of the slides of this run, as the tiles are
+    if poor := sum(result.poor_tiles for result in report.slides if result.status != "skipped"):
         text += f" ({counted(poor, 'tile')} beyond the limits of quality left out)"
     text += f" -> {report.store}"
     if report.error:

@@ -145,14 +145,14 @@ class FeatureJob(Job):
             _count_bad(result, bad)
             plan.check_unchanged()
             began = time.perf_counter()
-            found = {"bad_tiles": bad, "tissue_share": result.tissue, **_quality(result, quality)}
+            found = {"bad_tiles": bad, "tissue_share": result.tissue, **_quality(result, quality, bad)}
             writer.commit({**plan.attributes(grid, self.tiling, self.versions), **found})
             seconds.write += time.perf_counter() - began
 
 
-def _quality(result: SlideResult, quality: TileQuality | None) -> dict[str, Any]:
+def _quality(result: SlideResult, quality: TileQuality | None, bad: list[int]) -> dict[str, Any]:
     """Return the attribute on the quality of a slide's tiles, and add it to the result."""
-    found = quality.attributes() if quality else {}
+    found = quality.attributes(bad) if quality else {}
     result.focus, result.blurred = found.get("focus"), found.get("blurred")
     if result.poor_tiles:
         found["left_out"] = result.poor_tiles

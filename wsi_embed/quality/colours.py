@@ -20,8 +20,8 @@ DENSITY = -np.log10(np.maximum(np.arange(256), 0.5) / 255).astype(np.float32)
 
 
 def blocks_across(tile_px: int, mpp: float) -> int:
-    """Return the number of blocks of about `COLOUR_MPP` along the side of a tile."""
-    return max(1, round(tile_px * mpp / COLOUR_MPP))
+    """Return the number of blocks of about `COLOUR_MPP`, at least a pixel each, along the side of a tile."""
+    return min(tile_px, max(1, round(tile_px * mpp / COLOUR_MPP)))
 
 
 def block_colours(tile: UInt8Array, across: int) -> UInt8Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -53,17 +54,19 @@ class TileQuality:
         self.arrays["pen"][rows] = pen_shares(blocks)
         self.arrays["dark"][rows] = darkness(blocks)
 
-    @property
-    def blurred(self) -> float:
-        """Share of the tiles whose focus is below `BLURRED`."""
-        return float((self.arrays["focus"] < BLURRED).mean()) if len(self.arrays["focus"]) else 0.0
+    def attributes(self, unreadable: Sequence[int] = ()) -> dict[str, Any]:
+        """Return what a store records about the measures of a slide, as JSON values.
 
-    def attributes(self) -> dict[str, Any]:
-        """Return what a store records about the measures of a slide, as JSON values."""
-        values = self.arrays["focus"]
+        Args:
+            unreadable: Rows of tiles that were taken as white. They have values like others, but say nothing
+                about the slide.
+        """
+        read = np.ones(len(self.arrays["focus"]), np.bool_)
+        read[list(unreadable)] = False
+        values = self.arrays["focus"][read]
         return {
             "arrays": list(self.arrays),
             "focus_mpp": round(self.focus_mpp, 6),
             "focus": round(float(np.median(values)), 3) if len(values) else None,
-            "blurred": round(self.blurred, 4),
+            "blurred": round(float((values < BLURRED).mean()), 4) if len(values) else 0.0,
         }

@@ -151,7 +151,7 @@ class TissueNetwork:
                 where=self.path.name,
                 remedy="name all in their order: `tissue_set=['classes=background,tissue,fold']`",
             )
-        if recipe.channel >= out.shape[1]:
+        if not recipe.keep and recipe.channel >= out.shape[1]:
             raise ModelError(
                 f"has {counted(out.shape[1], 'output')} per pixel, and no channel {recipe.channel}",
                 where=self.path.name,
@@ -171,8 +171,14 @@ class TissueNetwork:
                 )
             powers = np.exp(out - out.max(0))
             out = np.asarray(powers / powers.sum(0), np.float32)
+        if not np.isfinite(out).all():
+            raise SlideError(
+                "returns values that are not finite",
+                where=self.path.name,
+                remedy="check its weights, and `mean` and `std` of its input",
+            )
         low, high = float(out.min()), float(out.max())
-        if not -1e-3 <= low <= high <= 1 + 1e-3:  # NaN too
+        if not -1e-3 <= low <= high <= 1 + 1e-3:
             raise SlideError(
                 f"returns {low:g} to {high:g}, which are not probabilities",
                 where=self.path.name,
@@ -196,17 +202,20 @@ class TissueNetwork:
             total[window.target] = _enlarged(out, window.pixels)[window.source]
         return total
 
-    def classes(self, view: UInt8Array, recipe: TissueRecipe) -> UInt8Array:
-        """Compute the most probable class of every pixel, a place in `recipe.classes`, uint8 [h, w].
+    def classes(self, view: UInt8Array, recipe: TissueRecipe) -> npt.NDArray[np.unsignedinteger[Any]]:
+        """Compute the most probable class of every pixel, a place in `recipe.classes`.
 
         Args:
             view: RGB, uint8 [h, w, 3].
             recipe: Settings, with the names of the classes.
 
+        Returns:
+            uint8 [h, w], or the smallest unsigned type that counts the classes.
+
         Raises:
             SlideError: If an output of the network is not finite or not a probability.
         """
-        found = np.zeros(view.shape[:2], np.uint8)
+        found = np.zeros(view.shape[:2], np.min_scalar_type(len(recipe.classes) - 1))
         for window in windows(view, self._fixed):
             out = self._run(window.pixels, recipe)
             best = _enlarged(out[0], window.pixels)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from wsi_embed.errors import UsageError
 from wsi_embed.tissue.recipe import TissueRecipe, as_text
+from wsi_embed.tissue.setting_values import convert_value, expected_values
 from wsi_embed.util.text import argument
 
 
@@ -56,10 +56,10 @@ def _values(recipe: TissueRecipe, settings: Sequence[str] | Mapping[str, Any]) -
                 what, where=argument("tissue_set", [key]), remedy=_listing(recipe) if recipe.used else None
             )
         try:
-            converted = _convert(value, getattr(recipe, key))
+            converted = convert_value(value, getattr(recipe, key))
         except (ValueError, TypeError, OverflowError):
             raise UsageError(
-                _expected(getattr(recipe, key)),
+                expected_values(getattr(recipe, key)),
                 where=argument("tissue_set", {key: as_text(value)}),
                 remedy=_listing(recipe),
             ) from None
@@ -79,38 +79,6 @@ def _pair(recipe: TissueRecipe, text: str) -> tuple[str, str]:
     if not equals:
         raise UsageError("expected key=value", where=argument("tissue_set", [text]), remedy=_listing(recipe))
     return key.strip(), value.strip()
-
-
-def _convert(value: Any, like: Any) -> Any:
-    """Convert a value to the type of `like`."""
-    if isinstance(like, bool):
-        words = {"on": True, "true": True, "yes": True, "1": True}
-        words |= {"off": False, "false": False, "no": False, "0": False}
-        if str(value).lower() not in words:
-            raise ValueError(value)
-        return words[str(value).lower()]
-    if isinstance(like, tuple):
-        parts = value.split(",") if isinstance(value, str) else list(value)
-        if not like or isinstance(like[0], str):
-            return tuple(str(part).strip() for part in parts if str(part).strip())
-        if len(parts) != len(like):
-            raise ValueError(value)
-        return tuple(float(part) for part in parts)
-    if isinstance(like, str):
-        return str(value)
-    number = float(value)
-    if isinstance(value, bool) or math.isnan(number) or (isinstance(like, int) and number != int(number)):
-        raise ValueError(value)
-    return type(like)(number)
-
-
-def _expected(like: Any) -> str:
-    """Describe the values of a setting of the same type as `like`."""
-    if isinstance(like, bool):
-        return "on or off is expected"
-    if isinstance(like, tuple) and like and not isinstance(like[0], str):
-        return f"{len(like)} numbers are expected, as in {as_text(like)}"
-    return f"{'a whole number' if isinstance(like, int) else 'a number'} is expected"
 
 
 def _listing(recipe: TissueRecipe) -> str:

@@ -183,6 +183,8 @@ class TissueRecipe:
         for key in (k for k in self.used if k not in unused):
             value = getattr(self, key)
             values[key] = list(value) if isinstance(value, tuple) else value
+        if "keep" in values:  # a set: in the order of the classes, however it was given
+            values["keep"] = [name for name in self.classes if name in self.keep]
         return values
 
     @classmethod

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -214,4 +216,75 @@ def test_a_truncated_zip_is_one_clear_line(tmp_path: Path, kept: float) -> None:
     file = zipped(write_ome_zarr(tmp_path / "a.zarr", PIXELS, factors=(1,)), tmp_path / "a.ozx")
     file.write_bytes(file.read_bytes()[: int(kept * file.stat().st_size)])
     with pytest.raises(SlideError, match=r"a\.ozx: its zip archive is truncated or damaged .* copy it again"):
+        open_slide(file)
+
+
+def test_the_current_folder_is_a_slide_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(write_ome_zarr(tmp_path / "a.zarr", PIXELS, factors=(1,)))
+    with open_slide(Path()) as slide:
+        np.testing.assert_array_equal(slide.read(0, 0, 0, 610, 530), PIXELS)
+
+
+def test_links_to_folders_are_followed_and_loops_of_them_end(tmp_path: Path) -> None:
+    folder = write_ome_zarr(tmp_path / "a.zarr", PIXELS, factors=(1,))
+    plain = open_slide(folder)
+    (folder / "0").rename(tmp_path / "elsewhere")
+    (folder / "0").symlink_to(tmp_path / "elsewhere")
+    (folder / "up").symlink_to(tmp_path)
+    (folder / "self").symlink_to(folder)
+    with plain, open_slide(folder) as slide:
+        np.testing.assert_array_equal(slide.read(0, 0, 0, 610, 530), PIXELS)
+        assert slide.fingerprint == plain.fingerprint
+
+
+@pytest.mark.parametrize("path", ["./0", "0//", ".//0/.", "1/../0"])
+def test_paths_of_levels_may_be_written_in_any_way(tmp_path: Path, path: str) -> None:
+    folder = write_ome_zarr(tmp_path / "a.zarr", PIXELS, factors=(1,))
+    file = folder / ".zattrs"
+    file.write_text(file.read_text().replace('"path": "0"', f'"path": "{path}"'))
+    assert path in file.read_text()
+    with open_slide(folder) as slide:
+        np.testing.assert_array_equal(slide.read(0, 0, 0, 610, 530), PIXELS)
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_chunks_with_another_separator_than_the_metadata_say_are_none(
+    tmp_path: Path, version: Literal["0.4", "0.5"]
+) -> None:
+    """Zarr does not find them and returns the fill value: a black slide."""
+    folder = write_ome_zarr(tmp_path / "a.ome.zarr", PIXELS, version, factors=(1,))
+    file = folder / ("0/.zarray" if version == "0.4" else "0/zarr.json")
+    found = json.loads(file.read_text())
+    if version == "0.4":
+        found["dimension_separator"] = "."
+    else:
+        found["chunk_key_encoding"]["configuration"]["separator"] = "."
+    file.write_text(json.dumps(found))
+    with pytest.raises(SlideError, match=r"a\.ome\.zarr: .* 610 x 530 pixels, and 0 bytes of chunks; .*copy"):
+        open_slide(folder)
+
+
+def test_chunks_without_pixels_are_one_clear_line(tmp_path: Path) -> None:
+    folder = write_ome_zarr(tmp_path / "a.zarr", PIXELS, factors=(1,))
+    file = folder / "0/.zarray"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"chunks": [3, 0, 128]}))
+    with pytest.raises(SlideError, match=r"a\.zarr: 0: its chunks have no pixels \(3 x 0 x 128\)"):
+        open_slide(folder)
+
+
+def test_a_zip_that_is_refused_before_its_pixels_are_read_is_one_clear_line(tmp_path: Path) -> None:
+    folder = write_ome_zarr(tmp_path / "a.zarr", PIXELS, factors=(1,), mpp=(0.5, 1.0))
+    with pytest.raises(SlideError, match=r"a\.ozx: its pixels are not square"):
+        open_slide(zipped(folder, tmp_path / "a.ozx"))
+    with pytest.raises(SlideError, match=r"b\.ozx: has no metadata of OME-Zarr"):
+        open_slide(zipped(folder / "0", tmp_path / "b.ozx"))
+
+
+def test_images_side_by_side_in_a_zip_are_not_chosen_from(tmp_path: Path) -> None:
+    for name in "ab":
+        write_ome_zarr(tmp_path / f"both/{name}.ome.zarr", PIXELS, factors=(1,))
+    file = zipped(tmp_path / "both", tmp_path / "both.ozx")
+    with pytest.raises(
+        SlideError, match=r"both\.ozx: .* holds 2 images side by side \(a\.ome\.zarr, b\.ome\.zarr\); unpack"
+    ):
         open_slide(file)

@@ -64,6 +64,13 @@ def zip_root(packed: zipfile.ZipFile) -> str:
     return f"{top.parent}/" if top is not None and len(top.parts) == 2 else ""
 
 
+def images_side_by_side(packed: zipfile.ZipFile) -> list[str]:
+    """Return the folders at the top of an archive that are OME-Zarr images each, by their metadata."""
+    names = [name for name in packed.namelist() if name.count("/") == 1 and name.endswith(METADATA)]
+    folders = {name.split("/")[0] for name in names if describes_ome(packed.read(name))}
+    return sorted(folders)
+
+
 def root_metadata(packed: zipfile.ZipFile, root: str) -> list[str]:
     """Return the names of the root's files with attributes that an archive holds."""
     there = set(packed.namelist())
@@ -98,14 +105,32 @@ def files_of(folder: Path) -> list[Path]:
 
     Label images and files of macOS are left out.
 
+    Links to folders are followed, once each, so that a loop of links ends.
+
     Raises:
         OSError: If a folder in it cannot be listed.
     """
     found: list[str] = []
-    for root, folders, files in os.walk(folder, onerror=_fail):
-        folders[:] = [name for name in folders if name != LABELS]
+    linked = {os.path.realpath(folder)}
+    for root, folders, files in os.walk(folder, onerror=_fail, followlinks=True):
+        folders[:] = [
+            name for name in sorted(folders) if name != LABELS and _is_new(f"{root}/{name}", linked)
+        ]
         found += [f"{root}/{name}" for name in files if not _of_macos(name)]
     return [Path(name) for name in sorted(found)]
+
+
+def _is_new(folder: str, linked: set[str]) -> bool:
+    """Return whether a folder is no link, or the first to its target, which is added to those linked.
+
+    A link to a folder that it lies in leads nowhere new.
+    """
+    if not os.path.islink(folder):
+        return True
+    target, place = os.path.realpath(folder), os.path.realpath(os.path.dirname(folder))
+    new = target not in linked and not f"{place}/".startswith(f"{target.rstrip('/')}/")
+    linked.add(target)
+    return new
 
 
 def is_foreign(relative: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import zipfile
 from functools import cached_property
@@ -12,7 +13,14 @@ from zarr.abc.store import Store
 from zarr.storage import LocalStore, ZipStore
 
 from wsi_embed.errors import SlideError
-from wsi_embed.slide.ome_zarr.detection import METADATA, files_of, is_foreign, ome_attributes, zip_root
+from wsi_embed.slide.ome_zarr.detection import (
+    METADATA,
+    files_of,
+    images_side_by_side,
+    is_foreign,
+    ome_attributes,
+    zip_root,
+)
 
 # Bytes of a group's attributes; consolidated metadata of a plate with 100,000 images stay below it.
 MOST_JSON = 1 << 26
@@ -42,12 +50,24 @@ class ZarrFiles:
         try:
             self._packed = zipfile.ZipFile(path)
             self.root = zip_root(self._packed)
-        except (zipfile.BadZipFile, ValueError, EOFError) as error:
+            self._check_one_image(self._packed)
+        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError) as error:
             self.close()
             raise SlideError(
                 f"its zip archive is truncated or damaged ({error})", where=path, remedy="copy it again"
             ) from error
         self.store = ZipStore(path, mode="r", read_only=True)
+
+    def _check_one_image(self, packed: zipfile.ZipFile) -> None:
+        several = images_side_by_side(packed) if self.root else []
+        if len(several) > 1:
+            self.close()
+            names = ", ".join(several[:3]) + ", ..." * (len(several) > 3)
+            raise SlideError(
+                f"its zip archive holds {len(several)} images side by side ({names})",
+                where=self.path,
+                remedy="unpack it, and name one of them",
+            )
 
     @cached_property
     def sizes(self) -> dict[str, int]:
@@ -94,5 +114,6 @@ class ZarrFiles:
         """Close the archive. May be called several times."""
         if self._packed is not None:
             self._packed.close()
-            if hasattr(self, "store"):
+            # a store that Zarr has not opened yet has no lock, and nothing to close
+            with contextlib.suppress(AttributeError):
                 self.store.close()

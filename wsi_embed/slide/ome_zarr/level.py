@@ -128,10 +128,10 @@ class ZarrLevel:
         sides = self._array.shards or self._array.chunks
         side = min(sides[across], self.layout.width), min(sides[down], self.layout.height)
         found = np.zeros((-(-self.layout.height // side[1]), -(-self.layout.width // side[0])), np.int64)
-        start = f"{self._path}/"
+        start, place_of = f"{self._path}/", _places(self._array)
         for name, size in self._files.sizes.items():
-            if name.startswith(start) and (place := _place(name[len(start) :], len(self._axes))):
-                row, column = place[down], place[across]
+            if name.startswith(start) and (place := place_of.fullmatch(name, len(start))):
+                row, column = int(place[down + 1]), int(place[across + 1])
                 if row < found.shape[0] and column < found.shape[1]:
                     found[row, column] += size
         return StoredTiles(found, side)
@@ -177,10 +177,13 @@ def _interleaved(block: UInt8Array, axes: Sequence[str]) -> UInt8Array:
     return np.asarray(cv2.merge([np.ascontiguousarray(plane) for plane in planes]), np.uint8)
 
 
-def _place(key: str, count: int) -> list[int] | None:
-    """Return the indices in the key of a chunk (`c/0/1/2`, `0/1/2` or `0.1.2`); None for other files."""
-    parts = re.split("[/.]", key.removeprefix("c/"))
-    return [int(part) for part in parts] if len(parts) == count and all(map(str.isdecimal, parts)) else None
+def _places(array: zarr.Array[Any]) -> re.Pattern[str]:
+    """Return the pattern of the keys of an array's chunks (`c/0/1/2`, `0.1.2`), with a group for each index.
+
+    A file whose name has another separator than the metadata say is no chunk, and Zarr does not read it.
+    """
+    first = array.metadata.encode_chunk_key((0,) * array.ndim)
+    return re.compile(re.escape(first).replace("0", "([0-9]+)"))
 
 
 def _times(numbers: Sequence[int]) -> str:

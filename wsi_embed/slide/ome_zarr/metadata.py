@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -102,7 +103,7 @@ def _dataset(
 ) -> Dataset:
     if not isinstance(described, dict) or not isinstance(described.get("path"), str):
         raise SlideError("one of its `datasets` has no path", remedy=AGAIN)
-    path = described["path"].strip("/")
+    path = posixpath.normpath(described["path"].strip("/"))
     if ".." in path.split("/"):
         raise SlideError("one of its `datasets` is outside of it", remedy=AGAIN)
     (x, y), (left, top) = _transforms(described.get("coordinateTransformations"), axes, needed=True)

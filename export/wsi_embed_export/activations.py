@@ -13,6 +13,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 # which keeps all attention weights: scores, their softmax and copies of both.
 BUDGET = 2**30
 COPIES = 5
+# Of large models the weights take most of the memory, and encoding many tiles takes minutes.
+LARGE, BUDGET_OF_LARGE = 2**28, 2**28
+
+
+def budget_for(weight_bytes: int) -> int:
+    """Return the memory for the activations of a batch, bytes, of a model with so many bytes of weights."""
+    return BUDGET_OF_LARGE if weight_bytes >= LARGE else BUDGET
 
 
 def largest_batch(model: nn.Module, tile_px: int, budget: int = BUDGET) -> int:

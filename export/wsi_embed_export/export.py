@@ -16,14 +16,14 @@ from wsi_embed.slide import UInt8Array
 from wsi_embed.util.memory import give_back
 from wsi_embed.util.progress import stage
 from wsi_embed.util.text import argument
-from wsi_embed_export.activations import largest_batch
+from wsi_embed_export.activations import budget_for, largest_batch
 from wsi_embed_export.beside import data_file
 from wsi_embed_export.destination import check_destination, check_space, writing
 from wsi_embed_export.finite import check_finite
 from wsi_embed_export.further import check_further
 from wsi_embed_export.golden import check_golden, read_golden
 from wsi_embed_export.graph import TileModel
-from wsi_embed_export.parity import check_parity, limits_of, parity_tiles
+from wsi_embed_export.parity import BATCHES, FEWEST, check_parity, limits_of, parity_tiles
 from wsi_embed_export.quantise import quantise, quantised_id
 from wsi_embed_export.real_tiles import users_tiles
 from wsi_embed_export.sources import read_source
@@ -129,6 +129,7 @@ def export(
             del model  # TorchScript is written once more below
         with stage("comparing the model with PyTorch"):
             found = _compare(reference, temporary, metadata, tiles, min_cosine)
+        give_back()  # memory of the session, before the file is read and written once more
         metadata = replace(metadata, parity=found.to_dict())
         if wanted is not None:
             encoder = load_encoder(temporary, device="cpu", mpp=metadata.mpp or 1.0)
@@ -184,11 +185,13 @@ def _compare(
     reference: TileModel, path: Path, metadata: ModelMetadata, tiles: UInt8Array | None, min_cosine: float
 ) -> Difference:
     limits = limits_of(metadata.precision, min_cosine)
-    most = largest_batch(reference, reference.tile_px)
+    most = largest_batch(reference, reference.tile_px, budget_for(weight_bytes(reference)))
     gc.collect()  # the exporters leave their copies of the weights in circles of references
     give_back()
-    kinds = parity_tiles(reference.tile_px, None if tiles is None else _split(tiles)[1], most=most)
-    if metadata.precision == "int8":  # calibrated on real tiles, so it is compared on real tiles only
+    real, int8 = None if tiles is None else _split(tiles)[1], metadata.precision == "int8"
+    # int8 is judged by a mean, for which a few tiles are too few
+    kinds = parity_tiles(reference.tile_px, real, most=most, fewest=BATCHES[-1] if int8 else FEWEST)
+    if int8:  # calibrated on real tiles, so it is compared on real tiles only
         kinds = kinds[1:]
     tiles_of_kinds = [list(batches) for batches in kinds]
     for batches in tiles_of_kinds:

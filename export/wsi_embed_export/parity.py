@@ -101,7 +101,11 @@ def _compare(
 
 
 def parity_tiles(
-    px: int, users: UInt8Array | None = None, seed: int = 0, most: int = BATCHES[-1]
+    px: int,
+    users: UInt8Array | None = None,
+    seed: int = 0,
+    most: int = BATCHES[-1],
+    fewest: int = FEWEST,
 ) -> list[Iterator[UInt8Array]]:
     """Create batches of synthetic and of real tiles, in several batch sizes.
 
@@ -110,6 +114,7 @@ def parity_tiles(
         users: Real tiles, uint8 [N, px, px, 3]; by default tiles of the packaged tissue.
         seed: Seed of the tiles.
         most: Largest batch. Larger ones are divided, and the largest then has fewer tiles.
+        fewest: Smallest number of tiles to which the largest batch is reduced.
     """
     rng = np.random.default_rng(seed)
 
@@ -118,7 +123,7 @@ def parity_tiles(
             return packaged_tiles(rng, count, px)
         return users[rng.permutation(len(users))[:count]]
 
-    counts = (*BATCHES[:-1], min(BATCHES[-1], max(most, FEWEST)))
+    counts = (*BATCHES[:-1], min(BATCHES[-1], max(most, fewest)))
     made = (made_tiles(rng, count, px) for count in counts)
     return [_divided(made, most), _divided(map(real, counts), most)]
 

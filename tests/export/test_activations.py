@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from wsi_embed_export.activations import largest_activation, largest_batch
+from wsi_embed_export.activations import BUDGET, LARGE, budget_for, largest_activation, largest_batch
 from wsi_embed_export.parity import parity_tiles
 
 
@@ -57,3 +57,7 @@ def test_batches_follow_the_memory() -> None:
 def test_larger_batches_are_divided(most: int, sizes: list[int]) -> None:
     for kind in parity_tiles(8, most=most):
         assert [len(tiles) for tiles in kind] == sizes
+
+
+def test_large_models_are_compared_on_smaller_batches() -> None:
+    assert budget_for(LARGE - 1) == BUDGET == 4 * budget_for(LARGE)

@@ -8,20 +8,22 @@ import numpy.typing as npt
 
 from wsi_embed.quality.measures import COLOUR_MPP
 from wsi_embed.slide.base import UInt8Array
-from wsi_embed.tissue.artefacts import ink_colours
+from wsi_embed.tissue.artefacts import ink_pixels
 from wsi_embed.tissue.glass import Colour, divide
 
 Float32Array = npt.NDArray[np.float32]
 
 # Share of a tile's blocks that may be darker than its `dark`: a fold covers a part of a tile.
 DARKER_SHARE = 0.1
+# Largest number of blocks along the side of a tile; those of coarse tiles are larger than `COLOUR_MPP`.
+MOST_BLOCKS = 32
 # Optical density by grey value; the darkest value stands for half of a grey level.
 DENSITY = -np.log10(np.maximum(np.arange(256), 0.5) / 255).astype(np.float32)
 
 
 def blocks_across(tile_px: int, mpp: float) -> int:
-    """Return the number of blocks of about `COLOUR_MPP`, at least a pixel each, along the side of a tile."""
-    return min(tile_px, max(1, round(tile_px * mpp / COLOUR_MPP)))
+    """Return the number of blocks of about `COLOUR_MPP` along the side of a tile, at most `MOST_BLOCKS`."""
+    return min(tile_px, MOST_BLOCKS, max(1, round(tile_px * mpp / COLOUR_MPP)))
 
 
 def block_colours(tile: UInt8Array, across: int) -> UInt8Array:
@@ -48,10 +50,7 @@ def pen_shares(blocks: UInt8Array) -> Float32Array:
     """
     number, rows, cols, _ = blocks.shape
     joined = blocks.reshape(number * rows, cols, 3)
-    ink = np.zeros(joined.shape[:2], np.bool_)
-    for certain, _ in ink_colours(joined):
-        ink |= certain
-    return np.asarray(ink.reshape(number, -1).mean(1), np.float32)
+    return np.asarray(ink_pixels(joined).reshape(number, -1).mean(1), np.float32)
 
 
 def darkness(blocks: UInt8Array) -> Float32Array:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +31,15 @@ REACH_UM = 800.0  # maximum distance of paler or darker ink from certain ink
 OVER_TISSUE = 80  # maximum brightness of ink on stained tissue
 COLOURED = 10  # minimum chroma of coloured pixels
 LINE_MPP = 32.0  # resolution of the search for lines
+# Colours of ink: first and last hue, least saturation and value of certain pixels, and last hue and least
+# saturation of those that count beside certain ones.
+INKS = (
+    (35, 95, 50, 60, 95, 20),  # green, cyan: no common stain
+    (95, 118, 120, 60, 124, 70),  # blue, to where haematoxylin begins
+    (118, 128, 205, 120, 128, 205),  # blue, too bright for haematoxylin of this saturation
+    (172, 10, 190, 60, 10, 120),  # red, more saturated than eosin and blood
+    (11, 22, 180, 180, 22, 110),  # orange, brighter than DAB of this saturation
+)
 
 
 def find_pen(balanced: UInt8Array, recipe: TissueRecipe, mpp: float) -> BoolArray:
@@ -51,7 +62,7 @@ def find_pen(balanced: UInt8Array, recipe: TissueRecipe, mpp: float) -> BoolArra
     found = np.zeros(small.shape[:2], np.bool_)
     dark = channel_range(small)[1] <= OVER_TISSUE
     width = recipe.pen_um / pixel
-    for strong, weak in [*ink_colours(small), _black_ink(small)]:
+    for strong, weak in _inks(small):
         core = remove_thin(strong, max(width - EDGE_PX, 1.0))
         if core.any():
             core = _strokes(core, small, width)
@@ -61,27 +72,31 @@ def find_pen(balanced: UInt8Array, recipe: TissueRecipe, mpp: float) -> BoolArra
     return np.asarray(full, np.bool_)
 
 
-def ink_colours(balanced: UInt8Array) -> list[tuple[BoolArray, BoolArray]]:
-    """Find the colours of green, blue, red and orange ink.
+def ink_pixels(balanced: UInt8Array) -> BoolArray:
+    """Find pixels that certainly have the colour of green, blue, red or orange ink, bool [h, w].
 
     Args:
         balanced: View divided by the colour of its glass, uint8 [h, w, 3].
-
-    Returns:
-        For every ink the pixels of certain colour, and those that count beside them, bool [h, w] each.
     """
     hsv = cv2.cvtColor(balanced, cv2.COLOR_RGB2HSV)
-    inks = []
-    for first, last, sure, light, maybe_last, maybe in (
-        (35, 95, 50, 60, 95, 20),  # green, cyan: no common stain
-        (95, 118, 120, 60, 124, 70),  # blue, to where haematoxylin begins
-        (118, 128, 205, 120, 128, 205),  # blue, too bright for haematoxylin of this saturation
-        (172, 10, 190, 60, 10, 120),  # red, more saturated than eosin and blood
-        (11, 22, 180, 180, 22, 110),  # orange, brighter than DAB of this saturation
-    ):
-        certain = _between(hsv, first, last) & (hsv[..., 1] >= sure) & (hsv[..., 2] >= light)
-        inks.append((certain, _between(hsv, first, maybe_last) & (hsv[..., 1] >= maybe)))
-    return inks
+    found = np.zeros(hsv.shape[:2], np.bool_)
+    for ink in INKS:
+        found |= _certain(hsv, ink)
+    return found
+
+
+def _inks(balanced: UInt8Array) -> Iterator[tuple[BoolArray, BoolArray]]:
+    """Yield for every ink the pixels of certain colour, and those that count beside certain ones."""
+    hsv = cv2.cvtColor(balanced, cv2.COLOR_RGB2HSV)
+    for ink in INKS:
+        first, _, _, _, last, saturation = ink
+        yield _certain(hsv, ink), _between(hsv, first, last) & (hsv[..., 1] >= saturation)
+    yield _black_ink(balanced)
+
+
+def _certain(hsv: np.ndarray, ink: tuple[int, ...]) -> BoolArray:
+    first, last, saturation, value, _, _ = ink
+    return _between(hsv, first, last) & (hsv[..., 1] >= saturation) & (hsv[..., 2] >= value)
 
 
 def _black_ink(balanced: UInt8Array) -> tuple[BoolArray, BoolArray]:

@@ -16,7 +16,7 @@ from tests.made_formats.raw_tiff import GREY, NONE, RGB, Image, Samples, write_i
 from tests.made_formats.tiffs import write_aperio
 from tests.made_slides import he_pixels
 from wsi_embed.errors import SlideError
-from wsi_embed.slide import READERS, open_slide
+from wsi_embed.slide import open_slide
 from wsi_embed.slide.storage import Storage
 from wsi_embed.slide.tiff_pixels import pixel_fault
 
@@ -211,7 +211,7 @@ def test_pixels_are_those_that_were_written(name: str, order: Literal["<", ">"],
 def test_what_would_be_changed_is_refused_with_reason_and_remedy(name: str, tmp_path: Path) -> None:
     image, reason = REFUSED[name]
     path = write_images(tmp_path / "a.tif", [image])
-    for reader in READERS:
+    for reader in ("auto", "openslide", "tiff"):
         with pytest.raises(SlideError, match=rf"^{path}: [^\n]*{reason}[^\n]*$") as caught:
             open_slide(path, reader)
         assert not any(word in str(caught.value) for word in ("complete", "damaged"))

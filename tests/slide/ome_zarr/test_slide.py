@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -20,6 +21,7 @@ from wsi_embed.errors import SlideError
 from wsi_embed.grid import ReadPlan, make_grid
 from wsi_embed.slide import open_slide
 from wsi_embed.slide.conformance import SlideConformance
+from wsi_embed.slide.ome_zarr.detection import MOST_JSON
 from wsi_embed.slide.ome_zarr.level import ZarrLevel
 from wsi_embed.tiles.tile import tile
 
@@ -288,3 +290,12 @@ def test_images_side_by_side_in_a_zip_are_not_chosen_from(tmp_path: Path) -> Non
         SlideError, match=r"both\.ozx: .* holds 2 images side by side \(a\.ome\.zarr, b\.ome\.zarr\); unpack"
     ):
         open_slide(file)
+
+
+def test_metadata_that_would_fill_the_memory_are_not_unpacked(tmp_path: Path) -> None:
+    """64 MiB of spaces are 64 KiB in an archive."""
+    path = tmp_path / "a.ozx"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("zarr.json", b" " * (MOST_JSON + 1))
+    with pytest.raises(SlideError, match=r"a\.ozx: has no metadata of OME-Zarr"):
+        open_slide(path)

@@ -19,6 +19,8 @@ MASK = "image-label"
 # Group with the label images (segmentations) of an image. They are results, not part of the slide.
 LABELS = "labels"
 ZIP_START = b"PK"
+# Bytes of a group's attributes; consolidated metadata of a plate with 100,000 images stay below it.
+MOST_JSON = 1 << 26
 
 
 def is_ome_zarr(folder: Path, files: Collection[str] | None = None) -> bool:
@@ -48,7 +50,7 @@ def is_zipped_ome_zarr(file: Path) -> bool:
     try:
         with zipfile.ZipFile(file) as packed:
             root = zip_root(packed)
-            return any(describes_ome(packed.read(name)) for name in root_metadata(packed, root))
+            return any(describes_ome(read_member(packed, name)) for name in root_metadata(packed, root))
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError):
         return False  # a damaged or encrypted archive of any kind
 
@@ -67,8 +69,13 @@ def zip_root(packed: zipfile.ZipFile) -> str:
 def images_side_by_side(packed: zipfile.ZipFile) -> list[str]:
     """Return the folders at the top of an archive that are OME-Zarr images each, by their metadata."""
     names = [name for name in packed.namelist() if name.count("/") == 1 and name.endswith(METADATA)]
-    folders = {name.split("/")[0] for name in names if describes_ome(packed.read(name))}
+    folders = {name.split("/")[0] for name in names if describes_ome(read_member(packed, name))}
     return sorted(folders)
+
+
+def read_member(packed: zipfile.ZipFile, name: str) -> bytes:
+    """Return the content of a member of an archive; nothing if it has more than `MOST_JSON` bytes."""
+    return packed.read(name) if packed.getinfo(name).file_size <= MOST_JSON else b""
 
 
 def root_metadata(packed: zipfile.ZipFile, root: str) -> list[str]:

@@ -15,15 +15,14 @@ from zarr.storage import LocalStore, ZipStore
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.ome_zarr.detection import (
     METADATA,
+    MOST_JSON,
     files_of,
     images_side_by_side,
     is_foreign,
     ome_attributes,
+    read_member,
     zip_root,
 )
-
-# Bytes of a group's attributes; consolidated metadata of a plate with 100,000 images stay below it.
-MOST_JSON = 1 << 26
 
 
 class ZarrFiles:
@@ -104,7 +103,7 @@ class ZarrFiles:
         if self._packed is None:
             return (self.path / name).read_bytes()
         try:
-            return self._packed.read(self.root + name)
+            return read_member(self._packed, self.root + name)
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
             raise SlideError(
                 f"its zip archive is damaged ({error})", where=self.path, remedy="copy it again"

@@ -30,10 +30,21 @@ def exercise(path: Path, truth: Truth = "nothing") -> str:
     except SlideError:
         return "nobody"
     with slide:
+        if _refused(slide):
+            return "nobody"
         complete = all([_look(slide), _read_levels(slide), _read_tiles(slide)])
         if slide.reader == "tiff":
             _compare(slide, path)
         return slide.reader if complete else "partly"
+
+
+def _refused(slide: Slide) -> bool:
+    """Return whether the slide is refused because its levels show different pictures."""
+    try:
+        slide.usable_levels()
+    except SlideError as error:
+        return error.what.startswith("its level 0 does not show")
+    return False
 
 
 def _look(slide: Slide) -> bool:

@@ -19,6 +19,11 @@ from wsi_embed.errors import StoreError
 from wsi_embed.storage.folder import Place
 
 
+def quality_arrays(attributes: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of a slide's arrays of quality; none for slides without, as before version 0.3."""
+    return tuple((attributes.get("quality") or {}).get("arrays", ()))
+
+
 class Bag:
     """Tiles of one slide. Arrays are read when they are sliced: `bag.features[:]`.
 
@@ -149,8 +154,7 @@ class Bag:
             >>> sharp.shape == (len(bag),)
             True
         """
-        names = (self.attrs.get("quality") or {}).get("arrays", ())
-        return {name: self._array(name) for name in names}
+        return {name: self._array(name) for name in quality_arrays(self.attrs)}
 
     def mean(self) -> npt.NDArray[np.float32]:
         """Compute the mean of the features, float32 [D]: a descriptor of the slide.

@@ -22,18 +22,16 @@ class Measure:
     Attributes:
         title: Name for people.
         unit: Unit of the values.
-        good_is_high: Whether high values are good.
         top: Value that pictures show in the last colour of their scale.
     """
 
     title: str
     unit: str
-    good_is_high: bool
     top: float
 
 
 MEASURES: dict[str, Measure] = {
-    "focus": Measure("Focus", "grey levels", good_is_high=True, top=40.0),
-    "pen": Measure("Pen", "share of the tile", good_is_high=False, top=1.0),
-    "dark": Measure("Darkness", "optical density", good_is_high=False, top=1.2),
+    "focus": Measure("Focus", "grey levels", top=40.0),
+    "pen": Measure("Pen", "share of the tile", top=1.0),
+    "dark": Measure("Darkness", "optical density", top=1.2),
 }

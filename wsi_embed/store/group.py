@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from wsi_embed.bags.bag import quality_arrays
 from wsi_embed.errors import StoreError
 from wsi_embed.storage.folder import METADATA_FILE, Place
-from wsi_embed.store.layout import DamagedError, find_attributes, group_digest, parse_json, quality_arrays
+from wsi_embed.store.layout import DamagedError, find_attributes, group_digest, parse_json
 
 REMEDY = "run wsi-embed verify"
 # Settings of a store that its slides repeat.

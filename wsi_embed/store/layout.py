@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -136,11 +136,6 @@ def _layout(shape: tuple[int, ...], dtype: str, fill: float) -> ArrayLayout:
     chunk_rows = max(1, math.ceil(n / chunks))
     shard_chunks = min(chunks, max(1, SHARD_BYTES // (chunk_rows * row_bytes)))
     return ArrayLayout(shape, dtype, chunk_rows, chunk_rows * shard_chunks, fill)
-
-
-def quality_arrays(attributes: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names of a slide's measures of quality; none for stores of versions before 0.3."""
-    return tuple((attributes.get("quality") or {}).get("arrays", ()))
 
 
 def array_documents(folder: Place) -> dict[str, Any]:

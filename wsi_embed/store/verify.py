@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import zarr
 
+from wsi_embed.bags.bag import quality_arrays
 from wsi_embed.errors import RemoteError, StoreError
 from wsi_embed.storage.address import Location
 from wsi_embed.storage.folder import METADATA_FILE, Place
@@ -20,7 +21,6 @@ from wsi_embed.store.layout import (
     array_layouts,
     group_digest,
     is_group,
-    quality_arrays,
     written_objects,
 )
 from wsi_embed.store.members import slide_folders

@@ -19,6 +19,8 @@ from wsi_embed.tissue.recipe import RECIPES, TissueRecipe
 
 # Smallest share of a nearly empty tile that looks like glass.
 NEARLY = 0.95
+# Number of pixels of a view in which the colour of the glass is looked for.
+GLASS_SAMPLE = 250_000
 # Number of tiles whose shares are computed together.
 BLOCK = 1_000_000
 
@@ -138,7 +140,8 @@ def tissue_mask(
         view = slide.thumbnail(side, unreadable if around_unreadable else None)
         try:
             mask, note = find_tissue(view, recipe, mpp * width / view.shape[1])
-            empty, glass = glass_like(view), find_glass(view)
+            step = max(1, math.ceil(math.sqrt(view.shape[0] * view.shape[1] / GLASS_SAMPLE)))
+            empty, glass = glass_like(view), find_glass(view[::step, ::step])
         except SlideError as error:
             raise error.at(slide.path.name) from error
     scale = (width / mask.shape[1], height / mask.shape[0])

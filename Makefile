@@ -1,5 +1,5 @@
 # make demo: the runtime alone, on one real slide.   make check: style and types.
-# make test: all tests but those of tests/slow.txt, which make test-slow runs.
+# make test: all tests but those of tests/slow.txt, which make test-slow runs, with fresh examples of all properties.
 # make docs: the documentation site, in build/site.
 # make fuzz: inconsistent files, CASES of each KIND (tiff ome dicom annotations).
 # make bench: the tables of benchmarks/RESULTS.md, `Throughput`: an hour, and 7 GB for each of PEERS in turn.
@@ -35,6 +35,7 @@ test: $(TEST_VENV)/.installed demo/slides/cmu_small_region.svs
 test-slow: export PYTHONDONTWRITEBYTECODE =
 test-slow: $(TEST_VENV)/.installed demo/slides/cmu_small_region.svs
 	$(TEST_VENV)/bin/python -m pytest -m slow
+	$(TEST_VENV)/bin/python -m pytest -m "hypothesis and not slow" --hypothesis-profile fresh
 
 # Warnings are errors: a link or anchor that leads nowhere, a page that no menu names.
 docs: $(TEST_VENV)/.installed

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import typer
 
@@ -24,6 +25,13 @@ pytest.register_assert_rewrite("wsi_embed.slide.conformance")
 
 # Tensors of tests are tiny: threads would only wait for each other. Before anything imports PyTorch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+# The suite says the same of the same code, however slow the machine; `make test-slow` draws fresh examples.
+FRESH = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile("fresh", FRESH)
+hypothesis.settings.register_profile("repeatable", FRESH, derandomize=True)
+hypothesis.settings.load_profile("repeatable")
 
 
 # Folders whose tests take long. They come first, so that in the end both processes have short ones to share.

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from wsi_embed.errors import ResolutionError, UsageError
 from wsi_embed.grid import Edge, ReadPlan, TileGrid, make_grid, plan_read
 
-geometry = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+geometry = settings(max_examples=100, suppress_health_check=[HealthCheck.filter_too_much])
 
 mpps = st.floats(0.05, 20)
 targets = st.floats(0.1, 10)

@@ -61,7 +61,7 @@ edits = st.one_of(
 )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(steps=st.lists(edits, max_size=6))
 def test_all_steps_can_be_undone_and_redone_and_each_class_has_one_colour(
     steps: list[tuple[str, list[int], Any]], tmp_path_factory: pytest.TempPathFactory

@@ -63,9 +63,7 @@ INDICES = st.one_of(
 )
 
 
-@hypothesis_settings(
-    max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
-)
+@hypothesis_settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(index=INDICES)
 def test_any_index_means_what_it_means_to_numpy(path: Path, index: Any) -> None:
     array = joined(path, "ann").features

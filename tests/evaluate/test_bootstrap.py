@@ -27,7 +27,7 @@ def made(tiles: int, groups: int, seed: int = 0) -> tuple[Bool, npt.NDArray[np.s
 
 
 @pytest.mark.filterwarnings("ignore:A single label")
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("abc")), min_size=1, max_size=40))
 def test_balanced_accuracy_is_that_of_scikit_learn(tiles: list[tuple[str, str]]) -> None:
     labels, predicted = (np.array(column) for column in zip(*tiles, strict=True))

@@ -21,7 +21,7 @@ def drawn(labels: Any, groups: Any, count: int = 3, seed: int = 0, **changes: An
     return draw_folds(grouped_tiles(labels, groups, **changes), count, seed)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(rows, st.integers(2, 6), st.integers(0, 3))
 def test_every_tile_is_tested_once_and_no_group_is_on_both_sides(
     tiles: list[tuple[str, int]], count: int, seed: int
@@ -39,7 +39,7 @@ def test_every_tile_is_tested_once_and_no_group_is_on_both_sides(
         assert not set(groups[train]) & set(groups[test])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.integers(2, 9), min_size=2, max_size=4), st.integers(2, 5), st.integers(0, 3))
 def test_equal_groups_of_one_class_are_dealt_evenly(sizes: list[int], count: int, seed: int) -> None:
     """Each fold tests the same number of groups of each class, give or take one."""
@@ -56,7 +56,7 @@ def test_a_negative_seed_is_refused() -> None:
         drawn([*"abab"], [0, 1, 2, 3], 2, seed=-1)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.permutations(range(40)), st.integers(0, 3))
 def test_the_order_of_the_table_does_not_matter(order: list[int], seed: int) -> None:
     labels, groups = np.array([*"aab"] * 13 + ["b"]), np.arange(40) % 11

@@ -25,7 +25,7 @@ def brute_force(queries: Rows, keys: Rows, k: int) -> list[list[int]]:
     return found
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 20), st.integers(1, 20), st.data())
 def test_neighbours_equal_brute_force(queries: int, keys: int, data: st.DataObject) -> None:
     k = data.draw(st.integers(1, keys))

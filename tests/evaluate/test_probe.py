@@ -43,7 +43,7 @@ def test_noise_wants_a_strong_regularisation() -> None:
     assert fit_probe(features, labels, [""] * 60).strength < 1
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 9)), min_size=8, max_size=60), st.integers(0, 5)
 )

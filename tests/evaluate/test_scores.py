@@ -14,7 +14,7 @@ from wsi_embed.evaluate.scores import draw_confusion, score
 pairs = st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("abc")), min_size=1, max_size=40)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(pairs)
 @pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true", "ignore:A single label was found")
 def test_scores_are_scikit_learns(rows: list[tuple[str, str]]) -> None:

@@ -75,7 +75,7 @@ tiles_of = st.one_of(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     like=st.lists(tiles_of, min_size=1, max_size=4, unique=True),
     unlike=st.lists(tiles_of, max_size=3, unique=True),

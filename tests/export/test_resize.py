@@ -52,7 +52,7 @@ def test_pixels_are_those_of_pillow_on_real_tiles(transform: Transform) -> None:
     assert np.array_equal(in_graph(tiles, transform), by_pillow(tiles, transform))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(8, 80), st.integers(8, 80), st.integers(0, 30),
     st.sampled_from(["bilinear", "bicubic"]), st.integers(0, 2**32 - 1),

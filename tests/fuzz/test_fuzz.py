@@ -1,9 +1,8 @@
-"""Mutated files end in an error of wsi-embed or in what they hold: fresh ones, and earlier finds."""
+"""Mutated files end in an error of wsi-embed or in what they hold: cases of one seed, and earlier finds."""
 
 from __future__ import annotations
 
 import functools
-import random
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,9 @@ from tests.fuzz.kinds import KINDS, bases_of, case, store_case, stored_case
 from tests.fuzz.run import FINDS, run_cases, run_files
 from tests.fuzz.worker import write_case
 
-FRESH = 50  # of each kind
+# The same cases each time, so that the suite says the same of the same code; `make fuzz` draws fresh ones.
+SEED = 1
+CASES = 50  # of each kind
 
 
 @functools.cache
@@ -22,14 +23,12 @@ def bases(kind: str) -> dict[str, Files]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_fresh_cases_end_in_an_error_or_in_what_they_hold(kind: str) -> None:
-    seed = random.SystemRandom().randrange(10**6)
-    outcome = run_cases(kind, seed, 0, FRESH)
-    again = f"python -m tests.fuzz.run --kinds {kind} --seed {seed} --cases {FRESH}"
-    assert not outcome.finds, f"{again}: {outcome.finds}"
-    assert outcome.counts.total() == FRESH
+def test_cases_end_in_an_error_or_in_what_they_hold(kind: str) -> None:
+    outcome = run_cases(kind, SEED, 0, CASES)
+    assert not outcome.finds
+    assert outcome.counts.total() == CASES
     # not everything is refused
-    assert sum(outcome.counts[how] for how in ("read", "tiff", "openslide")) > FRESH / 20
+    assert sum(outcome.counts[how] for how in ("read", "tiff", "openslide")) > CASES / 20
 
 
 @pytest.mark.parametrize("kind", sorted(path.name for path in FINDS.iterdir()))

@@ -143,7 +143,7 @@ def test_an_empty_bag_is_an_empty_collection(tmp_path: Path) -> None:
     assert write_bag(tmp_path / "s.geojson", wsi_embed.open_store(tmp_path / "f.zarr")["s"]) == 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data(), st.integers(2, 9), st.integers(0, 4), st.integers(1, 6), st.integers(1, 6))
 def test_cluster_polygons_cover_exactly_the_tiles(
     data: st.DataObject, stride: int, overlap: int, rows: int, columns: int

@@ -65,7 +65,7 @@ def made_store(path: Path, sizes: list[int], clusters: int, seed: int = 0) -> di
     return dict(open_store(path).items())
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(
     sizes=st.lists(st.integers(0, 40), min_size=1, max_size=5).filter(any),
     clusters=st.integers(1, 6),

@@ -35,7 +35,7 @@ def slow_map(grid: TileGrid, view: View) -> npt.NDArray[np.int32]:
     return out
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     read_px=st.integers(8, 40),
     overlap=st.integers(0, 7),

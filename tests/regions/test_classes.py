@@ -26,7 +26,7 @@ def polygon(*rings: Points) -> Polygon:
 corners = st.lists(st.tuples(st.integers(-50, SIDE), st.integers(-50, SIDE)), min_size=3, max_size=7)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     st.lists(st.lists(corners, min_size=1, max_size=2), min_size=1, max_size=3),
     st.sampled_from([1.0, 1.5, 4.00013]),

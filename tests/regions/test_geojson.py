@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from wsi_embed.errors import WsiEmbedError
@@ -327,7 +327,6 @@ coordinates = st.floats(-1e6, 1e6).map(lambda v: round(v, 2))
 rings = st.lists(st.tuples(coordinates, coordinates), min_size=3, max_size=6, unique=True)
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.lists(rings, min_size=1, max_size=3), max_size=4),
     st.none() | st.text(st.characters(codec="utf-8"), min_size=1).filter(lambda t: t.strip() == t),

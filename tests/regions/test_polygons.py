@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from wsi_embed.errors import SlideError
@@ -108,7 +108,6 @@ def test_regions_that_are_all_smaller_than_a_tile_are_a_warning() -> None:
         assert enough.placed(SIZE, BOUNDS, (10.0, 10.0)).warnings == ()
 
 
-@settings(deadline=None)
 @given(st.tuples(*[st.integers(-60, 140)] * 2), st.integers(5, 90), st.integers(5, 90))
 def test_the_share_outside_is_that_of_the_area(corner: tuple[int, int], w: int, h: int) -> None:
     x, y = corner

@@ -17,7 +17,7 @@ rings = st.lists(st.tuples(numbers, numbers), min_size=3, max_size=7)
 polygons = st.lists(st.lists(rings, min_size=1, max_size=3), max_size=4)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(polygons, st.integers(1, 14), st.integers(1, 14), st.sampled_from([0.5, 1.0, 1.7]), st.booleans())
 def test_it_fills_what_a_ray_from_each_pixel_fills(
     shapes: list[list[list[tuple[float, float]]]], h: int, w: int, scale: float, closed: bool

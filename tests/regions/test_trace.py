@@ -23,7 +23,7 @@ def area(ring: IntRing) -> float:
     return total / 2
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(masks)
 def test_the_outline_encloses_exactly_the_pixels(mask: BoolArray) -> None:
     expected, sure = fill([[ring.tolist() for ring in rings] for rings in trace(mask)], mask.shape)
@@ -31,7 +31,7 @@ def test_the_outline_encloses_exactly_the_pixels(mask: BoolArray) -> None:
     assert np.array_equal(expected, mask)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(masks)
 def test_polygons_are_valid(mask: BoolArray) -> None:
     """One outer ring a piece, holes the other way around, no ring comes to a corner twice."""

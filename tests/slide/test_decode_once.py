@@ -124,7 +124,7 @@ def test_every_compressed_tile_is_decoded_once_however_the_grid_lies(
         assert np.array_equal(tile, expected)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(data=st.data())
 def test_tiles_of_any_grid_in_any_order_are_those_of_plain_reads(
     slide: Slide, theirs: Slide, data: st.DataObject

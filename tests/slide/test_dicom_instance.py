@@ -223,7 +223,7 @@ def test_many_frames_are_passed_over_at_once(tmp_path: Path) -> None:
     assert time.perf_counter() - before < 1
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_a_damaged_file_gives_facts_or_none(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

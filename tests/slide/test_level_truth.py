@@ -198,7 +198,7 @@ def pyramid(pixels: UInt8Array, factors: tuple[int, ...], rounding: Callable[[fl
 
 
 @pytest.mark.parametrize("kind", WRITERS)
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     size=st.tuples(st.integers(700, 1300), st.integers(500, 1000)),
     factors=st.sampled_from([(1, 2, 4), (1, 4), (1, 2, 4, 8), (1, 3)]),

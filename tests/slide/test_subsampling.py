@@ -12,7 +12,7 @@ from tests.made_formats.pixels import lzw
 from wsi_embed.slide.subsampling import _lzw_bytes, _packbits_bytes, _zstd_bytes
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32), st.integers(0, 20_000), st.sampled_from([1, 2, 8, 256]))
 def test_lzw_is_counted_beyond_the_end_of_its_table(seed: int, count: int, values: int) -> None:
     data = np.random.default_rng(seed).integers(0, values, count, np.uint8).tobytes()

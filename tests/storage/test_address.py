@@ -15,7 +15,7 @@ part = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]
 )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(part, min_size=1, max_size=4))
 def test_its_parts_are_those_of_a_path(parts: list[str]) -> None:
     key = "/".join(parts)
@@ -26,7 +26,7 @@ def test_its_parts_are_those_of_a_path(parts: list[str]) -> None:
     assert address.parent / address.name == address
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.one_of(part, st.sampled_from(["..", ".", ""])), max_size=5))
 def test_what_is_relative_to_it_is_found_as_in_a_folder(parts: list[str]) -> None:
     relative = "/".join(parts).lstrip("/")

@@ -35,7 +35,7 @@ def test_growing_adds_a_disc(seed: int, radius: float) -> None:
     assert not (grown & ~outer).any()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10**6), radius=st.floats(0, 12))
 def test_laws_of_morphology(seed: int, radius: float) -> None:
     mask = random_mask(seed)

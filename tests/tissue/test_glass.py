@@ -58,7 +58,7 @@ def test_a_view_without_glass_has_none(colour: tuple[int, int, int]) -> None:
     assert find_glass(flat(colour)) is None
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(colour=st.tuples(*[st.integers(170, 255)] * 3), dim=st.floats(0.3, 1))
 def test_what_is_grey_against_the_glass_has_no_chroma(colour: tuple[int, int, int], dim: float) -> None:
     pixels = np.rint(np.array(flat(colour)) * dim).astype(np.uint8)

@@ -50,7 +50,7 @@ def slow_coverage(mask: TissueMask, grid: TileGrid) -> list[float]:
     return shares
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     bits=st.integers(0, 2**24 - 1),
     shape=st.sampled_from([(4, 6), (6, 4), (1, 24), (24, 1), (1, 1)]),
@@ -225,7 +225,7 @@ def test_nearly_empty_tiles_are_counted() -> None:
 
 
 @given(st.integers(1, 1300), st.integers(0, 1000))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_bands_do_not_change_what_looks_like_glass(height: int, seed: int) -> None:
     view = np.random.default_rng(seed).integers(225, 235, (height, 9, 3)).astype(np.uint8)
     view[seed % height] = 100

@@ -225,7 +225,7 @@ def test_a_slide_whose_output_is_no_probability_fails_alone(tmp_path: Path) -> N
         segment(he_pixels(60, 60), recipe, MPP)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(length=st.integers(1, 5000), side=st.integers(1, 1200))
 def test_windows_cover_an_axis_once_and_keep_off_their_borders(length: int, side: int) -> None:
     length = max(length, side)

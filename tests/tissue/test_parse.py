@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from wsi_embed.errors import UsageError
@@ -55,7 +55,6 @@ def test_a_setting_given_twice_is_refused() -> None:
     assert parse_recipe("otsu", ["pen=off", "pen=no"]) == parse_recipe("otsu", ["pen=off"])
 
 
-@settings(deadline=None)
 @given(
     values=st.dictionaries(st.sampled_from(USED["otsu"]), st.floats() | st.text() | st.booleans() | st.none())
 )

@@ -43,7 +43,7 @@ def certain(labels: list[int], clusters: int) -> Tensor:
     return 1000.0 * F.one_hot(torch.tensor(labels), clusters).float()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(sizes, seeds)
 def test_value_equals_the_published_formula(size: tuple[int, int, int], seed: int) -> None:
     representations, logits = made(size, seed)
@@ -53,7 +53,7 @@ def test_value_equals_the_published_formula(size: tuple[int, int, int], seed: in
     torch.testing.assert_close(cluster_similarity(representations, logits), expected, atol=1e-5, rtol=1e-4)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.tuples(st.integers(8, 24), st.integers(3, 6), st.integers(2, 5)), seeds)
 def test_gradient_equals_that_of_the_published_formula(size: tuple[int, int, int], seed: int) -> None:
     representations, logits = made(size, seed)
@@ -77,13 +77,13 @@ def test_by_hand() -> None:
     assert value.item() == pytest.approx((root + 0 + root) / 3, abs=1e-6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(sizes, seeds)
 def test_value_lies_between_minus_one_and_one(size: tuple[int, int, int], seed: int) -> None:
     assert -1 - 1e-5 <= similarity(*made(size, seed)).item() <= 1 + 1e-5
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(sizes, seeds)
 def test_length_of_a_representation_does_not_matter(size: tuple[int, int, int], seed: int) -> None:
     representations, logits = made(size, seed)
@@ -92,7 +92,7 @@ def test_length_of_a_representation_does_not_matter(size: tuple[int, int, int], 
     torch.testing.assert_close(scaled, similarity(representations, logits), atol=1e-4, rtol=1e-4)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.integers(0, 3), min_size=2, max_size=20), seeds)
 def test_order_of_the_rows_does_not_matter(labels: list[int], seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)

@@ -34,7 +34,7 @@ def test_the_effective_rank_of_few_directions(rank: int) -> None:
     assert representation_figures(rows)["effective_rank"] == pytest.approx(rank, rel=0.02)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(2, 40), st.integers(2, 12), st.integers(0, 2**31))
 def test_representation_figures_equal_numpy(rows: int, width: int, seed: int) -> None:
     features = gaussian(rows, width, seed=seed).numpy().astype(np.float64)

@@ -11,7 +11,7 @@ def groups_of(sizes: list[int]) -> list[range]:
     return [range(start, start + size) for start, size in zip(starts, sizes, strict=True)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     sizes=st.lists(st.integers(1, 5), min_size=1, max_size=30),
     batch=st.integers(1, 6),

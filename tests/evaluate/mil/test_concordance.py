@@ -35,7 +35,7 @@ def slow_index(given_rows: list[Row]) -> float:
     return float(np.mean(points)) if points else math.nan
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(rows)
 def test_it_is_the_share_of_pairs(given_rows: list[Row]) -> None:
     assert index_of(given_rows) == pytest.approx(slow_index(given_rows), nan_ok=True)

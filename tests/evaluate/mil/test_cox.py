@@ -39,7 +39,7 @@ def slow_loss(given_rows: list[Row]) -> float:
     return -total / count if count else 0.0
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(rows)
 def test_it_is_efrons_likelihood(given_rows: list[Row]) -> None:
     assert loss_of(given_rows) == pytest.approx(slow_loss(given_rows), abs=1e-9)

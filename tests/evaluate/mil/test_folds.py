@@ -32,7 +32,7 @@ def sides(fold: Fold) -> list[set[int]]:
     return [set(side.tolist()) for side in (fold.train, fold.validation, fold.test)]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(people, st.integers(3, 5), st.integers(1, 2))
 def test_disjoint_stratified_complete(patients: list[tuple[str, int]], count: int, seeds: int) -> None:
     bags = made(patients)

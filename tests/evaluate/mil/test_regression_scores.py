@@ -14,7 +14,7 @@ from wsi_embed.evaluate.mil.regression_scores import regression_scores
 values = st.sampled_from([-3.0, 0.0, 0.5, 1.0, 4.0, 10.0])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(values, values), min_size=3, max_size=20))
 def test_scores_are_those_of_scipy_and_scikit_learn(pairs: list[tuple[float, float]]) -> None:
     truth, predicted = (np.array(column) for column in zip(*pairs, strict=True))

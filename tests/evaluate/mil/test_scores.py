@@ -24,7 +24,7 @@ rows = st.lists(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(rows)
 def test_scores_are_scikit_learns(given_rows: list[tuple[int, float, float, float]]) -> None:
     targets = np.array([row[0] for row in given_rows])

@@ -366,7 +366,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Slide]:
     return {"ours": open_slide(path, "tiff"), "theirs": open_slide(path, "openslide")}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     level=st.integers(0, 1),
     x=st.integers(-400, 700),

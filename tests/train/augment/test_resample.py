@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision.transforms.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 from scipy import ndimage
@@ -60,7 +60,6 @@ def test_tiles_that_are_views_of_other_memory() -> None:
     assert torch.equal(crop(part, box, unturned(2), 32), crop(part.contiguous(), box, unturned(2), 32))
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_crop_stays_between_the_least_and_the_greatest_of_its_box(data: st.DataObject) -> None:
     side, px = data.draw(st.integers(1, 40)), data.draw(st.integers(1, 40))

@@ -230,7 +230,7 @@ def test_a_seed_gives_the_same_views_on_every_device() -> None:
         torch.testing.assert_close(one, other.cpu(), atol=1e-3, rtol=0)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.integers(0, 2**32 - 1),
     st.sampled_from([0, 1, 128, 254, 255, None]),

@@ -25,7 +25,7 @@ def reference(z1: npt.NDArray[np.float64], z2: npt.NDArray[np.float64]) -> tuple
     return on, off
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(3, 12), st.integers(2, 6), st.integers(0, 2**32 - 1))
 def test_terms_equal_the_papers(batch: int, dim: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

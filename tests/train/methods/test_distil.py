@@ -60,7 +60,7 @@ def test_loss_is_that_of_centred_features() -> None:
     assert float(step.loss.detach()) == pytest.approx(loss, abs=1e-5)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(3, 8), st.integers(2, 5), st.integers(0, 2**32 - 1))
 def test_similarities_do_not_depend_on_scale_shift_and_rotation(rows: int, dim: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

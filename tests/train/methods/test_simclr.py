@@ -24,7 +24,7 @@ def reference(z1: npt.NDArray[np.float64], z2: npt.NDArray[np.float64], temperat
     return sum(losses) / len(losses)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(2, 9), st.integers(2, 6), st.sampled_from([0.1, 0.5, 2.0]), st.integers(0, 2**32 - 1))
 def test_loss_equals_the_papers(batch: int, dim: int, temperature: float, seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -34,7 +34,7 @@ def reference_loss(scores: list[Floats], codes: list[Floats], temperature: float
     return (cross_entropy(scores[0], codes[1]) + cross_entropy(scores[1], codes[0])) / 2
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(2, 12), st.integers(2, 6), st.integers(1, 4), st.integers(0, 2**32 - 1))
 def test_codes_equal_the_papers(rows: int, prototypes: int, iterations: int, seed: int) -> None:
     scores = np.random.default_rng(seed).uniform(-1, 1, (rows, prototypes))

@@ -36,5 +36,5 @@ def test_a_process_that_is_busy_in_a_library_ends_in_time() -> None:
     began = time.monotonic()
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     assert (process.returncode, errors) == (75, "last words\n")

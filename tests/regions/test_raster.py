@@ -81,9 +81,9 @@ def test_copies_of_a_polygon_cost_no_time() -> None:
     x = np.linspace(0, 400, 2001)
     zigzag = np.stack([x, np.where(np.arange(2001) % 2, 0.0, 300.0)], 1)
     once = rasterise([[zigzag]], (300, 400), (1, 1))
-    began = time.perf_counter()
+    began = time.process_time()
     assert np.array_equal(rasterise([[zigzag.copy()] for _ in range(1000)], (300, 400), (1, 1)), once)
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_a_ring_given_twice_is_a_hole_and_not_a_copy() -> None:
@@ -122,8 +122,8 @@ def test_many_vertices_and_many_polygons_take_about_a_second() -> None:
     radius = 3500 + 300 * np.sin(9 * angle) + rng.random(len(angle))
     large = np.stack([4096 + radius * np.cos(angle), 4096 + radius * np.sin(angle)], 1)
     small = [large[::5000] * 0.01 + rng.uniform(0, 8000, 2) for _ in range(10_000)]
-    began = time.perf_counter()
+    began = time.process_time()
     filled = rasterise([[large]], (8192, 8192), (1, 1))
     assert filled.mean() == pytest.approx(np.pi * (3500**2 + 300**2 / 2) / 8192**2, rel=0.01)
     rasterise([[ring] for ring in small], (8192, 8192), (1, 1))
-    assert time.perf_counter() - began < 12  # measured: 1.3 s; a full-size array a polygon: minutes
+    assert time.process_time() - began < 12  # measured: 1.3 s; a full-size array a polygon: minutes

@@ -365,10 +365,10 @@ def test_a_thousand_frames_take_milliseconds(tmp_path: Path, tiling: Any) -> Non
     pixels = np.broadcast_to(np.uint8(200), (32 * 256, 32 * 256, 3))
     path = write_dicom(tmp_path / "s", pixels, tiling=tiling, factors=(1,))[0]
     check_dicom(path)  # reads what is kept
-    began = time.perf_counter()
+    began = time.process_time()
     for _ in range(5):
         check_dicom(path)
-    assert (time.perf_counter() - began) / 5 < 0.05
+    assert (time.process_time() - began) / 5 < 0.05
 
 
 def test_a_file_with_an_empty_series_is_checked_as_others_are(tmp_path: Path) -> None:

@@ -205,9 +205,9 @@ def test_sequences_nested_without_end_are_none_at_once(mark: bytes, tmp_path: Pa
     path = write_dicom(tmp_path, PIXELS)[0]
     head = path.read_bytes()[:132]
     path.write_bytes(head + b"\x09\0\1\0SQ\0\0\xff\xff\xff\xff" + (mark + b"\xff\xff\xff\xff") * 500_000)
-    before = time.perf_counter()
+    before = time.process_time()
     assert dicom_instance(path) is None
-    assert time.perf_counter() - before < 10
+    assert time.process_time() - before < 10
 
 
 def test_many_frames_are_passed_over_at_once(tmp_path: Path) -> None:
@@ -218,9 +218,9 @@ def test_many_frames_are_passed_over_at_once(tmp_path: Path) -> None:
     start = data.index(struct.pack("<HH2sHI", 0x5200, 0x9230, b"SQ", 0, 0xFFFFFFFF)) + 12
     end = data.index(struct.pack("<HHIHH", 0xFFFE, 0xE0DD, 0, 0x7FE0, 0x10))
     path.write_bytes(data[:start] + data[start:end] * 20_000 + data[end:])
-    before = time.perf_counter()
+    before = time.process_time()
     assert dicom_instance(path) == expected
-    assert time.perf_counter() - before < 1
+    assert time.process_time() - before < 1
 
 
 @settings(max_examples=200)

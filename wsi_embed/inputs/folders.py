@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from wsi_embed.errors import UsageError
-from wsi_embed.slide.dicom import dicom_series, is_dicom, named_as_dicom
+from wsi_embed.slide.dicom.files import dicom_series, is_dicom, named_as_dicom
 from wsi_embed.slide.fingerprint import slide_files
 from wsi_embed.slide.ome_zarr.detection import is_ome_zarr
 from wsi_embed.slide.suffixes import named_as_slide

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from wsi_embed.errors import RemoteError, SlideError, UsageError
-from wsi_embed.slide.dicom import DICOM_SUFFIXES, HEAD, named_as_dicom, series_in
+from wsi_embed.slide.dicom.files import DICOM_SUFFIXES, HEAD, named_as_dicom, series_in
 from wsi_embed.slide.ome_zarr.detection import METADATA, describes_ome, is_foreign
 from wsi_embed.slide.suffixes import named_as_slide
 from wsi_embed.storage import objects

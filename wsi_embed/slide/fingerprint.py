@@ -6,7 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from wsi_embed.slide.dicom import series_files
+from wsi_embed.slide.dicom.files import series_files
 from wsi_embed.slide.ome_zarr.detection import files_of
 from wsi_embed.slide.suffixes import companion_folder
 

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from wsi_embed.errors import SlideError
-from wsi_embed.slide.levels import Size
+from wsi_embed.slide.levels.choice import Size
 from wsi_embed.slide.remedies import ONE_PLANE
 from wsi_embed.slide.stated import Stated
 from wsi_embed.slide.tiff import directory as tiff

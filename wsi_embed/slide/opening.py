@@ -83,8 +83,8 @@ def _open(path: Path, reader: str) -> Slide:
 def _by_reader(slide: OpenSlideSlide, reader: str) -> Slide:
     """Return a slide that OpenSlide opened, wrapped by the requested reader."""
     from wsi_embed.slide.colour_check import check_colours
-    from wsi_embed.slide.dicom_elements import DicomError
-    from wsi_embed.slide.dicom_slide import DicomSlide
+    from wsi_embed.slide.dicom.elements import DicomError
+    from wsi_embed.slide.dicom.slide import DicomSlide
     from wsi_embed.slide.tiff.directory import TiffError
     from wsi_embed.slide.tiff.tiff import TiffSlide
 

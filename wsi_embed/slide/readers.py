@@ -7,7 +7,7 @@ from pathlib import Path
 
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.base import Slide, unreadable
-from wsi_embed.slide.dicom import dicom_series, named_as_dicom
+from wsi_embed.slide.dicom.files import dicom_series, named_as_dicom
 from wsi_embed.slide.ome_zarr.detection import is_ome_zarr
 from wsi_embed.slide.suffixes import SUFFIXES, added_suffix
 from wsi_embed.util.registry import Registry

@@ -10,7 +10,7 @@ import openslide
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.base import unreadable
 from wsi_embed.slide.content import content_of
-from wsi_embed.slide.dicom import media_class
+from wsi_embed.slide.dicom.files import media_class
 from wsi_embed.slide.planes import repeated_level
 from wsi_embed.slide.remedies import ONE_PLANE, TIFFSAVE, WITH_FASTSLIDE, without_folder
 from wsi_embed.slide.suffixes import FASTSLIDE_SUFFIXES, companion_folder, foreign_format, packed_slide

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from wsi_embed.slide.aperio import described_size, resized
-from wsi_embed.slide.dicom_instance import DicomInstance, dicom_instances
+from wsi_embed.slide.dicom.instance import DicomInstance, dicom_instances
 from wsi_embed.slide.leica import leica_resolutions
 from wsi_embed.slide.lengths import micrometers
 from wsi_embed.slide.ome import OmePixels, ome_pixels

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from wsi_embed.slide.levels import SAME_MPP, LevelImage, Pair
+from wsi_embed.slide.levels.choice import SAME_MPP, LevelImage, Pair
 from wsi_embed.slide.resolution import SAY_MPP
 from wsi_embed.slide.stated import Stated
 

@@ -15,7 +15,7 @@ import zarr
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.base import UInt8Array, unreadable
 from wsi_embed.slide.compressed_level import Layout
-from wsi_embed.slide.missing_tiles import StoredTiles
+from wsi_embed.slide.levels.missing_tiles import StoredTiles
 from wsi_embed.slide.ome_zarr.chunk_cache import CACHE
 from wsi_embed.slide.ome_zarr.files import ZarrFiles
 from wsi_embed.slide.ome_zarr.metadata import CONVERT

@@ -8,11 +8,11 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from wsi_embed.errors import SlideError
-from wsi_embed.slide.levels import SAME_MPP, LevelImage, factor_range
+from wsi_embed.slide.levels.choice import SAME_MPP, LevelImage, factor_range
 from wsi_embed.slide.ome import ROOT, physical_size
 from wsi_embed.slide.roles import role_in
 from wsi_embed.slide.stated import Stated
-from wsi_embed.slide.storage import MASK
+from wsi_embed.slide.tiff.storage import MASK
 from wsi_embed.slide.tiff import directory as tiff
 from wsi_embed.slide.tiff.directory import Directory
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from wsi_embed.slide.base import LevelsState
-from wsi_embed.slide.levels import Size
-from wsi_embed.slide.places import UInt8Array
+from wsi_embed.slide.levels.choice import Size
+from wsi_embed.slide.levels.places import UInt8Array
 
 # (level of OpenSlide, x, y, width, height), pixels of that level
 ReadLevel = Callable[[int, int, int, int, int], UInt8Array]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsi_embed.slide.levels import Level, LevelImage, choose_levels, factor_range
+from wsi_embed.slide.levels.choice import Level, LevelImage, choose_levels, factor_range
 
 FIRST = LevelImage("image 1", (3000, 1400), (256, 256), (0.5, 0.5), kind=(7, 2))
 

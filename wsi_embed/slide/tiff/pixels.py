@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.remedies import ONE_PLANE, vips
-from wsi_embed.slide.storage import (
+from wsi_embed.slide.tiff.storage import (
     APERIO_JPEG_2000,
     BLACK_IS_ZERO,
     JPEG,

@@ -13,10 +13,10 @@ from typing import BinaryIO
 import numpy as np
 
 from wsi_embed.errors import SlideError
-from wsi_embed.slide.dicom_elements import PER_FRAME_MOST, PREAMBLE, UNDEFINED, DicomError
-from wsi_embed.slide.dicom_frames import item_length, positions
-from wsi_embed.slide.dicom_instance import DicomInstance, dicom_instances
-from wsi_embed.slide.dicom_offsets import first_frame, offset_table
+from wsi_embed.slide.dicom.elements import PER_FRAME_MOST, PREAMBLE, UNDEFINED, DicomError
+from wsi_embed.slide.dicom.frames import item_length, positions
+from wsi_embed.slide.dicom.instance import DicomInstance, dicom_instances
+from wsi_embed.slide.dicom.offsets import first_frame, offset_table
 from wsi_embed.slide.tiff.jpeg import BASELINE, OTHER_FRAMES, segments
 from wsi_embed.slide.tiff.level import MOST_TILES
 from wsi_embed.slide.tiff.precheck import MOST_PIXELS_A_BYTE

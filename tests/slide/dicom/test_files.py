@@ -9,7 +9,7 @@ import openslide
 import pytest
 
 from tests.made_slides import dicom_bytes
-from wsi_embed.slide.dicom import dicom_series
+from wsi_embed.slide.dicom.files import dicom_series
 
 UNDEFINED = 0xFFFFFFFF
 

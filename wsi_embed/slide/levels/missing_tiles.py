@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_embed.errors import SlideError
-from wsi_embed.slide.levels import Pair, Size
-from wsi_embed.slide.places import FLAT, MOST_WHOLE
-from wsi_embed.slide.settled import ReadLevel, Settled
+from wsi_embed.slide.levels.choice import Pair, Size
+from wsi_embed.slide.levels.places import FLAT, MOST_WHOLE
+from wsi_embed.slide.levels.settled import ReadLevel, Settled
 from wsi_embed.slide.tiff.directory import Directory
 from wsi_embed.slide.tiff.level import MOST_TILES, directory_layout
-from wsi_embed.slide.tiff_images import TiffImage
+from wsi_embed.slide.tiff.images import TiffImage
 
 UInt8Array = npt.NDArray[np.uint8]
 Int64Array = npt.NDArray[np.int64]

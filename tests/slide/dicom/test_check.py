@@ -19,8 +19,8 @@ from tests.made_formats.dicom import write_dicom
 from tests.made_slides import he_pixels
 from wsi_embed.errors import SlideError
 from wsi_embed.slide import open_slide
-from wsi_embed.slide.dicom_check import check_dicom
-from wsi_embed.slide.dicom_images import dicom_levels
+from wsi_embed.slide.dicom.check import check_dicom
+from wsi_embed.slide.dicom.images import dicom_levels
 
 PIXELS = he_pixels(600, 500)  # rows, columns: 2 x 3 frames
 SPARSE: dict[str, Any] = {"tiling": "TILED_SPARSE"}

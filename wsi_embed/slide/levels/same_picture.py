@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_embed.errors import SlideError
-from wsi_embed.slide.places import FLAT, SIDE, Picture, Place, places_of, spread_places
+from wsi_embed.slide.levels.places import FLAT, SIDE, Picture, Place, places_of, spread_places
 
 UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]

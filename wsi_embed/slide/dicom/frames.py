@@ -10,8 +10,8 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from wsi_embed.slide.dicom_elements import ITEM, PER_FRAME_MOST, UNDEFINED
-from wsi_embed.slide.dicom_instance import DicomInstance
+from wsi_embed.slide.dicom.elements import ITEM, PER_FRAME_MOST, UNDEFINED
+from wsi_embed.slide.dicom.instance import DicomInstance
 from wsi_embed.slide.photometric import sample_tiles
 
 LARGEST_FRAME = 1 << 24  # bytes

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from wsi_embed.slide.dicom_elements import (
+from wsi_embed.slide.dicom.elements import (
     EXTENDED_OFFSETS,
     PER_FRAME_GROUPS,
     PIXEL_DATA,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numcodecs import Zstd
 
 from tests.made_formats.pixels import lzw
-from wsi_embed.slide.subsampling import _lzw_bytes, _packbits_bytes, _zstd_bytes
+from wsi_embed.slide.tiff.subsampling import _lzw_bytes, _packbits_bytes, _zstd_bytes
 
 
 @settings(max_examples=30)

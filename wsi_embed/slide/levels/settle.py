@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from wsi_embed.slide.dicom_images import dicom_levels, dicom_tiles, further_scans, ignored_images
-from wsi_embed.slide.levels import Level, LevelImage, Size, choose_levels
-from wsi_embed.slide.missing_tiles import leave_out_lacking, tiles_by_size
-from wsi_embed.slide.places import Picture, UInt8Array, places_of
-from wsi_embed.slide.same_picture import compare
-from wsi_embed.slide.settled import ReadLevel, Settled
+from wsi_embed.slide.dicom.images import dicom_levels, dicom_tiles, further_scans, ignored_images
+from wsi_embed.slide.levels.choice import Level, LevelImage, Size, choose_levels
+from wsi_embed.slide.levels.missing_tiles import leave_out_lacking, tiles_by_size
+from wsi_embed.slide.levels.places import Picture, UInt8Array, places_of
+from wsi_embed.slide.levels.same_picture import compare
+from wsi_embed.slide.levels.settled import ReadLevel, Settled
 from wsi_embed.slide.spacing import spacing_warnings, with_own_sizes
 from wsi_embed.slide.tiff.directory import IMAGE_DESCRIPTION
-from wsi_embed.slide.tiff_images import MOST_TEXT, TiffImage, check_first, further_images, level_images
+from wsi_embed.slide.tiff.images import MOST_TEXT, TiffImage, check_first, further_images, level_images
 
 # For these, OpenSlide takes every tiled directory, or every one marked as reduced, for a level. For others it
 # knows the levels from the vendor's metadata.

@@ -19,7 +19,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, Imp
 
 from tests.made_formats.dicom import CODINGS, write_dicom
 from tests.made_slides import he_pixels
-from wsi_embed.slide.dicom_instance import HEAD, DicomInstance, dicom_instance, dicom_instances
+from wsi_embed.slide.dicom.instance import HEAD, DicomInstance, dicom_instance, dicom_instances
 
 PIXELS = he_pixels(300, 500)
 

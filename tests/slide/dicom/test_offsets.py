@@ -16,9 +16,9 @@ from pydicom.encaps import encapsulate, encapsulate_extended, generate_frames
 
 from tests.made_formats.dicom import write_dicom
 from tests.made_slides import he_pixels
-from wsi_embed.slide.dicom_elements import DicomError
-from wsi_embed.slide.dicom_instance import DicomInstance, dicom_instance
-from wsi_embed.slide.dicom_offsets import ITEM_HEAD, frame_spans, joined_items
+from wsi_embed.slide.dicom.elements import DicomError
+from wsi_embed.slide.dicom.instance import DicomInstance, dicom_instance
+from wsi_embed.slide.dicom.offsets import ITEM_HEAD, frame_spans, joined_items
 
 FRAMES = [np.random.default_rng(n).bytes(n) for n in (10, 2, 700, 33, 4, 64)]  # also of odd length
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from wsi_embed.slide.places import Picture
-from wsi_embed.slide.same_picture import other_levels
+from wsi_embed.slide.levels.places import Picture
+from wsi_embed.slide.levels.same_picture import other_levels
 
 LARGE_SHIFT = 3.0  # pixels of the coarser level
 # Levels that do not show what level 0 shows, by fingerprint and reader: many slides are opened repeatedly.

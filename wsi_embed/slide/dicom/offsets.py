@@ -9,9 +9,9 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from wsi_embed.slide.dicom_elements import ITEM, UNDEFINED, DicomError, Element
-from wsi_embed.slide.dicom_frames import item_length
-from wsi_embed.slide.dicom_instance import DicomInstance
+from wsi_embed.slide.dicom.elements import ITEM, UNDEFINED, DicomError, Element
+from wsi_embed.slide.dicom.frames import item_length
+from wsi_embed.slide.dicom.instance import DicomInstance
 
 Int64Array = npt.NDArray[np.int64]
 ITEM_HEAD = 8  # bytes: tag and length

@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 from typing import BinaryIO
 
-from wsi_embed.slide.dicom_elements import SERIES_INSTANCE_UID, DicomError, DicomReader
+from wsi_embed.slide.dicom.elements import SERIES_INSTANCE_UID, DicomError, DicomReader
 
 MEDIA_STORAGE_SOP_CLASS_UID = 0x00020002
 DIRECTORY = "1.2.840.10008.1.3.10"  # SOP class of a DICOMDIR

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from wsi_embed.errors import SlideError
-from wsi_embed.slide.dicom import dicom_series, named_as_dicom
-from wsi_embed.slide.dicom_check import OF_GLASS, SLIDE_IMAGE
-from wsi_embed.slide.dicom_frames import frame_places
-from wsi_embed.slide.dicom_instance import DicomInstance, dicom_instance, dicom_instances, without_copies
-from wsi_embed.slide.levels import SAME_MPP, LevelImage
-from wsi_embed.slide.missing_tiles import StoredTiles, TilesOf
+from wsi_embed.slide.dicom.files import dicom_series, named_as_dicom
+from wsi_embed.slide.dicom.check import OF_GLASS, SLIDE_IMAGE
+from wsi_embed.slide.dicom.frames import frame_places
+from wsi_embed.slide.dicom.instance import DicomInstance, dicom_instance, dicom_instances, without_copies
+from wsi_embed.slide.levels.choice import SAME_MPP, LevelImage
+from wsi_embed.slide.levels.missing_tiles import StoredTiles, TilesOf
 
 # Files in folders nearby that are considered as parts of a series.
 MOST_NEARBY = 1024

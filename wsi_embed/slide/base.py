@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.levels.check import compared_levels, words_for
-from wsi_embed.slide.overview import Box, read_overview
 from wsi_embed.slide.levels.places import Picture
+from wsi_embed.slide.overview import Box, read_overview
 from wsi_embed.slide.stated import Stated
 from wsi_embed.slide.stream import TileStream
 

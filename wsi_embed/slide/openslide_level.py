@@ -18,8 +18,8 @@ from wsi_embed.slide.compressed_level import CompressedLevel, Layout
 from wsi_embed.slide.dicom.instance import dicom_instances
 from wsi_embed.slide.tiff import directory as tiff
 from wsi_embed.slide.tiff.directory import TiffError
-from wsi_embed.slide.tiff.level import directory_layout
 from wsi_embed.slide.tiff.images import TiffImage
+from wsi_embed.slide.tiff.level import directory_layout
 
 if TYPE_CHECKING:
     from wsi_embed.slide.base import UInt8Array

@@ -10,8 +10,8 @@ from PIL import Image
 
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.remedies import vips
-from wsi_embed.slide.tiff.storage import RGB, Storage
 from wsi_embed.slide.tiff.pixels import ALPHAS
+from wsi_embed.slide.tiff.storage import RGB, Storage
 
 if TYPE_CHECKING:
     from wsi_embed.slide.openslide import OpenSlideSlide

@@ -17,8 +17,8 @@ from tests.made_formats.tiffs import write_aperio
 from tests.made_slides import he_pixels
 from wsi_embed.errors import SlideError
 from wsi_embed.slide import open_slide
-from wsi_embed.slide.tiff.storage import Storage
 from wsi_embed.slide.tiff.pixels import pixel_fault
+from wsi_embed.slide.tiff.storage import Storage
 
 PIXELS = he_pixels(150, 203, seed=3)  # both sides end within a tile of 64
 ONE = PIXELS[..., 1]

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from wsi_embed.errors import SlideError
-from wsi_embed.slide.dicom.files import dicom_series, named_as_dicom
 from wsi_embed.slide.dicom.check import OF_GLASS, SLIDE_IMAGE
+from wsi_embed.slide.dicom.files import dicom_series, named_as_dicom
 from wsi_embed.slide.dicom.frames import frame_places
 from wsi_embed.slide.dicom.instance import DicomInstance, dicom_instance, dicom_instances, without_copies
 from wsi_embed.slide.levels.choice import SAME_MPP, LevelImage

@@ -14,8 +14,8 @@ from wsi_embed.slide.levels.choice import Pair, Size
 from wsi_embed.slide.levels.places import FLAT, MOST_WHOLE
 from wsi_embed.slide.levels.settled import ReadLevel, Settled
 from wsi_embed.slide.tiff.directory import Directory
-from wsi_embed.slide.tiff.level import MOST_TILES, directory_layout
 from wsi_embed.slide.tiff.images import TiffImage
+from wsi_embed.slide.tiff.level import MOST_TILES, directory_layout
 
 UInt8Array = npt.NDArray[np.uint8]
 Int64Array = npt.NDArray[np.int64]

@@ -9,13 +9,13 @@ from wsi_embed.errors import SlideError
 from wsi_embed.slide.base import LevelsState, UInt8Array
 from wsi_embed.slide.levels.choice import LevelImage, factor_range
 from wsi_embed.slide.levels.missing_tiles import leave_out_lacking
+from wsi_embed.slide.levels.settle import believed_levels
+from wsi_embed.slide.levels.settled import Settled
 from wsi_embed.slide.ome_zarr.files import ZarrFiles
 from wsi_embed.slide.ome_zarr.level import ZarrLevel
 from wsi_embed.slide.ome_zarr.metadata import Dataset, Multiscale, parse_multiscale
 from wsi_embed.slide.ome_zarr.series import Series, find_series
 from wsi_embed.slide.roles import role_in
-from wsi_embed.slide.levels.settle import believed_levels
-from wsi_embed.slide.levels.settled import Settled
 from wsi_embed.slide.tiff.precheck import MOST_PIXELS_A_BYTE
 
 # Positions of levels, pixels of the level, that differ by less are equal.

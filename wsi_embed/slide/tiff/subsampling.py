@@ -8,10 +8,10 @@ import zlib
 import numpy as np
 
 from wsi_embed.errors import SlideError
-from wsi_embed.slide.tiff.storage import APERIO_JPEG_2000, JPEG, YCBCR, YCBCR_SUBSAMPLING, Storage
 from wsi_embed.slide.tiff import directory as tiff
 from wsi_embed.slide.tiff.directory import Directory
 from wsi_embed.slide.tiff.level import MOST_TILES
+from wsi_embed.slide.tiff.storage import APERIO_JPEG_2000, JPEG, YCBCR, YCBCR_SUBSAMPLING, Storage
 
 NONE, LZW, ADOBE_DEFLATE, PACKBITS, DEFLATE, ZSTD = 1, 5, 8, 32773, 32946, 50000
 KNOWN = ((1, 1), (2, 1), (2, 2), (4, 1), (1, 2), (4, 2), (2, 4), (1, 4), (4, 4))  # the usual ones first

@@ -14,10 +14,11 @@ from wsi_embed.slide.openslide import OpenSlideSlide
 from wsi_embed.slide.openslide_level import DICOM_JPEG2000
 from wsi_embed.slide.photometric import NAMES, jpeg2000_colours, jpeg_colours, misread_as_ycbcr, other_samples
 from wsi_embed.slide.refusals import EIGHT_BITS
-from wsi_embed.slide.tiff import directory as tiff
-from wsi_embed.slide.tiff.directory import Directory, TiffError
+from wsi_embed.slide.tiff import tags as tiff
+from wsi_embed.slide.tiff.directory import Directory
 from wsi_embed.slide.tiff.jpeg import RGB, YCBCR
 from wsi_embed.slide.tiff.level import JPEG, MOST_TILES, TiffLevel
+from wsi_embed.slide.tiff.tags import TiffError
 from wsi_embed.slide.tiff.tile_colours import Tiles
 
 APERIO_JPEG2000 = {33003: YCBCR, 33005: RGB}  # Aperio's compression numbers

@@ -66,7 +66,7 @@ def _open(path: Path, reader: str) -> Slide:
         return ImageSlide(path)
     from wsi_embed.slide.openslide import OpenSlideSlide
     from wsi_embed.slide.pixels import check_pixels
-    from wsi_embed.slide.tiff.directory import TiffError
+    from wsi_embed.slide.tiff.tags import TiffError
 
     slide = OpenSlideSlide(path)
     try:
@@ -85,7 +85,7 @@ def _by_reader(slide: OpenSlideSlide, reader: str) -> Slide:
     from wsi_embed.slide.colour_check import check_colours
     from wsi_embed.slide.dicom.elements import DicomError
     from wsi_embed.slide.dicom.slide import DicomSlide
-    from wsi_embed.slide.tiff.directory import TiffError
+    from wsi_embed.slide.tiff.tags import TiffError
     from wsi_embed.slide.tiff.tiff import TiffSlide
 
     if reader != "openslide":

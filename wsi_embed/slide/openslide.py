@@ -27,10 +27,10 @@ from wsi_embed.slide.planes import dicom_plane_fault
 from wsi_embed.slide.refusals import refused, unknown
 from wsi_embed.slide.resolution_fields import stated_resolutions
 from wsi_embed.slide.stream import TileStream
-from wsi_embed.slide.tiff import directory as tiff
-from wsi_embed.slide.tiff.directory import TiffError
+from wsi_embed.slide.tiff import tags as tiff
 from wsi_embed.slide.tiff.images import tiff_images
 from wsi_embed.slide.tiff.precheck import open_tiff
+from wsi_embed.slide.tiff.tags import TiffError
 from wsi_embed.slide.trial import check_opens
 from wsi_embed.slide.ventana import ventana_fault
 

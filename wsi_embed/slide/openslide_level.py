@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from wsi_embed.slide.compressed_level import CompressedLevel, Layout
 from wsi_embed.slide.dicom.instance import dicom_instances
-from wsi_embed.slide.tiff import directory as tiff
-from wsi_embed.slide.tiff.directory import TiffError
+from wsi_embed.slide.tiff import tags as tiff
 from wsi_embed.slide.tiff.images import TiffImage
 from wsi_embed.slide.tiff.level import directory_layout
+from wsi_embed.slide.tiff.tags import TiffError
 
 if TYPE_CHECKING:
     from wsi_embed.slide.base import UInt8Array

@@ -11,11 +11,12 @@ from wsi_embed.slide.leica import leica_fault
 from wsi_embed.slide.openslide import OpenSlideSlide
 from wsi_embed.slide.planes import plane_fault, repeated_level
 from wsi_embed.slide.remedies import vips
-from wsi_embed.slide.tiff.directory import Directory, TiffError
+from wsi_embed.slide.tiff.directory import Directory
 from wsi_embed.slide.tiff.images import MASKED
 from wsi_embed.slide.tiff.pixels import pixel_fault
 from wsi_embed.slide.tiff.storage import Storage, storage
 from wsi_embed.slide.tiff.subsampling import subsampling_fault
+from wsi_embed.slide.tiff.tags import TiffError
 from wsi_embed.slide.transparency import transparency_fault
 
 # Hamamatsu's NDPI is TIFF too, but OpenSlide reads only its JPEGs.

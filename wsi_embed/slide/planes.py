@@ -8,9 +8,10 @@ from math import ceil
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.ome import MOST_XML, PIXELS_IN_OTHER_FILES, ome_pixels
 from wsi_embed.slide.remedies import JOIN_PLANES, ONE_PLANE
-from wsi_embed.slide.tiff import directory as tiff
-from wsi_embed.slide.tiff.directory import Directory, TiffError
+from wsi_embed.slide.tiff import tags as tiff
+from wsi_embed.slide.tiff.directory import Directory
 from wsi_embed.slide.tiff.storage import BLACK_IS_ZERO, MASK, WHITE_IS_ZERO, Storage, tag_value
+from wsi_embed.slide.tiff.tags import TiffError
 
 
 def repeated_level(directories: Sequence[Directory]) -> SlideError | None:

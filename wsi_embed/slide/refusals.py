@@ -14,8 +14,9 @@ from wsi_embed.slide.dicom.files import media_class
 from wsi_embed.slide.planes import repeated_level
 from wsi_embed.slide.remedies import ONE_PLANE, TIFFSAVE, WITH_FASTSLIDE, without_folder
 from wsi_embed.slide.suffixes import FASTSLIDE_SUFFIXES, companion_folder, foreign_format, packed_slide
-from wsi_embed.slide.tiff.directory import STARTS, TiffError, TiffFile
+from wsi_embed.slide.tiff.directory import STARTS, TiffFile
 from wsi_embed.slide.tiff.precheck import is_aperio
+from wsi_embed.slide.tiff.tags import TiffError
 
 WHOLE_SLIDE_IMAGE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 SOFTWARE, MOST_SOFTWARE = 305, 4096  # TIFF tag, and bytes of it that are read

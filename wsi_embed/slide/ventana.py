@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.compressed_level import Layout
-from wsi_embed.slide.tiff import directory as tiff
+from wsi_embed.slide.tiff import tags as tiff
 from wsi_embed.slide.tiff.directory import Directory
 
 XMP = 700

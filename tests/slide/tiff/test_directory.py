@@ -15,9 +15,10 @@ from tests.made_formats.jpeg_tiles import Kind, write_jpeg_slide
 from tests.made_formats.tiffs import write_aperio, write_leica, write_ome, write_philips
 from tests.made_slides import he_pixels
 from wsi_embed.errors import SlideError
-from wsi_embed.slide.tiff import directory as tiff
-from wsi_embed.slide.tiff.directory import READ, Directory, TiffError, TiffFile
+from wsi_embed.slide.tiff import tags
+from wsi_embed.slide.tiff.directory import Directory, TiffFile
 from wsi_embed.slide.tiff.precheck import open_tiff
+from wsi_embed.slide.tiff.tags import TiffError
 
 PIXELS = he_pixels(300, 400, seed=2)
 BIG: dict[str, Callable[[Path], Path]] = {
@@ -33,12 +34,8 @@ BIG: dict[str, Callable[[Path], Path]] = {
 
 
 def test_the_tags_that_are_read_are_those_with_a_name() -> None:
-    named = {value for name, value in vars(tiff).items() if name.isupper() and isinstance(value, int)}
-    assert (
-        named
-        - {tiff.MOST_DIRECTORIES, tiff.MOST_TAGS, tiff.TEXT, tiff.FRACTION, tiff.ANY, tiff.REDUCED, tiff.MASK}
-        == READ
-    )
+    named = {value for name, value in vars(tags).items() if name.isupper() and isinstance(value, int)}
+    assert named - {tags.TEXT, tags.FRACTION, tags.ANY, tags.REDUCED, tags.MASK} == tags.READ
 
 
 @pytest.mark.parametrize("name", BIG)
@@ -50,7 +47,7 @@ def test_directories_are_those_that_tifffile_finds(name: str, tmp_path: Path) ->
         for directory, page in zip(found, other.pages, strict=True):
             assert_same(directory, page.aspage())
         for offset, page in zip(
-            found[0].numbers(tiff.SUB_IFDS, 9), other.pages.first.pages or (), strict=True
+            found[0].numbers(tags.SUB_IFDS, 9), other.pages.first.pages or (), strict=True
         ):
             assert_same(file.directory(int(offset)), page.aspage())
 
@@ -59,16 +56,16 @@ def assert_same(directory: Directory, page: tifffile.TiffPage) -> None:
     assert set(directory.tags) == {tag.code for tag in page.tags}
     assert directory.tiled == page.is_tiled
     for tag in page.tags:
-        if tag.code == tiff.JPEG_TABLES:
+        if tag.code == tags.JPEG_TABLES:
             assert directory.bytes(tag.code, 10_000) == tag.value
-        elif tag.code == tiff.IMAGE_DESCRIPTION:
+        elif tag.code == tags.IMAGE_DESCRIPTION:
             assert directory.bytes(tag.code, 10_000).decode().strip("\0 ") == tag.value
-        elif tag.code in (tiff.X_RESOLUTION, tiff.Y_RESOLUTION):
+        elif tag.code in (tags.X_RESOLUTION, tags.Y_RESOLUTION):
             assert directory.fraction(tag.code) == tag.value[0] / tag.value[1]
-        elif tag.code in READ:
+        elif tag.code in tags.READ:
             expected = np.atleast_1d(np.array(tag.value, np.int64))
             assert directory.numbers(tag.code, 10_000).tolist() == expected.tolist()
-    assert directory.number(tiff.IMAGE_WIDTH) == page.imagewidth
+    assert directory.number(tags.IMAGE_WIDTH) == page.imagewidth
     assert directory.number(12345, 7) == 7
     assert directory.numbers(12345, 1).tolist() == []
     assert directory.bytes(12345, 1) == b""
@@ -140,7 +137,7 @@ def test_values_that_make_no_sense_are_refused(name: str, tmp_path: Path) -> Non
 def test_more_directories_than_any_slide_has_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tiff, "MOST_DIRECTORIES", 5)
+    monkeypatch.setattr("wsi_embed.slide.tiff.directory.MOST_DIRECTORIES", 5)
     path = tmp_path / "a.tif"
     for directories in (5, 6):
         chain = [struct.pack("<HI", 0, 8 + 6 * (i + 1)) for i in range(directories - 1)]

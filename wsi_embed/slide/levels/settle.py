@@ -12,8 +12,8 @@ from wsi_embed.slide.levels.places import Picture, UInt8Array, places_of
 from wsi_embed.slide.levels.same_picture import compare
 from wsi_embed.slide.levels.settled import ReadLevel, Settled
 from wsi_embed.slide.spacing import spacing_warnings, with_own_sizes
-from wsi_embed.slide.tiff.directory import IMAGE_DESCRIPTION
 from wsi_embed.slide.tiff.images import MOST_TEXT, TiffImage, check_first, further_images, level_images
+from wsi_embed.slide.tiff.tags import IMAGE_DESCRIPTION
 
 # For these, OpenSlide takes every tiled directory, or every one marked as reduced, for a level. For others it
 # knows the levels from the vendor's metadata.

@@ -16,6 +16,20 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
+from wsi_embed.slide.tiff.tags import (
+    ANY,
+    FLOATS,
+    FRACTION,
+    READ,
+    TEXT,
+    TILE_BYTE_COUNTS,
+    TILE_WIDTH,
+    TYPES,
+    WIDTHS,
+    Tag,
+    TiffError,
+)
+
 Int64Array = npt.NDArray[np.int64]
 
 # First bytes of a TIFF: byte order, then 42, or 43 for BigTIFF.
@@ -23,51 +37,6 @@ STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # Slides have about ten; those with many focal planes some hundred.
 MOST_DIRECTORIES = 4096
 MOST_TAGS = 4096
-
-NEW_SUBFILE_TYPE, SUBFILE_TYPE, IMAGE_WIDTH, IMAGE_LENGTH, BITS_PER_SAMPLE = 254, 255, 256, 257, 258
-COMPRESSION, PHOTOMETRIC, FILL_ORDER, IMAGE_DESCRIPTION = 259, 262, 266, 270
-STRIP_OFFSETS, ORIENTATION, SAMPLES_PER_PIXEL, ROWS_PER_STRIP, STRIP_BYTE_COUNTS = 273, 274, 277, 278, 279
-X_RESOLUTION, Y_RESOLUTION, PLANAR_CONFIGURATION = 282, 283, 284
-PAGE_NAME, RESOLUTION_UNIT = 285, 296
-TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS, TILE_BYTE_COUNTS = 322, 323, 324, 325
-SUB_IFDS, EXTRA_SAMPLES, SAMPLE_FORMAT, JPEG_TABLES = 330, 338, 339, 347
-REDUCED, MASK = 1, 4  # bits of NewSubfileType
-READ = frozenset({
-    254, 255, 256, 257, 258, 259, 262, 266, 270, 273, 274, 277, 278, 279, 282, 283, 284, 285, 296,
-    322, 323, 324, 325, 330, 338, 339, 347,
-})  # fmt: skip
-
-# TIFF's numbers for types: text, fractions of two integers, bytes of any meaning, and integers.
-TEXT, FRACTION, ANY = 2, 5, 7
-_TYPES = {
-    TEXT: "u1", ANY: "u1", FRACTION: "u8", 1: "u1", 3: "u2", 4: "u4", 6: "i1", 8: "i2", 9: "i4", 13: "u4",
-    16: "u8", 17: "i8", 18: "u8",
-}  # fmt: skip
-_FLOATS = {11: "f4", 12: "f8"}
-_WIDTHS = {kind: int(name[1:]) for kind, name in (_TYPES | _FLOATS).items()}
-
-
-class TiffError(ValueError):
-    """Error for a TIFF that is inconsistent or of an unsupported kind; its text is only the reason."""
-
-
-@dataclass(slots=True)
-class Tag:
-    """Type, number and position of the values of a tag.
-
-    Values stored in the directory itself are included.
-
-    Attributes:
-        kind: TIFF's number of the type.
-        count: Number of values.
-        offset: Offset of the values in the file.
-        inline: The values, if stored in the directory itself.
-    """
-
-    kind: int
-    count: int
-    offset: int
-    inline: bytes | None = None
 
 
 class TiffFile:
@@ -166,7 +135,7 @@ class TiffFile:
             code, kind, number, value = self._entry.unpack_from(data, i * size)
             if code in tags and code in READ:
                 raise TiffError(f"it has tag {code} twice")
-            width = _WIDTHS.get(kind, 1)
+            width = WIDTHS.get(kind, 1)
             if number * width <= len(value):
                 tags[code] = Tag(kind, number, start + (i + 1) * size - len(value), value)
             else:
@@ -221,7 +190,7 @@ class Directory:
             return b""
         if tag.count > most:
             raise TiffError(f"tag {code} has {tag.count} values")
-        size = tag.count * _WIDTHS[self._known(code, tag)]
+        size = tag.count * WIDTHS[self._known(code, tag)]
         return self.file.read(tag.offset, size) if tag.inline is None else tag.inline[:size]
 
     def numbers(self, code: int, most: int) -> Int64Array:
@@ -291,8 +260,8 @@ class Directory:
         tag = self.tags.get(code)
         if tag is None or not tag.count:
             return None
-        if tag.kind in _FLOATS:
-            value = float(np.frombuffer(self.bytes(code, 1), self.file.order + _FLOATS[tag.kind])[0])
+        if tag.kind in FLOATS:
+            value = float(np.frombuffer(self.bytes(code, 1), self.file.order + FLOATS[tag.kind])[0])
             return value if 0 < value < float("inf") else None
         if tag.kind != FRACTION:
             return float(self.number(code)) or None
@@ -300,12 +269,12 @@ class Directory:
         return numerator / denominator if numerator and denominator else None
 
     def _known(self, code: int, tag: Tag) -> int:
-        if tag.kind not in _WIDTHS:
+        if tag.kind not in WIDTHS:
             raise TiffError(f"tag {code} is of type {tag.kind}")
         return tag.kind
 
     def _type(self, code: int, tag: Tag) -> str:
         """Return the NumPy type of a tag of integers."""
-        if tag.kind in (TEXT, FRACTION, ANY, *_FLOATS):
+        if tag.kind in (TEXT, FRACTION, ANY, *FLOATS):
             raise TiffError(f"tag {code} is no number")
-        return _TYPES[self._known(code, tag)]
+        return TYPES[self._known(code, tag)]

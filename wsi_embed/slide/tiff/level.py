@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 from wsi_embed.slide.compressed_level import Layout
 from wsi_embed.slide.jpeg_level import JpegLevel
-from wsi_embed.slide.tiff import directory as tiff
-from wsi_embed.slide.tiff.directory import Directory, TiffError
+from wsi_embed.slide.tiff import tags as tiff
+from wsi_embed.slide.tiff.directory import Directory
 from wsi_embed.slide.tiff.jpeg import RGB, YCBCR
+from wsi_embed.slide.tiff.tags import TiffError
 from wsi_embed.slide.tiff.tile_colours import Tiles
 
 JPEG, CHUNKY = 7, 1

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from wsi_embed.slide.base import unreadable
 from wsi_embed.slide.compressed_level import Layout
-from wsi_embed.slide.tiff import directory as tiff
-from wsi_embed.slide.tiff.directory import STARTS, Directory, TiffError, TiffFile
+from wsi_embed.slide.tiff import tags as tiff
+from wsi_embed.slide.tiff.directory import STARTS, Directory, TiffFile
 from wsi_embed.slide.tiff.level import MOST_TILES
+from wsi_embed.slide.tiff.tags import TiffError
 
 # OpenSlide allocates 4 bytes per pixel, and aborts if there is no memory.
 MOST_TILE_PIXELS = 1 << 26

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wsi_embed.slide.tiff import directory as tiff
-from wsi_embed.slide.tiff.directory import Directory, TiffError
+from wsi_embed.slide.tiff import tags as tiff
+from wsi_embed.slide.tiff.directory import Directory
+from wsi_embed.slide.tiff.tags import TiffError
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, MASK, YCBCR = 0, 1, 2, 3, 4, 6
 JPEG, APERIO_JPEG_2000 = 7, (33003, 33005)

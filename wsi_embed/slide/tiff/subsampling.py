@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 
 from wsi_embed.errors import SlideError
-from wsi_embed.slide.tiff import directory as tiff
+from wsi_embed.slide.tiff import tags as tiff
 from wsi_embed.slide.tiff.directory import Directory
 from wsi_embed.slide.tiff.level import MOST_TILES
 from wsi_embed.slide.tiff.storage import APERIO_JPEG_2000, JPEG, YCBCR, YCBCR_SUBSAMPLING, Storage

@@ -11,10 +11,10 @@ from wsi_embed.slide.levels.missing_tiles import leave_out_lacking, tiff_tiles
 from wsi_embed.slide.levels.settle import believed_levels
 from wsi_embed.slide.openslide import OpenSlideSlide
 from wsi_embed.slide.photometric import NAMES
-from wsi_embed.slide.tiff import directory as tiff
-from wsi_embed.slide.tiff.directory import TiffError
+from wsi_embed.slide.tiff import tags as tiff
 from wsi_embed.slide.tiff.images import TiffImage, level_images, tiff_images
 from wsi_embed.slide.tiff.level import TiffLevel
+from wsi_embed.slide.tiff.tags import TiffError
 
 VENDORS = ("aperio", "generic-tiff")
 MOST_HIDDEN = 32

@@ -15,8 +15,9 @@ from wsi_embed.slide.photometric import (
     other_samples,
     sample_tiles,
 )
-from wsi_embed.slide.tiff.directory import TiffError, TiffFile
+from wsi_embed.slide.tiff.directory import TiffFile
 from wsi_embed.slide.tiff.jpeg import RGB, YCBCR
+from wsi_embed.slide.tiff.tags import TiffError
 
 Int64Array = npt.NDArray[np.int64]
 LARGEST_TILE = 1 << 24  # bytes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import struct
 from typing import BinaryIO
@@ -13,6 +12,7 @@ import numpy.typing as npt
 from wsi_embed.slide.dicom.elements import ITEM, PER_FRAME_MOST, UNDEFINED
 from wsi_embed.slide.dicom.instance import DicomInstance
 from wsi_embed.slide.photometric import sample_tiles
+from wsi_embed.util.file_parts import read_at
 
 LARGEST_FRAME = 1 << 24  # bytes
 MOST_WALKED = 2048  # frames that are searched for one by one without a table of offsets
@@ -34,7 +34,7 @@ def sample_frames(instance: DicomInstance) -> list[bytes]:
         if table is None:
             return []
         first = pixels.start + 8 + table
-        listed = os.pread(data.fileno(), min(table, 4 * instance.frames) & ~3, pixels.start + 8)
+        listed = read_at(data.fileno(), min(table, 4 * instance.frames) & ~3, pixels.start + 8)
         starts = first + np.frombuffer(listed, "<u4").astype(np.int64)
         if not len(starts):
             starts = _walked(data, first, instance.frames)
@@ -70,14 +70,14 @@ def positions(instance: DicomInstance, data: BinaryIO) -> tuple[bytes, npt.NDArr
     if instance.per_frame is None or instance.pixels is None:
         return b"", np.empty((0, 2), np.int32)
     end = min(instance.per_frame.length, instance.pixels.start - instance.per_frame.start, PER_FRAME_MOST)
-    found = POSITION.findall(os.pread(data.fileno(), end, instance.per_frame.start))
+    found = POSITION.findall(read_at(data.fileno(), end, instance.per_frame.start))
     values = np.frombuffer(b"".join(place for _, place in found), "<i4")
     return b"".join(kind for kind, _ in found), values[: len(values) // 2 * 2].reshape(-1, 2) - 1
 
 
 def item_length(data: BinaryIO, at: int) -> int | None:
     """Return the length of the item at an offset, or None."""
-    head = os.pread(data.fileno(), 8, at)
+    head = read_at(data.fileno(), 8, at)
     if len(head) < 8:
         return None
     group, number, length = struct.unpack("<HHI", head)
@@ -96,4 +96,4 @@ def _walked(data: BinaryIO, first: int, frames: int) -> npt.NDArray[np.int64]:
 
 def _frame(data: BinaryIO, at: int) -> bytes:
     length = item_length(data, at) or 0
-    return os.pread(data.fileno(), length, at + 8) if length <= LARGEST_FRAME else b""
+    return read_at(data.fileno(), length, at + 8) if length <= LARGEST_FRAME else b""

@@ -19,6 +19,7 @@ from wsi_embed.slide.dicom.offsets import ITEM_HEAD, Int64Array, frame_spans, jo
 from wsi_embed.slide.jpeg_level import JpegLevel
 from wsi_embed.slide.photometric import marked_colours
 from wsi_embed.slide.tiff.jpeg import RGB, YCBCR
+from wsi_embed.util.file_parts import open_to_read, read_at
 
 JPEG_BASELINE = "1.2.840.10008.1.2.4.50"
 # PhotometricInterpretation, which OpenSlide follows; it rejects other values.
@@ -101,7 +102,7 @@ class DicomLevel(JpegLevel):
         if last:  # other elements may follow
             end = min(end, start + ITEM_HEAD + self._most_bytes)
         self._check_bytes(end - start - ITEM_HEAD)
-        data = os.pread(self._handle(number), end - start, start)
+        data = read_at(self._handle(number), end - start, start)
         return joined_items(data, last=last)
 
     def _place(self, tile: int) -> tuple[Path, str]:
@@ -114,7 +115,7 @@ class DicomLevel(JpegLevel):
             if self._closed:
                 raise OSError("the slide is closed")
             if number not in self._handles:
-                self._handles[number] = os.open(self._parts[number].path, os.O_RDONLY)
+                self._handles[number] = open_to_read(self._parts[number].path)
             return self._handles[number]
 
     def close(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from typing import BinaryIO
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy.typing as npt
 from wsi_embed.slide.dicom.elements import ITEM, UNDEFINED, DicomError, Element
 from wsi_embed.slide.dicom.frames import item_length
 from wsi_embed.slide.dicom.instance import DicomInstance
+from wsi_embed.util.file_parts import read_at
 
 Int64Array = npt.NDArray[np.int64]
 ITEM_HEAD = 8  # bytes: tag and length
@@ -81,7 +81,7 @@ def offset_table(instance: DicomInstance, data: BinaryIO) -> Int64Array | None:
 def _table(instance: DicomInstance, data: BinaryIO, name: str, table: Element, kind: str) -> Int64Array:
     width = np.dtype(kind).itemsize
     size = min(table.length, width * (instance.frames + 1))  # one more, to see that there are too many
-    listed = os.pread(data.fileno(), size, table.start)
+    listed = read_at(data.fileno(), size, table.start)
     offsets = np.frombuffer(listed[: len(listed) // width * width], kind).astype(np.int64)
     if len(offsets) != instance.frames or offsets[0] or (np.diff(offsets) <= 0).any():
         raise DicomError(f"its {name} Offset Table is not that of {instance.frames} frames in order")

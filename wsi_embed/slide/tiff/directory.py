@@ -29,6 +29,7 @@ from wsi_embed.slide.tiff.tags import (
     Tag,
     TiffError,
 )
+from wsi_embed.util.file_parts import open_to_read, read_at
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -65,7 +66,7 @@ class TiffFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._directories: list[Directory] | None = None
-        self._handle = os.open(path, os.O_RDONLY)
+        self._handle = open_to_read(path)
         try:
             state = os.fstat(self._handle)
             self.size = state.st_size
@@ -95,7 +96,7 @@ class TiffFile:
         """
         if offset + size > self.size:  # also bounds the memory
             raise TiffError(f"it ends before byte {offset + size}")
-        data = os.pread(self._handle, size, offset)
+        data = read_at(self._handle, size, offset)
         if len(data) != size:
             raise TiffError(f"{len(data)} of {size} bytes could be read at {offset}")
         return data

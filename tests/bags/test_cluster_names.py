@@ -181,13 +181,13 @@ def test_legend_joins_clusters_of_one_name() -> None:
 
 def test_geojson_has_the_names_as_classes(store: Path) -> None:
     bag = named(store)["a"]
-    features = list(bag_features(bag, ["clusters", "tiles"]))
+    features = [json.loads(text) for text in bag_features(bag, ["clusters", "tiles"])]
     regions = [f["properties"] for f in features if f["properties"]["objectType"] == "annotation"]
     assert bag.cluster is not None
     assert {p["classification"]["name"] for p in regions} == {NAMES[c] for c in bag.cluster[:].tolist()}
     tiles = [f["properties"] for f in features if f["properties"]["objectType"] == "tile"]
     for cluster, properties in zip(bag.cluster[:].tolist(), tiles, strict=True):
-        expected = {"name": NAMES[cluster], "color": cluster_colour(cluster, NAMES)}
+        expected = {"name": NAMES[cluster], "color": list(cluster_colour(cluster, NAMES))}
         assert properties["classification"] == expected
         assert properties["measurements"]["cluster"] == cluster
 

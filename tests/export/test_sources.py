@@ -249,6 +249,9 @@ def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
         ("torchvision:resnet17", {"weights": Path(__file__)}, "no such classification model"),
         ("torchvision:resnet18", {"weights": Path(__file__), "settings": {"a": 1}}, "take no arguments"),
         ("run", {"weights": Path(__file__)}, "`weights=` and `settings=` are for"),
+        ("virchow_2", {"weights": Path(__file__)}, r"torchvision:NAME; near presets: virchow2, virchow"),
+        ("Virchow-2", {}, r"torchvision:NAME\); near presets: virchow2, virchow"),
+        ("wholly-unlike", {}, r"torchvision:NAME\)$"),
     ],
 )
 def test_sources_that_cannot_be(source: str, given: dict[str, Any], message: str) -> None:

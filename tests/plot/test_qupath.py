@@ -24,6 +24,7 @@ from wsi_embed.plot.qupath import (
     parse_parts,
     write_bag,
 )
+from wsi_embed.regions import outlines
 from wsi_embed.regions.raster import rasterise
 from wsi_embed.store import Bag
 
@@ -42,8 +43,7 @@ def rings(feature: dict[str, Any]) -> list[npt.NDArray[np.float64]]:
 
 
 def of_kind(bag: Bag, part: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(json.dumps(list(bag_features(bag, [part]))))
-    return found
+    return [json.loads(text) for text in bag_features(bag, [part])]
 
 
 def test_tissue_polygons_are_the_mask(bag: Bag) -> None:
@@ -104,14 +104,14 @@ def test_coordinates_start_at_the_bounds_as_qupaths_do(bag: Bag) -> None:
     moved = Bag(bag.slide_id, bag.folder, dict(bag.attrs))
     moved.attrs["bounds"] = [100, 40, 300, 300]
     for before, after in zip(bag_features(bag), bag_features(moved), strict=True):
-        for a, b in zip(rings(before), rings(after), strict=True):
+        for a, b in zip(rings(json.loads(before)), rings(json.loads(after)), strict=True):
             np.testing.assert_allclose(a - (100, 40), b, atol=0.01)
 
 
 def test_ids_are_unique_and_stay(bag: Bag) -> None:
-    ids = [f["id"] for f in bag_features(bag)]
+    ids = [json.loads(text)["id"] for text in bag_features(bag)]
     assert len(set(ids)) == len(ids)
-    assert ids == [f["id"] for f in bag_features(bag)]
+    assert ids == [json.loads(text)["id"] for text in bag_features(bag)]
 
 
 def test_what_is_written_can_be_read_as_regions(bag: Bag, tmp_path: Path) -> None:
@@ -171,6 +171,25 @@ def test_neighbours_join_although_their_coordinates_are_rounded(extent: float) -
     (ring,) = region.rings
     assert len(ring) == 4
     np.testing.assert_allclose(ring.max(0), (40 * extent, 30 * extent), atol=1)
+
+
+def test_neighbours_of_different_clusters_share_their_side() -> None:
+    """Although a side at 448.51 and a corner rounded to 449 are not the same number."""
+    found = list(cluster_polygons(np.array([(0, 0), (449, 0)], float), 448.51, np.array([0, 1], np.int16)))
+    assert [region.rings[0][:, 0].max() for region in found[:1]] == [found[1].rings[0][:, 0].min()] == [449]
+
+
+def test_areas_do_not_depend_on_how_many_clusters_are_traced_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.default_rng(0)
+    coords: npt.NDArray[np.float64] = np.stack(np.meshgrid(np.arange(20), np.arange(15)), -1).reshape(
+        -1, 2
+    ) * np.float64(10)
+    clusters = draw.integers(0, 7, len(coords)).astype(np.int16)
+    whole = list(cluster_polygons(coords, 14.0, clusters))
+    monkeypatch.setattr(outlines, "CELLS", 3000)
+    for a, b in zip(whole, cluster_polygons(coords, 14.0, clusters), strict=True):
+        assert a.label == b.label
+        assert all(np.array_equal(x, y) for x, y in zip(a.rings, b.rings, strict=True))
 
 
 def test_parts() -> None:

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import json
-import uuid
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from wsi_embed.errors import WsiEmbedError
-from wsi_embed.regions.geojson import feature, read_geojson, write_geojson
+from wsi_embed.regions.geojson import read_geojson
 from wsi_embed.regions.polygons import Polygon
 
 SQUARE = [[20, 40], [60, 40], [60, 80], [20, 80], [20, 40]]
@@ -321,65 +315,3 @@ def test_what_is_not_json_is_refused(content: bytes) -> None:
 def test_a_document_nested_without_end_is_refused(content: bytes) -> None:
     with pytest.raises(ValueError, match="deeply"):
         read_geojson(content)
-
-
-coordinates = st.floats(-1e6, 1e6).map(lambda v: round(v, 2))
-rings = st.lists(st.tuples(coordinates, coordinates), min_size=3, max_size=6, unique=True)
-
-
-@given(
-    st.lists(st.lists(rings, min_size=1, max_size=3), max_size=4),
-    st.none() | st.text(st.characters(codec="utf-8"), min_size=1).filter(lambda t: t.strip() == t),
-)
-def test_what_is_written_is_read_again(
-    tmp_path_factory: pytest.TempPathFactory, shapes: list[list[list[tuple[float, float]]]], label: str | None
-) -> None:
-    polygons = [Polygon([np.array(r) for r in rs], label, (1, 2, 3)) for rs in shapes]
-    path = tmp_path_factory.mktemp("round") / "trip.geojson"
-    assert write_geojson(path, (feature(p, str(i)) for i, p in enumerate(polygons))) == len(polygons)
-    found = read_geojson(path.read_bytes()).polygons
-    assert len(found) == len(polygons)
-    for before, after in zip(polygons, found, strict=True):
-        assert (after.label, after.colour) == (label, (1, 2, 3) if label else None)
-        for a, b in zip(before.rings, after.rings, strict=True):
-            assert np.array_equal(np.vstack([a, a[:1]]), b)
-
-
-def test_a_feature_has_what_qupath_asks_for() -> None:
-    """Its reader takes a class only with its colour, keeps only ids that are UUIDs, wants rings closed."""
-    square = Polygon([np.array(SQUARE[:-1], float)], "Tumor")
-    made = feature(square, "a", "tile", locked=True, measurements={"x": 1.5})
-    assert json.loads(json.dumps(made)) == {
-        "type": "Feature",
-        "id": str(uuid.UUID(made["id"])),
-        "geometry": {"type": "Polygon", "coordinates": [SQUARE]},
-        "properties": {
-            "objectType": "tile",
-            "classification": {"name": "Tumor", "color": [128, 128, 128]},
-            "isLocked": True,
-            "measurements": {"x": 1.5},
-        },
-    }
-    assert feature(square, "a")["id"] == made["id"] != feature(square, "b")["id"]
-    assert feature(Polygon(square.rings), "a")["properties"] == {"objectType": "annotation"}
-
-
-def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    path = tmp_path / "a.geojson"
-    path.write_text("before")
-
-    def broken() -> Any:
-        yield feature(Polygon([np.array(SQUARE, float)]), "a")
-        raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        write_geojson(path, broken())
-    assert path.read_text() == "before"
-    assert [p.name for p in tmp_path.iterdir()] == ["a.geojson"]
-    with pytest.raises(WsiEmbedError, match=r"^b\.geojson: cannot be written"):
-        write_geojson(path / "b.geojson", [])
-
-
-def test_nothing_is_still_a_feature_collection(tmp_path: Path) -> None:
-    assert write_geojson(tmp_path / "a.geojson", []) == 0
-    assert json.loads((tmp_path / "a.geojson").read_text()) == {"type": "FeatureCollection", "features": []}

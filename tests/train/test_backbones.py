@@ -52,8 +52,10 @@ def test_resnets_start_with_residual_branches_of_zero() -> None:
 
 
 def test_unknown_name_offers_the_nearest() -> None:
-    with pytest.raises(UsageError, match=r"has a backbone 'resnet19'.*resnet18"):
+    with pytest.raises(UsageError, match=r"has a backbone 'resnet19'; near: .*\bresnet18\b"):
         make_backbone("resnet19")
+    with pytest.raises(UsageError, match=r"has a backbone 'wholly-unlike'$"):
+        make_backbone("wholly-unlike")
     with pytest.raises(UsageError, match="a backbone ''"):
         make_backbone("")
 

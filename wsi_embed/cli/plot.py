@@ -128,6 +128,7 @@ def command(
     from wsi_embed.plot.chosen_slides import find_recorded, select
     from wsi_embed.plot.draw_slides import Drawing, draw_sheet, draw_slides
     from wsi_embed.store import open_named_store
+    from wsi_embed.util.links import real_path
 
     opened = open_named_store(store, clusters=clusters)
     folder = out or opened.near.with_name(f"{opened.near.stem}-plots")
@@ -135,7 +136,7 @@ def command(
     if geojson and not slides:
         raise typer.Exit(1 if failed else 0)
     for source in slides or ():
-        if source.is_dir() and folder.resolve().is_relative_to(source.resolve()):
+        if source.is_dir() and real_path(folder).is_relative_to(real_path(source)):
             raise UsageError(
                 "is inside the folder of slides, and the next run would take pictures for slides",
                 where=folder,

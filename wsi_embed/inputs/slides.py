@@ -19,6 +19,7 @@ from wsi_embed.slide.lengths import decimal
 from wsi_embed.slide.ome_zarr.detection import is_ome_zarr
 from wsi_embed.slide.suffixes import named_as_slide
 from wsi_embed.storage import Address, Location, is_address, location, objects
+from wsi_embed.util.links import broken_link, real_path
 
 
 @dataclass(frozen=True)
@@ -132,9 +133,11 @@ def _from_source(source: Location, endings: tuple[str, ...]) -> list[SlideInput]
         if (source / TILES_MARK).is_file():
             raise UsageError("is a folder of tiles, not of slides", where=source)
         if is_ome_zarr(source):
-            return [slide_of_folder(source.resolve().parent, source.resolve())]
+            return [slide_of_folder(real_path(source).parent, real_path(source))]
         files = folder_files(source)
         return [slide_of_folder(source, path) for path in files if path.name.lower().endswith(endings or "")]
+    if link := broken_link(source):
+        raise UsageError(link, where=source, remedy="let it lead to the slide, or delete it")
     if not source.exists():
         raise UsageError("no such file or folder", where=source, remedy="check the path")
     if source.suffix.lower() in MANIFEST_SUFFIXES:

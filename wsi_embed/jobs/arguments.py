@@ -22,6 +22,7 @@ from wsi_embed.storage.address import Address, Location
 from wsi_embed.storage.redirects import allow_private
 from wsi_embed.tiling.settings import Tiling
 from wsi_embed.tissue import TissueRecipe, parse_recipe
+from wsi_embed.util.links import real_path
 from wsi_embed.util.text import argument
 
 
@@ -95,7 +96,7 @@ def find_job_slides(
         items = take_shard(items, *parse_shard(options.shard, os.environ))
     items = items[: options.limit]
     if isinstance(out, Path) and any(
-        out.resolve() == item.path.resolve() for item in items if item.remote is None
+        real_path(out) == real_path(item.path) for item in items if item.remote is None
     ):
         raise UsageError(f"{argument('out', out)} is one of the slides")
     return items

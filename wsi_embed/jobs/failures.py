@@ -15,6 +15,7 @@ from wsi_embed.jobs.report import SlideResult
 from wsi_embed.storage.address import Address, Location
 from wsi_embed.util.home import home
 from wsi_embed.util.limits import limit_error
+from wsi_embed.util.links import real_path
 
 
 def record_failure(result: SlideResult, error: BaseException, names: Mapping[Location, str]) -> None:
@@ -62,7 +63,7 @@ def without_folders(text: str, names: Mapping[Location, str]) -> str:
     for form in sorted(forms, key=len, reverse=True):  # a short path may be part of a long one
         text = text.replace(form, forms[form])
     for path in (where for where in names if isinstance(where, Path)):
-        for folder in {str(path.absolute().parent), str(path.resolve().parent)} - {"/"}:
+        for folder in {str(path.absolute().parent), str(real_path(path).parent)} - {"/"}:
             text = text.replace(f"{folder}/", "")
     user = str(home() or "/")
     return text.replace(user, "~") if len(user) > 1 else text
@@ -71,7 +72,7 @@ def without_folders(text: str, names: Mapping[Location, str]) -> str:
 def _forms(where: Location) -> tuple[str, ...]:
     if isinstance(where, Address):
         return (str(where),)
-    return (str(where), str(where.absolute()), str(where.resolve()))
+    return (str(where), str(where.absolute()), str(real_path(where)))
 
 
 def _traceback(error: BaseException) -> str:

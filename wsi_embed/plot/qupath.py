@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ from wsi_embed.bags.bag import Bag
 from wsi_embed.bags.cluster_names import ClusterNames
 from wsi_embed.errors import UsageError
 from wsi_embed.plot.colours import OUTLINE, Colour, cluster_colour
-from wsi_embed.regions.geojson import Feature, feature, tile_features, write_geojson
+from wsi_embed.regions.geojson_writer import area_features, tile_features, write_geojson
 from wsi_embed.regions.outlines import mask_outlines, tile_outlines
 from wsi_embed.regions.polygons import Polygon
 from wsi_embed.util.text import argument
@@ -63,22 +64,21 @@ def write_bag(path: Path, bag: Bag, parts: Sequence[str] = PARTS) -> int:
     return write_geojson(path, bag_features(bag, parts))
 
 
-def bag_features(bag: Bag, parts: Sequence[str] = PARTS) -> Iterator[Feature]:
-    """Yield the areas of a bag as features: tissue, then clusters, then tiles.
+def bag_features(bag: Bag, parts: Sequence[str] = PARTS) -> Iterator[str]:
+    """Yield the areas of a bag as JSON texts of features: tissue, then clusters, then tiles.
 
     Coordinates are relative to the corner of the slide's bounds, as in QuPath.
     """
-    x, y = bag.attrs["bounds"][:2]
+    origin = bag.attrs["bounds"][:2]
     if "tissue" in parts and bag.tissue_mask is not None:
-        mask = bag.tissue_mask[:] > 0
-        for number, rings in enumerate(mask_outlines(mask, bag.attrs["tissue_mask_scale"])):
-            whole = Polygon(rings, "Tissue", OUTLINE).moved(-x, -y)
-            yield feature(whole, f"{bag.slide_id}/tissue/{number}")
-    coords, extent = bag.coords[:].astype(np.float64) - (x, y), float(bag.attrs["extent"])
+        outlines = mask_outlines(bag.tissue_mask[:] > 0, bag.attrs["tissue_mask_scale"], origin)
+        tissue = [Polygon(rings, "Tissue", OUTLINE) for rings in outlines]
+        yield from area_features(tissue, _keys(bag, "tissue", len(tissue)))
+    coords, extent = bag.coords[:].astype(np.float64) - origin, float(bag.attrs["extent"])
     clusters = bag.cluster[:] if bag.cluster is not None else None
     if "clusters" in parts and clusters is not None:
-        for number, region in enumerate(cluster_polygons(coords, extent, clusters, bag.cluster_names)):
-            yield feature(region, f"{bag.slide_id}/cluster/{number}", locked=True)
+        regions = list(cluster_polygons(coords, extent, clusters, bag.cluster_names))
+        yield from area_features(regions, _keys(bag, "cluster", len(regions)), locked=True)
     if "tiles" in parts:
         yield from _tiles(bag, coords, extent, clusters)
 
@@ -102,21 +102,21 @@ def cluster_polygons(
     """
     names = names or ClusterNames()
     shown = np.array([names.first(cluster) for cluster in clusters.tolist()], np.int64)
-    for cluster in np.unique(shown).tolist():
-        for rings in tile_outlines(coords[shown == cluster], extent):
-            yield Polygon(rings, names[cluster], cluster_colour(cluster, names))
+    colours = {cluster: (names[cluster], cluster_colour(cluster, names)) for cluster in set(shown.tolist())}
+    for cluster, rings in tile_outlines(coords, extent, shown):
+        yield Polygon(rings, *colours[cluster])
 
 
 def _tiles(
     bag: Bag, coords: npt.NDArray[np.float64], extent: float, clusters: npt.NDArray[np.int16] | None
-) -> Iterator[Feature]:
-    numbers = {"tissue_fraction": bag.tissue_fraction[:]}
+) -> Iterator[str]:
+    numbers: dict[str, npt.NDArray[Any]] = {"tissue_fraction": bag.tissue_fraction[:]}
     numbers |= {name: values[:] for name, values in bag.quality.items()}
     if clusters is not None:
         numbers["cluster"] = clusters
     if bag.cluster_confidence is not None:
         numbers["cluster_confidence"] = bag.cluster_confidence[:]
-    columns = {name: np.round(values.astype(np.float64), 4).tolist() for name, values in numbers.items()}
+    measured = {name: np.asarray(values, np.float64).round(4) for name, values in numbers.items()}
     classes: list[tuple[str, Colour] | None] = [None] * len(coords)
     if clusters is not None:
         names = bag.cluster_names
@@ -124,6 +124,8 @@ def _tiles(
             cluster: (names[cluster], cluster_colour(cluster, names)) for cluster in set(clusters.tolist())
         }
         classes = [shown[cluster] for cluster in clusters.tolist()]
-    keys = [f"{bag.slide_id}/tile/{row}" for row in range(len(coords))]
-    measured = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    yield from tile_features(coords, extent, keys, classes, measured)
+    yield from tile_features(coords, extent, _keys(bag, "tile", len(coords)), classes, measured)
+
+
+def _keys(bag: Bag, part: str, count: int) -> list[str]:
+    return [f"{bag.slide_id}/{part}/{number}" for number in range(count)]

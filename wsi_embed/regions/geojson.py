@@ -1,4 +1,4 @@
-"""GeoJSON in QuPath's dialect, reading and writing.
+"""Reading of GeoJSON in QuPath's dialect, and in others; see `geojson_writer` for writing.
 
 A feature's `properties` contain QuPath's `objectType` (annotation, detection, tile), `classification`
 (`{"name": ..., "color": [r, g, b]}`), `isLocked` and `measurements`. QuPath 0.4 and later read a
@@ -13,19 +13,14 @@ from __future__ import annotations
 import ast
 import contextlib
 import json
-import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from wsi_embed.errors import WsiEmbedError
 from wsi_embed.regions.polygons import Areas, Colour, Polygon, Ring
-from wsi_embed.util.atomic_files import replacing
 from wsi_embed.util.json_text import json_text
 
 Feature = dict[str, Any]
@@ -192,106 +187,3 @@ def _colour(value: Any) -> Colour | None:
     if isinstance(value, list) and len(value) in (3, 4) and all(isinstance(v, int) for v in value):
         return value[0], value[1], value[2]
     return None
-
-
-def feature(
-    polygon: Polygon,
-    key: str,
-    kind: Literal["annotation", "detection", "tile"] = "annotation",
-    *,
-    locked: bool = False,
-    measurements: Mapping[str, float] | None = None,
-) -> Feature:
-    """Return a QuPath object as a GeoJSON feature.
-
-    Args:
-        polygon: Outline, class and colour.
-        key: Unique key of the object; the same key gives the same id.
-        kind: QuPath's type of object.
-        locked: Whether QuPath protects it from being moved by accident.
-        measurements: Numbers that QuPath can use for colouring.
-    """
-    rings = [_closed(_rounded(ring).tolist()) for ring in polygon.rings]
-    return _feature(rings, key, kind, polygon.label, polygon.colour, locked, measurements)
-
-
-def tile_features(
-    corners: npt.NDArray[np.float64],
-    extent: float,
-    keys: Sequence[str],
-    classes: Sequence[tuple[str, Colour] | None],
-    measurements: Sequence[Mapping[str, float]],
-) -> Iterator[Feature]:
-    """Yield tiles as QuPath objects.
-
-    Args:
-        corners: Top-left corners of the tiles, float64 [N, 2].
-        extent: Side of a tile.
-        keys: Unique key of each object.
-        classes: Name and colour of the class of each tile; None without one.
-        measurements: Numbers of each tile.
-    """
-    square = np.array([(0, 0), (1, 0), (1, 1), (0, 1)]) * extent
-    rings = _rounded(corners[:, None] + square).tolist()
-    for ring, key, named, numbers in zip(rings, keys, classes, measurements, strict=True):
-        label, colour = named or (None, None)
-        yield _feature([_closed(ring)], key, "tile", label, colour, False, numbers)
-
-
-def _feature(
-    rings: list[list[list[float]]],
-    key: str,
-    kind: str,
-    label: str | None,
-    colour: Colour | None,
-    locked: bool,
-    measurements: Mapping[str, float] | None,
-) -> Feature:
-    properties: Feature = {"objectType": kind}
-    if label is not None:
-        properties["classification"] = {"name": label, "color": colour or (128, 128, 128)}
-    if locked:
-        properties["isLocked"] = True
-    if measurements:
-        properties["measurements"] = measurements
-    return {
-        "type": "Feature",
-        "id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"wsi-embed/{key}")),
-        "geometry": {"type": "Polygon", "coordinates": rings},
-        "properties": properties,
-    }
-
-
-def _rounded(points: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
-    """Return points rounded to 1/100 pixel, as in QuPath; as integers if all are."""
-    values = np.round(points, 2)
-    whole = values.astype(np.int64)
-    return whole if np.array_equal(whole, values) else values
-
-
-def _closed(ring: list[list[float]]) -> list[list[float]]:
-    return ring if ring[0] == ring[-1] else [*ring, ring[0]]
-
-
-def write_geojson(path: Path, features: Iterable[Feature]) -> int:
-    """Write a feature collection atomically, one feature per line.
-
-    Returns:
-        Number of features.
-
-    Raises:
-        WsiEmbedError: If the file cannot be written.
-    """
-    count = 0
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as lines:
-            lines.write('{"type":"FeatureCollection","features":[')
-            for item in features:
-                lines.write(",\n" if count else "\n")
-                lines.write(json_text(item, separators=(",", ":")))
-                count += 1
-            lines.write("\n]}\n")
-    except OSError as error:
-        raise WsiEmbedError(f"cannot be written ({error.strerror})", where=path.name) from error
-    return count

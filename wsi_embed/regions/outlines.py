@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -10,44 +10,63 @@ import numpy.typing as npt
 from wsi_embed.regions.polygons import Ring
 from wsi_embed.regions.trace import trace
 
+# Largest number of cells of the lattices that are traced at once.
+CELLS = 2**20
 
-def mask_outlines(mask: npt.NDArray[np.bool_], scale: Sequence[float]) -> list[list[Ring]]:
+
+def mask_outlines(
+    mask: npt.NDArray[np.bool_], scale: Sequence[float], origin: Sequence[float] = (0, 0)
+) -> list[list[Ring]]:
     """Return the exact outlines of every piece of a mask, along the edges of its pixels.
 
     Args:
         mask: Mask, bool [h, w].
         scale: Level-0 pixels per mask pixel, (x, y).
+        origin: Origin of the coordinates of the outlines, level-0 pixels, (x, y).
 
     Returns:
         Outer ring and holes of each piece, float64 [P, 2] of (x, y), not closed.
     """
-    size = np.asarray(scale, np.float64)
-    return [[ring.astype(np.float64) * size for ring in rings] for rings in trace(mask)]
+    outlines = trace(mask)
+    return outlines.rings(outlines.points * np.asarray(scale, np.float64) - np.asarray(origin, np.float64))
 
 
-def tile_outlines(coords: npt.NDArray[np.float64], extent: float) -> list[list[Ring]]:
-    """Return the outlines of the area covered by tiles, which may overlap.
+def tile_outlines(
+    coords: npt.NDArray[np.float64], extent: float, groups: npt.NDArray[np.int64]
+) -> Iterator[tuple[int, list[Ring]]]:
+    """Outline the area covered by the tiles of each group. Tiles may overlap.
 
     Tiles that touch only at a corner are separate pieces.
 
     Args:
         coords: Top-left corners of the tiles, float64 [N, 2].
         extent: Side of a tile.
+        groups: Group of each tile, int64 [N].
 
-    Returns:
-        Outer ring and holes of each piece, float64 [P, 2] of (x, y), not closed; exact up to the rounding of
-        the coordinates.
+    Yields:
+        Group, and outer ring and holes of one of its pieces, float64 [P, 2] of (x, y), not closed; exact up
+        to the rounding of the coordinates. All pieces of a group follow each other, groups are sorted.
     """
     xs, left, right = _lines(coords[:, 0], extent)
     ys, top, bottom = _lines(coords[:, 1], extent)
-    # every tile adds one to its cells: four corners of a two-dimensional cumulative sum
-    steps = np.zeros((len(ys), len(xs)), np.int32)
-    for row, column, step in ((top, left, 1), (top, right, -1), (bottom, left, -1), (bottom, right, 1)):
-        np.add.at(steps, (row, column), step)
-    covered = steps.cumsum(0).cumsum(1)[:-1, :-1] > 0
-    return [
-        [np.stack([xs[ring[:, 0]], ys[ring[:, 1]]], axis=1) for ring in rings] for rings in trace(covered)
-    ]
+    known, number = np.unique(groups, return_inverse=True)
+    at_a_time = max(1, CELLS // max(1, len(xs) * len(ys)))
+    for first in range(0, len(known), at_a_time):
+        some = known[first : first + at_a_time].tolist()
+        rows = np.flatnonzero((number >= first) & (number < first + len(some)))
+        # every tile adds one to its cells: four corners of a two-dimensional cumulative sum
+        steps = np.zeros((len(ys), len(some), len(xs)), np.int32)
+        for row, column, step in ((top, left, 1), (top, right, -1), (bottom, left, -1), (bottom, right, 1)):
+            np.add.at(steps, (row[rows], number[rows] - first, column[rows]), step)
+        # side by side all groups are traced at once; the last column of each is empty
+        covered = steps.cumsum(0).cumsum(2) > 0
+        outlines = trace(covered.reshape(len(ys), -1))
+        beside, column = np.divmod(outlines.points[:, 0], len(xs))
+        points = np.stack([xs[column], ys[outlines.points[:, 1]]], axis=1)
+        found = [
+            (some[beside[rings[0].start]], [points[ring] for ring in rings]) for rings in outlines.pieces
+        ]
+        yield from sorted(found, key=lambda piece: piece[0])
 
 
 def _lines(

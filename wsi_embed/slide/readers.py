@@ -10,6 +10,7 @@ from wsi_embed.slide.base import Slide, unreadable
 from wsi_embed.slide.dicom.files import dicom_series, named_as_dicom
 from wsi_embed.slide.ome_zarr.detection import is_ome_zarr
 from wsi_embed.slide.suffixes import SUFFIXES, added_suffix
+from wsi_embed.util.links import broken_link
 from wsi_embed.util.registry import Registry
 from wsi_embed.util.versions import version_of
 
@@ -112,6 +113,8 @@ def _check_file(path: Path) -> None:
             if is_ome_zarr(path):
                 return
             raise _folder_fault(path).at(path)
+        if link := broken_link(path):
+            raise SlideError(link, where=path, remedy="let it lead to the slide, or delete it")
         if not path.is_file():
             raise SlideError("no such file", where=path, remedy="check the path")
         if path.stat().st_size == 0:

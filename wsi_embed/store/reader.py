@@ -18,6 +18,7 @@ from wsi_embed.store.group import read_group
 from wsi_embed.store.index import Row, scan
 from wsi_embed.store.layout import FORMAT_VERSION, is_group, read_attributes
 from wsi_embed.store.members import slide_folders
+from wsi_embed.util.links import real_path
 
 if TYPE_CHECKING:
     from wsi_embed.bags.dataset import BagDataset, Style
@@ -100,7 +101,7 @@ class Store(Mapping[str, Bag]):
 
         For a store in object storage this is its name in the current folder.
         """
-        return self.where.resolve() if isinstance(self.where, Path) else Path(self.name).absolute()
+        return real_path(self.where) if isinstance(self.where, Path) else Path(self.name).absolute()
 
     @property
     def names_path(self) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from typing import Any
@@ -14,10 +15,16 @@ def json_text(value: Any, **options: Any) -> str:
         value: Plain value.
         options: Options of `json.dumps`.
     """
+    encode = _encoder(**options).encode
     try:
-        return json.dumps(value, allow_nan=False, **options)
+        return encode(value)
     except ValueError:
-        return json.dumps(_finite(value), allow_nan=False, **options)
+        return encode(_finite(value))
+
+
+@functools.cache
+def _encoder(**options: Any) -> json.JSONEncoder:
+    return json.JSONEncoder(allow_nan=False, **options)
 
 
 def _finite(value: Any) -> Any:

@@ -71,7 +71,7 @@ def _observations(item: Item, bag: Bag) -> pd.DataFrame:
         "col": grid[:, 1],
         "tissue_fraction": bag.tissue_fraction[:].astype(np.float32),
     }
-    columns |= {name: values[:].astype(np.float32) for name, values in bag.quality.items()}
+    columns |= bag.read_quality()
     if bag.cluster is not None and bag.cluster_confidence is not None:
         columns["cluster"] = bag.cluster[:]
         columns["cluster_confidence"] = bag.cluster_confidence[:].astype(np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -111,7 +112,7 @@ def _tiles(
     bag: Bag, coords: npt.NDArray[np.float64], extent: float, clusters: npt.NDArray[np.int16] | None
 ) -> Iterator[Feature]:
     numbers = {"tissue_fraction": bag.tissue_fraction[:]}
-    numbers |= {name: values[:] for name, values in bag.quality.items()}
+    numbers |= bag.read_quality()
     if clusters is not None:
         numbers["cluster"] = clusters
     if bag.cluster_confidence is not None:
@@ -125,5 +126,8 @@ def _tiles(
         }
         classes = [shown[cluster] for cluster in clusters.tolist()]
     keys = [f"{bag.slide_id}/tile/{row}" for row in range(len(coords))]
-    measured = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    measured = [
+        {name: number for name, number in zip(columns, row, strict=True) if not math.isnan(number)}
+        for row in zip(*columns.values(), strict=True)
+    ]
     yield from tile_features(coords, extent, keys, classes, measured)

@@ -33,7 +33,7 @@ def test_the_runtime_does_without_pytorch_and_training() -> None:
         *(place.partition(":")[0] for kinds in (FORMATS, SOURCES) for place in kinds.places.values()),
     )
     assert {"onnxruntime", "zarr"} <= loaded
-    assert not loaded & {"h5py", "anndata", "pandas", "torchmil", "scipy", "obstore", "boto3"}
+    assert not loaded & {"h5py", "anndata", "pandas", "torchmil", "scipy", "spatialdata", "obstore", "boto3"}
     assert not loaded & {"torch", "torchvision", "lightning", "onnx", "wsi_embed_train", "wsi_embed_export"}
 
 

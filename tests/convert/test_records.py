@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -54,3 +55,47 @@ def test_one_conversion_at_a_time(source: Store, tmp_path: Path) -> None:
             convert(source, "torchmil", tmp_path)
         convert(source, "trident", tmp_path)
     assert convert(source, "torchmil", tmp_path).written == ["a1", "a2", "b%202"]
+
+
+def write_folder(records: Records, digest: str, text: str) -> None:
+    with records.locked(), records.writing("bags/a", digest, ["a.zarr"]) as (path,):
+        (path / "inner").mkdir(parents=True)
+        (path / "inner" / "object").write_text(text)
+
+
+def test_a_folder_is_one_file(tmp_path: Path) -> None:
+    records, written = Records(tmp_path, "some"), tmp_path / "a.zarr" / "inner" / "object"
+    write_folder(records, "1", "old")
+    assert records.state("bags/a", "1", ["a.zarr"]) == "complete"
+    assert records.state("bags/a", "2", ["a.zarr"]) == "other"
+    written.write_text("changed")
+    assert records.state("bags/a", "1", ["a.zarr"]) == "other"
+    (tmp_path / "a.zarr" / "of the old one").touch()
+    write_folder(records, "2", "new")
+    assert files_of(tmp_path) == {"a.zarr/inner/object": b"new"}
+    assert records.state("bags/a", "2", ["a.zarr"]) == "complete"
+    with records.locked(), records.writing("bags/a", "3", ["a.txt"]) as (path,):
+        path.write_text("a file in its place")
+    assert files_of(tmp_path) == {"a.txt": b"a file in its place"}
+    assert not (tmp_path / "a.zarr").exists()
+
+
+@pytest.mark.parametrize("nth", [0, 1])
+def test_a_folder_that_cannot_be_renamed_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nth: int
+) -> None:
+    records, replace, renamed = Records(tmp_path, "some"), os.replace, iter(range(9))
+    write_folder(records, "1", "old")
+
+    def failing(source: Path, target: Path) -> None:
+        if not str(source).endswith("json") and next(renamed) >= nth:  # of the records themselves
+            raise OSError("cannot be renamed")
+        replace(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", failing)
+        with pytest.raises(OSError, match="cannot be renamed"):
+            write_folder(records, "2", "new")
+    assert records.state("bags/a", "2", ["a.zarr"]) == "missing"
+    write_folder(records, "2", "new")
+    assert files_of(tmp_path) == {"a.zarr/inner/object": b"new"}

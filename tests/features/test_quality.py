@@ -19,9 +19,12 @@ from tests.made_slides import he_pixels, write_tiff
 from tests.quality.test_selection import half_blurred
 from wsi_embed.grid import make_grid, plan_read
 from wsi_embed.plot import plot_bag
+from wsi_embed.plot.quality import UNREADABLE, quality_map
+from wsi_embed.plot.qupath import bag_features
 from wsi_embed.quality import MEASURES
 from wsi_embed.quality.focus import focus
 from wsi_embed.quality.tiles import TileQuality
+from wsi_embed.util.text import percent
 
 
 @pytest.fixture(scope="module")
@@ -318,3 +321,15 @@ def test_unreadable_tiles_do_not_make_a_slide_blurred(
     assert result.focus == pytest.approx(np.median(read), rel=1e-3)
     assert result.blurred == pytest.approx((read < 4).mean(), abs=1e-4)
     assert bag.attrs["quality"]["blurred"] == result.blurred
+    values = bag.read_quality()
+    for name, array in values.items():
+        assert np.flatnonzero(np.isnan(array)).tolist() == bad
+        np.testing.assert_array_equal(np.delete(array, bad), np.delete(bag.quality[name][:], bad))
+    found = quality_map(bag, "focus")
+    assert (found.colours[bad] == UNREADABLE).all()
+    assert not (np.delete(found.colours, bad, axis=0) == UNREADABLE).all(1).any()
+    assert found.entries[-1].text == "unreadable"
+    assert percent(float((read < 4).mean())) in found.facts
+    tiles = [json.loads(text) for text in bag_features(bag, ["tiles"])]
+    missing = [row for row, tile in enumerate(tiles) if "focus" not in tile["properties"]["measurements"]]
+    assert missing == bad

@@ -127,6 +127,12 @@ def test_a_network_of_one_class_is_recorded_as_before(network: Path) -> None:
             ModelError,
             "4 outputs per pixel, names of 3 classes",
         ),
+        (
+            [*NAMED, "keep=tissue", "threshold=0.6"],
+            UsageError,
+            "['threshold']`: without effect beside keep=tissue: ",
+        ),
+        ([*NAMED, "channel=1", "keep=fold"], UsageError, "['channel']`: without effect beside keep=fold: "),
         (["classes=a,b,a,c", "keep=a"], UsageError, "each class has a name of its own"),
         (["classes=a,b,c,d", "keep=b"], ModelError, "not probabilities"),
     ],

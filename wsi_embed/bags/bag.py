@@ -156,6 +156,13 @@ class Bag:
         """
         return {name: self._array(name) for name in quality_arrays(self.attrs)}
 
+    def read_quality(self) -> dict[str, npt.NDArray[np.float32]]:
+        """Read `quality` as float32, with NaN for tiles that could not be read and were taken as white."""
+        values = {name: np.array(array[:], np.float32) for name, array in self.quality.items()}
+        for array in values.values():
+            array[self.attrs.get("bad_tiles", [])] = np.nan
+        return values
+
     def mean(self) -> npt.NDArray[np.float32]:
         """Compute the mean of the features, float32 [D]: a descriptor of the slide.
 

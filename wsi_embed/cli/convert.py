@@ -37,8 +37,8 @@ def command(
         str | None,
         typer.Option(
             "--to",
-            help="trident, clam, dsmil, torchmil, anndata, anndata-joined (one file for all bags), stamp, "
-            "slide-vectors, titan, prism.",
+            help="trident, clam, dsmil, torchmil, anndata, anndata-joined (one file for all bags), "
+            "spatialdata, stamp, slide-vectors, titan, prism.",
             show_default=False,
         ),
     ] = None,

@@ -62,8 +62,8 @@ def convert(
 
     Args:
         source: Store, or its folder or address.
-        to: `trident`, `clam`, `dsmil`, `torchmil`, `anndata`, `anndata-joined`, `stamp`, `slide-vectors`,
-            `titan` or `prism`, or a format of another package (docs/extending.md).
+        to: `trident`, `clam`, `dsmil`, `torchmil`, `anndata`, `anndata-joined`, `spatialdata`, `stamp`,
+            `slide-vectors`, `titan` or `prism`, or a format of another package (docs/extending.md).
         out: Output folder; created, or added to.
         labels: Labels, as for `join_labels`; if given, only labelled bags are converted.
         by: Whether a bag is a slide or a patient.

@@ -4,6 +4,8 @@ OUT/.wsi-embed-convert/<format>/bags/<bag>.json    digest of the input of the ba
                                                    created before they are written, completed afterwards
 OUT/.wsi-embed-convert/<format>/shared.json        the same for the files shared by all bags
 OUT/.wsi-embed-convert/<format>/part/              temporary files
+
+What a record calls a file may be a folder, whose size is that of all files in it.
 """
 
 from __future__ import annotations
@@ -88,7 +90,7 @@ class Records:
             return "other"
         if not record.complete:
             return "missing"
-        if any((self.out / file).stat().st_size != record.files.get(file) for file in existing):
+        if any(_size(self.out / file) != record.files.get(file) for file in existing):
             return "other"
         return "complete" if len(existing) == len(files) else "missing"
 
@@ -96,7 +98,7 @@ class Records:
     def writing(
         self, name: str, digest: str, files: Sequence[str], *, final: bool = True
     ) -> Iterator[list[Path]]:
-        """Yield temporary paths for files, which get their names when all of them are written.
+        """Yield temporary paths for files or folders, which get their names when all of them are written.
 
         The temporary files are in a folder of their own, because readers take every file with the right
         suffix. Files of an earlier record that are not among the new ones are removed.
@@ -118,14 +120,20 @@ class Records:
         try:
             yield paths
             for path, file in zip(paths, files, strict=True):
-                (self.out / file).parent.mkdir(parents=True, exist_ok=True)
-                os.replace(path, self.out / file)
+                self._replace(path, self.out / file)
         finally:
             shutil.rmtree(self._part, ignore_errors=True)
         for old in before.keys() - set(files):
-            (self.out / old).unlink(missing_ok=True)
-        sizes = {file: (self.out / file).stat().st_size for file in files}
+            _remove(self.out / old)
+        sizes = {file: _size(self.out / file) for file in files}
         self._write(name, Record(digest if final else PARTIAL, final, sizes))
+
+    def _replace(self, path: Path, target: Path) -> None:
+        """Rename a temporary file or folder. A folder cannot replace another, which is moved away first."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir() and target.exists():
+            os.replace(target, path.with_name(f"{path.name}.old"))
+        os.replace(path, target)
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.json"
@@ -143,3 +151,18 @@ class Records:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(record.__dict__), "utf-8")
+
+
+def _size(path: Path) -> int:
+    """Return the size of a file, or of all files in a folder, in bytes."""
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return path.stat().st_size
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or folder, if it exists."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

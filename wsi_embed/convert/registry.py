@@ -16,6 +16,7 @@ FORMATS: Registry[type[Format]] = Registry(
         "torchmil": "wsi_embed.convert.torchmil:Torchmil",
         "anndata": "wsi_embed.convert.anndata:AnnData",
         "anndata-joined": "wsi_embed.convert.anndata:AnnDataJoined",
+        "spatialdata": "wsi_embed.convert.spatialdata:SpatialData",
         "stamp": "wsi_embed.convert.stamp:Stamp",
         "slide-vectors": "wsi_embed.convert.slide_vectors:SlideVectors",
         "titan": "wsi_embed.convert.slide_encoders:Titan",

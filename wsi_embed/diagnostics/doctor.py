@@ -34,6 +34,7 @@ EXTRAS = {
     "cloud": "obstore",
     "convert": "anndata",
     "formats": "fastslide",
+    "spatialdata": "spatialdata",
     "parquet": "pyarrow",
     "openvino": "openvino",
 }

@@ -18,6 +18,8 @@ from wsi_embed.util.text import percent
 
 # Parts of the colour scale that the legend shows.
 STEPS = (1.0, 0.75, 0.5, 0.25, 0.0)
+# Colour of tiles that could not be read.
+UNREADABLE = (160, 160, 160)
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class QualityMap:
 
     Attributes:
         measure: The measure.
-        values: Value of each tile, float64 [N].
+        values: Value of each tile, float64 [N]; NaN for tiles that could not be read.
     """
 
     measure: Measure
@@ -35,7 +37,10 @@ class QualityMap:
     @property
     def colours(self) -> UInt8Array:
         """RGB colour of each tile, uint8 [N, 3]. The scale is the same for all slides."""
-        return rank_colours(np.clip(self.values / self.measure.top, 0, 1))
+        unreadable = np.isnan(self.values)
+        colours = rank_colours(np.clip(np.where(unreadable, 0, self.values) / self.measure.top, 0, 1))
+        colours[unreadable] = UNREADABLE
+        return colours
 
     @property
     def entries(self) -> list[Entry]:
@@ -44,16 +49,19 @@ class QualityMap:
         names = [f"{self.measure.top * step:.2g}" for step in STEPS]
         names[0] += " or more" * (self.measure.top != 1)
         steps = [Entry(name, fill=(r, g, b)) for name, (r, g, b) in zip(names, colours, strict=True)]
+        if np.isnan(self.values).any():
+            steps.append(Entry("unreadable", fill=UNREADABLE))
         return [Entry(f"{self.measure.title.lower()}, {self.measure.unit}"), *steps]
 
     @property
     def facts(self) -> str:
         """Caption."""
-        if not len(self.values):
+        values = self.values[~np.isnan(self.values)]
+        if not len(values):
             return "no tiles"
-        text = f"{self.measure.title}: median {np.median(self.values):.3g} {self.measure.unit}"
+        text = f"{self.measure.title}: median {np.median(values):.3g} {self.measure.unit}"
         if self.measure is MEASURES["focus"]:
-            text += f"; {percent(float((self.values < BLURRED).mean()))} of the tiles below {BLURRED:g}"
+            text += f"; {percent(float((values < BLURRED).mean()))} of the tiles below {BLURRED:g}"
         return text
 
 
@@ -68,12 +76,11 @@ def quality_map(bag: Bag, name: str) -> QualityMap:
         StoreError: If the bag is damaged, or has no such array.
     """
     with damage_named(bag.slide_id):
-        found = bag.quality
-        if name not in found:
+        if name not in bag.quality:
             raise StoreError(
                 f"has no array {name}",
                 where=bag.slide_id,
                 remedy="it was made without quality, or by a version before 0.3: embed it again into another "
                 "store",
             )
-        return QualityMap(MEASURES[name], np.asarray(found[name][:], np.float64))
+        return QualityMap(MEASURES[name], bag.read_quality()[name].astype(np.float64))

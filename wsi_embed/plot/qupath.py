@@ -111,7 +111,7 @@ def _tiles(
     bag: Bag, coords: npt.NDArray[np.float64], extent: float, clusters: npt.NDArray[np.int16] | None
 ) -> Iterator[str]:
     numbers: dict[str, npt.NDArray[Any]] = {"tissue_fraction": bag.tissue_fraction[:]}
-    numbers |= {name: values[:] for name, values in bag.quality.items()}
+    numbers |= bag.read_quality()
     if clusters is not None:
         numbers["cluster"] = clusters
     if bag.cluster_confidence is not None:

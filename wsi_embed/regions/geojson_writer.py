@@ -22,6 +22,8 @@ from wsi_embed.util.json_text import json_text
 GREY = (128, 128, 128)
 FEATURE = '{"type":"Feature","id":"%s","geometry":{"type":"Polygon","coordinates":%s},"properties":%s}'
 SQUARE = "[[[%s,%s],[%s,%s],[%s,%s],[%s,%s],[%s,%s]]]"
+# JSON for a number that is not finite.
+NO_NUMBER = "null"
 # Corners of a unit square, closed, (x, y).
 UNIT = np.array([(0, 0), (1, 0), (1, 1), (0, 1), (0, 0)])
 
@@ -55,18 +57,18 @@ def tile_features(
         extent: Side of a tile.
         keys: Unique key of each object; the same key gives the same id.
         classes: Name and colour of the class of each tile; None without one.
-        measurements: Numbers of the tiles that QuPath can use for colouring, float64 [N] each.
+        measurements: Numbers of the tiles that QuPath can use for colouring, float64 [N] each. A tile lacks
+            those that are NaN.
     """
     rings = _rounded(corners[:, None] + UNIT * extent).reshape(-1, UNIT.size).tolist()
     numbers = zip(*(_texts(values) for values in measurements.values()), strict=True)
-    measured = ",".join(f"{_template(name)}:%s" for name in measurements)
-    # texts with places for the numbers: a dict for `json.dumps` takes four times as long a tile
-    texts = {}
-    for named in set(classes):
-        properties = _template(_properties("tile", *(named or (None, None))))
-        texts[named] = f'{properties[:-1]},"measurements":{{{measured}}}}}'
+    template = functools.cache(_tile_properties)  # `json.dumps` of a dict takes four times as long a tile
     for ring, key, named, row in zip(rings, keys, classes, numbers, strict=True):
-        yield FEATURE % (_id(key), SQUARE % tuple(ring), texts[named] % row)
+        names = tuple(measurements)
+        if NO_NUMBER in row:
+            names = tuple(name for name, text in zip(names, row, strict=True) if text != NO_NUMBER)
+            row = tuple(text for text in row if text != NO_NUMBER)
+        yield FEATURE % (_id(key), SQUARE % tuple(ring), template(named, names) % row)
 
 
 def write_geojson(path: Path, features: Iterable[str]) -> int:
@@ -105,6 +107,13 @@ def _properties(
     if locked:
         properties["isLocked"] = True
     return properties
+
+
+def _tile_properties(named: tuple[str, Colour] | None, measurements: Sequence[str]) -> str:
+    """Return the properties of a tile as JSON with `%s` in place of each measurement."""
+    properties = _template(_properties("tile", *(named or (None, None))))
+    measured = ",".join(f"{_template(name)}:%s" for name in measurements)
+    return f'{properties[:-1]},"measurements":{{{measured}}}}}'
 
 
 def _id(key: str) -> str:

@@ -41,6 +41,12 @@ def parse_recipe(text: str, settings: Sequence[str] | Mapping[str, Any] = ()) ->
     given = _values(stated, settings)
     network.check_settings(given)
     recipe = dataclasses.replace(stated, **given)
+    if recipe.keep and (idle := [key for key in ("channel", "threshold") if key in given]):
+        raise UsageError(
+            f"without effect beside keep={','.join(recipe.keep)}: each pixel is of its most probable class",
+            where=argument("tissue_set", idle),
+            remedy="leave one of them out",
+        )
     network.try_out(recipe, channel_given=bool(recipe.keep) or "channel" in {**network.defaults, **given})
     return recipe
 

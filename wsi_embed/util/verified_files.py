@@ -56,6 +56,18 @@ def verified(path: Path) -> Iterator[ChecksummedFile]:
         raise OSError(errno.EIO, "it does not hold what was written", str(path))
 
 
+def on_disk(folder: Path) -> None:
+    """Wait until all files of a folder are on the disk.
+
+    Raises:
+        OSError: If a file cannot be written.
+    """
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+
+
 def _crc_of(path: Path) -> int:
     crc = 0
     with path.open("rb") as file:

@@ -72,3 +72,13 @@ def test_a_failure_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
     assert done.stderr.startswith("s: failed: s.h5: cannot be read as a file of features")
     assert len(done.stderr.splitlines()) == 1
     assert done.stdout.splitlines()[-1].endswith("1 failed")
+
+
+def test_the_output_folder_is_on_this_machine(
+    source: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused = command(source.path, "--to", "torchmil", "--out", "s3://bucket/t")
+    assert isinstance(refused.exception, UsageError)
+    assert "files for other tools go into a folder of this machine" in str(refused.exception)
+    assert list(tmp_path.iterdir()) == []

@@ -51,9 +51,12 @@ def test_the_table_annotates_the_squares_of_the_tiles(source: Store, labels: Pat
     np.testing.assert_allclose(microns.bounds.to_numpy(), bounds * 0.25)
 
 
-def test_a_query_by_place_finds_the_tiles_and_their_rows(source: Store, tmp_path: Path) -> None:
-    convert(source, "spatialdata", tmp_path)
-    data, bag = library.read_zarr(tmp_path / "a1.zarr"), source["a1"]
+def test_a_query_by_place_finds_the_tiles_and_their_rows(
+    source: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    convert(source, "spatialdata", "a:b")  # a relative path that looks like an address
+    data, bag = library.read_zarr(tmp_path / "a:b" / "a1.zarr"), source["a1"]
     low, high = np.array([40.0, 30.0]), np.array([100.0, 110.0])  # um
     found = library.bounding_box_query(
         data, axes=("x", "y"), min_coordinate=low, max_coordinate=high, target_coordinate_system="microns"

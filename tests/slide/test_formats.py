@@ -342,7 +342,7 @@ class TestWhatIsNotRead:
 
     def test_an_isyntax_renamed_to_tiff_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "a.tiff").write_bytes(b'<DataObject ObjectType="DPUfsImport">' + bytes(1000))
-        with pytest.raises(SlideError, match=r"a\.tiff: not a slide: it is a Philips iSyntax file; export"):
+        with pytest.raises(SlideError, match=r"a\.tiff: not a slide: it is a Philips iSyntax file; name it"):
             open_slide(tmp_path / "a.tiff")
 
     def test_pages_that_are_not_marked_as_reduced_are_no_levels(self, tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ CONTENTS = {
     "gzip": (b"\x1f\x8b\x08\0", "compressed with gzip; unpack it with `gunzip`"),
     "tar": (bytes(range(1, 250)) + bytes(8) + b"ustar\0", "a tar archive; unpack it"),
     "zeros": (bytes(5000), "nothing but zeros where it begins"),
-    "isyntax": (b'<DataObject ObjectType="DPUfsImport">', "a Philips iSyntax file; export it"),
+    "isyntax": (b'<DataObject ObjectType="DPUfsImport">', "a Philips iSyntax file; name it .isyntax"),
     "macos": (b"\0\x05\x16\x07\0\x02", "take the one without `._`"),
 }
 IMAGES = {

@@ -15,6 +15,7 @@ from wsi_embed.convert.records import Records, State
 from wsi_embed.convert.registry import FORMATS
 from wsi_embed.errors import StoreError, UsageError
 from wsi_embed.storage import Location
+from wsi_embed.storage.address import local_folder
 from wsi_embed.store import PatientBag, Store, open_store
 from wsi_embed.util.digest import canonical_digest
 from wsi_embed.util.progress import tracked
@@ -76,7 +77,7 @@ def convert(
 
     Raises:
         UsageError: If the format is unknown or cannot represent the bags, labels and bags do not match, or
-            existing files have other content.
+            existing files have other content, or the folder is not on this machine.
         MissingExtraError: If a library that the format needs is not installed.
         StoreError: If the folder cannot be written.
         SlideError: If another process is writing this format into the folder.
@@ -94,6 +95,7 @@ def convert(
     if by not in ("slide", "patient"):
         raise UsageError("choose slide or patient", where=argument("by", by))
     kind.check(by, labels is not None)
+    folder = local_folder(out, "files for other tools")
     items = []
     for bag_id, open_item in _items(store, labels, by, missing, found.notes):
         try:
@@ -115,7 +117,7 @@ def convert(
             f"all names are numbers, such as {items[0].name}: other tools may read them from a table as "
             "numbers and not find their files; give ids with a letter in a manifest (column slide_id)"
         )
-    run = _Run(kind(store, Path(out)), items)
+    run = _Run(kind(store, folder), items)
     run.check(overwrite)
     with run.records.locked():
         for item in tracked(items, "bags converted"):

@@ -52,15 +52,18 @@ class SpatialData(Format):
         """Write the tiles of a slide, and read them back."""
         import spatialdata
 
-        (bag,) = item.slides
+        (bag,), path = (
+            item.slides,
+            paths[0].absolute(),
+        )  # a colon in a relative one would be taken for an address
         tiles, table = _squares(bag), self._table(item, bag)
         attrs = {"wsi_embed": self._facts(bag)}
         data = spatialdata.SpatialData(shapes={TILES: tiles}, tables={TABLE: table}, attrs=attrs)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="zarr v3 autosharding")  # one for each array
-            data.write(paths[0])
-        on_disk(paths[0])
-        _compare(spatialdata.read_zarr(paths[0]), tiles, table)
+            data.write(path)
+        on_disk(path)
+        _compare(spatialdata.read_zarr(path), tiles, table)
 
     def _table(self, item: Item, bag: Bag) -> anndata.AnnData:
         """Return the tiles with their features, as annotations of their squares."""

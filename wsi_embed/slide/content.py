@@ -17,7 +17,7 @@ _STARTS = (
     (b"Rar!\x1a\x07", "a RAR archive; unpack it"),
     (b"%PDF", "a PDF document; export the slide itself"),
     (b"\0\x05\x16\x07", "what macOS keeps beside a file; take the one without `._` in its name"),
-    (b"<DataObject", "a Philips iSyntax file; export it as TIFF or DICOM from the Philips software"),
+    (b"<DataObject", "a Philips iSyntax file; name it .isyntax, or export it as TIFF or DICOM"),
     (b"\x89PNG\r\n\x1a\n", "a PNG image; name it .png"),
     (b"\xff\xd8\xff", "a JPEG image; name it .jpg"),
     (b"\0\0\0\x0cjP  ", "a JPEG 2000 image; convert it to a pyramidal TIFF"),

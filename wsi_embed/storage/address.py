@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 from wsi_embed.errors import UsageError
+from wsi_embed.util.text import argument
 
 BUCKETS = ("s3", "gs")
 WEB = ("http", "https")
@@ -88,6 +89,26 @@ def location(text: str | Path | Address) -> Location:
     if "\0" in str(text):
         raise UsageError("a path contains a NUL character", remedy="correct it")
     return parse_address(str(text)) if is_address(text) else Path(text)
+
+
+def local_folder(out: str | Path | Address, what: str) -> Path:
+    """Return the path of an output folder.
+
+    Args:
+        out: Folder that the user gave.
+        what: Plural name of the files that are written into it.
+
+    Raises:
+        UsageError: If it is not on this machine.
+    """
+    where = location(out)
+    if isinstance(where, Address):
+        raise UsageError(
+            f"{what} go into a folder of this machine",
+            where=argument("out", where),
+            remedy="copy them from there",
+        )
+    return where
 
 
 def parse_address(text: str) -> Address:

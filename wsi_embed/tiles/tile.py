@@ -22,11 +22,11 @@ from wsi_embed.jobs.runner import run_job
 from wsi_embed.regions.roi_rules import Missing
 from wsi_embed.slide import Reader
 from wsi_embed.slide.resolution import check_mpp
-from wsi_embed.storage import Address, Location, location
+from wsi_embed.storage import Location
+from wsi_embed.storage.address import local_folder
 from wsi_embed.tiles import RESERVED, ImageFormat, TileFolder, TileJob, TileSettings
 from wsi_embed.tiling.settings import Tiling
 from wsi_embed.tissue import TissueRecipe
-from wsi_embed.util.text import argument
 
 
 def tile(  # noqa: D417 - the other arguments are those of `embed`
@@ -153,7 +153,7 @@ def tile(  # noqa: D417 - the other arguments are those of `embed`
         None if max_tiles is None else seed,
     )
     check_overlap(overlap, tile_px)
-    folder_path = _local_folder(out)
+    folder_path = local_folder(out, "tile images")
     items = _find_slides(slides, folder_path, tiling, options)
     folder = TileFolder(folder_path) if not dry_run or (folder_path / TILES_MARK).exists() else None
     with open_engine(options) as runner:
@@ -170,22 +170,6 @@ def tile(  # noqa: D417 - the other arguments are those of `embed`
     if folder is not None and not dry_run:
         _write_table(folder, report)
     return report
-
-
-def _local_folder(out: str | Location) -> Path:
-    """Return the path of the output folder.
-
-    Raises:
-        UsageError: If it is not on this machine.
-    """
-    where = location(out)
-    if isinstance(where, Address):
-        raise UsageError(
-            "tile images go into a folder of this machine",
-            where=argument("out", where),
-            remedy="copy them from there",
-        )
-    return where
 
 
 def _find_slides(

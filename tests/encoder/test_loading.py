@@ -88,7 +88,7 @@ def test_tile_px_that_fits_is_fine(tiny: Path) -> None:
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"gone\.onnx: no such model file; check `model=`"):
+    with pytest.raises(ModelError, match=r"gone\.onnx: no such model file; check the path"):
         load_encoder(tmp_path / "gone.onnx")
 
 

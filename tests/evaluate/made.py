@@ -15,6 +15,7 @@ from tests.store.made_stores import make_settings, open_writer, write_slide
 from wsi_embed.encoder.base import Encoded
 from wsi_embed.evaluate.tile_set import TileSet
 from wsi_embed.store import Store, open_store
+from wsi_embed.util.digest import canonical_digest
 
 # Tiles lie four a row and do not overlap; see `make_grid`.
 EXTENT = 800
@@ -50,7 +51,10 @@ def made_store(
     if model:
         document = path / "zarr.json"
         values = json.loads(document.read_text())
-        values["attributes"]["model"].update(model)
+        attributes = values["attributes"]
+        attributes["model"].update(model)
+        covered = {name: value for name, value in attributes.items() if name != "digest"}
+        attributes["digest"] = canonical_digest(covered)
         document.write_text(json.dumps(values))
     return open_store(path)
 

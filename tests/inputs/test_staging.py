@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import threading
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from tests.made_formats.ome_zarr import write_ome_zarr
 from tests.made_slides import he_pixels
 from tests.storage.conftest import put
 from tests.storage.server import Server
-from wsi_embed.errors import RemoteError, SlideError, Stopped, UsageError
+from wsi_embed.errors import RemoteError, SlideError, Stopped, UsageError, WsiEmbedError
 from wsi_embed.inputs import staging
 from wsi_embed.inputs.slides import SlideInput, find_slides
 from wsi_embed.inputs.staging import Cache, Staging
@@ -98,6 +99,17 @@ def test_what_stays_fails_the_slide(
     with server.failing(f"GET /{bucket.host}/a", what), pytest.raises(RemoteError), cache.stage(item):
         pytest.fail("it was not fetched")
     assert staged_files(tmp_path) == []
+
+
+def test_a_length_beyond_memory_fails_alone(bucket: Address, cache: Staging, server: Server) -> None:
+    """Of an answer that announces 10^12 bytes obstore makes a buffer, and ends the process."""
+    item = one(bucket / "a.svs")
+    with (
+        server.failing(f"GET /{bucket.host}/a", "huge"),
+        pytest.raises(RemoteError, match=f"announces 1000000000000 bytes, {len(CONTENT)} at most are right"),
+        cache.stage(item),
+    ):
+        pytest.fail("it was fetched")
 
 
 def test_an_object_that_changes_is_not_half_old(bucket: Address, cache: Staging) -> None:
@@ -220,6 +232,36 @@ def test_from_a_web_server_without_ranges(
     (item,) = find_slides([f"{web[1]}a%20b.svs"], remote=True)
     with cache.stage(item) as staged:
         assert staged.path.read_bytes() == CONTENT
+
+
+def test_an_answer_without_end_is_given_up(cache: Staging) -> None:
+    sent = []
+
+    class Endless(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "100")
+            self.send_header("Last-Modified", "Wed, 01 Jan 2025 00:00:00 GMT")
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Last-Modified", "Wed, 01 Jan 2025 00:00:00 GMT")
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                for _ in range(2000):
+                    self.wfile.write(bytes(2**16))
+                    sent.append(1)
+
+        def log_message(self, *args: Any) -> None: ...
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endless) as web:
+        threading.Thread(target=web.serve_forever, daemon=True).start()
+        (item,) = find_slides([f"http://127.0.0.1:{web.server_port}/a.svs"], remote=True)
+        with pytest.raises(WsiEmbedError), cache.stage(item):
+            pytest.fail("it was fetched")
+        web.shutdown()
+    assert len(sent) < 2000
 
 
 def test_from_a_web_server_that_has_it_not(web: tuple[Path, Address], cache: Staging) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import wsi_embed
 from tests.job_tools import make_model, make_slides
 from wsi_embed.errors import WsiEmbedError
 from wsi_embed.jobs.report import JobReport, SlideResult, Status
+from wsi_embed.plot.report_page import write_html
 
 
 def report(*statuses: Status, stopped: bool = False) -> JobReport:
@@ -67,3 +69,12 @@ def test_copies_are_named_by_the_first_run_and_by_later_ones(tmp_path: Path) -> 
     for report in (first, again):
         copies = {name for name, texts in report.outliers.items() if "has the content of s0" in str(texts)}
         assert copies == {"z"}
+
+
+def test_a_store_whose_name_is_no_utf_8_has_reports(tmp_path: Path) -> None:
+    name = os.fsdecode(b"st\xe9.zarr")
+    found = JobReport(name, {}, {}, {}, [SlideResult("a", "a.svs", "done", 3)])
+    write_html(found, tmp_path / "r.html")
+    assert "<h1>st\\udce9.zarr</h1>" in (tmp_path / "r.html").read_text("utf-8")
+    found.write(tmp_path / "r.json")
+    assert json.loads((tmp_path / "r.json").read_text("utf-8"))["store"] == name

@@ -125,6 +125,12 @@ class Server:
             time.sleep(self.slow)
             answer: Iterable[bytes] = self._moto(environ, start)
             return answer
+        if what == "huge":
+            start(
+                "200 OK",
+                [("Last-Modified", "Wed, 01 Jan 2025 00:00:00 GMT"), ("Content-Length", str(10**12))],
+            )
+            return [b"only this"]
         if what == "cut":
             return self._cut(environ, start, connection)
         connection.shutdown(socket.SHUT_RDWR)

@@ -160,3 +160,12 @@ def test_a_forked_process_is_told_so_and_does_not_hang(bucket: Address) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert "multiprocessing_context='spawn'" in done.stdout
+
+
+def test_a_length_beyond_memory_is_one_line(server: Server, bucket: Address) -> None:
+    objects.write(bucket / "in/a", CONTENT)
+    with (
+        server.failing(f"GET /{bucket.host}", "huge"),
+        pytest.raises(RemoteError, match="announces 1000000000000 bytes"),
+    ):
+        objects.read(bucket / "in/a")

@@ -90,6 +90,12 @@ def test_a_redirect_on_the_same_host_is_followed(there: Server) -> None:
     assert objects.read(parse_address(f"{first.at()}/x.svs")) == b"hello"
 
 
+def test_a_redirect_to_a_file_is_named() -> None:
+    first = redirecting("file:///etc/passwd")
+    with pytest.raises(RemoteError, match="redirects to a file: address, which is not followed; check"):
+        objects.read(parse_address(f"{first.at()}/x.svs"))
+
+
 def test_a_bucket_redirected_to_another_server_gets_no_credentials(
     there: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

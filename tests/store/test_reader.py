@@ -231,3 +231,21 @@ def test_plain_zarr_reads_it_too(store_path: Path, settings: StoreSettings) -> N
     np.testing.assert_array_equal(
         np.asarray(array[:]), make_encoded(37, settings).features.astype(np.float16)
     )
+
+
+@pytest.mark.parametrize(
+    "name", ["settings", "model", "model_id", "digest", "clusters", "feature_dim", "mpp"]
+)
+def test_a_store_whose_root_was_changed_is_refused(store_path: Path, name: str) -> None:
+    """One flipped bit of a name there was a KeyError of whatever reads it."""
+    document = store_path / "zarr.json"
+    content = document.read_bytes()
+    assert f'"{name}"'.encode() in content
+    document.write_bytes(content.replace(f'"{name}"'.encode(), f'"q{name[1:]}"'.encode(), 1))
+    with pytest.raises(
+        StoreError, match=r"root attributes were changed .*; restore its zarr.json from a copy"
+    ):
+        open_store(store_path)
+    assert [(problem.where, problem.what) for problem in verify(store_path)] == [
+        ("store", "the root attributes were changed after they were written")
+    ]

@@ -174,7 +174,8 @@ def _write_geojson(store: Store, folder: Path, wanted: str | None) -> int:
     for file in tracked(write_slides(store, slide_ids, folder, parts), "slides written", len(slide_ids)):
         if file.error is not None:
             failed += 1
-            echo(f"{file.slide_id}: {in_flags(file.error)}", err=True)
+            named = file.error.startswith((f"{file.slide_id}:", f"{file.slide_id}/"))
+            echo(in_flags(file.error if named else f"{file.slide_id}: {file.error}"), err=True)
             continue
         echo(f"{file.path}  {counted(file.objects, 'object')}")
         if "tissue" in parts and not file.has_mask:

@@ -177,7 +177,7 @@ def _load(path: Path, chosen: Device, tile_px: int | None, mpp: float | None, th
     try:
         check_exported(path)
         if not path.is_file():
-            raise ModelError("no such model file", where=path, remedy="check `model=`")
+            raise ModelError("no such model file", where=path, remedy="check the path")
         check_content(path)
     except OSError as error:
         raise ModelError(

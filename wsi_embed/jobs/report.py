@@ -168,6 +168,7 @@ def write_whole(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
-            temporary.write_text(text, "utf-8")
+            # a name that is no UTF-8 is shown with escapes
+            temporary.write_text(text, "utf-8", errors="backslashreplace")
     except OSError as error:
         raise WsiEmbedError(f"the report cannot be written ({error.strerror})", where=path) from error

@@ -50,7 +50,13 @@ def check_redirects(address: Address, endpoint: str | None = None) -> None:
     for url in _redirects(first):
         if _host(url) == _host(first):
             continue
-        host = urlsplit(url).hostname or ""
+        host = urlsplit(url).hostname
+        if not host:
+            raise RemoteError(
+                f"the server redirects to a {urlsplit(url).scheme}: address, which is not followed",
+                where=address,
+                remedy="check the address",
+            )
         if endpoint is not None:
             raise RemoteError(
                 f"the server redirects to another host, {host}, which would get credentials",

@@ -44,6 +44,10 @@ class DamagedError(StoreError):
     """A group was changed after it was written, or is of another slide or store."""
 
 
+class ChangedRootError(StoreError):
+    """The root attributes of a store were changed after they were written."""
+
+
 @dataclass(frozen=True)
 class StoreSettings:
     """Settings shared by all slides of a store. A store holds a single feature space.

@@ -16,8 +16,9 @@ from wsi_embed.storage.folder import METADATA_FILE
 from wsi_embed.storage.open_folder import place_at
 from wsi_embed.store.group import read_group
 from wsi_embed.store.index import Row, scan
-from wsi_embed.store.layout import FORMAT_VERSION, is_group, read_attributes
+from wsi_embed.store.layout import FORMAT_VERSION, ChangedRootError, is_group, read_attributes
 from wsi_embed.store.members import slide_folders
+from wsi_embed.util.digest import canonical_digest
 from wsi_embed.util.links import real_path
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Store(Mapping[str, Bag]):
         cluster_names: Names and colours of the clusters.
 
     Raises:
-        StoreError: If there is no store, or this version cannot read its format.
+        StoreError: If there is no store, this version cannot read its format, or its root is damaged.
 
     Example:
         >>> import wsi_embed
@@ -61,6 +62,13 @@ class Store(Mapping[str, Bag]):
         if found != FORMAT_VERSION:
             unlike = f"format {found}, this wsi-embed reads {FORMAT_VERSION}"
             raise StoreError("not a wsi-embed store" if found is None else unlike, where=self.where)
+        covered = {name: value for name, value in self.attrs.items() if name != "digest"}
+        if self.attrs.get("digest") != canonical_digest(covered):
+            raise ChangedRootError(
+                "the root attributes were changed after they were written",
+                where=self.where,
+                remedy=f"restore its {METADATA_FILE} from a copy",
+            )
         self.use_clusters(clusters)
 
     def use_clusters(self, clusters: str | Path | None) -> None:

@@ -16,6 +16,7 @@ from wsi_embed.storage.folder import METADATA_FILE, Place
 from wsi_embed.store.group import complete_attributes
 from wsi_embed.store.layout import (
     ArrayLayout,
+    ChangedRootError,
     StoreSettings,
     array_documents,
     array_layouts,
@@ -26,7 +27,6 @@ from wsi_embed.store.layout import (
 from wsi_embed.store.members import slide_folders
 from wsi_embed.store.reader import Store
 from wsi_embed.store.structure import harmless, store_problems
-from wsi_embed.util.digest import canonical_digest
 from wsi_embed.util.progress import tracked
 
 
@@ -63,10 +63,10 @@ def verify(path: str | Location) -> list[Problem]:
         >>> wsi_embed.verify("feats.zarr")
         []
     """
-    store = Store(path)
-    covered = {k: v for k, v in store.attrs.items() if k != "digest"}
-    if store.attrs.get("digest") != canonical_digest(covered):
-        return [Problem("store", "the root attributes were changed after they were written")]
+    try:
+        store = Store(path)
+    except ChangedRootError as error:
+        return [Problem("store", error.what)]
     settings = StoreSettings(**store.attrs["settings"])
     problems: list[Problem] = []
     complete = {}

@@ -32,6 +32,28 @@ def test_an_error_is_one_line_with_the_value(typed: str, expected: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"error: {expected}\n")
 
 
+@pytest.mark.parametrize(
+    ("typed", "option", "scheme"),
+    [
+        ("plot f.zarr --out s3://bucket/plots", "--out", "s3"),
+        ("plot f.zarr --slides gs://bucket/slides", "--slides", "gs"),
+        ("cluster f.zarr --k 3 --out S3://bucket/clusters", "--out", "S3"),
+        ("eval mil f.zarr --labels https://user:secret@host/l.csv", "--labels", "https"),
+        ("x.svs --out f.zarr --report s3://bucket/report.json", "--report", "s3"),
+        ("train tiles --out gs://bucket/run", "--out", "gs"),
+        ("export timm:resnet18 --weights http://host/w.bin --out m.onnx", "--weights", "http"),
+    ],
+)
+def test_an_address_where_a_path_belongs_is_refused(
+    typed: str, option: str, scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = invoke(*typed.split())
+    text = f"error: {option}: takes a path of this machine, no {scheme}:// address; copy from or to there in a step"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"{text} of its own\n")
+    assert not any(tmp_path.iterdir())
+
+
 def test_a_wrong_value_of_the_environment_is_named() -> None:
     done = invoke("x", "--out", "y", env={"WSI_EMBED_OVERLAP": "many"})
     assert done.stderr == "error: --overlap many: is no whole number; see wsi-embed embed --help\n"

@@ -9,6 +9,7 @@ import contextlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -18,6 +19,7 @@ from wsi_embed.cli.help_page import metavar, show_help
 from wsi_embed.cli.progress import ProgressDisplay
 from wsi_embed.cli.wording import errors_in_flags
 from wsi_embed.errors import UsageError
+from wsi_embed.storage.address import BUCKETS, WEB
 from wsi_embed.util.progress import watched_by
 
 # Error of typer for wrong usage, whose class has no public name.
@@ -27,6 +29,7 @@ KINDS = {
     "valid integer": "is no whole number",
     "valid float": "is no number (with a decimal point, as 0.5)",
 }
+ADDRESS_AS_PATH = re.compile(rf"({'|'.join((*BUCKETS, *WEB))}):/", re.IGNORECASE)
 BOUND = re.compile(r"(greater|less) than( or equal to)? (-?[\d.]+)")
 
 
@@ -37,7 +40,8 @@ class Command(TyperCommand):
         """Parse the arguments.
 
         Raises:
-            UsageError: If they are wrong, or an option that takes one value is given several times.
+            UsageError: If they are wrong, an option that takes one value is given several times, or a path is
+                an address.
         """
         with usage_errors(ctx):
             values, _, given = self.make_parser(ctx).parse_args(args=list(args))
@@ -47,7 +51,10 @@ class Command(TyperCommand):
                     f"{option.opts[0]} is given {times} times and takes one value", remedy="give it once"
                 )
         with usage_errors(ctx, values):
-            return super().parse_args(ctx, args)
+            rest = super().parse_args(ctx, args)
+        for option in self.params:
+            _check_local(option, ctx.params.get(str(option.name)))
+        return rest
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command, show its progress, and word its errors with flags."""
@@ -123,6 +130,22 @@ def _problem(message: str) -> str:
         return message[:1].lower() + message[1:].rstrip(".")
     direction = {"greater": ("more than", "or more"), "less": ("less than", "or less")}[bound[1]]
     return f"give {bound[3]} {direction[1]}" if bound[2] else f"give {direction[0]} {bound[3]}"
+
+
+def _check_local(parameter: Any, value: Any) -> None:
+    """Check that the paths of a parameter are no addresses: `s3://a` as a path is a folder named `s3:`.
+
+    Raises:
+        UsageError: If one is.
+    """
+    for path in value if isinstance(value, list | tuple) else [value]:
+        scheme = ADDRESS_AS_PATH.match(str(path)) if isinstance(path, Path) else None
+        if scheme and not path.exists():
+            raise UsageError(
+                f"takes a path of this machine, no {scheme[1]}:// address",
+                where=_name(parameter),
+                remedy="copy from or to there in a step of its own",
+            )
 
 
 def _name(parameter: Any) -> str:

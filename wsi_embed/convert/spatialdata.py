@@ -52,10 +52,8 @@ class SpatialData(Format):
         """Write the tiles of a slide, and read them back."""
         import spatialdata
 
-        (bag,), path = (
-            item.slides,
-            paths[0].absolute(),
-        )  # a colon in a relative one would be taken for an address
+        (bag,) = item.slides
+        path = paths[0].absolute()  # a colon in a relative path would be taken for an address
         tiles, table = _squares(bag), self._table(item, bag)
         attrs = {"wsi_embed": self._facts(bag)}
         data = spatialdata.SpatialData(shapes={TILES: tiles}, tables={TABLE: table}, attrs=attrs)

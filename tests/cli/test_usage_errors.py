@@ -49,8 +49,8 @@ def test_an_address_where_a_path_belongs_is_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     done = invoke(*typed.split())
-    text = f"error: {option}: takes a path of this machine, no {scheme}:// address; copy from or to there in a step"
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"{text} of its own\n")
+    text = f"{option}: takes a path of this machine, no {scheme}:// address; copy from or to there"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"error: {text} in a step of its own\n")
     assert not any(tmp_path.iterdir())
 
 

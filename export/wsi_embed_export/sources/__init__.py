@@ -88,5 +88,5 @@ def read_source(
 
 def _near(source: str | Path) -> str:
     """Return a hint at presets with a similar name, with the sign before it."""
-    near = difflib.get_close_matches(str(source).lower(), presets(), n=3)
+    near = difflib.get_close_matches(str(source).lower(), presets(), n=3, cutoff=0.7)
     return f"; near presets: {', '.join(near)}" if near else ""

@@ -14,6 +14,7 @@ from tests.made_packages import Packages
 from wsi_embed.diagnostics import doctor
 from wsi_embed.diagnostics.doctor import Check, diagnose
 from wsi_embed.encoder.cuda import cuda_driver
+from wsi_embed.util.extras import install_command
 
 
 def by_name(checks: list[Check]) -> dict[str, Check]:
@@ -67,7 +68,7 @@ def test_a_gpu_that_does_not_run_the_model_is_a_problem(monkeypatch: pytest.Monk
     monkeypatch.setattr(doctor, "_wanted_cuda", lambda: (13, 0))
     found = by_name(diagnose())["gpu"]
     assert found.status == "problem"
-    assert "wsi-embed[cuda]" in str(found.fix)
+    assert str(found.fix).startswith(install_command("cuda"))
 
 
 def test_a_check_that_breaks_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:

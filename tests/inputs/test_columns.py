@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 from wsi_embed.errors import UsageError
-from wsi_embed.inputs.columns import PATIENT, Known, cell_text, first_of, match_columns, patient_of
+from wsi_embed.inputs.columns import (
+    PATIENT,
+    Known,
+    cell_text,
+    first_of,
+    magnification_column,
+    match_columns,
+    patient_of,
+)
 from wsi_embed.inputs.tables import MANIFEST_COLUMNS, read_manifest, read_table
 
 LABELS: Known = (("slide_id", "slide", "path"), PATIENT, ("label",), ("split",), ("fold",))
@@ -206,3 +214,19 @@ def test_columns_of_parquet_are_matched_too(tmp_path: Path) -> None:
         ["path", "mpp"],
         [(1, {"path": "a.svs", "mpp": 0.5})],
     )
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "found"),
+    [
+        *(
+            (column, "20", True)
+            for column in ("magnification", "Objective Power", "mag", "level0_magnification")
+        ),
+        *(("Magnification", value, True) for value in ("40x", "20 X", "2.5", "20\u00d7")),
+        *(("magnification", value, False) for value in (None, "high", "20x/0.75", "-1")),
+        *((column, "20", False) for column in ("image", "magenta", "label", "powers", "stage")),
+    ],
+)
+def test_magnifications_are_known_by_name_and_value(column: str, value: str | None, found: bool) -> None:
+    assert magnification_column({"path": "a.svs", column: value}) == (column if found else None)

@@ -283,6 +283,20 @@ def test_tiles_among_the_slides_are_no_slides(slides: Path, tmp_path: Path) -> N
         wsi_embed.tile(out, tmp_path / "again", **SMALL)
 
 
+@pytest.mark.parametrize(("columns", "noted"), [("magnification", 1), ("magnification,mpp", 0), ("stage", 0)])
+def test_magnifications_of_a_manifest_are_noted_once(
+    slides: Path, tmp_path: Path, columns: str, noted: int
+) -> None:
+    cells = "20,0.5" if "mpp" in columns else "20"
+    rows = [f"{path},{cells}" for path in slides.glob("*.tif")]
+    (tmp_path / "m.csv").write_text("\n".join([f"path,{columns}", *rows]))
+    report = wsi_embed.tile(tmp_path / "m.csv", tmp_path / "tiles", dry_run=True, **SMALL)
+    assert report.count("planned") == len(rows) > 1
+    assert (
+        len([n for n in report.notes if "'magnification' is not used: " in n]) == noted == len(report.notes)
+    )
+
+
 def test_tiles_of_several_kinds_are_said(one: Path, slides: Path, tmp_path: Path) -> None:
     wsi_embed.tile(one, tmp_path / "tiles", **SMALL)
     report = wsi_embed.tile(slides, tmp_path / "tiles", tile_px=32, mpp=1.0)

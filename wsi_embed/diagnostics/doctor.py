@@ -14,6 +14,7 @@ from typing import Any, Literal
 from wsi_embed.encoder.cuda import cuda_driver
 from wsi_embed.errors import UsageError, WsiEmbedError
 from wsi_embed.util.cpu import cpu_count
+from wsi_embed.util.extras import install_command
 from wsi_embed.util.registry import Registry, selection
 
 Status = Literal["ok", "warning", "problem"]
@@ -191,7 +192,7 @@ def _gpu_runs(text: str) -> Check:
     try:
         load_encoder(device="cuda")
     except WsiEmbedError as error:
-        fix = "pip install 'wsi-embed[cuda]' brings the CUDA and cuDNN libraries"
+        fix = f"{install_command('cuda')} brings the CUDA and cuDNN libraries"
         return Check("gpu", "problem", f"{text}, but a model does not run on it ({error})", fix)
     return Check("gpu", "ok", f"{text}; the demonstration model runs on it")
 

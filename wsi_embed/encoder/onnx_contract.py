@@ -99,7 +99,8 @@ def _check_input(path: Path, session: Any, tile_px: int | None) -> str:
         raise ModelError(
             f"takes {found} instead of one tensor of raw tiles, uint8 [batch, tile_px, tile_px, 3]",
             where=path.name,
-            remedy="put normalisation and layout into the graph",
+            remedy="put normalisation and layout into the graph, as `wsi-embed export` does with ONNX files "
+            "of other tools (docs/export.md)",
         )
     side = shape[1]
     if tile_px is not None and isinstance(side, int) and side != tile_px:

@@ -13,13 +13,14 @@ import onnxruntime as ort
 
 from wsi_embed.encoder.device import Device
 from wsi_embed.errors import DeviceError, ModelError
+from wsi_embed.util.extras import install_command
 from wsi_embed.util.home import home
 from wsi_embed.util.text import argument
 
 CPU = "CPUExecutionProvider"
 PROVIDERS = {"cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
 MISSING = {
-    "cuda": "no NVIDIA driver, no such device, or CUDA libraries missing (pip install 'wsi-embed[cuda]')",
+    "cuda": f"no NVIDIA driver, no such device, or CUDA libraries missing ({install_command('cuda')})",
     "tensorrt": "no NVIDIA driver, no such device, or TensorRT's libraries missing (pip install tensorrt)",
 }
 

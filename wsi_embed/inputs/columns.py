@@ -36,6 +36,9 @@ ANNOTATIONS = re.compile(r"anno|roi|region|polygon|contour|outline|shape|mask|qu
 CLOSE = 0.85  # similarity of a misspelt name to the correct one, 0 to 1
 # Texts that spreadsheets and programs write into cells without a value.
 NO_VALUE = frozenset({"", "na", "n/a", "nan", "none", "null", "<na>", "#n/a"})
+# Columns with the magnification of a slide, and their values, such as 20 or 40x.
+MAGNIFICATION = re.compile(r"\w*magnif\w*|(app|scan|objective)?mag|(objective|obj)?(power|lens)|objective")
+TIMES = re.compile(r"\d+(\.\d+)?\s*[x\u00d7]?", re.IGNORECASE)
 SHORT = 3  # names up to this length resemble too many words
 
 
@@ -111,6 +114,16 @@ def patient_of(cells: Mapping[str, str | None]) -> str | None:
         cells: Values by column; an empty cell has the value None or "".
     """
     return next((cells[name] or None for name in PATIENT if name in cells), None)
+
+
+def magnification_column(cells: Mapping[str, str | None]) -> str | None:
+    """Return the first column of a row that holds a magnification, which wsi-embed never uses, or None.
+
+    Args:
+        cells: Values by column.
+    """
+    named = ((name, cell or "") for name, cell in cells.items() if MAGNIFICATION.fullmatch(_plain(name)))
+    return next((name for name, cell in named if TIMES.fullmatch(cell)), None)
 
 
 def _plain(name: str) -> str:

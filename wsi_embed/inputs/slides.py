@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wsi_embed.errors import RemoteError, SlideError, UsageError
-from wsi_embed.inputs.columns import cell_text, first_of, patient_of
+from wsi_embed.inputs.columns import cell_text, first_of, magnification_column, patient_of
 from wsi_embed.inputs.folders import TILES_MARK, folder_files
 from wsi_embed.inputs.ids import LONGEST, encoded_id, slide_id_of
 from wsi_embed.inputs.remote_slides import RemoteSlide, find_below
@@ -34,6 +34,8 @@ class SlideInput:
         mpp: Micrometres per level-0 pixel, from the manifest.
         roi: Annotation file with the regions to take, from the manifest or from `--roi`.
         remote: Location of a slide that is not on this machine; None for local slides.
+        magnification: Column of the manifest with the slide's magnification, which is not used; None if there
+            is none, or `mpp` is given.
     """
 
     slide_id: str
@@ -43,6 +45,7 @@ class SlideInput:
     mpp: float | None = None
     roi: Path | None = None
     remote: RemoteSlide | None = None
+    magnification: str | None = None
 
     @property
     def size(self) -> int:
@@ -206,7 +209,7 @@ def manifest_slide(source: Location, number: int, row: dict[str, Any]) -> SlideI
     # absolute paths are never recorded
     absolute = is_address(values["path"]) or Path(values["path"]).is_absolute()
     name = place.name if absolute else values["path"]
-    patient = patient_of(cells)
+    patient, unused = patient_of(cells), None if mpp else magnification_column(cells)
     if isinstance(place, Path):
         if isinstance(roi, Address):
             raise UsageError(
@@ -214,9 +217,10 @@ def manifest_slide(source: Location, number: int, row: dict[str, Any]) -> SlideI
                 where=where,
                 remedy=f"copy {roi} here",
             )
-        return SlideInput(slide_id, place, name, patient, mpp, roi)
+        return SlideInput(slide_id, place, name, patient, mpp, roi, magnification=unused)
     local, there = (None, roi) if isinstance(roi, Address) else (roi, None)
-    return SlideInput(slide_id, Path(place.name), name, patient, mpp, local, RemoteSlide(place, there))
+    distant = RemoteSlide(place, there)
+    return SlideInput(slide_id, Path(place.name), name, patient, mpp, local, distant, unused)
 
 
 def _beside(source: Location, text: str) -> Location:

@@ -44,6 +44,7 @@ def run_job(
     report = JobReport(job.out.name, model, job.to_dict(), job.versions)
     report.started = started.isoformat(timespec="seconds")
     report.slides = engine.run(job, listener, stop)
+    report.notes += _unused_columns(job)
     report.outliers = find_outliers(report.slides)
     report.stopped = stop.is_set() and report.count("stopped") > 0
     if job.options.too_many(report.count("failed")) and report.count("stopped") and not report.stopped:
@@ -53,3 +54,13 @@ def run_job(
         )
     report.seconds = round(time.perf_counter() - began, 3)
     return report
+
+
+def _unused_columns(job: Job) -> list[str]:
+    """Return a note on each column of a manifest whose magnifications are not used."""
+    columns = {item.magnification: None for item in job.slides if item.magnification}
+    return [
+        f"the manifest's column {column!r} is not used: resolutions come from the slides' metadata, or from "
+        "a column `mpp` (um per pixel of level 0; 20x is about 0.5)"
+        for column in columns
+    ]

@@ -11,8 +11,9 @@ from PIL import Image
 from tests.job_tools import invoke
 from tests.made_models import tiny_clusters, tiny_features, tiny_onnx, tiny_tiles
 from wsi_embed.encoder import load_encoder
+from wsi_embed.encoder.difference import Difference
 from wsi_embed.errors import UsageError
-from wsi_embed.evaluate.compare import Tile, compare, find_tiles
+from wsi_embed.evaluate.compare import Comparison, Tile, compare, find_tiles
 from wsi_embed.slide import UInt8Array
 from wsi_embed.slide.tile_images import TileError
 
@@ -98,6 +99,32 @@ def test_other_widths_have_no_cosine(folder: Path, model: Path, tmp_path: Path) 
     assert 0 <= found.same_neighbour <= 1
 
 
+@pytest.mark.parametrize(
+    ("mean", "least", "clusters", "verdict"),
+    [
+        (0.9999, 0.999, 0.995, "can take the place"),
+        (0.9999, 0.999, None, "can take the place"),
+        (0.9999, 0.998, 1.0, "is close"),
+        (0.9999, 0.999, 0.99, "is close"),
+        (0.97, 0.2, 0.9, "is close"),
+        (0.96, 0.95, 1.0, "is another encoder"),
+        (float("nan"), 0.999, 1.0, "is another encoder"),
+    ],
+)
+def test_the_verdict_follows_the_limits_of_exports(
+    mean: float, least: float, clusters: float | None, verdict: str
+) -> None:
+    far = Difference(
+        max_error=0.0,
+        min_cosine=1.0,
+        centred_cosine=mean,
+        min_centred_cosine=least,
+        cluster_agreement=clusters,
+    )
+    assert Comparison(9, 1.0, (1.0, 1.0), far).verdict.startswith(f"B {verdict}")
+    assert Comparison(9, 1.0, (1.0, 1.0)).verdict.startswith("B is another encoder")
+
+
 def test_each_model_gets_its_own_size(folder: Path, model: Path, tmp_path: Path) -> None:
     small = load_encoder(tiny_onnx(tmp_path / "small.onnx", tile_px=16), device="cpu")
     assert compare(load_encoder(model, device="cpu"), small, find_tiles(folder)).tiles == COUNT
@@ -159,7 +186,7 @@ def test_on_the_command_line(folder: Path, model: Path, other: Path, tmp_path: P
     table = labelled(folder, tmp_path / "tiles.csv")
     done = invoke("compare", model, other, "--tiles", table, "--device", "cpu")
     assert done.returncode == 0, done.stderr
-    for words in ("centred cosine", "same cluster", "same neighbour", "images/s", "kNN macro F1"):
+    for words in ("centred cosine", "same cluster", "same neighbour", "verdict", "images/s", "kNN macro F1"):
         assert words in done.stdout
     as_json = invoke(
         "compare", model, model, "--tiles", folder, "--device", "cpu", "--json", "--min-cosine", "0.99"

@@ -80,6 +80,7 @@ def _facts(comparison: Comparison) -> dict[str, object]:
         if far.confidence_error is not None:
             facts["confidence"] = f"off by {far.confidence_error:.4f} at most"
     facts["same neighbour"] = f"{100 * comparison.same_neighbour:.1f} % of the tiles"
+    facts["verdict"] = comparison.verdict
     return facts
 
 

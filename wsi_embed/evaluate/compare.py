@@ -22,6 +22,8 @@ from wsi_embed.inputs.tables import MANIFEST_SUFFIXES, read_manifest
 from wsi_embed.slide.tile_images import PICTURE_SUFFIXES, PLAIN_SUFFIXES, TIFF_SUFFIXES
 
 PASSES = 5
+# Limits that fp16 exports keep for every tile and for clusters, and int8 exports on average (docs/export.md).
+SAME, SAME_CLUSTERS, CLOSE = 0.999, 0.995, 0.97
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,22 @@ class Comparison:
     knn: tuple[dict[str, float], dict[str, float]] | None = None
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def verdict(self) -> str:
+        """Whether B can take the place of A, by the limits of exports."""
+        found = self.difference
+        if found is None or not found.centred_cosine >= CLOSE:
+            return "B is another encoder than A: never mix their features"
+        clusters = 1.0 if found.cluster_agreement is None else found.cluster_agreement
+        if found.min_centred_cosine >= SAME and clusters >= SAME_CLUSTERS:
+            return "B can take the place of A: as close as fp16 exports have to be"
+        return "B is close to A, as int8 exports have to be: use one of them for all slides of a study"
+
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain values for JSON."""
         return {
             "tiles": self.tiles,
+            "verdict": self.verdict,
             "difference": self.difference.to_dict() if self.difference else None,
             "same_neighbour": self.same_neighbour,
             "knn": list(self.knn) if self.knn else None,

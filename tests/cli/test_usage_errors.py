@@ -42,6 +42,7 @@ def test_an_error_is_one_line_with_the_value(typed: str, expected: str) -> None:
         ("x.svs --out f.zarr --report s3://bucket/report.json", "--report", "s3"),
         ("train tiles --out gs://bucket/run", "--out", "gs"),
         ("export timm:resnet18 --weights http://host/w.bin --out m.onnx", "--weights", "http"),
+        ("plot f.zarr --out az://container/plots", "--out", "az"),
     ],
 )
 def test_an_address_where_a_path_belongs_is_refused(
@@ -51,6 +52,16 @@ def test_an_address_where_a_path_belongs_is_refused(
     done = invoke(*typed.split())
     text = f"{option}: takes a path of this machine, no {scheme}:// address; copy from or to there"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"error: {text} in a step of its own\n")
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_file_address_where_a_path_belongs_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = invoke("plot", "f.zarr", "--out", "file:///data/plots")
+    text = "--out: takes a path of this machine, no file:// address; leave file:// out"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"error: {text}\n")
     assert not any(tmp_path.iterdir())
 
 

@@ -340,6 +340,17 @@ class TestWhatIsNotRead:
         with pytest.raises(SlideError, match=r"a\.vsi: not a slide without its folder _a_/.* copy both"):
             open_slide(tmp_path / "a.vsi", reader)
 
+    @pytest.mark.parametrize("folder", [True, False])
+    def test_the_tiff_of_a_vsi_is_not_taken_for_the_slide(self, tmp_path: Path, folder: bool) -> None:
+        """It has the label and the overview; OpenSlide would read it as a generic TIFF."""
+        write_tiff(tmp_path / "a.vsi", EVEN)
+        if folder:
+            (tmp_path / "_a_").mkdir()
+        says = "Olympus VSI is not read by default" if folder else "not a slide without its folder _a_/"
+        for reader in ("auto", "openslide", "tiff"):
+            with pytest.raises(SlideError, match=rf"a\.vsi: {says}"):
+                open_slide(tmp_path / "a.vsi", reader)
+
     def test_an_isyntax_renamed_to_tiff_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "a.tiff").write_bytes(b'<DataObject ObjectType="DPUfsImport">' + bytes(1000))
         with pytest.raises(SlideError, match=r"a\.tiff: not a slide: it is a Philips iSyntax file; name it"):

@@ -41,6 +41,19 @@ def test_a_path_stays_a_path() -> None:
     assert not is_address("s3/a.svs")
 
 
+def test_an_address_that_lost_a_slash_is_no_new_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for lost in (Path("s3://bucket/f.zarr"), "GS:/bucket/f.zarr", Path("https://host/a.svs")):
+        with pytest.raises(
+            UsageError, match=r"an address has two slashes; give it as text, (s3|gs|https)://"
+        ):
+            location(lost)
+    (tmp_path / "s3:" / "bucket").mkdir(parents=True)
+    assert location(Path("s3:/bucket")) == Path("s3:/bucket")  # a folder that is there
+
+
 def test_a_web_address_is_decoded() -> None:
     assert location("HTTPS://example.org:8443/a%20b/c.svs") == Address(
         "https", "example.org:8443", "a b/c.svs"

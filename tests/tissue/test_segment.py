@@ -133,6 +133,12 @@ def test_a_network_of_one_class_is_recorded_as_before(network: Path) -> None:
             "['threshold']`: without effect beside keep=tissue: ",
         ),
         ([*NAMED, "channel=1", "keep=fold"], UsageError, "['channel']`: without effect beside keep=fold: "),
+        (
+            [*NAMED, "keep=background,tissue,fold,pen"],
+            UsageError,
+            "['keep=background,tissue,fold,pen']`: is every class, so that the whole slide would be tissue",
+        ),
+        (["classes=tissue", "keep=tissue"], UsageError, "a network of one class has a `threshold`"),
         (["classes=a,b,a,c", "keep=a"], UsageError, "each class has a name of its own"),
         (["classes=a,b,c,d", "keep=b"], ModelError, "not probabilities"),
     ],

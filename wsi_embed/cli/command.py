@@ -19,7 +19,6 @@ from wsi_embed.cli.help_page import metavar, show_help
 from wsi_embed.cli.progress import ProgressDisplay
 from wsi_embed.cli.wording import errors_in_flags
 from wsi_embed.errors import UsageError
-from wsi_embed.storage.address import BUCKETS, WEB
 from wsi_embed.util.progress import watched_by
 
 # Error of typer for wrong usage, whose class has no public name.
@@ -29,7 +28,8 @@ KINDS = {
     "valid integer": "is no whole number",
     "valid float": "is no number (with a decimal point, as 0.5)",
 }
-ADDRESS_AS_PATH = re.compile(rf"({'|'.join((*BUCKETS, *WEB))}):/", re.IGNORECASE)
+# Any scheme, az:// and file:// too; a single letter is a drive.
+ADDRESS_AS_PATH = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
 BOUND = re.compile(r"(greater|less) than( or equal to)? (-?[\d.]+)")
 
 
@@ -144,7 +144,9 @@ def _check_local(parameter: Any, value: Any) -> None:
             raise UsageError(
                 f"takes a path of this machine, no {scheme[1]}:// address",
                 where=_name(parameter),
-                remedy="copy from or to there in a step of its own",
+                remedy="leave file:// out"
+                if scheme[1].lower() == "file"
+                else "copy from or to there in a step of its own",
             )
 
 

@@ -9,7 +9,7 @@ from wsi_embed.errors import SlideError
 from wsi_embed.slide.base import Slide, unreadable
 from wsi_embed.slide.ome_zarr.detection import is_zipped_ome_zarr
 from wsi_embed.slide.remedies import OTHER_READER
-from wsi_embed.slide.suffixes import IMAGE_SUFFIXES
+from wsi_embed.slide.suffixes import IMAGE_SUFFIXES, companion_folder
 
 if TYPE_CHECKING:
     from wsi_embed.slide.openslide import OpenSlideSlide
@@ -66,8 +66,11 @@ def _open(path: Path, reader: str) -> Slide:
         return ImageSlide(path)
     from wsi_embed.slide.openslide import OpenSlideSlide
     from wsi_embed.slide.pixels import check_pixels
+    from wsi_embed.slide.refusals import unknown
     from wsi_embed.slide.tiff.tags import TiffError
 
+    if companion_folder(path) is not None:
+        raise unknown(path)  # a VSI is a TIFF too, of the label and the overview: its slide is in the folder
     slide = OpenSlideSlide(path)
     try:
         slide.warnings += check_pixels(slide)

@@ -13,6 +13,8 @@ from wsi_embed.util.text import argument
 BUCKETS = ("s3", "gs")
 WEB = ("http", "https")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+# What `pathlib` makes of an address.
+_ONE_SLASH = re.compile(rf"({'|'.join((*BUCKETS, *WEB))}):/(?!/)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,8 @@ def location(text: str | Path | Address) -> Location:
     """Convert a text to a path or an address.
 
     Raises:
-        UsageError: If the text is empty or contains NUL, or the address has an unknown scheme or contains
-            credentials.
+        UsageError: If the text is empty or contains NUL, or the address has an unknown scheme, contains
+            credentials or has lost a slash as a `Path`.
     """
     if isinstance(text, Address):
         return text
@@ -88,7 +90,14 @@ def location(text: str | Path | Address) -> Location:
         raise UsageError("a path is empty", remedy="the current folder is `.`")
     if "\0" in str(text):
         raise UsageError("a path contains a NUL character", remedy="correct it")
-    return parse_address(str(text)) if is_address(text) else Path(text)
+    if is_address(text):
+        return parse_address(str(text))
+    if (lost := _ONE_SLASH.match(str(text))) and not Path(text).exists():
+        scheme = lost[1].lower()
+        raise UsageError(
+            f"{scheme}:/...: an address has two slashes", remedy=f"give it as text, {scheme}://..."
+        )
+    return Path(text)
 
 
 def local_folder(out: str | Path | Address, what: str) -> Path:

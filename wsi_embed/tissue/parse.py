@@ -47,6 +47,12 @@ def parse_recipe(text: str, settings: Sequence[str] | Mapping[str, Any] = ()) ->
             where=argument("tissue_set", idle),
             remedy="leave one of them out",
         )
+    if recipe.keep and set(recipe.keep) == set(recipe.classes):
+        raise UsageError(
+            "is every class, so that the whole slide would be tissue",
+            where=argument("tissue_set", [f"keep={','.join(recipe.keep)}"]),
+            remedy="name those that are tissue only; a network of one class has a `threshold`, no `classes`",
+        )
     network.try_out(recipe, channel_given=bool(recipe.keep) or "channel" in {**network.defaults, **given})
     return recipe
 

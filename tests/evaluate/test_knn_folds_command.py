@@ -241,10 +241,8 @@ def test_bad_models_are_one_line(images: Path) -> None:
             ["--folds", "3", "--store", "f.zarr", "--tiles", "t.csv", "--colour-histogram"],
             "--folds needs --tiles",
         ),
-        (
-            ["--folds", "3", "--tiles", "none.csv", "--colour-histogram"],
-            "none.csv: cannot be read as a CSV table",
-        ),
+        (["--folds", "3", "--tiles", "none.csv", "--colour-histogram"], "none.csv: no such file"),
+        (["--folds", "3", "--tiles", "none.parquet", "--colour-histogram"], "none.parquet: no such file"),
     ],
 )
 def test_what_is_missing_is_said(arguments: list[str], says: str) -> None:

@@ -55,10 +55,12 @@ def read_table(source: Path, kind: str, known: Known, *, name: object = None) ->
         name: Name of the file for messages; its path by default.
 
     Raises:
-        UsageError: If the file cannot be read, a row has values beyond the last column, or a known column
-            occurs twice or has a name that only resembles it.
+        UsageError: If the file is missing or cannot be read, a row has values beyond the last column, or a
+            known column occurs twice or has a name that only resembles it.
         MissingExtraError: If the file is Parquet, and pyarrow is not installed.
     """
+    if not source.exists():
+        raise UsageError("no such file", where=name or source)
     read = _read_parquet if source.suffix.lower() == ".parquet" else _read_csv
     return match_columns(*read(source, kind, name or source), known, name or source)
 

@@ -109,7 +109,7 @@ def test_what_is_wrong_is_said_in_one_line(text: str, words: str, tmp_path: Path
 
 
 def test_no_such_table_and_no_table_at_all(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"nowhere\.csv: cannot be read"):
+    with pytest.raises(UsageError, match=r"nowhere\.csv: no such file"):
         read_labels(tmp_path / "nowhere.csv")
     with pytest.raises(UsageError, match="not int"):
         read_labels(7)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import os
 import shutil
 import tempfile
 import threading
@@ -13,7 +12,7 @@ from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 from wsi_embed.errors import RemoteError, SlideError, Stopped, UsageError
 from wsi_embed.storage import objects
@@ -234,12 +233,11 @@ async def _fetch(found: RemoteObject, path: Path, at_once: asyncio.Semaphore) ->
     try:
         with path.open("wb") as file, objects.remote_errors(found.address):
             try:
-                parts = (
-                    _fetch_part(store, found, s, file.fileno(), at_once) for s in range(0, found.size, PART)
-                )
+                parts = (_fetch_part(store, found, s, file, at_once) for s in range(0, found.size, PART))
                 await asyncio.gather(*parts)
             except NotSupportedError:  # the web server has no range requests
-                file.truncate(0)
+                file.seek(0)
+                file.truncate()
                 async with at_once:
                     async for block in (await store.get_async(key)).stream():
                         file.write(block)
@@ -254,7 +252,7 @@ async def _fetch(found: RemoteObject, path: Path, at_once: asyncio.Semaphore) ->
 
 
 async def _fetch_part(
-    store: ObjectStore, found: RemoteObject, start: int, file: int, at_once: asyncio.Semaphore
+    store: ObjectStore, found: RemoteObject, start: int, file: BinaryIO, at_once: asyncio.Semaphore
 ) -> None:
     stop = min(start + PART, found.size)
     # web servers send weak ETags, which never match
@@ -264,4 +262,6 @@ async def _fetch_part(
     async with at_once:
         answer = await store.get_async(found.address.key, options=options)
         objects.check_length(answer, stop - start, found.address)
-        os.pwrite(file, await answer.bytes_async(), start)
+        content = await answer.bytes_async()
+        file.seek(start)
+        file.write(content)

@@ -37,10 +37,9 @@ def area_features(polygons: Sequence[Polygon], keys: Sequence[str], *, locked: b
         locked: Whether QuPath protects them from being moved by accident.
     """
     rings = iter(_ring_texts([ring for polygon in polygons for ring in polygon.rings]))
-    texts = functools.cache(lambda *named: _compact(_properties("annotation", *named, locked=locked)))
     for polygon, key in zip(polygons, keys, strict=True):
         own = ",".join(itertools.islice(rings, len(polygon.rings)))
-        yield FEATURE % (_id(key), f"[{own}]", texts(polygon.label, polygon.colour))
+        yield FEATURE % (_id(key), f"[{own}]", _area_properties(polygon.label, polygon.colour, locked))
 
 
 def tile_features(
@@ -62,13 +61,12 @@ def tile_features(
     """
     rings = _rounded(corners[:, None] + UNIT * extent).reshape(-1, UNIT.size).tolist()
     numbers = zip(*(_texts(values) for values in measurements.values()), strict=True)
-    template = functools.cache(_tile_properties)  # `json.dumps` of a dict takes four times as long a tile
     for ring, key, named, row in zip(rings, keys, classes, numbers, strict=True):
         names = tuple(measurements)
         if NO_NUMBER in row:
             names = tuple(name for name, text in zip(names, row, strict=True) if text != NO_NUMBER)
             row = tuple(text for text in row if text != NO_NUMBER)
-        yield FEATURE % (_id(key), SQUARE % tuple(ring), template(named, names) % row)
+        yield FEATURE % (_id(key), SQUARE % tuple(ring), _tile_properties(named, names) % row)
 
 
 def write_geojson(path: Path, features: Iterable[str]) -> int:
@@ -109,7 +107,15 @@ def _properties(
     return properties
 
 
-def _tile_properties(named: tuple[str, Colour] | None, measurements: Sequence[str]) -> str:
+# `json.dumps` of a dict for each object takes four times as long
+@functools.lru_cache(maxsize=4096)
+def _area_properties(label: str | None, colour: Colour | None, locked: bool) -> str:
+    """Return the properties of an annotation as JSON."""
+    return _compact(_properties("annotation", label, colour, locked=locked))
+
+
+@functools.lru_cache(maxsize=4096)
+def _tile_properties(named: tuple[str, Colour] | None, measurements: tuple[str, ...]) -> str:
     """Return the properties of a tile as JSON with `%s` in place of each measurement."""
     properties = _template(_properties("tile", *(named or (None, None))))
     measured = ",".join(f"{_template(name)}:%s" for name in measurements)

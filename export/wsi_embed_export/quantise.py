@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import onnx
+from onnx import numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -28,7 +30,7 @@ LINEAR = ("Gemm", "MatMul")
 def quantise(
     source: Path, tiles: UInt8Array, *, linear_only: bool = False, beside: bool = False
 ) -> onnx.ModelProto:
-    """Quantise the backbone of an exported fp32 ONNX file; the cluster head and pooling stay fp32.
+    """Quantise the backbone of an exported fp32 ONNX file; normalisation, pooling and cluster head stay fp32.
 
     Weights become int8 with a scale for each channel, activations uint8 (QDQ), the fast combination on CPUs.
 
@@ -53,7 +55,8 @@ def quantise(
             external_data_location=data_file(prepared).name if beside else None,
         )
         graph = onnx.load(str(prepared), load_external_data=False).graph
-        excluded = _dependents(graph, "features") | _of_resizing(graph)
+        preparing = _preparation(graph)
+        excluded = _dependents(graph, "features") | {node.name for node in preparing}
         quantize_static(
             str(prepared),
             str(out),
@@ -70,12 +73,14 @@ def quantise(
         )
         proto = onnx.load(str(out))
     _remove_unused_domains(proto)
+    if not linear_only:
+        _widen(proto.graph, _widths(graph, preparing))
     return proto
 
 
 def quantised_id(model_id: str, tiles: UInt8Array, *, linear_only: bool = False) -> str:
     """Compute the id of a quantised model from that of the fp32 model and the calibration tiles."""
-    kind = "int8 linear" if linear_only else "int8"
+    kind = "int8 linear" if linear_only else "int8, normalised in float32"
     sha = hashlib.sha256(f"{kind} {model_id} {tiles.shape}".encode())
     sha.update(np.ascontiguousarray(tiles).data)
     return f"sha256:{sha.hexdigest()[:32]}"
@@ -105,11 +110,44 @@ def _without_weights(graph: onnx.GraphProto) -> set[str]:
     return {node.name for node in graph.node if not weights & set(node.input)}
 
 
-def _of_resizing(graph: onnx.GraphProto) -> set[str]:
-    """Return the names of the nodes that resize tiles: those up to the last rounding to whole pixels."""
+def _preparation(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """Return the nodes before the first convolution, which resize and normalise tiles."""
     first = next((at for at, node in enumerate(graph.node) if node.op_type == "Conv"), 0)
-    rounding = [at for at, node in enumerate(graph.node[:first]) if node.op_type == "Floor"]
-    return {node.name for node in graph.node[: rounding[-1]]} if rounding else set()
+    return list(graph.node[:first])
+
+
+def _widths(graph: onnx.GraphProto, preparing: Sequence[onnx.NodeProto]) -> dict[str, int]:
+    """Return the width of the images by constant [1, C, 1, 1] that is used before the first convolution only.
+
+    Constants of images whose width is not known are left out.
+    """
+    shapes = {
+        value.name: [side.dim_value for side in value.type.tensor_type.shape.dim]
+        for value in graph.value_info
+    }
+    constants = {t.name for t in graph.initializer if len(t.dims) == 4 and t.dims[1] == math.prod(t.dims) > 1}
+    later = {name for node in graph.node[len(preparing) :] for name in node.input}
+    return {
+        name: shape[3]
+        for node in preparing
+        if len(shape := shapes.get(node.output[0], [])) == 4 and shape[3] > 1
+        for name in constants.intersection(node.input) - later
+    }
+
+
+def _widen(graph: onnx.GraphProto, widths: Mapping[str, int]) -> None:
+    """Repeat constants [1, C, 1, 1] along the width of the images.
+
+    The quantised convolutions take channels last, and so does what comes before them, once ONNX Runtime has
+    optimised the graph: an operation with C = 3 numbers in a row takes ten times as long as one with C times
+    the width.
+    """
+    for tensor in graph.initializer:
+        if width := widths.get(tensor.name):
+            wide = np.repeat(numpy_helper.to_array(tensor), width, axis=3)
+            tensor.CopyFrom(numpy_helper.from_array(wide, tensor.name))
+    for value in [value for value in graph.value_info if value.name in widths]:
+        graph.value_info.remove(value)
 
 
 def _dependents(graph: onnx.GraphProto, name: str) -> set[str]:

@@ -82,6 +82,19 @@ def test_pooling_and_heads_stay_in_floating_point(quantised: Path) -> None:
     assert made_by["features"].op_type not in ("DequantizeLinear", "QuantizeLinear")
 
 
+def test_normalisation_stays_in_floating_point_with_constants_as_wide_as_the_tiles(quantised: Path) -> None:
+    graph = onnx.load(str(quantised)).graph
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    scaling, shifting = (next(node for node in graph.node if node.op_type == kind) for kind in ("Mul", "Add"))
+    assert scaling.output[0] in shifting.input
+    for node in (scaling, shifting):
+        (constant,) = (constants[name] for name in node.input if name in constants)
+        assert constant.data_type == onnx.TensorProto.FLOAT
+        assert list(constant.dims) == [1, 3, 1, PX]
+        values = onnx.numpy_helper.to_array(constant)
+        assert (values == values[..., :1]).all()
+
+
 def test_nothing_but_standard_operators(quantised: Path) -> None:
     model = onnx.load(str(quantised))
     onnx.checker.check_model(model, full_check=True)

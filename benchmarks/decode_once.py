@@ -28,7 +28,7 @@ from tests.made_formats.mirax import write_mirax
 from tests.made_formats.tiffs import ENCODINGS, Encoding, Page, write_pages
 from wsi_embed.grid import ReadPlan, TileGrid, make_grid
 from wsi_embed.slide import Slide, UInt8Array, open_slide
-from wsi_embed.slide.openslide import OpenSlideSlide
+from wsi_embed.slide.openslide.slide import OpenSlideSlide
 from wsi_embed.slide.stream import TileStream
 
 TILE_PX = 224

@@ -21,12 +21,15 @@ EFFECTS = {
 }
 # Private names of other libraries, for which there is no public one; and what stops working without them.
 PRIVATE = {
-    ("wsi_embed/slide/openslide.py", "lowlevel._read_region"): "slides are read three times as slowly",
-    ("wsi_embed/slide/trial.py", "lowlevel._lib"): "the trial opening does not find OpenSlide's library",
-    ("wsi_embed/slide/trial.py", "lowlevel._lib._name"): "as above",
-    ("wsi_embed/slide/openslide.py", "osr._osr"): "OpenSlide's C functions have no slide to work on",
+    ("wsi_embed/slide/openslide/slide.py", "lowlevel._read_region"): "slides are read three times as slowly",
     (
-        "wsi_embed/slide/colour_check.py",
+        "wsi_embed/slide/openslide/trial.py",
+        "lowlevel._lib",
+    ): "the trial opening does not find the library",
+    ("wsi_embed/slide/openslide/trial.py", "lowlevel._lib._name"): "as above",
+    ("wsi_embed/slide/openslide/slide.py", "osr._osr"): "OpenSlide's C functions have no slide to work on",
+    (
+        "wsi_embed/slide/colour/check.py",
         "slide._read",
     ): "our own: checking the level would check colours again",
     ("wsi_embed/jobs/engines/ray/cluster.py", "ray._private"): "Ray prints lines of its own amid ours",

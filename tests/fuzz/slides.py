@@ -13,7 +13,7 @@ from wsi_embed.errors import WsiEmbedError
 from wsi_embed.grid import TileGrid, plan_read
 from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.slide import Slide, UInt8Array
-from wsi_embed.slide.stated import MPP_MAX
+from wsi_embed.slide.resolution.stated import MPP_MAX
 from wsi_embed.tiling.plan import SlidePlan, plan_slide
 from wsi_embed.tiling.settings import Tiling
 from wsi_embed.tissue import TissueRecipe, tissue_mask

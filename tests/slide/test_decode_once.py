@@ -25,8 +25,8 @@ from tests.made_slides import UInt8Array, he_pixels, write_svs
 from wsi_embed.errors import SlideError
 from wsi_embed.grid import ReadPlan, TileGrid, make_grid
 from wsi_embed.slide import Slide, decode_once, open_slide
+from wsi_embed.slide.colour.icc import to_srgb
 from wsi_embed.slide.decode_once import DecodeOnce
-from wsi_embed.slide.icc import to_srgb
 
 PIXELS = he_pixels(600, 700, seed=9)
 TILE = 64

@@ -11,10 +11,10 @@ from PIL import Image
 from tests.made_slides import UInt8Array, he_pixels
 from wsi_embed.errors import SlideError
 from wsi_embed.slide import open_slide
+from wsi_embed.slide.colour.transparency import BAND
 from wsi_embed.slide.conformance import SlideConformance
 from wsi_embed.slide.image import ImageSlide
 from wsi_embed.slide.tile_images import TileError, read_image
-from wsi_embed.slide.transparency import BAND
 
 PIXELS = he_pixels(310, 270, seed=2)
 EXIF_ORIENTATION = 274

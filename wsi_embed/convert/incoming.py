@@ -18,7 +18,7 @@ from wsi_embed.errors import SlideError
 from wsi_embed.grid import ReadPlan, TileGrid
 from wsi_embed.inputs.ids import slide_id_of
 from wsi_embed.slide.fingerprint import fingerprint
-from wsi_embed.slide.resolution import check_mpp
+from wsi_embed.slide.resolution.choice import check_mpp
 from wsi_embed.storage import Location, location
 from wsi_embed.storage.folder import METADATA_FILE
 from wsi_embed.storage.lock import slide_lock

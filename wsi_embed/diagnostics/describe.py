@@ -16,7 +16,7 @@ from wsi_embed.encoder.onnx_session import plain_session
 from wsi_embed.errors import ResolutionError, StoreError, UsageError
 from wsi_embed.inputs.tables import MANIFEST_SUFFIXES
 from wsi_embed.slide import Reader, open_slide, resolve_mpp
-from wsi_embed.slide.icc import profile_digest
+from wsi_embed.slide.colour.icc import profile_digest
 from wsi_embed.slide.ome_zarr.detection import is_ome_zarr
 from wsi_embed.storage import Address, Location, location
 from wsi_embed.storage.folder import LocalPlace

@@ -12,7 +12,7 @@ from wsi_embed.errors import UsageError
 from wsi_embed.features.pipeline import BadTile
 from wsi_embed.jobs.engines import Engine
 from wsi_embed.jobs.options import check_counts
-from wsi_embed.slide.resolution import check_mpp
+from wsi_embed.slide.resolution.choice import check_mpp
 from wsi_embed.util.text import argument
 
 DTYPES = ("float16", "float32")

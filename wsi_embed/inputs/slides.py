@@ -15,8 +15,8 @@ from wsi_embed.inputs.ids import LONGEST, encoded_id, slide_id_of
 from wsi_embed.inputs.remote_slides import RemoteSlide, find_below
 from wsi_embed.inputs.tables import MANIFEST_COLUMNS, MANIFEST_SUFFIXES, read_manifest
 from wsi_embed.slide.fingerprint import slide_files
-from wsi_embed.slide.lengths import decimal
 from wsi_embed.slide.ome_zarr.detection import is_ome_zarr
+from wsi_embed.slide.resolution.lengths import decimal
 from wsi_embed.slide.suffixes import named_as_slide
 from wsi_embed.storage import Address, Location, is_address, location, objects
 from wsi_embed.util.links import broken_link, real_path

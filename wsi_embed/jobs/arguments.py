@@ -17,7 +17,7 @@ from wsi_embed.quality import QualityLimits
 from wsi_embed.regions import RegionRules, check_rules, with_annotations
 from wsi_embed.regions.roi_rules import Missing
 from wsi_embed.slide import Reader
-from wsi_embed.slide.resolution import check_mpp
+from wsi_embed.slide.resolution.choice import check_mpp
 from wsi_embed.storage.address import Address, Location
 from wsi_embed.storage.redirects import allow_private
 from wsi_embed.tiling.settings import Tiling

@@ -17,7 +17,7 @@ from wsi_embed.bags.geometry import bag_grid
 from wsi_embed.errors import SlideError
 from wsi_embed.grid import TileGrid
 from wsi_embed.slide import READERS, Reader, Slide, open_slide
-from wsi_embed.slide.icc import to_srgb
+from wsi_embed.slide.colour.icc import to_srgb
 
 BoolArray = npt.NDArray[np.bool_]
 

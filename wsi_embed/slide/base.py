@@ -16,7 +16,7 @@ from wsi_embed.errors import SlideError
 from wsi_embed.slide.levels.check import compared_levels, words_for
 from wsi_embed.slide.levels.places import Picture
 from wsi_embed.slide.overview import Box, read_overview
-from wsi_embed.slide.stated import Stated
+from wsi_embed.slide.resolution.stated import Stated
 from wsi_embed.slide.stream import TileStream
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from wsi_embed.slide.base import UInt8Array
 from wsi_embed.slide.compressed_level import CompressedLevel
 from wsi_embed.slide.decode_once import DecodeOnce
-from wsi_embed.slide.openslide import OpenSlideSlide
+from wsi_embed.slide.openslide.slide import OpenSlideSlide
 from wsi_embed.slide.stream import TileStream
 from wsi_embed.slide.wrapped import WrappedSlide
 

@@ -14,11 +14,11 @@ import numpy as np
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.base import Slide, UInt8Array, unreadable
 from wsi_embed.slide.content import content_of
-from wsi_embed.slide.czi import czi_fault
 from wsi_embed.slide.fingerprint import fingerprint
 from wsi_embed.slide.remedies import OTHER_READER, without_folder
-from wsi_embed.slide.stated import Stated
+from wsi_embed.slide.resolution.stated import Stated
 from wsi_embed.slide.suffixes import companion_folder
+from wsi_embed.slide.vendors.czi import czi_fault
 from wsi_embed.util.extras import needs_extra
 
 EXTRA = "formats"

@@ -12,10 +12,10 @@ from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.base import Slide, UInt8Array, unreadable
+from wsi_embed.slide.colour.transparency import HIDDEN, hides_picture, over_white
 from wsi_embed.slide.content import content_of
 from wsi_embed.slide.exif import PNG, SIDEWAYS, TURNS, exif_turn
 from wsi_embed.slide.fingerprint import fingerprint
-from wsi_embed.slide.transparency import HIDDEN, hides_picture, over_white
 
 JPEG = b"\xff\xd8\xff"
 PNG_BITS = 24  # offset of the bits per sample in a PNG

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.base import UInt8Array, unreadable
+from wsi_embed.slide.colour.photometric import NAMES, jpeg_colours, marked_colours
 from wsi_embed.slide.compressed_level import MOST_OVERHEAD, CompressedLevel, Layout
-from wsi_embed.slide.photometric import NAMES, jpeg_colours, marked_colours
 from wsi_embed.slide.tiff.jpeg import JpegDecoder
 
 

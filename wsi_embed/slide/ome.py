@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
-from wsi_embed.slide.lengths import micrometers
+from wsi_embed.slide.resolution.lengths import micrometers
 
 MOST_XML = 1 << 26  # bytes; enough for a plate of 100,000 planes
 # The root, with or without a namespace prefix; a comment of any length may precede it.

@@ -12,7 +12,7 @@ from wsi_embed.slide.remedies import OTHER_READER
 from wsi_embed.slide.suffixes import IMAGE_SUFFIXES, companion_folder
 
 if TYPE_CHECKING:
-    from wsi_embed.slide.openslide import OpenSlideSlide
+    from wsi_embed.slide.openslide.slide import OpenSlideSlide
 
 
 def open_auto(path: Path) -> Slide:
@@ -64,9 +64,9 @@ def _open(path: Path, reader: str) -> Slide:
         from wsi_embed.slide.image import ImageSlide
 
         return ImageSlide(path)
-    from wsi_embed.slide.openslide import OpenSlideSlide
-    from wsi_embed.slide.pixels import check_pixels
-    from wsi_embed.slide.refusals import unknown
+    from wsi_embed.slide.openslide.pixels import check_pixels
+    from wsi_embed.slide.openslide.refusals import unknown
+    from wsi_embed.slide.openslide.slide import OpenSlideSlide
     from wsi_embed.slide.tiff.tags import TiffError
 
     if companion_folder(path) is not None:
@@ -85,7 +85,7 @@ def _open(path: Path, reader: str) -> Slide:
 
 def _by_reader(slide: OpenSlideSlide, reader: str) -> Slide:
     """Return a slide that OpenSlide opened, wrapped by the requested reader."""
-    from wsi_embed.slide.colour_check import check_colours
+    from wsi_embed.slide.colour.check import check_colours
     from wsi_embed.slide.dicom.elements import DicomError
     from wsi_embed.slide.dicom.slide import DicomSlide
     from wsi_embed.slide.tiff.tags import TiffError

@@ -18,7 +18,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from wsi_embed.errors import TileError as TileError
 from wsi_embed.slide import UInt8Array
-from wsi_embed.slide.transparency import HIDDEN, hides_picture, over_white
+from wsi_embed.slide.colour.transparency import HIDDEN, hides_picture, over_white
 
 PLAIN_SUFFIXES = frozenset({".bmp", ".webp"})
 TIFF_SUFFIXES = frozenset({".tif", ".tiff"})

@@ -21,7 +21,7 @@ from wsi_embed.jobs.report import JobReport
 from wsi_embed.jobs.runner import run_job
 from wsi_embed.regions.roi_rules import Missing
 from wsi_embed.slide import Reader
-from wsi_embed.slide.resolution import check_mpp
+from wsi_embed.slide.resolution.choice import check_mpp
 from wsi_embed.storage import Location
 from wsi_embed.storage.address import local_folder
 from wsi_embed.tiles import RESERVED, ImageFormat, TileFolder, TileJob, TileSettings

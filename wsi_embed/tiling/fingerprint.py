@@ -14,7 +14,7 @@ from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.regions import read_annotations
 from wsi_embed.slide.content_sample import ContentSample, content_sample
 from wsi_embed.slide.fingerprint import fingerprint
-from wsi_embed.slide.resolution import BY_DEFAULT
+from wsi_embed.slide.resolution.choice import BY_DEFAULT
 from wsi_embed.tiling.settings import Tiling, TilingTarget, plain
 from wsi_embed.util.digest import canonical_digest
 

@@ -12,9 +12,9 @@ from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.regions import Regions, slide_regions
 from wsi_embed.slide import Resolution, Slide, open_slide, resolve_mpp
 from wsi_embed.slide.base import unreadable
+from wsi_embed.slide.colour.icc import to_srgb
 from wsi_embed.slide.content_sample import ContentSample, content_sample
 from wsi_embed.slide.fingerprint import file_states
-from wsi_embed.slide.icc import to_srgb
 from wsi_embed.slide.readers import reader_version
 from wsi_embed.tiling.fingerprint import (
     BY_OVERRIDE,

@@ -10,7 +10,7 @@ import numpy as np
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.base import Slide, UInt8Array
 from wsi_embed.slide.fingerprint import fingerprint
-from wsi_embed.slide.stated import Stated
+from wsi_embed.slide.resolution.stated import Stated
 
 
 class NpySlide(Slide):

@@ -1,1 +1,1 @@
-"""Tests of `wsi_embed.slide.ome_zarr`."""
+"""Tests of `wsi_embed.slide.dicom`."""

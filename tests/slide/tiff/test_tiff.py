@@ -20,7 +20,7 @@ from tests.made_slides import UInt8Array, he_pixels, write_svs
 from wsi_embed.errors import SlideError
 from wsi_embed.slide import Slide, open_slide
 from wsi_embed.slide.conformance import SlideConformance
-from wsi_embed.slide.openslide import OpenSlideSlide
+from wsi_embed.slide.openslide.slide import OpenSlideSlide
 from wsi_embed.slide.tiff.tiff import TiffSlide
 
 PIXELS = he_pixels(530, 610, seed=5)

@@ -15,7 +15,7 @@ from wsi_embed.errors import SlideError
 from wsi_embed.slide import Slide, UInt8Array, open_slide
 from wsi_embed.slide.base import unreadable
 from wsi_embed.slide.image import ImageSlide
-from wsi_embed.slide.openslide import OpenSlideSlide
+from wsi_embed.slide.openslide.slide import OpenSlideSlide
 from wsi_embed_train.data.slides import SlideTiles
 
 MOST_OPEN = 64

@@ -13,7 +13,7 @@ from wsi_embed.errors import UsageError, WsiEmbedError
 from wsi_embed.grid import Int32Array, scanned_area
 from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.jobs.failures import without_folders
-from wsi_embed.slide.resolution import SAY_ANOTHER_MPP, SAY_FORCE, SAY_MISSING_MPP, SAY_MPP
+from wsi_embed.slide.resolution.choice import SAY_ANOTHER_MPP, SAY_FORCE, SAY_MISSING_MPP, SAY_MPP
 from wsi_embed.tissue.recipe import KEEP_PEN
 from wsi_embed.util.cpu import cpu_count
 from wsi_embed_train.data.regions import Int64Array, by_region, room_to_move

@@ -9,9 +9,9 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from wsi_embed.slide.colour.photometric import sample_tiles
 from wsi_embed.slide.dicom.elements import ITEM, PER_FRAME_MOST, UNDEFINED
 from wsi_embed.slide.dicom.instance import DicomInstance
-from wsi_embed.slide.photometric import sample_tiles
 from wsi_embed.util.file_parts import read_at
 
 LARGEST_FRAME = 1 << 24  # bytes

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from wsi_embed.slide.colour.photometric import marked_colours
 from wsi_embed.slide.compressed_level import Layout
 from wsi_embed.slide.dicom.elements import DicomError
 from wsi_embed.slide.dicom.frames import frame_places
 from wsi_embed.slide.dicom.instance import DicomInstance
 from wsi_embed.slide.dicom.offsets import ITEM_HEAD, Int64Array, frame_spans, joined_items
 from wsi_embed.slide.jpeg_level import JpegLevel
-from wsi_embed.slide.photometric import marked_colours
 from wsi_embed.slide.tiff.jpeg import RGB, YCBCR
 from wsi_embed.util.file_parts import open_to_read, read_at
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from wsi_embed.slide.colour_check import check_colours
+from wsi_embed.slide.colour.check import check_colours
 from wsi_embed.slide.decoded_slide import DecodedSlide
 from wsi_embed.slide.dicom.elements import DicomError
 from wsi_embed.slide.dicom.instance import DicomInstance, dicom_instances, without_copies
 from wsi_embed.slide.dicom.level import DicomLevel
-from wsi_embed.slide.openslide import OpenSlideSlide
+from wsi_embed.slide.openslide.slide import OpenSlideSlide
 
 
 class DicomSlide(DecodedSlide):

@@ -11,7 +11,7 @@ from wsi_embed.slide.levels.missing_tiles import leave_out_lacking, tiles_by_siz
 from wsi_embed.slide.levels.places import Picture, UInt8Array, places_of
 from wsi_embed.slide.levels.same_picture import compare
 from wsi_embed.slide.levels.settled import ReadLevel, Settled
-from wsi_embed.slide.spacing import spacing_warnings, with_own_sizes
+from wsi_embed.slide.resolution.spacing import spacing_warnings, with_own_sizes
 from wsi_embed.slide.tiff.images import MOST_TEXT, TiffImage, check_first, further_images, level_images
 from wsi_embed.slide.tiff.tags import IMAGE_DESCRIPTION
 

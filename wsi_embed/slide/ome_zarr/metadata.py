@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wsi_embed.errors import SlideError
-from wsi_embed.slide.lengths import micrometers
+from wsi_embed.slide.resolution.lengths import micrometers
 
 CONVERT = "convert it to DICOM or a pyramidal TIFF"
 AGAIN = "write it again as OME-Zarr 0.4 or 0.5"

@@ -11,7 +11,7 @@ from wsi_embed.slide.decode_once import DecodeOnce
 from wsi_embed.slide.fingerprint import fingerprint
 from wsi_embed.slide.ome_zarr.files import ZarrFiles
 from wsi_embed.slide.ome_zarr.pyramid import open_pyramid
-from wsi_embed.slide.stated import Stated
+from wsi_embed.slide.resolution.stated import Stated
 from wsi_embed.slide.stream import TileStream
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.levels.choice import SAME_MPP, LevelImage, factor_range
 from wsi_embed.slide.ome import ROOT, physical_size
+from wsi_embed.slide.resolution.stated import Stated
 from wsi_embed.slide.roles import role_in
-from wsi_embed.slide.stated import Stated
 from wsi_embed.slide.tiff import tags as tiff
 from wsi_embed.slide.tiff.directory import Directory
 from wsi_embed.slide.tiff.storage import MASK

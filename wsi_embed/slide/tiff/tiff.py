@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from wsi_embed.slide.base import UInt8Array
-from wsi_embed.slide.colour_check import wrong_colours
+from wsi_embed.slide.colour.check import wrong_colours
+from wsi_embed.slide.colour.photometric import NAMES
 from wsi_embed.slide.decoded_slide import DecodedSlide
 from wsi_embed.slide.levels.missing_tiles import leave_out_lacking, tiff_tiles
 from wsi_embed.slide.levels.settle import believed_levels
-from wsi_embed.slide.openslide import OpenSlideSlide
-from wsi_embed.slide.photometric import NAMES
+from wsi_embed.slide.openslide.slide import OpenSlideSlide
 from wsi_embed.slide.tiff import tags as tiff
 from wsi_embed.slide.tiff.images import TiffImage, level_images, tiff_images
 from wsi_embed.slide.tiff.level import TiffLevel

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from wsi_embed.slide.photometric import (
+from wsi_embed.slide.colour.photometric import (
     jpeg2000_colours,
     jpeg_colours,
     marked_colours,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from wsi_embed.errors import ResolutionError, UsageError
 from wsi_embed.slide.base import Slide
-from wsi_embed.slide.stated import MPP_MAX, MPP_MIN, MPP_TIMES_POWER, TOLERANCE, Stated, alike
+from wsi_embed.slide.resolution.stated import MPP_MAX, MPP_MIN, MPP_TIMES_POWER, TOLERANCE, Stated, alike
 
 # Camera adapters change the ratio by a factor of at most 2.2.
 MOST_TIMES_POWER = 2.5

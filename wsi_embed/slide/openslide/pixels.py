@@ -6,9 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from wsi_embed.slide.base import unreadable
-from wsi_embed.slide.czi import czi_fault
-from wsi_embed.slide.leica import leica_fault
-from wsi_embed.slide.openslide import OpenSlideSlide
+from wsi_embed.slide.colour.transparency import transparency_fault
+from wsi_embed.slide.openslide.slide import OpenSlideSlide
 from wsi_embed.slide.planes import plane_fault, repeated_level
 from wsi_embed.slide.remedies import vips
 from wsi_embed.slide.tiff.directory import Directory
@@ -17,7 +16,8 @@ from wsi_embed.slide.tiff.pixels import pixel_fault
 from wsi_embed.slide.tiff.storage import Storage, storage
 from wsi_embed.slide.tiff.subsampling import subsampling_fault
 from wsi_embed.slide.tiff.tags import TiffError
-from wsi_embed.slide.transparency import transparency_fault
+from wsi_embed.slide.vendors.czi import czi_fault
+from wsi_embed.slide.vendors.leica import leica_fault
 
 # Hamamatsu's NDPI is TIFF too, but OpenSlide reads only its JPEGs.
 TIFF_VENDORS = ("aperio", "argos", "generic-tiff", "huron", "leica", "philips", "trestle", "ventana")

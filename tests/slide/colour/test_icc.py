@@ -22,7 +22,7 @@ from wsi_embed.diagnostics.describe import describe
 from wsi_embed.errors import SlideError
 from wsi_embed.inputs.slides import SlideInput
 from wsi_embed.slide import open_slide
-from wsi_embed.slide.icc import INTENT, SrgbSlide, profile_digest, to_srgb
+from wsi_embed.slide.colour.icc import INTENT, SrgbSlide, profile_digest, to_srgb
 from wsi_embed.store.layout import StoreSettings
 from wsi_embed.tiling.plan import SlidePlan, plan_slide
 from wsi_embed.tiling.settings import Tiling

@@ -15,7 +15,7 @@ from wsi_embed.errors import SlideError
 from wsi_embed.slide import Slide
 from wsi_embed.slide import open_slide as open_with
 from wsi_embed.slide.conformance import SlideConformance
-from wsi_embed.slide.openslide import _argb_to_rgb
+from wsi_embed.slide.openslide.slide import _argb_to_rgb
 
 PIXELS = he_pixels(530, 610, seed=5)
 

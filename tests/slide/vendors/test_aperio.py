@@ -10,7 +10,7 @@ from tests.made_formats.raw_tiff import Image, write_images
 from tests.made_slides import he_pixels
 from wsi_embed.errors import ResolutionError
 from wsi_embed.slide import open_slide, resolve_mpp
-from wsi_embed.slide.aperio import described_size
+from wsi_embed.slide.vendors.aperio import described_size
 
 HEAD = "Aperio Image Library v12.0.15 \r\n"
 REAL = (  # OpenSlide's CMU-1-Small-Region

@@ -11,7 +11,7 @@ from pathlib import Path
 from openslide import lowlevel
 
 from wsi_embed.errors import SlideError
-from wsi_embed.slide import open_apart
+from wsi_embed.slide.openslide import open_apart
 
 # Of the trial: MIRAX indices of the largest slides take some hundred megabytes and a few seconds.
 MEMORY, SECONDS = 4 * 2**30, 20

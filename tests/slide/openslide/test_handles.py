@@ -13,8 +13,8 @@ from tests.made_slides import he_pixels, write_tiff
 from tests.test_bad_input import corrupt_a_tile
 from wsi_embed.errors import SlideError
 from wsi_embed.slide import open_slide
-from wsi_embed.slide.openslide import OpenSlideSlide
-from wsi_embed.slide.openslide_handles import Handles
+from wsi_embed.slide.openslide.handles import Handles
+from wsi_embed.slide.openslide.slide import OpenSlideSlide
 
 PIXELS = he_pixels(700, 900, seed=1)
 

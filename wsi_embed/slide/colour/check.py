@@ -6,14 +6,20 @@ import functools
 from collections.abc import Collection
 
 from wsi_embed.errors import SlideError
+from wsi_embed.slide.colour.photometric import (
+    NAMES,
+    jpeg2000_colours,
+    jpeg_colours,
+    misread_as_ycbcr,
+    other_samples,
+)
 from wsi_embed.slide.dicom.frames import sample_frames
 from wsi_embed.slide.dicom.instance import DicomInstance, dicom_instances
 from wsi_embed.slide.dicom.level import JPEG_BASELINE, WORDS
 from wsi_embed.slide.levels.settle import TIFF_VENDORS
-from wsi_embed.slide.openslide import OpenSlideSlide
-from wsi_embed.slide.openslide_level import DICOM_JPEG2000
-from wsi_embed.slide.photometric import NAMES, jpeg2000_colours, jpeg_colours, misread_as_ycbcr, other_samples
-from wsi_embed.slide.refusals import EIGHT_BITS
+from wsi_embed.slide.openslide.level import DICOM_JPEG2000
+from wsi_embed.slide.openslide.refusals import EIGHT_BITS
+from wsi_embed.slide.openslide.slide import OpenSlideSlide
 from wsi_embed.slide.tiff import tags as tiff
 from wsi_embed.slide.tiff.directory import Directory
 from wsi_embed.slide.tiff.jpeg import RGB, YCBCR

@@ -9,7 +9,7 @@ import pytest
 from tests.made_formats.jpeg_tiles import Kind, encode, without_tables
 from tests.made_formats.pixels import jpeg2000, with_bits
 from tests.made_slides import UInt8Array, he_pixels
-from wsi_embed.slide.photometric import (
+from wsi_embed.slide.colour.photometric import (
     has_small_colours,
     held_colours,
     jpeg2000_colours,

@@ -17,9 +17,9 @@ from tests.made_formats.tiffs import write_huron, write_philips
 from tests.made_slides import he_pixels, write_svs, write_tiff
 from wsi_embed.errors import ResolutionError
 from wsi_embed.slide import Resolution, open_slide, resolve_mpp
-from wsi_embed.slide.lengths import MICROMETERS, micrometers
 from wsi_embed.slide.ome import ome_pixels
-from wsi_embed.slide.stated import Stated
+from wsi_embed.slide.resolution.lengths import MICROMETERS, micrometers
+from wsi_embed.slide.resolution.stated import Stated
 
 PIXELS = he_pixels(200, 300)
 PIXELS_512 = he_pixels(512, 512)

@@ -16,7 +16,8 @@ from tests.made_formats.hamamatsu import write_vms, write_vmu
 from tests.made_formats.mirax import write_mirax
 from tests.made_slides import he_pixels, write_tiff
 from wsi_embed.errors import SlideError
-from wsi_embed.slide import open_apart, open_slide, trial
+from wsi_embed.slide import open_slide
+from wsi_embed.slide.openslide import open_apart, trial
 
 PIXELS = he_pixels(512, 512)
 

@@ -14,25 +14,25 @@ import openslide
 from openslide import lowlevel
 
 from wsi_embed.slide.base import Slide, UInt8Array, unreadable
-from wsi_embed.slide.czi import scene_warnings
 from wsi_embed.slide.decode_once import DecodeOnce
 from wsi_embed.slide.dicom.check import check_dicom
 from wsi_embed.slide.dicom.images import series_warnings
 from wsi_embed.slide.fingerprint import fingerprint
 from wsi_embed.slide.levels.settle import settle_levels
 from wsi_embed.slide.ome import MOST_XML
-from wsi_embed.slide.openslide_handles import Handles
-from wsi_embed.slide.openslide_level import OpenSlideLevel, jpeg2000_layout
+from wsi_embed.slide.openslide.handles import Handles
+from wsi_embed.slide.openslide.level import OpenSlideLevel, jpeg2000_layout
+from wsi_embed.slide.openslide.refusals import refused, unknown
+from wsi_embed.slide.openslide.trial import check_opens
 from wsi_embed.slide.planes import dicom_plane_fault
-from wsi_embed.slide.refusals import refused, unknown
-from wsi_embed.slide.resolution_fields import stated_resolutions
+from wsi_embed.slide.resolution.fields import stated_resolutions
 from wsi_embed.slide.stream import TileStream
 from wsi_embed.slide.tiff import tags as tiff
 from wsi_embed.slide.tiff.images import tiff_images
 from wsi_embed.slide.tiff.precheck import open_tiff
 from wsi_embed.slide.tiff.tags import TiffError
-from wsi_embed.slide.trial import check_opens
-from wsi_embed.slide.ventana import ventana_fault
+from wsi_embed.slide.vendors.czi import scene_warnings
+from wsi_embed.slide.vendors.ventana import ventana_fault
 
 if TYPE_CHECKING:
     from wsi_embed.grid import TileGrid

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from wsi_embed.slide.levels.choice import Size, factor_range
-from wsi_embed.slide.stated import alike
+from wsi_embed.slide.resolution.stated import alike
 
 # 46920x33014 [0,100 46000x32914] (256x256) -> 11500x8228 JPEG/RGB Q=30|AppMag = 20|...
 _SIZE = r"(\d{1,9})\s*x\s*(\d{1,9})"

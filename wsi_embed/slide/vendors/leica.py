@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 from wsi_embed.errors import SlideError
 from wsi_embed.slide.levels.choice import Size
 from wsi_embed.slide.remedies import ONE_PLANE
-from wsi_embed.slide.stated import Stated
+from wsi_embed.slide.resolution.stated import Stated
 from wsi_embed.slide.tiff import tags as tiff
 from wsi_embed.slide.tiff.directory import Directory
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from wsi_embed.slide.levels.choice import SAME_MPP, LevelImage, Pair
-from wsi_embed.slide.resolution import SAY_MPP
-from wsi_embed.slide.stated import Stated
+from wsi_embed.slide.resolution.choice import SAY_MPP
+from wsi_embed.slide.resolution.stated import Stated
 
 # Spacings are written with few digits, and levels are padded.
 OTHER_SPACING = 0.02

@@ -16,7 +16,7 @@ from tests.made_slides import UInt8Array, he_pixels
 from wsi_embed.errors import SlideError
 from wsi_embed.grid import ReadPlan, TileGrid, make_grid
 from wsi_embed.slide import Slide, open_slide
-from wsi_embed.slide.openslide_level import OpenSlideLevel
+from wsi_embed.slide.openslide.level import OpenSlideLevel
 from wsi_embed.slide.stream import TileStream
 
 PIXELS = he_pixels(600, 700, seed=5)  # 3 x 3 tiles of 256; both sides divide by 4

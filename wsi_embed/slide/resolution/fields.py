@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from wsi_embed.slide.aperio import described_size, resized
 from wsi_embed.slide.dicom.instance import DicomInstance, dicom_instances
-from wsi_embed.slide.leica import leica_resolutions
-from wsi_embed.slide.lengths import micrometers
 from wsi_embed.slide.ome import OmePixels, ome_pixels
-from wsi_embed.slide.stated import MPP_TIMES_POWER, Stated, alike
+from wsi_embed.slide.resolution.lengths import micrometers
+from wsi_embed.slide.resolution.stated import MPP_TIMES_POWER, Stated, alike
+from wsi_embed.slide.vendors.aperio import described_size, resized
+from wsi_embed.slide.vendors.leica import leica_resolutions
 
 # OpenSlide reads vendor fields for these, and the resolution tags for all other kinds of TIFF.
 VENDORS_WITH_TAGS_BESIDE = ("aperio", "philips", "ventana")

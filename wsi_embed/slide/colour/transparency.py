@@ -14,7 +14,7 @@ from wsi_embed.slide.tiff.pixels import ALPHAS
 from wsi_embed.slide.tiff.storage import RGB, Storage
 
 if TYPE_CHECKING:
-    from wsi_embed.slide.openslide import OpenSlideSlide
+    from wsi_embed.slide.openslide.slide import OpenSlideSlide
 
 HIDING = 1  # of 255: a mask of 0 and 1 also hides the picture
 PLACES, SIDE = 16, 256  # places per side of the slide, and side of a place in pixels

@@ -1,0 +1,1 @@
+"""Tests of `wsi_embed.slide.openslide`."""

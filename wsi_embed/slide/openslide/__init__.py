@@ -1,0 +1,1 @@
+"""Slides read by OpenSlide, and checks of what it takes on trust."""

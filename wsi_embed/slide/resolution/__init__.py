@@ -1,0 +1,1 @@
+"""Resolution of slides: the fields of metadata that state it, and the choice among them."""

@@ -1,0 +1,1 @@
+"""Checks of vendors' own metadata."""

@@ -19,7 +19,8 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, Imp
 
 from tests.made_formats.dicom import CODINGS, write_dicom
 from tests.made_slides import he_pixels
-from wsi_embed.slide.dicom.instance import HEAD, DicomInstance, dicom_instance, dicom_instances
+from wsi_embed.slide.dicom.instance import DicomInstance, dicom_instance, dicom_instances
+from wsi_embed.slide.dicom.scan import HEAD
 
 PIXELS = he_pixels(300, 500)
 

@@ -10,8 +10,9 @@ import pytest
 
 from tests.made_slides import UInt8Array, he_pixels
 from wsi_embed.errors import SlideError
+from wsi_embed.slide.levels.match import Verdict
 from wsi_embed.slide.levels.places import Picture, places_of
-from wsi_embed.slide.levels.same_picture import Verdict, compare, other_levels
+from wsi_embed.slide.levels.same_picture import compare, other_levels
 
 PIXELS = he_pixels(1200, 1400, seed=3)
 OTHER = he_pixels(1200, 1400, seed=8)

@@ -17,7 +17,7 @@ from wsi_embed.cli.wording import in_flags, reworded
 from wsi_embed.util.json_text import json_text
 
 if TYPE_CHECKING:
-    from wsi_embed.evaluate.clusters import ClusterEvaluation
+    from wsi_embed.evaluate.cluster_figures import ClusterEvaluation
     from wsi_embed.store import Store
 
 

@@ -76,7 +76,7 @@ def _facts(comparison: Comparison) -> dict[str, object]:
         facts["centred cosine"] = f"{far.centred_cosine:.6f} mean, {far.min_centred_cosine:.6f} worst tile"
         facts["cosine"] = f"{far.min_cosine:.6f} worst tile"
         if far.cluster_agreement is not None:
-            facts["same cluster"] = f"{100 * far.cluster_agreement:.1f} % of the tiles"
+            facts["same cluster"] = f"{100 * far.cluster_agreement:.1f} % of the tiles, near-ties included"
         if far.confidence_error is not None:
             facts["confidence"] = f"off by {far.confidence_error:.4f} at most"
     facts["same neighbour"] = f"{100 * comparison.same_neighbour:.1f} % of the tiles"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wsi_embed.cli.lines import echo
+from wsi_embed.cli.lines import say
 from wsi_embed.cli.options import ModelMpp, ModelTilePx
 from wsi_embed.cli.wording import in_flags, reworded
 from wsi_embed.util.json_text import json_text
@@ -62,7 +62,7 @@ def command(
     else:
         show_facts(_facts(comparison), _rows((a, b), comparison))
         for note in comparison.notes:
-            echo(f"note: {in_flags(note)}")
+            say(f"note: {in_flags(note)}")
     cosine = comparison.difference.centred_cosine if comparison.difference else None
     if min_cosine is not None and (cosine is None or not cosine >= min_cosine):
         shown = "none" if cosine is None else f"{cosine:.4f}"

@@ -9,7 +9,7 @@ import typer
 
 from wsi_embed.cli.command import joined
 from wsi_embed.cli.exported import show_exported
-from wsi_embed.cli.lines import echo
+from wsi_embed.cli.lines import echo, say
 
 
 def _list(wanted: bool) -> None:
@@ -221,7 +221,7 @@ def command(
         figures = (
             f"{k[7:].replace('_', ' ')} {v:g}" for k, v in metadata.parity.items() if k.startswith("golden")
         )
-        echo(f"against {golden.name}: {', '.join(figures)}")
+        say(f"against {golden.name}: {', '.join(figures)}")
 
 
 def _refuse(source: str, options: list[str]) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from wsi_embed.cli.lines import echo
+from wsi_embed.cli.lines import echo, say
 from wsi_embed.cli.wording import in_flags
-from wsi_embed.encoder import ModelMetadata
+
+if TYPE_CHECKING:
+    from wsi_embed.encoder import ModelMetadata
 
 # Figures of a comparison that are about clusters, in the order in which they are printed.
 OF_CLUSTERS = ("cluster_agreement", "clear_cluster_agreement", "confidence_error")
@@ -19,20 +22,20 @@ def show_exported(out: Path, metadata: ModelMetadata, against: str) -> None:
     Args:
         out: The exported file.
         metadata: Metadata of the file.
-        against: What it was compared with, as the line about that begins.
+        against: Name of the model that it was compared with, as in `against PyTorch fp32`.
     """
     figures = {key: value for key, value in metadata.parity.items() if not key.startswith("golden")}
     of_features = (f"{key.replace('_', ' ')} {figures[key]:g}" for key in figures if key not in OF_CLUSTERS)
     echo(f"{out}: {metadata.method} {metadata.backbone}, {metadata.precision}, {metadata.model_id}")
-    echo(f"{against}: {', '.join(of_features)}")
+    say(f"{against}: {', '.join(of_features)}")
     if all(key in figures for key in OF_CLUSTERS):
-        echo(cluster_line(metadata.precision, *(figures[key] for key in OF_CLUSTERS)))
+        say(cluster_line(metadata.precision, *(figures[key] for key in OF_CLUSTERS)))
     if metadata.licence:
-        echo(f"licence: {metadata.licence}")
+        say(f"licence: {metadata.licence}")
     for note in metadata.training.get("notes", ()):
-        echo(in_flags(note))
+        say(in_flags(note))
     if metadata.mpp is None:
-        echo("its resolution is not known: give --mpp here, or every time the model is used")
+        say("its resolution is not known: give --mpp here, or every time the model is used")
 
 
 def cluster_line(precision: str, same: float, clear: float, error: float) -> str:

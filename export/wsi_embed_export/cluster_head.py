@@ -155,7 +155,8 @@ def _compare(model: Path, path: Path, head: ClusterHead, tile_px: int) -> dict[s
         raise ParityError("with the cluster head its features are others", where=model.name)
     ordered = np.sort(head.cosines(a.features), axis=1)
     clear = np.ones(len(tiles), np.bool_) if len(head) < 2 else ordered[:, -1] - ordered[:, -2] > TIE
-    agreement = float((b.cluster == cluster)[clear].mean()) if clear.any() else 1.0
+    same = b.cluster == cluster
+    agreement = float(same[clear].mean()) if clear.any() else 1.0
     error = float(np.abs(b.confidence.astype(np.float64) - confidence.astype(np.float64)).max())
     if agreement < 1 or error > MOST_CONFIDENCE_ERROR:
         raise ParityError(
@@ -163,4 +164,5 @@ def _compare(model: Path, path: Path, head: ClusterHead, tile_px: int) -> dict[s
             where=model.name,
             remedy=f"expected all, within {MOST_CONFIDENCE_ERROR:g}",
         )
-    return {"cluster_agreement": agreement, "confidence_error": error}
+    shares = {"cluster_agreement": float(same.mean()), "clear_cluster_agreement": agreement}
+    return {**shares, "confidence_error": error}

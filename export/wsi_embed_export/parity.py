@@ -37,7 +37,7 @@ class Limits:
         cosine: Minimum cosine of the features of a tile.
         centred: Minimum centred cosine of the features of a tile.
         mean_centred: Minimum mean of the centred cosines.
-        clusters: Minimum share of tiles with the same cluster, without ties.
+        clusters: Minimum share of tiles with the same cluster, without near-ties.
         confidence: Maximum difference of the probability of a cluster.
     """
 
@@ -69,8 +69,8 @@ def check_parity(
         kinds: Batches of tiles, uint8 [B, tile_px, tile_px, 3], for each kind of tiles.
 
     Returns:
-        Their difference, with the worst value of each figure over the kinds; `cluster_agreement` includes
-        ties.
+        Their difference, with the worst value of each figure over the kinds. Of the two shares of tiles with
+        the same cluster, `clear_cluster_agreement` has the limit.
 
     Raises:
         ParityError: If a limit is exceeded. The message names the output that exceeds its limit most.
@@ -97,7 +97,7 @@ def _compare(
     clear = np.concatenate(margins) > TIE[encoder.metadata.precision]
     apart = difference(a, b, clear=clear)
     judge([*feature_checks("features", apart, limits), *_cluster_checks(apart, limits)])
-    return difference(a, b)
+    return apart
 
 
 def parity_tiles(
@@ -213,13 +213,14 @@ def feature_checks(output: str, found: Difference, limits: Limits) -> list[Check
 
 
 def _cluster_checks(found: Difference, limits: Limits) -> list[Check]:
-    if found.cluster_agreement is None or found.confidence_error is None:
+    same = found.clear_cluster_agreement
+    if same is None or found.confidence_error is None:
         return []
-    agreed = f"agreement {found.cluster_agreement:.4f}, at least {limits.clusters}"
+    agreed = f"agreement without near-ties {same:.4f}, at least {limits.clusters}"
     off = f"off by {found.confidence_error:.6f}, at most {limits.confidence}"
     room = max(1 - limits.clusters, 1e-9)
     return [
-        Check("cluster", agreed, (1 - found.cluster_agreement) / room),
+        Check("cluster", agreed, (1 - same) / room),
         Check("cluster_confidence", off, found.confidence_error / limits.confidence),
     ]
 

@@ -10,7 +10,9 @@ import pytest
 from rich.console import Console
 
 import wsi_embed.cli
-from wsi_embed.cli.display import BarDisplay, JobConsole, PlainDisplay, outcome, show_report
+from wsi_embed.cli.display import BarDisplay, PlainDisplay, outcome
+from wsi_embed.cli.job_end import show_report
+from wsi_embed.cli.lines import JobConsole, say
 from wsi_embed.cli.tables import show_facts
 from wsi_embed.jobs.report import JobReport, SlideResult
 
@@ -68,6 +70,58 @@ def test_a_long_job_lists_only_its_failures(capsys: object) -> None:
     text = capsys.readouterr().out  # type: ignore[attr-defined]
     assert "s7 " not in text
     assert "failed" in text
+
+
+def test_a_log_has_the_figures_of_a_slide_once(capsys: pytest.CaptureFixture[str]) -> None:
+    complete = SlideResult("d", "d.svs", "skipped", 7, reason="complete already")
+    report = JobReport("f.zarr", {}, {}, {}, [DONE, FAILED, complete], seconds=2.5)
+    PlainDisplay(Console(file=io.StringIO())).show_report(report)
+    assert capsys.readouterr().out.splitlines() == [
+        "failed slides: c",
+        "all slides: read 0.5 s, encode 1.4 s, write 0.1 s (the stages overlap)",
+        "1 done, 1 complete, 1 failed; 160 tiles in 2.5 s -> f.zarr",
+    ]
+
+
+def test_the_plan_of_a_dry_run_is_a_table_in_a_log_too(capsys: pytest.CaptureFixture[str]) -> None:
+    planned = SlideResult("d", "d.svs", "planned", 7, tissue=0.4, mpp=0.25, read_level=1)
+    PlainDisplay(Console(file=io.StringIO())).show_report(JobReport("f", {}, {}, {}, [planned]))
+    assert "planned      7      1   0.25  40.0 %" in capsys.readouterr().out
+
+
+def test_a_failure_does_not_repeat_the_name_of_its_line() -> None:
+    failed = SlideResult("c", "c.svs", "failed", reason="c.svs: is empty; copy it", problem="is empty")
+    assert outcome(failed) == "failed: is empty"
+    failed.remedy = "copy it"
+    assert outcome(failed) == "failed: is empty; copy it"
+
+
+@pytest.mark.parametrize(("width", "figures"), [(80, True), (40, False)])
+def test_the_table_fits_the_terminal(
+    width: int, figures: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    show_report(JobReport("f.zarr", {}, {}, {}, [DONE, FAILED]))
+    text = capsys.readouterr().out
+    rows = [line for line in text.splitlines() if line.startswith(("a__b", "c "))]
+    assert [row.split()[1] for row in rows] == ["done", "failed"]  # whole words
+    assert ("encode s" in text) == figures
+    assert all(len(line) <= width for line in text.splitlines()[:4])
+
+
+def test_sentences_are_wrapped_by_words_on_a_terminal_only(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "2 of 3 slides given are not complete in the store: first_slide, second_slide"
+    monkeypatch.setenv("COLUMNS", "40")
+    say(text)
+    assert capsys.readouterr().out == f"{text}\n"
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    say(text)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 1
+    assert " ".join(line.strip() for line in lines) == text
+    assert all(len(line) <= 40 for line in lines)
 
 
 def test_a_name_that_looks_like_a_picture_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:

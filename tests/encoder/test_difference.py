@@ -39,7 +39,11 @@ def test_figures_by_hand() -> None:
     assert found.centred_cosine == pytest.approx(2 / 3)
     assert found.cluster_agreement == pytest.approx(2 / 3)
     assert found.confidence_error == pytest.approx(0.2)
-    assert difference(a, b, clear=np.array([True, False, True])).cluster_agreement == 1.0
+    assert found.clear_cluster_agreement is None
+    clear = difference(a, b, clear=np.array([True, False, True]))
+    assert (clear.cluster_agreement, clear.clear_cluster_agreement) == (found.cluster_agreement, 1.0)
+    ties_only = difference(a, b, clear=np.zeros(3, np.bool_))
+    assert (ties_only.cluster_agreement, ties_only.clear_cluster_agreement) == (found.cluster_agreement, 1.0)
 
 
 def test_without_clusters_there_are_no_figures_of_clusters() -> None:

@@ -104,8 +104,13 @@ def test_other_widths_have_no_cosine(folder: Path, model: Path, tmp_path: Path) 
     [
         (0.9999, 0.999, 0.995, "can take the place"),
         (0.9999, 0.999, None, "can take the place"),
-        (0.9999, 0.998, 1.0, "is close"),
-        (0.9999, 0.999, 0.99, "is close"),
+        (0.9999, 0.998, 1.0, "is close to A, as int8"),
+        (
+            0.9999,
+            0.999,
+            0.99,
+            "is close to A: its features can take the place of A's, but 1.0 % of the tiles",
+        ),
         (0.97, 0.2, 0.9, "is close"),
         (0.96, 0.95, 1.0, "is another encoder"),
         (float("nan"), 0.999, 1.0, "is another encoder"),

@@ -14,7 +14,7 @@ from wsi_embed.encoder import Encoded, Encoder, ModelMetadata
 from wsi_embed.errors import ModelError
 from wsi_embed.slide import UInt8Array
 from wsi_embed_export import TileModel, read_source
-from wsi_embed_export.parity import ParityError, _reference, check_parity, limits_of, parity_tiles
+from wsi_embed_export.parity import TIE, ParityError, _reference, check_parity, limits_of, parity_tiles
 from wsi_embed_export.real_tiles import packaged_tiles
 
 Fault = Callable[[Encoded], Encoded]
@@ -85,7 +85,7 @@ def shared_mean(encoded: Encoded) -> Encoded:
 def test_the_model_itself_passes(model: TileModel, precision: str) -> None:
     found = parity_of(model, lambda encoded: encoded, precision)
     assert found["max_error"] == found["confidence_error"] == 0.0
-    assert found["min_cosine"] == found["cluster_agreement"] == 1.0
+    assert found["min_cosine"] == found["cluster_agreement"] == found["clear_cluster_agreement"] == 1.0
 
 
 @pytest.mark.parametrize(
@@ -99,10 +99,10 @@ def test_within_the_limits(model: TileModel, precision: str, fault: Fault) -> No
     ("precision", "fault", "output"),
     [
         ("fp32", turned(6e-3), r"features \(cosine 0\.99998"),
-        ("fp32", flipped(64), r"cluster \(agreement 0\.\d+, at least 1\.0"),
+        ("fp32", flipped(64), r"cluster \(agreement without near-ties 0\.\d+, at least 1\.0"),
         ("fp32", surer(1.1e-3), r"cluster_confidence \(off by 0\.0011"),
         ("fp16", shared_mean, r"features \(centred cosine"),
-        ("fp16", flipped(8), r"cluster \(agreement"),
+        ("fp16", flipped(8), r"cluster \(agreement without near-ties"),
         ("fp16", surer(0.11), r"cluster_confidence \(off by 0\.11"),
         ("int8", shared_mean, r"features \(mean centred cosine"),
     ],
@@ -112,6 +112,13 @@ def test_beyond_a_limit_the_output_is_named(
 ) -> None:
     with pytest.raises(ParityError, match=rf"differs from PyTorch in {output}.*no file was written"):
         parity_of(model, fault, precision)
+
+
+def test_near_ties_count_in_one_figure_only(model: TileModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TIE, "fp16", 1e9)
+    found = parity_of(model, flipped(8), "fp16")
+    assert found["cluster_agreement"] <= 7 / 8
+    assert found["clear_cluster_agreement"] == 1.0
 
 
 def test_the_output_that_is_off_most_is_named(model: TileModel) -> None:

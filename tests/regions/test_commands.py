@@ -146,10 +146,7 @@ def test_bad_annotations_are_one_clear_line_each_and_the_others_go_on(model: Pat
     for name, (_, message) in BAD.items():
         line = next(line for line in done.stdout.splitlines() if f"] {Path(name).stem}: failed: " in line)
         assert message in line
-    assert (
-        "] missing: failed: missing.tif: no annotation file in roi (looked for missing, missing.tif"
-        in done.stdout
-    )
+    assert "] missing: failed: no annotation file in roi; add it (named missing, missing.tif" in done.stdout
     assert "warning: partly.geojson: 20 % of its regions' area lie outside the slide" in done.stdout
     assert sorted(wsi_embed.open_store(tmp_path / "f.zarr")) == ["good", "partly"]
 
@@ -211,6 +208,10 @@ def test_slides_without_annotations(
         assert done.slides[2].warnings == ["c.tif: no annotation file in roi, taken whole"]
     else:
         assert "no annotation file" in str(done.slides[2].reason)
+        if missing == "skip":  # what was asked for is no advice, and the slide is named beside it
+            assert done.slides[2].reason == "no annotation file in roi"
+            assert done.slides[1].reason == "b.geojson: no region of class tumor; it has Stroma"
+            assert done.slides[1].remedy is None
         assert list(wsi_embed.open_store(tmp_path / "f.zarr")) == ["a"]
 
 
@@ -246,7 +247,7 @@ def test_skipped_slides_are_not_called_complete(slides: Path, model: Path, tmp_p
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("no annotation file in roi") == 4
-    assert "4 skipped" in done.stdout
+    assert "4 left out" in done.stdout
     assert "complete" not in done.stdout
 
 

@@ -224,8 +224,8 @@ def test_a_slide_without_file_says_what_was_looked_for() -> None:
         slide_regions(item(), rules)
     text = str(error.value)
     assert text.startswith(
-        "a/s.svs: no annotation file in annotations (looked for a__s, a/s, a/s.svs, s, s.svs with "
-        ".geojson, .json, .xml); "
+        "a/s.svs: no annotation file in annotations; add it (named a__s, a/s, a/s.svs, s, s.svs with "
+        ".geojson, .json, .xml), or set "
     )
     assert "`roi_missing='skip'`" in text
     assert "/some" not in text

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wsi_embed.cli.lines import echo
+from wsi_embed.cli.lines import say
 from wsi_embed.cli.options import ModelMpp, ModelTilePx
 from wsi_embed.cli.wording import in_flags, reworded
 from wsi_embed.util.json_text import json_text
@@ -62,7 +62,7 @@ def command(
     else:
         show_facts(_facts(comparison), _rows((a, b), comparison))
         for note in comparison.notes:
-            echo(f"note: {in_flags(note)}")
+            say(f"note: {in_flags(note)}")
     cosine = comparison.difference.centred_cosine if comparison.difference else None
     if min_cosine is not None and (cosine is None or not cosine >= min_cosine):
         shown = "none" if cosine is None else f"{cosine:.4f}"
@@ -76,7 +76,7 @@ def _facts(comparison: Comparison) -> dict[str, object]:
         facts["centred cosine"] = f"{far.centred_cosine:.6f} mean, {far.min_centred_cosine:.6f} worst tile"
         facts["cosine"] = f"{far.min_cosine:.6f} worst tile"
         if far.cluster_agreement is not None:
-            facts["same cluster"] = f"{100 * far.cluster_agreement:.1f} % of the tiles"
+            facts["same cluster"] = f"{100 * far.cluster_agreement:.1f} % of the tiles, near-ties included"
         if far.confidence_error is not None:
             facts["confidence"] = f"off by {far.confidence_error:.4f} at most"
     facts["same neighbour"] = f"{100 * comparison.same_neighbour:.1f} % of the tiles"

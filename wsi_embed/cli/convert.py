@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wsi_embed.cli.lines import echo
+from wsi_embed.cli.lines import echo, say
 from wsi_embed.cli.options import ClustersFolder
 from wsi_embed.cli.wording import in_flags
 
@@ -113,7 +113,7 @@ def command(
 
 
 def _report(bag: str, what: str) -> None:
-    echo(f"{bag}: {in_flags(what)}", err=what.startswith("failed"))
+    say(f"{bag}: {in_flags(what)}", err=what.startswith("failed"))
 
 
 def _summarise(done: Converted, out: str) -> None:
@@ -125,5 +125,5 @@ def _summarise(done: Converted, out: str) -> None:
     }
     counts_text = [f"{len(bags)} {what}" for what, bags in counts.items() if bags]
     for note in done.notes:
-        echo(f"note: {in_flags(note)}")
+        say(f"note: {in_flags(note)}")
     echo(f"{out}: {', '.join(counts_text)}")

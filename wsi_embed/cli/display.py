@@ -1,8 +1,7 @@
-"""Display of a job: progress bars on a terminal, plain lines in a log, a table at the end."""
+"""Display of a job: progress bars on a terminal, plain lines in a log."""
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -11,35 +10,14 @@ from typing import Self
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
-from wsi_embed.cli.lasting_output import discard
-from wsi_embed.cli.lines import print_line
+from wsi_embed.cli.job_end import show_report
+from wsi_embed.cli.lines import JobConsole, print_line
 from wsi_embed.cli.log import JsonDisplay
 from wsi_embed.cli.wording import in_flags
 from wsi_embed.jobs.listener import Listener
 from wsi_embed.jobs.report import COMPLETE, JobReport, SlideResult, shown_name
-from wsi_embed.util.text import counted, percent
-
-PLAN = ("tiles", "level", "um/px", "tissue", "nearly empty")
-WORK = ("tiles", "tiles/s", "read s", "encode s", "write s")
-# Largest number of slides that are listed one by one at the end.
-LISTED = 30
-
-
-class JobConsole(Console):
-    """Console that ignores a closed pipe (`| head`), which is no error.
-
-    Emoji codes are off: a slide's name may contain colons.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(emoji=False)
-
-    def on_broken_pipe(self) -> None:
-        """Discard further output."""
-        self.quiet = True
-        discard(sys.stdout)
+from wsi_embed.util.text import counted
 
 
 class PlainDisplay(Listener):
@@ -91,8 +69,8 @@ class PlainDisplay(Listener):
             self._line(f"  warning: {warning}")
 
     def show_report(self, report: JobReport) -> None:
-        """Print the table at the end of a job."""
-        show_report(report)
+        """Print the end of a job, without the slides' figures, which were printed when each was finished."""
+        show_report(report, only_failures=True)
 
     def _line(self, text: str) -> None:
         print_line(self.console, in_flags(text))
@@ -150,6 +128,10 @@ class BarDisplay(PlainDisplay):
             part = self._slide_count / self._slide_tiles
             self._progress.update(self._slides, rate=rate, completed=self._finished + min(part, 0.999))
 
+    def show_report(self, report: JobReport) -> None:
+        """Print the end of a job, with a table of the slides."""
+        show_report(report)
+
     def slide_finished(self, result: SlideResult) -> None:
         """Advance the slides' bar; failures and warnings stay on the screen."""
         self._finished += 1
@@ -179,77 +161,6 @@ def outcome(result: SlideResult) -> str:
         return f"{counted(result.tiles, 'tile')} would be made"
     if result.status == "skipped":
         return f"{COMPLETE}, skipped" if result.reason in (None, COMPLETE) else f"left out: {result.reason}"
-    return f"{result.status}: {result.reason}"
-
-
-def show_report(report: JobReport) -> None:
-    """Print the table at the end of a job."""
-    console = JobConsole()
-    shown = [s for s in report.slides if s.status == "failed"]
-    if len(report.slides) <= LISTED:
-        shown = report.slides
-    if shown:
-        console.print()
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for name in ("slide", "status"):
-            table.add_column(name, overflow="fold")
-        planned = any(result.status == "planned" for result in shown)
-        for name in PLAN if planned else WORK:
-            table.add_column(name, justify="right")
-        for result in shown[:LISTED]:
-            table.add_row(*_row(result, planned))
-        console.print(table)
-    for result in [s for s in report.slides if s.traceback][:3]:
-        print_line(console, result.traceback or "")
-    names = {result.slide_id: shown_name(result) for result in report.slides}
-    for slide_id, texts in list(report.outliers.items())[:LISTED]:
-        line = f"to look at: {names.get(slide_id, slide_id)}: {'; '.join(texts)}"
-        print_line(console, line)
-    for line in (*report.notes, _summary(report)):
-        print_line(console, line)
-
-
-def _row(result: SlideResult, planned: bool) -> list[str]:
-    seconds = result.seconds
-    total = seconds.get("total", 0.0)
-    if planned:
-        shares = ["" if share is None else percent(share) for share in (result.tissue, result.near_empty)]
-        figures = [
-            f"{value:g}" if value is not None else "" for value in (result.read_level, result.mpp)
-        ] + shares
-    else:
-        rate = f"{result.tiles / total:.0f}" if total and result.status == "done" else ""
-        stages = ("read", "encode", "write")
-        figures = [rate, *(f"{seconds[name]:.1f}" if name in seconds else "" for name in stages)]
-    known = result.status in ("done", "planned") or result.reason == COMPLETE
-    colour = {"failed": "red", "done": "green"}.get(result.status)
-    word = (
-        "complete"
-        if result.reason == COMPLETE
-        else "left out"
-        if result.status == "skipped"
-        else result.status
-    )
-    status = f"[{colour}]{word}[/]" if colour else word
-    return [escape(shown_name(result)), status, f"{result.tiles:,}" if known else "", *figures]
-
-
-def _summary(report: JobReport) -> str:
-    names = ("done", "skipped", "failed", "stopped", "planned")
-    counts = [f"{report.count(n)} {n}" for n in names if report.count(n)]  # type: ignore[arg-type]
-    if report.slides and all((s.status, s.reason) == ("skipped", COMPLETE) for s in report.slides):
-        done = f"{counted(len(report.slides), 'slide')} complete in {report.store} already"
-        return f"nothing to do: {done}; delete the folder of a slide in it to redo that slide"
-    planned = report.planned_tiles
-    made = f"{counted(report.tiles, 'tile')} in {report.seconds:.1f} s"
-    tiles = f"{counted(planned, 'tile')} would be made" if planned else made
-    text = f"{', '.join(counts) or 'no slides'}; {tiles}"
-    # of the slides of this run, as the tiles are
-    if poor := sum(result.poor_tiles for result in report.slides if result.status != "skipped"):
-        text += f" ({counted(poor, 'tile')} beyond the limits of quality left out)"
-    text += f" -> {report.store}"
-    if report.error:
-        text += f"\nerror: {report.error}"
-    if report.stopped:
-        text += "\nstopped early; run the same command again to go on"
-    return text
+    # without the slide's name, which begins the line
+    parts = (result.problem, result.remedy) if result.problem else (result.reason,)
+    return f"{result.status}: {'; '.join(filter(None, parts))}"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from wsi_embed.cli.command import joined
-from wsi_embed.cli.lines import echo
-from wsi_embed.cli.wording import in_flags
+from wsi_embed.cli.exported import show_exported
+from wsi_embed.cli.lines import echo, say
 
 
 def _list(wanted: bool) -> None:
@@ -26,10 +26,6 @@ def _list(wanted: bool) -> None:
     for row in rows:
         echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     raise typer.Exit
-
-
-if TYPE_CHECKING:
-    from wsi_embed.encoder import ModelMetadata
 
 
 def command(
@@ -210,7 +206,7 @@ def command(
         wrapped = wrap_onnx(
             Path(source), out, given=given, layout=layout, features=features, name=name, licence=licence
         )
-        _show(out, wrapped, f"against {Path(source).name}")
+        show_exported(out, wrapped, f"against {Path(source).name}")
         return
     _refuse(source, [key for key, value in (("layout", layout), ("features", features)) if value])
     wanted = dict.fromkeys(part.strip() for part in (joined(outputs) or "").split(","))
@@ -220,12 +216,12 @@ def command(
         outputs=[part for part in wanted if part],
         calibrate=calibrate, split=split, min_cosine=min_cosine, name=name, licence=licence, golden=golden,
     )  # fmt: skip
-    _show(out, metadata, "against PyTorch fp32")
+    show_exported(out, metadata, "against PyTorch fp32")
     if golden is not None:
         figures = (
             f"{k[7:].replace('_', ' ')} {v:g}" for k, v in metadata.parity.items() if k.startswith("golden")
         )
-        echo(f"against {golden.name}: {', '.join(figures)}")
+        say(f"against {golden.name}: {', '.join(figures)}")
 
 
 def _refuse(source: str, options: list[str]) -> None:
@@ -234,19 +230,6 @@ def _refuse(source: str, options: list[str]) -> None:
 
     if options:
         raise UsageError(f"`{options[0]}=` does not apply to this source", where=Path(source).name)
-
-
-def _show(out: Path, metadata: ModelMetadata, against: str) -> None:
-    figures = {key.replace("_", " "): f"{value:g}" for key, value in metadata.parity.items()}
-    parity = ", ".join(f"{key} {value}" for key, value in figures.items() if not key.startswith("golden"))
-    echo(f"{out}: {metadata.method} {metadata.backbone}, {metadata.precision}, {metadata.model_id}")
-    echo(f"{against}: {parity}")
-    if metadata.licence:
-        echo(f"licence: {metadata.licence}")
-    for note in metadata.training.get("notes", ()):
-        echo(in_flags(note))
-    if metadata.mpp is None:
-        echo("its resolution is not known: give --mpp here, or every time the model is used")
 
 
 def _colour(flag: str, text: str | None) -> tuple[float, ...] | None:

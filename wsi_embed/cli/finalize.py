@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from wsi_embed.cli.lines import echo
+from wsi_embed.cli.lines import echo, say
 from wsi_embed.cli.options import StorePlace
 from wsi_embed.util.text import counted
 
@@ -35,4 +35,4 @@ def command(
     tiles = sum(row.tiles for row in rows)
     echo(f"{counted(len(rows), 'slide')}, {counted(tiles, 'tile')} -> {location(store) / INDEX_FILE}")
     if incomplete:
-        echo(f"incomplete, the next run redoes them: {', '.join(incomplete)}")
+        say(f"incomplete, the next run redoes them: {', '.join(incomplete)}")

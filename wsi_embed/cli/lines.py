@@ -8,7 +8,23 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from wsi_embed.cli.lasting_output import discard
 from wsi_embed.util.text import visible
+
+
+class JobConsole(Console):
+    """Console that ignores a closed pipe (`| head`), which is no error.
+
+    Emoji codes are off: a slide's name may contain colons.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(emoji=False)
+
+    def on_broken_pipe(self) -> None:
+        """Discard further output."""
+        self.quiet = True
+        discard(sys.stdout)
 
 
 def echo(text: str, *, err: bool = False) -> None:

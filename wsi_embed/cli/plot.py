@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wsi_embed.cli.command import joined
-from wsi_embed.cli.lines import echo
+from wsi_embed.cli.lines import echo, say
 from wsi_embed.cli.options import ClustersFolder, StorePlace
 from wsi_embed.cli.wording import in_flags
 
@@ -159,7 +159,7 @@ def command(
 
 
 def _warn(line: str) -> None:
-    echo(in_flags(line), err=True)
+    say(in_flags(line), err=True)
 
 
 def _write_geojson(store: Store, folder: Path, wanted: str | None) -> int:
@@ -175,9 +175,9 @@ def _write_geojson(store: Store, folder: Path, wanted: str | None) -> int:
         if file.error is not None:
             failed += 1
             named = file.error.startswith((f"{file.slide_id}:", f"{file.slide_id}/"))
-            echo(in_flags(file.error if named else f"{file.slide_id}: {file.error}"), err=True)
+            say(in_flags(file.error if named else f"{file.slide_id}: {file.error}"), err=True)
             continue
         echo(f"{file.path}  {counted(file.objects, 'object')}")
         if "tissue" in parts and not file.has_mask:
-            echo(f"{file.slide_id}: no tissue outline, the store was made without masks", err=True)
+            say(f"{file.slide_id}: no tissue outline, the store was made without masks", err=True)
     return failed

@@ -35,7 +35,7 @@ def command(
     Writes a table of predictions, and attention that `wsi-embed plot --attention` draws. Exit code 1 if a
     slide could not be read.
     """
-    from wsi_embed.cli.lines import echo, say_error
+    from wsi_embed.cli.lines import echo, say, say_error
     from wsi_embed.cli.tables import show_facts
     from wsi_embed.cli.wording import in_flags, reworded
     from wsi_embed.evaluate.mil.predict import predict
@@ -52,7 +52,7 @@ def command(
         }
         show_facts(facts, [])
         for note in report.notes:
-            echo(f"note: {in_flags(note)}")
+            say(f"note: {in_flags(note)}")
         for path in report.files:
             echo(str(path))
     for message in report.failed.values():

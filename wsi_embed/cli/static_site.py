@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from wsi_embed.cli.lines import echo
+from wsi_embed.cli.lines import echo, say
 from wsi_embed.cli.wording import in_flags
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def write_static(session: Session, out: Path, finest_um: float | None) -> None:
     finally:
         session.close()
     for note in site.notes:
-        echo(in_flags(note), err=True)
+        say(in_flags(note), err=True)
     slides = counted(sum(map(len, site.slides)), "slide")
     echo(f"{out}  {slides}, {counted(site.files, 'file')}, {site.bytes / 1e6:,.0f} MB")
     raise typer.Exit(1 if site.notes else 0)

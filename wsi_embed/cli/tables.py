@@ -5,10 +5,10 @@ from __future__ import annotations
 from rich.markup import escape
 from rich.table import Table
 
-from wsi_embed.cli.display import JobConsole
+from wsi_embed.cli.lines import JobConsole
 from wsi_embed.cli.wording import reworded
 from wsi_embed.diagnostics.doctor import Check
-from wsi_embed.util.text import in_words, visible
+from wsi_embed.util.text import in_words, visible, with_content
 
 LISTED = 200
 
@@ -26,9 +26,8 @@ def show_facts(facts: dict[str, object], rows: list[dict[str, object]], more: st
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, value in facts.items():
-        if value not in (None, "", [], {}, ()):
-            table.add_row(name.replace("_", " "), _value(value))
+    for name, value in with_content(facts).items():
+        table.add_row(name.replace("_", " "), _value(value))
     console.print(table, highlight=False)
     if rows:
         show_rows(rows[:LISTED])
@@ -66,7 +65,7 @@ def show_checks(checks: list[Check]) -> None:
 def _value(value: object) -> str:
     """Return a value for people: one line for each entry of a dictionary, lists with commas."""
     if isinstance(value, dict):
-        shown = ((str(k).replace("_", " "), v) for k, v in value.items() if v not in (None, "", [], {}, ()))
+        shown = ((str(k).replace("_", " "), v) for k, v in with_content(value).items())
         return escape(visible("\n".join(f"{name}: {in_words(v)}" for name, v in shown)))
     if isinstance(value, list | tuple) and any(isinstance(v, str) for v in value):
         return escape(visible("\n".join(map(in_words, value))))

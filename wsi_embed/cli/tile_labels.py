@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from wsi_embed.cli.lines import echo
+from wsi_embed.cli.lines import say
 from wsi_embed.cli.wording import in_flags
 
 LABELS = "Labels of tiles"
@@ -29,4 +29,4 @@ def write_labels(
     facts |= {name: counted(count, "tile") for name, count in found.tiles.items()}
     show_facts(facts, [])
     for note in found.notes:
-        echo(f"note: {in_flags(note)}")
+        say(f"note: {in_flags(note)}")

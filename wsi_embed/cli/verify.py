@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from wsi_embed.cli.lines import echo
+from wsi_embed.cli.lines import say
 from wsi_embed.cli.options import StorePlace
 from wsi_embed.cli.wording import in_flags
 from wsi_embed.util.text import counted
@@ -21,15 +21,15 @@ def command(
 
     problems = verify(store)
     for problem in problems:
-        echo(f"{problem.where}: {in_flags(problem.what)}")
+        say(f"{problem.where}: {in_flags(problem.what)}")
     opened = open_store(store)
     incomplete = opened.incomplete()
     if incomplete:
-        echo(f"incomplete, the next run redoes them: {', '.join(incomplete)}")
+        say(f"incomplete, the next run redoes them: {', '.join(incomplete)}")
     if problems:
-        echo(
+        say(
             f"{counted(len(problems), 'problem')}; delete the folder of a slide that is off "
             "and run the job again"
         )
         raise typer.Exit(1)
-    echo(f"{counted(len(opened), 'slide')}, every byte as written")
+    say(f"{counted(len(opened), 'slide')}, every byte as written")

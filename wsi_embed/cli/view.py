@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from wsi_embed.cli.lines import echo
+from wsi_embed.cli.lines import echo, say
 from wsi_embed.cli.options import ClustersFolder
 from wsi_embed.cli.static_site import STATIC, write_static
 from wsi_embed.cli.tile_labels import LABELS, write_labels
@@ -157,14 +157,14 @@ def command(
         word=in_flags,
     )
     for note in session.notes:
-        echo(note, err=True)
+        say(note, err=True)
     if static is not None:
         write_static(session, static, static_um)
         return
     listening = listen(session, host=host, port=port, token=token)
     echo(f"{listening.url}  (Ctrl+C to stop)")
     if not is_loopback(host):
-        echo("other machines can open this address; the connection is not encrypted", err=True)
+        say("other machines can open this address; the connection is not encrypted", err=True)
     if open_browser:
         webbrowser.open(listening.url)
     try:

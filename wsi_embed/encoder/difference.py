@@ -24,6 +24,8 @@ class Difference:
         centred_cosine: Mean cosine over the tiles, after centring.
         min_centred_cosine: Smallest cosine, after centring.
         cluster_agreement: Share of tiles with the same cluster; None without clusters.
+        clear_cluster_agreement: The same share without near-ties, whose cluster may be either of two; None if
+            it is unknown which tiles these are.
         confidence_error: Largest difference of a cluster's probability; None without clusters.
     """
 
@@ -32,6 +34,7 @@ class Difference:
     centred_cosine: float
     min_centred_cosine: float
     cluster_agreement: float | None = None
+    clear_cluster_agreement: float | None = None
     confidence_error: float | None = None
 
     def to_dict(self) -> dict[str, float]:
@@ -47,7 +50,7 @@ def difference(
     Args:
         reference: Reference features [N, D], with clusters if the model has them.
         other: Encoding of the same tiles by another model or runtime, of the same width.
-        clear: Mask [N] of the tiles whose cluster is compared, to exclude ties; all tiles by default.
+        clear: Mask [N] of the tiles that are no near-ties between two clusters, if that is known.
 
     Raises:
         ValueError: If the features have different shapes.
@@ -56,10 +59,12 @@ def difference(
     if a.shape != b.shape:
         raise ValueError(f"features of shapes {a.shape} and {b.shape} cannot be compared")
     centred = cosines(a - a.mean(0), b - a.mean(0))
-    agreement = confidence = None
+    agreement = clear_agreement = confidence = None
     if reference.cluster is not None and other.cluster is not None:
-        same = (reference.cluster == other.cluster)[slice(None) if clear is None else clear]
-        agreement = float(same.mean()) if same.size else 1.0
+        same = reference.cluster == other.cluster
+        agreement = float(same.mean())
+        if clear is not None:
+            clear_agreement = float(same[clear].mean()) if clear.any() else 1.0
         if reference.confidence is not None and other.confidence is not None:
             confidence = float(np.abs(reference.confidence - other.confidence).max())
     return Difference(
@@ -68,6 +73,7 @@ def difference(
         centred_cosine=float(centred.mean()),
         min_centred_cosine=float(centred.min()),
         cluster_agreement=agreement,
+        clear_cluster_agreement=clear_agreement,
         confidence_error=confidence,
     )
 

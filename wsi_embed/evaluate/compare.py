@@ -64,6 +64,9 @@ class Comparison:
         clusters = 1.0 if found.cluster_agreement is None else found.cluster_agreement
         if found.min_centred_cosine >= SAME and clusters >= SAME_CLUSTERS:
             return "B can take the place of A: as close as fp16 exports have to be"
+        if found.min_centred_cosine >= SAME:
+            others = f"{100 * (1 - clusters):.1f} % of the tiles get another cluster, near-ties included"
+            return f"B is close to A: its features can take the place of A's, but {others}"
         return "B is close to A, as int8 exports have to be: use one of them for all slides of a study"
 
     def to_dict(self) -> dict[str, Any]:

@@ -196,5 +196,5 @@ def _skipped(job: Job, result: SlideResult, committed: dict[str, Any]) -> SlideR
 def _failed(job: Job, item: SlideInput, result: SlideResult, error: Exception) -> SlideResult:
     record_failure(result, error, path_names(item, job.out))
     if isinstance(error, NoRegionsError) and job.tiling.regions.missing == "skip":
-        result.status = "skipped"
+        result.status, result.reason, result.remedy = "skipped", result.problem, None
     return result

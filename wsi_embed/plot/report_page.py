@@ -12,7 +12,7 @@ from PIL import Image
 
 from wsi_embed.jobs.report import JobReport, SlideResult, shown_name, write_whole
 from wsi_embed.plot.report_pictures import Legend, Pictures
-from wsi_embed.util.text import counted, in_words, percent
+from wsi_embed.util.text import counted, in_words, percent, with_content
 
 STAGES = {"tissue": "#7a9e48", "read": "#3b76af", "encode": "#c8643c", "write": "#8a6bb0"}
 
@@ -198,7 +198,7 @@ def _table(slides: Sequence[SlideResult]) -> str:
 def _facts(report: JobReport) -> str:
     model = {k if k.startswith("model") else f"model {k}": v for k, v in report.model.items()}
     facts = {**model, **report.settings, **report.versions}
-    shown = {k.replace("_", " "): in_words(v) for k, v in facts.items() if v not in (None, "", [], {}, ())}
+    shown = {k.replace("_", " "): in_words(v) for k, v in with_content(facts).items()}
     rows = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>\n" for k, v in shown.items())
     return f"<h2>Settings and versions</h2>\n<dl>{rows}</dl>\n"
 

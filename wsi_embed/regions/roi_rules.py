@@ -107,14 +107,15 @@ def slide_regions(item: SlideInput, rules: RegionRules) -> Regions | None:
     if rules.source is None and not rules.include:
         return None
     names = annotation_names(item.slide_id, item.name)
-    looked = f"{', '.join(names)} with {', '.join(ANNOTATION_SUFFIXES)}"
     where = f"no annotation file in {rules.source.name}" if rules.source else "no roi in the manifest"
     if rules.missing == "whole":
         return Regions(None, [], None, warnings=(f"{item.name}: {where}, taken whole",))
+    named = f" (named {', '.join(names)} with {', '.join(ANNOTATION_SUFFIXES)})" if rules.source else ""
     raise NoRegionsError(
-        f"{where} (looked for {looked})" if rules.source else where,
+        where,
         where=item.name,
-        remedy="add it, or set `roi_missing='skip'` (leave out such slides) or whole (take them whole)",
+        remedy=f"add it{named}, "
+        "or set `roi_missing='skip'` (leave out such slides) or whole (take them whole)",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from wsi_embed.errors import printable
 
@@ -39,23 +40,30 @@ def percent(share: float) -> str:
 def in_words(value: object) -> str:
     """Return a value of JSON for people: `yes`, `none`, lists with commas, `key value` for dictionaries.
 
+    Entries of dictionaries without content are left out.
+
     Example:
         >>> from wsi_embed.util.text import in_words
-        >>> in_words({"pen": True, "size": [1.0, 2.5], "roi": None})
-        'pen yes, size (1, 2.5), roi none'
+        >>> in_words({"pen": True, "size": [1.0, 2.5], "roi": None, "freeze": ""})
+        'pen yes, size (1, 2.5)'
     """
     if value is None or isinstance(value, bool):
         return {None: "none", True: "yes", False: "no"}[value]
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, Mapping):
-        parts = (f"{str(k).replace('_', ' ')} {_inner(v)}" for k, v in value.items())
+        parts = (f"{str(k).replace('_', ' ')} {_inner(v)}" for k, v in with_content(value).items())
         return ", ".join(parts) or "none"
     if isinstance(value, list | tuple):
         shown = [_inner(item) for item in value[:MOST_ITEMS]]
         rest = [f"and {len(value) - MOST_ITEMS} more"] if len(value) > MOST_ITEMS else []
         return ", ".join(shown + rest) or "none"
     return str(value)
+
+
+def with_content(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries that say something: not None, and no empty text, list or dictionary."""
+    return {key: value for key, value in values.items() if value not in (None, "", [], {}, ())}
 
 
 def _inner(value: object) -> str:

@@ -11,7 +11,7 @@ import typer
 from wsi_embed.cli.command import joined
 from wsi_embed.cli.eval import options
 from wsi_embed.cli.eval.store_labels import StoreLabels
-from wsi_embed.cli.lines import echo
+from wsi_embed.cli.lines import echo, say
 from wsi_embed.cli.options import ClustersFolder, StorePlace
 from wsi_embed.cli.wording import in_flags, reworded
 from wsi_embed.util.json_text import json_text
@@ -91,7 +91,7 @@ def _draw(store: Store, slides: Sequence[Path], out: Path, files: list[str]) -> 
     from wsi_embed.plot.draw_slides import Drawing, draw_sheet
 
     def warn(line: str) -> None:
-        echo(in_flags(line), err=True)
+        say(in_flags(line), err=True)
 
     return draw_sheet(
         store, select(store, find_slides(list(slides)), warn), out, Drawing(), files.append, warn
@@ -128,6 +128,6 @@ def _show(evaluation: ClusterEvaluation, files: Sequence[str]) -> None:
         rows.append(shown)
     show_facts(facts, rows)
     for note in evaluation.notes:
-        echo(f"note: {in_flags(note)}")
+        say(f"note: {in_flags(note)}")
     for path in files:
         echo(path)

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from wsi_embed.cli.lines import echo
+from wsi_embed.cli.lines import echo, say
 from wsi_embed.cli.wording import in_flags, reworded
 from wsi_embed.evaluate.interval import LEVEL, Interval
 from wsi_embed.util.json_text import json_text
@@ -121,9 +121,9 @@ def show(result: CrossValidation, files: Sequence[Path]) -> None:
             show_rows([_difference_row(one) for one in result.differences])
     else:
         for line in _lines(result):
-            echo(line)
+            say(line)
     for note in result.notes:
-        echo(f"note: {in_flags(note)}")
+        say(f"note: {in_flags(note)}")
     for path in files:
         echo(str(path))
 

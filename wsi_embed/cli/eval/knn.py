@@ -11,7 +11,7 @@ import typer
 from wsi_embed.cli.command import joined
 from wsi_embed.cli.eval import options
 from wsi_embed.cli.eval.store_labels import StoreLabels
-from wsi_embed.cli.lines import echo
+from wsi_embed.cli.lines import echo, say
 from wsi_embed.cli.wording import in_flags, reworded
 from wsi_embed.util.json_text import json_text
 
@@ -219,7 +219,7 @@ def _show(evaluation: TileEvaluation, files: Sequence[Path]) -> None:
         )
     show_facts(facts, [row for found in evaluation.classified.values() for row in _rows(found)])
     for note in evaluation.notes:
-        echo(f"note: {in_flags(note)}")
+        say(f"note: {in_flags(note)}")
     for path in files:
         echo(str(path))
 

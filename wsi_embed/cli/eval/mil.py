@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wsi_embed.cli.lines import echo
+from wsi_embed.cli.lines import echo, say
 from wsi_embed.cli.options import StorePlace
 from wsi_embed.cli.wording import in_flags, reworded
 from wsi_embed.util.json_text import json_text
@@ -246,7 +246,7 @@ def _report_fold(number: int, count: int, fold: dict[str, Any]) -> None:
     word = main.upper() if main in ("auc", "r2") else main
     how = "" if fold["epoch"] is None else f"epoch {fold['epoch']}, validation {word} {fold[validated]:.3f}, "
     where = f"[{number}/{count}] seed {fold['seed']}, fold {fold['fold']}"
-    echo(f"{where}: {how}{word} {fold[main]:.3f}", err=True)
+    say(f"{where}: {how}{word} {fold[main]:.3f}", err=True)
 
 
 def _show(evaluation: MilEvaluation, files: Sequence[Path]) -> None:
@@ -265,6 +265,6 @@ def _show(evaluation: MilEvaluation, files: Sequence[Path]) -> None:
     facts["in brackets"] = evaluation.interval_method
     show_facts(facts, [])
     for note in evaluation.notes:
-        echo(f"note: {in_flags(note)}")
+        say(f"note: {in_flags(note)}")
     for path in files:
         echo(str(path))

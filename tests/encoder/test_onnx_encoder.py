@@ -211,6 +211,23 @@ def test_cuda_that_is_not_there_is_an_error(tiny: Path) -> None:
             load_encoder(tiny, device=device)
 
 
+def test_auto_loads_nothing_of_cuda_without_a_gpu(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wsi_embed.encoder.onnx_session.cuda_driver", lambda: (None, 0))
+    monkeypatch.setattr("onnxruntime.preload_dlls", lambda **_: pytest.fail("loads libraries"), raising=False)
+    assert load_encoder(tiny, device="auto").device == "cpu"
+
+
+def test_a_model_for_which_there_is_no_memory_is_not_called_broken(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("Exception during initialization: std::bad_alloc")
+
+    monkeypatch.setattr("onnxruntime.InferenceSession", refuse)
+    with pytest.raises(ModelError, match="not enough memory to load this model"):
+        load_encoder(tiny, device="cpu")
+
+
 def test_auto_says_what_it_took_and_prints_nothing(tiny: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert load_encoder(tiny, device="auto").device in ("cpu", "cuda:0")
     assert capfd.readouterr() == ("", "")

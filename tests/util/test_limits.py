@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import shutil
@@ -28,6 +29,8 @@ def imported(name: str, cause: str) -> ImportError:
         (RuntimeError("can't start new thread"), "the limit on threads is reached; raise it (ulimit -u, "),
         (BlockingIOError(11, "Resource temporarily unavailable"), "the limit on processes is reached; "),
         (MemoryError(), "not enough memory; use fewer `workers=`"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "not enough memory; use fewer `workers=`"),
+        (OSError("libopenslide.so.1: failed to map segment"), "not enough memory to load a library"),
         (
             ImportError("cv2.so: failed to map segment from shared object"),
             "not enough memory to load a library",
@@ -40,6 +43,14 @@ def imported(name: str, cause: str) -> ImportError:
 )
 def test_a_limit_is_one_line(error: Exception, text: str) -> None:
     assert str(limit_error(error)).startswith(text)
+
+
+def test_a_thread_for_which_there_is_no_address_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wsi_embed.util.limits.memory_limit", lambda: 2**31)
+    assert str(limit_error(RuntimeError("can't start new thread"))) == (
+        "no room for another thread within 2048 MiB of address space; use fewer `workers=`, or raise the "
+        "limit (ulimit -v, or -u)"
+    )
 
 
 def _full_pipe() -> BlockingIOError:
@@ -88,6 +99,18 @@ def test_libraries_have_one_thread_if_more_cannot_be_started(monkeypatch: pytest
     monkeypatch.setattr(cpu, "_started", lambda count: count - 1)
     cpu.limit_library_threads()
     assert environment == {"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "1"}
+
+
+@pytest.mark.parametrize(("limit", "threads"), [(None, None), (2**31, "1"), (2**40, None)])
+def test_libraries_have_one_thread_where_address_space_is_scarce(
+    monkeypatch: pytest.MonkeyPatch, limit: int | None, threads: str | None
+) -> None:
+    monkeypatch.delitem(sys.modules, "numpy")
+    monkeypatch.setattr("os.environ", environment := dict[str, str]())
+    monkeypatch.setattr(cpu, "memory_limit", lambda: limit)
+    monkeypatch.setattr(cpu, "_started", lambda count: count)
+    cpu.limit_library_threads()
+    assert environment.get("OPENBLAS_NUM_THREADS") == threads
 
 
 @pytest.mark.parametrize(

@@ -32,12 +32,14 @@ from wsi_embed.cli import (
     view,
 )
 from wsi_embed.cli.command import Command, Group
+from wsi_embed.cli.dead_threads import end_with_dead_threads
 from wsi_embed.cli.lasting_output import LastingOutput, discard
 from wsi_embed.cli.lines import echo, say_error
 from wsi_embed.cli.wording import errors_in_flags, use_flags_of
 from wsi_embed.errors import UsageError, WsiEmbedError
 from wsi_embed.util.cpu import limit_library_threads
 from wsi_embed.util.limits import limit_error
+from wsi_embed.util.memory import use_one_pool
 
 app = typer.Typer(
     name="wsi-embed",
@@ -153,6 +155,8 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         with _limits_named():
+            end_with_dead_threads()
+            use_one_pool()
             limit_library_threads()
             arguments = with_default_command(sys.argv[1:])
             if arguments and arguments[0] in LASTING:

@@ -111,7 +111,7 @@ class Encoder(abc.ABC):
             try:
                 part = self._encode(tiles[start : start + size])
             except Exception as error:  # runtimes raise different types, some only RuntimeError
-                if not _is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 if size <= 1:
                     raise DeviceMemoryError(
@@ -192,7 +192,8 @@ _OUT_OF_MEMORY = (
 )
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether a library raised an error for lack of memory, of the machine or of a device."""
     text = str(error).lower()
     return isinstance(error, MemoryError) or any(words in text for words in _OUT_OF_MEMORY)
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import onnxruntime as ort
 
+from wsi_embed.encoder.base import is_out_of_memory
+from wsi_embed.encoder.cuda import cuda_driver
 from wsi_embed.encoder.device import Device
 from wsi_embed.errors import DeviceError, ModelError
 from wsi_embed.util.cpu import has_vnni
@@ -44,6 +46,8 @@ def open_session(path: Path, device: Device, threads: int, precision: str = "") 
     """
     if device.kind == "cpu":
         return _session(path, [CPU], threads), device
+    if device.kind == "auto" and not cuda_driver()[1]:  # CUDA's libraries take 1 GB of address space
+        return _session(path, [CPU], threads), Device("cpu")
     wanted = Device("cuda") if device.kind == "auto" else device
     try:
         return _gpu_session(path, wanted, threads, precision), wanted
@@ -148,6 +152,12 @@ def _session(path: Path, providers: list[Any], threads: int, *, optimise: bool =
         with contextlib.nullcontext() if alone else contextlib.redirect_stdout(io.StringIO()):
             return ort.InferenceSession(str(path), options, providers=providers)
     except Exception as error:
+        if is_out_of_memory(error):
+            raise ModelError(
+                "not enough memory to load this model",
+                where=path,
+                remedy="use fewer `workers=`, or raise the limit (ulimit -v, or the container's)",
+            ) from error
         raise ModelError(
             f"not a model that ONNX Runtime {ort.__version__} can load ({error})", where=path
         ) from error

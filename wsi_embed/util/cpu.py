@@ -10,11 +10,14 @@ import threading
 from pathlib import Path
 
 from wsi_embed.util.cgroups import cpu_quota, threads_left
+from wsi_embed.util.memory import memory_limit
 
 # Beyond that number more readers only take memory.
 READERS_A_CORE = 16
 # Threads of a job beside its readers, its sessions and those of Zarr.
 OTHERS = 8
+# Below that limit on address space, bytes, libraries leave no room with a buffer for each of their threads.
+SCARCE = 2**32
 LOAD = Path("/proc/loadavg")
 
 
@@ -48,13 +51,15 @@ def startable_threads(most: int) -> int:
 
 
 def limit_library_threads() -> None:
-    """Let libraries compute with one thread if they could not start as many as they like.
+    """Let libraries compute with one thread if they could not start more, or address space is scarce.
 
     To be called before they are imported: otherwise OpenBLAS sends this process SIGINT, and OpenMP ends it.
     NumPy, SciPy and OpenCV each have an OpenBLAS of their own.
     """
     most = 3 * (os.cpu_count() or 1)
-    if "numpy" not in sys.modules and _may_be_limited(most) and _started(most) < most:
+    if "numpy" in sys.modules or not _may_be_limited(most):
+        return
+    if (memory_limit() or SCARCE) < SCARCE or _started(most) < most:
         for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
             os.environ.setdefault(name, "1")
 
@@ -69,8 +74,7 @@ def _may_be_limited(count: int) -> bool:
     except ImportError:  # Windows has no such limits
         return False
     left = threads_left()
-    memory = (resource.RLIMIT_AS, resource.RLIMIT_DATA)
-    if (left is not None and left < count) or any(resource.getrlimit(limit)[0] >= 0 for limit in memory):
+    if (left is not None and left < count) or memory_limit() is not None:
         return True
     most = resource.getrlimit(resource.RLIMIT_NPROC)[0]
     try:

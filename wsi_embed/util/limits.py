@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+
 from wsi_embed.errors import WsiEmbedError
+from wsi_embed.util.memory import memory_limit
 
 # What the dynamic linker says of a library for which there is no memory.
 NOT_LOADED = ("failed to map segment", "cannot allocate memory")
@@ -16,13 +19,18 @@ def limit_error(error: BaseException) -> WsiEmbedError | None:
         >>> print(limit_error(MemoryError()))
         not enough memory; use fewer `workers=` or a smaller `batch_size=`, or raise the limit (ulimit -v)
     """
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         remedy = "use fewer `workers=` or a smaller `batch_size=`, or raise the limit (ulimit -v)"
         return WsiEmbedError("not enough memory", remedy=remedy)
-    if isinstance(error, ImportError) and _has_no_memory(error):
+    if isinstance(error, ImportError | OSError) and _has_no_memory(error):
         return WsiEmbedError("not enough memory to load a library", remedy="raise the limit (ulimit -v)")
     remedy = "raise it (ulimit -u, or the pids limit of the container)"
     if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
+        if limit := memory_limit():
+            return WsiEmbedError(
+                f"no room for another thread within {limit // 2**20} MiB of address space",
+                remedy="use fewer `workers=`, or raise the limit (ulimit -v, or -u)",
+            )
         return WsiEmbedError("the limit on threads is reached", remedy=remedy)
     if isinstance(error, BlockingIOError) and not hasattr(error, "characters_written"):  # of a full pipe
         return WsiEmbedError("the limit on processes is reached", remedy=remedy)

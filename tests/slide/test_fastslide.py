@@ -105,7 +105,7 @@ class TestWithFastslide:
             (
                 "a.tiff",
                 b'<DataObject ObjectType="DPUfsImport">' + bytes(1000),
-                r"a\.tiff: not for the reader fastslide: .*this is a Philips iSyntax file; use `reader='auto'`",
+                r"a\.tiff: not for the reader fastslide: .*a Philips iSyntax file; use `reader='auto'`",
             ),
         ],
     )

@@ -112,6 +112,16 @@ def test_a_length_beyond_memory_fails_alone(bucket: Address, cache: Staging, ser
         pytest.fail("it was fetched")
 
 
+def test_an_answer_without_end_fails_alone(bucket: Address, cache: Staging, server: Server) -> None:
+    item = one(bucket / "a.svs")
+    with (
+        server.failing(f"GET /{bucket.host}/a", "endless"),
+        pytest.raises(RemoteError, match="sends more than the 100 bytes it announced"),
+        cache.stage(item),
+    ):
+        pytest.fail("it was fetched")
+
+
 def test_an_object_that_changes_is_not_half_old(bucket: Address, cache: Staging) -> None:
     item = one(bucket / "a.svs")
     assert item.size == len(CONTENT)

@@ -40,7 +40,8 @@ class Fault:
 
     Attributes:
         requests: Which, a pattern that `METHOD /bucket/key` begins with.
-        what: 500, 503, 429, expired, denied, slow, reset (before an answer), cut (in mid-answer), or for an
+        what: 500, 503, 429, expired, denied, slow, reset (before an answer), cut (in mid-answer),
+            huge (announces 10^12 bytes), endless (sends without end, and announces 100 bytes), or for an
             upload that is confirmed: flip (a bit of it is stored otherwise) or drop (it is not stored).
         times: To so many of them.
         met: So many it happened to.
@@ -131,6 +132,8 @@ class Server:
                 [("Last-Modified", "Wed, 01 Jan 2025 00:00:00 GMT"), ("Content-Length", str(10**12))],
             )
             return [b"only this"]
+        if what == "endless":
+            return _endless(connection)
         if what == "cut":
             return self._cut(environ, start, connection)
         connection.shutdown(socket.SHUT_RDWR)
@@ -153,3 +156,15 @@ class Server:
         yield body[: len(body) // 2]
         connection.shutdown(socket.SHUT_RDWR)
         raise ConnectionResetError
+
+
+def _endless(connection: socket.socket) -> Iterator[bytes]:
+    """An answer in chunks that has a length too, which only the client's `Content-Length` limits."""
+    head = "HTTP/1.1 200 OK\r\nLast-Modified: Wed, 01 Jan 2025 00:00:00 GMT\r\nContent-Length: 100\r\n"
+    connection.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
+    sent = 0
+    while sent < 2**30:  # to end the test if nobody hangs up
+        connection.sendall(b"10000\r\n" + bytes(2**16) + b"\r\n")
+        sent += 2**16
+    yield b""
+    raise ConnectionResetError

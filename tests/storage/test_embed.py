@@ -416,3 +416,17 @@ def test_a_damaged_store_is_found_out(uploaded: Address, out: Address, model: Pa
     objects.delete([out / "c/coords/c/0/0"])
     found = {problem.where for problem in wsi_embed.verify(out)}
     assert found == {"a", "c"}
+
+
+@pytest.mark.parametrize("what", ["huge", "endless"])
+def test_a_chunk_of_a_wrong_length_damages_its_slide_alone(
+    uploaded: Address, out: Address, model: Path, server: Server, what: str
+) -> None:
+    embed(uploaded, out, model)
+    store = wsi_embed.open_store(out)
+    with server.failing(f"GET /{out.host}/out/f.zarr/a/features/c/", what):
+        with pytest.raises(StoreError, match=r"a/features/c/0/0: the server (announces|sends)"):
+            np.asarray(store["a"].features[:])
+        assert len(np.asarray(store["c"].features[:]))
+        (found,) = wsi_embed.verify(out)
+        assert "features" in str(found)

@@ -162,10 +162,11 @@ def test_a_forked_process_is_told_so_and_does_not_hang(bucket: Address) -> None:
     assert "multiprocessing_context='spawn'" in done.stdout
 
 
-def test_a_length_beyond_memory_is_one_line(server: Server, bucket: Address) -> None:
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [("huge", "announces 1000000000000 bytes"), ("endless", "sends more than the 100 bytes it announced")],
+)
+def test_a_wrong_length_is_one_line(server: Server, bucket: Address, what: str, message: str) -> None:
     objects.write(bucket / "in/a", CONTENT)
-    with (
-        server.failing(f"GET /{bucket.host}", "huge"),
-        pytest.raises(RemoteError, match="announces 1000000000000 bytes"),
-    ):
+    with server.failing(f"GET /{bucket.host}", what), pytest.raises(RemoteError, match=message):
         objects.read(bucket / "in/a")

@@ -6,9 +6,12 @@ import pickle
 import numpy as np
 import pytest
 import zarr
+from zarr.abc.store import OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
+from zarr.core.buffer import cpu, default_buffer_prototype
+from zarr.storage import MemoryStore
 
 from tests.storage.server import Server
-from wsi_embed.errors import RemoteError
+from wsi_embed.errors import RemoteError, StoreError
 from wsi_embed.storage import Address, objects
 from wsi_embed.storage.zarr_objects import ZarrObjects
 
@@ -88,3 +91,30 @@ def test_a_large_object_is_written_by_one_request(store: ZarrObjects, server: Se
     group, since = zarr.open_group(store), len(server.seen)
     group.create_array("large", shape=(8 * 2**20,), dtype="u1", chunks=(8 * 2**20,), compressors=None)[:] = 1
     assert server.count("POST ", since) == 0
+
+
+@pytest.mark.parametrize("what", ["huge", "endless"])
+@pytest.mark.parametrize("key", ["zarr.json", "c/1"])
+def test_a_wrong_length_names_the_object(
+    store: ZarrObjects, bucket: Address, server: Server, key: str, what: str
+) -> None:
+    with (
+        server.failing(f"GET /{bucket.host}/deep/group/a/{key}", what),
+        pytest.raises(StoreError, match=f"deep/group/a/{key}: the server (announces|sends)"),
+    ):
+        zarr.open_array(store, path="a", mode="r")[:]
+
+
+def test_parts_are_as_in_a_local_store(store: ZarrObjects, bucket: Address) -> None:
+    whole = objects.read(bucket / "deep/group/a/c/0")
+    parts = [None, RangeByteRequest(3, 9), OffsetByteRequest(5), SuffixByteRequest(4)]
+    local = MemoryStore({"a/c/0": cpu.Buffer.from_bytes(whole)})
+
+    async def read(zarr_store: Store) -> list[bytes]:
+        asked = [("a/c/0", part) for part in parts]
+        found = await zarr_store.get_partial_values(default_buffer_prototype(), asked)
+        single = [await zarr_store.get(key, default_buffer_prototype(), part) for key, part in asked]
+        return [value.to_bytes() for value in (*found, *single) if value is not None]
+
+    assert asyncio.run(read(store)) == asyncio.run(read(local))
+    assert asyncio.run(store.get("a/c/9", default_buffer_prototype())) is None

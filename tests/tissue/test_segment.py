@@ -141,6 +141,7 @@ def test_a_network_of_one_class_is_recorded_as_before(network: Path) -> None:
         (["classes=tissue", "keep=tissue"], UsageError, "a network of one class has a `threshold`"),
         (["classes=a,b,a,c", "keep=a"], UsageError, "each class has a name of its own"),
         (["classes=a,b,c,d", "keep=b"], ModelError, "not probabilities"),
+        ([*NAMED, "channel=1"], UsageError, "['classes']`: without effect unless `keep` names those that"),
     ],
 )
 def test_bad_settings_end_before_any_slide(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 from wsi_embed.errors import RemoteError, SlideError, Stopped, UsageError
 from wsi_embed.storage import objects
 from wsi_embed.storage.address import Address
+from wsi_embed.storage.answers import content_async
 from wsi_embed.storage.client import client
 from wsi_embed.storage.lock import has_locks, slide_lock
 from wsi_embed.storage.objects import RemoteObject
@@ -261,7 +262,6 @@ async def _fetch_part(
         options["range"] = (start, stop)
     async with at_once:
         answer = await store.get_async(found.address.key, options=options)
-        objects.check_length(answer, stop - start, found.address)
-        content = await answer.bytes_async()
+        content = await content_async(answer, stop - start, found.address)
         file.seek(start)
         file.write(content)

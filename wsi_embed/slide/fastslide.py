@@ -106,7 +106,9 @@ def _check_file(path: Path) -> str:
     suffix = path.suffix.lower()
     if path.is_dir() or suffix not in VENDORS:
         known = None if path.is_dir() else content_of(path)
-        what = f"it is {known}" if known else f"it reads {', '.join(VENDORS)} only"
+        what = f"it reads {', '.join(VENDORS)} only"
+        if known:  # without the advice for a file that no reader takes by this name
+            what += f", and this is {known.partition(';')[0]}"
         raise SlideError(f"not for the reader fastslide: {what}", where=path, remedy=OTHER_READER)
     folder = companion_folder(path)
     if folder is not None and not folder.is_dir():

@@ -7,17 +7,12 @@ import re
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from wsi_embed.errors import RemoteError
 from wsi_embed.storage.address import Address
+from wsi_embed.storage.answers import LARGEST, content
 from wsi_embed.storage.client import client
-
-if TYPE_CHECKING:
-    from obstore import GetResult
-
-# Largest object that is read into memory as a whole, bytes: documents, tables, and shards of arrays.
-LARGEST = 2**30
 
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _STATUS = re.compile(r"status code: (\d{3}[^:\n]*)")
@@ -108,29 +103,7 @@ def read(address: Address) -> bytes:
     """
     store = client(address)
     with remote_errors(address):
-        answer = store.get(address.key)
-        check_length(answer, LARGEST, address)
-        return bytes(answer.bytes())
-
-
-def check_length(answer: GetResult, most: int, address: Address) -> None:
-    """Check the length that a server announces: obstore ends the process if memory has no room for it.
-
-    Args:
-        answer: Answer whose content has not been read.
-        most: Largest right length, bytes.
-        address: Address of the object.
-
-    Raises:
-        RemoteError: If the answer is longer.
-    """
-    first, stop = answer.range
-    if stop - first > most:
-        raise RemoteError(
-            f"the server announces {stop - first} bytes, {most} at most are right",
-            where=address,
-            remedy="check the server",
-        )
+        return content(store.get(address.key), LARGEST, address)
 
 
 def read_head(address: Address, size: int) -> bytes:
@@ -142,10 +115,10 @@ def read_head(address: Address, size: int) -> bytes:
     """
     store = client(address)
     with remote_errors(address):
-        return bytes(store.get(address.key, options={"range": (0, size)}).bytes())
+        return content(store.get(address.key, options={"range": (0, size)}), size, address)
 
 
-def write(address: Address, content: bytes, *, replace: bool = True) -> None:
+def write(address: Address, data: bytes, *, replace: bool = True) -> None:
     """Write an object in one request.
 
     Raises:
@@ -155,7 +128,7 @@ def write(address: Address, content: bytes, *, replace: bool = True) -> None:
     store = client(address)
     try:
         with remote_errors(address):
-            store.put(address.key, content, mode="overwrite" if replace else "create", use_multipart=False)
+            store.put(address.key, data, mode="overwrite" if replace else "create", use_multipart=False)
     except FileNotFoundError:
         raise RemoteError("there is no such bucket", where=address, remedy="check the address") from None
 

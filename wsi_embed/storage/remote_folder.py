@@ -10,6 +10,7 @@ from typing import Self, TypeVar
 from wsi_embed.errors import RemoteError, UsageError
 from wsi_embed.storage import objects
 from wsi_embed.storage.address import Address
+from wsi_embed.storage.answers import wrong_length_as_damage
 from wsi_embed.storage.client import client
 from wsi_embed.storage.folder import METADATA_FILE, Place
 from wsi_embed.storage.zarr_objects import ZarrObjects
@@ -59,8 +60,13 @@ class RemotePlace(Place):
         return ZarrObjects(self.address)
 
     def read(self, key: str) -> bytes:
-        """Return the content of an object."""
-        return objects.read(self.address / key)
+        """Return the content of an object.
+
+        Raises:
+            StoreError: If the server announces or sends more bytes than are right.
+        """
+        with wrong_length_as_damage():
+            return objects.read(self.address / key)
 
     def write(self, key: str, content: bytes) -> None:
         """Write an object."""

@@ -94,6 +94,12 @@ class _Slide:
     def problems(self) -> Iterator[str]:
         """Describe the problems of the slide."""
         try:
+            yield from self._problems()
+        except StoreError as error:  # of an object that cannot be read
+            yield str(error)
+
+    def _problems(self) -> Iterator[str]:
+        try:
             if not is_group(self.folder):
                 yield from self._problems_without_group()
                 return

@@ -54,6 +54,12 @@ def parse_recipe(text: str, settings: Sequence[str] | Mapping[str, Any] = ()) ->
             remedy="name those that are tissue only; a network of one class has a `threshold`, no `classes`",
         )
     network.try_out(recipe, channel_given=bool(recipe.keep) or "channel" in {**network.defaults, **given})
+    if "classes" in given and not recipe.keep:
+        raise UsageError(
+            "without effect unless `keep` names those that are tissue",
+            where=argument("tissue_set", ["classes"]),
+            remedy="name them, or leave `classes` out",
+        )
     return recipe
 
 

@@ -63,7 +63,12 @@ class ZarrLevel:
         sides = (min(chunks[axes.index(a)], side) for a, side in (("x", width), ("y", height)))
         self.layout = Layout(width, height, *sides)
         if self.layout.tiles > MOST_TILES:
-            raise SlideError(f"has {width} x {height} pixels in chunks of {_times(chunks)}", where=path)
+            raise SlideError(
+                f"has {width} x {height} pixels in chunks of {_times(chunks)}, {self.layout.tiles:,} of "
+                f"them; at most {MOST_TILES:,} are read",
+                where=path,
+                remedy="is its `shape` right? else write it in larger chunks",
+            )
         self.missing = np.zeros(self.layout.tiles, np.bool_)
 
     @property

@@ -4,7 +4,7 @@
 
 slides.csv has the columns slide_id and label. The model pools the tiles of a slide with gated attention
 (Ilse et al., ICML 2018). The predictions are for the slides that it was trained on: docs/evaluation.md
-explains how to get scores on other slides. Needs PyTorch: pip install 'wsi-embed[mil]'.
+explains how to get scores on other slides. Needs PyTorch: pip install '.[mil]'.
 """
 
 from __future__ import annotations

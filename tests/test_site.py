@@ -43,6 +43,20 @@ def test_every_page_is_in_the_menu() -> None:
     assert sorted(menu) == sorted({page.name for page in DOCS.glob("*.md")} | generated)
 
 
+def test_the_glossary_has_the_figures_that_commands_print() -> None:
+    page = (DOCS / "glossary.md").read_text("utf-8")
+    words = [line.split("|")[1] for line in page.splitlines() if line.startswith("| ")]
+    words = [word for word in words if word != " word "]  # the heads of the tables
+    explained = " ".join(words)
+    for figure in (
+        "effective rank", "largest share", "logit_margin", "noise_kept", "feature_std", "centred cosine",
+        "NMI", "ARI", "purity", "entropy", "macro F1", "balanced accuracy", "AUC", "concordance index",
+        "Nadeau and Bengio", "bootstrap", "near-tie", "mpp", "bag",
+    ):  # fmt: skip
+        assert figure in explained
+    assert len(words) == len(set(words))
+
+
 def test_every_command_and_option_is_on_the_page_of_commands(site: None) -> None:
     from cli_reference import cli_page  # type: ignore[import-not-found]
 

@@ -109,6 +109,16 @@ def test_the_table_fits_the_terminal(
     assert all(len(line) <= width for line in text.splitlines()[:4])
 
 
+def test_names_are_whole_in_a_pipe(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    row = {"slide": "a_name_of_forty_characters_or_so_for_a_slide", "clusters": "12: 20 %, 1: 19 %, 26: 14 %"}
+    show_facts({}, [row | {"tile (level 0)": 224, "patient": "of_the_third_hospital"}])
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert all(str(value) in last for value in row.values())
+
+
 def test_sentences_are_wrapped_by_words_on_a_terminal_only(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,10 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import wsi_embed
 from tests.job_tools import make_model
 from tests.made_slides import he_pixels, write_tiff
+from wsi_embed.cli import app
+from wsi_embed.cli.tables import show_facts
 from wsi_embed.diagnostics.describe import describe
 from wsi_embed.errors import UsageError
 
@@ -88,6 +91,37 @@ def test_the_slides_of_a_folder_are_listed_with_their_resolution(tmp_path: Path)
     assert "resolution" in by_name["b.tif"]["problem"]
     assert "broken.svs" in by_name["broken.svs"]["problem"]
     assert "pixels" not in by_name["broken.svs"]
+
+
+def test_the_command_prints_problems_below_the_table(tmp_path: Path) -> None:
+    write_tiff(tmp_path / "a.tif", he_pixels(300, 200), mpp=0.25)
+    write_tiff(tmp_path / "b.tif", he_pixels(100, 100), mpp=None)
+    (tmp_path / "broken.svs").write_bytes(b"no slide")
+    lines = CliRunner().invoke(app, ["info", str(tmp_path)]).output.splitlines()
+    assert sum(line.startswith(("a.tif ", "b.tif ")) for line in lines) == 2
+    assert "problem" not in "".join(lines)
+    assert lines[-2].startswith(
+        "not usable: b.tif: the file does not say its resolution; give it with --mpp-"
+    )
+    assert lines[-1].startswith("not usable: ")
+    assert "broken.svs: not a slide" in lines[-1]
+    document = json.loads(CliRunner().invoke(app, ["info", str(tmp_path), "--json"]).output)
+    assert ["problem" in row for row in document["slides"]] == [False, True, True]
+
+
+def test_people_see_names_and_programs_ids(tmp_path: Path) -> None:
+    write_tiff(tmp_path / "M\u00fcller #1.tif", he_pixels(300, 300), mpp=0.5)
+    store = tmp_path / "f.zarr"
+    wsi_embed.embed(tmp_path / "M\u00fcller #1.tif", store, model=make_model(tmp_path / "m"))
+    assert "\nM\u00fcller #1 " in CliRunner().invoke(app, ["info", str(store)]).output
+    document = json.loads(CliRunner().invoke(app, ["info", str(store), "--json"]).output)
+    assert [row["slide"] for row in document["slides"]] == ["M%C3%BCller%20%231"]
+
+
+def test_settings_without_a_value_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings: dict[str, object] = {"freeze": "", "mean": None, "stages": [], "alpha": 0.0, "pen": False}
+    show_facts({"licence": "", "training": {"settings": settings, "notes": {}}}, [])
+    assert capsys.readouterr().out.split() == ["training", "settings:", "alpha", "0,", "pen", "no"]
 
 
 def test_the_resolutions_of_a_manifest_are_used(tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def test_float_input_is_refused_with_a_way_out(tmp_path: Path) -> None:
     path = tiny_onnx(tmp_path / "float.onnx", input_type="float32")
     with pytest.raises(
         ModelError,
-        match=r"takes tiles tensor\(float\) .* into the graph, as `wsi-embed export`",
+        match=r"takes tiles: float \[batch, 32, 32, 3\] .* into the graph, as `wsi-embed export`",
     ):
         load(path)
 

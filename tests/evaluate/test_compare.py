@@ -187,6 +187,19 @@ def test_an_unreadable_tile_is_named(model: Path, tmp_path: Path) -> None:
         compare(encoder, encoder, find_tiles(folder))
 
 
+def test_size_and_resolution_are_for_the_model_that_does_not_state_them(
+    folder: Path, model: Path, tmp_path: Path
+) -> None:
+    foreign = tiny_onnx(tmp_path / "foreign.onnx", tile_px=16, metadata=False)
+    given = ("compare", model, foreign, "--tiles", folder, "--device", "cpu")
+    refused = invoke(*given)
+    assert refused.returncode == 2
+    assert "--tile-px" in refused.stderr
+    done = invoke(*given, "--tile-px", "16", "--mpp", "0.5")  # the first takes 32 pixels
+    assert done.returncode == 0, done.stderr
+    assert "verdict" in done.stdout
+
+
 def test_on_the_command_line(folder: Path, model: Path, other: Path, tmp_path: Path) -> None:
     table = labelled(folder, tmp_path / "tiles.csv")
     done = invoke("compare", model, other, "--tiles", table, "--device", "cpu")

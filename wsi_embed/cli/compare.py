@@ -13,6 +13,7 @@ from wsi_embed.cli.wording import in_flags, reworded
 from wsi_embed.util.json_text import json_text
 
 if TYPE_CHECKING:
+    from wsi_embed.encoder import Encoder
     from wsi_embed.evaluate.compare import Comparison
 
 
@@ -48,13 +49,12 @@ def command(
 ) -> None:
     """Compare two exported models on real tiles, for example to see whether int8 is accurate enough."""
     from wsi_embed.cli.tables import show_facts
-    from wsi_embed.encoder import load_encoder
     from wsi_embed.errors import WsiEmbedError
     from wsi_embed.evaluate.compare import compare, find_tiles
     from wsi_embed.util.extras import needs_extra
 
     found = find_tiles(tiles, limit)
-    models = [load_encoder(path, device=device, threads=threads, tile_px=tile_px, mpp=mpp) for path in (a, b)]
+    models = [_load(path, device, threads, tile_px, mpp) for path in (a, b)]
     with needs_extra("train", "the nearest-neighbour evaluation of labelled tiles"):
         comparison = compare(models[0], models[1], found, batch_size=batch_size)
     if as_json:
@@ -67,6 +67,19 @@ def command(
     if min_cosine is not None and (cosine is None or not cosine >= min_cosine):
         shown = "none" if cosine is None else f"{cosine:.4f}"
         raise WsiEmbedError(f"mean centred cosine {shown}, at least {min_cosine:g} asked for by --min-cosine")
+
+
+def _load(path: Path, device: str, threads: int | None, tile_px: int | None, mpp: float | None) -> Encoder:
+    """Load a model; the size and resolution of tiles are for a model that does not state them."""
+    from wsi_embed.encoder import load_encoder
+    from wsi_embed.errors import ModelError
+
+    try:
+        return load_encoder(path, device=device, threads=threads)
+    except ModelError:
+        if tile_px is None and mpp is None:
+            raise
+        return load_encoder(path, device=device, threads=threads, tile_px=tile_px, mpp=mpp)
 
 
 def _facts(comparison: Comparison) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
@@ -11,15 +12,20 @@ from rich.text import Text
 from wsi_embed.cli.lasting_output import discard
 from wsi_embed.util.text import visible
 
+LOG_WIDTH = 160
+
 
 class JobConsole(Console):
     """Console that ignores a closed pipe (`| head`), which is no error.
 
-    Emoji codes are off: a slide's name may contain colons.
+    Emoji codes are off: a slide's name may contain colons. In a log or a pipe a table may have `LOG_WIDTH`
+    columns, so that names are whole.
     """
 
     def __init__(self) -> None:
         super().__init__(emoji=False)
+        if not self.is_terminal and "COLUMNS" not in os.environ:
+            self.width = LOG_WIDTH
 
     def on_broken_pipe(self) -> None:
         """Discard further output."""

@@ -11,6 +11,7 @@ from wsi_embed.bags.damage import sound_bags
 from wsi_embed.diagnostics.slide_folder import describe_slides
 from wsi_embed.encoder import PACKAGED, default_model, load_encoder
 from wsi_embed.encoder.metadata import KEY
+from wsi_embed.encoder.onnx_contract import described
 from wsi_embed.encoder.onnx_external_files import external_files
 from wsi_embed.encoder.onnx_session import plain_session
 from wsi_embed.errors import ResolutionError, StoreError, UsageError
@@ -120,21 +121,12 @@ def _signature(path: Path) -> Facts:
     """Return what an ONNX file takes and returns, and whether it has metadata of wsi-embed."""
     names = external_files(path)
     session = plain_session(path)
-
-    def listed(values: Any) -> list[str]:
-        kinds = [each.type.removeprefix("tensor(").removesuffix(")") for each in values]
-        return [f"{each.name}: {kind} {_shape(each.shape)}" for each, kind in zip(values, kinds, strict=True)]
-
     return {
         "ours": KEY in session.get_modelmeta().custom_metadata_map,
-        "takes": listed(session.get_inputs()),
-        "returns": listed(session.get_outputs()),
+        "takes": [described(value) for value in session.get_inputs()],
+        "returns": [described(value) for value in session.get_outputs()],
         **({"weights": names} if names else {}),
     }
-
-
-def _shape(shape: list[Any]) -> str:
-    return f"[{', '.join('?' if size is None else str(size) for size in shape)}]"
 
 
 def _store(path: Location) -> tuple[Facts, list[Facts]]:

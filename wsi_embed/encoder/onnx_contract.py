@@ -81,6 +81,13 @@ def read_contract(path: Path, session: Any, tile_px: int | None, mpp: float | No
     return Contract(metadata, metadata.mpp if mpp is None else mpp, name, wanted)
 
 
+def described(tensor: Any) -> str:
+    """Describe an input or output of a session: its name, type and shape."""
+    kind = str(tensor.type).removeprefix("tensor(").removesuffix(")")
+    shape = ", ".join("?" if size is None else str(size) for size in tensor.shape)
+    return f"{tensor.name}: {kind} [{shape}]"
+
+
 def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file and of its external weight files."""
     digest = hashlib.sha256()
@@ -95,7 +102,7 @@ def _check_input(path: Path, session: Any, tile_px: int | None) -> str:
     inputs = session.get_inputs()
     shape = inputs[0].shape if len(inputs) == 1 else None
     if shape is None or len(shape) != 4 or shape[3] != 3 or inputs[0].type != "tensor(uint8)":
-        found = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)
+        found = ", ".join(map(described, inputs))
         raise ModelError(
             f"takes {found} instead of one tensor of raw tiles, uint8 [batch, tile_px, tile_px, 3]",
             where=path.name,

@@ -74,7 +74,7 @@ def slide_heat(found: SlideAttention, bag: Bag, method: str, column: str | None 
     if len(paid):
         most = np.sort(paid)[::-1][: max(1, round(TOP * len(paid)))]
         held = percent(float(most.sum() / max(paid.sum(), 1e-12)))
-        facts += f"; the first {percent(len(most) / len(paid))} of the tiles hold {held} of it"
+        facts += f"; {held} of it on the {percent(len(most) / len(paid))} of tiles with the most"
     return Heat(ranks(paid), facts)
 
 

@@ -53,7 +53,9 @@ class ImageSlide(Slide):
             raise _unidentified(path) from error
         except Image.DecompressionBombError as error:
             raise SlideError(
-                f"too large for a plain image ({error})", where=path, remedy="convert it to a pyramidal TIFF"
+                f"too large for a plain image: more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels",
+                where=path,
+                remedy="convert it to a pyramidal TIFF",
             ) from error
         except OSError as error:
             raise unreadable(path, error) from error

@@ -131,6 +131,11 @@ class TestOme:
             "pixel of level 0) or a manifest column mpp"
         )
 
+    def test_a_coarse_resolution_that_is_stated_is_not_called_missing(self, tmp_path: Path) -> None:
+        assert refusal(described(tmp_path, ome(physical(29)), (344.8, 344.8), "CENTIMETER")).startswith(
+            "a.tif: 29.0023 um per pixel (openslide.mpp-x) is outside 0.05 to 20; "
+        )
+
     def test_the_physical_size_of_an_image_of_another_size_is_not_this_ones(self, tmp_path: Path) -> None:
         """As programs leave it that shrink an image and keep its description."""
         before = ome(physical(0.25), SIZE.replace("300", "600").replace("200", "400"))

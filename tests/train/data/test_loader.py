@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,44 @@ def test_its_processes_ignore_signals_and_this_one_does_not() -> None:
     loader = SignalSafeLoader([0], num_workers=1, collate_fn=ignored, multiprocessing_context=CONTEXT)
     assert list(loader) == [[True, True, True]]
     assert (signal.pthread_sigmask(signal.SIG_BLOCK, ()), signal.getsignal(signal.SIGTERM)) == before
+
+
+STARTING = """
+import signal
+from wsi_embed_train.data.loader import SignalSafeLoader
+
+def first(items):
+    return items[0]
+
+class Tiles:
+    blocked = ()
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return sorted(self.blocked)
+
+    def __getstate__(self):
+        return {"any": 1}
+
+    def __setstate__(self, state):  # in the process, before it ignores signals
+        self.blocked = [int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, ())]
+
+if __name__ == "__main__":
+    loader = SignalSafeLoader(
+        Tiles(), num_workers=2, batch_size=1, collate_fn=first, multiprocessing_context="spawn"
+    )
+    for blocked in loader:
+        assert {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1} <= set(blocked), blocked
+"""
+
+
+def test_no_process_can_be_ended_while_it_starts(tmp_path: Path) -> None:
+    """The first one included: Python's resource tracker, which starts before it, unblocks signals."""
+    script = tmp_path / "starting.py"
+    script.write_text(STARTING)
+    subprocess.run([sys.executable, script], check=True)
 
 
 def test_batches_that_do_not_fit_into_shared_memory_are_refused(

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterator
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,9 @@ class SignalSafeLoader(DataLoader[Any]):
 
     def __iter__(self) -> Any:
         """Return an iterator, whose processes are started with the signals blocked."""
+        if os.name == "posix":
+            # started with the first process, it would unblock SIGTERM and SIGINT before that one starts
+            resource_tracker.ensure_running()
         with _blocked():
             return super().__iter__()
 

@@ -79,7 +79,8 @@ def resolve_mpp(
         (x, y), source = said[0].mpp, said[0].source
         absurd = y if MPP_MIN <= x <= MPP_MAX else x
         say = SAY_MISSING_MPP if said[0].meaningless else SAY_ANOTHER_MPP
-        raise _outside(name, absurd, source, say, "the file does not say its resolution: ")
+        unsaid = "the file does not say its resolution: " if said[0].meaningless else ""
+        raise _outside(name, absurd, source, say, unsaid)
     if slide.objective_power:
         mpp = MPP_TIMES_POWER / slide.objective_power
         if not MPP_MIN <= mpp <= MPP_MAX:

@@ -107,7 +107,7 @@ def _extra_fault(stored: Storage) -> SlideError | None:
         if stored.extra in ALPHAS:
             return None
         return SlideError(
-            f"the fourth of its {stored.samples} samples is no alpha by the file's word "
+            f"the fourth of its {stored.samples} samples is not declared as alpha "
             f"(ExtraSamples {stored.extra}), but OpenSlide takes it for transparency",
             remedy=f"drop it with {vips('extract_band', '0 --n 3')}",
         )

@@ -138,6 +138,16 @@ def test_what_is_odd_is_compared_before_it_is_believed(image: LevelImage, doubt:
     assert way.doubt == doubt
 
 
+@pytest.mark.parametrize("side", [0.0, -0.5, math.nan, math.inf])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_pixel_size_that_no_pixel_has_is_unknown(side: float, axis: int) -> None:
+    mpp = (0.5, side) if axis else (side, 0.5)
+    odd, image = replace(FIRST, mpp=mpp), level(1500, 700, mpp=1.0)
+    assert odd.mpp is None
+    assert ways(image, first=odd) == ways(image, first=replace(FIRST, mpp=None))
+    assert ways(replace(image, mpp=mpp)) == ways(replace(image, mpp=None))
+
+
 def test_images_of_one_size_are_in_doubt() -> None:
     twice = choose_levels([FIRST, level(750, 350), level(750, 350)]).levels[1:]
     assert [way.doubt for (way,) in twice] == ["several images have its size"] * 2

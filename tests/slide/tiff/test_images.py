@@ -9,6 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.fuzz.ome.bases import image_xml, ome_xml
+from tests.fuzz.picture import MPP, PICTURE
+from tests.made_formats.jpeg_tiles import Kind, write_jpeg_slide
 from tests.made_formats.pixels import shrunk
 from tests.made_formats.tiffs import Page, write_pages
 from tests.made_slides import UInt8Array, he_pixels
@@ -239,3 +242,17 @@ def test_further_pictures_that_are_marked_as_reduced_are_a_warning_too(
     (warning,) = warnings
     assert warning.startswith("a.tif: holds further pictures that are not read (")
     assert warning.count("(800 x 600)") == 2
+
+
+@pytest.mark.parametrize("sizes", ["0.5 0", "0 0.5", "-0.5 0.5", "nan nan", "inf 0.5", "1e-320 0.5"])
+def test_sizes_that_no_pixel_has_do_not_end_the_opening(tmp_path: Path, sizes: str) -> None:
+    x, y = sizes.split()
+    stated = f'PhysicalSizeX="{x}" PhysicalSizeY="{y}"'
+    path = tmp_path / "a.ome.tif"
+    write_jpeg_slide(
+        path, PICTURE, Kind("ycbcr", "420", "jfif"), tile=64, mpp=MPP, subifds=False,
+        description=ome_xml(image_xml(sizes=stated)),
+    )  # fmt: skip
+    with open_slide(path) as slide:
+        assert slide.mpp == pytest.approx((MPP, MPP))
+        assert len(slide.level_sizes) > 1

@@ -33,7 +33,7 @@ class LevelImage:
         name: Name in messages: `image 3`, or a file name.
         size: (width, height), pixels.
         tile: (width, height) of its stored tiles, pixels; None if unknown.
-        mpp: Micrometres per pixel, (x, y); None if unknown.
+        mpp: Micrometres per pixel, (x, y); None if unknown, or stated as a number that no pixel can have.
         origin: (x, y) of its corner on the glass, micrometres; None if unknown.
         orientation: Directions of its rows and columns on the glass, six cosines; None if unknown.
         container: Identifier of the glass slide; None if unknown.
@@ -52,6 +52,10 @@ class LevelImage:
     role: str | None = None
     kind: tuple[int, ...] = ()
     scan: bool = False
+
+    def __post_init__(self) -> None:
+        if self.mpp is not None and not all(0 < side < math.inf for side in self.mpp):
+            object.__setattr__(self, "mpp", None)
 
 
 @dataclass(frozen=True)

@@ -129,10 +129,26 @@ def test_it_is_a_table(store_path: Path) -> None:
     assert incomplete == []
 
 
-@pytest.mark.parametrize("content", ["", "[", "{}", "[1]", '[{"slide_id": "ghost"}]', '"text"', "\udcff"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[",
+        "{}",
+        "[1]",
+        '[{"slide_id": "ghost"}]',
+        '[{"slide_id": ["a"]}]',
+        '"text"',
+        "\udcff",
+        "[" * 100_000,
+    ],
+)
 def test_an_index_that_is_none_is_left_alone(store_path: Path, content: str) -> None:
     (store_path / INDEX).write_bytes(content.encode("utf-8", "surrogateescape"))
     assert open_store(store_path).slide_ids == ["a", "empty"]
+    (problem,) = verify(store_path)
+    assert problem.where == "store"
+    assert problem.what.startswith("index.json is wrong (it ")
 
 
 def test_an_index_of_another_model_is_not_believed(store_path: Path) -> None:

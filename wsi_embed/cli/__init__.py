@@ -34,6 +34,7 @@ from wsi_embed.cli import (
 from wsi_embed.cli.command import Command, Group
 from wsi_embed.cli.dead_threads import end_with_dead_threads
 from wsi_embed.cli.lasting_output import LastingOutput, discard
+from wsi_embed.cli.least_memory import check_memory
 from wsi_embed.cli.lines import echo, say_error
 from wsi_embed.cli.wording import errors_in_flags, use_flags_of
 from wsi_embed.errors import UsageError, WsiEmbedError
@@ -159,6 +160,7 @@ def main() -> None:
             use_one_pool()
             limit_library_threads()
             arguments = with_default_command(sys.argv[1:])
+            check_memory(arguments)
             if arguments and arguments[0] in LASTING:
                 sys.stdout = LastingOutput(sys.stdout)  # has what is used of a stream
             app(arguments, prog_name="wsi-embed")

@@ -100,7 +100,7 @@ def read_row(store: Place, slide_id: str, settings: Mapping[str, Any]) -> Row | 
 def read_index(store: Place) -> dict[str, Row]:
     """Return the rows of the index with the right checksum, by slide id; empty if there is no index."""
     found = {}
-    for values in _index_document(store):
+    for values in _index_document(store) or ():
         check = values.pop("check", None) if isinstance(values, dict) else None
         if check is None or check != _check(values):
             continue
@@ -115,10 +115,12 @@ def read_index(store: Place) -> dict[str, Row]:
 def index_damage(store: Place, settings: Mapping[str, Any]) -> str | None:
     """Describe where the index disagrees with the slides; None if it does not, or if there is none."""
     document = _index_document(store)
+    if document is None:
+        return "it cannot be read as a list of slides"
     names = set(slide_folders(store))
     for values in document:
-        if not isinstance(values, dict) or values.get("slide_id") not in names:
-            name = values.get("slide_id") if isinstance(values, dict) else values
+        name = values.get("slide_id") if isinstance(values, dict) else values
+        if not isinstance(values, dict) or not isinstance(name, str) or name not in names:
             return f"it lists {name}, which is not in the store"
         row = read_row(store, values["slide_id"], settings)
         now = row.to_dict() if row else {}
@@ -142,12 +144,15 @@ def write_index(store: Place, rows: list[Row]) -> None:
         raise cannot_write(store / INDEX_FILE, error) from error
 
 
-def _index_document(store: Place) -> list[Any]:
+def _index_document(store: Place) -> list[Any] | None:
+    """Return the rows of the index; None if it is none."""
     try:
         document = parse_json(store.read(INDEX_FILE))
-    except (OSError, ValueError):
+    except FileNotFoundError:
         return []
-    return document if isinstance(document, list) else []
+    except (OSError, ValueError, StoreError):
+        return None
+    return document if isinstance(document, list) else None
 
 
 def _check(values: Mapping[str, Any]) -> int:

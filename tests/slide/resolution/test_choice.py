@@ -8,6 +8,7 @@ import pytest
 from tests.made_slides import he_pixels, write_svs, write_tiff
 from wsi_embed.errors import ResolutionError
 from wsi_embed.slide import Resolution, Slide, open_slide, resolve_mpp
+from wsi_embed.slide.resolution.stated import Stated
 
 PIXELS = he_pixels(64, 64)
 
@@ -126,6 +127,16 @@ def test_an_objective_power_out_of_range_is_refused(tmp_path: Path) -> None:
 
 def test_absurd_metadata_can_be_overridden(tmp_path: Path) -> None:
     assert resolve_mpp(tiff(tmp_path, 352.8, 352.8), 0.5).mpp == 0.5
+
+
+@pytest.mark.parametrize("stated", [(0, 0), (0.5, 0), (-1, 0.5), (math.nan, math.nan), (math.inf, 0.5)])
+def test_a_size_that_no_pixel_has_says_nothing(tmp_path: Path, stated: tuple[float, float]) -> None:
+    slide = svs(tmp_path)
+    slide.stated = (Stated(stated, "made"),)
+    with pytest.raises(ResolutionError, match=r"does not say its resolution: .* is outside 0\.05 to 20"):
+        resolve_mpp(slide)
+    assert resolve_mpp(slide, 0.5).mpp == 0.5
+    assert resolve_mpp(slide, default=0.25).mpp == 0.25
 
 
 @pytest.mark.parametrize(("x", "y"), [(0.5, 0.508), (0.508, 0.5)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 MPP_MIN, MPP_MAX = 0.05, 20.0
@@ -30,12 +31,14 @@ class Stated:
 
     @property
     def meaningless(self) -> bool:
-        """Whether it is a number that programs write when they know no resolution."""
+        """Whether it is a number that programs write when they know no resolution, or that no pixel can have."""
+        if not all(0 < mpp < math.inf for mpp in self.mpp):
+            return True
         return any(all(abs(mpp / number - 1) < 0.002 for mpp in self.mpp) for number in MEANINGLESS)
 
     def times(self, mpp: float) -> float:
         """Return the factor to another resolution, 1 or more, on the axis that differs least."""
-        return min(max(own / mpp, mpp / own) for own in self.mpp)
+        return min(max(own / mpp, mpp / own) if own > 0 else math.inf for own in self.mpp)
 
     def agrees(self, mpp: tuple[float, float]) -> bool:
         """Return whether both axes are within 2 % of another resolution."""

@@ -31,7 +31,7 @@ class Stated:
 
     @property
     def meaningless(self) -> bool:
-        """Whether it is a number that programs write when they know no resolution, or that no pixel can have."""
+        """Whether programs write this number when they know no resolution, or no pixel can have it."""
         if not all(0 < mpp < math.inf for mpp in self.mpp):
             return True
         return any(all(abs(mpp / number - 1) < 0.002 for mpp in self.mpp) for number in MEANINGLESS)

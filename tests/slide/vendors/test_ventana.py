@@ -15,7 +15,7 @@ from wsi_embed.slide import open_slide, resolve_mpp
 PIXELS = he_pixels(512, 768, seed=5)
 
 
-@pytest.mark.parametrize("origin", [(256, 0), (0, 256), (-256, 0), (0, -512), (1 << 40, 0)])
+@pytest.mark.parametrize("origin", [(256, 0), (0, 256), (-256, 0), (0, -512), (1 << 40, 0), (1 << 62, 0)])
 def test_an_area_outside_of_the_picture_is_refused(origin: tuple[int, int], tmp_path: Path) -> None:
     """OpenSlide would abort the whole process while reading."""
     path = write_ventana(tmp_path / "a.bif", PIXELS, origin=origin)

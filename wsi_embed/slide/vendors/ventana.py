@@ -14,6 +14,7 @@ from wsi_embed.slide.tiff.directory import Directory
 XMP = 700
 MOST_XML = 1 << 26
 MOST_TEXT = 4096
+FARTHEST = 2**53
 SIZES = (tiff.IMAGE_WIDTH, tiff.IMAGE_LENGTH, tiff.TILE_WIDTH, tiff.TILE_LENGTH)
 
 
@@ -36,12 +37,10 @@ def ventana_fault(directories: Sequence[Directory]) -> SlideError | None:
     first, magnification = levels[0]
     areas = list(_areas(first, Layout(*map(first.number, SIZES))))
     for number, (directory, power) in enumerate(levels):
-        layout, downsample = Layout(*map(directory.number, SIZES)), magnification / power
+        layout = Layout(*map(directory.number, SIZES))
+        across, down = layout.across * magnification, layout.down * magnification
         for left, top, right, bottom in areas:
-            inside = (
-                math.ceil(right / downsample) <= layout.across
-                and math.ceil(bottom / downsample) <= layout.down
-            )
+            inside = right * power <= across and bottom * power <= down
             if min(left, top) < 0 or not inside:
                 return SlideError(
                     f"its metadata (AoiOrigin) place a scanned area outside of the picture, at tiles {left}, "
@@ -64,7 +63,7 @@ def _levels(directories: Sequence[Directory]) -> Iterator[tuple[Directory, float
             power = float(fields["mag"]) if "level" in fields else 0.0
         except (KeyError, ValueError):
             continue  # OpenSlide refuses it
-        if power > 0 and directory.tiled:
+        if 0 < power < math.inf and directory.tiled:
             yield directory, power
 
 
@@ -75,8 +74,13 @@ def _areas(level0: Directory, layout: Layout) -> Iterator[tuple[int, int, int, i
         infos, origins = root.findall("SlideStitchInfo/ImageInfo"), root.findall("AoiOrigin/*")
         for info, origin in zip(infos, origins, strict=False):
             if int(info.get("AOIScanned", "0")):
-                left = int(origin.get("OriginX", "0")) // layout.tile_width
-                top = int(origin.get("OriginY", "0")) // layout.tile_height
-                yield left, top, left + int(info.get("NumCols", "0")), top + int(info.get("NumRows", "0"))
+                left = _number(origin, "OriginX") // layout.tile_width
+                top = _number(origin, "OriginY") // layout.tile_height
+                yield left, top, left + _number(info, "NumCols"), top + _number(info, "NumRows")
     except (ElementTree.ParseError, ValueError):
         return  # OpenSlide refuses it
+
+
+def _number(element: ElementTree.Element, name: str) -> int:
+    """Return the number in an attribute, limited to those that a float holds exactly; 0 without it."""
+    return max(-FARTHEST, min(int(element.get(name, "0")), FARTHEST))

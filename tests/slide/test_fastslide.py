@@ -92,7 +92,9 @@ class TestWithFastslide:
     def test_formats_that_others_read_are_left_to_them(self, tmp_path: Path) -> None:
         """It decodes JPEG with the fast, less exact transform, and waits for ever at damaged ones."""
         path = write_tiff(tmp_path / "a.tif", EVEN, compression="jpeg")
-        with pytest.raises(SlideError, match=r"a\.tif: not for the reader fastslide: it is a TIFF"):
+        with pytest.raises(
+            SlideError, match=r"a\.tif: not for the reader fastslide: it is a TIFF; use `reader"
+        ):
             open_slide(path, "fastslide")
 
     @pytest.mark.parametrize(

@@ -106,7 +106,8 @@ def _check_file(path: Path) -> str:
     suffix = path.suffix.lower()
     if path.is_dir() or suffix not in VENDORS:
         known = None if path.is_dir() else content_of(path)
-        what = f"it is {known}" if known else f"it reads {', '.join(VENDORS)} only"
+        # without advice to rename it, which would not help here
+        what = f"it is {known.partition('; name it')[0]}" if known else f"it reads {', '.join(VENDORS)} only"
         raise SlideError(f"not for the reader fastslide: {what}", where=path, remedy=OTHER_READER)
     folder = companion_folder(path)
     if folder is not None and not folder.is_dir():

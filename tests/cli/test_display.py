@@ -109,6 +109,25 @@ def test_the_table_fits_the_terminal(
     assert all(len(line) <= width for line in text.splitlines()[:4])
 
 
+def test_a_narrow_table_wraps_figures_before_names(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    row = {
+        "slide": "CMU-1-Small-Region",
+        "tiles": 59,
+        "mpp": 0.499,
+        "tile (level 0)": 224,
+        "clusters used": 8,
+    }
+    show_facts({}, [row | {"largest clusters": "12: 20 %, 1: 19 %, 26: 14 %"}])
+    text = capsys.readouterr().out
+    assert "\nCMU-1-Small-Region " in text
+    assert all(word in text for word in ("clusters used", "26: 14 %"))
+    assert " ".join(text.split()).count("largest") == 1
+    assert max(map(len, text.splitlines())) <= 80
+
+
 def test_names_are_whole_in_a_pipe(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

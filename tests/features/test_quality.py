@@ -113,7 +113,7 @@ def test_a_limit_leaves_tiles_out_and_is_a_setting(
     assert (again.status, again.poor_tiles) == ("skipped", (~sharp).sum())
     other = embed(slides / "half.tiff", out, model).slides[0]
     assert other.status == "failed"
-    assert "limits.min_focus 8.0 -> None" in str(other.reason)
+    assert "limits.min_focus 8.0 -> none" in str(other.reason)
     said = invoke(
         slides / "half.tiff", "--out", tmp_path / "h.zarr", "--model", model, "--device", "cpu",
         "--min-focus", "8", "--dry-run",

@@ -12,6 +12,7 @@ import pytest
 from tests.made_slides import dicom_bytes
 from wsi_embed.errors import UsageError
 from wsi_embed.inputs.slides import SlideInput, find_slides
+from wsi_embed.inputs.tables import read_table
 
 
 def put(folder: Path, *names: str, content: bytes = b"slide") -> Path:
@@ -307,6 +308,14 @@ def test_a_manifest_in_another_encoding_says_which_is_needed(tmp_path: Path) -> 
     put(tmp_path, "a.csv", content="path,patient\na.svs,Schürmann\n".encode("latin-1"))
     with pytest.raises(UsageError, match=r"cannot be read as a CSV manifest .*; save it as UTF-8"):
         find_slides([tmp_path / "a.csv"])
+
+
+def test_a_folder_in_place_of_a_table_is_named_as_one(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as error:
+        read_table(tmp_path, "table", (("path",), ("label", "class")))
+    assert str(error.value) == (
+        f"{tmp_path}: is a folder, not a table; give a CSV, TSV or Parquet file with the columns path, label"
+    )
 
 
 def test_a_manifest_with_only_a_header_holds_no_slides(tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def test_with_another_reader_a_slide_is_done_where_its_pixels_are_the_same(
     assert wsi_embed.embed(path, out, model=model).count("done") == 1
     (result,) = wsi_embed.embed(path, out, model=model, reader="openslide").slides
     assert result.status == ("skipped" if same else "failed")
-    assert ("(reader tiff -> None)" in str(result.reason)) is not same
+    assert ("(reader tiff -> none)" in str(result.reason)) is not same
     (result,) = wsi_embed.embed(path, out, model=model, reader="tiff").slides
     assert result.status == "skipped"
 

@@ -278,7 +278,7 @@ def test_equal_settings_have_no_differences(made_slide: Path) -> None:
 
 
 def test_a_setting_that_one_side_lacks_is_a_difference() -> None:
-    assert differences({"a": 1}, {"a": 1, "b": {"c": 2}}) == "b.c None -> 2"
+    assert differences({"a": 1}, {"a": 1, "b": {"c": 2}}) == "b.c none -> 2"
 
 
 @pytest.mark.parametrize("icc", [False, True])

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wsi_embed.cli.lines import echo, say
+from wsi_embed.cli.lines import say
 from wsi_embed.cli.wording import in_flags
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def show_exported(out: Path, metadata: ModelMetadata, against: str) -> None:
     """
     figures = {key: value for key, value in metadata.parity.items() if not key.startswith("golden")}
     of_features = (f"{key.replace('_', ' ')} {figures[key]:g}" for key in figures if key not in OF_CLUSTERS)
-    echo(f"{out}: {metadata.method} {metadata.backbone}, {metadata.precision}, {metadata.model_id}")
+    say(f"{out}: {metadata.method} {metadata.backbone}, {metadata.precision}, {metadata.model_id}")
     say(f"{against}: {', '.join(of_features)}")
     if all(key in figures for key in OF_CLUSTERS):
         say(cluster_line(metadata.precision, *(figures[key] for key in OF_CLUSTERS)))

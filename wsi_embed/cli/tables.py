@@ -11,6 +11,8 @@ from wsi_embed.diagnostics.doctor import Check
 from wsi_embed.util.text import in_words, visible, with_content
 
 LISTED = 200
+# Width of a terminal below which names are wrapped too, columns.
+NARROW = 70
 
 
 def show_facts(facts: dict[str, object], rows: list[dict[str, object]], more: str = "") -> None:
@@ -40,8 +42,11 @@ def show_rows(rows: list[dict[str, object]]) -> None:
     console = JobConsole()
     names = list(dict.fromkeys(name for row in rows for name in row))
     table = Table(box=None, pad_edge=False, header_style="bold")
+    # the first column names the row: if there is room for it, the others are wrapped first
+    longest = max((len(_value(row.get(names[0], ""))) for row in rows), default=0)
+    whole = console.width >= NARROW and longest <= console.width // 3
     for name in names:
-        table.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold", no_wrap=whole and name == names[0])
     for row in rows:
         table.add_row(*(_value(row.get(name, "")) for name in names))
     console.print()

@@ -61,6 +61,13 @@ def read_table(source: Path, kind: str, known: Known, *, name: object = None) ->
     """
     if not source.exists():
         raise UsageError("no such file", where=name or source)
+    if source.is_dir():
+        columns = ", ".join(names[0] for names in known)
+        raise UsageError(
+            f"is a folder, not a {kind}",
+            where=name or source,
+            remedy=f"give a CSV, TSV or Parquet file with the columns {columns}",
+        )
     read = _read_parquet if source.suffix.lower() == ".parquet" else _read_csv
     return match_columns(*read(source, kind, name or source), known, name or source)
 

@@ -170,7 +170,11 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
     """Describe the settings that differ: `overlap 0 -> 16, tissue.close_um 64 -> 32`."""
     a, b = _flat(before), _flat(now)
     names = sorted(k for k in a.keys() | b.keys() if a.get(k) != b.get(k))
-    return ", ".join(f"{k} {a.get(k)} -> {b.get(k)}" for k in names)
+    return ", ".join(f"{name} {_shown(a.get(name))} -> {_shown(b.get(name))}" for name in names)
+
+
+def _shown(value: Any) -> Any:
+    return "none" if value is None else value
 
 
 def _given(item: SlideInput) -> dict[str, Any]:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,23 @@ def test_its_processes_ignore_signals_and_this_one_does_not() -> None:
     loader = SignalSafeLoader([0], num_workers=1, collate_fn=ignored, multiprocessing_context=CONTEXT)
     assert list(loader) == [[True, True, True]]
     assert (signal.pthread_sigmask(signal.SIG_BLOCK, ()), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_signals_stay_blocked_while_the_first_process_is_started() -> None:
+    """The first process that is spawned starts Python's resource tracker, which unblocks signals."""
+    script = """
+import signal
+from multiprocessing import resource_tracker
+from wsi_embed_train.data.loader import LEFT, _blocked
+
+with _blocked():
+    resource_tracker.getfd()
+    assert LEFT <= signal.pthread_sigmask(signal.SIG_BLOCK, ())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_batches_that_do_not_fit_into_shared_memory_are_refused(

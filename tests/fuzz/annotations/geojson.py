@@ -36,6 +36,11 @@ def _features(tree: Node) -> list[dict[str, Any]]:
     return [v for _, _, v in _nodes([tree]) if isinstance(v, dict) and v.get("type") == "Feature"]
 
 
+def _middle(a: float, b: float) -> float:
+    """Return the mean of two numbers, which may be integers that no float can hold."""
+    return a if max(abs(a), abs(b)) > 1e300 else (a + b) / 2
+
+
 def _rings(tree: Node) -> list[list[Any]]:
     found = []
     for geometry in _geometries(tree):
@@ -78,7 +83,7 @@ def add_points(tree: Node, rng: random.Random) -> Node:
     for ring in _rings(tree):
         at = rng.randrange(len(ring))
         a, b = ring[at - 1], ring[at]
-        ring.insert(at, list(b) if rng.random() < 0.5 else [(u + v) / 2 for u, v in zip(a, b, strict=True)])
+        ring.insert(at, list(b) if rng.random() < 0.5 else [_middle(u, v) for u, v in zip(a, b, strict=True)])
     return tree
 
 

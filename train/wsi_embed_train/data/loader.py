@@ -36,9 +36,6 @@ class SignalSafeLoader(DataLoader[Any]):
 
     def __iter__(self) -> Any:
         """Return an iterator, whose processes are started with the signals blocked."""
-        if os.name == "posix":
-            # started with the first process, it would unblock SIGTERM and SIGINT before that one starts
-            resource_tracker.ensure_running()
         with _blocked():
             return super().__iter__()
 
@@ -83,6 +80,8 @@ def _blocked() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    # started with the first process, it would unblock SIGTERM and SIGINT before that one starts
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, LEFT)
     try:
         yield

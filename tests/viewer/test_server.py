@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -26,7 +27,7 @@ from wsi_embed import TileSearch, UsageError
 from wsi_embed.util.extras import install_command
 from wsi_embed.viewer.app import create_app
 from wsi_embed.viewer.server import is_loopback, listen
-from wsi_embed.viewer.session import Session
+from wsi_embed.viewer.session import Session, open_session
 
 
 def fetch(url: str) -> bytes:
@@ -166,6 +167,24 @@ def test_stores_that_clusters_are_not_for_are_named(cohort: Cohort, tmp_path: Pa
         "other.zarr is shown with its own clusters; those given: names clusters of the model, but the model "
         "of other.zarr has none"
     ]
+
+
+def test_slides_that_the_store_records_are_found(
+    cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = tmp_path / "results" / "feats.zarr"
+    shutil.copytree(cohort.store, store)
+    done = invoke("view", store, "--static", "site", "--static-um", "8")
+    assert done.returncode == 2
+    assert "feats.zarr is in its folder or the current one; use --slides with the files" in done.stderr
+    shutil.copytree(cohort.slides, tmp_path / "results" / "scans")
+    session = open_session([store])
+    (shown,) = session.stores
+    for slide_id in shown.store:
+        with session.reading(shown, slide_id) as found:
+            assert found.slide.path.is_relative_to(tmp_path / "results" / "scans")
+    session.close()
 
 
 def test_wrong_arguments_are_one_line(tmp_path: Path, cohort: Cohort) -> None:

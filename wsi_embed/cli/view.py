@@ -21,7 +21,12 @@ def command(
     ],
     slides: Annotated[
         list[str] | None,
-        typer.Option("--slides", help="Slides of the stores: files, folders, manifests.", show_default=False),
+        typer.Option(
+            "--slides",
+            help="Slides of the stores: files, folders, manifests. Default: those beside the store, or in "
+            "the current folder or one in it, that have the recorded names.",
+            show_default=False,
+        ),
     ] = None,
     clusters: ClustersFolder = None,
     attention: Annotated[
@@ -139,15 +144,13 @@ def command(
         return
     if images is not None or min_confidence:
         raise UsageError("--images and --min-confidence are about --export-labels")
-    if not slides:
-        raise UsageError("give --slides, the slides of the store")
     with needs_extra("view", "the viewer"):
         from wsi_embed.viewer.server import is_loopback, listen
     from wsi_embed.viewer.session import open_session
 
     session = open_session(
         stores,
-        slides,
+        slides or (),
         clusters=clusters,
         attention=attention,
         annotations=annotations,

@@ -11,6 +11,7 @@ from pathlib import Path
 from wsi_embed.errors import UsageError
 from wsi_embed.inputs.slides import SlideInput, find_slides
 from wsi_embed.plot.attention import check_attention
+from wsi_embed.plot.chosen_slides import find_recorded
 from wsi_embed.regions import with_annotations
 from wsi_embed.storage import Location
 from wsi_embed.store import Store, open_named_store
@@ -62,7 +63,7 @@ class Session:
 
 def open_session(
     stores: Sequence[Store | str | Location],
-    slides: Sequence[str | Location],
+    slides: Sequence[str | Location] = (),
     *,
     clusters: str | Path | None = None,
     attention: str | Path | None = None,
@@ -76,7 +77,8 @@ def open_session(
 
     Args:
         stores: Stores, open ones or their folders.
-        slides: Slides: files, folders, manifests.
+        slides: Slides: files, folders, manifests. Without any, those beside the stores, or in the current
+            folder or one in it, that have the recorded names.
         clusters: Folder of `wsi-embed cluster`, or names of clusters; used for the stores that they fit.
         attention: Folder of `wsi-embed eval mil`; used for the stores that it fits.
         annotations: Folder with annotation files named like the slides, or the file of a single slide.
@@ -93,7 +95,7 @@ def open_session(
         raise UsageError("no store is given", remedy="give the folder of a store")
     notes: list[str] = []
     opened = _open_stores(stores, None if clusters is None else Path(clusters), notes)
-    items = find_slides(list(slides))
+    items = find_slides(list(slides)) if slides else _recorded(opened)
     if annotations is not None:
         items = _annotated(items, Path(annotations))
     findings = {} if report is None else read_report(Path(report))
@@ -132,6 +134,20 @@ def _open_stores(
     if len(problems) == len(opened):
         raise problems[0]
     return opened
+
+
+def _recorded(stores: Sequence[Store]) -> list[SlideInput]:
+    """Find the slides of stores by the recorded names; raise if none of any store is found."""
+    found: dict[str, SlideInput] = {}
+    failures: list[UsageError] = []
+    for store in stores:
+        try:
+            found = {item.slide_id: item for item in find_recorded(store)} | found
+        except UsageError as error:
+            failures.append(error)
+    if not found:
+        raise failures[0]
+    return list(found.values())
 
 
 def _annotated(items: Sequence[SlideInput], source: Path) -> list[SlideInput]:

@@ -32,6 +32,7 @@ PRIVATE = {
         "wsi_embed/slide/colour/check.py",
         "slide._read",
     ): "our own: checking the level would check colours again",
+    ("wsi_embed/cli/dead_threads.py", "os._exit"): "documented: a thread cannot end the process otherwise",
     ("wsi_embed/jobs/engines/ray/cluster.py", "ray._private"): "Ray prints lines of its own amid ours",
     ("wsi_embed/jobs/engines/ray/cluster.py", "output._worker_logs_enabled"): "as above",
     (

@@ -185,4 +185,4 @@ def test_the_command_needs_no_slides(store: Store, tmp_path: Path) -> None:
     done = invoke("view", store.path, store.path, "--export-labels", file)
     assert (done.returncode, "takes one store" in done.stderr) == (2, True)
     done = invoke("view", store.path)
-    assert (done.returncode, "give --slides" in done.stderr) == (2, True)
+    assert (done.returncode, "use --slides with the files" in done.stderr) == (2, True)

@@ -119,9 +119,9 @@ def test_decoding_processes_change_nothing(short_run: Path, tiles: Path, tmp_pat
 LONG: dict[str, Any] = {"epochs": 5, "batch_size": 4, "log_steps": 1, "save_steps": 3, "keep_epochs": 2}
 
 
-def command(tiles: Path, run: Path, folder: Path) -> list[str]:
+def command(tiles: Path, run: Path, folder: Path, **changed: Any) -> list[str]:
     recipe = folder / "recipe.yaml"
-    recipe.write_text(yaml.safe_dump(tiny_config(**LONG).to_dict()))
+    recipe.write_text(yaml.safe_dump(tiny_config(**LONG | changed).to_dict()))
     return ["train", str(tiles), "--out", str(run), "--recipe", str(recipe)]
 
 
@@ -188,7 +188,8 @@ def test_killed_terminated_and_interrupted_it_goes_on_exactly(
 def test_a_signal_to_all_processes_of_a_run_saves_it(tiles: Path, tmp_path: Path) -> None:
     """As `kill -TERM -- -PGID`, `timeout` or a scheduler do: the decoding process gets the signal, too."""
     run = tmp_path / "run"
-    arguments = [*command(tiles, run, tmp_path), "--workers", "1"]
+    # so many epochs that it cannot end before the signals come
+    arguments = [*command(tiles, run, tmp_path, epochs=1000), "--workers", "1"]
     process = start_command(*arguments, errors=tmp_path / "errors.txt", env={"SLURM_JOB_ID": "1"})
     wait_for_step(run, 2, process)
     assert process.pid is not None

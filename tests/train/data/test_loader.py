@@ -70,6 +70,32 @@ def test_no_process_can_be_ended_while_it_starts(tmp_path: Path) -> None:
     subprocess.run([sys.executable, script], check=True)
 
 
+SERVED = """
+import multiprocessing, signal
+from wsi_embed_train.data.loader import SignalSafeLoader
+
+def mask(results):
+    results.put([int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, ())])
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("forkserver")
+    assert list(SignalSafeLoader([7], num_workers=1, multiprocessing_context=context)) == [7]
+    results = context.Queue()
+    other = context.Process(target=mask, args=(results,))
+    other.start()
+    blocked = set(results.get(timeout=60))
+    other.join()
+    assert not blocked & {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1}, blocked
+"""
+
+
+def test_other_processes_of_a_fork_server_get_the_signals(tmp_path: Path) -> None:
+    """A fork server that is started with signals blocked blocks them in all processes that it ever starts."""
+    script = tmp_path / "served.py"
+    script.write_text(SERVED)
+    subprocess.run([sys.executable, script], check=True)
+
+
 def test_batches_that_do_not_fit_into_shared_memory_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
-from multiprocessing import resource_tracker
+from multiprocessing import forkserver, resource_tracker
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,8 @@ class SignalSafeLoader(DataLoader[Any]):
 
     def __iter__(self) -> Any:
         """Return an iterator, whose processes are started with the signals blocked."""
+        if self.num_workers:
+            _start_servers(self.multiprocessing_context or multiprocessing.get_context())
         with _blocked():
             return super().__iter__()
 
@@ -74,14 +78,25 @@ def check_shared_memory(batch: int, side: int, workers: int, folder: Path = SHAR
         )
 
 
+def _start_servers(context: BaseContext) -> None:
+    """Start the processes of Python that start others, which would be started with the first one otherwise.
+
+    The resource tracker unblocks SIGTERM and SIGINT when it starts, before that first process does. A fork
+    server started with the signals blocked would block them in all processes that it ever starts.
+    """
+    method = context.get_start_method()
+    if method in ("spawn", "forkserver") and os.name == "posix":
+        resource_tracker.ensure_running()
+    if method == "forkserver":
+        forkserver.ensure_running()
+
+
 @contextlib.contextmanager
 def _blocked() -> Iterator[None]:
     """Block the signals in this thread, and in processes that it starts; they arrive afterwards."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    # started with the first process, it would unblock SIGTERM and SIGINT before that one starts
-    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, LEFT)
     try:
         yield

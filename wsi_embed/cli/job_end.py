@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.markup import escape
 from rich.table import Table
 
-from wsi_embed.cli.lines import JobConsole, print_line
+from wsi_embed.cli.lines import NARROW, JobConsole, print_line
 from wsi_embed.jobs.report import COMPLETE, JobReport, SlideResult, shown_name
 from wsi_embed.util.text import counted, names_of, percent
 
@@ -18,8 +18,6 @@ WORDS = ("done", "complete", "left out", "failed", "stopped", "planned")
 STAGES = ("read", "encode", "write")
 # Largest number of slides that are listed one by one.
 LISTED = 30
-# Width of a terminal below which only the number of tiles is shown, columns.
-NARROW = 70
 
 
 def show_report(report: JobReport, *, only_failures: bool = False) -> None:

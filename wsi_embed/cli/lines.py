@@ -13,6 +13,8 @@ from wsi_embed.cli.lasting_output import discard
 from wsi_embed.util.text import visible
 
 LOG_WIDTH = 160
+# Width of a terminal below which tables have less, columns.
+NARROW = 70
 
 
 class JobConsole(Console):

@@ -5,14 +5,12 @@ from __future__ import annotations
 from rich.markup import escape
 from rich.table import Table
 
-from wsi_embed.cli.lines import JobConsole
+from wsi_embed.cli.lines import NARROW, JobConsole
 from wsi_embed.cli.wording import reworded
 from wsi_embed.diagnostics.doctor import Check
 from wsi_embed.util.text import in_words, visible, with_content
 
 LISTED = 200
-# Width of a terminal below which names are wrapped too, columns.
-NARROW = 70
 
 
 def show_facts(facts: dict[str, object], rows: list[dict[str, object]], more: str = "") -> None:

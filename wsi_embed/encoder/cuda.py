@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import sys
 import threading
 from collections.abc import Iterator
+
+DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 
 
 def cuda_driver() -> tuple[tuple[int, int] | None, int]:
     """Return the CUDA version of the NVIDIA driver, (major, minor) or None, and the number of devices."""
     try:
-        library = ctypes.CDLL("libcuda.so.1")
+        library = ctypes.CDLL(DRIVER)
     except OSError:
         return None, 0
     version, count = ctypes.c_int(), ctypes.c_int()
